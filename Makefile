@@ -1,0 +1,59 @@
+# make demo · make test · make lint · make test-core · make clean        (needs Python 3.11 or newer; PYTHON=… picks one)
+PYTHON ?= python3
+BIN := .venv/bin
+CORE_BIN := .venv-core/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PROJECT := pyproject.toml hatch_build.py napari.yaml constraints.txt
+SOURCES := $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint test-core clean
+
+demo: .venv/.core-installed
+	$(BIN)/unet-finetune demo --out demo-output
+
+test: .venv/.test-installed
+	@tools/system_libraries.sh
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.lint-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The wheel in an environment without napari and Qt, as on a cluster.
+test-core: .venv-core/.installed
+	@$(CORE_BIN)/python tools/check_core.py dist/*.whl
+	$(CORE_BIN)/python -m pytest -m "not gui" $(PYTEST_ARGS)
+
+clean:
+	rm -rf .venv .venv-core build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.core-installed: .venv/.ready $(PROJECT)
+	$(BIN)/python $(INSTALL) -e .
+	@touch $@
+
+.venv/.test-installed: .venv/.core-installed
+	$(BIN)/python $(INSTALL) --group test
+	@touch $@
+
+.venv/.lint-installed: .venv/.test-installed
+	$(BIN)/python $(INSTALL) --group lint
+	@touch $@
+
+.venv-core/.installed: .venv-core/.ready $(PROJECT) $(SOURCES)
+	rm -rf dist
+	$(CORE_BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(CORE_BIN)/python $(INSTALL) --group core-test dist/*.whl
+	$(CORE_BIN)/python $(INSTALL) --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+# pip knows dependency groups from 25.1 on.
+%/.ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, but $(PYTHON) is older or missing; name another one with: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $*/bin/python || $(PYTHON) -m venv $*
+	$*/bin/python $(INSTALL) "pip>=25.1"
+	@touch $@

@@ -1,0 +1,197 @@
+"""Time the prediction of a large image against MONAI's sliding window and against one pass over the whole image.
+
+All arms run the same network with the same weights, one after the other in every round, so that a busy machine
+slows them alike; of each arm the fastest round counts. MONAI gets the network as it is trained, which is what a user
+would hand it. `--levers` adds arms that switch on one thing after the other, to tell what each one gives.
+
+    python benchmarks/predict_speed.py --size 2048 --width 16 --threads 2
+    python benchmarks/predict_speed.py --model MODEL --images DIR --masks DIR    # also Dice of both
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor, nn
+
+from napari_unet_finetune.config import ModelConfig, PredictConfig
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.data.files import list_images, read_image
+from napari_unet_finetune.data.normalize import model_input
+from napari_unet_finetune.device import autocast, synchronize
+from napari_unet_finetune.evaluation.metrics import dice
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.inference.predict import Predictor, blend_tiles
+from napari_unet_finetune.models.attention_unet import AttentionUNet, fold_standardization
+from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
+
+OVERLAP = 0.5
+Arm = Callable[[Tensor], Tensor]
+
+
+def main() -> None:
+    """Parse, time, print."""
+    options = parse()
+    torch.set_num_threads(options.threads)
+    checkpoint = load_checkpoint(options.model) if options.model else untrained(options.width)
+    arms = build_arms(checkpoint, options)
+    image = torch.rand(checkpoint.model.in_channels, options.size, options.size)
+    show_times(time_arms(arms, image, options.rounds), options, checkpoint)
+    if options.images:
+        compare_dice(checkpoint, arms, options)
+
+
+def parse() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=2048, help="side of the square image in pixels")
+    parser.add_argument("--width", type=int, default=16, help="width of the network, if no model is given")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--batch", type=int, default=PredictConfig().batch_size, help="tiles per pass, in every arm")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--levers", action="store_true", help="also time every lever for itself")
+    parser.add_argument("--model", help="a trained model instead of an untrained network")
+    parser.add_argument("--images", type=Path, help="folder of images to compare Dice on")
+    parser.add_argument("--masks", type=Path, help="folder of masks of the same names")
+    options = parser.parse_args()
+    if bool(options.images) != bool(options.masks):
+        parser.error("--images and --masks go together")
+    return options
+
+
+def untrained(width: int) -> Checkpoint:
+    """Return a network with random weights."""
+    torch.manual_seed(0)
+    model = AttentionUNet(ModelConfig(width=width))
+    return Checkpoint(model.state_dict(), model.config)
+
+
+def build_arms(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str, Arm]:
+    """Return what is compared: name to a function from the normalised image (C, Y, X) to probabilities (Y, X)."""
+    predictor = Predictor(checkpoint, PredictConfig(overlap=OVERLAP, batch_size=options.batch, device=options.device))
+    exact = Predictor(checkpoint, PredictConfig(precision="fp32", device=options.device))
+    device, tile = predictor.device, checkpoint.patch_size
+    trained = checkpoint.build_model().to(device)
+
+    def ours(network: Arm) -> Arm:
+        return lambda image: drain(blend_tiles(network, image, tile=tile, overlap=OVERLAP, batch_size=options.batch))
+
+    def monai(network: Arm) -> Arm:
+        return lambda image: sliding_window_inference(
+            image[None],
+            (tile, tile),
+            options.batch,
+            lambda tiles: torch.sigmoid(network(tiles).float()),
+            overlap=OVERLAP,
+            mode="gaussian",
+        )[0, 0]
+
+    def bf16(network: nn.Module) -> Arm:
+        def run(tiles: Tensor) -> Tensor:
+            with autocast(device, "bf16"):
+                return network(tiles)
+
+        return run
+
+    arms = {
+        f"ours ({predictor.precision})": ours(predictor.logits),
+        "MONAI": monai(trained),
+        "MONAI, bf16 autocast": monai(bf16(trained)),
+        f"whole image in one pass ({predictor.precision})": whole(predictor.logits, checkpoint),
+    }
+    if options.levers:
+        folded = fold_standardization(trained)
+        arms |= {
+            "our tiling and blending alone": ours(trained),
+            "+ folded standardisation": ours(folded),
+            "+ channels last": ours(exact.logits),
+            "+ bf16 without channels last": ours(bf16(folded)),
+        }
+    return {name: on_device(arm, device) for name, arm in arms.items()}
+
+
+def whole(network: Arm, checkpoint: Checkpoint) -> Arm:
+    """Return the pass that sees every pixel once: the floor in time, but other GroupNorm statistics."""
+
+    def run(image: Tensor) -> Tensor:
+        multiple = checkpoint.model.side_multiple
+        height, width = image.shape[-2:]
+        padding = (0, -width % multiple, 0, -height % multiple)
+        padded = nn.functional.pad(image[None], padding, mode="reflect")
+        return torch.sigmoid(network(padded).float())[0, 0, :height, :width]
+
+    return run
+
+
+def on_device(arm: Arm, device: torch.device) -> Arm:
+    """Return `arm` with the image taken to `device`, without gradients, waiting for its end."""
+
+    def run(image: Tensor) -> Tensor:
+        with torch.no_grad():
+            result = arm(image.to(device))
+        synchronize(device)
+        return result.cpu()
+
+    return run
+
+
+def time_arms(arms: dict[str, Arm], image: Tensor, rounds: int) -> dict[str, float]:
+    """Return the shortest time in seconds of every arm over `rounds` interleaved rounds, after a warm-up."""
+    for arm in arms.values():
+        arm(image[:, :256, :256])
+    seconds = dict.fromkeys(arms, np.inf)
+    for _ in range(rounds):
+        for name, arm in arms.items():
+            start = time.perf_counter()
+            arm(image)
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return seconds
+
+
+def show_times(seconds: dict[str, float], options: argparse.Namespace, checkpoint: Checkpoint) -> None:
+    """Print one row per arm, with its time and how many times faster ours is."""
+    ours = next(iter(seconds.values()))
+    print(f"{options.size} x {options.size}, width {checkpoint.model.width}, tiles of {checkpoint.patch_size}, overlap")
+    print(f"{OVERLAP:.0%}, {options.batch} tiles per pass, {options.threads} threads; best of {options.rounds} rounds")
+    print(f"\n{'arm':<46}{'seconds':>9}{'ours is faster by':>19}")
+    for name, time_s in seconds.items():
+        print(f"{name:<46}{time_s:>9.2f}{time_s / ours:>18.2f}x")
+
+
+def compare_dice(checkpoint: Checkpoint, arms: dict[str, Arm], options: argparse.Namespace) -> None:
+    """Print the mean Dice of every arm over a folder of images."""
+    images = list(load_pairs(options.images, options.masks))
+    print(f"\n{'arm':<46}{'Dice of ' + str(len(images)) + ' images':>20}")
+    for name, arm in arms.items():
+        print(f"{name:<46}{np.mean([score(arm, image, checkpoint) for image in images]):>20.4f}")
+
+
+def load_pairs(images: Path, masks: Path) -> Sequence[AnnotatedImage]:
+    """Return images with the masks of the same names."""
+    labels = {ref.name: ref for ref in list_images(masks)}
+    return [
+        AnnotatedImage(ref.name, read_image(ref).array, labels=read_image(labels[ref.name], as_labels=True).array)
+        for ref in list_images(images)
+    ]
+
+
+def score(arm: Arm, image: AnnotatedImage, checkpoint: Checkpoint) -> float:
+    """Return the Dice of one arm on one image."""
+    pixels = model_input(
+        image,
+        in_channels=checkpoint.model.in_channels,
+        channels=checkpoint.channels,
+        normalization=checkpoint.normalization,
+    )
+    return dice(arm(torch.from_numpy(pixels)).numpy() > checkpoint.threshold, image.target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Finetune a patch-based Attention U-Net on a few annotated images; public names load when they are first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import FinetuneConfig, ModelConfig, PredictConfig
+    from .data.annotated_image import AnnotatedImage
+    from .data.dataset import AnnotatedFolder
+    from .data.microtube import make_microtube
+    from .data.writing import write_labels
+    from .errors import CheckpointError, DataError, DeviceError, FinetuneError, RunError
+    from .evaluation.compare import evaluate
+    from .inference.predict import predict
+    from .models.checkpoint import load_checkpoint, save_checkpoint
+    from .training.finetune import finetune, train
+
+__all__ = [
+    "AnnotatedFolder",
+    "AnnotatedImage",
+    "CheckpointError",
+    "DataError",
+    "DeviceError",
+    "FinetuneConfig",
+    "FinetuneError",
+    "ModelConfig",
+    "PredictConfig",
+    "RunError",
+    "evaluate",
+    "finetune",
+    "load_checkpoint",
+    "make_microtube",
+    "predict",
+    "save_checkpoint",
+    "train",
+    "write_labels",
+]
+
+# Imported on first use: the command line and napari's menus must not wait for torch.
+_NAMES_OF = {
+    "config": ("FinetuneConfig", "ModelConfig", "PredictConfig"),
+    "data.annotated_image": ("AnnotatedImage",),
+    "data.dataset": ("AnnotatedFolder",),
+    "data.microtube": ("make_microtube",),
+    "data.writing": ("write_labels",),
+    "errors": ("CheckpointError", "DataError", "DeviceError", "FinetuneError", "RunError"),
+    "evaluation.compare": ("evaluate",),
+    "inference.predict": ("predict",),
+    "models.checkpoint": ("load_checkpoint", "save_checkpoint"),
+    "training.finetune": ("finetune", "train"),
+}
+_HOME = {name: module for module, names in _NAMES_OF.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-unet-finetune")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])

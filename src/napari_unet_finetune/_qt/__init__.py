@@ -1,0 +1,1 @@
+"""The face of the package in napari; nothing outside imports from here."""

@@ -1,0 +1,167 @@
+"""What all commands share on the terminal: results, progress bars, errors and Ctrl-C."""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import FinetuneError
+from ..events import Notice, TrainingEvent
+from ..progress import RunProgress, advance
+
+FAILED, INTERRUPTED = 1, 130
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+messages = Console(stderr=True, highlight=False)
+results = Console(highlight=False)
+
+
+def finish(values: dict[str, Any], *, as_json: bool, show: Callable[[Console], None]) -> None:
+    """Print the result of a command: `values` as one JSON object, or what `show` prints for people."""
+    if as_json:
+        typer.echo(json.dumps(values, default=str, allow_nan=False))
+    else:
+        show(results)
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn errors that a user can fix into one sentence and exit code 1; with ``--json`` the sentence is JSON too."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except FinetuneError as error:
+            if kwargs.get("as_json"):
+                typer.echo(json.dumps({"error": str(error)}))
+            messages.print(Text(str(error), style="red"), soft_wrap=True)
+            raise typer.Exit(FAILED) from None
+
+    return wrapped
+
+
+@dataclass
+class StopFlag:
+    """Says yes once Ctrl-C was pressed."""
+
+    pressed: bool = False
+
+    def __call__(self) -> bool:
+        return self.pressed
+
+
+@contextmanager
+def stops_on_interrupt() -> Iterator[StopFlag]:
+    """Let the first Ctrl-C end the work in an orderly way and the second one at once."""
+    flag = StopFlag()
+
+    def on_interrupt(_signal: int, _frame: FrameType | None) -> None:
+        if flag.pressed:
+            raise KeyboardInterrupt
+        flag.pressed = True
+        messages.print("Stopping after this step. Press Ctrl-C again to stop at once.")
+
+    previous = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+class _TimeLeft(ProgressColumn):
+    """Time left as the run itself estimates it."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.fields.get("seconds_left")
+        return Text("" if seconds is None else f"{format_seconds(seconds)} left", style="cyan")
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as people write it: ``2:05`` or ``1:02:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def progress_bar(*, quiet: bool) -> Progress:
+    """Return a progress bar on standard error."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        _TimeLeft(),
+        TextColumn("{task.fields[note]}"),
+        console=messages,
+        disable=quiet,
+        transient=True,
+    )
+
+
+def show_training(
+    events: Generator[TrainingEvent, None, R], description: str, *, quiet: bool
+) -> R:
+    """Draw a training's progress until it ends and return its result."""
+    progress = RunProgress()
+    with progress_bar(quiet=quiet) as bar:
+        task = bar.add_task(description, total=None, note="")
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                result: R = stop.value
+                return result
+            progress = advance(progress, event)
+            if isinstance(event, Notice) and not quiet:
+                bar.console.print(event.message, soft_wrap=True)
+            draw(bar, task, progress)
+
+
+def draw(bar: Progress, task: Any, progress: RunProgress) -> None:
+    """Bring one bar to the state of `progress`."""
+    raw = "" if progress.raw_dice is None else f"{progress.raw_dice:.3f} → "
+    note = "" if progress.best_dice is None else f"held-out Dice {raw}{progress.best_dice:.3f}"
+    bar.update(
+        task, completed=progress.step, total=progress.steps or None, seconds_left=progress.seconds_left, note=note
+    )
+
+
+def counting(description: str, total: int, *, quiet: bool) -> tuple[Progress, Callable[[int, str], None]]:
+    """Return a bar over `total` items, and the function that moves it to `done` items with a note."""
+    bar = progress_bar(quiet=quiet)
+    task = bar.add_task(description, total=total, note="")
+    start = time.perf_counter()
+
+    def move(done: int, note: str = "") -> None:
+        left = (time.perf_counter() - start) / done * (total - done) if done else None
+        bar.update(task, completed=done, note=note, seconds_left=left)
+
+    return bar, move
+
+
+def score_table(title: str, columns: list[str]) -> Table:
+    """Return an empty table whose columns after the first hold numbers."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    return table
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a score for a table; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,114 @@
+"""Options that several commands share, and settings from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from ..config import PRESETS, FinetuneConfig, PredictConfig, PresetName
+from ..errors import DataError
+
+Images = Annotated[Path, typer.Option(help="Folder with the images, or one stack.")]
+Masks = Annotated[Path, typer.Option(help="Folder with their masks, or one stack.")]
+Model = Annotated[str, typer.Option(help="Model file (.safetensors, PAULow .pth) or the name of a model that ships.")]
+Out = Annotated[Path, typer.Option(help="Folder for what this command makes.")]
+Preset = Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change one setting, as often as needed; `settings` lists them."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Seed = Annotated[int, typer.Option(help="The same seed on a CPU gives the same result.")]
+Sparse = Annotated[
+    bool, typer.Option(help="Masks are strokes: 0 not annotated, 1 background, 2 object.")
+]
+Width = Annotated[int, typer.Option(help="Filters of the first level: 16 is light, 64 is the study's network.")]
+
+
+def preset_name(name: str) -> PresetName:
+    """Return the preset called `name`; hyphens and underscores stand for spaces.
+
+    Raises
+    ------
+    DataError
+        If there is no such preset.
+    """
+    plain = name.replace("-", " ").replace("_", " ").lower()
+    for preset in PRESETS:
+        if preset == plain:
+            return preset
+    raise DataError(f"Preset '{name}' does not exist. Choose one of: {', '.join(PRESETS)}.")
+
+
+def training_config(preset: str, changes: list[str] | None, **options: Any) -> FinetuneConfig:
+    """Return the settings of `preset`, changed by NAME=VALUE texts and by options that are not None.
+
+    Raises
+    ------
+    DataError
+        If a name does not exist or a value does not fit.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    return _changed(FinetuneConfig.from_preset(preset_name(preset)), {**given, **_parse(changes or [])})
+
+
+def prediction_config(changes: list[str] | None, **options: Any) -> PredictConfig:
+    """Return the settings of a prediction; see `training_config`."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return _changed(PredictConfig(), {**given, **_parse(changes or [])})
+
+
+def _parse(changes: list[str]) -> dict[str, Any]:
+    parsed = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals:
+            raise DataError(f"'--set {change}' has no value. Write it as NAME=VALUE.")
+        parsed[name.strip()] = _value(value.strip())
+    return parsed
+
+
+def _value(text: str) -> Any:
+    """Read numbers, true, false and null as JSON does; anything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+C = TypeVar("C", FinetuneConfig, PredictConfig)
+
+
+def _changed(config: C, changes: dict[str, Any]) -> C:
+    """Return `config` with changes; a dotted name reaches into a group, such as augment.p_gamma."""
+    values = config.model_dump()
+    for name, value in changes.items():
+        target = values
+        *groups, last = name.split(".")
+        for group in groups:
+            target = target.get(group) if isinstance(target.get(group), dict) else {}
+        if last not in target:
+            raise DataError(f"Setting '{name}' does not exist. The command `unet-finetune settings` lists all.")
+        target[last] = value
+    try:
+        return type(config).model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"Setting '{where}': {first['msg']}, but it is {first['input']!r}.") from None
+
+
+def describe(config: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]:
+    """Return name, default and description of every setting of `config`."""
+    rows = []
+    for name, field in config.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            rows += describe(type(default), f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, "" if default is None else str(default), field.description or ""))
+    return rows

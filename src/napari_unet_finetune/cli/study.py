@@ -1,0 +1,180 @@
+"""Commands that run the whole study: `curve` on two datasets, `demo` on generated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ..config import ModelConfig
+from ..errors import DataError
+from .console import (
+    INTERRUPTED,
+    Json,
+    draw,
+    finish,
+    messages,
+    number,
+    progress_bar,
+    reports_errors,
+    score_table,
+    stops_on_interrupt,
+)
+from .options import Device, Out, Preset, Seed, Set, Width, training_config
+from .training import absolute_model
+
+TABLE, CURVE, OVERLAY = "table.csv", "learning-curve.png", "overlay.png"
+
+
+@reports_errors
+def curve(
+    dataset1: Annotated[Path, typer.Option(help="Old dataset: a folder with `images` and `masks`.")],
+    dataset2: Annotated[Path, typer.Option(help="New dataset: a folder with `images` and `masks`.")],
+    out: Out,
+    counts: Annotated[str, typer.Option(help="Numbers of images to finetune with; 0 is the raw model.")] = "0,5,10,15,20",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings per count.")] = 3,
+    preset: Preset = "default",
+    base: Annotated[str | None, typer.Option(help="Base model to use instead of training one on dataset1.")] = None,
+    base_preset: Annotated[str, typer.Option(help="Settings of the base model's training.")] = "from scratch",
+    base_count: Annotated[int, typer.Option(min=1, help="Images of dataset1 to train the base model with.")] = 25,
+    test1: Annotated[int, typer.Option(min=1, help="Last images of dataset1 that are only tested.")] = 6,
+    test2: Annotated[int, typer.Option(min=1, help="Last images of dataset2 that are only tested.")] = 11,
+    width: Width = 16,
+    steps: Annotated[int | None, typer.Option(help="Steps of each finetuning.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    changes: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Train a base model, finetune it with growing numbers of images, test on both datasets, draw the figure."""
+    from ..evaluation.learning_curve import StudyPlan
+
+    plan = StudyPlan(
+        dataset1=dataset1.absolute(),
+        dataset2=dataset2.absolute(),
+        counts=parse_counts(counts),
+        seeds=seeds,
+        test1=test1,
+        test2=test2,
+        base_count=base_count,
+        base=base and absolute_model(base),
+        model=ModelConfig(width=width),
+        config=training_config(preset, changes, steps=steps, seed=seed, device=device),
+        base_config=training_config(base_preset, None, seed=seed, device=device),
+    )
+    run(plan, out, as_json=as_json)
+
+
+def parse_counts(text: str) -> tuple[int, ...]:
+    """Return the numbers in a list such as ``0,5,10``, ascending.
+
+    Raises
+    ------
+    DataError
+        If something else stands there.
+    """
+    try:
+        counts = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise DataError(f"'--counts {text}' is not a list of numbers. Write it as 0,5,10,15,20.") from None
+    if counts[0] < 0:
+        raise DataError(f"'--counts {text}' holds a negative number. Write it as 0,5,10,15,20.")
+    return tuple(counts)
+
+
+def run(plan: Any, out: Path, *, as_json: bool) -> None:
+    """Run a study, write its table and figures, and print them."""
+    from ..evaluation.learning_curve import run_study
+    from ..evaluation.rows import summarize, to_csv, to_json
+    from ..evaluation.study_figures import draw_figures
+
+    with stops_on_interrupt() as stop:
+        rows = _show_study(run_study(plan, out, should_stop=stop), quiet=as_json)
+    (out / TABLE).write_text(to_csv(rows), encoding="utf-8")
+    figures = [] if stop.pressed else draw_figures(plan, out, rows, curve=out / CURVE, overlay=out / OVERLAY)
+    values = {
+        "out": str(out),
+        "table": str(out / TABLE),
+        "figures": [str(path) for path in figures],
+        "stopped": stop.pressed,
+        **to_json(rows),
+    }
+    finish(values, as_json=as_json, show=lambda console: _show(console, summarize(rows), out))
+    if stop.pressed:
+        messages.print("Stopped. The same command goes on where it was.")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list[Any]:
+    """Draw one bar over the models and one for the training that runs; return the rows."""
+    from ..evaluation.learning_curve import ArmEnded, ArmStarted
+    from ..progress import RunProgress, advance
+
+    with progress_bar(quiet=quiet) as bar:
+        models, training = bar.add_task("Study", total=None, note=""), bar.add_task("", total=None, note="", visible=False)
+        progress = RunProgress()
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                rows: list[Any] = stop.value
+                return rows
+            if isinstance(event, ArmStarted):
+                progress = RunProgress()
+                bar.update(models, completed=max(0, event.index - 1), total=event.total, note=event.label)
+                bar.update(training, visible=True, description=event.label)
+            elif isinstance(event, ArmEnded):
+                _show_arm(bar.console, event, quiet=quiet)
+            else:
+                progress = advance(progress, event)
+                draw(bar, training, progress)
+
+
+def _show_arm(console: Console, event: Any, *, quiet: bool) -> None:
+    from ..evaluation.rows import summarize
+
+    means = {mean.dataset: mean.dice for mean in summarize(event.rows)}
+    if means and not quiet:
+        console.print(f"{event.label}: Dice {number(means[1])} on Dataset 1, {number(means[2])} on Dataset 2")
+
+
+def _show(console: Console, means: Sequence[Any], out: Path) -> None:
+    table = score_table("Mean over test images and seeds", ["images", "Dataset 2 Dice", "± seeds", "area", "Dataset 1 Dice", "± seeds"])
+    by_key = {(mean.dataset, mean.count): mean for mean in means}
+    for count in sorted({mean.count for mean in means}):
+        old, new = by_key[1, count], by_key[2, count]
+        table.add_row(
+            "raw" if count == 0 else str(count),
+            number(new.dice), number(new.dice_std), number(new.area_ratio, 2), number(old.dice), number(old.dice_std),
+        )  # fmt: skip
+    console.print(table)
+    for mean in means:
+        if mean.forgetting:
+            warning = f"With {mean.count} images the model forgets Dataset 1: Dice fell by {mean.drop:.3f}."
+            console.print(Text(warning, style="yellow"))
+    console.print(f"Table and figures: {out}", soft_wrap=True)
+
+
+@reports_errors
+def demo(
+    out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto", as_json: Json = False
+) -> None:
+    """Run the study on generated sample data: cells in a microtube, whose intensities change."""
+    from ..data.microtube import write_microtube
+    from ..evaluation.learning_curve import StudyPlan
+
+    data = out / "data"
+    if not data.is_dir():
+        write_microtube(data, seed=seed)
+    plan = StudyPlan(
+        dataset1=(data / "dataset1").absolute(),
+        dataset2=(data / "dataset2").absolute(),
+        seeds=1,
+        config=training_config("fast", None, seed=seed, device=device),
+        base_config=training_config("from scratch", None, steps=300, seed=seed, device=device),
+    )
+    run(plan, out, as_json=as_json)

@@ -1,0 +1,127 @@
+"""Commands that train: `train`, `finetune` and `resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ..config import ModelConfig
+from .console import INTERRUPTED, Json, finish, messages, reports_errors, show_training, stops_on_interrupt
+from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, Width, training_config
+
+RunOut = Annotated[Path, typer.Option(help="New folder for the run; the model will be model.safetensors in it.")]
+Steps = Annotated[int | None, typer.Option(help="Training steps, whatever the number of images.")]
+
+
+@reports_errors
+def train(
+    images: Images,
+    masks: Masks,
+    out: RunOut,
+    width: Width = 16,
+    preset: Preset = "from scratch",
+    steps: Steps = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    changes: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Train a base model from scratch on images with masks."""
+    from ..runs.folder import FinetuneRequest
+
+    request = FinetuneRequest(
+        task="train",
+        images=images.absolute(),
+        masks=masks.absolute(),
+        model=ModelConfig(width=width),
+        config=training_config(preset, changes, steps=steps, seed=seed, device=device),
+    )
+    _start(out, request, as_json=as_json)
+
+
+@reports_errors
+def finetune(
+    images: Images,
+    masks: Masks,
+    model: Model,
+    out: RunOut,
+    base_images: Annotated[Path | None, typer.Option(help="Images of the old dataset, against forgetting.")] = None,
+    base_masks: Annotated[Path | None, typer.Option(help="Masks of the old dataset.")] = None,
+    sparse: Sparse = False,
+    preset: Preset = "default",
+    steps: Steps = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    changes: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Adapt a model to a new dataset with 5 to 20 annotated images."""
+    from ..runs.folder import FinetuneRequest
+
+    request = FinetuneRequest(
+        task="finetune",
+        images=images.absolute(),
+        masks=masks.absolute(),
+        sparse=sparse,
+        checkpoint=absolute_model(model),
+        base_images=base_images and base_images.absolute(),
+        base_masks=base_masks and base_masks.absolute(),
+        config=training_config(preset, changes, steps=steps, seed=seed, device=device),
+    )
+    _start(out, request, as_json=as_json)
+
+
+@reports_errors
+def resume(
+    run: Annotated[Path, typer.Argument(help="Folder of an interrupted run.")], as_json: Json = False
+) -> None:
+    """Go on with an interrupted run; on a CPU the result is that of an uninterrupted one."""
+    from ..runs.folder import RunFolder
+
+    _go_on(RunFolder(run), as_json=as_json)
+
+
+def absolute_model(model: str) -> str:
+    """Return a model's file as an absolute path, and the name of a model that ships as it is."""
+    return str(Path(model).absolute()) if Path(model).exists() else model
+
+
+def _start(out: Path, request: Any, *, as_json: bool) -> None:
+    from ..runs.folder import RunFolder
+
+    _go_on(RunFolder.create(out, request), as_json=as_json)
+
+
+def _go_on(folder: Any, *, as_json: bool) -> None:
+    from ..runs.execute import run_here
+
+    with stops_on_interrupt() as stop:
+        events = run_here(folder, should_stop=stop)
+        result = show_training(events, folder.request.task.capitalize(), quiet=as_json)
+    values = {
+        "run": str(folder.path),
+        "model": str(folder.result_path if folder.is_finished else folder.best_path),
+        "stopped": result.stopped,
+        "kept_raw": result.kept_raw,
+        "steps": result.steps,
+        "threshold": result.checkpoint.threshold,
+        "raw_dice": result.raw_dice,
+        "finetuned_dice": result.finetuned_dice,
+        "base_dice_before": result.base_dice_before,
+        "base_dice_after": result.base_dice_after,
+        "summary": result.summary,
+        "notices": list(result.checkpoint.provenance.notes),
+    }
+    finish(values, as_json=as_json, show=lambda console: _show(console, values))
+    if result.stopped:
+        messages.print(f"Stopped at step {result.steps}. Go on with: unet-finetune resume {folder.path}", soft_wrap=True)
+        raise typer.Exit(INTERRUPTED)
+
+
+def _show(console: Console, values: dict[str, Any]) -> None:
+    console.print(Text(values["summary"], style="bold"), soft_wrap=True)
+    console.print(f"Model: {values['model']} (threshold {values['threshold']:.2f})", soft_wrap=True)

@@ -1,0 +1,144 @@
+"""Commands that use a model: `predict` and `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from .console import (
+    FAILED,
+    INTERRUPTED,
+    Json,
+    counting,
+    finish,
+    messages,
+    number,
+    progress_bar,
+    reports_errors,
+    score_table,
+    stops_on_interrupt,
+)
+from .options import Device, Images, Masks, Model, Out, Set, Sparse, prediction_config
+
+Threshold = Annotated[float | None, typer.Option(help="Probability above which a pixel is an object; default: the model's.")]
+
+
+@reports_errors
+def evaluate(
+    model: Model,
+    images: Images,
+    masks: Masks,
+    sparse: Sparse = False,
+    dataset: Annotated[int, typer.Option(min=1, max=2, help="Label for the table: 1 old, 2 new dataset.")] = 2,
+    tolerance: Annotated[float, typer.Option(min=0, help="Tolerance of the surface Dice, in pixels.")] = 2.0,
+    threshold: Threshold = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table to this CSV file as well.")] = None,
+    device: Device = "auto",
+    changes: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model on images with known masks: Dice, IoU, surface Dice, predicted over true area."""
+    from ..data.dataset import AnnotatedFolder
+    from ..evaluation.compare import evaluate as score_images
+    from ..evaluation.rows import to_csv, to_json
+    from ..models.checkpoint import load_checkpoint
+
+    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
+    config = prediction_config(changes, threshold=threshold, device=device)
+    checkpoint = load_checkpoint(model)
+    bar, move = counting("Evaluate", len(pairs), quiet=as_json)
+    rows = []
+    with bar:
+        for index in range(len(pairs)):
+            rows += score_images(checkpoint, pairs[index : index + 1], config, dataset=dataset, tolerance_px=tolerance)
+            move(index + 1, rows[-1].image)
+    if csv is not None:
+        csv.write_text(to_csv(rows), encoding="utf-8")
+    finish({"model": model, **to_json(rows)}, as_json=as_json, show=lambda console: show_rows(console, rows))
+
+
+def show_rows(console: Console, rows: list[Any]) -> None:
+    """Print one line per image and the mean."""
+    from ..evaluation.rows import summarize
+
+    table = score_table("Scores", ["image", "Dice", "IoU", "surface Dice", "area predicted / true"])
+    for row in rows:
+        table.add_row(row.image, number(row.dice), number(row.iou), number(row.surface_dice), number(row.area_ratio, 2))
+    table.add_section()
+    for mean in summarize(rows):
+        table.add_row("mean", number(mean.dice), number(mean.iou), number(mean.surface_dice), number(mean.area_ratio, 2))
+    console.print(table)
+
+
+@reports_errors
+def predict(
+    model: Model,
+    images: Images,
+    out: Out,
+    threshold: Threshold = None,
+    min_size: Annotated[int | None, typer.Option(min=0, help="Remove objects with fewer pixels.")] = None,
+    fill_holes: Annotated[bool, typer.Option(help="Close holes inside objects.")] = False,
+    instances: Annotated[bool, typer.Option(help="Number the objects and split those that touch.")] = False,
+    augment: Annotated[bool, typer.Option(help="Mean over eight flips and turns; eight times slower.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Predict again where labels exist.")] = False,
+    device: Device = "auto",
+    changes: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Predict a file or a folder of images into labels files; what exists is skipped."""
+    from ..inference.folder import predict_folder
+    from ..inference.predict import Predictor
+    from ..models.checkpoint import load_checkpoint
+
+    config = prediction_config(
+        changes,
+        threshold=threshold,
+        min_size_px=min_size,
+        fill_holes=fill_holes or None,
+        instances=instances or None,
+        augment=augment or None,
+        device=device,
+    )
+    predictor = Predictor(load_checkpoint(model), config)
+    with stops_on_interrupt() as stop:
+        events = predict_folder(images, out, predictor, overwrite=overwrite, should_stop=stop)
+        report = _show_files(events, quiet=as_json)
+    values = {
+        "written": [str(path) for path in report.written],
+        "skipped": [str(path) for path in report.skipped],
+        "failed": [{"file": str(path), "reason": reason} for path, reason in report.failed],
+        "stopped": report.stopped,
+        "threshold": predictor.threshold,
+    }
+    finish(values, as_json=as_json, show=lambda console: _show_report(console, values, out))
+    if report.stopped or report.failed:
+        raise typer.Exit(INTERRUPTED if report.stopped else FAILED)
+
+
+def _show_files(events: Any, *, quiet: bool) -> Any:
+    """Draw one bar over the files until the prediction ends and return its report."""
+    from ..inference.folder import ImageEnd
+
+    with progress_bar(quiet=quiet) as bar:
+        task = bar.add_task("Predict", total=None, note="")
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                return stop.value
+            if isinstance(event, ImageEnd):
+                bar.update(task, completed=event.done, total=event.total, note=event.path.name)
+
+
+def _show_report(console: Console, values: dict[str, Any], out: Path) -> None:
+    for entry in values["failed"]:
+        messages.print(Text(f"{entry['file']}: {entry['reason']}", style="red"), soft_wrap=True)
+    console.print(
+        f"{len(values['written'])} written to {out}, {len(values['skipped'])} existed already, "
+        f"{len(values['failed'])} failed.",
+        soft_wrap=True,
+    )

@@ -1,0 +1,196 @@
+"""Every parameter a user can set, declared once: the command line, forms, run folders and docs are made from it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+CONFIG_VERSION = 1
+
+LayerGroup = Literal["first", "spot", "encoder", "decoder", "last", "norm", "all"]
+LossName = Literal["bce_dice", "dynamic", "dynamic_safe", "tversky", "focal_tversky"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionName = Literal["auto", "fp32", "bf16"]
+PresetName = Literal["default", "fast", "seed recipe", "from scratch"]
+
+
+# fmt: off  (a table: one parameter per line)
+
+
+class _Config(BaseModel):
+    """Frozen, and closed to unknown fields so that a misspelt one is found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(_Config):
+    """The shape of the network."""
+
+    width: int = Field(16, ge=16, le=256, multiple_of=16, title="Width", description="Filters of the first level; 16 is light, 64 is PAULow's.")
+    levels: int = Field(4, ge=2, le=6, title="Levels", description="Resolution levels; each further one halves the image and doubles the filters.")
+    in_channels: int = Field(1, ge=1, le=64, title="Channels", description="Image channels that the network sees.")
+    dropout: float = Field(0.2, ge=0, lt=1, title="Dropout", description="Share of feature maps dropped in each decoder level while training.")
+
+    @property
+    def side_multiple(self) -> int:
+        """Side lengths of the network's input must be multiples of this many pixels."""
+        return int(2 ** (self.levels - 1))
+
+
+class Normalization(_Config):
+    """How intensities are brought to a common range, always from the whole image and never from a patch."""
+
+    method: Literal["percentile", "zscore", "none"] = Field(
+        "percentile",
+        title="Normalization",
+        description="percentile: the two percentiles become 0 and 1; zscore: mean 0, std 1; none: divided by the largest value of the data type.",
+    )
+    low: float = Field(0.1, ge=0, lt=100, title="Low percentile", description="Percentile that becomes 0.")
+    high: float = Field(99.9, gt=0, le=100, title="High percentile", description="Percentile that becomes 1; near 100 so that objects under 1 % of the area count.")
+    per_channel: bool = Field(False, title="Per channel", description="Fit each channel alone instead of all channels together.")
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low percentile {self.low} is not below high percentile {self.high}")
+        return self
+
+
+class ChannelRule(_Config):
+    """How an image whose channels differ from the model's is brought to the model's channels."""
+
+    method: Literal["luminance", "mean", "channel", "none"] = Field(
+        "luminance",
+        title="Channels",
+        description="luminance: grey value of a red-green-blue image; mean: mean of all channels; channel: one chosen channel; "
+        "none: refuse images with other channels. A grey image is always repeated for a model with several channels.",
+    )
+    channel: int = Field(0, ge=0, title="Channel", description="Which channel to take, counted from 0, if the rule is 'channel'.")
+
+
+class AugmentConfig(_Config):
+    """Random changes of the training patches; each `p_…` is the chance per patch."""
+
+    flips: bool = Field(True, title="Flips and quarter turns", description="Mirror and turn by 90 degrees.")
+    p_affine: float = Field(0.3, ge=0, le=1, title="Rotate and scale", description="Chance of a free rotation and a change of size.")
+    rotation_deg: float = Field(180, ge=0, le=180, title="Rotation (degrees)", description="Largest rotation to either side.")
+    scale_low: float = Field(0.7, gt=0.1, le=1, title="Smallest scale", description="Objects shrink to at least this factor.")
+    scale_high: float = Field(1.4, ge=1, lt=10, title="Largest scale", description="Objects grow to at most this factor.")
+    p_gamma: float = Field(0.3, ge=0, le=1, title="Gamma", description="Chance of a gamma curve of 0.7 to 1.5, half of them on the inverted image.")
+    p_brightness: float = Field(0.15, ge=0, le=1, title="Brightness", description="Chance of multiplying by 0.75 to 1.25.")
+    p_contrast: float = Field(0.15, ge=0, le=1, title="Contrast", description="Chance of stretching around the mean by 0.75 to 1.25.")
+    p_noise: float = Field(0.15, ge=0, le=1, title="Noise", description="Chance of Gaussian noise with a std of up to 0.1.")
+    p_blur: float = Field(0.15, ge=0, le=1, title="Blur", description="Chance of Gaussian blur with a sigma of 0.5 to 1.5 px.")
+    p_low_resolution: float = Field(0.1, ge=0, le=1, title="Low resolution", description="Chance of sampling down by up to 2 and up again.")
+    p_invert: float = Field(0.0, ge=0, le=1, title="Inversion", description="Chance of exchanging bright and dark.")
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return the setting that leaves patches as they are."""
+        return cls(flips=False, p_affine=0, p_gamma=0, p_brightness=0, p_contrast=0, p_noise=0, p_blur=0, p_low_resolution=0)
+
+
+class FinetuneConfig(_Config):
+    """All choices of one training, be it a finetuning or a base model from scratch."""
+
+    version: int = Field(CONFIG_VERSION, title="Version", description="Version of this list of settings.")
+    preset: PresetName = Field("default", title="Preset", description="The preset these settings started from.")
+
+    layers: LayerGroup = Field("all", title="What to train", description="Layers that are trained; the others stay as they are.")
+    first_phase_layers: LayerGroup | None = Field(None, title="Train first", description="Layers trained alone in a first phase; none skips that phase.")
+    first_phase_share: float = Field(0.25, ge=0, le=1, title="Share of the first phase", description="Share of the steps spent in the first phase.")
+    level_decay: float = Field(1.0, gt=0, le=1, title="Rate per level", description="Factor on the learning rate for each level away from the full-resolution input; 1 trains all levels alike.")
+    optimizer: Literal["adamw", "adam"] = Field("adamw", title="Optimizer", description="AdamW or plain Adam.")
+    learning_rate: float = Field(1e-3, gt=0, lt=1, title="Learning rate", description="Largest step size of the optimizer.")
+    weight_decay: float = Field(1e-4, ge=0, lt=1, title="Weight decay", description="Pull of AdamW towards zero.")
+    schedule: Literal["cosine", "step", "constant"] = Field("cosine", title="Schedule", description="cosine: falls smoothly to 1 %; step: a tenth after three quarters; constant.")
+    warmup_steps: int = Field(30, ge=0, title="Warm-up (steps)", description="Steps over which the learning rate rises.")
+    gradient_clip: float = Field(1.0, ge=0, title="Gradient clip", description="Largest norm of the gradient; 0 switches it off.")
+    weight_average: float = Field(0.98, ge=0, lt=1, title="Weight averaging", description="Decay per step of the moving average of the weights that is validated and kept; 0 switches it off.")
+
+    steps: int = Field(800, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
+    epochs: int | None = Field(None, ge=1, title="Epochs", description="Passes over all patches of a grid instead of a number of steps.")
+    batch_size: int = Field(8, ge=1, le=1024, title="Batch size", description="Patches per step.")
+    patch_size: int = Field(128, ge=32, le=1024, multiple_of=8, title="Patch size (px)", description="Side of a training patch; prediction uses tiles of the same size.")
+    patch_stride: int = Field(64, ge=8, title="Patch stride (px)", description="Distance of the patches of a grid, if epochs are set.")
+    foreground_share: float = Field(0.5, ge=0, le=1, title="Patches on objects", description="Share of the random patches that are centred near an object.")
+
+    loss: LossName = Field("bce_dice", title="Loss", description="What the training minimises.")
+    false_positive_weight: float = Field(0.5, ge=0.05, le=0.95, title="Penalty on false positives", description="Weight of false positives against missed pixels in the region loss; above 0.5 the model predicts less.")
+    augment: AugmentConfig = Field(default_factory=AugmentConfig, title="Augmentation", description="Random changes of the training patches.")
+
+    in_channels: int | None = Field(None, ge=1, le=64, title="Channels of the model", description="Give the model this many input channels by repeating or summing its first filters; empty keeps them.")
+    channels: ChannelRule | None = Field(None, title="Channel rule", description="How images with other channels are brought to the model's; empty keeps the base model's rule.")
+    normalization: Normalization | None = Field(None, title="Normalization", description="For a model trained from scratch; a finetuned model keeps the rule of its base.")
+
+    replay_share: float = Field(0.2, ge=0, le=0.9, title="Replay", description="Share of each batch taken from the old dataset, so that it is not forgotten.")
+    l2sp: float = Field(0.0, ge=0, title="Pull to the base", description="Strength of the pull towards the base model's weights (L2-SP).")
+    rehearsal_patches: int = Field(256, ge=0, le=4096, title="Patches to keep", description="Training patches stored in the model for later replay; 0 stores none.")
+
+    validation: Literal["images", "patches", "none"] = Field("images", title="Validation", description="What is held out: whole images, or random patches as in the study.")
+    validation_share: float = Field(0.2, gt=0, lt=1, title="Held-out share", description="Share of the annotated images that is held out, at least one from four images on.")
+    validate_every: int = Field(50, ge=1, title="Validate every (steps)", description="Steps between two validations.")
+    validation_crop_px: int = Field(512, ge=64, title="Validation window (px)", description="Largest side of the part of a held-out image that is scored while training.")
+    patience: int = Field(0, ge=0, title="Patience", description="Stop after this many validations without a better one; 0 never stops early.")
+    keep_raw: bool = Field(True, title="Never below the base", description="Return the base model if the finetuned one is not better on held-out images.")
+    threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability threshold if it is not calibrated; empty keeps the base model's.")
+    calibrate: bool = Field(True, title="Calibrate threshold", description="Choose the probability threshold on the annotated images.")
+
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="The same seed on a CPU gives the same result.")
+    device: DeviceName = Field("auto", title="Device", description="auto takes CUDA, then MPS, then the CPU.")
+    precision: PrecisionName = Field("auto", title="Precision", description="auto times bf16 against fp32 on the device and takes the faster.")
+
+    @classmethod
+    def from_preset(cls, preset: PresetName = "default", **changes: Any) -> Self:
+        """Return the settings of `preset` with `changes` made to them."""
+        return cls(**{"preset": preset, **PRESETS[preset], **changes})
+
+
+PRESETS: dict[PresetName, dict[str, Any]] = {
+    "default": {},
+    "fast": {"steps": 250, "validate_every": 50},
+    "seed recipe": {
+        "optimizer": "adam",
+        "learning_rate": 1e-5,
+        "weight_decay": 0.0,
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "gradient_clip": 0.0,
+        "weight_average": 0.0,
+        "epochs": 100,
+        "batch_size": 4,
+        "loss": "dynamic",
+        "false_positive_weight": 0.7,
+        "augment": AugmentConfig.none(),
+        "replay_share": 0.0,
+        "rehearsal_patches": 0,
+        "validation": "patches",
+        "keep_raw": False,
+        "calibrate": False,
+        "normalization": Normalization(method="none"),
+        "threshold": 0.6225,  # the study binarises at logit 0.5
+        "precision": "fp32",
+    },
+    "from scratch": {
+        "steps": 2000,
+        "validate_every": 100,
+        "augment": AugmentConfig(p_affine=0.5, p_gamma=0.5, p_brightness=0.3, p_contrast=0.3, p_noise=0.3, p_blur=0.3, p_low_resolution=0.2, p_invert=0.3),
+        "replay_share": 0.0,
+        "keep_raw": False,
+    },
+}
+
+
+class PredictConfig(_Config):
+    """All choices of a prediction."""
+
+    threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability above which a pixel is an object; empty takes the model's own.")
+    overlap: float = Field(0.5, ge=0, lt=0.9, title="Overlap", description="Share of a tile that overlaps with the next one.")
+    batch_size: int = Field(8, ge=1, le=1024, title="Batch size", description="Tiles per pass.")
+    augment: bool = Field(False, title="Test-time augmentation", description="Mean over eight flips and turns; eight times slower.")
+    min_size_px: int = Field(0, ge=0, title="Smallest object (px)", description="Objects with fewer pixels are removed.")
+    fill_holes: bool = Field(False, title="Fill holes", description="Close holes inside objects.")
+    instances: bool = Field(False, title="Split touching objects", description="Number the objects and split those that touch.")
+    device: DeviceName = Field("auto", title="Device", description="auto takes CUDA, then MPS, then the CPU.")
+    precision: PrecisionName = Field("auto", title="Precision", description="auto times bf16 against fp32 on the device and takes the faster.")

@@ -1,0 +1,186 @@
+"""List and read the images of a file or a folder, whatever sane format they are in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+from ..errors import DataError, FinetuneError
+from .arrays import count_array_frames, read_array_frame
+from .pixels import ImagePixels, checked_pixels
+from .raster import count_raster_frames, read_raster
+from .tiff import count_tiff_frames, read_tiff_frame
+from .writing import write_labels
+
+__all__ = ["FORMATS", "ImagePixels", "ImageRef", "Listing", "list_images", "natural_key", "read_image", "write_labels"]
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+ARRAY_SUFFIXES = (".npy", ".npz")
+SUFFIXES = TIFF_SUFFIXES + RASTER_SUFFIXES + ARRAY_SUFFIXES
+FORMATS = "TIFF, PNG, JPEG, BMP, NPY or NPZ"
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """One two-dimensional image in a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    frame
+        Position in the file, counted from 0, or ``None`` if the file holds only this image.
+    """
+
+    path: Path
+    frame: int | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages and tables call the image: ``img_007`` or ``stack[012]``."""
+        return self.stem if self.frame is None else f"{self.stem}[{self.frame:03d}]"
+
+    @property
+    def stem(self) -> str:
+        """Name of the file without its suffix, ``.ome.tif`` counting as one."""
+        return re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Listing(Sequence[ImageRef]):
+    """The images that were found, in natural order, and the files that could not be read, each with the reason."""
+
+    images: tuple[ImageRef, ...]
+    unreadable: tuple[tuple[Path, str], ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> ImageRef: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ImageRef, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> ImageRef | tuple[ImageRef, ...]:
+        """Return one image or a tuple of them."""
+        return self.images[index]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a key that sorts ``img2`` before ``img10``."""
+    parts = re.findall(r"(\d+)|(\D+)", text.casefold())
+    return tuple((0, int(digits), digits) if digits else (1, 0, letters) for digits, letters in parts)
+
+
+def list_images(source: Path) -> Listing:
+    """Return the images of a folder (not of its subfolders) or of one file; a stack gives one per frame.
+
+    Only headers are read. Hidden files and files of other formats are passed over.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder or file, or no image in it that can be read.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: there is no such folder or file. Check its name.")
+    found = [_list_file(path) for path in _candidates(source)]
+    images = tuple(ref for refs, _ in found for ref in refs)
+    unreadable = tuple(problem for _, problem in found if problem)
+    if not images:
+        raise DataError(_nothing_found(source, unreadable))
+    return Listing(images, unreadable)
+
+
+def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:
+    """Return the pixels of one image as ``(Y, X)`` or ``(C, Y, X)``, without alpha, and the size of a pixel.
+
+    Grey stored as RGB becomes ``(Y, X)``. With `as_labels`, the numbers of a palette PNG of many colours are kept.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, foreign or too large, or if pixels are NaN or infinite.
+    """
+    with _reasons_for(ref.path):
+        pixels = _read(ref, as_labels=as_labels)
+        return ImagePixels(checked_pixels(_long_name(ref), pixels.array), pixels.scale, pixels.unit)
+
+
+def _candidates(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    files = (path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.name), path.name))
+
+
+def _list_file(path: Path) -> tuple[tuple[ImageRef, ...], tuple[Path, str] | None]:
+    try:
+        with _reasons_for(path):
+            frames = _count_frames(path)
+    except DataError as error:
+        return (), (path, str(error))
+    return ((ImageRef(path),) if frames == 1 else tuple(ImageRef(path, i) for i in range(frames))), None
+
+
+def _nothing_found(source: Path, unreadable: tuple[tuple[Path, str], ...]) -> str:
+    if source.is_file() and unreadable:
+        return unreadable[0][1]
+    if unreadable:
+        return f"{source}: none of its {len(unreadable)} image files can be read. The first: {unreadable[0][1]}"
+    return f"{source} holds no image. Choose a folder or a file of {FORMATS} images."
+
+
+def _count_frames(path: Path) -> int:
+    suffix = path.suffix.lower()
+    if suffix in TIFF_SUFFIXES:
+        return count_tiff_frames(path)
+    if suffix in RASTER_SUFFIXES:
+        return count_raster_frames(path)
+    if suffix in ARRAY_SUFFIXES:
+        return count_array_frames(path)
+    raise DataError(f"{path.name}: files of type '{path.suffix}' are not read. Save the image as {FORMATS}.")
+
+
+def _read(ref: ImageRef, *, as_labels: bool) -> ImagePixels:
+    frames = _count_frames(ref.path)
+    if ref.frame is None and frames != 1:
+        raise DataError(f"{ref.path.name} holds {frames} images. Choose one frame of it.")
+    if ref.frame is not None and ref.frame >= frames:
+        raise DataError(f"{ref.path.name} holds {frames} frames, so there is none with number {ref.frame}.")
+    if ref.path.suffix.lower() in TIFF_SUFFIXES:
+        return read_tiff_frame(ref.path, ref.frame or 0)
+    if ref.path.suffix.lower() in ARRAY_SUFFIXES:
+        return read_array_frame(ref.path, ref.frame or 0)
+    return read_raster(ref.path, as_labels=as_labels)
+
+
+def _long_name(ref: ImageRef) -> str:
+    return ref.path.name if ref.frame is None else f"{ref.path.name}, frame {ref.frame}"
+
+
+@contextmanager
+def _reasons_for(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FinetuneError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file. Was it moved or renamed?") from error
+    except MemoryError as error:
+        raise DataError(f"{path.name} does not fit in memory. Cut it into smaller images.") from error
+    except Exception as error:  # parsers of damaged files raise whatever they trip over
+        raise DataError(f"{path.name} cannot be read ({_brief(error)}). Save it again or leave it out.") from error
+
+
+def _brief(error: Exception) -> str:
+    """Return what `error` says, in one line."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return " ".join(reason.split())[:160].rstrip(".")

@@ -1,0 +1,190 @@
+"""Understand a mask, whatever way it was saved, and say in plain words what was understood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+LOOKS_INVERTED = 0.95
+_DARK, _LIGHT = 16, 239  # what JPEG and smoothing leave of 0 and 255
+_SOFT_MASK_VALUES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class LabelReading:
+    """What a mask says.
+
+    Parameters
+    ----------
+    labels
+        ``(Y, X)`` integers, 0 is background; numbers of objects are kept as they are.
+    annotated
+        ``(Y, X)`` bool, where the labels hold; ``None`` means everywhere.
+    description
+        How the mask was understood, for the user.
+    """
+
+    labels: NDArray[np.generic]
+    annotated: NDArray[np.bool_] | None
+    description: str
+
+    @property
+    def foreground_fraction(self) -> float:
+        """Share of object pixels among those that are annotated."""
+        return _object_share(self.labels, self.annotated)
+
+
+def read_labels(array: NDArray[np.generic], *, name: str, sparse: bool = False) -> LabelReading:
+    """Return what a mask says: bool, 0/1, 0/255, numbered objects, two float values or two colours.
+
+    Integers from 1 on are objects, and so is the larger of two float values. Of two colours, black is the background;
+    without black, white is; without either, the more frequent colour (on a tie, the darker one).
+
+    Parameters
+    ----------
+    array
+        ``(Y, X)`` or, for colours, ``(C, Y, X)``.
+    name
+        How messages call the mask.
+    sparse
+        The mask holds strokes: 0 is not annotated, 1 background, 2 object.
+
+    Raises
+    ------
+    DataError
+        If the mask can be understood in more than one way or not at all.
+    """
+    if array.ndim == 3 and not sparse:
+        return _from_colours(array, name)
+    if array.ndim != 2:
+        raise DataError(f"{name}: a mask of shape {array.shape} is not (Y, X). Save one grey plane.")
+    if sparse:
+        return _from_strokes(array, name)
+    if array.dtype == bool:
+        return _reading(array.astype(np.uint8), "1-bit mask")
+    if array.dtype.kind == "f" and not _holds_whole_numbers(array):
+        return _from_two_floats(array, name)
+    return _from_integers(_as_integers(array, name), name)
+
+
+def _from_integers(array: NDArray[Any], name: str) -> LabelReading:
+    values = np.unique(array)
+    if values[0] < 0:
+        raise DataError(
+            f"{name}: a mask cannot hold negative numbers, found {values[0]}. Save background as 0 and objects as 1."
+        )
+    if _is_soft(array, values):
+        return _reading((array > 127).astype(np.uint8), "0/255 mask with soft edges, cut at half")
+    ids = values[values > 0]
+    if len(ids) <= 1 and len(values) == 2:
+        return _reading(array, f"0/{ids[0]} mask")
+    kind = f"instance labels, {len(ids)} objects" if len(ids) > 1 else "mask of one value"
+    return _reading(array, kind)
+
+
+def _is_soft(array: NDArray[Any], values: NDArray[Any]) -> bool:
+    """Tell whether 8-bit values crowd at 0 and 255 with some between, as JPEG or resizing make of a 0/255 mask."""
+    if array.dtype != np.uint8 or len(values) <= _SOFT_MASK_VALUES:
+        return False
+    not_dark = array > _DARK
+    return bool(2 * (array >= _LIGHT).sum() > not_dark.sum())
+
+
+def _from_two_floats(array: NDArray[Any], name: str) -> LabelReading:
+    low, high = array.min(), array.max()
+    objects = array == high
+    if not (objects | (array == low)).all():
+        raise DataError(
+            f"{name}: a mask of decimal numbers must hold exactly two values, this one holds others between "
+            f"{low:g} and {high:g}. If these are probabilities, threshold them and save 0 and 1."
+        )
+    if low == high:
+        raise DataError(f"{name}: all pixels are {low:g}, which says nothing. Save background as 0 and objects as 1.")
+    return _reading(objects.astype(np.uint8), f"mask of {low:g} and {high:g}")
+
+
+def _from_colours(array: NDArray[Any], name: str) -> LabelReading:
+    first = array[:, :1, :1]
+    is_first = (array == first).all(axis=0)
+    if is_first.all():
+        return _reading(np.zeros(is_first.shape, np.uint8), "mask of one colour")
+    y, x = np.unravel_index(int(np.argmin(is_first)), is_first.shape)
+    second = array[:, y : y + 1, x : x + 1]
+    if not (is_first | (array == second).all(axis=0)).all():
+        raise DataError(
+            f"{name}: a colour mask must hold exactly two colours, this one holds more. "
+            "Save it as a grey image with 0 for background and 1, 2, 3 … for objects."
+        )
+    first_is_background = _is_background(first, second, is_first.mean(), _white(array))
+    objects = ~is_first if first_is_background else is_first
+    background = first if first_is_background else second
+    colour = ", ".join(f"{value:g}" for value in background.ravel())
+    return _reading(objects.astype(np.uint8), f"two-colour mask, background is ({colour})")
+
+
+def _white(array: NDArray[Any]) -> Any:
+    return np.iinfo(array.dtype).max if array.dtype.kind in "ui" else array.max()
+
+
+def _is_background(colour: NDArray[Any], other: NDArray[Any], share: float, white: Any) -> bool:
+    for extreme in (0, white):
+        if (colour == extreme).all() != (other == extreme).all():
+            return bool((colour == extreme).all())
+    if share == 0.5:
+        return bool(colour.astype(float).sum() < other.astype(float).sum())
+    return bool(share > 0.5)
+
+
+def _from_strokes(array: NDArray[Any], name: str) -> LabelReading:
+    values = np.unique(array)
+    if not np.isin(values, (0, 1, 2)).all():
+        found = ", ".join(f"{value:g}" for value in values[:5])
+        raise DataError(
+            f"{name}: strokes must be 0 (not annotated), 1 (background) or 2 (object), found {found}. "
+            "If the whole image is annotated, read it as a mask and not as strokes."
+        )
+    labels, annotated = (array == 2).astype(np.uint8), array > 0
+    if not annotated.any():
+        return LabelReading(labels, annotated, "no strokes")
+    share = _object_share(labels, annotated)
+    missing = {0.0: ", no object strokes", 1.0: ", no background strokes"}.get(share, "")
+    text = f"strokes: {percent(float(annotated.mean()))} annotated, {percent(share)} of it object{missing}"
+    return LabelReading(labels, annotated, text)
+
+
+def _reading(labels: NDArray[Any], kind: str) -> LabelReading:
+    share = _object_share(labels, None)
+    if share == 0:
+        return LabelReading(labels, None, "empty mask")
+    doubt = ": looks inverted" if share > LOOKS_INVERTED else ""
+    return LabelReading(labels, None, f"{kind}, {percent(share)} foreground{doubt}")
+
+
+def _object_share(labels: NDArray[Any], annotated: NDArray[np.bool_] | None) -> float:
+    objects = labels > 0 if annotated is None else labels[annotated] > 0
+    return float(objects.mean()) if objects.size else 0.0
+
+
+def _holds_whole_numbers(array: NDArray[Any]) -> bool:
+    return bool((array == np.rint(array)).all()) and (array.min() >= 0 or len(np.unique(array)) > 2)
+
+
+def _as_integers(array: NDArray[Any], name: str) -> NDArray[Any]:
+    if array.dtype.kind in "ui":
+        return array
+    if array.max() > np.iinfo(np.uint32).max:
+        raise DataError(f"{name}: object numbers reach {array.max():g}, more than 4294967295. Number them anew.")
+    return array.astype(np.int64) if array.min() < 0 else array.astype(np.min_scalar_type(int(array.max())))
+
+
+def percent(share: float) -> str:
+    """Return `share` as a percentage with as many digits as tell something: ``23 %``, ``0.4 %``, ``below 0.1 %``."""
+    if 0 < share < 0.001:
+        return "below 0.1 %"
+    digits = 0 if share >= 0.1 or share == 0 else 1
+    return f"{100 * share:.{digits}f} %"

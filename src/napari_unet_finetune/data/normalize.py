@@ -1,0 +1,100 @@
+"""From pixels of any type and number of channels to what the network sees, always from the whole image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import ChannelRule, Normalization
+from ..errors import DataError
+from .annotated_image import AnnotatedImage
+
+# Rec. 601 luma, the weights of scikit-image's older rgb2gray and of most cameras.
+LUMINANCE = (0.299, 0.587, 0.114)
+# Normalised values beyond this range are hot pixels or dust; they must not drive a GroupNorm.
+VALUE_RANGE = (-1.0, 3.0)
+
+
+def model_input(
+    image: AnnotatedImage, *, in_channels: int, channels: ChannelRule, normalization: Normalization
+) -> NDArray[np.float32]:
+    """Return the network's view of `image`: float32 (in_channels, Y, X).
+
+    Channels are brought to the model's number first, then intensities are normalised over the whole image.
+
+    Raises
+    ------
+    DataError
+        If `channels` does not say how to bring the image to `in_channels`.
+    """
+    pixels = image.image if image.image.ndim == 3 else image.image[np.newaxis]
+    return normalize(to_channels(pixels, in_channels, channels, name=image.name), normalization)
+
+
+def to_channels(
+    pixels: NDArray[np.generic], in_channels: int, rule: ChannelRule, *, name: str = "image"
+) -> NDArray[np.generic]:
+    """Return `pixels` (C, Y, X) as (in_channels, Y, X).
+
+    Raises
+    ------
+    DataError
+        If `rule` does not cover this pair of channel numbers.
+    """
+    count = len(pixels)
+    if count == in_channels:
+        return pixels
+    if count == 1:
+        return np.repeat(pixels, in_channels, axis=0)
+    if in_channels == 1 and rule.method == "luminance" and count == 3:
+        return _weighted(pixels, LUMINANCE)
+    if in_channels == 1 and rule.method == "mean":
+        return _weighted(pixels, (1 / count,) * count)
+    if in_channels == 1 and rule.method == "channel" and rule.channel < count:
+        return pixels[rule.channel : rule.channel + 1]
+    raise DataError(
+        f"{name}: the image has {count} channels, the model takes {in_channels}, and the channel rule is "
+        f"'{rule.method}'. Choose the rule 'channel' with a channel from 0 to {count - 1}, or 'mean'."
+    )
+
+
+def _weighted(pixels: NDArray[np.generic], weights: tuple[float, ...]) -> NDArray[np.generic]:
+    """Return the weighted mean over channels, on the scale that `pixels`' type implies."""
+    mean = np.tensordot(np.asarray(weights, np.float32), pixels.astype(np.float32), axes=1)[np.newaxis]
+    return mean / np.float32(_type_max(pixels)) if np.issubdtype(pixels.dtype, np.integer) else mean
+
+
+def normalize(pixels: NDArray[np.generic], rule: Normalization) -> NDArray[np.float32]:
+    """Return `pixels` (C, Y, X) as float32 with intensities normalised by `rule`.
+
+    A constant image becomes zeros (percentile, zscore).
+    """
+    if rule.method == "none":
+        return pixels.astype(np.float32) / np.float32(_type_max(pixels))
+    values = pixels.astype(np.float32)
+    if rule.per_channel:
+        return np.concatenate([_normalize_together(channel[np.newaxis], rule) for channel in values])
+    return _normalize_together(values, rule)
+
+
+def _normalize_together(values: NDArray[np.float32], rule: Normalization) -> NDArray[np.float32]:
+    offset, width = _zscore(values) if rule.method == "zscore" else _percentiles(values, rule)
+    if width <= 0:
+        return np.zeros_like(values)
+    normalized = (values - np.float32(offset)) / np.float32(width)
+    return normalized if rule.method == "zscore" else np.clip(normalized, *VALUE_RANGE)
+
+
+def _zscore(values: NDArray[np.float32]) -> tuple[float, float]:
+    return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+
+
+def _percentiles(values: NDArray[np.float32], rule: Normalization) -> tuple[float, float]:
+    low, high = np.percentile(values, (rule.low, rule.high))
+    if high <= low:  # objects so rare that both percentiles are background
+        low, high = values.min(), values.max()
+    return float(low), float(high - low)
+
+
+def _type_max(pixels: NDArray[np.generic]) -> float:
+    return float(np.iinfo(pixels.dtype).max) if np.issubdtype(pixels.dtype, np.integer) else 1.0

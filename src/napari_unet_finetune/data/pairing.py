@@ -1,0 +1,202 @@
+"""Find which mask belongs to which image, say why, and name what is left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .file_names import core, has_mask_word, varying_numbers, without_mask_words, words_and_numbers, words_vary
+from .files import ImageRef
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image, its mask, and why they belong together."""
+
+    image: ImageRef
+    mask: ImageRef
+    reason: str
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """An image or a mask without partner, and why."""
+
+    ref: ImageRef
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Pairs in the order of the images, and what is left over on both sides."""
+
+    pairs: tuple[Pair, ...]
+    images_without_mask: tuple[LeftOver, ...] = ()
+    masks_without_image: tuple[LeftOver, ...] = ()
+
+
+def pair_images(images: Sequence[ImageRef], masks: Sequence[ImageRef]) -> Pairing:
+    """Pair images and masks by name; two stacks pair frame by frame.
+
+    Tried in this order: equal names; names equal but for words like image, raw, mask or label; if no name fits, the
+    same number; if that fits none either and there are as many masks as images, natural order. What could be paired in
+    two ways is left over, with the reason. In a folder that holds both, names with a word for a mask are the masks.
+    """
+    images, masks = _separated(images, masks)
+    matching = _Matching(_by_file(images), _by_file(masks))
+    matching.by_name()
+    if matching.untouched:
+        matching.by_number()
+    pairs = [pair for match in matching.matches for pair in matching.frames(*match)]
+    if matching.untouched:
+        pairs = _by_order(matching.images, matching.masks)
+    return _pairing(images, masks, pairs, matching.refused)
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    refs: tuple[ImageRef, ...]
+
+    @property
+    def stem(self) -> str:
+        return self.refs[0].stem
+
+    @property
+    def frames(self) -> tuple[int | None, ...]:
+        return tuple(ref.frame for ref in self.refs)
+
+
+_NAME_KEYS: tuple[tuple[Callable[[str], object], Callable[[str], object], str], ...] = (
+    (str, str, "same name"),
+    (words_and_numbers, without_mask_words, "same name but for the word for a mask"),
+    (core, core, "same name but for words like image and mask"),
+)
+
+
+@dataclass
+class _Matching:
+    """Files still without partner, those matched, and those that must not be guessed."""
+
+    images: list[_File]
+    masks: list[_File]
+    matches: list[tuple[_File, _File, str]] = field(default_factory=list)
+    refused: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def untouched(self) -> bool:
+        return not self.matches and not self.refused
+
+    def by_name(self) -> None:
+        for image_key, mask_key, reason in _NAME_KEYS:
+            image_keys = [image_key(file.stem) for file in self.images]
+            self._by_keys(image_keys, [mask_key(file.stem) for file in self.masks], reason)
+        self._refuse_rivals()
+
+    def by_number(self) -> None:
+        image_stems, mask_stems = _stems(self.images), _stems(self.masks)
+        if not image_stems or not mask_stems or (words_vary(image_stems) and words_vary(mask_stems)):
+            return
+        self._by_keys(varying_numbers(image_stems), varying_numbers(mask_stems), "same number")
+
+    def frames(self, image: _File, mask: _File, reason: str) -> list[Pair]:
+        """Return the pairs in two files that belong together, none if their frames differ."""
+        if image.frames != mask.frames:
+            reason = f"{image.path.name} holds {len(image.refs)} images but {mask.path.name} {len(mask.refs)}"
+            self._refuse(reason, [image, mask])
+            return []
+        reason = reason if image.frames == (None,) else f"{reason}, same frame"
+        return [Pair(one, other, reason) for one, other in zip(image.refs, mask.refs, strict=True)]
+
+    def _by_keys(self, image_keys: Sequence[object], mask_keys: Sequence[object], reason: str) -> None:
+        images, masks = _grouped(self.images, image_keys), _grouped(self.masks, mask_keys)
+        for key in images.keys() & masks.keys():
+            if len(images[key]) == len(masks[key]) == 1:
+                self.matches.append((images[key][0], masks[key][0], reason))
+            else:
+                self._refuse_ambiguous(images[key], masks[key])
+        self._forget_settled()
+
+    def _refuse_rivals(self) -> None:
+        """Undo a match if a second mask has the image's name too, be it with another suffix."""
+        rivals = _grouped(self.masks, [core(file.stem) for file in self.masks])
+        for match in list(self.matches):
+            others = rivals.get(core(match[0].stem))
+            if others:
+                self.matches.remove(match)
+                self._refuse_ambiguous([match[0]], [match[1], *others])
+        self._forget_settled()
+
+    def _refuse_ambiguous(self, images: list[_File], masks: list[_File]) -> None:
+        fitting = ", ".join(sorted(file.path.name for file in masks))
+        candidates = ", ".join(sorted(file.path.name for file in images))
+        self._refuse(f"not clear which belong together: {candidates} and {fitting}", images + masks)
+
+    def _refuse(self, reason: str, files: Iterable[_File]) -> None:
+        self.refused.update((file.path, reason) for file in files)
+
+    def _forget_settled(self) -> None:
+        settled = {file.path for match in self.matches for file in match[:2]} | self.refused.keys()
+        self.images = [file for file in self.images if file.path not in settled]
+        self.masks = [file for file in self.masks if file.path not in settled]
+
+
+def _separated(images: Sequence[ImageRef], masks: Sequence[ImageRef]) -> tuple[Sequence[ImageRef], Sequence[ImageRef]]:
+    """Tell images and masks of one folder apart by their names; leave those of two folders as they are."""
+    if not set(images) & set(masks):
+        return images, masks
+    everything = list(dict.fromkeys([*images, *masks]))
+    by_kind = {kind: [ref for ref in everything if has_mask_word(ref.stem) == kind] for kind in (False, True)}
+    return by_kind[False], by_kind[True]
+
+
+def _by_file(refs: Sequence[ImageRef]) -> list[_File]:
+    paths = dict.fromkeys(ref.path for ref in refs)
+    return [_File(path, tuple(ref for ref in refs if ref.path == path)) for path in paths]
+
+
+def _stems(files: Sequence[_File]) -> list[str]:
+    return [file.stem for file in files]
+
+
+def _grouped(files: Sequence[_File], keys: Sequence[object]) -> dict[object, list[_File]]:
+    """Return files by key; an empty key says nothing and is left out."""
+    groups: dict[object, list[_File]] = {}
+    for file, key in zip(files, keys, strict=True):
+        if key != ():
+            groups.setdefault(key, []).append(file)
+    return groups
+
+
+def _by_order(images: Sequence[_File], masks: Sequence[_File]) -> list[Pair]:
+    """Return pairs in the given order, none if counts differ or a number in the names speaks against it."""
+    image_refs, mask_refs = ([ref for file in files for ref in file.refs] for files in (images, masks))
+    if len(image_refs) != len(mask_refs) or not _order_is_plausible(images, masks):
+        return []
+    return [Pair(image, mask, "natural order, names differ") for image, mask in zip(image_refs, mask_refs, strict=True)]
+
+
+def _order_is_plausible(images: Sequence[_File], masks: Sequence[_File]) -> bool:
+    if len(images) != len(masks):  # then one stack may stand against as many files, but nothing in between
+        return 1 in (len(images), len(masks))
+    same_frames = all(image.frames == mask.frames for image, mask in zip(images, masks, strict=True))
+    return same_frames and not any(map(_contradict, varying_numbers(_stems(images)), varying_numbers(_stems(masks))))
+
+
+def _contradict(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Tell whether two names hold numbers and neither holds all of the other's."""
+    return bool(one and other) and not (set(one) <= set(other) or set(other) <= set(one))
+
+
+def _pairing(
+    images: Sequence[ImageRef], masks: Sequence[ImageRef], pairs: list[Pair], refused: dict[Path, str]
+) -> Pairing:
+    order = {ref: place for place, ref in enumerate(images)}
+    paired = {ref for pair in pairs for ref in (pair.image, pair.mask)}
+    image_rest, mask_rest = ([ref for ref in refs if ref not in paired] for refs in (images, masks))
+    return Pairing(
+        tuple(sorted(pairs, key=lambda pair: order[pair.image])),
+        tuple(LeftOver(ref, refused.get(ref.path, "no mask has a matching name")) for ref in image_rest),
+        tuple(LeftOver(ref, refused.get(ref.path, "no image has a matching name")) for ref in mask_rest),
+    )

@@ -1,0 +1,85 @@
+"""Pixels as every file format hands them over, and the limits that keep a hostile file from filling the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+MAX_IMAGE_BYTES = 2 * 2**30
+UNSUSPECTED_BYTES = 256 * 2**20
+MAX_COMPRESSION = 1100  # deflate, the densest of the common codecs, cannot pass 1032:1
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePixels:
+    """One two-dimensional image with the size of its pixels.
+
+    Parameters
+    ----------
+    array
+        ``(Y, X)`` or ``(C, Y, X)``.
+    scale
+        Size of a pixel along Y and X, in `unit`.
+    unit
+        ``"um"`` where the file tells a physical size, else ``"px"``.
+    """
+
+    array: NDArray[np.generic]
+    scale: tuple[float, float] = (1.0, 1.0)
+    unit: str = "px"
+
+
+def check_declared_size(name: str, nbytes: int, stored_bytes: int) -> None:
+    """Check, before any pixel is read, that `nbytes` of pixels can come from a file of `stored_bytes`.
+
+    Raises
+    ------
+    DataError
+        If there are more pixels than fit in memory or than the file can hold.
+    """
+    if nbytes > MAX_IMAGE_BYTES:
+        raise DataError(
+            f"{name} declares {nbytes / 2**30:.1f} GiB of pixels in one image, but at most "
+            f"{MAX_IMAGE_BYTES // 2**30} GiB are read. Cut it into smaller images."
+        )
+    if nbytes > UNSUSPECTED_BYTES and nbytes > MAX_COMPRESSION * stored_bytes:
+        raise DataError(
+            f"{name} declares {nbytes / 2**20:.0f} MiB of pixels but holds only {stored_bytes} bytes. "
+            "The file is damaged: save it again or leave it out."
+        )
+
+
+def checked_pixels(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return `array` as ``(Y, X)`` or ``(C, Y, X)`` of finite numbers in native byte order; grey as RGB becomes grey.
+
+    Raises
+    ------
+    DataError
+        If there are no pixels, or they are not finite real numbers.
+    """
+    if array.size == 0:
+        raise DataError(f"{name} has the shape {array.shape}, so it holds no pixel. Leave it out.")
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{name} holds pixels of type {array.dtype}. Save it with real numbers.")
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    _check_finite(name, array)
+    return _without_equal_channels(array)
+
+
+def _check_finite(name: str, array: NDArray[np.generic]) -> None:
+    if array.dtype.kind != "f":
+        return
+    bad = array.size - int(np.isfinite(array).sum())
+    if bad:
+        raise DataError(f"{name}: {bad} of {array.size} pixels are NaN or infinite. Replace them by numbers.")
+
+
+def _without_equal_channels(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    if array.ndim == 2:
+        return array
+    is_grey = len(array) == 1 or (len(array) == 3 and bool((array[1:] == array[0]).all()))
+    return array[0].copy() if is_grey else array

@@ -1,0 +1,82 @@
+"""Read PNG, JPEG and BMP files, told apart by their content and not by their suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from .axes import guess_axes, take_frame
+from .pixels import ImagePixels, check_declared_size
+
+_READERS: dict[bytes, type[ImageFile]] = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"BM": BmpImageFile}
+_PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB")
+_WITHOUT_ALPHA = {"LA": "L", "La": "L"}
+_PNG_DEPTH_BYTE = 24
+_PNG_ALPHA_CHANNELS = (2, 4)
+
+
+def count_raster_frames(path: Path) -> int:
+    """Return 1 after a look at the header."""
+    with _open(path):
+        return 1
+
+
+def read_raster(path: Path, *, as_labels: bool = False) -> ImagePixels:
+    """Return the pixels without alpha.
+
+    A palette is applied, except that with `as_labels` a palette of more than two used colours is taken as one number
+    per object.
+    """
+    with _open(path) as image:
+        if _is_deep_png(path):
+            array = _read_deep_png(path)
+        elif as_labels and image.mode == "P" and len(image.getcolors() or "") > 2:
+            array = np.asarray(image)
+        else:
+            array = _colours(image)
+    return ImagePixels(take_frame(array, guess_axes(array.shape) if array.ndim == 2 else "YXS", 0))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[ImageFile]:
+    # The classes themselves, because Image.open refuses honest images beyond 179 megapixels; our own check is by bytes.
+    with path.open("rb") as file:
+        start = file.read(4)
+        reader = next((cls for magic, cls in _READERS.items() if start.startswith(magic)), None)
+        if reader is None:
+            raise ValueError("it is not a PNG, JPEG or BMP image")
+        file.seek(0)
+        image = reader(file, str(path))
+        width, height = image.size
+        check_declared_size(path.name, width * height * len(image.getbands()), path.stat().st_size)
+        yield image
+
+
+def _colours(image: ImageFile) -> NDArray[Any]:
+    if image.mode in _PLAIN_MODES:
+        return np.asarray(image)
+    return np.asarray(image.convert(_WITHOUT_ALPHA.get(image.mode, "RGB")))
+
+
+def _is_deep_png(path: Path) -> bool:
+    """Tell whether this is a PNG of 16 bits per channel, which Pillow would cut to 8 where there are several."""
+    with path.open("rb") as file:
+        header = file.read(_PNG_DEPTH_BYTE + 1)
+    return header.startswith(b"\x89PNG") and header[_PNG_DEPTH_BYTE] == 16
+
+
+def _read_deep_png(path: Path) -> NDArray[Any]:
+    array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    has_alpha = array.ndim == 3 and array.shape[-1] in _PNG_ALPHA_CHANNELS
+    array = array[..., :-1] if has_alpha else array
+    return array[..., 0] if array.shape[-1] == 1 and array.ndim == 3 else array

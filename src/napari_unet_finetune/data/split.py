@@ -1,0 +1,88 @@
+"""Choose whole images to hold out for validation, and say how much a score on them is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_IMAGES = 4
+SOLID_IMAGES = 5
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of training and held-out images, and in one sentence how far to trust a score on the latter."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    note: str
+
+
+def split_images(foreground_fractions: Sequence[float], share: float, seed: int) -> Split:
+    """Hold out a `share` of the images, at least one from four images on and none below.
+
+    The images are sorted by their foreground and cut into as many groups as there are images to hold out; one image
+    from the middle of each group is drawn, so that the held-out images are like the rest. Training always keeps an
+    image with foreground, and validation gets one if there are two.
+
+    Parameters
+    ----------
+    foreground_fractions
+        Share of object pixels of each image.
+    share
+        Share of the images to hold out, between 0 and 1.
+    seed
+        The same seed gives the same choice.
+    """
+    count = len(foreground_fractions)
+    if count < MIN_IMAGES:
+        images = "1 image is" if count == 1 else f"{count} images are"
+        return Split(tuple(range(count)), (), f"{images} too few to hold one out: there is no held-out Dice.")
+    held_out = min(count - 1, max(1, round(share * count)))
+    rng = np.random.default_rng(seed)
+    by_foreground = np.argsort(foreground_fractions, kind="stable")
+    chosen = [int(rng.choice(_middle(group))) for group in np.array_split(by_foreground, held_out)]
+    chosen = _with_objects(chosen, foreground_fractions, rng)
+    return Split(_all_but(chosen, count), tuple(sorted(chosen)), _note(chosen, foreground_fractions))
+
+
+def leave_one_out(count: int) -> Iterator[Split]:
+    """Yield `count` splits, each with another single image held out; none for fewer than two images."""
+    for held_out in range(count if count > 1 else 0):
+        yield Split(_all_but([held_out], count), (held_out,), "Only 1 held-out image: its Dice is a weak number.")
+
+
+def _middle(group: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Return the middle half of a group, at least one image."""
+    margin = len(group) // 4
+    return group[margin : len(group) - margin]
+
+
+def _with_objects(chosen: list[int], fractions: Sequence[float], rng: np.random.Generator) -> list[int]:
+    """Exchange one of the chosen images if otherwise only one side of the split had images with foreground."""
+    full = [i for i, fraction in enumerate(fractions) if fraction > 0]
+    empty = [i for i, fraction in enumerate(fractions) if fraction == 0]
+    chosen_full = [i for i in chosen if i in full]
+    if not chosen_full and len(full) > 1:
+        return [*chosen[1:], int(rng.choice(full))]
+    outside_empty = [i for i in empty if i not in chosen]
+    if len(chosen_full) == len(full) and chosen_full and outside_empty:
+        return [*(i for i in chosen if i != chosen_full[0]), int(rng.choice(outside_empty))]
+    return chosen
+
+
+def _all_but(chosen: Sequence[int], count: int) -> tuple[int, ...]:
+    return tuple(i for i in range(count) if i not in chosen)
+
+
+def _note(chosen: Sequence[int], fractions: Sequence[float]) -> str:
+    images = "1 held-out image" if len(chosen) == 1 else f"{len(chosen)} held-out images"
+    if not any(fractions[i] > 0 for i in chosen):
+        return f"{images} without any object: the Dice says only whether the model finds objects where there are none."
+    if len(chosen) == 1:
+        return "Only 1 held-out image: its Dice is a weak number."
+    if len(chosen) < SOLID_IMAGES:
+        return f"Only {len(chosen)} held-out images: their Dice is a rough number."
+    return f"{images}."

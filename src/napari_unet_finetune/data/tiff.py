@@ -1,0 +1,160 @@
+"""Read single frames of TIFF files: OME, ImageJ, multi-page, compressed, planar, 1-bit and white-is-zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage, TiffPageSeries
+
+from ..errors import DataError
+from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes, take_frame
+from .pixels import ImagePixels, check_declared_size
+from .tiff_scale import pixel_size
+
+
+def count_tiff_frames(path: Path) -> int:
+    """Return how many two-dimensional images the file holds; only its headers are read."""
+    with _open(path) as tif:
+        for series in _image_series(tif):
+            _check_size(path, series)
+        return sum(_series_frames(series) for series in _image_series(tif))
+
+
+def read_tiff_frame(path: Path, index: int) -> ImagePixels:
+    """Return frame `index` of the file; series follow one another, the alpha channel is dropped."""
+    with _open(path) as tif:
+        series, index = _locate(tif, index)
+        _check_size(path, series)
+        array = _without_alpha(_read(path, series, index), series.keyframe)
+        return ImagePixels(_right_way_round(array, tif, series.keyframe), *pixel_size(tif, series))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[TiffFile]:
+    with TiffFile(path) as tif:
+        if not any(series.is_multifile for series in tif.series):
+            yield tif
+            return
+    # OME-XML may list the planes of sibling files; each file then answers for its own pages only.
+    with TiffFile(path, is_ome=False) as tif:
+        yield tif
+
+
+def _image_series(tif: TiffFile) -> list[TiffPageSeries]:
+    series = list(tif.series)
+    return [one for one in series if not one.keyframe.is_reduced] or series
+
+
+def _locate(tif: TiffFile, index: int) -> tuple[TiffPageSeries, int]:
+    for series in _image_series(tif):
+        frames = _series_frames(series)
+        if index < frames:
+            return series, index
+        index -= frames
+    raise ValueError("it holds fewer frames than when it was listed")
+
+
+def _series_axes(series: TiffPageSeries) -> str:
+    # Q is tifffile's letter for an axis nobody named, so the rule for bare arrays applies.
+    unnamed = set(series.axes[:-2]) == {"Q"} and series.axes.endswith(PLANE_AXES)
+    return guess_axes(series.shape) if unnamed else series.axes
+
+
+def _series_frames(series: TiffPageSeries) -> int:
+    return count_frames(series.shape, _series_axes(series))
+
+
+def _check_size(path: Path, series: TiffPageSeries) -> None:
+    frames = max(1, _series_frames(series))
+    check_declared_size(path.name, series.nbytes // frames, path.stat().st_size)
+    _check_complete(path, series.keyframe)
+
+
+def _check_complete(path: Path, page: TiffPage | TiffFrame) -> None:
+    end = max((start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
+    if end > path.stat().st_size:
+        raise DataError(f"{path.name} is cut off: pixels are missing at its end. Copy or save it again.")
+
+
+def _read(path: Path, series: TiffPageSeries, index: int) -> NDArray[Any]:
+    axes = _series_axes(series)
+    if series.dataoffset is not None:
+        return take_frame(_mapped(path, series), axes, index)
+    leading = len(series.shape) - len(series.keyframe.axes)
+    if axes == series.axes and _is_plain(series, leading):
+        return _read_pages(path, series, index, leading)
+    check_declared_size(path.name, series.nbytes, path.stat().st_size)
+    return take_frame(series.asarray(), axes, index)
+
+
+def _mapped(path: Path, series: TiffPageSeries) -> NDArray[Any]:
+    """Map uncompressed, contiguous pixels, which spares reading all frames for one (and all pages beyond 4 GB)."""
+    assert series.parent is not None
+    assert series.dataoffset is not None
+    if series.dataoffset + series.nbytes > path.stat().st_size:
+        raise DataError(f"{path.name} is cut off: pixels are missing at its end. Copy or save it again.")
+    dtype = series.dtype.newbyteorder(series.parent.byteorder)
+    return np.memmap(path, dtype, mode="r", offset=series.dataoffset, shape=series.shape)
+
+
+def _is_plain(series: TiffPageSeries, leading: int) -> bool:
+    """Tell whether each page is one plane, with or without colour."""
+    page_axes = series.axes[leading:]
+    pages = int(np.prod(series.shape[:leading], dtype=int))
+    return page_axes == series.keyframe.axes and not frame_axes(page_axes) and pages == len(series)
+
+
+def _read_pages(path: Path, series: TiffPageSeries, index: int, leading: int) -> NDArray[Any]:
+    axes = series.axes[leading:]
+    planes = [_read_page(path, series[number], axes) for number in _page_numbers(series, index, leading)]
+    if not channel_axes(series.axes):
+        return planes[0]
+    return np.concatenate([plane.reshape(-1, *plane.shape[-2:]) for plane in planes])
+
+
+def _page_numbers(series: TiffPageSeries, index: int, leading: int) -> list[int]:
+    """Return the pages of frame `index`, one per channel that has pages of its own."""
+    numbers = np.arange(len(series)).reshape(*series.shape[:leading], 1, 1)
+    chosen: list[int] = take_frame(numbers, series.axes[:leading] + PLANE_AXES, index).ravel().tolist()
+    return chosen
+
+
+def _read_page(path: Path, page: TiffPage | TiffFrame | None, axes: str) -> NDArray[Any]:
+    if page is None:
+        raise ValueError("the pixels of this frame are not in the file")
+    _check_complete(path, page)
+    return take_frame(page.asarray(), axes, 0)
+
+
+def _without_alpha(array: NDArray[Any], page: TiffPage) -> NDArray[Any]:
+    if array.ndim == 2 or len(array) != page.samplesperpixel:
+        return array
+    alpha = [sample in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA) for sample in page.extrasamples]
+    if page.photometric == PHOTOMETRIC.RGB:
+        alpha = [True] * (len(array) - 3)  # many programs leave the fourth sample of RGBA unspecified
+    return array[: len(array) - sum(alpha)]
+
+
+def _right_way_round(array: NDArray[Any], tif: TiffFile, page: TiffPage) -> NDArray[Any]:
+    if page.photometric != PHOTOMETRIC.MINISWHITE or _keeps_values(tif, page):
+        return array
+    if array.dtype == bool:
+        return ~array
+    if array.dtype.kind == "u":
+        inverted: NDArray[Any] = np.full_like(array, 2**page.bitspersample - 1) - array
+        return inverted
+    return array
+
+
+def _keeps_values(tif: TiffFile, page: TiffPage) -> bool:
+    """Tell whether the writer says white-is-zero but means the values as stored.
+
+    ImageJ does so for images with an inverting lookup table, which changes their display only; tifffile (and imageio,
+    which writes through it) marks every bool array so, whatever it means.
+    """
+    return tif.is_imagej or (page.software == "tifffile.py" and page.bitspersample == 1)

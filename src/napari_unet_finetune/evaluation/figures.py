@@ -1,0 +1,282 @@
+"""The figures of the study: overlays of what each model got right and wrong, and the learning curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.atomic import atomic_write
+from ..errors import DataError
+from .metrics import dice
+from .rows import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".pdf", ".svg")
+DPI = 300
+
+# Okabe and Ito's colours, told apart with every kind of colour blindness.
+CORRECT, FALSE_POSITIVE, MISSED = "#56B4E9", "#D55E00", "#F0E442"
+_MEANINGS = {
+    CORRECT: "correct",
+    FALSE_POSITIVE: "false positive (predicted, but no object)",
+    MISSED: "missed (object, but not predicted)",
+}
+_DATASET_COLOURS = {1: "#D55E00", 2: "#0072B2"}
+_PRESET_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+
+_PANEL_IN, _GAP_IN, _TITLE_IN, _NAME_IN = 1.35, 0.05, 0.2, 0.2
+_LEGEND_LINE_IN, _WIDE_LEGEND_IN = 0.18, 5.8
+_TALLEST_PANEL = 1.6
+_FONT_PT = 7.5
+_CONTRAST_PERCENTILES = (0.5, 99.8)
+_OBJECT_OPACITY, _ERROR_OPACITY = 0.55, 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class OverlayRow:
+    """One image of the overlay figure.
+
+    Parameters
+    ----------
+    name
+        Written beside the row.
+    image
+        ``(Y, X)`` or ``(C, Y, X)``; three channels are shown in colour, of other numbers the mean.
+    truth
+        ``(Y, X)``, above 0 is object.
+    predictions
+        Title of the column (``raw``, ``5 images``, …) and labels ``(Y, X)``, from left to right.
+    annotated
+        ``(Y, X)`` bool, where the truth holds; everywhere if None.
+    """
+
+    name: str
+    image: NDArray[Any]
+    truth: NDArray[Any]
+    predictions: Mapping[str, NDArray[Any]]
+    annotated: NDArray[np.bool_] | None = None
+
+
+def overlay_figure(rows: Sequence[OverlayRow], path: Path) -> Path:
+    """Draw one row per image: original, every prediction with its errors and Dice, ground truth.
+
+    The format follows from the suffix of `path`: ``.png``, ``.pdf`` or ``.svg``. Rows need the same columns.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, or the file cannot be written.
+    """
+    if not rows:
+        raise DataError(f"{path.name}: there is no image to show. Evaluate at least one image.")
+    layout = _Layout.of(rows)
+    figure = _new_figure(*layout.size_in)
+    for index, row in enumerate(rows):
+        axes = [figure.add_axes(layout.panel(index, column)) for column in range(layout.columns)]
+        _draw_row(row, axes, with_headers=index == 0)
+    _add_legend(figure, layout.legend_columns)
+    return _save(figure, path)
+
+
+def learning_curve_figure(rows: Sequence[Row], path: Path) -> Path:
+    """Draw mean Dice over the number of finetuning images, Dataset 1 and 2 in one panel.
+
+    Lines are means over test images and seeds, dots single seeds, bands reach from the lowest to the highest seed.
+    The format follows from the suffix of `path`: ``.png``, ``.pdf`` or ``.svg``.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, or the file cannot be written.
+    """
+    if not rows:
+        raise DataError(f"{path.name}: there is no score to show. Evaluate at least one image.")
+    figure = _new_figure(4.2, 3.0)
+    axes = figure.add_axes((0.13, 0.155, 0.845, 0.82))
+    presets = sorted({row.preset for row in rows})
+    for dataset in sorted({row.dataset for row in rows}, reverse=True):
+        for index, preset in enumerate(presets):
+            label = f"Dataset {dataset}" + (f", {preset}" if len(presets) > 1 else "")
+            curve = seed_means([row for row in rows if (row.dataset, row.preset) == (dataset, preset)])
+            _draw_curve(axes, curve, label, _DATASET_COLOURS.get(dataset, "#000000"), _style(index))
+    _finish_curve(axes, rows)
+    return _save(figure, path)
+
+
+def error_overlay(row: OverlayRow, prediction: NDArray[Any]) -> NDArray[np.float64]:
+    """Return RGB (Y, X, 3) from 0 to 1: the image in grey, and where `prediction` is right or wrong in colour."""
+    known = np.ones(row.truth.shape, bool) if row.annotated is None else row.annotated
+    predicted, true = (prediction > 0) & known, (row.truth > 0) & known
+    shown = np.repeat(contrast(row.image).mean(axis=-1, keepdims=True), 3, axis=-1)
+    for where, colour, opacity in (
+        (predicted & true, CORRECT, _OBJECT_OPACITY),
+        (predicted & ~true, FALSE_POSITIVE, _ERROR_OPACITY),
+        (~predicted & true, MISSED, _ERROR_OPACITY),
+    ):
+        shown[where] = (1 - opacity) * shown[where] + opacity * _rgb(colour)
+    return shown
+
+
+def contrast(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Return `image` (Y, X) or (C, Y, X) as RGB (Y, X, 3) from 0 to 1, stretched by percentiles."""
+    if image.ndim == 3 and len(image) != 3:
+        image = image.mean(axis=0)
+    planes = np.moveaxis(np.broadcast_to(image, (3, *image.shape[-2:])), 0, -1)
+    low, high = np.percentile(planes, _CONTRAST_PERCENTILES)
+    stretched: NDArray[np.float64] = np.clip((planes - low) / max(float(high - low), 1e-12), 0, 1)
+    return stretched
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where panels lie, in inches: one column width for all, a height per row that follows its image."""
+
+    columns: int
+    panel_width: float
+    panel_heights: tuple[float, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[OverlayRow]) -> _Layout:
+        aspects = [row.truth.shape[0] / row.truth.shape[1] for row in rows]
+        widths = [_PANEL_IN * min(1.0, _TALLEST_PANEL / aspect) for aspect in aspects]
+        heights = (width * aspect for width, aspect in zip(widths, aspects, strict=True))
+        return cls(len(rows[0].predictions) + 2, max(widths), tuple(heights))
+
+    @property
+    def legend_columns(self) -> int:
+        return len(_MEANINGS) if self.size_in[0] >= _WIDE_LEGEND_IN else 1
+
+    @property
+    def size_in(self) -> tuple[float, float]:
+        width = _NAME_IN + self.columns * (self.panel_width + _GAP_IN)
+        lines = 1 if width >= _WIDE_LEGEND_IN else len(_MEANINGS)
+        rows = sum(self.panel_heights) + len(self.panel_heights) * (_TITLE_IN + _GAP_IN)
+        return width, _TITLE_IN + rows + 0.12 + lines * _LEGEND_LINE_IN
+
+    def panel(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """Return left, bottom, width and height of a panel as shares of the figure."""
+        width, height = self.size_in
+        left = _NAME_IN + column * (self.panel_width + _GAP_IN)
+        above = _TITLE_IN + sum(self.panel_heights[: row + 1]) + row * (_TITLE_IN + _GAP_IN) + _TITLE_IN
+        return left / width, 1 - above / height, self.panel_width / width, self.panel_heights[row] / height
+
+
+def _rgb(colour: str) -> NDArray[np.float64]:
+    return np.array([int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)])
+
+
+def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> None:
+    for panel, (header, picture, note) in zip(axes, _panels(row), strict=True):
+        panel.imshow(picture)
+        panel.set_axis_off()
+        panel.set_title(note, fontsize=_FONT_PT, pad=2)
+        if with_headers:
+            header_at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
+            panel.annotate(header, (0.5, 1), (0, 13), fontsize=_FONT_PT, fontweight="bold", **header_at)
+    axes[0].text(
+        -0.04, 0.5, row.name, rotation=90, ha="right", va="center", fontsize=_FONT_PT, transform=axes[0].transAxes
+    )
+
+
+def _panels(row: OverlayRow) -> Iterator[tuple[str, NDArray[np.float64], str]]:
+    """Yield header, picture and note of every panel of a row, from left to right."""
+    known = slice(None) if row.annotated is None else row.annotated
+    yield "original", contrast(row.image), ""
+    for header, labels in row.predictions.items():
+        yield header, error_overlay(row, labels), f"Dice {dice(labels[known], row.truth[known]):.3f}"
+    yield "ground truth", error_overlay(row, row.truth), ""
+
+
+def _add_legend(figure: Figure, columns: int) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(facecolor=colour, edgecolor="0.3", linewidth=0.4, label=text) for colour, text in _MEANINGS.items()
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=_FONT_PT, borderpad=0.2)
+
+
+@dataclass(frozen=True, eq=False)
+class SeedMeans:
+    """Mean Dice over images (counts, seeds), nan where a seed is missing."""
+
+    counts: list[int]
+    by_seed: NDArray[np.float64]
+
+
+def seed_means(rows: Sequence[Row]) -> SeedMeans:
+    """Return the mean Dice over images for every number of images and every seed."""
+    counts, seeds = sorted({row.count for row in rows}), sorted({row.seed for row in rows})
+    scores = [
+        [[row.dice for row in rows if (row.count, row.seed) == (count, seed)] for seed in seeds] for count in counts
+    ]
+    return SeedMeans(counts, np.array([[np.mean(s) if s else np.nan for s in of_count] for of_count in scores]))
+
+
+def _style(index: int) -> tuple[str, str]:
+    return _PRESET_STYLES[index % len(_PRESET_STYLES)]
+
+
+def _draw_curve(axes: Axes, curve: SeedMeans, label: str, colour: str, style: tuple[str, str]) -> None:
+    if not curve.counts:
+        return
+    low, mean, high = (reduce(curve.by_seed, axis=1) for reduce in (np.nanmin, np.nanmean, np.nanmax))
+    axes.fill_between(curve.counts, low, high, color=colour, alpha=0.15, linewidth=0)
+    for seed in curve.by_seed.T:
+        axes.plot(curve.counts, seed, ".", color=colour, markersize=3, alpha=0.5)
+    axes.plot(
+        curve.counts,
+        mean,
+        linestyle=style[0],
+        marker=style[1],
+        color=colour,
+        label=label,
+        markersize=4.5,
+        linewidth=1.4,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+    )
+
+
+def _finish_curve(axes: Axes, rows: Sequence[Row]) -> None:
+    axes.set_xticks(sorted({row.count for row in rows}))
+    axes.set_xlabel("images of Dataset 2 used for finetuning (0: raw model)", fontsize=_FONT_PT + 0.5)
+    axes.set_ylabel("mean Dice on test images", fontsize=_FONT_PT + 0.5)
+    axes.tick_params(labelsize=_FONT_PT)
+    axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", linewidth=0.4, alpha=0.5)
+    seeds = len({row.seed for row in rows})
+    title = f"band: lowest to highest of {seeds} seeds" if seeds > 1 else None
+    axes.legend(frameon=False, fontsize=_FONT_PT, title=title, title_fontsize=_FONT_PT - 1)
+
+
+def _new_figure(width_in: float, height_in: float) -> Figure:
+    """Return a figure outside of pyplot, which would keep it alive and needs the main thread."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), facecolor="white")
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    """Write the figure with text that stays text in vector formats."""
+    from matplotlib import rc_context
+
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise DataError(f"{path.name}: figures are saved as {', '.join(FORMATS)}. Choose one of these endings.")
+
+    def write(file: BinaryIO) -> None:
+        figure.savefig(file, format=suffix[1:], dpi=DPI)
+
+    with rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
+        atomic_write(path, write)
+    return path

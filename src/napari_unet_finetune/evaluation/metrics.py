@@ -1,0 +1,130 @@
+"""How well labels match the truth, for one image at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Mask = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """All scores of one image; `area_ratio` is None where there is no true object but a predicted one."""
+
+    dice: float
+    iou: float
+    surface_dice: float
+    area_ratio: float | None
+
+
+def score(
+    prediction: _Mask,
+    truth: _Mask,
+    *,
+    annotated: NDArray[np.bool_] | None = None,
+    tolerance: float = 2.0,
+    spacing: Sequence[float] = (1.0, 1.0),
+) -> Scores:
+    """Return all scores of `prediction` against `truth`, both (Y, X) with objects above 0.
+
+    Only pixels in `annotated` (Y, X) count, all if None; its edge is no boundary of an object. `tolerance` of the
+    surface Dice is in the unit of `spacing`, the size of a pixel along Y and X.
+    """
+    predicted, true = _objects(prediction, truth)
+    if annotated is not None:
+        predicted, true = predicted & annotated, true & annotated
+    return Scores(
+        dice=dice(predicted, true),
+        iou=iou(predicted, true),
+        surface_dice=surface_dice(predicted, true, tolerance=tolerance, spacing=spacing, annotated=annotated),
+        area_ratio=area_ratio(predicted, true),
+    )
+
+
+def dice(prediction: _Mask, truth: _Mask) -> float:
+    """Return twice the shared area over the sum of both; 1 if both are empty.
+
+    Arrays of any one shape, above 0 is object.
+    """
+    predicted, true = _objects(prediction, truth)
+    both = _area(predicted) + _area(true)
+    return 2 * _area(predicted & true) / both if both else 1.0
+
+
+def iou(prediction: _Mask, truth: _Mask) -> float:
+    """Return the shared area over that of the union; 1 if both are empty.
+
+    Arrays of any one shape, above 0 is object.
+    """
+    predicted, true = _objects(prediction, truth)
+    union = _area(predicted | true)
+    return _area(predicted & true) / union if union else 1.0
+
+
+def area_ratio(prediction: _Mask, truth: _Mask) -> float | None:
+    """Return predicted over true area: above 1 is overestimation.
+
+    1 if both are empty; None, not infinity, if only the truth is, so that a mean over images stays meaningful.
+    """
+    predicted, true = map(_area, _objects(prediction, truth))
+    if true:
+        return predicted / true
+    return None if predicted else 1.0
+
+
+def surface_dice(
+    prediction: _Mask,
+    truth: _Mask,
+    *,
+    tolerance: float,
+    spacing: Sequence[float] = (1.0, 1.0),
+    annotated: NDArray[np.bool_] | None = None,
+) -> float:
+    """Return the share of both boundaries that lies within `tolerance` of the other one.
+
+    The surface Dice of Nikolov et al. (J. Med. Internet Res. 23, 2021, e26151), with the boundary taken as the
+    object pixels that have one of their four neighbours outside the object or the image. Masks are (Y, X);
+    `tolerance` is in the unit of `spacing`, the size of a pixel along Y and X. 1 if both masks are empty, 0 if one
+    is. Boundaries at the edge of `annotated` are not counted, since nothing is known beyond it.
+    """
+    predicted, true = (_boundary(mask, annotated) for mask in _objects(prediction, truth))
+    total = _area(predicted) + _area(true)
+    if not total:
+        return dice(prediction, truth)
+    if not (predicted.any() and true.any()):
+        return 0.0
+    near = _within(predicted, true, tolerance, spacing) + _within(true, predicted, tolerance, spacing)
+    return near / total
+
+
+def _objects(prediction: _Mask, truth: _Mask) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    predicted, true = np.asarray(prediction) > 0, np.asarray(truth) > 0
+    if predicted.shape != true.shape:
+        raise ValueError(f"prediction is {predicted.shape} but truth is {true.shape}")
+    return predicted, true
+
+
+def _area(mask: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(mask))
+
+
+def _boundary(mask: NDArray[np.bool_], annotated: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    known = np.ones_like(mask) if annotated is None else annotated
+    inside = mask & known
+    boundary: NDArray[np.bool_] = inside & ~ndimage.binary_erosion(inside | ~known)
+    return boundary
+
+
+def _within(boundary: NDArray[np.bool_], other: NDArray[np.bool_], tolerance: float, spacing: Sequence[float]) -> int:
+    """Return how many pixels of `boundary` are at most `tolerance` away from `other`."""
+    from scipy import ndimage
+
+    distance = ndimage.distance_transform_edt(~other, sampling=spacing)
+    return _area(distance[boundary] <= tolerance)

@@ -1,0 +1,111 @@
+"""One row per scored image, and what many rows say together."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from .metrics import Scores
+
+# A larger loss of Dice on Dataset 1 is called forgetting.
+TOLERATED_DROP = 0.01
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one model on one image.
+
+    `count` is the number of images the model was finetuned with, 0 for the raw one; `dataset` is 1 for the old
+    dataset and 2 for the new one. `area_ratio` is predicted over true area, None where there is no true object.
+    """
+
+    count: int
+    seed: int
+    preset: str
+    dataset: int
+    image: str
+    dice: float
+    iou: float
+    surface_dice: float
+    area_ratio: float | None
+
+    @classmethod
+    def of(cls, scores: Scores, *, count: int, seed: int, preset: str, dataset: int, image: str) -> Row:
+        """Return the row of `scores`."""
+        return cls(
+            count, seed, preset, dataset, image, scores.dice, scores.iou, scores.surface_dice, scores.area_ratio
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means of one model count on one dataset: first over images, then over seeds."""
+
+    count: int
+    preset: str
+    dataset: int
+    images: int
+    seeds: int
+    dice: float
+    dice_std: float
+    iou: float
+    surface_dice: float
+    area_ratio: float | None
+    drop: float | None
+    forgetting: bool
+
+
+def summarize(rows: Sequence[Row]) -> list[Summary]:
+    """Return one summary per preset, dataset and count, in that order.
+
+    `dice_std` is the standard deviation over seeds of the mean over images. `drop` is what Dataset 1 lost in
+    Dice against the raw model, and `forgetting` says that this is more than `TOLERATED_DROP`.
+    """
+    keys = sorted({(row.preset, row.dataset, row.count) for row in rows})
+    return [_summary(rows, *key) for key in keys]
+
+
+def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summary:
+    chosen = [row for row in rows if (row.preset, row.dataset, row.count) == (preset, dataset, count)]
+    by_seed = [_mean(row.dice for row in chosen if row.seed == seed) for seed in sorted({row.seed for row in chosen})]
+    raw = [row.dice for row in rows if (row.dataset, row.count) == (1, 0)]
+    dice = float(np.mean(by_seed))
+    drop = float(np.mean(raw)) - dice if dataset == 1 and raw else None
+    ratios = [row.area_ratio for row in chosen if row.area_ratio is not None]
+    return Summary(
+        count=count,
+        preset=preset,
+        dataset=dataset,
+        images=len({row.image for row in chosen}),
+        seeds=len(by_seed),
+        dice=dice,
+        dice_std=float(np.std(by_seed)),
+        iou=_mean(row.iou for row in chosen),
+        surface_dice=_mean(row.surface_dice for row in chosen),
+        area_ratio=_mean(ratios) if ratios else None,
+        drop=drop,
+        forgetting=drop is not None and drop > TOLERATED_DROP,
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return the rows as CSV with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+def to_json(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the rows and their summary as JSON values."""
+    return {"rows": [asdict(row) for row in rows], "summary": [asdict(summary) for summary in summarize(rows)]}

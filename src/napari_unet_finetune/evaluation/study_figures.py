@@ -1,0 +1,54 @@
+"""The two figures of a study, from what it left in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.annotated_image import AnnotatedImage
+from ..data.files import list_images, read_image
+from .figures import OverlayRow, learning_curve_figure, overlay_figure
+from .learning_curve import Study, StudyPlan, prediction_path
+from .rows import Row
+
+# Rows of the overlay figure: so many of Dataset 2, chosen over the range of scores, and one of Dataset 1.
+EXAMPLES = 3
+
+
+def draw_figures(plan: StudyPlan, out: Path, rows: Sequence[Row], *, curve: Path, overlay: Path) -> list[Path]:
+    """Draw the learning curve and the overlay figure of a finished study and return their files.
+
+    The overlays show test images of Dataset 2 on which the raw model is worst, middling and best, and one of
+    Dataset 1; predictions are those of the first seed.
+    """
+    study = Study.open(plan, out)
+    examples = [(2, name) for name in _spread_over_scores(rows, dataset=2)]
+    examples += [(1, name) for name in _spread_over_scores(rows, dataset=1)[:1]]
+    pictures = [_overlay_row(study, dataset, name) for dataset, name in examples]
+    return [learning_curve_figure(rows, curve), overlay_figure(pictures, overlay)]
+
+
+def _spread_over_scores(rows: Sequence[Row], *, dataset: int) -> list[str]:
+    """Return names of images from the worst to the best score of the model with the fewest images."""
+    fewest = min(row.count for row in rows)
+    chosen = sorted(
+        (row for row in rows if (row.dataset, row.count, row.seed) == (dataset, fewest, 0)), key=lambda row: row.dice
+    )
+    places = np.linspace(0, len(chosen) - 1, min(EXAMPLES, len(chosen))).round().astype(int)
+    return [chosen[place].image for place in places]
+
+
+def _overlay_row(study: Study, dataset: int, name: str) -> OverlayRow:
+    image: AnnotatedImage = dict(study.tests)[dataset].only([name])[0]
+    predictions = {
+        "raw" if count == 0 else f"{count} images": _labels(prediction_path(study.out, count, dataset, name))
+        for count in study.plan.counts
+    }
+    return OverlayRow(f"Dataset {dataset}, {name}", image.image, image.target, predictions, image.annotated)
+
+
+def _labels(path: Path) -> NDArray[np.generic]:
+    return read_image(list_images(path).images[0]).array

@@ -1,0 +1,171 @@
+"""Predict all images of a folder into labels files, whatever happens to a single one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.annotated_image import AnnotatedImage
+from ..data.files import ImageRef, list_images, read_image, write_labels
+from ..errors import DataError, DeviceError, FinetuneError
+from .predict import Prediction, Predictor, Stopped, TileEnd, never
+
+SUFFIX = "_labels.tif"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEnd:
+    """One file is dealt with, number `done` of `total`.
+
+    `labels` is its labels file, `skipped` says that it was there before, `error` why there is none.
+    """
+
+    path: Path
+    labels: Path | None = None
+    skipped: bool = False
+    error: str | None = None
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FolderReport:
+    """What became of a folder: labels files written, those that were there before, and files that failed and why."""
+
+    written: tuple[Path, ...]
+    skipped: tuple[Path, ...]
+    failed: tuple[tuple[Path, str], ...]
+    stopped: bool = False
+
+
+FolderEvent = TileEnd | ImageEnd
+_Outcome = Generator[TileEnd, None, ImageEnd | Stopped]
+
+
+def predict_folder(
+    source: Path, out: Path, predictor: Predictor, *, overwrite: bool = False, should_stop: Callable[[], bool] = never
+) -> Generator[FolderEvent, None, FolderReport]:
+    """Write ``<name>_labels.tif`` into `out` for each image file in `source`; yield progress, return what happened.
+
+    A stack becomes one stack of labels, predicted frame by frame. A file whose labels are there is skipped unless
+    `overwrite`; a file that cannot be read or predicted is reported and the others go on. `out` may be `source`:
+    labels written there before are then not taken for images, nor ever replaced. `should_stop` is asked before
+    every batch of tiles; the file in work is then not written.
+
+    Raises
+    ------
+    DataError
+        If `source` holds no images, if `out` cannot be written to, if two images would get the same labels file, or
+        if labels would replace a file of `source`.
+    DeviceError
+        If the device's memory does not hold a single tile.
+    """
+    listing = list_images(source)
+    stacks = {path: tuple(frames) for path, frames in groupby(listing.images, key=lambda ref: ref.path)}
+    targets = plan_labels_files(stacks, out, overwrite=overwrite)
+    _make_folder(out)
+    ends = [ImageEnd(path, error=reason) for path, reason in listing.unreadable]
+    total = len(ends) + len(targets)
+    yield from (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))
+    for path, target in targets.items():
+        if target.exists() and not overwrite:
+            end: ImageEnd | Stopped = ImageEnd(path, labels=target, skipped=True)
+        else:
+            end = yield from _predict_file(stacks[path], target, predictor, should_stop)
+        if isinstance(end, Stopped):
+            return _report(ends, stopped=True)
+        ends.append(end)
+        yield replace(end, done=len(ends), total=total)
+    return _report(ends)
+
+
+def plan_labels_files(
+    stacks: dict[Path, tuple[ImageRef, ...]], out: Path, *, overwrite: bool = False
+) -> dict[Path, Path]:
+    """Return the labels file in `out` of each image file; labels files among the images themselves are left out.
+
+    Raises
+    ------
+    DataError
+        If two images would get the same labels file, or if labels would replace one of the files given.
+    """
+    targets = {path: out / f"{frames[0].stem}{SUFFIX}" for path, frames in stacks.items()}
+    inputs = {path.resolve(): path for path in stacks}
+    earlier = {inputs[target.resolve()] for target in targets.values() if target.resolve() in inputs}
+    if earlier and overwrite:
+        raise DataError(f"{min(earlier)} would be replaced, but it is one of the images. Choose another output folder.")
+    targets = {path: target for path, target in targets.items() if path not in earlier}
+    _check_distinct(targets)
+    return targets
+
+
+def _check_distinct(targets: dict[Path, Path]) -> None:
+    owners: dict[str, Path] = {}
+    for path, target in targets.items():
+        other = owners.setdefault(target.name.casefold(), path)  # some file systems do not tell case apart
+        if other is not path:
+            raise DataError(f"{other.name} and {path.name} would both be written to {target.name}. Rename one of them.")
+
+
+def _make_folder(out: Path) -> None:
+    """Find out before hours of work whether the results can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: the output folder cannot be made ({error.strerror}). Choose another one.") from error
+    if not os.access(out, os.W_OK):
+        raise DataError(f"{out}: the output folder is read-only. Choose another one.")
+
+
+def _predict_file(
+    frames: Sequence[ImageRef], target: Path, predictor: Predictor, should_stop: Callable[[], bool]
+) -> _Outcome:
+    path = frames[0].path
+    try:
+        predictions = []
+        for ref in frames:
+            prediction = yield from predictor.stream(_open(ref), should_stop=should_stop)
+            if isinstance(prediction, Stopped):
+                return prediction
+            predictions.append(replace(prediction, probabilities=np.empty((0, 0), np.float32)))
+        first = predictions[0]
+        write_labels(target, _stack(frames, predictions), scale=first.scale, unit=first.unit, overwrite=True)
+    except DeviceError:
+        raise  # no other file would fare better
+    except FinetuneError as error:
+        return ImageEnd(path, error=str(error))
+    except MemoryError:
+        return ImageEnd(path, error=f"{path.name} does not fit in memory. Cut it into smaller images.")
+    return ImageEnd(path, labels=target)
+
+
+def _open(ref: ImageRef) -> AnnotatedImage:
+    pixels = read_image(ref)
+    return AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+
+
+def _stack(frames: Sequence[ImageRef], predictions: Sequence[Prediction]) -> NDArray[np.unsignedinteger[Any]]:
+    """Return labels (Y, X) of a single image, (T, Y, X) of a stack."""
+    if frames[0].frame is None:
+        return predictions[0].labels
+    shapes = {prediction.labels.shape for prediction in predictions}
+    if len(shapes) > 1:
+        raise DataError(f"{frames[0].path.name}: its frames differ in size. Save them as files of their own.")
+    stacked: NDArray[np.unsignedinteger[Any]] = np.stack([prediction.labels for prediction in predictions])
+    return stacked
+
+
+def _report(ends: Sequence[ImageEnd], *, stopped: bool = False) -> FolderReport:
+    return FolderReport(
+        written=tuple(end.labels for end in ends if end.labels and not end.skipped),
+        skipped=tuple(end.labels for end in ends if end.labels and end.skipped),
+        failed=tuple((end.path, end.error) for end in ends if end.error is not None),
+        stopped=stopped,
+    )

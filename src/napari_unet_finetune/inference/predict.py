@@ -1,0 +1,224 @@
+"""From an image to probabilities and labels, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..config import PredictConfig
+from ..data.annotated_image import AnnotatedImage
+from ..data.normalize import model_input
+from ..device import autocast, pick_device, pick_precision
+from ..events import drain
+from ..models.attention_unet import fold_standardization
+from ..models.checkpoint import Checkpoint
+from .blending import TileEnd, blend_tiles
+from .postprocess import to_labels
+
+__all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "blend_tiles", "never", "predict"]
+
+# Quarter turns and whether to mirror first: the eight symmetries of a square.
+_VIEWS = tuple((turns, mirror) for mirror in (False, True) for turns in range(4))
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the model sees in one image.
+
+    Parameters
+    ----------
+    name
+        Name of the image.
+    probabilities
+        ``(Y, X)`` float32, probability of an object.
+    labels
+        ``(Y, X)`` unsigned; 0 is background, 1 object, or one number per object where instances were asked for.
+    threshold
+        Probability above which a pixel became an object.
+    scale, unit
+        Size of a pixel along Y and X, as the image has it.
+    """
+
+    name: str
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.unsignedinteger]
+    threshold: float
+    scale: tuple[float, float]
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Result of a prediction that was asked to stop before its end."""
+
+    name: str
+
+
+def never() -> bool:
+    """Return that there is no wish to stop."""
+    return False
+
+
+@overload
+def predict(image: AnnotatedImage, checkpoint: Checkpoint, config: PredictConfig | None = ...) -> Prediction: ...
+@overload
+def predict(
+    image: AnnotatedImage,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = ...,
+    *,
+    should_stop: Callable[[], bool],
+) -> Prediction | Stopped: ...
+def predict(
+    image: AnnotatedImage,
+    checkpoint: Checkpoint,
+    config: PredictConfig | None = None,
+    *,
+    should_stop: Callable[[], bool] = never,
+) -> Prediction | Stopped:
+    """Return the objects that `checkpoint` sees in `image`; for many images keep one `Predictor`.
+
+    `should_stop` is asked before every batch of tiles; once it says yes, the result is `Stopped`. Without it the
+    result is always a `Prediction`.
+
+    Raises
+    ------
+    DataError
+        If the image's channels do not fit the model.
+    DeviceError
+        If the device is absent or a single tile does not fit into its memory.
+    """
+    return drain(Predictor(checkpoint, config).stream(image, should_stop=should_stop))
+
+
+class Predictor:
+    """A model made ready once to predict many images.
+
+    Parameters
+    ----------
+    checkpoint
+        The model. Tiles have the size of the patches it was trained on, because GroupNorm ties a result to the size
+        of what it was computed from.
+    config
+        Settings; an empty threshold takes the model's own.
+
+    Raises
+    ------
+    DeviceError
+        If the device is absent.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, config: PredictConfig | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.config = config or PredictConfig()
+        self.threshold = self.config.threshold or checkpoint.threshold
+        self.device = pick_device(self.config.device)
+        self._model = fold_standardization(checkpoint.build_model()).to(self.device)
+        if self.device.type != "mps":
+            self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.precision = pick_precision(self.config.precision, self.device, self._trial)
+
+    def logits(self, tiles: Tensor) -> Tensor:
+        """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalised and on the device."""
+        with autocast(self.device, self.precision):
+            logits: Tensor = self._model(tiles)
+        return logits
+
+    def predict(self, image: AnnotatedImage) -> Prediction:
+        """Return the objects in `image`.
+
+        Raises
+        ------
+        DataError
+            If the image's channels do not fit the model.
+        DeviceError
+            If a single tile does not fit into the device's memory.
+        """
+        result = drain(self.stream(image))
+        assert isinstance(result, Prediction)
+        return result
+
+    def stream(
+        self, image: AnnotatedImage, *, should_stop: Callable[[], bool] = never
+    ) -> Generator[TileEnd, None, Prediction | Stopped]:
+        """Yield progress after every batch of tiles and return the objects in `image`.
+
+        Returns `Stopped` if `should_stop` says yes before the last batch.
+
+        Raises
+        ------
+        DataError
+            If the image's channels do not fit the model.
+        DeviceError
+            If a single tile does not fit into the device's memory.
+        """
+        blended = yield from _until(should_stop, self._blended(self._pixels(image)))
+        if blended is None:
+            return Stopped(image.name)
+        probabilities = blended.cpu().numpy()
+        labels = to_labels(probabilities, self.threshold, self.config)
+        return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit)
+
+    def _pixels(self, image: AnnotatedImage) -> Tensor:
+        of = self.checkpoint
+        pixels = model_input(
+            image, in_channels=of.model.in_channels, channels=of.channels, normalization=of.normalization
+        )
+        return torch.from_numpy(pixels).to(self.device)
+
+    def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
+        views = _VIEWS if self.config.augment else _VIEWS[:1]
+        mean = torch.zeros(pixels.shape[-2:], device=self.device)
+        for part, (turns, mirror) in enumerate(views):
+            turned = torch.rot90(pixels.flip(-1) if mirror else pixels, turns, (-2, -1))
+            blended = yield from _part(part, len(views), self._blend(turned))
+            back = torch.rot90(blended, -turns, (-2, -1))
+            mean += (back.flip(-1) if mirror else back) / len(views)
+        return mean
+
+    def _blend(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
+        return blend_tiles(
+            self.logits,
+            pixels,
+            tile=self.checkpoint.patch_size,
+            overlap=self.config.overlap,
+            batch_size=self.config.batch_size,
+        )
+
+    @torch.no_grad()
+    def _trial(self) -> Tensor:
+        size = self.checkpoint.patch_size
+        tiles: Tensor = self._model(torch.zeros(1, self.checkpoint.model.in_channels, size, size, device=self.device))
+        return tiles
+
+
+def _part(part: int, parts: int, tiles: Generator[TileEnd, None, Tensor]) -> Generator[TileEnd, None, Tensor]:
+    """Pass on `tiles` as one of several parts of equal length."""
+    while True:
+        try:
+            end = next(tiles)
+        except StopIteration as returned:
+            result: Tensor = returned.value
+            return result
+        yield TileEnd(part * end.total + end.done, parts * end.total)
+
+
+def _until(
+    should_stop: Callable[[], bool], tiles: Generator[TileEnd, None, Tensor]
+) -> Generator[TileEnd, None, Tensor | None]:
+    """Pass on `tiles`; return None if `should_stop` says yes before they end."""
+    while not should_stop():
+        try:
+            end = next(tiles)
+        except StopIteration as returned:
+            result: Tensor = returned.value
+            return result
+        yield end
+    tiles.close()
+    return None

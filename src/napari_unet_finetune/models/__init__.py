@@ -1,0 +1,1 @@
+"""The network, and models as files."""

@@ -1,0 +1,171 @@
+"""Save and load models: one safetensors file each, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from ..config import ChannelRule, ModelConfig, Normalization
+from ..data.atomic import atomic_write
+from ..errors import CheckpointError
+from .checkpoint_data import Checkpoint, check_weights, weights_hash
+from .checkpoint_file import FORMAT_VERSION, decode, encode
+from .file_kinds import model_file_kind
+from .importers import import_paulow
+from .provenance import Provenance, installed_version
+from .rehearsal_patches import RehearsalPatches
+from .zoo import find_model, list_models
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "weights_hash"]
+
+_ARCHITECTURE = "attention-unet"
+_REHEARSAL = "rehearsal/"
+
+
+class _Description(BaseModel):
+    """What the file says of its tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    payload_sha256: str = ""
+    format_version: Literal[1] = FORMAT_VERSION
+    written_by: str
+    architecture: str = _ARCHITECTURE
+    layer_naming: Literal["paulow-1"] = "paulow-1"
+    model: ModelConfig
+    normalization: Normalization
+    channels: ChannelRule
+    patch_size: int
+    threshold: float
+    provenance: Provenance
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | PathLike[str], *, half: bool = False) -> str:
+    """Write `checkpoint` to the file `path`, whole or not at all, and return the sha256 of its payload.
+
+    With `half` the weights are stored as float16, in half the space and rounded to about three digits.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be written, or weights are too large for float16.
+    """
+    data, digest = encode(_tensors(checkpoint, half), _describe(checkpoint))
+    try:
+        atomic_write(Path(path), lambda file: file.write(data))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(
+            f"{fspath(path)} cannot be written ({reason}). Free some space or choose another folder."
+        ) from error
+    return digest
+
+
+def load_checkpoint(path_or_name: str | PathLike[str]) -> Checkpoint:
+    """Return the model in a file, one of ours or a PAULow ``.pth``, or the model of a name that ships.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file or name, or the file is damaged, foreign or of a newer version.
+    """
+    path = _resolve(path_or_name)
+    return _load_own(path) if model_file_kind(path) == "safetensors" else import_paulow(path)
+
+
+def _resolve(path_or_name: str | PathLike[str]) -> Path:
+    path = Path(path_or_name)
+    if shipped := find_model(fspath(path_or_name)):
+        return shipped
+    is_bare_name = len(path.parts) == 1 and not path.suffix
+    if is_bare_name and not _exists(path):
+        names = ", ".join(model.name for model in list_models()) or "none yet"
+        raise CheckpointError(
+            f"There is no model called '{path}'. Give the path of a model file or one of the models that ship: {names}."
+        )
+    return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a file's name
+        return False
+
+
+def _load_own(path: Path) -> Checkpoint:
+    tensors, fields = decode(path)
+    description = _parse(path, fields)
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_REHEARSAL)}
+    check_weights(str(path), weights, description.model)
+    return Checkpoint(
+        weights=weights,
+        model=description.model,
+        normalization=description.normalization,
+        channels=description.channels,
+        patch_size=description.patch_size,
+        threshold=description.threshold,
+        provenance=description.provenance,
+        rehearsal=_rehearsal(path, tensors),
+    )
+
+
+def _parse(path: Path, fields: Mapping[str, Any]) -> _Description:
+    architecture = fields.get("architecture")
+    if architecture != _ARCHITECTURE:
+        raise CheckpointError(
+            f"{path} holds a network of kind '{architecture}', not '{_ARCHITECTURE}'. Choose another model."
+        )
+    try:
+        return _Description.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(
+            f"{path}: its description is not valid ({where}: {first['msg']}). Choose another model."
+        ) from error
+
+
+def _describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    description = _Description(
+        written_by=installed_version(),
+        model=checkpoint.model,
+        normalization=checkpoint.normalization,
+        channels=checkpoint.channels,
+        patch_size=checkpoint.patch_size,
+        threshold=checkpoint.threshold,
+        provenance=checkpoint.provenance,
+    )
+    return description.model_dump(mode="json", exclude={"payload_sha256"})
+
+
+def _tensors(checkpoint: Checkpoint, half: bool) -> dict[str, Tensor]:
+    weights = dict(checkpoint.weights)
+    if half:
+        weights = {name: tensor.to(torch.float16) for name, tensor in weights.items()}
+        if not all(tensor.isfinite().all() for tensor in weights.values()):
+            raise CheckpointError("The model has weights too large for half precision. Save it in full precision.")
+    if checkpoint.rehearsal is None:
+        return weights
+    packed = checkpoint.rehearsal.packed
+    return weights | {_REHEARSAL + name: torch.tensor(array) for name, array in packed.items()}
+
+
+def _rehearsal(path: Path, tensors: Mapping[str, Tensor]) -> RehearsalPatches | None:
+    arrays = {
+        name.removeprefix(_REHEARSAL): tensor.numpy() for name, tensor in tensors.items() if name.startswith(_REHEARSAL)
+    }
+    if not arrays:
+        return None
+    try:
+        return RehearsalPatches.unpack(arrays)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: its rehearsal patches are not valid ({error}). Choose another model."
+        ) from error

@@ -1,0 +1,63 @@
+"""Where a model comes from: data, settings, versions, scores and parent, as they are stored in its file."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DISTRIBUTION = "napari-unet-finetune"
+_RECORDED = (DISTRIBUTION, "torch", "numpy", "scipy", "scikit-image", "tifffile", "imageio", "safetensors", "pydantic")
+
+
+def installed_version(distribution: str = DISTRIBUTION) -> str:
+    """Return the version of `distribution`, or ``unknown`` where it runs from a plain source folder."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of every package that can change a result."""
+    return {"python": platform.python_version(), **{name: installed_version(name) for name in _RECORDED}}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageRecord(_Record):
+    """One training image: its name and the sha256 of its pixels or file."""
+
+    name: str
+    sha256: str
+
+
+class Provenance(_Record):
+    """The history of a model; everything has a default, so that a caller states what it knows.
+
+    `created` is UTC in ISO 8601. `parent_sha256` is `weights_hash` of the model that was finetuned. `config` is
+    the `FinetuneConfig` as JSON values. `scores` are named by the caller, for example ``val_dice``.
+    """
+
+    name: str = ""
+    created: str = Field(default_factory=_now)
+    package_version: str = Field(default_factory=installed_version)
+    parent: str | None = None
+    parent_sha256: str | None = None
+    images: tuple[ImageRecord, ...] = ()
+    config: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    scores: dict[str, float] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    licence: str = ""
+    citation: str = ""

@@ -1,0 +1,163 @@
+"""Training patches that travel inside a model file, so that later trainings can replay them."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Of zlib, PNG and lzma with and without row differences, lzma at 2 was the smallest that takes under a second:
+# 0.9 MB for 256 nuclei patches of 128 x 128, where zlib needs 1.5 MB and PNG 1.6 MB.
+_LZMA_PRESET = 2
+_MAX_PIXELS = 2**31
+_MAX_LZMA_MEMORY = 2**27
+
+
+@dataclass(frozen=True, eq=False)
+class RehearsalPatches:
+    """Normalised patches, quantised to 8 bits between each patch's own extremes.
+
+    Parameters
+    ----------
+    images
+        ``(N, C, P, P)`` uint8; 0 stands for `low` and 255 for `high`.
+    low, high
+        ``(N,)`` float32, normalised intensities.
+    targets
+        ``(N, P, P)`` bool, object pixels.
+    held_out
+        ``(N,)`` bool, patches of images that were held out, for measuring what is forgotten.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types do not fit together.
+    """
+
+    images: NDArray[np.uint8]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    targets: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        """Check shapes and types."""
+        if self.images.ndim != 4:
+            raise ValueError(f"rehearsal images are {self.images.shape}, not (N, C, P, P)")
+        count, _, height, width = self.images.shape
+        _check("images", self.images, self.images.shape, np.uint8)
+        _check("low", self.low, (count,), np.float32)
+        _check("high", self.high, (count,), np.float32)
+        _check("targets", self.targets, (count, height, width), np.bool_)
+        _check("held_out", self.held_out, (count,), np.bool_)
+
+    def __len__(self) -> int:
+        """Return the number of patches."""
+        return len(self.images)
+
+    @property
+    def in_channels(self) -> int:
+        """Number of channels of a patch."""
+        return int(self.images.shape[1])
+
+    @classmethod
+    def from_normalized(
+        cls, images: NDArray[np.float32], targets: NDArray[np.bool_], held_out: NDArray[np.bool_]
+    ) -> RehearsalPatches:
+        """Quantise `images` (N, C, P, P) float32, normalised as the network sees them.
+
+        The error is at most 1/510 of the patch's own range.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit together or an image holds NaN or infinity.
+        """
+        images = np.asarray(images, dtype=np.float32)
+        if not np.isfinite(images).all():
+            raise ValueError("rehearsal images hold NaN or infinity")
+        low = images.min(axis=(1, 2, 3), initial=np.inf).astype(np.float32)
+        high = images.max(axis=(1, 2, 3), initial=-np.inf).astype(np.float32)
+        span = np.where(high > low, high - low, 1).astype(np.float32)
+        quantised = np.rint((images - _per_patch(low)) / _per_patch(span) * 255).astype(np.uint8)
+        return cls(quantised, low, high, np.asarray(targets, dtype=bool), np.asarray(held_out, dtype=bool))
+
+    def normalized(self) -> NDArray[np.float32]:
+        """Return the patches (N, C, P, P) as the network sees them."""
+        step = (self.high - self.low) / np.float32(255)
+        return self.images.astype(np.float32) * _per_patch(step) + _per_patch(self.low)
+
+    def with_channels(self, channels: int) -> RehearsalPatches:
+        """Return the patches with `channels` channels: one is repeated, several become their mean first."""
+        if channels == self.in_channels:
+            return self
+        grey = self
+        if self.in_channels > 1:
+            mean = self.normalized().mean(axis=1, keepdims=True, dtype=np.float32)
+            grey = RehearsalPatches.from_normalized(mean, self.targets, self.held_out)
+        repeated = np.repeat(grey.images, channels, axis=1)
+        return RehearsalPatches(repeated, grey.low, grey.high, grey.targets, grey.held_out)
+
+    @cached_property
+    def packed(self) -> Mapping[str, NDArray[Any]]:
+        """Arrays to store, losslessly compressed; kept, because a training saves the same patches many times."""
+        return {
+            "shape": np.array(self.images.shape, dtype=np.int64),
+            "images": _compress(self.images),
+            "low": self.low,
+            "high": self.high,
+            "targets": _compress(np.packbits(self.targets)),
+            "held_out": self.held_out,
+        }
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, NDArray[Any]]) -> RehearsalPatches:
+        """Return the patches whose `packed` is `arrays`.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, damaged or larger than any that is written.
+        """
+        try:
+            count, channels, height, width = (int(side) for side in arrays["shape"])
+            pixels = count * height * width
+            images = _decompress(arrays["images"], pixels * channels).reshape(count, channels, height, width)
+            bits = np.unpackbits(_decompress(arrays["targets"], -(-pixels // 8)), count=pixels)
+            targets = bits.reshape(count, height, width).astype(bool)
+            return cls(images, arrays["low"], arrays["high"], targets, arrays["held_out"])
+        except (KeyError, lzma.LZMAError) as error:
+            raise ValueError(f"rehearsal patches cannot be unpacked ({error})") from error
+
+
+def _check(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"rehearsal {name} are {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
+    if prod(shape) > _MAX_PIXELS:
+        raise ValueError(f"rehearsal {name} have {prod(shape)} pixels, more than {_MAX_PIXELS}")
+
+
+def _per_patch(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values[:, None, None, None]
+
+
+def _compress(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.frombuffer(lzma.compress(array.tobytes(), preset=_LZMA_PRESET), dtype=np.uint8)
+
+
+def _decompress(compressed: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return `size` bytes; a stream that declares more is cut, so that a small file cannot fill the memory."""
+    if not 0 <= size <= _MAX_PIXELS:
+        raise ValueError(f"rehearsal patches declare {size} bytes, more than {_MAX_PIXELS}")
+    data = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_LZMA_MEMORY).decompress(
+        compressed.tobytes(), max_length=size
+    )
+    if len(data) != size:
+        raise ValueError(f"rehearsal patches hold {len(data)} bytes, not {size}")
+    return np.frombuffer(data, dtype=np.uint8).copy()

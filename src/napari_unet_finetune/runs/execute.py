@@ -1,0 +1,86 @@
+"""Carry out what a run folder asks for, here in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+
+from ..data.dataset import AnnotatedFolder
+from ..errors import RunError
+from ..events import TrainingEvent
+from ..models.checkpoint import load_checkpoint
+from ..training.finetune import Run, finetune, never, train
+from ..training.outcome import FinetuneResult
+from .folder import LOG, FinetuneRequest, RunFolder
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def run_here(
+    folder: RunFolder, *, should_stop: Callable[[], bool] = never
+) -> Generator[TrainingEvent, None, FinetuneResult]:
+    """Start or resume the run in `folder`; every event is on disk before it is yielded.
+
+    Raises
+    ------
+    FinetuneError
+        If the request cannot be carried out; the message says why.
+    RunError
+        If the run is finished or another process works on it.
+    """
+    if folder.is_finished:
+        raise RunError(f"{folder.path}: this run is finished; its model is {folder.result_path.name} in that folder.")
+    with folder.locked(), _logged(folder):
+        events = _start(folder.request, folder, should_stop)
+        result = yield from _recorded(events, folder)
+        if not result.stopped:
+            folder.save_result(result.checkpoint)
+        return result
+
+
+def _start(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Run:
+    images = AnnotatedFolder.open(request.images, request.masks, sparse=request.sparse).only(request.only)
+    if request.task == "train":
+        return train(images, request.config, model=request.model, should_stop=should_stop, store=folder)
+    if request.checkpoint is None:
+        raise RunError(f"{folder.path}: the request names no base model. Start a new run with one.")
+    base_images = None
+    if request.base_images is not None and request.base_masks is not None:
+        base_images = AnnotatedFolder.open(request.base_images, request.base_masks)
+    return finetune(
+        images,
+        load_checkpoint(request.checkpoint),
+        request.config,
+        base_images=base_images,
+        should_stop=should_stop,
+        store=folder,
+    )
+
+
+def _recorded(events: Run, folder: RunFolder) -> Run:
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as stop:
+            result: FinetuneResult = stop.value
+            return result
+        folder.append(event)
+        yield event
+
+
+@contextmanager
+def _logged(folder: RunFolder) -> Iterator[None]:
+    """Write the package's log messages to the run's own log file as well."""
+    handler = logging.FileHandler(folder.path / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger(PACKAGE)
+    logger.addHandler(handler)
+    try:
+        yield
+    except Exception:
+        logger.exception("The run ended with an error.")
+        raise
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

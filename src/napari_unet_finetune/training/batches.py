@@ -1,0 +1,76 @@
+"""Which patches make up the batch of a step: random ones with replay, or the grid of the study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..config import FinetuneConfig
+from .patches import Batch, PatchSampler, PatchStore, PatchView, cut_batch, grid_views
+from .rehearsal import new_patches_before, replay_count
+
+
+class BatchSource(Protocol):
+    """Gives the batch of any step, the same one each time it is asked."""
+
+    steps: int
+    validate_every: int
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of `step`, counted from 0."""
+
+
+class RandomBatches:
+    """Random patches of the new images, with a share of patches of the old ones."""
+
+    def __init__(self, store: PatchStore, replay: PatchStore | None, config: FinetuneConfig) -> None:
+        self.steps = config.steps
+        self.validate_every = min(config.validate_every, config.steps)
+        self._config = config if replay else config.model_copy(update={"replay_share": 0.0})
+        self._new = PatchSampler(store, config)
+        self._old = PatchSampler(replay, config, stream=1) if replay else None
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of `step`, new patches first."""
+        replayed = replay_count(step, self._config)
+        first = new_patches_before(step, self._config)
+        new_count = self._config.batch_size - replayed
+        if self._old is None or replayed == 0:
+            return self._new.batch(step, first, new_count)
+        old_first = step * self._config.batch_size - first
+        old = self._old.batch(step, old_first, replayed)
+        return self._new.batch(step, first, new_count).join(old) if new_count else old
+
+
+@dataclass(frozen=True)
+class GridSplit:
+    """Patches of a grid over all images, split at random as the study does (overlapping neighbours leak)."""
+
+    train: list[PatchView]
+    held_out: list[PatchView]
+
+
+def split_grid(store: PatchStore, config: FinetuneConfig) -> GridSplit:
+    """Return the study's split: a random share of all patches is held out."""
+    views = grid_views(store.images, config.patch_size, config.patch_stride)
+    order = np.random.default_rng((config.seed, 3)).permutation(len(views))
+    held_out = round(len(views) * config.validation_share) if config.validation == "patches" else 0
+    return GridSplit([views[i] for i in order[held_out:]], [views[i] for i in order[:held_out]])
+
+
+class GridBatches:
+    """Every patch of a grid once per epoch, in a new order each time."""
+
+    def __init__(self, views: list[PatchView], store: PatchStore, config: FinetuneConfig) -> None:
+        self._views, self._store, self._config = views, store, config
+        self.validate_every = -(-len(views) // config.batch_size)
+        self.steps = self.validate_every * (config.epochs or 1)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of `step`; the last one of an epoch may be smaller."""
+        epoch, place = divmod(step, self.validate_every)
+        order = np.random.default_rng((self._config.seed, 4, epoch)).permutation(len(self._views))
+        chosen = order[place * self._config.batch_size : (place + 1) * self._config.batch_size]
+        return cut_batch([self._views[i] for i in chosen], self._config.patch_size, self._store.device)

@@ -1,0 +1,188 @@
+"""Finetune a model on a few annotated images, or train a base model from scratch: one loop for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..config import ChannelRule, FinetuneConfig, ModelConfig, Normalization
+from ..data.annotated_image import AnnotatedImage
+from ..events import Notice, RunEnded, RunStarted, TrainingEvent, ValidationEnd
+from ..models.attention_unet import AttentionUNet
+from ..models.checkpoint import Checkpoint
+from .outcome import FinetuneResult, conclude, dice_on_base
+from .prepare import Setup, prepare
+from .rehearsal import collect_patches
+from .state import NoStore, Progress, StateStore, TrainingState
+from .trainer import Trainer
+from .validation import ImageValidator, PatchValidator
+
+Run = Generator[TrainingEvent, None, FinetuneResult]
+
+
+def never() -> bool:
+    """Tell that nobody asked to stop."""
+    return False
+
+
+def finetune(
+    images: Sequence[AnnotatedImage],
+    checkpoint: Checkpoint,
+    config: FinetuneConfig | None = None,
+    *,
+    base_images: Sequence[AnnotatedImage] | None = None,
+    should_stop: Callable[[], bool] = never,
+    store: StateStore | None = None,
+) -> Run:
+    """Adapt `checkpoint` to `images`; yield what happens and return the best model.
+
+    Parameters
+    ----------
+    images
+        Annotated images of the new dataset; from four on, some are held out to choose the best weights.
+    checkpoint
+        The base model. Always start from the base with all images, never from a finetuned model.
+    config
+        The settings; the default preset if left out.
+    base_images
+        Images of the old dataset, against forgetting; without them the base model's own patches are used.
+    should_stop
+        Asked before every step; the best weights so far are returned when it says yes.
+    store
+        Keeps state and best model, so that an interrupted run goes on with the same result.
+
+    Raises
+    ------
+    DataError
+        If the images cannot be used.
+    DeviceError
+        If the device is absent or its memory does not hold one patch.
+    RunError
+        If the loss is not a number.
+    """
+    setup = prepare(images, checkpoint, config or FinetuneConfig(), base_images=base_images)
+    return (yield from _fit(setup, store or NoStore(), should_stop))
+
+
+def train(
+    images: Sequence[AnnotatedImage],
+    config: FinetuneConfig | None = None,
+    *,
+    model: ModelConfig | None = None,
+    should_stop: Callable[[], bool] = never,
+    store: StateStore | None = None,
+) -> Run:
+    """Train a base model of shape `model` from scratch; the same loop as `finetune`, from random weights.
+
+    The model carries patches of its images, unless switched off, so that it can be finetuned without forgetting.
+    Raises what `finetune` raises.
+    """
+    config = config or FinetuneConfig.from_preset("from scratch")
+    setup = prepare(images, random_checkpoint(model or ModelConfig(), config), config)
+    result = yield from _fit(setup, store or NoStore(), should_stop)
+    rehearsal = collect_patches(setup.train, setup.held_out, config)
+    return replace(result, checkpoint=replace(result.checkpoint, rehearsal=rehearsal))
+
+
+def random_checkpoint(model: ModelConfig, config: FinetuneConfig) -> Checkpoint:
+    """Return an untrained model; its weights follow from the seed."""
+    if config.in_channels is not None:
+        model = model.model_copy(update={"in_channels": config.in_channels})
+    with torch.random.fork_rng([]):
+        torch.manual_seed(config.seed)
+        weights = AttentionUNet(model).state_dict()
+    return Checkpoint(
+        weights,
+        model,
+        normalization=config.normalization or Normalization(),
+        channels=config.channels or ChannelRule(),
+        patch_size=config.patch_size,
+        threshold=config.threshold or 0.5,
+    )
+
+
+def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Run:
+    trainer = Trainer(
+        setup.base.build_model(), setup.source, setup.config, device=setup.device, precision=setup.precision
+    )
+    progress = _resume(trainer, store) or _start(trainer, setup)
+    yield _run_started(setup, progress)
+    yield from map(Notice, setup.notices)
+    stopped = False
+    for step in range(progress.step, setup.source.steps):
+        if stopped := should_stop():
+            break
+        yield trainer.step(step)
+        progress.step = step + 1
+        if progress.step % setup.source.validate_every == 0 or progress.step == setup.source.steps:
+            validation = _validate(trainer, setup, progress)
+            _save(trainer, setup, progress, store, best=validation.best)
+            yield validation
+        if setup.config.patience and progress.validations_without_gain >= setup.config.patience:
+            yield Notice(f"No better Dice in {setup.config.patience} validations: training ended early.")
+            break
+    result = conclude(trainer, setup, progress, stopped=stopped)
+    yield _run_ended(result)
+    return result
+
+
+def _start(trainer: Trainer, setup: Setup) -> Progress:
+    """Score the raw model on all that is held out, before anything changes."""
+    score = setup.validator.score(trainer.model) if isinstance(setup.validator, ImageValidator) else None
+    return Progress(raw_score=score, base_dice_before=dice_on_base(trainer.model, setup))
+
+
+def _resume(trainer: Trainer, store: StateStore) -> Progress | None:
+    state = store.load_state()
+    if state is None:
+        return None
+    trainer.restore(state.trainer)
+    return Progress.from_dict(state.progress)
+
+
+def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationEnd:
+    """Score the averaged weights and remember them if they are the best; without held-out data the last are."""
+    model = trainer.averaged_model()
+    score = None if setup.validator is None else setup.validator.score(model)
+    best = score is None or progress.best_score is None or score > progress.best_score
+    if best:
+        progress.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        progress.best_score, progress.best_step = score, progress.step
+    progress.validations_without_gain = 0 if best else progress.validations_without_gain + 1
+    by_loss = isinstance(setup.validator, PatchValidator)
+    val_loss = -score if by_loss and score is not None else None
+    return ValidationEnd(progress.step, None if by_loss else score, val_loss, best)
+
+
+def _save(trainer: Trainer, setup: Setup, progress: Progress, store: StateStore, *, best: bool) -> None:
+    if best and progress.best is not None:
+        store.save_best(replace(setup.base, weights=progress.best))
+    store.save_state(TrainingState(progress.to_dict(), trainer.state()))
+
+
+def _run_started(setup: Setup, progress: Progress) -> RunStarted:
+    return RunStarted(
+        device=setup.device.type,
+        precision=setup.precision,
+        steps=setup.source.steps,
+        first_step=progress.step,
+        train_images=tuple(image.name for image in setup.train.images),
+        validation_images=tuple(image.name for image in setup.held_out.images),
+        raw_dice=progress.raw_score,
+    )
+
+
+def _run_ended(result: FinetuneResult) -> RunEnded:
+    return RunEnded(
+        steps=result.steps,
+        stopped=result.stopped,
+        kept_raw=result.kept_raw,
+        raw_dice=result.raw_dice,
+        finetuned_dice=result.finetuned_dice,
+        base_dice_before=result.base_dice_before,
+        base_dice_after=result.base_dice_after,
+        threshold=result.checkpoint.threshold,
+        summary=result.summary,
+    )

@@ -1,0 +1,87 @@
+"""Who is trained, at which rate, and when: parameter groups, phases, schedule, L2-SP, weight averaging."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from ..config import FinetuneConfig
+from ..models.attention_unet import AttentionUNet
+from ..models.layer_groups import depth_of, select_parameters
+
+COSINE_FLOOR = 0.01
+
+
+def build_optimizer(model: AttentionUNet, config: FinetuneConfig) -> torch.optim.Optimizer:
+    """Return the optimizer over all parameters, one group per depth; a group's `rate` scales its learning rate."""
+    by_depth: dict[int, list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        by_depth.setdefault(depth_of(name, model.config.levels), []).append(parameter)
+    groups = [
+        {"params": parameters, "rate": config.level_decay**depth} for depth, parameters in sorted(by_depth.items())
+    ]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def start_phase(model: AttentionUNet, config: FinetuneConfig, step: int, steps: int) -> None:
+    """Freeze all but the layers that `step` trains; frozen ones get no gradient and so are left out of the update."""
+    in_first = config.first_phase_layers is not None and step < config.first_phase_share * steps
+    group = config.first_phase_layers if in_first and config.first_phase_layers else config.layers
+    trained = {id(parameter) for parameter in select_parameters(model, group).values()}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in trained)
+        if id(parameter) not in trained:
+            parameter.grad = None
+
+
+def learning_rate_at(step: int, steps: int, config: FinetuneConfig) -> float:
+    """Return the learning rate of `step` (from 0) in a training of `steps`."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.learning_rate
+    if config.schedule == "step":
+        return config.learning_rate * (1.0 if step < 0.75 * steps else 0.1)
+    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    return config.learning_rate * (COSINE_FLOOR + (1 - COSINE_FLOOR) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Give every group `learning_rate` times the group's own rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate * group["rate"]
+
+
+def l2sp_penalty(model: AttentionUNet, base: Mapping[str, Tensor], strength: float) -> Tensor:
+    """Return the squared distance of the trained weights from the base model's (Li et al., ICML 2018)."""
+    distances = [
+        (parameter - base[name]).pow(2).sum() for name, parameter in model.named_parameters() if parameter.requires_grad
+    ]
+    return strength / 2 * torch.stack(distances).sum()
+
+
+class WeightAverage:
+    """Moving average of the weights; early on it forgets faster, so that the start does not linger."""
+
+    def __init__(self, model: AttentionUNet, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: AttentionUNet) -> None:
+        """Move the average towards the weights of `model`."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
+        averages, current = _aligned(self.weights, model.state_dict())
+        torch._foreach_lerp_(averages, current, 1 - decay)
+
+
+def _aligned(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    names: Iterable[str] = ours.keys()
+    return [ours[name] for name in names], [theirs[name] for name in ours]

@@ -1,0 +1,286 @@
+"""Seeded patches from whole images that stay on the device: random and foreground-aware, or on a grid."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import AugmentConfig, FinetuneConfig
+from ..data.windows import reflected_indices, window_starts
+from .augment import change_intensities
+
+# Centres kept per image; more would only cost memory.
+MAX_CENTRES = 20_000
+# Share of the free memory that the images may fill before they move to a file.
+RESIDENT_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patches ready for the network: float32 (B, C, P, P), and target and annotated as float32 (B, 1, P, P)."""
+
+    images: Tensor
+    target: Tensor
+    annotated: Tensor
+
+    def split(self, size: int) -> Iterator[Batch]:
+        """Yield the batch in parts of at most `size` patches."""
+        for parts in zip(self.images.split(size), self.target.split(size), self.annotated.split(size), strict=True):
+            yield Batch(*parts)
+
+    def join(self, other: Batch) -> Batch:
+        """Return the patches of both batches as one."""
+        return Batch(
+            torch.cat([self.images, other.images]),
+            torch.cat([self.target, other.target]),
+            torch.cat([self.annotated, other.annotated]),
+        )
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A normalised image with its target, and the pixels around which patches are centred."""
+
+    name: str
+    pixels: Tensor  # (C, Y, X), float32, or float16 when it lies in a file
+    target: Tensor  # (Y, X), uint8
+    annotated: Tensor  # (Y, X), uint8
+    foreground: NDArray[np.int32]  # (n, 2) rows and columns
+    anywhere: NDArray[np.int32] | None  # (n, 2) annotated pixels; None: all are
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size (Y, X) in pixels."""
+        return self.target.shape[0], self.target.shape[1]
+
+    def cropped(self, size: int) -> PreparedImage:
+        """Return the window of at most `size` pixels a side whose share of objects is most like the whole image's."""
+        rows, columns = _typical_window(self.target.cpu().numpy(), size)
+        return replace(
+            self,
+            pixels=self.pixels[:, rows, columns],
+            target=self.target[rows, columns],
+            annotated=self.annotated[rows, columns],
+        )
+
+
+def _typical_window(target: NDArray[np.uint8], size: int) -> tuple[slice, slice]:
+    height, width = min(size, target.shape[0]), min(size, target.shape[1])
+    windows = [
+        (slice(row, row + height), slice(column, column + width))
+        for row in window_starts(target.shape[0], height, max(1, height // 2))
+        for column in window_starts(target.shape[1], width, max(1, width // 2))
+    ]
+
+    def unlike(window: tuple[slice, slice]) -> tuple[bool, float]:
+        return not target[window].any(), abs(float(target[window].mean()) - float(target.mean()))
+
+    return min(windows, key=unlike)
+
+
+class PatchStore:
+    """Holds the training images where patches can be cut fast: on the device, or in a file if they do not fit."""
+
+    def __init__(self, device: torch.device, *, budget_bytes: int | None = None) -> None:
+        self.device = device
+        self.images: list[PreparedImage] = []
+        self._budget = free_bytes(device) * RESIDENT_SHARE if budget_bytes is None else budget_bytes
+        self._folder: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def add(
+        self,
+        name: str,
+        pixels: NDArray[np.float32],
+        target: NDArray[np.bool_],
+        annotated: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Take in one normalised image (C, Y, X) with its target and annotated region (Y, X)."""
+        known = np.ones_like(target) if annotated is None else annotated
+        self.images.append(
+            PreparedImage(
+                name,
+                self._place(pixels),
+                torch.from_numpy(target.astype(np.uint8)).to(self.device),
+                torch.from_numpy(known.astype(np.uint8)).to(self.device),
+                _some_centres(target & known),
+                None if annotated is None else _some_centres(annotated),
+            )
+        )
+
+    def _place(self, pixels: NDArray[np.float32]) -> Tensor:
+        self._budget -= pixels.nbytes
+        if self._budget >= 0:
+            return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        path = self._folder / f"{len(self.images)}.npy"
+        mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=pixels.shape)
+        mapped[:] = pixels
+        return torch.from_numpy(mapped)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the free memory of `device`."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def _some_centres(where: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return up to `MAX_CENTRES` pixels of `where`, evenly taken, as rows and columns."""
+    flat = np.flatnonzero(where)
+    if len(flat) > MAX_CENTRES:
+        flat = flat[np.linspace(0, len(flat) - 1, MAX_CENTRES).astype(np.int64)]
+    return np.stack(np.unravel_index(flat, where.shape), axis=1).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class PatchView:
+    """Where a patch is cut: its centre in the image and the matrix from patch to image offsets, rows first."""
+
+    image: PreparedImage
+    centre: tuple[float, float]
+    matrix: NDArray[np.float64]
+
+
+class PatchSampler:
+    """Draws batches from a store; what it draws follows from seed, step and settings alone.
+
+    Images take turns in a shuffled order. A share of the patches is centred near an object, the others lie
+    anywhere inside their image, or near annotated pixels if only some are.
+    """
+
+    def __init__(self, store: PatchStore, config: FinetuneConfig, *, stream: int = 0) -> None:
+        self.store = store
+        self.config = config
+        self.stream = stream
+
+    def batch(self, step: int, first: int, count: int) -> Batch:
+        """Return patches `first` to `first + count` of the endless sequence, drawn at `step`."""
+        rng = np.random.default_rng((self.config.seed, self.stream, step))
+        views = [self._draw_view(self._image_of(first + index), rng) for index in range(count)]
+        batch = cut_batch(views, self.config.patch_size, self.store.device)
+        return Batch(change_intensities(batch.images, self.config.augment, rng), batch.target, batch.annotated)
+
+    def _image_of(self, index: int) -> PreparedImage:
+        turn, place = divmod(index, len(self.store))
+        order = np.random.default_rng((self.config.seed, self.stream, turn, 1)).permutation(len(self.store))
+        return self.store.images[order[place]]
+
+    def _draw_view(self, image: PreparedImage, rng: np.random.Generator) -> PatchView:
+        centre = self._draw_centre(image, rng)
+        return PatchView(image, centre, draw_matrix(self.config.augment, rng))
+
+    def _draw_centre(self, image: PreparedImage, rng: np.random.Generator) -> tuple[float, float]:
+        patch = self.config.patch_size
+        near_object = rng.random() < self.config.foreground_share and len(image.foreground) > 0
+        candidates = image.foreground if near_object else image.anywhere
+        if candidates is None or len(candidates) == 0:
+            return _inside(rng.uniform(0, image.shape[0]), rng.uniform(0, image.shape[1]), image.shape, patch)
+        row, column = candidates[rng.integers(len(candidates))] + rng.uniform(-patch / 4, patch / 4, 2)
+        return _inside(float(row), float(column), image.shape, patch)
+
+
+def _inside(row: float, column: float, shape: tuple[int, int], patch: int) -> tuple[float, float]:
+    """Return the centre nearest to (row, column), on whole pixels, whose patch stays inside an image of `shape`."""
+
+    def along(value: float, size: int) -> float:
+        if size <= patch:
+            return (size - patch) // 2 + (patch - 1) / 2
+        start = min(max(round(value - patch / 2), 0), size - patch)
+        return start + (patch - 1) / 2
+
+    return along(row, shape[0]), along(column, shape[1])
+
+
+def draw_matrix(config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a random 2x2 matrix from patch to image offsets: flips, quarter turns, rotation and scale."""
+    matrix = np.eye(2)
+    if config.flips:
+        matrix = np.diag(rng.choice([-1.0, 1.0], 2)) @ (matrix[::-1] if rng.random() < 0.5 else matrix)
+    if rng.random() < config.p_affine:
+        angle = np.deg2rad(rng.uniform(-config.rotation_deg, config.rotation_deg))
+        scale = np.exp(rng.uniform(np.log(config.scale_low), np.log(config.scale_high)))
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = rotation @ matrix / scale
+    return matrix
+
+
+def cut_batch(views: list[PatchView], patch: int, device: torch.device) -> Batch:
+    """Cut one patch per view; image, target and annotated region go through the same geometry."""
+    patches = [_cut(view, patch) for view in views]
+    return Batch(*(torch.stack([parts[index] for parts in patches]).to(device) for index in range(3)))
+
+
+def _cut(view: PatchView, patch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return image (C, P, P), target and annotated (1, P, P) of one view, as float32."""
+    aligned = bool(np.all(np.isin(view.matrix, (-1.0, 0.0, 1.0))))
+    # The corners of a turned patch reach further than its side.
+    reach = patch if aligned else int(np.ceil(patch * np.abs(view.matrix).sum(axis=1).max())) + 2
+    origin = tuple(round(centre - (reach - 1) / 2) for centre in view.centre)
+    rows, columns = (
+        torch.from_numpy(reflected_indices(start, reach, size))
+        for start, size in zip(origin, view.image.shape, strict=True)
+    )
+    planes = [view.image.pixels, view.image.target[None], view.image.annotated[None]]
+    crops = [plane[:, rows.to(plane.device)[:, None], columns.to(plane.device)].float() for plane in planes]
+    if aligned:
+        pixels, target, annotated = (_turn(crop, view.matrix) for crop in crops)
+    else:
+        offset = tuple(centre - start for centre, start in zip(view.centre, origin, strict=True))
+        pixels, target, annotated = _resample(crops, view.matrix, offset, patch)
+    return pixels, target, annotated
+
+
+def _turn(crop: Tensor, matrix: NDArray[np.float64]) -> Tensor:
+    """Apply flips and a transposition exactly, without interpolation."""
+    if matrix[0, 0] == 0:
+        crop = crop.transpose(-1, -2)
+        flips = [axis for axis, sign in ((-1, matrix[0, 1]), (-2, matrix[1, 0])) if sign < 0]
+    else:
+        flips = [axis for axis, sign in ((-2, matrix[0, 0]), (-1, matrix[1, 1])) if sign < 0]
+    return crop.flip(flips) if flips else crop
+
+
+def _resample(
+    crops: list[Tensor], matrix: NDArray[np.float64], centre: tuple[float, ...], patch: int
+) -> list[Tensor]:
+    """Sample the crops at matrix * offset + centre: pixels bilinearly, target and annotated at the nearest pixel."""
+    device, reach = crops[0].device, crops[0].shape[-1]
+    offsets = torch.arange(patch, device=device, dtype=torch.float32) - (patch - 1) / 2
+    down, right = torch.meshgrid(offsets, offsets, indexing="ij")
+    rows = matrix[0, 0] * down + matrix[0, 1] * right + centre[0]
+    columns = matrix[1, 0] * down + matrix[1, 1] * right + centre[1]
+    # grid_sample counts in units of half the crop, x before y
+    grid = torch.stack([columns, rows], dim=-1) * (2 / (reach - 1)) - 1
+    return [
+        F.grid_sample(
+            crop[None], grid[None].to(crop.device), mode=mode, padding_mode="reflection", align_corners=True
+        )[0]
+        for crop, mode in zip(crops, ("bilinear", "nearest", "nearest"), strict=True)
+    ]
+
+
+def grid_views(images: Iterable[PreparedImage], patch: int, stride: int) -> list[PatchView]:
+    """Return the views of a regular grid over all images; the last window of a row is flush with the edge."""
+    return [
+        PatchView(image, (row + (patch - 1) / 2, column + (patch - 1) / 2), np.eye(2))
+        for image in images
+        for row in window_starts(image.shape[0], patch, stride)
+        for column in window_starts(image.shape[1], patch, stride)
+    ]

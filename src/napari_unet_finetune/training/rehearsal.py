@@ -1,0 +1,58 @@
+"""Old images against forgetting: replayed while training, and scored before and after."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..config import AugmentConfig, FinetuneConfig
+from ..models.rehearsal_patches import RehearsalPatches
+from .patches import PatchSampler, PatchStore
+
+# Of the patches kept in a base model, this share comes from its held-out images and is only used to score.
+HELD_OUT_SHARE = 0.25
+
+
+def store_patches(rehearsal: RehearsalPatches, device: torch.device) -> tuple[PatchStore, PatchStore]:
+    """Return the patches as two stores: those to replay, and those to score."""
+    replay, held_out = PatchStore(device), PatchStore(device)
+    for index, (pixels, target) in enumerate(zip(rehearsal.normalized(), rehearsal.targets, strict=True)):
+        store = held_out if rehearsal.held_out[index] else replay
+        store.add(f"base patch {index + 1}", pixels, target)
+    return replay, held_out
+
+
+def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneConfig) -> RehearsalPatches | None:
+    """Return unchanged patches of a base model's images for later replay, or None if none are to be kept."""
+    if config.rehearsal_patches == 0:
+        return None
+    scored = round(config.rehearsal_patches * HELD_OUT_SHARE) if len(held_out) else 0
+    parts = [
+        _draw(store, count, config)
+        for store, count in ((train, config.rehearsal_patches - scored), (held_out, scored))
+        if count
+    ]
+    return RehearsalPatches.from_normalized(
+        np.concatenate([images for images, _ in parts]),
+        np.concatenate([targets for _, targets in parts]),
+        np.arange(config.rehearsal_patches) >= config.rehearsal_patches - scored,
+    )
+
+
+def _draw(store: PatchStore, count: int, config: FinetuneConfig) -> tuple[np.ndarray, np.ndarray]:
+    plain = config.model_copy(update={"augment": AugmentConfig.none()})
+    batch = PatchSampler(store, plain, stream=2).batch(0, 0, count)
+    return batch.images.cpu().numpy(), batch.target[:, 0].cpu().numpy() > 0.5
+
+
+def replay_count(step: int, config: FinetuneConfig) -> int:
+    """Return how many patches of `step`'s batch are replayed, so that the share holds over the steps."""
+    per_step = config.batch_size * config.replay_share
+    return int((step + 1) * per_step) - int(step * per_step)
+
+
+def new_patches_before(step: int, config: FinetuneConfig) -> int:
+    """Return how many patches of the new dataset were drawn before `step`."""
+    return step * config.batch_size - int(step * config.batch_size * config.replay_share)
+
+

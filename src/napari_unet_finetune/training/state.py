@@ -1,0 +1,70 @@
+"""What a training needs in order to go on after an interruption, and where it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self
+
+from torch import Tensor
+
+from ..models.checkpoint import Checkpoint
+
+
+@dataclass
+class Progress:
+    """How far a training has come and the best it has seen.
+
+    All randomness of a step follows from the seed and the step's number, so `step` stands for the RNG state.
+    """
+
+    step: int = 0
+    best: dict[str, Tensor] | None = None
+    best_score: float | None = None
+    best_step: int = 0
+    validations_without_gain: int = 0
+    raw_score: float | None = None
+    base_dice_before: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values only, which `torch.load(weights_only=True)` reads back."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the progress that `to_dict` wrote."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A snapshot from which a training continues with the same result."""
+
+    progress: dict[str, Any]
+    trainer: dict[str, Any]
+
+
+class StateStore(Protocol):
+    """Keeps the best checkpoint and the last state of a run; a run folder is one."""
+
+    def load_state(self) -> TrainingState | None:
+        """Return the last state, or None at the start."""
+
+    def save_state(self, state: TrainingState) -> None:
+        """Keep `state`; once this returns, the run can go on from it."""
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Keep the best checkpoint so far."""
+
+
+class NoStore:
+    """Keeps nothing: a training in memory."""
+
+    def load_state(self) -> TrainingState | None:
+        """Return None."""
+        return None
+
+    def save_state(self, state: TrainingState) -> None:
+        """Do nothing."""
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Do nothing."""

@@ -1,0 +1,104 @@
+"""Score a model on what was held out: whole images by Dice, or patches by loss as in the study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..config import FinetuneConfig, PrecisionName
+from ..device import autocast
+from ..events import drain
+from ..evaluation.metrics import dice
+from ..inference.predict import blend_tiles
+from ..models.attention_unet import AttentionUNet
+from .losses import Loss
+from .patches import PatchStore, PatchView, PreparedImage, cut_batch
+
+OVERLAP = 0.5
+THRESHOLDS = np.linspace(0.1, 0.9, 33)
+# A threshold other than the old one must gain this much Dice; smaller gains are noise of few images.
+THRESHOLD_GAIN = 0.002
+
+
+class Validator(Protocol):
+    """Scores a model; a higher score is better."""
+
+    def score(self, model: AttentionUNet) -> float:
+        """Return the score of `model`."""
+
+
+class ImageValidator:
+    """Mean Dice over held-out images, each predicted tile by tile as in the final prediction."""
+
+    def __init__(self, store: PatchStore, config: FinetuneConfig, precision: PrecisionName, threshold: float) -> None:
+        self.images = [image.cropped(config.validation_crop_px) for image in store.images]
+        self.device, self.config, self.precision, self.threshold = store.device, config, precision, threshold
+
+    def score(self, model: AttentionUNet) -> float:
+        """Return the mean Dice of `model` at the base model's threshold."""
+        return mean_dice(self.images, self.probabilities(model), self.threshold)
+
+    def probabilities(self, model: AttentionUNet) -> list[NDArray[np.float32]]:
+        """Return the probabilities (Y, X) of every held-out image."""
+        return [
+            predict_prepared(model, image, self.config, self.device, self.precision) for image in self.images
+        ]
+
+
+class PatchValidator:
+    """Negative mean loss over held-out patches, the choice of the study."""
+
+    def __init__(self, views: Sequence[PatchView], store: PatchStore, config: FinetuneConfig, loss: Loss) -> None:
+        self._views, self._store, self._config, self._loss = views, store, config, loss
+
+    @torch.inference_mode()
+    def score(self, model: AttentionUNet) -> float:
+        """Return minus the loss of `model`, averaged over batches."""
+        model.eval()
+        size = self._config.batch_size
+        losses = []
+        for start in range(0, len(self._views), size):
+            batch = cut_batch(list(self._views[start : start + size]), self._config.patch_size, self._store.device)
+            losses.append(float(self._loss(model(batch.images), batch.target, batch.annotated)))
+        return -float(np.mean(losses))
+
+
+def predict_prepared(
+    model: AttentionUNet, image: PreparedImage, config: FinetuneConfig, device: torch.device, precision: PrecisionName
+) -> NDArray[np.float32]:
+    """Return the probabilities (Y, X) of a prepared image, from tiles of the training patch's size."""
+    model.eval()
+    with torch.inference_mode(), autocast(device, precision):
+        tiles = blend_tiles(
+            model, image.pixels.to(device).float(), tile=config.patch_size, overlap=OVERLAP, batch_size=config.batch_size
+        )
+        return drain(tiles).float().cpu().numpy()
+
+
+def mean_dice(
+    images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
+) -> float:
+    """Return the mean over images of Dice on annotated pixels."""
+    scores = []
+    for image, probability in zip(images, probabilities, strict=True):
+        known = image.annotated.cpu().numpy() > 0
+        truth = image.target.cpu().numpy() > 0
+        scores.append(dice((probability > threshold)[known], truth[known]))
+    return float(np.mean(scores))
+
+
+def calibrate_threshold(
+    images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], current: float
+) -> float:
+    """Return the probability threshold with the best mean Dice on annotated images.
+
+    `current` stays unless another one gains `THRESHOLD_GAIN`; among equals the middle is taken.
+    """
+    scores = np.array([mean_dice(images, probabilities, float(threshold)) for threshold in THRESHOLDS])
+    if scores.max() < mean_dice(images, probabilities, current) + THRESHOLD_GAIN:
+        return current
+    return float(np.median(THRESHOLDS[scores >= scores.max() - THRESHOLD_GAIN / 2]))

@@ -1,0 +1,148 @@
+"""A folder is predicted to its end, and no file of the user is ever replaced."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.data.files import ImageRef, read_image, write_labels
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.inference.folder import ImageEnd, predict_folder
+from napari_unet_finetune.inference.predict import Predictor, TileEnd
+from napari_unet_finetune.models.checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint: Checkpoint) -> Predictor:
+    return Predictor(checkpoint, PredictConfig(device="cpu", precision="fp32"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, name in enumerate(("a.tif", "b.tif")):
+        write_image(folder / name, seed=number)
+    return folder
+
+
+def write_image(path: Path, seed: int = 0, shape: tuple[int, ...] = (40, 36)) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
+    tifffile.imwrite(path, pixels, photometric="minisblack")
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_every_image_gets_a_labels_file(source: Path, tmp_path: Path, predictor: Predictor) -> None:
+    out = tmp_path / "new" / "labels"
+    report = drain(predict_folder(source, out, predictor))
+    assert report.written == (out / "a_labels.tif", out / "b_labels.tif")
+    assert report.failed == report.skipped == ()
+    assert not report.stopped
+    labels = tifffile.imread(out / "a_labels.tif")
+    assert labels.shape == (40, 36)
+    assert set(np.unique(labels)) == {0, 1}
+
+
+def test_progress_of_tiles_and_files_is_told(source: Path, tmp_path: Path, predictor: Predictor) -> None:
+    events = list(predict_folder(source, tmp_path / "out", predictor))
+    ends = [event for event in events if isinstance(event, ImageEnd)]
+    assert [(end.path.name, end.done, end.total) for end in ends] == [("a.tif", 1, 2), ("b.tif", 2, 2)]
+    assert TileEnd(4, 4) in events
+
+
+def test_the_size_of_a_pixel_is_kept(source: Path, tmp_path: Path, predictor: Predictor) -> None:
+    write_labels(source / "c.tif", np.random.default_rng(0).integers(0, 9, (40, 40)), scale=(0.5, 0.25), unit="um")
+    drain(predict_folder(source, tmp_path / "out", predictor))
+    written = read_image(ImageRef(tmp_path / "out" / "c_labels.tif"))
+    assert written.scale == pytest.approx((0.5, 0.25))
+    assert written.unit == "um"
+
+
+def test_a_stack_becomes_one_stack_of_labels_frame_by_frame(tmp_path: Path, predictor: Predictor) -> None:
+    source = tmp_path / "images"
+    source.mkdir()
+    frames = np.random.default_rng(0).integers(0, 255, (3, 40, 36), np.uint8)
+    tifffile.imwrite(source / "stack.tif", frames, photometric="minisblack", metadata={"axes": "TYX"})
+    for index, frame in enumerate(frames):
+        tifffile.imwrite(source / f"frame{index}.tif", frame, photometric="minisblack")
+    drain(predict_folder(source, tmp_path / "out", predictor))
+    stack = tifffile.imread(tmp_path / "out" / "stack_labels.tif")
+    alone = [tifffile.imread(tmp_path / "out" / f"frame{index}_labels.tif") for index in range(3)]
+    np.testing.assert_array_equal(stack, alone)
+
+
+def test_bad_files_are_reported_and_the_rest_goes_on(source: Path, tmp_path: Path, predictor: Predictor) -> None:
+    (source / "a_broken.png").write_bytes(b"\x89PNG this is no image")
+    np.save(source / "nan.npy", np.full((40, 40), np.nan, np.float32))
+    report = drain(predict_folder(source, tmp_path / "out", predictor))
+    assert [path.name for path in report.written] == ["a_labels.tif", "b_labels.tif"]
+    assert {path.name for path, _ in report.failed} == {"a_broken.png", "nan.npy"}
+    assert all(reason for _, reason in report.failed)
+
+
+def test_labels_that_are_there_are_skipped_and_only_replaced_when_asked(
+    source: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a_labels.tif").write_text("mine")
+    report = drain(predict_folder(source, out, predictor))
+    assert report.skipped == (out / "a_labels.tif",)
+    assert report.written == (out / "b_labels.tif",)
+    assert (out / "a_labels.tif").read_text() == "mine"
+    again = drain(predict_folder(source, out, predictor, overwrite=True))
+    assert len(again.written) == 2
+    assert tifffile.imread(out / "a_labels.tif").shape == (40, 36)
+
+
+def test_in_the_folder_of_the_images_labels_are_not_taken_for_images(source: Path, predictor: Predictor) -> None:
+    drain(predict_folder(source, source, predictor))
+    report = drain(predict_folder(source, source, predictor))
+    assert names(source) == {"a.tif", "b.tif", "a_labels.tif", "b_labels.tif"}
+    assert len(report.skipped) == 2
+    assert not report.written
+
+
+def test_a_file_among_the_images_is_never_replaced(source: Path, predictor: Predictor) -> None:
+    write_image(source / "a_labels.tif", seed=7)
+    before = (source / "a_labels.tif").read_bytes()
+    with pytest.raises(DataError, match=r"a_labels\.tif would be replaced"):
+        drain(predict_folder(source, source, predictor, overwrite=True))
+    assert (source / "a_labels.tif").read_bytes() == before
+    assert names(source) == {"a.tif", "b.tif", "a_labels.tif"}
+
+
+def test_two_images_with_one_labels_file_are_refused_before_work(
+    source: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    np.save(source / "A.npy", np.zeros((40, 40), np.uint8))
+    with pytest.raises(DataError, match=r"would both be written to"):
+        drain(predict_folder(source, tmp_path / "out", predictor))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_is_a_file_is_refused(source: Path, tmp_path: Path, predictor: Predictor) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(DataError, match="output folder cannot be made"):
+        drain(predict_folder(source, tmp_path / "out", predictor))
+
+
+def test_stopping_leaves_whole_files_only(source: Path, tmp_path: Path, predictor: Predictor) -> None:
+    ended: list[ImageEnd] = []
+    stream = predict_folder(source, tmp_path / "out", predictor, should_stop=lambda: bool(ended))
+    report = None
+    while report is None:
+        try:
+            event = next(stream)
+        except StopIteration as stop:
+            report = stop.value
+        else:
+            ended += [event] if isinstance(event, ImageEnd) else []
+    assert report.stopped
+    assert names(tmp_path / "out") == {"a_labels.tif"}

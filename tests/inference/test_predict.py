@@ -1,0 +1,113 @@
+"""Prediction does what the network says, whatever makes it fast, and stops when asked."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.data.normalize import model_input
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.inference.predict import Prediction, Predictor, Stopped, TileEnd, predict
+from napari_unet_finetune.models.checkpoint import Checkpoint
+
+Turn = Callable[[np.ndarray], np.ndarray]
+FP32 = PredictConfig(device="cpu", precision="fp32")
+
+
+def random_image(*shape: int) -> AnnotatedImage:
+    pixels = np.random.default_rng(0).integers(0, 4000, shape, np.uint16)
+    return AnnotatedImage("img3", pixels, scale=(0.5, 0.25), unit="um")
+
+
+def test_one_tile_gets_exactly_what_the_network_says(checkpoint: Checkpoint) -> None:
+    image = random_image(32, 32)
+    pixels = model_input(image, in_channels=1, channels=checkpoint.channels, normalization=checkpoint.normalization)
+    with torch.no_grad():
+        expected = torch.sigmoid(checkpoint.build_model()(torch.from_numpy(pixels)[None]))[0, 0]
+    np.testing.assert_allclose(predict(image, checkpoint, FP32).probabilities, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 90), (32, 32), (70, 45)])
+def test_the_result_has_the_size_and_scale_of_the_image(checkpoint: Checkpoint, shape: tuple[int, int]) -> None:
+    result = predict(random_image(*shape), checkpoint, FP32)
+    assert result.probabilities.shape == result.labels.shape == shape
+    assert result.probabilities.dtype == np.float32
+    assert (result.name, result.scale, result.unit) == ("img3", (0.5, 0.25), "um")
+
+
+def test_labels_are_the_probabilities_above_the_models_threshold(checkpoint: Checkpoint) -> None:
+    result = predict(random_image(60, 60), checkpoint, FP32)
+    assert result.threshold == checkpoint.threshold
+    np.testing.assert_array_equal(result.labels, result.probabilities > 0.55)
+    assert 0 < result.labels.mean() < 1
+
+
+def test_a_threshold_of_the_settings_goes_before_that_of_the_model(checkpoint: Checkpoint) -> None:
+    result = predict(random_image(60, 60), checkpoint, FP32.model_copy(update={"threshold": 0.3}))
+    np.testing.assert_array_equal(result.labels, result.probabilities > 0.3)
+    assert result.threshold == 0.3
+
+
+def test_the_number_of_tiles_per_pass_does_not_change_the_result(checkpoint: Checkpoint) -> None:
+    image = random_image(70, 45)
+    few, many = (predict(image, checkpoint, FP32.model_copy(update={"batch_size": size})) for size in (1, 16))
+    np.testing.assert_allclose(few.probabilities, many.probabilities, atol=1e-5)
+
+
+def test_bf16_is_close_to_fp32(checkpoint: Checkpoint) -> None:
+    image = random_image(64, 64)
+    exact = predict(image, checkpoint, FP32)
+    fast = predict(image, checkpoint, PredictConfig(device="cpu", precision="bf16"))
+    assert np.abs(exact.probabilities - fast.probabilities).mean() < 0.01
+
+
+@pytest.mark.parametrize("turn", [lambda a: a[::-1].copy(), lambda a: np.rot90(a).copy(), lambda a: a.T.copy()])
+def test_with_test_time_augmentation_a_turned_image_gives_the_turned_result(checkpoint: Checkpoint, turn: Turn) -> None:
+    image = random_image(32, 48)
+    config = FP32.model_copy(update={"augment": True})
+    straight = predict(image, checkpoint, config).probabilities
+    turned = predict(replace(image, image=turn(image.image)), checkpoint, config).probabilities
+    np.testing.assert_allclose(turned, turn(straight), atol=1e-4)
+    plain = predict(image, checkpoint, FP32).probabilities
+    assert np.abs(straight - plain).max() > 1e-3
+
+
+def test_progress_of_test_time_augmentation_runs_once_to_its_end(checkpoint: Checkpoint) -> None:
+    predictor = Predictor(checkpoint, FP32.model_copy(update={"augment": True, "batch_size": 2}))
+    ends = list(predictor.stream(random_image(32, 48)))
+    assert ends == [TileEnd(done, 16) for done in range(2, 17, 2)]
+
+
+def test_a_wish_to_stop_ends_the_prediction_before_the_next_batch(checkpoint: Checkpoint) -> None:
+    answers = iter([False, True])
+    predictor = Predictor(checkpoint, FP32.model_copy(update={"batch_size": 1}))
+    stream = predictor.stream(random_image(64, 64), should_stop=lambda: next(answers))
+    assert next(stream) == TileEnd(1, 9)
+    with pytest.raises(StopIteration) as stopped:
+        next(stream)
+    assert stopped.value.value == Stopped("img3")
+
+
+def test_one_predictor_serves_many_images(checkpoint: Checkpoint) -> None:
+    predictor = Predictor(checkpoint, FP32)
+    images = random_image(40, 40), random_image(20, 70)
+    for image in images:
+        alone = predict(image, checkpoint, FP32)
+        together = predictor.predict(image)
+        assert isinstance(together, Prediction)
+        np.testing.assert_array_equal(alone.probabilities, together.probabilities)
+
+
+def test_other_channels_than_the_models_are_refused_by_name(checkpoint: Checkpoint) -> None:
+    with pytest.raises(DataError, match="img3"):
+        predict(random_image(5, 32, 32), checkpoint, FP32)
+
+
+def test_prediction_leaves_the_mode_of_torch_as_it_was(checkpoint: Checkpoint) -> None:
+    predict(random_image(32, 32), checkpoint, FP32)
+    assert torch.is_grad_enabled()
+    assert not torch.is_inference_mode_enabled()
