@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
+from monai.inferers.utils import sliding_window_inference
 from torch import Tensor, nn
 
 from napari_unet_finetune.config import ModelConfig, PredictConfig
@@ -84,19 +84,25 @@ def build_arms(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str,
         return lambda image: drain(blend_tiles(network, image, tile=tile, overlap=OVERLAP, batch_size=options.batch))
 
     def monai(network: Arm) -> Arm:
-        return lambda image: sliding_window_inference(
-            image[None],
-            (tile, tile),
-            options.batch,
-            lambda tiles: torch.sigmoid(network(tiles).float()),
-            overlap=OVERLAP,
-            mode="gaussian",
-        )[0, 0]
+        def run(image: Tensor) -> Tensor:
+            probabilities = sliding_window_inference(
+                image[None],
+                (tile, tile),
+                options.batch,
+                lambda tiles: torch.sigmoid(network(tiles).float()),
+                overlap=OVERLAP,
+                mode="gaussian",
+            )
+            assert isinstance(probabilities, Tensor)
+            return probabilities[0, 0]
+
+        return run
 
     def bf16(network: nn.Module) -> Arm:
         def run(tiles: Tensor) -> Tensor:
             with autocast(device, "bf16"):
-                return network(tiles)
+                logits: Tensor = network(tiles)
+            return logits
 
         return run
 
@@ -158,8 +164,11 @@ def time_arms(arms: dict[str, Arm], image: Tensor, rounds: int) -> dict[str, flo
 def show_times(seconds: dict[str, float], options: argparse.Namespace, checkpoint: Checkpoint) -> None:
     """Print one row per arm, with its time and how many times faster ours is."""
     ours = next(iter(seconds.values()))
-    print(f"{options.size} x {options.size}, width {checkpoint.model.width}, tiles of {checkpoint.patch_size}, overlap")
-    print(f"{OVERLAP:.0%}, {options.batch} tiles per pass, {options.threads} threads; best of {options.rounds} rounds")
+    print(
+        f"{options.size} x {options.size} pixels, width {checkpoint.model.width}, tiles of {checkpoint.patch_size}, "
+        f"overlap {OVERLAP:.0%}, {options.batch} tiles per pass, {options.threads} threads, "
+        f"best of {options.rounds} rounds"
+    )
     print(f"\n{'arm':<46}{'seconds':>9}{'ours is faster by':>19}")
     for name, time_s in seconds.items():
         print(f"{name:<46}{time_s:>9.2f}{time_s / ours:>18.2f}x")

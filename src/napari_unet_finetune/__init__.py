@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .data.writing import write_labels
     from .errors import CheckpointError, DataError, DeviceError, FinetuneError, RunError
     from .evaluation.compare import evaluate
+    from .events import drain
     from .inference.predict import predict
     from .models.checkpoint import load_checkpoint, save_checkpoint
     from .training.finetune import finetune, train
@@ -28,6 +29,7 @@ __all__ = [
     "ModelConfig",
     "PredictConfig",
     "RunError",
+    "drain",
     "evaluate",
     "finetune",
     "load_checkpoint",
@@ -47,6 +49,7 @@ _NAMES_OF = {
     "data.writing": ("write_labels",),
     "errors": ("CheckpointError", "DataError", "DeviceError", "FinetuneError", "RunError"),
     "evaluation.compare": ("evaluate",),
+    "events": ("drain",),
     "inference.predict": ("predict",),
     "models.checkpoint": ("load_checkpoint", "save_checkpoint"),
     "training.finetune": ("finetune", "train"),

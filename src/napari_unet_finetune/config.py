@@ -15,13 +15,14 @@ PrecisionName = Literal["auto", "fp32", "bf16"]
 PresetName = Literal["default", "fast", "seed recipe", "from scratch"]
 
 
-# fmt: off  (a table: one parameter per line)
+# A table reads best with one parameter per line, however long.
+# fmt: off
 
 
 class _Config(BaseModel):
-    """Frozen, and closed to unknown fields so that a misspelt one is found."""
+    """Frozen, and closed to unknown fields so that a misspelt one is found; JSON has no infinity, so neither has this."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(_Config):
@@ -72,9 +73,10 @@ class ChannelRule(_Config):
 class AugmentConfig(_Config):
     """Random changes of the training patches; each `p_…` is the chance per patch."""
 
-    flips: bool = Field(True, title="Flips and quarter turns", description="Mirror and turn by 90 degrees.")
+    orientation: Literal["auto", "any", "upright", "sideways"] = Field("auto", title="Orientation", description="any: patches may be turned freely; upright, sideways: objects lie in horizontal or vertical layers, so patches are only mirrored along them and tilted a little; auto: the masks decide.")
+    flips: bool = Field(True, title="Flips and quarter turns", description="Mirror and turn by 90 degrees, as far as the orientation allows.")
     p_affine: float = Field(0.3, ge=0, le=1, title="Rotate and scale", description="Chance of a free rotation and a change of size.")
-    rotation_deg: float = Field(180, ge=0, le=180, title="Rotation (degrees)", description="Largest rotation to either side.")
+    rotation_deg: float = Field(180, ge=0, le=180, title="Rotation (degrees)", description="Largest rotation to either side; at most 15 for objects in layers.")
     scale_low: float = Field(0.7, gt=0.1, le=1, title="Smallest scale", description="Objects shrink to at least this factor.")
     scale_high: float = Field(1.4, ge=1, lt=10, title="Largest scale", description="Objects grow to at most this factor.")
     p_gamma: float = Field(0.3, ge=0, le=1, title="Gamma", description="Chance of a gamma curve of 0.7 to 1.5, half of them on the inverted image.")
@@ -109,9 +111,9 @@ class FinetuneConfig(_Config):
     gradient_clip: float = Field(1.0, ge=0, title="Gradient clip", description="Largest norm of the gradient; 0 switches it off.")
     weight_average: float = Field(0.98, ge=0, lt=1, title="Weight averaging", description="Decay per step of the moving average of the weights that is validated and kept; 0 switches it off.")
 
-    steps: int = Field(800, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
+    steps: int = Field(400, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
     epochs: int | None = Field(None, ge=1, title="Epochs", description="Passes over all patches of a grid instead of a number of steps.")
-    batch_size: int = Field(8, ge=1, le=1024, title="Batch size", description="Patches per step.")
+    batch_size: int = Field(4, ge=1, le=1024, title="Batch size", description="Patches per step.")
     patch_size: int = Field(128, ge=32, le=1024, multiple_of=8, title="Patch size (px)", description="Side of a training patch; prediction uses tiles of the same size.")
     patch_stride: int = Field(64, ge=8, title="Patch stride (px)", description="Distance of the patches of a grid, if epochs are set.")
     foreground_share: float = Field(0.5, ge=0, le=1, title="Patches on objects", description="Share of the random patches that are centred near an object.")
@@ -143,13 +145,13 @@ class FinetuneConfig(_Config):
 
     @classmethod
     def from_preset(cls, preset: PresetName = "default", **changes: Any) -> Self:
-        """Return the settings of `preset` with `changes` made to them."""
-        return cls(**{"preset": preset, **PRESETS[preset], **changes})
+        """Return the settings of `preset` with `changes` made to them; one that does not exist is refused as a value."""
+        return cls(**{"preset": preset, **PRESETS.get(preset, {}), **changes})
 
 
 PRESETS: dict[PresetName, dict[str, Any]] = {
     "default": {},
-    "fast": {"steps": 250, "validate_every": 50},
+    "fast": {"steps": 150},
     "seed recipe": {
         "optimizer": "adam",
         "learning_rate": 1e-5,
@@ -173,7 +175,7 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "precision": "fp32",
     },
     "from scratch": {
-        "steps": 2000,
+        "steps": 800,
         "validate_every": 100,
         "augment": AugmentConfig(p_affine=0.5, p_gamma=0.5, p_brightness=0.3, p_contrast=0.3, p_noise=0.3, p_blur=0.3, p_low_resolution=0.2, p_invert=0.3),
         "replay_share": 0.0,

@@ -10,6 +10,10 @@ import torch
 from .config import DeviceName, PrecisionName
 from .errors import DeviceError
 
+# bf16 must be clearly faster: it computes less exactly, and the same run should choose the same again.
+BF16_PAYS_BELOW = 0.85
+TRIALS = 3
+
 _PRESENT: dict[str, Callable[[], bool]] = {
     "cpu": lambda: True,
     "cuda": torch.cuda.is_available,
@@ -26,8 +30,8 @@ def pick_device(name: DeviceName = "auto") -> torch.device:
         If the device is not present.
     """
     if name == "auto":
-        name = next(present for present in ("cuda", "mps", "cpu") if _PRESENT[present]())  # type: ignore[assignment]
-    if not _PRESENT[name]():
+        name = next(present for present in ("cuda", "mps", "cpu") if _PRESENT[present]())
+    if name not in _PRESENT or not _PRESENT[name]():
         raise DeviceError(f"Device '{name}' is not present on this computer. Choose 'auto' or 'cpu'.")
     return torch.device(name)
 
@@ -38,7 +42,7 @@ def autocast(device: torch.device, precision: PrecisionName) -> torch.autocast:
 
 
 def pick_precision(name: PrecisionName, device: torch.device, run: Callable[[], object]) -> PrecisionName:
-    """Return `name`, or for `auto` the faster of fp32 and bf16 for `run`, timed on `device`.
+    """Return `name`, or for `auto` bf16 if `run` is clearly faster in it on `device`, else fp32.
 
     `run` is called a few times in each precision and must have no lasting effect.
     """
@@ -48,7 +52,7 @@ def pick_precision(name: PrecisionName, device: torch.device, run: Callable[[], 
         return "fp32"
     if device.type == "cpu" and not _cpu_has_bf16():
         return "fp32"
-    return "bf16" if _seconds(run, device, "bf16") < _seconds(run, device, "fp32") else "fp32"
+    return "bf16" if _relative_time(run, device) < BF16_PAYS_BELOW else "fp32"
 
 
 def _cpu_has_bf16() -> bool:
@@ -57,16 +61,21 @@ def _cpu_has_bf16() -> bool:
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
-def _seconds(run: Callable[[], object], device: torch.device, precision: PrecisionName) -> float:
-    def once() -> float:
-        start = time.perf_counter()
-        with autocast(device, precision):
-            run()
-        synchronize(device)
-        return time.perf_counter() - start
+def _relative_time(run: Callable[[], object], device: torch.device) -> float:
+    """Return the time of `run` in bf16 over that in fp32: turn about, the best of each, the first ones not counted."""
+    times = [(_seconds(run, device, "bf16"), _seconds(run, device, "fp32")) for _ in range(TRIALS)]
+    bf16, fp32 = (min(column) for column in zip(*times[1:], strict=True))
+    return bf16 / fp32 if fp32 else 1.0
 
-    once()
-    return min(once() for _ in range(2))
+
+def _seconds(run: Callable[[], object], device: torch.device, precision: PrecisionName) -> float:
+    """Return how long `run` takes; on a CPU its own time counts, so that other programs do not decide."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    start = clock()
+    with autocast(device, precision):
+        run()
+    synchronize(device)
+    return clock() - start
 
 
 def synchronize(device: torch.device) -> None:

@@ -19,7 +19,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """The training is set up: what it runs on, with which images, for how long."""
+    """The training is set up: what it runs on, with which images, for how long.
+
+    One that goes on after an interruption begins after step `first_step`, with the best that was seen until then.
+    """
 
     kind: ClassVar[str] = "run_started"
     device: str
@@ -29,6 +32,8 @@ class RunStarted(Event):
     train_images: tuple[str, ...]
     validation_images: tuple[str, ...]
     raw_dice: float | None
+    best_dice: float | None = None
+    best_step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,11 @@ def _restart(progress: RunProgress, event: RunStarted) -> RunProgress:
         raw_dice=event.raw_dice,
         losses=tuple(entry for entry in progress.losses if entry[0] <= first),
         val_dices=tuple(entry for entry in progress.val_dices if entry[0] <= first),
+        best_dice=event.best_dice,
+        best_step=event.best_step,
         recent_step_s=(),
+        message="",
+        ended=False,
     )
 
 

@@ -273,6 +273,13 @@ def test_an_empty_folder_says_which_formats_are_read(tmp_path):
         list_images(tmp_path)
 
 
+def test_a_file_without_any_image_is_listed_as_unreadable(tmp_path):
+    iio.imwrite(tmp_path / "good.png", GREY)
+    (tmp_path / "bad.tif").write_bytes(b"II*\0broken")
+    np.save(tmp_path / "none.npy", np.zeros((0, 20, 30), np.uint8))
+    assert [path.name for path, _ in list_images(tmp_path).unreadable] == ["bad.tif", "none.npy"]
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         list_images(tmp_path / "nowhere")

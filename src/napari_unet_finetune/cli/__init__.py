@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
 from . import inspecting, study, training, using
 
+NAME = "unet-finetune"
+
 app = typer.Typer(
-    name="unet-finetune",
+    name=NAME,
     help="Finetune a patch-based Attention U-Net on a few of your own annotated microscopy images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -31,4 +36,7 @@ for command in (
 
 def main() -> None:
     """Run the command line."""
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without arrows shows question marks instead
+    app(prog_name=NAME)

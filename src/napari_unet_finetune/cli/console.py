@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import signal
@@ -9,18 +10,22 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from ..data.atomic import atomic_write
 from ..errors import FinetuneError
 from ..events import Notice, TrainingEvent
 from ..progress import RunProgress, advance
+from .options import explain
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -28,8 +33,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 P = ParamSpec("P")
 R = TypeVar("R")
 
-messages = Console(stderr=True, highlight=False)
-results = Console(highlight=False)
+# Names of files are printed as they are: no markup, no emoji.
+messages = Console(stderr=True, highlight=False, markup=False, emoji=False)
+results = Console(highlight=False, markup=False, emoji=False)
 
 
 def finish(values: dict[str, Any], *, as_json: bool, show: Callable[[Console], None]) -> None:
@@ -40,6 +46,11 @@ def finish(values: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
         show(results)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    atomic_write(path, lambda file: file.write(text.encode()))
+
+
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn errors that a user can fix into one sentence and exit code 1; with ``--json`` the sentence is JSON too."""
 
@@ -48,12 +59,26 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except FinetuneError as error:
-            if kwargs.get("as_json"):
-                typer.echo(json.dumps({"error": str(error)}))
-            messages.print(Text(str(error), style="red"), soft_wrap=True)
-            raise typer.Exit(FAILED) from None
+            sentence, code = str(error), FAILED
+        except ValidationError as error:
+            sentence, code = explain(error), FAILED
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read our output has gone
+                raise
+            sentence, code = _explain_file_error(error), FAILED
+        except KeyboardInterrupt:
+            sentence, code = "Interrupted.", INTERRUPTED
+        if kwargs.get("as_json"):
+            typer.echo(json.dumps({"error": sentence}))
+        messages.print(Text(sentence, style="red"), soft_wrap=True)
+        raise typer.Exit(code)
 
     return wrapped
+
+
+def _explain_file_error(error: OSError) -> str:
+    subject = f"{error.filename}: " if error.filename else ""
+    return f"{subject}{error.strerror or error}. Check the path, and whether it may be read and written."
 
 
 @dataclass
@@ -63,6 +88,7 @@ class StopFlag:
     pressed: bool = False
 
     def __call__(self) -> bool:
+        """Tell whether to stop."""
         return self.pressed
 
 
@@ -102,20 +128,18 @@ def format_seconds(seconds: float) -> str:
 def progress_bar(*, quiet: bool) -> Progress:
     """Return a progress bar on standard error."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         _TimeLeft(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=messages,
         disable=quiet,
         transient=True,
     )
 
 
-def show_training(
-    events: Generator[TrainingEvent, None, R], description: str, *, quiet: bool
-) -> R:
+def show_training(events: Generator[TrainingEvent, None, R], description: str, *, quiet: bool) -> R:
     """Draw a training's progress until it ends and return its result."""
     progress = RunProgress()
     with progress_bar(quiet=quiet) as bar:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from ..config import PRESETS, FinetuneConfig, PredictConfig, PresetName
 from ..errors import DataError
@@ -21,12 +22,16 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change one setting, as often as needed; `settings` lists them."),
 ]
+BaseSet = Annotated[
+    list[str] | None, typer.Option("--base-set", metavar="NAME=VALUE", help="The same for the base model's training.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Seed = Annotated[int, typer.Option(help="The same seed on a CPU gives the same result.")]
-Sparse = Annotated[
-    bool, typer.Option(help="Masks are strokes: 0 not annotated, 1 background, 2 object.")
-]
+Sparse = Annotated[bool, typer.Option(help="Masks are strokes: 0 not annotated, 1 background, 2 object.")]
 Width = Annotated[int, typer.Option(help="Filters of the first level: 16 is light, 64 is the study's network.")]
+
+# An option of its own, and the version of the list itself.
+SETTLED_ELSEWHERE = ("preset", "version")
 
 
 def preset_name(name: str) -> PresetName:
@@ -52,8 +57,11 @@ def training_config(preset: str, changes: list[str] | None, **options: Any) -> F
     DataError
         If a name does not exist or a value does not fit.
     """
+    config = FinetuneConfig.from_preset(preset_name(preset))
+    if config.epochs is not None and options.get("steps") is not None:
+        raise DataError(f"Preset '{config.preset}' counts epochs, not steps. Write --set epochs=N instead of --steps.")
     given = {name: value for name, value in options.items() if value is not None}
-    return _changed(FinetuneConfig.from_preset(preset_name(preset)), {**given, **_parse(changes or [])})
+    return _changed(config, {**given, **_parse(changes or [])})
 
 
 def prediction_config(changes: list[str] | None, **options: Any) -> PredictConfig:
@@ -85,30 +93,48 @@ C = TypeVar("C", FinetuneConfig, PredictConfig)
 
 def _changed(config: C, changes: dict[str, Any]) -> C:
     """Return `config` with changes; a dotted name reaches into a group, such as augment.p_gamma."""
+    names = [name for name, _, _ in describe(type(config))]
     values = config.model_dump()
     for name, value in changes.items():
-        target = values
-        *groups, last = name.split(".")
-        for group in groups:
-            target = target.get(group) if isinstance(target.get(group), dict) else {}
-        if last not in target:
+        if not any(known == name or known.startswith(f"{name}.") for known in names):
             raise DataError(f"Setting '{name}' does not exist. The command `unet-finetune settings` lists all.")
+        *groups, last = name.split(".")
+        target = values
+        for group in groups:
+            target[group] = dict(target[group] or {})  # a group may be empty by default
+            target = target[group]
         target[last] = value
     try:
         return type(config).model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"Setting '{where}': {first['msg']}, but it is {first['input']!r}.") from None
+        raise DataError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """Return the first thing that is wrong with some settings, as a sentence."""
+    first = error.errors()[0]
+    setting = ".".join(map(str, first["loc"]))
+    reason = first["msg"].removeprefix("Value error, ")
+    if not reason.startswith("Input should be "):
+        return f"Setting '{setting}': {reason}." if setting else f"{reason[:1].upper()}{reason[1:]}."
+    return f"Setting '{setting}' should be {reason.removeprefix('Input should be ')}, but it is {first['input']!r}."
 
 
 def describe(config: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]:
-    """Return name, default and description of every setting of `config`."""
+    """Return name, default and description of every setting of `config` that `--set` can change."""
     rows = []
     for name, field in config.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        if isinstance(default, BaseModel):
-            rows += describe(type(default), f"{prefix}{name}.")
+        if name in SETTLED_ELSEWHERE:
+            continue
+        if (group := _group(field)) is not None:
+            rows += describe(group, f"{prefix}{name}.")
         else:
+            default = field.get_default(call_default_factory=True)
             rows.append((prefix + name, "" if default is None else str(default), field.description or ""))
     return rows
+
+
+def _group(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the group of settings that `field` holds, be it empty by default."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

@@ -23,8 +23,9 @@ from .console import (
     reports_errors,
     score_table,
     stops_on_interrupt,
+    write_text,
 )
-from .options import Device, Out, Preset, Seed, Set, Width, training_config
+from .options import BaseSet, Device, Out, Preset, Seed, Set, Width, training_config
 from .training import absolute_model
 
 TABLE, CURVE, OVERLAY = "table.csv", "learning-curve.png", "overlay.png"
@@ -35,7 +36,9 @@ def curve(
     dataset1: Annotated[Path, typer.Option(help="Old dataset: a folder with `images` and `masks`.")],
     dataset2: Annotated[Path, typer.Option(help="New dataset: a folder with `images` and `masks`.")],
     out: Out,
-    counts: Annotated[str, typer.Option(help="Numbers of images to finetune with; 0 is the raw model.")] = "0,5,10,15,20",
+    counts: Annotated[
+        str, typer.Option(help="Numbers of images to finetune with; 0 is the raw model.")
+    ] = "0,5,10,15,20",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings per count.")] = 3,
     preset: Preset = "default",
     base: Annotated[str | None, typer.Option(help="Base model to use instead of training one on dataset1.")] = None,
@@ -48,6 +51,7 @@ def curve(
     seed: Seed = 0,
     device: Device = "auto",
     changes: Set = None,
+    base_changes: BaseSet = None,
     as_json: Json = False,
 ) -> None:
     """Train a base model, finetune it with growing numbers of images, test on both datasets, draw the figure."""
@@ -64,7 +68,7 @@ def curve(
         base=base and absolute_model(base),
         model=ModelConfig(width=width),
         config=training_config(preset, changes, steps=steps, seed=seed, device=device),
-        base_config=training_config(base_preset, None, seed=seed, device=device),
+        base_config=training_config(base_preset, base_changes, seed=seed, device=device),
     )
     run(plan, out, as_json=as_json)
 
@@ -94,7 +98,7 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
 
     with stops_on_interrupt() as stop:
         rows = _show_study(run_study(plan, out, should_stop=stop), quiet=as_json)
-    (out / TABLE).write_text(to_csv(rows), encoding="utf-8")
+    write_text(out / TABLE, to_csv(rows))
     figures = [] if stop.pressed else draw_figures(plan, out, rows, curve=out / CURVE, overlay=out / OVERLAY)
     values = {
         "out": str(out),
@@ -115,7 +119,10 @@ def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list
     from ..progress import RunProgress, advance
 
     with progress_bar(quiet=quiet) as bar:
-        models, training = bar.add_task("Study", total=None, note=""), bar.add_task("", total=None, note="", visible=False)
+        models, training = (
+            bar.add_task("Study", total=None, note=""),
+            bar.add_task("", total=None, note="", visible=False),
+        )
         progress = RunProgress()
         while True:
             try:
@@ -143,7 +150,9 @@ def _show_arm(console: Console, event: Any, *, quiet: bool) -> None:
 
 
 def _show(console: Console, means: Sequence[Any], out: Path) -> None:
-    table = score_table("Mean over test images and seeds", ["images", "Dataset 2 Dice", "± seeds", "area", "Dataset 1 Dice", "± seeds"])
+    table = score_table(
+        "Mean over test images and seeds", ["images", "Dataset 2 Dice", "± seeds", "area", "Dataset 1 Dice", "± seeds"]
+    )
     by_key = {(mean.dataset, mean.count): mean for mean in means}
     for count in sorted({mean.count for mean in means}):
         old, new = by_key[1, count], by_key[2, count]
@@ -160,9 +169,7 @@ def _show(console: Console, means: Sequence[Any], out: Path) -> None:
 
 
 @reports_errors
-def demo(
-    out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto", as_json: Json = False
-) -> None:
+def demo(out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto", as_json: Json = False) -> None:
     """Run the study on generated sample data: cells in a microtube, whose intensities change."""
     from ..data.microtube import write_microtube
     from ..evaluation.learning_curve import StudyPlan

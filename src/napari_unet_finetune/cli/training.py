@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,9 +77,7 @@ def finetune(
 
 
 @reports_errors
-def resume(
-    run: Annotated[Path, typer.Argument(help="Folder of an interrupted run.")], as_json: Json = False
-) -> None:
+def resume(run: Annotated[Path, typer.Argument(help="Folder of an interrupted run.")], as_json: Json = False) -> None:
     """Go on with an interrupted run; on a CPU the result is that of an uninterrupted one."""
     from ..runs.folder import RunFolder
 
@@ -87,7 +86,9 @@ def resume(
 
 def absolute_model(model: str) -> str:
     """Return a model's file as an absolute path, and the name of a model that ships as it is."""
-    return str(Path(model).absolute()) if Path(model).exists() else model
+    from ..models.zoo import find_model
+
+    return str(Path(model).absolute()) if Path(model).exists() and not find_model(model) else model
 
 
 def _start(out: Path, request: Any, *, as_json: bool) -> None:
@@ -104,7 +105,7 @@ def _go_on(folder: Any, *, as_json: bool) -> None:
         result = show_training(events, folder.request.task.capitalize(), quiet=as_json)
     values = {
         "run": str(folder.path),
-        "model": str(folder.result_path if folder.is_finished else folder.best_path),
+        "model": str(folder.best_path if result.stopped else folder.result_path),
         "stopped": result.stopped,
         "kept_raw": result.kept_raw,
         "steps": result.steps,
@@ -118,7 +119,8 @@ def _go_on(folder: Any, *, as_json: bool) -> None:
     }
     finish(values, as_json=as_json, show=lambda console: _show(console, values))
     if result.stopped:
-        messages.print(f"Stopped at step {result.steps}. Go on with: unet-finetune resume {folder.path}", soft_wrap=True)
+        command = f"unet-finetune resume {shlex.quote(str(folder.path))}"
+        messages.print(f"Stopped at step {result.steps}. Go on with: {command}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
 
 

@@ -21,10 +21,13 @@ from .console import (
     reports_errors,
     score_table,
     stops_on_interrupt,
+    write_text,
 )
 from .options import Device, Images, Masks, Model, Out, Set, Sparse, prediction_config
 
-Threshold = Annotated[float | None, typer.Option(help="Probability above which a pixel is an object; default: the model's.")]
+Threshold = Annotated[
+    float | None, typer.Option(help="Probability above which a pixel is an object; default: the model's.")
+]
 
 
 @reports_errors
@@ -43,22 +46,27 @@ def evaluate(
 ) -> None:
     """Score a model on images with known masks: Dice, IoU, surface Dice, predicted over true area."""
     from ..data.dataset import AnnotatedFolder
-    from ..evaluation.compare import evaluate as score_images
+    from ..evaluation.compare import score_rows
     from ..evaluation.rows import to_csv, to_json
+    from ..inference.predict import Predictor
     from ..models.checkpoint import load_checkpoint
 
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     config = prediction_config(changes, threshold=threshold, device=device)
-    checkpoint = load_checkpoint(model)
+    predictor = Predictor(load_checkpoint(model), config)
+    if pairs.left_out_note:
+        messages.print(pairs.left_out_note, soft_wrap=True)
     bar, move = counting("Evaluate", len(pairs), quiet=as_json)
     rows = []
     with bar:
-        for index in range(len(pairs)):
-            rows += score_images(checkpoint, pairs[index : index + 1], config, dataset=dataset, tolerance_px=tolerance)
-            move(index + 1, rows[-1].image)
+        for row in score_rows(predictor, pairs, dataset=dataset, tolerance_px=tolerance):
+            rows.append(row)
+            move(len(rows), row.image)
     if csv is not None:
-        csv.write_text(to_csv(rows), encoding="utf-8")
-    finish({"model": model, **to_json(rows)}, as_json=as_json, show=lambda console: show_rows(console, rows))
+        write_text(csv, to_csv(rows))
+    left_out = [{"file": name, "reason": reason} for name, reason in pairs.left_out]
+    values = {"model": model, "left_out": left_out, **to_json(rows)}
+    finish(values, as_json=as_json, show=lambda console: show_rows(console, rows))
 
 
 def show_rows(console: Console, rows: list[Any]) -> None:
@@ -70,7 +78,9 @@ def show_rows(console: Console, rows: list[Any]) -> None:
         table.add_row(row.image, number(row.dice), number(row.iou), number(row.surface_dice), number(row.area_ratio, 2))
     table.add_section()
     for mean in summarize(rows):
-        table.add_row("mean", number(mean.dice), number(mean.iou), number(mean.surface_dice), number(mean.area_ratio, 2))
+        table.add_row(
+            "mean", number(mean.dice), number(mean.iou), number(mean.surface_dice), number(mean.area_ratio, 2)
+        )
     console.print(table)
 
 

@@ -55,6 +55,20 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         """Names of the images."""
         return tuple(pair.image.name for pair in self.pairing.pairs)
 
+    @property
+    def left_out(self) -> tuple[tuple[str, str], ...]:
+        """Images and masks that are in no pair, each with the reason."""
+        unpaired = (*self.pairing.images_without_mask, *self.pairing.masks_without_image)
+        unreadable = ((path.name, reason) for path, reason in self.unreadable)
+        return (*((one.ref.name, one.reason) for one in unpaired), *unreadable)
+
+    @property
+    def left_out_note(self) -> str:
+        """What is left out, in a sentence; empty if nothing is."""
+        reasons = [f"{name} ({reason.rstrip('.')})" for name, reason in self.left_out]
+        files = "file is" if len(reasons) == 1 else "files are"
+        return f"{len(reasons)} {files} left out: {_some(reasons)}." if reasons else ""
+
     def only(self, names: Iterable[str] | None) -> AnnotatedFolder:
         """Return the pairs of the images called `names`, in that order; ``None`` keeps all.
 

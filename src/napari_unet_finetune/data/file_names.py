@@ -57,7 +57,7 @@ def varying_numbers(stems: Sequence[str]) -> list[tuple[int, ...]]:
     if len({len(one) for one in found}) != 1 or len(found) == 1:
         return found
     varying = [place for place, column in enumerate(zip(*found, strict=True)) if len(set(column)) > 1]
-    return [tuple(one[place] for place in varying) for one in found]
+    return [tuple(one[place] for place in varying) for one in found] if varying else found
 
 
 def words_vary(stems: Sequence[str]) -> bool:

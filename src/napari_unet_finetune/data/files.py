@@ -125,6 +125,8 @@ def _list_file(path: Path) -> tuple[tuple[ImageRef, ...], tuple[Path, str] | Non
     try:
         with _reasons_for(path):
             frames = _count_frames(path)
+            if frames == 0:
+                raise DataError(f"{path.name} holds no image. Save it again or leave it out.")
     except DataError as error:
         return (), (path, str(error))
     return ((ImageRef(path),) if frames == 1 else tuple(ImageRef(path, i) for i in range(frames))), None

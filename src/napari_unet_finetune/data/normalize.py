@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ChannelRule, Normalization
 from ..errors import DataError
 from .annotated_image import AnnotatedImage
+
+Floats = NDArray[np.float32] | NDArray[np.float64]
 
 # Rec. 601 luma, the weights of scikit-image's older rgb2gray and of most cameras.
 LUMINANCE = (0.299, 0.587, 0.114)
@@ -52,9 +56,14 @@ def to_channels(
         return _weighted(pixels, (1 / count,) * count)
     if in_channels == 1 and rule.method == "channel" and rule.channel < count:
         return pixels[rule.channel : rule.channel + 1]
+    cure = (
+        f"Choose the rule 'channel' with a channel from 0 to {count - 1}, or 'mean'."
+        if in_channels == 1
+        else f"Give the model {count} input channels (setting in_channels), or take images with {in_channels} or one."
+    )
     raise DataError(
         f"{name}: the image has {count} channels, the model takes {in_channels}, and the channel rule is "
-        f"'{rule.method}'. Choose the rule 'channel' with a channel from 0 to {count - 1}, or 'mean'."
+        f"'{rule.method}'. {cure}"
     )
 
 
@@ -70,31 +79,40 @@ def normalize(pixels: NDArray[np.generic], rule: Normalization) -> NDArray[np.fl
     A constant image becomes zeros (percentile, zscore).
     """
     if rule.method == "none":
-        return pixels.astype(np.float32) / np.float32(_type_max(pixels))
-    values = pixels.astype(np.float32)
+        return (_floats(pixels) / _type_max(pixels)).astype(np.float32)
+    values = _floats(pixels)
     if rule.per_channel:
         return np.concatenate([_normalize_together(channel[np.newaxis], rule) for channel in values])
     return _normalize_together(values, rule)
 
 
-def _normalize_together(values: NDArray[np.float32], rule: Normalization) -> NDArray[np.float32]:
+def _floats(pixels: NDArray[np.generic]) -> Floats:
+    """Return `pixels` as floats that can tell them apart: a float32 holds 16 bits exactly, but not 32 bits."""
+    exact = pixels.dtype.itemsize <= 2
+    return pixels.astype(np.float32 if exact else np.float64)
+
+
+def _normalize_together(values: Floats, rule: Normalization) -> NDArray[np.float32]:
     offset, width = _zscore(values) if rule.method == "zscore" else _percentiles(values, rule)
     if width <= 0:
-        return np.zeros_like(values)
-    normalized = (values - np.float32(offset)) / np.float32(width)
-    return normalized if rule.method == "zscore" else np.clip(normalized, *VALUE_RANGE)
+        return np.zeros(values.shape, np.float32)
+    normalized = (values - values.dtype.type(offset)) / values.dtype.type(width)
+    return (normalized if rule.method == "zscore" else np.clip(normalized, *VALUE_RANGE)).astype(np.float32)
 
 
-def _zscore(values: NDArray[np.float32]) -> tuple[float, float]:
-    return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+def _zscore(values: Floats) -> tuple[float, float]:
+    # Rounding gives a constant image a tiny std, which would turn it into ones.
+    is_constant = values.min() == values.max()
+    return float(values.mean(dtype=np.float64)), 0.0 if is_constant else float(values.std(dtype=np.float64))
 
 
-def _percentiles(values: NDArray[np.float32], rule: Normalization) -> tuple[float, float]:
+def _percentiles(values: Floats, rule: Normalization) -> tuple[float, float]:
     low, high = np.percentile(values, (rule.low, rule.high))
     if high <= low:  # objects so rare that both percentiles are background
         low, high = values.min(), values.max()
-    return float(low), float(high - low)
+    return float(low), float(high) - float(low)
 
 
 def _type_max(pixels: NDArray[np.generic]) -> float:
-    return float(np.iinfo(pixels.dtype).max) if np.issubdtype(pixels.dtype, np.integer) else 1.0
+    kind: np.dtype[Any] = pixels.dtype
+    return float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else 1.0

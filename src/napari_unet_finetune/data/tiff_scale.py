@@ -32,7 +32,8 @@ UNKNOWN: Size = ((1.0, 1.0), "px")
 def pixel_size(tif: TiffFile, series: TiffPageSeries) -> Size:
     """Return the size (Y, X) of a pixel in micrometres and ``"um"``, or 1 and ``"px"`` where the file does not tell.
 
-    Resolutions that editors write by default (72 dpi, 300 dpi and so on) are meant for printers and are not taken, nor are pixels above 1 mm.
+    Resolutions that editors write by default (72 dpi, 300 dpi and so on) are meant for printers and are not taken,
+    nor are pixels above 1 mm.
     """
     if tif.is_ome and tif.ome_metadata:
         return _from_ome(tif.ome_metadata, _position(tif, series))
@@ -76,5 +77,5 @@ def _micrometres(size: float | str, unit: str) -> float:
 
 def _checked(sizes: list[float]) -> Size:
     y, x = sizes
-    usable = isfinite(y) and isfinite(x) and 0 < min(y, x) and max(y, x) <= _LARGEST_UM
+    usable = isfinite(y) and isfinite(x) and min(y, x) > 0 and max(y, x) <= _LARGEST_UM
     return ((y, x), "um") if usable else UNKNOWN

@@ -34,9 +34,7 @@ def score_prediction(prediction: Prediction, image: AnnotatedImage, *, tolerance
     DataError
         If the image has no labels.
     """
-    return score(
-        np.asarray(prediction.labels > 0), image.target, annotated=image.annotated, tolerance=tolerance_px
-    )
+    return score(np.asarray(prediction.labels > 0), image.target, annotated=image.annotated, tolerance=tolerance_px)
 
 
 def evaluate(
@@ -58,10 +56,24 @@ def evaluate(
     DeviceError
         If the chosen device is absent or its memory does not hold one tile.
     """
-    predictor = Predictor(checkpoint, config or PredictConfig())
-    origin = checkpoint.provenance
-    return [
-        Row.of(
+    return list(score_rows(Predictor(checkpoint, config), images, dataset=dataset, tolerance_px=tolerance_px))
+
+
+def score_rows(
+    predictor: Predictor, images: Sequence[AnnotatedImage], *, dataset: int = 2, tolerance_px: float = TOLERANCE_PX
+) -> Iterator[Row]:
+    """Yield the rows of `evaluate` one by one.
+
+    Raises
+    ------
+    DataError
+        If an image has no labels or does not fit the model.
+    DeviceError
+        If the device's memory does not hold one tile.
+    """
+    origin = predictor.checkpoint.provenance
+    for image, _, scores in evaluate_images(predictor, images, tolerance_px=tolerance_px):
+        yield Row.of(
             scores,
             count=len(origin.images) if origin.parent_sha256 else 0,
             seed=origin.seed or 0,
@@ -69,5 +81,3 @@ def evaluate(
             dataset=dataset,
             image=image.name,
         )
-        for image, _, scores in evaluate_images(predictor, images, tolerance_px=tolerance_px)
-    ]

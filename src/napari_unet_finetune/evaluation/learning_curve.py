@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..config import FinetuneConfig, ModelConfig, PredictConfig
-from ..data.atomic import atomic_write
+from ..data.atomic import atomic_write, remove_partial
 from ..data.dataset import AnnotatedFolder
 from ..data.files import write_labels
 from ..errors import DataError, RunError
@@ -19,6 +19,7 @@ from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint, load_checkpoint
 from ..runs.execute import run_here
 from ..runs.folder import FinetuneRequest, RunFolder
+from ..runs.lock import locked
 from ..training.finetune import never
 from .compare import evaluate_images
 from .rows import Row
@@ -88,7 +89,7 @@ class Study:
 
     @classmethod
     def open(cls, plan: StudyPlan, out: Path) -> Study:
-        """Find the images and check that there are enough.
+        """Find the images, check that there are enough, and keep `plan` in `out`.
 
         Raises
         ------
@@ -101,13 +102,14 @@ class Study:
         _check_size(old, plan.test1 + (0 if plan.base else 1), plan.dataset1)
         _check_size(new, plan.test2 + max(plan.counts), plan.dataset2)
         _keep_plan(plan, out)
-        return cls(plan, out, old, new)
+        return cls(plan, out.absolute(), old, new)
 
     @property
     def arms(self) -> list[Arm]:
-        """All models of the study; the raw model has no seeds."""
-        seeds = range(self.plan.seeds)
-        return [Arm(count, seed) for count in self.plan.counts for seed in (seeds if count else [0])]
+        """All models of the study; the raw model has one seed only."""
+        first = self.plan.config.seed
+        seeds = range(first, first + self.plan.seeds)
+        return [Arm(count, seed) for count in self.plan.counts for seed in (seeds if count else [first])]
 
     @property
     def tests(self) -> tuple[tuple[int, AnnotatedFolder], ...]:
@@ -123,16 +125,22 @@ class Study:
 def _check_size(images: AnnotatedFolder, needed: int, path: Path) -> None:
     if len(images) < needed:
         raise DataError(
-            f"{path}: {len(images)} images with masks are too few for {needed}. Ask for fewer images to train or test with."
+            f"{path}: {len(images)} images with masks are too few for {needed}. "
+            "Ask for fewer images to train or test with."
         )
 
 
 def _keep_plan(plan: StudyPlan, out: Path) -> None:
     file = out / PLAN
-    if file.is_file() and file.read_text(encoding="utf-8") != plan.model_dump_json(indent=2):
+    text = plan.model_dump_json(indent=2)
+    try:
+        if not file.is_file():
+            atomic_write(file, lambda stream: stream.write(text.encode()))
+        kept = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{out}: the folder cannot be used ({error.strerror}). Choose another one.") from error
+    if kept != text:
         raise RunError(f"{out}: this folder holds a study with other settings. Choose another folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write(file, lambda stream: stream.write(plan.model_dump_json(indent=2).encode()))
 
 
 def run_study(
@@ -146,8 +154,17 @@ def run_study(
         If the data or a folder cannot be used; the message says why.
     """
     study = Study.open(plan, out)
-    base = yield from _base(study, should_stop)
+    with locked(out):
+        for folder in (out, out / ROWS, *(out / PREDICTIONS).glob("*")):
+            remove_partial(folder)
+        return (yield from _rows(study, should_stop))
+
+
+def _rows(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent, None, list[Row]]:
     rows: list[Row] = []
+    base = yield from _base(study, should_stop)
+    if base is None:
+        return rows
     for index, arm in enumerate(study.arms, start=1):
         if should_stop():
             break
@@ -161,12 +178,12 @@ def run_study(
     return rows
 
 
-def _base(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent, None, str]:
-    """Return the file of the base model, trained first if the plan names none."""
+def _base(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent, None, str | None]:
+    """Return the file of the base model, trained first if the plan names none; None if that was stopped."""
     if study.plan.base is not None:
         return study.plan.base
-    folder = study.out / RUNS / "base"
-    if not RunFolder(folder).is_finished:
+    folder = RunFolder(study.out / RUNS / "base")
+    if not folder.is_finished:
         yield ArmStarted("base", 0, len(study.arms))
         request = FinetuneRequest(
             task="train",
@@ -177,7 +194,7 @@ def _base(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent
             config=study.plan.base_config,
         )
         yield from _finish(folder, request, should_stop)
-    return str(RunFolder(folder).result_path)
+    return str(folder.result_path) if folder.is_finished else None
 
 
 def _checkpoint(
@@ -186,11 +203,10 @@ def _checkpoint(
     """Return the model of `arm`, trained or resumed if need be, or None if that was stopped."""
     if arm.count == 0:
         return load_checkpoint(base)
-    folder = study.out / RUNS / arm.label
-    if not RunFolder(folder).is_finished:
+    folder = RunFolder(study.out / RUNS / arm.label)
+    if not folder.is_finished:
         yield from _finish(folder, _request(study, arm, base), should_stop)
-    finished = RunFolder(folder)
-    return load_checkpoint(finished.result_path) if finished.is_finished else None
+    return load_checkpoint(folder.result_path) if folder.is_finished else None
 
 
 def _request(study: Study, arm: Arm, base: str) -> FinetuneRequest:
@@ -203,14 +219,15 @@ def _request(study: Study, arm: Arm, base: str) -> FinetuneRequest:
         only=study.new.names[: arm.count],
         checkpoint=None if scratch else base,
         model=study.plan.model if scratch else None,
-        config=study.plan.config.model_copy(update={"seed": study.plan.config.seed + arm.seed}),
+        config=study.plan.config.model_copy(update={"seed": arm.seed}),
     )
 
 
 def _finish(
-    path: Path, request: FinetuneRequest, should_stop: Callable[[], bool]
+    folder: RunFolder, request: FinetuneRequest, should_stop: Callable[[], bool]
 ) -> Generator[CurveEvent, None, None]:
-    folder = RunFolder(path) if (path / "request.json").is_file() else RunFolder.create(path, request)
+    if not folder.has_begun:
+        folder = RunFolder.create(folder.path, request)
     yield from run_here(folder, should_stop=should_stop)
 
 
@@ -226,11 +243,16 @@ def _test(study: Study, arm: Arm, checkpoint: Checkpoint) -> tuple[Row, ...]:
 def _test_rows(study: Study, arm: Arm, predictor: Predictor) -> Iterator[Row]:
     for dataset, images in study.tests:
         for image, prediction, scores in evaluate_images(predictor, images):
-            if arm.seed == 0:
+            if arm.seed == study.plan.config.seed:
                 path = prediction_path(study.out, arm.count, dataset, image.name)
                 write_labels(path, prediction.labels, scale=image.scale, unit=image.unit, overwrite=True)
             yield Row.of(
-                scores, count=arm.count, seed=arm.seed, preset=study.plan.config.preset, dataset=dataset, image=image.name
+                scores,
+                count=arm.count,
+                seed=arm.seed,
+                preset=study.plan.config.preset,
+                dataset=dataset,
+                image=image.name,
             )
 
 

@@ -33,10 +33,9 @@ def draw_figures(plan: StudyPlan, out: Path, rows: Sequence[Row], *, curve: Path
 
 def _spread_over_scores(rows: Sequence[Row], *, dataset: int) -> list[str]:
     """Return names of images from the worst to the best score of the model with the fewest images."""
-    fewest = min(row.count for row in rows)
-    chosen = sorted(
-        (row for row in rows if (row.dataset, row.count, row.seed) == (dataset, fewest, 0)), key=lambda row: row.dice
-    )
+    fewest, first = min(row.count for row in rows), min(row.seed for row in rows)
+    candidates = [row for row in rows if (row.dataset, row.count, row.seed) == (dataset, fewest, first)]
+    chosen = sorted(candidates, key=lambda row: row.dice)
     places = np.linspace(0, len(chosen) - 1, min(EXAMPLES, len(chosen))).round().astype(int)
     return [chosen[place].image for place in places]
 

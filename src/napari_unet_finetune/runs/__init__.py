@@ -1,0 +1,1 @@
+"""A run as a folder, and how it is carried out."""

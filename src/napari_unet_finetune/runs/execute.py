@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..data.dataset import AnnotatedFolder
+from ..device import pick_device
 from ..errors import RunError
-from ..events import TrainingEvent
+from ..events import Notice, RunStarted
 from ..models.checkpoint import load_checkpoint
 from ..training.finetune import Run, finetune, never, train
 from ..training.outcome import FinetuneResult
@@ -17,9 +18,7 @@ from .folder import LOG, FinetuneRequest, RunFolder
 PACKAGE = __name__.partition(".")[0]
 
 
-def run_here(
-    folder: RunFolder, *, should_stop: Callable[[], bool] = never
-) -> Generator[TrainingEvent, None, FinetuneResult]:
+def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> Run:
     """Start or resume the run in `folder`; every event is on disk before it is yielded.
 
     Raises
@@ -29,18 +28,40 @@ def run_here(
     RunError
         If the run is finished or another process works on it.
     """
-    if folder.is_finished:
-        raise RunError(f"{folder.path}: this run is finished; its model is {folder.result_path.name} in that folder.")
-    with folder.locked(), _logged(folder):
-        events = _start(folder.request, folder, should_stop)
-        result = yield from _recorded(events, folder)
-        if not result.stopped:
-            folder.save_result(result.checkpoint)
-        return result
+    request = folder.request  # before anything is written: what holds no request is no run
+    with folder.locked():
+        if folder.is_finished:
+            raise RunError(
+                f"{folder.path}: this run is finished; its model is {folder.result_path.name} in that folder."
+            )
+        folder.sweep()
+        with _logged(folder):
+            return (yield from _carried_out(request, folder, should_stop))
 
 
-def _start(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Run:
+def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Run:
     images = AnnotatedFolder.open(request.images, request.masks, sparse=request.sparse).only(request.only)
+    events = _start(_as_begun(request, folder), images, folder, should_stop)
+    result = yield from _recorded(_with_note(events, images.left_out_note), folder)
+    if result.stopped:
+        folder.save_best(result.checkpoint)
+    else:
+        folder.save_result(result.checkpoint)
+    return result
+
+
+def _as_begun(request: FinetuneRequest, folder: RunFolder) -> FinetuneRequest:
+    """Return `request` with the precision that the run began with; timed anew, another one might be chosen."""
+    begun = next((event for event in folder.events() if isinstance(event, RunStarted)), None)
+    if begun is None or pick_device(request.config.device).type != begun.device:
+        return request
+    config = request.config.model_copy(update={"precision": begun.precision})
+    return request.model_copy(update={"config": config})
+
+
+def _start(
+    request: FinetuneRequest, images: AnnotatedFolder, folder: RunFolder, should_stop: Callable[[], bool]
+) -> Run:
     if request.task == "train":
         return train(images, request.config, model=request.model, should_stop=should_stop, store=folder)
     if request.checkpoint is None:
@@ -56,6 +77,14 @@ def _start(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[]
         should_stop=should_stop,
         store=folder,
     )
+
+
+def _with_note(events: Run, note: str) -> Run:
+    """Pass `events` on, with a notice after the first one."""
+    yield next(events)
+    if note:
+        yield Notice(note)
+    return (yield from events)
 
 
 def _recorded(events: Run, folder: RunFolder) -> Run:

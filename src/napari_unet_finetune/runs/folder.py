@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import psutil
-import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..config import FinetuneConfig, ModelConfig
-from ..data.atomic import atomic_write
+from ..data.atomic import atomic_write, remove_partial
 from ..errors import RunError
-from ..events import TrainingEvent, to_json
+from ..events import TrainingEvent, from_json, to_json
 from ..models.checkpoint import Checkpoint, save_checkpoint
 from ..training.state import TrainingState
+from .lock import locked
 
-REQUEST, EVENTS, LOG, LOCK = "request.json", "events.jsonl", "log.txt", "running.json"
+REQUEST, EVENTS, LOG = "request.json", "events.jsonl", "log.txt"
 STATE, BEST, RESULT = "state.pt", "best.safetensors", "model.safetensors"
 
 
@@ -43,7 +40,12 @@ class FinetuneRequest(BaseModel):
     base_images: Path | None = None
     base_masks: Path | None = None
     config: FinetuneConfig
-    out: Path | None = None
+
+    @model_validator(mode="after")
+    def _old_images_with_masks(self) -> Self:
+        if (self.base_images is None) != (self.base_masks is None):
+            raise ValueError("images of the old dataset need their masks, and masks their images: give both or neither")
+        return self
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,22 @@ class RunFolder:
             If the folder holds a run already, or cannot be written.
         """
         folder = cls(path)
-        if (path / REQUEST).exists():
-            raise RunError(f"{path}: this folder holds a run already. Choose another folder, or resume that run.")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            folder._write(REQUEST, request.model_dump_json(indent=2).encode())
         except OSError as error:
-            raise RunError(f"{path}: the run folder cannot be written ({error.strerror}). Choose another one.") from error
+            raise RunError(
+                f"{path}: the run folder cannot be made ({error.strerror}). Choose another one."
+            ) from error
+        with folder.locked():
+            if folder.has_begun:
+                raise RunError(f"{path}: this folder holds a run already. Choose another folder, or resume that run.")
+            folder._write(REQUEST, request.model_dump_json(indent=2).encode())
         return folder
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether there is anything to lose; a request alone, refused for its data, may be put again."""
+        return any((self.path / name).exists() for name in (EVENTS, STATE, BEST, RESULT))
 
     @property
     def request(self) -> FinetuneRequest:
@@ -82,11 +92,15 @@ class RunFolder:
         """
         file = self.path / REQUEST
         if not file.is_file():
-            raise RunError(f"{self.path}: this is not the folder of a run, for it holds no {REQUEST}. Choose a run folder.")
+            raise RunError(
+                f"{self.path}: this is not the folder of a run, for it holds no {REQUEST}. Choose a run folder."
+            )
         try:
             return FinetuneRequest.model_validate_json(file.read_bytes())
         except ValidationError as error:
-            raise RunError(f"{file}: the request cannot be read ({error.errors()[0]['msg']}). Start a new run.") from error
+            raise RunError(
+                f"{file}: the request cannot be read ({error.errors()[0]['msg']}). Start a new run."
+            ) from error
 
     @property
     def result_path(self) -> Path:
@@ -111,6 +125,8 @@ class RunFolder:
         RunError
             If the file is damaged.
         """
+        import torch
+
         file = self.path / STATE
         if not file.is_file():
             return None
@@ -122,6 +138,8 @@ class RunFolder:
 
     def save_state(self, state: TrainingState) -> None:
         """Keep `state`, all or nothing."""
+        import torch
+
         buffer = io.BytesIO()
         torch.save({"progress": state.progress, "trainer": state.trainer}, buffer)
         self._write(STATE, buffer.getvalue())
@@ -136,47 +154,45 @@ class RunFolder:
         return self.result_path
 
     def append(self, event: TrainingEvent) -> None:
-        """Add `event` to the record of the run."""
-        with (self.path / EVENTS).open("a", encoding="utf-8") as file:
-            file.write(to_json(event) + "\n")
+        """Add `event` to the record of the run.
+
+        Raises
+        ------
+        RunError
+            If the disk does not take it.
+        """
+        try:
+            with (self.path / EVENTS).open("a", encoding="utf-8") as file:
+                file.write(to_json(event) + "\n")
+        except OSError as error:
+            raise _not_written(self.path / EVENTS, error) from error
+
+    def events(self) -> Iterator[TrainingEvent]:
+        """Yield what is on record so far; a line that is still being written is left out."""
+        file = self.path / EVENTS
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
+        yield from (from_json(line) for line in lines if line.endswith("\n"))
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the run, so that nobody else works on it; raises what `lock.locked` raises."""
+        return locked(self.path)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written; call it only while the run is locked."""
+        remove_partial(self.path)
+        file = self.path / EVENTS
+        if file.is_file():
+            whole = file.read_bytes().rfind(b"\n") + 1
+            os.truncate(file, whole)
 
     def _write(self, name: str, content: bytes) -> None:
         try:
             atomic_write(self.path / name, lambda file: file.write(content))
         except OSError as error:
-            raise RunError(
-                f"{self.path / name}: the file cannot be written ({error.strerror}). Free some space or choose another folder."
-            ) from error
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run, so that no second process works on it; the lock of a dead process is taken over.
-
-        Raises
-        ------
-        RunError
-            If another living process works on this run.
-        """
-        file = self.path / LOCK
-        if (owner := _living_owner(file)) is not None:
-            raise RunError(f"{self.path}: process {owner} is working on this run. Wait for it, or stop it first.")
-        self._write(LOCK, json.dumps(_this_process()).encode())
-        try:
-            yield
-        finally:
-            file.unlink(missing_ok=True)
+            raise _not_written(self.path / name, error) from error
 
 
-def _this_process() -> dict[str, float]:
-    return {"pid": os.getpid(), "started": psutil.Process().create_time(), "locked": time.time()}
-
-
-def _living_owner(file: Path) -> int | None:
-    """Return the process that holds the lock, if it lives; a process id alone may have been given out again."""
-    try:
-        lock = json.loads(file.read_bytes())
-        process = psutil.Process(int(lock["pid"]))
-        lives = abs(process.create_time() - float(lock["started"])) < 1 and process.pid != os.getpid()
-        return process.pid if lives else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
-        return None
+def _not_written(file: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{file}: the file cannot be written ({error.strerror or error}). Free some space or choose another folder."
+    )

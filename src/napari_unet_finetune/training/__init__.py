@@ -1,0 +1,1 @@
+"""Finetune: patches, augmentation, losses, the loop and its state."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -83,7 +83,9 @@ def train(
     setup = prepare(images, random_checkpoint(model or ModelConfig(), config), config)
     result = yield from _fit(setup, store or NoStore(), should_stop)
     rehearsal = collect_patches(setup.train, setup.held_out, config)
-    return replace(result, checkpoint=replace(result.checkpoint, rehearsal=rehearsal))
+    # Random weights are no parent: a base model is not counted as finetuned.
+    origin = result.checkpoint.provenance.model_copy(update={"parent_sha256": None})
+    return replace(result, checkpoint=replace(result.checkpoint, rehearsal=rehearsal, provenance=origin))
 
 
 def random_checkpoint(model: ModelConfig, config: FinetuneConfig) -> Checkpoint:
@@ -113,8 +115,10 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
     stopped = False
     for step in range(progress.step, setup.source.steps):
         if stopped := should_stop():
+            _save(trainer, setup, progress, store, best=False)
             break
         yield trainer.step(step)
+        yield from map(Notice, trainer.take_notices())
         progress.step = step + 1
         if progress.step % setup.source.validate_every == 0 or progress.step == setup.source.steps:
             validation = _validate(trainer, setup, progress)
@@ -171,6 +175,8 @@ def _run_started(setup: Setup, progress: Progress) -> RunStarted:
         train_images=tuple(image.name for image in setup.train.images),
         validation_images=tuple(image.name for image in setup.held_out.images),
         raw_dice=progress.raw_score,
+        best_dice=progress.best_score if isinstance(setup.validator, ImageValidator) else None,
+        best_step=progress.best_step,
     )
 
 

@@ -114,7 +114,10 @@ def _summary(result: FinetuneResult, setup: Setup) -> str:
     elif result.raw_dice is None:
         text = f"Dice {result.finetuned_dice:.3f} on {images}."
     elif result.kept_raw:
-        text = f"Finetuning did not get better than the base model (Dice {result.raw_dice:.3f} on {images}); the base model is kept."
+        text = (
+            f"Finetuning did not get better than the base model (Dice {result.raw_dice:.3f} on {images}): "
+            "the base model is kept."
+        )
     else:
         text = f"Dice {result.raw_dice:.3f} → {result.finetuned_dice:.3f} on {images}."
     if result.base_dice_before is not None and result.base_dice_after is not None:

@@ -24,6 +24,8 @@ from .augment import change_intensities
 MAX_CENTRES = 20_000
 # Share of the free memory that the images may fill before they move to a file.
 RESIDENT_SHARE = 0.4
+# Objects in layers may be tilted by as much as a specimen is.
+LAYERED_ROTATION_DEG = 15.0
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class Batch:
 
     def split(self, size: int) -> Iterator[Batch]:
         """Yield the batch in parts of at most `size` patches."""
-        for parts in zip(self.images.split(size), self.target.split(size), self.annotated.split(size), strict=True):
-            yield Batch(*parts)
+        for start in range(0, len(self.images), size):
+            part = slice(start, start + size)
+            yield Batch(self.images[part], self.target[part], self.annotated[part])
 
     def join(self, other: Batch) -> Batch:
         """Return the patches of both batches as one."""
@@ -180,7 +183,7 @@ class PatchSampler:
     def _image_of(self, index: int) -> PreparedImage:
         turn, place = divmod(index, len(self.store))
         order = np.random.default_rng((self.config.seed, self.stream, turn, 1)).permutation(len(self.store))
-        return self.store.images[order[place]]
+        return self.store.images[int(order[place])]
 
     def _draw_view(self, image: PreparedImage, rng: np.random.Generator) -> PatchView:
         centre = self._draw_centre(image, rng)
@@ -210,11 +213,18 @@ def _inside(row: float, column: float, shape: tuple[int, int], patch: int) -> tu
 
 def draw_matrix(config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return a random 2x2 matrix from patch to image offsets: flips, quarter turns, rotation and scale."""
+    free = config.orientation in ("any", "auto")
     matrix = np.eye(2)
     if config.flips:
-        matrix = np.diag(rng.choice([-1.0, 1.0], 2)) @ (matrix[::-1] if rng.random() < 0.5 else matrix)
+        down, right = rng.choice([-1.0, 1.0], 2)
+        turned = rng.random() < 0.5
+        if free:
+            matrix = np.diag((down, right)) @ (matrix[::-1] if turned else matrix)
+        else:
+            matrix = np.diag((1.0, right) if config.orientation == "upright" else (down, 1.0))
     if rng.random() < config.p_affine:
-        angle = np.deg2rad(rng.uniform(-config.rotation_deg, config.rotation_deg))
+        widest = config.rotation_deg if free else min(config.rotation_deg, LAYERED_ROTATION_DEG)
+        angle = np.deg2rad(rng.uniform(-widest, widest))
         scale = np.exp(rng.uniform(np.log(config.scale_low), np.log(config.scale_high)))
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix = rotation @ matrix / scale
@@ -257,9 +267,7 @@ def _turn(crop: Tensor, matrix: NDArray[np.float64]) -> Tensor:
     return crop.flip(flips) if flips else crop
 
 
-def _resample(
-    crops: list[Tensor], matrix: NDArray[np.float64], centre: tuple[float, ...], patch: int
-) -> list[Tensor]:
+def _resample(crops: list[Tensor], matrix: NDArray[np.float64], centre: tuple[float, ...], patch: int) -> list[Tensor]:
     """Sample the crops at matrix * offset + centre: pixels bilinearly, target and annotated at the nearest pixel."""
     device, reach = crops[0].device, crops[0].shape[-1]
     offsets = torch.arange(patch, device=device, dtype=torch.float32) - (patch - 1) / 2
@@ -269,9 +277,9 @@ def _resample(
     # grid_sample counts in units of half the crop, x before y
     grid = torch.stack([columns, rows], dim=-1) * (2 / (reach - 1)) - 1
     return [
-        F.grid_sample(
-            crop[None], grid[None].to(crop.device), mode=mode, padding_mode="reflection", align_corners=True
-        )[0]
+        F.grid_sample(crop[None], grid[None].to(crop.device), mode=mode, padding_mode="reflection", align_corners=True)[
+            0
+        ]
         for crop, mode in zip(crops, ("bilinear", "nearest", "nearest"), strict=True)
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,11 +15,11 @@ from ..data.normalize import model_input
 from ..data.split import split_images
 from ..device import pick_device, pick_precision
 from ..errors import DataError
-from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint
 from ..models.provenance import ImageRecord
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
+from .orientation import settle_orientation
 from .patches import PatchStore
 from .rehearsal import store_patches
 from .trainer import one_backward
@@ -65,13 +65,16 @@ def prepare(
     device = pick_device(config.device)
     train, held_out, records, note = _load(images, base, config, device)
     if not any(len(image.foreground) for image in train.images):
-        raise DataError("None of the training images shows an object. Annotate at least one object, or check the masks.")
+        raise DataError(
+            "None of the training images shows an object. Annotate at least one object, or check the masks."
+        )
+    config, layers_note = settle_orientation(config, train.images)
     replay, base_held_out, replay_note = _old_images(base, base_images, config, device)
     precision = pick_precision(config.precision, device, _timed_pass(base, config, device))
     source, validator = _batches(train, held_out, replay, config, base, precision)
     return Setup(
         base, config, device, precision, train, held_out, source, validator, base_held_out, records,
-        tuple(filter(None, (*notices, note, replay_note))),
+        tuple(filter(None, (*notices, note, layers_note, replay_note))),
     )  # fmt: skip
 
 
@@ -142,8 +145,8 @@ def _old_images(
     )  # fmt: skip
 
 
-def _timed_pass(base: Checkpoint, config: FinetuneConfig, device: torch.device) -> object:
-    model: AttentionUNet = base.build_model().to(device)
+def _timed_pass(base: Checkpoint, config: FinetuneConfig, device: torch.device) -> Callable[[], object]:
+    model = base.build_model().to(device)
     return one_backward(model, config.patch_size, config.batch_size)
 
 

@@ -54,5 +54,3 @@ def replay_count(step: int, config: FinetuneConfig) -> int:
 def new_patches_before(step: int, config: FinetuneConfig) -> int:
     """Return how many patches of the new dataset were drawn before `step`."""
     return step * config.batch_size - int(step * config.batch_size * config.replay_share)
-
-

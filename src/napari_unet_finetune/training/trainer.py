@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -28,19 +29,27 @@ class Trainer:
     """Trains `model` on the batches of `source`; everything random in step n follows from the seed and n."""
 
     def __init__(
-        self, model: AttentionUNet, source: BatchSource, config: FinetuneConfig, *, device: torch.device, precision: PrecisionName
+        self,
+        model: AttentionUNet,
+        source: BatchSource,
+        config: FinetuneConfig,
+        *,
+        device: torch.device,
+        precision: PrecisionName,
     ) -> None:
         self.device, self.precision = device, precision
         # channels_last pays on CUDA's tensor cores; measured on CPUs it slows this GroupNorm network.
         memory_format = torch.channels_last if device.type == "cuda" else torch.preserve_format
-        self.model = model.to(device, memory_format=memory_format)
+        self.model = model.to(device)
+        self.model.to(memory_format=memory_format)  # type: ignore[call-overload]
         self.source, self.config = source, config
         self.loss: Loss = build_loss(config.loss, config.false_positive_weight)
         self.optimizer = build_optimizer(self.model, config)
         self.average = WeightAverage(self.model, config.weight_average)
         self.micro_batch = config.batch_size
+        self.notices: list[str] = []
         self._base = {name: value.detach().clone() for name, value in self.model.named_parameters()}
-        self._averaged = AttentionUNet(model.config).to(device, memory_format=memory_format).eval()
+        self._averaged = copy.deepcopy(self.model).eval()
 
     def step(self, index: int) -> StepEnd:
         """Make optimiser step `index`, counted from 0.
@@ -66,7 +75,8 @@ class Trainer:
     def averaged_model(self) -> AttentionUNet:
         """Return the network with the averaged weights; valid until the next step."""
         self._averaged.load_state_dict(self.average.weights)
-        return self._averaged
+        model: AttentionUNet = self._averaged
+        return model
 
     def _backward_within_limits(self, batch: Batch, index: int) -> float:
         """Fill the gradients; where memory or bf16's range runs out, go on with less of either."""
@@ -83,7 +93,7 @@ class Trainer:
                     f"The loss is not a number at step {index + 1}. Choose a lower learning rate than "
                     f"{self.config.learning_rate:g}, or look for extreme pixel values in the images."
                 )
-            logger.warning("Loss is not a number at step %d in bf16; going on in fp32.", index + 1)
+            self._note(f"The loss is not a number at step {index + 1} in bf16: going on in fp32.")
             self.precision = "fp32"
 
     def _halve_micro_batch(self, error: torch.OutOfMemoryError) -> None:
@@ -93,7 +103,19 @@ class Trainer:
             ) from error
         self.micro_batch = -(-self.micro_batch // 2)
         free_memory(self.device)
-        logger.warning("Memory of %s ran out; going on with %d patches at a time.", self.device.type, self.micro_batch)
+        self._note(
+            f"Memory of {self.device.type} ran out: going on with {self.micro_batch} patches at a time, "
+            f"{self.config.batch_size} per step as before."
+        )
+
+    def take_notices(self) -> list[str]:
+        """Return what the user should know of the steps since the last call."""
+        notices, self.notices = self.notices, []
+        return notices
+
+    def _note(self, message: str) -> None:
+        logger.warning(message)
+        self.notices.append(message)
 
     def _backward(self, batch: Batch, index: int) -> float:
         """Accumulate the gradients of `batch` over micro-batches and return its loss."""
@@ -123,7 +145,7 @@ class Trainer:
             "weights": _copies(self.model.state_dict()),
             "average": _copies(self.average.weights),
             "average_updates": self.average.updates,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "micro_batch": self.micro_batch,
             "precision": self.precision,
         }
@@ -141,10 +163,7 @@ def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in weights.items()}
 
 
-Timed = Callable[[], object]
-
-
-def one_backward(model: AttentionUNet, patch_size: int, batch_size: int) -> Timed:
+def one_backward(model: AttentionUNet, patch_size: int, batch_size: int) -> Callable[[], object]:
     """Return a function that runs one forward and backward pass without a lasting effect, for timing."""
     parameter = next(model.parameters())
     patches = torch.zeros(batch_size, model.config.in_channels, patch_size, patch_size, device=parameter.device)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..config import FinetuneConfig, PrecisionName
 from ..device import autocast
-from ..events import drain
 from ..evaluation.metrics import dice
+from ..events import drain
 from ..inference.predict import blend_tiles
 from ..models.attention_unet import AttentionUNet
 from .losses import Loss
@@ -44,9 +44,7 @@ class ImageValidator:
 
     def probabilities(self, model: AttentionUNet) -> list[NDArray[np.float32]]:
         """Return the probabilities (Y, X) of every held-out image."""
-        return [
-            predict_prepared(model, image, self.config, self.device, self.precision) for image in self.images
-        ]
+        return [predict_prepared(model, image, self.config, self.device, self.precision) for image in self.images]
 
 
 class PatchValidator:
@@ -74,14 +72,16 @@ def predict_prepared(
     model.eval()
     with torch.inference_mode(), autocast(device, precision):
         tiles = blend_tiles(
-            model, image.pixels.to(device).float(), tile=config.patch_size, overlap=OVERLAP, batch_size=config.batch_size
+            model,
+            image.pixels.to(device).float(),
+            tile=config.patch_size,
+            overlap=OVERLAP,
+            batch_size=config.batch_size,
         )
         return drain(tiles).float().cpu().numpy()
 
 
-def mean_dice(
-    images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
-) -> float:
+def mean_dice(images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float) -> float:
     """Return the mean over images of Dice on annotated pixels."""
     scores = []
     for image, probability in zip(images, probabilities, strict=True):

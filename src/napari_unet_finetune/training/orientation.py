@@ -1,0 +1,44 @@
+"""Whether patches may be turned: in images of layers, what lies above and below is part of what a layer is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..config import FinetuneConfig
+from .patches import PreparedImage
+
+# Share of a mask's variance that the mean of its rows (or columns) explains. Measured: 0.79 to 0.85 for coatings in
+# layers, 0.05 to 0.10 for nuclei and filaments, 0.25 to 0.32 for cells in a microtube.
+LAYERED = 0.5
+
+
+def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) -> tuple[FinetuneConfig, str]:
+    """Return settings in which `auto` is replaced by what the masks show, and a sentence if that limits turning."""
+    augment = config.augment
+    if augment.orientation != "auto" or not (augment.flips or augment.p_affine):
+        return config, ""
+    by_row, by_column = np.mean([layering(image) for image in images], axis=0)
+    if max(by_row, by_column) < LAYERED:
+        return _with_orientation(config, "any"), ""
+    upright = by_row >= by_column
+    note = (
+        f"Objects lie in {'horizontal' if upright else 'vertical'} layers "
+        f"({max(by_row, by_column):.0%} of the masks follow from the {'row' if upright else 'column'} alone): "
+        "patches are mirrored along the layers but neither turned nor mirrored across them."
+    )
+    return _with_orientation(config, "upright" if upright else "sideways"), note
+
+
+def layering(image: PreparedImage) -> tuple[float, float]:
+    """Return the share of the mask's variance that lies between its rows, and between its columns."""
+    target = image.target.cpu().numpy().astype(np.float64)
+    variance = target.var()
+    if variance == 0:
+        return 0.0, 0.0
+    return float(target.mean(axis=1).var() / variance), float(target.mean(axis=0).var() / variance)
+
+
+def _with_orientation(config: FinetuneConfig, orientation: str) -> FinetuneConfig:
+    return config.model_copy(update={"augment": config.augment.model_copy(update={"orientation": orientation})})

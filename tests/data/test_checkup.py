@@ -1,0 +1,121 @@
+"""The check of a folder: everything that is wrong is said, in one pass, and nothing stops it."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet_finetune.data.checkup import check_folder
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for number in range(1, 5):
+        add(tmp_path, f"{number:03d}")
+    return tmp_path
+
+
+def add(folder, name, *, image=None, objects=0.1, shape=(140, 150)):
+    image = RNG.integers(0, 256, shape, dtype=np.uint8) if image is None else image
+    mask = np.zeros(image.shape, np.uint8)
+    mask[: round(objects * mask.shape[0])] = 1
+    tifffile.imwrite(folder / "images" / f"{name}.tif", image)
+    tifffile.imwrite(folder / "masks" / f"{name}.tif", mask)
+
+
+def check(folder, **options):
+    return check_folder(folder / "images", folder / "masks", **options)
+
+
+def test_a_sound_folder_has_no_problems_and_no_advice(folder):
+    result = check(folder)
+    assert result.problems == ()
+    assert result.advice == ()
+    assert result.mean_foreground == pytest.approx(0.1)
+    first = result.images[0]
+    assert (first.name, first.size, first.dtype, first.channels, first.reason) == (
+        "001",
+        (140, 150),
+        "uint8",
+        1,
+        "same name",
+    )
+    assert first.description == "0/1 mask, 10 % foreground"
+    assert first.percentiles[0] < 5 < 120 < first.percentiles[1] < 135 < 250 < first.percentiles[2]
+
+
+def test_everything_travels_as_json(folder):
+    (folder / "images" / "bad.tif").write_bytes(b"broken")
+    fields = json.loads(json.dumps(check(folder).to_dict()))
+    assert fields["images"][0]["size"] == [140, 150]
+    assert fields["unreadable"][0]["name"].endswith("bad.tif")
+
+
+def test_without_masks_the_images_are_described(folder):
+    result = check_folder(folder / "images")
+    assert len(result.images) == 4
+    assert result.mean_foreground is None
+    assert result.images_without_mask == ()
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"objects": 0}, "1 mask is empty (005)"),
+        ({"objects": 1}, "1 mask has hardly any background (005)"),
+        ({"shape": (88, 100)}, "1 image is smaller than a patch of 128 px (005)"),
+        ({"image": np.full((140, 150), 9, np.uint8)}, "1 image has the same value everywhere (005)"),
+        ({"image": RNG.integers(0, 9999, (140, 150), dtype=np.uint16)}, "several data types (4 × uint8, 1 × uint16)"),
+    ],
+)
+def test_advice_names_what_is_odd(folder, extra, words):
+    add(folder, "005", **extra)
+    assert any(words in sentence for sentence in check(folder).advice)
+
+
+def test_colour_among_grey_images_is_noticed(folder):
+    tifffile.imwrite(
+        folder / "images" / "004.tif", RNG.integers(0, 256, (140, 150, 3), dtype=np.uint8), photometric="rgb"
+    )
+    assert any("numbers of channels (3 × 1, 1 × 3)" in sentence for sentence in check(folder).advice)
+
+
+def test_one_image_that_holds_most_of_the_foreground_is_named(folder):
+    add(folder, "005", objects=0.8)
+    assert any(sentence.startswith("005 holds 67 % of all object pixels") for sentence in check(folder).advice)
+
+
+def test_problems_name_files_and_do_not_stop_the_check(folder):
+    tifffile.imwrite(folder / "masks" / "001.tif", np.zeros((9, 9), np.uint8))
+    tifffile.imwrite(folder / "masks" / "002.tif", RNG.random((140, 150), dtype=np.float32))
+    (folder / "images" / "003.tif").write_bytes(b"broken")
+    (folder / "masks" / "004.tif").unlink()
+    result = check(folder)
+    text = "\n".join(result.problems)
+    assert "001: image is (140, 150) but its mask is (9, 9)" in text
+    assert "002: a mask of decimal numbers" in text
+    assert "003.tif cannot be read" in text
+    assert "004 has no mask" in text
+    assert "003 is a mask without image" in text
+    assert len(result.images) == 2
+
+
+def test_empty_masks_are_counted(folder):
+    add(folder, "005", objects=0)
+    add(folder, "006", objects=0)
+    assert check(folder).empty_masks == 2
+
+
+def test_strokes_count_objects_among_annotated_pixels(folder):
+    strokes = np.zeros((140, 150), np.uint8)
+    strokes[0], strokes[1:5] = 1, 2
+    for number in range(1, 5):
+        tifffile.imwrite(folder / "masks" / f"{number:03d}.tif", strokes)
+    result = check(folder, sparse=True)
+    assert result.images[0].foreground == pytest.approx(0.8)
+    assert result.images[0].description.startswith("strokes: 3.6 % annotated, 80 % of it object")

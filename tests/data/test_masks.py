@@ -1,0 +1,148 @@
+"""Masks: whatever way one was saved, the objects are found, and the words say how."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_unet_finetune.data.masks import percent, read_labels
+from napari_unet_finetune.errors import DataError
+
+OBJECTS = np.zeros((10, 10), bool)
+OBJECTS[2:6, 3:8] = True  # 20 %
+
+
+def colour_mask(background, foreground, objects=OBJECTS, dtype=np.uint8):
+    chosen = np.where(objects[..., None], np.array(foreground), np.array(background))
+    return np.moveaxis(chosen, -1, 0).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("array", "description"),
+    [
+        (OBJECTS, "1-bit mask, 20 % foreground"),
+        (OBJECTS.astype(np.uint8), "0/1 mask, 20 % foreground"),
+        (OBJECTS * np.uint8(255), "0/255 mask, 20 % foreground"),
+        (OBJECTS * np.uint16(65535), "0/65535 mask, 20 % foreground"),
+        (OBJECTS.astype(np.int64), "0/1 mask, 20 % foreground"),
+        (OBJECTS.astype(np.float32), "0/1 mask, 20 % foreground"),
+        (OBJECTS * 255.0, "0/255 mask, 20 % foreground"),
+        (OBJECTS * 0.5 + 0.25, "mask of 0.25 and 0.75, 20 % foreground"),
+        (OBJECTS * 2.0 - 1, "mask of -1 and 1, 20 % foreground"),
+        (colour_mask((0, 0, 0), (255, 0, 0)), "two-colour mask, background is (0, 0, 0), 20 % foreground"),
+        (colour_mask((255, 255, 255), (255, 0, 0)), "two-colour mask, background is (255, 255, 255), 20 % foreground"),
+        (colour_mask((9, 9, 200), (200, 200, 9)), "two-colour mask, background is (9, 9, 200), 20 % foreground"),
+    ],
+)
+def test_objects_are_found_and_named(array, description):
+    reading = read_labels(array, name="m")
+    np.testing.assert_array_equal(reading.labels > 0, OBJECTS)
+    assert reading.description == description
+    assert reading.annotated is None
+    assert reading.foreground_fraction == pytest.approx(0.2)
+    assert reading.labels.dtype.kind in "ui"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64, np.float32])
+def test_object_numbers_are_kept_as_they_are(dtype):
+    array = np.zeros((10, 10), dtype)
+    array[0, :5], array[5, :3] = 3, 120
+    reading = read_labels(array, name="m")
+    np.testing.assert_array_equal(reading.labels, array)
+    assert reading.description == "instance labels, 2 objects, 8.0 % foreground"
+
+
+def test_255_numbered_objects_are_not_mistaken_for_a_blurred_mask():
+    array = np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(4, axis=1)
+    reading = read_labels(array, name="m")
+    np.testing.assert_array_equal(reading.labels, array)
+
+
+def test_a_0_255_mask_that_went_through_jpeg_is_cut_at_half():
+    noise = np.random.default_rng(0).integers(0, 12, (100, 100))
+    objects = OBJECTS.repeat(10, 0).repeat(10, 1)
+    reading = read_labels(np.where(objects, 255 - noise, noise).astype(np.uint8), name="m")
+    np.testing.assert_array_equal(reading.labels > 0, objects)
+    assert "soft edges" in reading.description
+
+
+@pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255)])
+def test_black_and_white_stay_background_where_objects_cover_most(background):
+    reading = read_labels(colour_mask(background, (255, 0, 0), ~OBJECTS), name="m")
+    np.testing.assert_array_equal(reading.labels > 0, ~OBJECTS)
+
+
+def test_on_a_tie_the_darker_colour_is_background():
+    half = np.zeros((4, 4), bool)
+    half[:2] = True
+    reading = read_labels(colour_mask((10, 0, 0), (200, 9, 9), half), name="m")
+    np.testing.assert_array_equal(reading.labels > 0, half)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4), bool), colour_mask((0, 0, 0), (0, 0, 0))]
+)
+def test_an_empty_mask_is_called_empty(array):
+    reading = read_labels(array, name="m")
+    assert reading.description == "empty mask"
+    assert not reading.labels.any()
+
+
+def test_a_mask_without_background_looks_inverted():
+    array = np.ones((10, 10), np.uint8)
+    array[0, 0] = 0
+    assert read_labels(array, name="m").description == "0/1 mask, 99 % foreground: looks inverted"
+
+
+@pytest.mark.parametrize(
+    ("array", "found"),
+    [
+        (np.array([[-1, 0, 3]]), "negative"),
+        (np.array([[0.1, 0.5, 0.9]]), "threshold"),
+        (np.array([[0.5, 0.5]]), "all pixels are 0.5"),
+        (np.array([[-1.0, 0.0, 1.0]]), "negative"),
+        (np.random.default_rng(0).integers(0, 9, (3, 5, 5)), "two colours"),
+    ],
+)
+def test_what_cannot_be_understood_is_an_error_that_names_the_mask(array, found):
+    with pytest.raises(DataError, match=f"^m7: .*{found}"):
+        read_labels(array, name="m7")
+
+
+def test_strokes_tell_objects_from_background_and_from_what_is_not_annotated():
+    array = np.zeros((10, 10), np.uint8)
+    array[0, :6], array[1, :4] = 1, 2
+    reading = read_labels(array, name="m", sparse=True)
+    np.testing.assert_array_equal(reading.annotated, array > 0)
+    np.testing.assert_array_equal(reading.labels > 0, array == 2)
+    assert reading.description == "strokes: 10 % annotated, 40 % of it object"
+    assert reading.foreground_fraction == pytest.approx(0.4)
+
+
+def test_missing_background_strokes_are_named():
+    array = np.zeros((10, 10), np.uint8)
+    array[0] = 2
+    assert read_labels(array, name="m", sparse=True).description.endswith("no background strokes")
+
+
+def test_strokes_of_other_numbers_are_refused():
+    with pytest.raises(DataError, match="0, 3"):
+        read_labels(np.array([[0, 3]]), name="m", sparse=True)
+
+
+def test_without_sparse_the_same_numbers_are_objects():
+    reading = read_labels(np.array([[0, 1, 2]]), name="m")
+    assert reading.labels.tolist() == [[0, 1, 2]]
+
+
+@given(hnp.arrays(np.uint16, (5, 6), elements=st.integers(0, 2000)))
+def test_integers_from_1_on_are_always_objects(array):
+    np.testing.assert_array_equal(read_labels(array, name="m").labels > 0, array > 0)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0 %"), (0.00001, "below 0.1 %"), (0.004, "0.4 %"), (0.234, "23 %"), (1, "100 %")]
+)
+def test_percentages_have_the_digits_that_tell_something(share, text):
+    assert percent(share) == text

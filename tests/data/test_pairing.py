@@ -1,0 +1,156 @@
+"""Pairing: the mask that a person would pick, and none where a person would ask."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet_finetune.data.files import ImageRef
+from napari_unet_finetune.data.pairing import pair_images
+
+
+def refs(names, folder="images"):
+    return [ImageRef(Path(folder, name if "." in name else f"{name}.tif")) for name in names]
+
+
+def stack(name, frames, folder="images"):
+    return [ImageRef(Path(folder, f"{name}.tif"), frame) for frame in range(frames)]
+
+
+def paired(images, masks):
+    pairing = pair_images(refs(images), refs(masks, "masks"))
+    return {pair.image.path.stem: pair.mask.path.stem for pair in pairing.pairs}
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        (["001", "002", "010"], ["001", "002", "010"]),
+        (["img_007", "img_008"], ["img_007_mask", "img_008_mask"]),
+        (["img_007", "img_008"], ["mask_007", "mask_008"]),
+        (["image1", "image2", "image10"], ["Mask1", "Mask2", "Mask10"]),
+        (["a_raw", "b_raw"], ["a_label", "b_label"]),
+        (["007", "008"], ["007_seg", "008_gt"]),
+        (["x-1", "x-2"], ["x-1_cp_masks", "x-2_cp_masks"]),
+        (["Sample A", "Sample B"], ["sample_a_labels", "sample_b_labels"]),
+        (["img_7", "img_8"], ["mask_007", "mask_008"]),
+        (["t000", "t001"], ["man_seg000", "man_seg001"]),
+        (["exp2_cell_01", "exp2_cell_02"], ["m01", "m02"]),
+        (["cat", "dog"], ["dog_ground-truth", "cat_ground-truth"]),
+        (["image"], ["mask"]),
+        (["cells"], ["drawing"]),
+        (["frame_a", "frame_b"], ["one", "two"]),
+        (["cellImage01", "cellImage02"], ["cellMask01", "cellMask02"]),
+    ],
+)
+def test_names_that_belong_together_are_paired(images, masks):
+    expected = dict(zip(images, sorted(masks) if images == ["cat", "dog"] else masks, strict=True))
+    assert paired(images, masks) == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        (["img_1"], ["img_10_mask"]),
+        (["img_007"], ["img_0071"]),
+        (["007"], ["0071_mask"]),
+        (["img_1", "img_2"], ["mask_10", "mask_20"]),
+        (["scan1_3"], ["scan1_4"]),
+        (["a", "b", "c"], ["x", "y"]),
+    ],
+)
+def test_names_that_do_not_fit_are_left_over(images, masks):
+    pairing = pair_images(refs(images), refs(masks, "masks"))
+    assert pairing.pairs == ()
+    assert [one.ref.path.stem for one in pairing.images_without_mask] == images
+    assert [one.ref.path.stem for one in pairing.masks_without_image] == masks
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        (["a"], ["a_mask", "a_label"]),
+        (["a"], ["a.tif", "a.png"]),
+        (["a"], ["a", "a_mask"]),
+        (["img_007", "image_007"], ["mask_007"]),
+        (["x_1", "y_1"], ["mask_1"]),
+    ],
+)
+def test_what_fits_in_two_ways_is_left_over_with_the_reason(images, masks):
+    pairing = pair_images(refs(images), refs(masks, "masks"))
+    assert pairing.pairs == ()
+    assert all("not clear" in one.reason for one in pairing.images_without_mask + pairing.masks_without_image)
+    assert all(name in pairing.images_without_mask[0].reason for name in masks)
+
+
+def test_one_ambiguous_image_does_not_spoil_the_others():
+    pairing = pair_images(refs(["a", "b"]), refs(["a_mask", "a_label", "b_mask"], "masks"))
+    assert [pair.image.name for pair in pairing.pairs] == ["b"]
+    assert len(pairing.masks_without_image) == 2
+
+
+def test_a_missing_mask_does_not_shift_the_others():
+    pairing = pair_images(refs(["cat_1", "cat_2", "dog_2"]), refs(["cat_2_mask", "dog_1_mask"], "masks"))
+    assert [(pair.image.name, pair.mask.name) for pair in pairing.pairs] == [("cat_2", "cat_2_mask")]
+    assert [one.ref.name for one in pairing.images_without_mask] == ["cat_1", "dog_2"]
+    assert [one.ref.name for one in pairing.masks_without_image] == ["dog_1_mask"]
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "reason"),
+    [
+        (["a"], ["a"], "same name"),
+        (["a_1"], ["a_1_mask"], "same name but for the word for a mask"),
+        (["image1"], ["Mask1"], "same name but for words like image and mask"),
+        (["t1"], ["m1"], "same number"),
+        (["cells"], ["drawing"], "natural order, names differ"),
+    ],
+)
+def test_each_pair_has_its_reason(images, masks, reason):
+    (pair,) = pair_images(refs(images), refs(masks, "masks")).pairs
+    assert pair.reason == reason
+
+
+def test_two_stacks_pair_by_frame():
+    pairing = pair_images(stack("movie", 12), stack("movie_mask", 12, "masks"))
+    assert [(pair.image.frame, pair.mask.frame) for pair in pairing.pairs] == [(i, i) for i in range(12)]
+    assert pairing.pairs[0].reason.endswith("same frame")
+
+
+@pytest.mark.parametrize("masks", [refs(["movie_mask"], "masks"), stack("movie_mask", 11, "masks")])
+def test_a_stack_does_not_pair_with_another_number_of_masks(masks):
+    pairing = pair_images(stack("movie", 12), masks)
+    assert pairing.pairs == ()
+    assert "holds 12 images" in pairing.images_without_mask[0].reason
+
+
+def test_a_stack_pairs_in_order_with_as_many_single_masks_but_not_with_fewer():
+    masks = refs([f"m_{i}" for i in range(12)], "masks")
+    pairing = pair_images(stack("movie", 12), masks)
+    assert [(pair.image.frame, pair.mask.name) for pair in pairing.pairs] == [(i, f"m_{i}") for i in range(12)]
+    assert pair_images(stack("movie", 12), masks[:11]).pairs == ()
+
+
+def test_images_and_masks_of_one_folder_are_told_apart_by_name():
+    both = refs(["a", "a_masks", "b", "b_masks"])
+    pairing = pair_images(both, both)
+    assert [(pair.image.name, pair.mask.name) for pair in pairing.pairs] == [("a", "a_masks"), ("b", "b_masks")]
+    assert pairing.images_without_mask == pairing.masks_without_image == ()
+
+
+def test_an_image_is_never_its_own_mask():
+    both = refs(["a", "b"])
+    assert pair_images(both, both).pairs == ()
+
+
+@given(st.sets(st.integers(0, 3000), min_size=1, max_size=30), st.sets(st.integers(0, 3000), max_size=30), st.randoms())
+def test_numbered_names_pair_exactly_where_the_numbers_are_equal(with_image, with_mask, shuffle: random.Random):
+    masks = refs([f"cell_{number:04d}_seg" for number in with_mask], "masks")
+    shuffle.shuffle(masks)
+    pairing = pair_images(refs([f"cell_{number:04d}" for number in with_image]), masks)
+    assert {int(pair.image.name[5:9]) for pair in pairing.pairs} == with_image & with_mask
+    assert all(pair.mask.name == f"{pair.image.name}_seg" for pair in pairing.pairs)
+    assert len(pairing.pairs) + len(pairing.images_without_mask) == len(with_image)
+    assert len(pairing.pairs) + len(pairing.masks_without_image) == len(with_mask)

@@ -1,0 +1,38 @@
+"""A task small enough to learn in seconds: bright squares on a dark, noisy ground."""
+
+import numpy as np
+import pytest
+
+from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.training.finetune import random_checkpoint
+
+TINY = ModelConfig(width=16, levels=2)
+
+
+def make_squares(count, *, bright=True, seed=0, size=48):
+    """Images of `size` px with three squares each; dark squares on bright ground if not `bright`."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for index in range(count):
+        labels = np.zeros((size, size), np.uint8)
+        for row, column in rng.integers(2, size - 14, (3, 2)):
+            labels[row : row + 10, column : column + 10] = 1
+        clean = labels if bright else 1 - labels
+        pixels = 60 + 120 * clean + rng.normal(0, 12, labels.shape)
+        images.append(AnnotatedImage(f"square {index}", pixels.clip(0, 255).astype(np.uint8), labels))
+    return images
+
+
+def tiny_config(**changes):
+    """Settings that train in about a second."""
+    small = {
+        "steps": 12, "batch_size": 4, "patch_size": 32, "validate_every": 6, "warmup_steps": 2, "precision": "fp32",
+        "rehearsal_patches": 8, "weight_average": 0.5, "augment": AugmentConfig.none(), "device": "cpu",
+    }  # fmt: skip
+    return FinetuneConfig(**{**small, **changes})
+
+
+@pytest.fixture
+def untrained():
+    return random_checkpoint(TINY, tiny_config())

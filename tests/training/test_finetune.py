@@ -1,0 +1,280 @@
+"""The loop as a whole: it learns, stops, resumes, keeps the best, and says what it did."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConfig
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.errors import DataError, RunError
+from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd, drain
+from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
+from napari_unet_finetune.training.state import TrainingState
+from napari_unet_finetune.training.trainer import Trainer
+
+from .conftest import TINY, make_squares, tiny_config
+
+
+def collect(run):
+    """Return all events and the result."""
+    events = []
+    while True:
+        try:
+            events.append(next(run))
+        except StopIteration as stop:
+            return events, stop.value
+
+
+class MemoryStore:
+    """Keeps all states, so that a test can go back to any of them."""
+
+    def __init__(self, state=None):
+        self.states = [] if state is None else [state]
+        self.best = []
+
+    def load_state(self):
+        return self.states[-1] if self.states else None
+
+    def save_state(self, state):
+        self.states.append(TrainingState(dict(state.progress), dict(state.trainer)))
+
+    def save_best(self, checkpoint):
+        self.best.append(checkpoint)
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones():
+    config = tiny_config(steps=60, learning_rate=3e-3)
+    base = drain(train(make_squares(6), config, model=TINY))
+    assert base.finetuned_dice > 0.9
+    result = drain(finetune(make_squares(6, bright=False, seed=1), base.checkpoint, config))
+    assert result.raw_dice < 0.5
+    assert result.finetuned_dice > 0.85
+    assert result.base_dice_before > 0.9
+    assert not result.kept_raw
+    assert f"{result.raw_dice:.3f} → {result.finetuned_dice:.3f}" in result.summary
+
+
+def test_events_tell_the_whole_story_in_order(untrained):
+    events, result = collect(finetune(make_squares(5), untrained, tiny_config()))
+    assert isinstance(events[0], RunStarted)
+    assert len(events[0].train_images) == 4 and len(events[0].validation_images) == 1
+    assert [event.step for event in events if isinstance(event, StepEnd)] == list(range(1, 13))
+    assert [event.step for event in events if isinstance(event, ValidationEnd)] == [6, 12]
+    assert isinstance(events[-1], RunEnded) and events[-1].summary == result.summary
+    assert all(math.isfinite(event.train_loss) for event in events if isinstance(event, StepEnd))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(untrained):
+    augmented = {"augment": AugmentConfig(), "steps": 4}
+    runs = [
+        drain(finetune(make_squares(5), untrained, tiny_config(seed=seed, keep_raw=False, **augmented)))
+        for seed in (0, 0, 1)
+    ]
+    assert same(runs[0].checkpoint.weights, runs[1].checkpoint.weights)
+    assert not same(runs[0].checkpoint.weights, runs[2].checkpoint.weights)
+
+
+def test_a_run_leaves_the_callers_random_state_alone(untrained):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    drain(finetune(make_squares(4), untrained, tiny_config(steps=2)))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("resumed_from", [0, 1])
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(untrained, resumed_from):
+    config = tiny_config(steps=15, validate_every=5, keep_raw=False, augment=AugmentConfig())
+    store = MemoryStore()
+    whole = drain(finetune(make_squares(5), untrained, config, store=store))
+    again = MemoryStore(store.states[resumed_from])
+    events, resumed = collect(finetune(make_squares(5), untrained, config, store=again))
+    assert events[0].first_step == 5 * (resumed_from + 1)
+    assert same(whole.checkpoint.weights, resumed.checkpoint.weights)
+    assert whole.checkpoint.threshold == resumed.checkpoint.threshold
+    assert whole.raw_dice == resumed.raw_dice
+
+
+def test_state_is_kept_before_the_event_that_announces_it(untrained):
+    store = MemoryStore()
+    for event in finetune(make_squares(5), untrained, tiny_config(), store=store):
+        if isinstance(event, ValidationEnd):
+            assert store.states[-1].progress["step"] == event.step
+            if event.best:
+                assert store.best
+
+
+def test_stop_returns_the_best_weights_so_far(untrained):
+    store, steps = MemoryStore(), []
+
+    def should_stop():
+        return len(steps) >= 8
+
+    run = finetune(make_squares(5), untrained, tiny_config(keep_raw=False), store=store, should_stop=should_stop)
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as stop:
+            result = stop.value
+            break
+        if isinstance(event, StepEnd):
+            steps.append(event)
+    assert result.stopped and result.steps == 8
+    assert same(result.checkpoint.weights, store.best[-1].weights)
+
+
+def test_a_useless_finetuning_returns_the_raw_model_and_says_so():
+    config = tiny_config(steps=60, learning_rate=3e-3)
+    base = drain(train(make_squares(6), config, model=TINY)).checkpoint
+    harmful = tiny_config(steps=6, learning_rate=0.5, warmup_steps=0)
+    result = drain(finetune(make_squares(5, seed=3), base, harmful))
+    assert result.kept_raw
+    assert same(result.checkpoint.weights, base.weights)
+    assert "base model is kept" in result.summary
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_too_few_images_to_hold_one_out_still_train_and_the_notice_says_what_is_missing(untrained, count):
+    events, result = collect(finetune(make_squares(count), untrained, tiny_config()))
+    assert result.finetuned_dice is None and result.raw_dice is None
+    notices = " ".join(event.message for event in events if isinstance(event, Notice))
+    assert "too few" in notices
+    assert "cannot be said" in result.summary
+
+
+def test_early_stopping_waits_for_its_patience(untrained):
+    frozen = tiny_config(steps=50, validate_every=2, patience=3, learning_rate=1e-12)
+    events, result = collect(finetune(make_squares(5), untrained, frozen))
+    assert result.steps == 8
+    assert any("ended early" in event.message for event in events if isinstance(event, Notice))
+
+
+def test_frozen_layers_stay_as_they_are(untrained):
+    result = drain(finetune(make_squares(4), untrained, tiny_config(layers="last", keep_raw=False)))
+    changed = {
+        name for name, value in result.checkpoint.weights.items() if not torch.equal(value, untrained.weights[name])
+    }
+    assert changed and all(name.startswith(("conv1_1.", "final.")) for name in changed)
+
+
+def test_l2sp_keeps_the_weights_closer_to_the_base(untrained):
+    def distance(strength):
+        result = drain(finetune(make_squares(4), untrained, tiny_config(l2sp=strength, keep_raw=False)))
+        return sum(
+            float((value - untrained.weights[name]).pow(2).sum()) for name, value in result.checkpoint.weights.items()
+        )
+
+    assert distance(1.0) < 0.8 * distance(0.0)
+
+
+def test_replay_uses_the_patches_that_the_base_model_carries():
+    base = drain(train(make_squares(6), tiny_config(steps=40, learning_rate=3e-3), model=TINY)).checkpoint
+    assert len(base.rehearsal) == 8 and base.rehearsal.held_out.sum() == 2
+    new = make_squares(5, bright=False, seed=1)
+    forgetful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0)))
+    careful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5)))
+    assert forgetful.base_dice_before == careful.base_dice_before
+    assert careful.base_dice_after > forgetful.base_dice_after + 0.05
+
+
+def test_old_images_from_a_folder_are_replayed_too(untrained):
+    result = drain(finetune(make_squares(5, bright=False), untrained, tiny_config(), base_images=make_squares(5)))
+    assert result.base_dice_before is not None and result.base_dice_after is not None
+
+
+def test_a_base_without_old_patches_says_that_forgetting_cannot_be_measured(untrained):
+    events, result = collect(finetune(make_squares(5), untrained, tiny_config()))
+    assert result.base_dice_after is None
+    assert any("cannot be measured" in event.message for event in events if isinstance(event, Notice))
+
+
+def test_the_seed_recipe_runs_the_grid_of_the_study(untrained):
+    recipe = FinetuneConfig.from_preset("seed recipe", epochs=2, patch_size=32, patch_stride=16, device="cpu")
+    events, result = collect(finetune(make_squares(4), untrained, recipe))
+    # 4 images x 2 x 2 patches, 20 % held out: 13 patches are 4 batches an epoch
+    assert [event.step for event in events if isinstance(event, StepEnd)] == list(range(1, 9))
+    losses = [event.val_loss for event in events if isinstance(event, ValidationEnd)]
+    assert len(losses) == 2 and all(math.isfinite(loss) for loss in losses)
+    assert {event.learning_rate for event in events if isinstance(event, StepEnd)} == {1e-5}
+    assert result.checkpoint.threshold == 0.6225
+
+
+def test_no_images_and_no_objects_are_refused_in_a_sentence(untrained):
+    empty = [AnnotatedImage("a", np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8))]
+    for images, word in (([], "no annotated images"), (empty, "None of the training images shows an object")):
+        with pytest.raises(DataError, match=word):
+            next(finetune(images, untrained, tiny_config()))
+
+
+def test_background_only_images_are_valid_among_others(untrained):
+    blank = AnnotatedImage("blank", np.zeros((48, 48), np.uint8), np.zeros((48, 48), np.uint8))
+    result = drain(finetune([*make_squares(4), blank], untrained, tiny_config(steps=3)))
+    assert result.steps == 3
+
+
+def test_images_of_any_size_type_and_channels_train_together(untrained):
+    rng = np.random.default_rng(0)
+    images = [
+        AnnotatedImage("small", rng.integers(0, 255, (20, 70), np.uint8), rng.integers(0, 2, (20, 70), np.uint8)),
+        AnnotatedImage("16 bit", rng.integers(0, 4000, (48, 33)).astype(np.uint16), rng.integers(0, 2, (48, 33))),
+        AnnotatedImage("colour", rng.random((3, 50, 50), np.float32), rng.integers(0, 2, (50, 50)) > 0),
+    ]
+    result = drain(finetune(images, untrained, tiny_config(steps=3)))
+    assert all(torch.isfinite(value).all() for value in result.checkpoint.weights.values())
+
+
+def test_colour_images_for_a_grey_model_are_never_reduced_silently(untrained):
+    colour = [AnnotatedImage(image.name, np.stack([image.image] * 3), image.labels) for image in make_squares(4)]
+    events, _ = collect(finetune(colour, untrained, tiny_config(steps=2)))
+    assert any("luminance" in event.message for event in events if isinstance(event, Notice))
+    with pytest.raises(DataError, match="3 channels"):
+        next(finetune(colour, untrained, tiny_config(channels=ChannelRule(method="none"))))
+    events, result = collect(finetune(colour, untrained, tiny_config(steps=2, in_channels=3)))
+    assert result.checkpoint.model.in_channels == 3
+
+
+def test_a_loss_that_is_not_a_number_is_explained(untrained, monkeypatch):
+    monkeypatch.setattr(Trainer, "_loss", lambda self, batch: self.model(batch.images).sum() * float("nan"))
+    with pytest.raises(RunError, match="not a number at step 1.*lower learning rate"):
+        drain(finetune(make_squares(4), untrained, tiny_config()))
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on_with_the_same_effective_one(untrained, monkeypatch):
+    sizes, whole = [], Trainer._loss
+
+    def limited(self, batch):
+        sizes.append(len(batch.images))
+        if len(batch.images) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return whole(self, batch)
+
+    monkeypatch.setattr(Trainer, "_loss", limited)
+    events, _ = collect(finetune(make_squares(4), untrained, tiny_config(steps=2)))
+    assert sizes == [4, 2, 2, 2, 2]
+    assert any("memory" in event.message for event in events if isinstance(event, Notice))
+
+
+def test_the_model_file_says_where_it_comes_from(untrained):
+    result = drain(finetune(make_squares(5), untrained, tiny_config()))
+    origin = result.checkpoint.provenance
+    assert [record.name for record in origin.images] == [f"square {index}" for index in range(5)]
+    assert len({record.sha256 for record in origin.images}) == 5
+    assert origin.parent_sha256 and origin.seed == 0
+    assert FinetuneConfig.model_validate(origin.config) == tiny_config()
+    assert origin.scores["val_dice"] == result.finetuned_dice
+
+
+def test_the_threshold_is_calibrated_on_annotated_images_only_if_asked(untrained):
+    fixed = drain(finetune(make_squares(4), untrained, tiny_config(calibrate=False, threshold=0.3, keep_raw=False)))
+    assert fixed.checkpoint.threshold == 0.3
+
+
+def test_an_untrained_model_follows_from_the_seed():
+    first, again, other = (random_checkpoint(TINY, tiny_config(seed=seed)).weights for seed in (1, 1, 2))
+    assert same(first, again) and not same(first, other)
