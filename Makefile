@@ -4,6 +4,8 @@ BIN := .venv/bin
 CORE_BIN := .venv-core/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PROJECT := pyproject.toml hatch_build.py napari.yaml constraints.txt
+# Threads that spin while they wait make torch ten times slower on a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
 SOURCES := $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
 
 .DELETE_ON_ERROR:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 
@@ -36,3 +39,23 @@ def dataset1() -> tuple[AnnotatedImage, ...]:
 def dataset2() -> tuple[AnnotatedImage, ...]:
     """Return four small images (64, 96) of Dataset 2 of the sample data."""
     return make_microtube(2, 4, shape=(64, 96))
+
+
+@pytest.fixture(scope="session")
+def write_squares() -> Callable[..., Path]:
+    """Return a function that writes images (48, 48) of bright squares, and their masks, and returns their folder."""
+
+    def write(folder: Path, count: int, *, bright: bool = True, seed: int = 0) -> Path:
+        rng = np.random.default_rng(seed)
+        for index in range(count):
+            labels = np.zeros((48, 48), np.uint8)
+            for row, column in rng.integers(2, 34, (3, 2)):
+                labels[row : row + 10, column : column + 10] = 255
+            clean = labels if bright else 255 - labels
+            pixels = (60 + 0.47 * clean + rng.normal(0, 12, labels.shape)).clip(0, 255).astype(np.uint8)
+            for kind, array in (("images", pixels), ("masks", labels)):
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                iio.imwrite(folder / kind / f"img_{index:02d}.png", array)
+        return folder
+
+    return write

@@ -176,7 +176,9 @@ def demo(out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto"
 
     data = out / "data"
     if not data.is_dir():
-        write_microtube(data, seed=seed)
+        partial = out / "data.partial"
+        write_microtube(partial, seed=seed)
+        partial.rename(data)
     plan = StudyPlan(
         dataset1=(data / "dataset1").absolute(),
         dataset2=(data / "dataset2").absolute(),

@@ -85,7 +85,7 @@ def _check_image(name: str, image: NDArray[np.generic]) -> None:
         )
     if not (np.issubdtype(image.dtype, np.number) or image.dtype == bool) or np.iscomplexobj(image):
         raise DataError(f"{name}: pixels of type {image.dtype} cannot be used. Save the image with real numbers.")
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():  # type: ignore[call-overload]
+    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         raise DataError(f"{name}: some pixels are NaN or infinite. Replace them by numbers.")
 
 

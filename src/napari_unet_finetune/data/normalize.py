@@ -88,8 +88,7 @@ def normalize(pixels: NDArray[np.generic], rule: Normalization) -> NDArray[np.fl
 
 def _floats(pixels: NDArray[np.generic]) -> Floats:
     """Return `pixels` as floats that can tell them apart: a float32 holds 16 bits exactly, but not 32 bits."""
-    exact = pixels.dtype.itemsize <= 2
-    return pixels.astype(np.float32 if exact else np.float64)
+    return pixels.astype(np.float32) if pixels.dtype.itemsize <= 2 else pixels.astype(np.float64)
 
 
 def _normalize_together(values: Floats, rule: Normalization) -> NDArray[np.float32]:

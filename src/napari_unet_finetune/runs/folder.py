@@ -67,9 +67,7 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(
-                f"{path}: the run folder cannot be made ({error.strerror}). Choose another one."
-            ) from error
+            raise RunError(f"{path}: the run folder cannot be made ({error.strerror}). Choose another one.") from error
         with folder.locked():
             if folder.has_begun:
                 raise RunError(f"{path}: this folder holds a run already. Choose another folder, or resume that run.")

@@ -1,0 +1,95 @@
+"""Time whole training steps against bare forward and backward passes on patches that are already there.
+
+A whole step draws and augments its patches, runs the network forward and backward, clips, updates and averages the
+weights. The bare pass is the same network, loss, precision and batch with nothing around it. Both take turns in every
+round, so that a busy machine slows them alike; of each the fastest round counts.
+
+    python benchmarks/train_speed.py --width 16 --threads 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+
+from napari_unet_finetune.config import FinetuneConfig, ModelConfig
+from napari_unet_finetune.data.microtube import make_microtube
+from napari_unet_finetune.device import autocast, synchronize
+from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.patches import Batch
+from napari_unet_finetune.training.prepare import prepare
+from napari_unet_finetune.training.trainer import Trainer
+
+
+def main() -> None:
+    """Parse, time, print."""
+    options = parse()
+    torch.set_num_threads(options.threads)
+    trainer = build_trainer(options)
+    whole, bare = time_arms(trainer, options)
+    patches = options.batch * options.steps
+    print(f"{torch.__version__}, {trainer.device.type}, {trainer.precision}, {options.threads} thread(s)")
+    print(f"width {options.width}, batches of {options.batch} patches of 128 px, best of {options.rounds} rounds")
+    print(f"whole step              {patches / whole:8.2f} patches/s")
+    print(f"bare forward, backward  {patches / bare:8.2f} patches/s")
+    print(f"whole over bare         {bare / whole:8.3f}")
+
+
+def parse() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=FinetuneConfig().batch_size)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--steps", type=int, default=8, help="steps per round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    return parser.parse_args()
+
+
+def build_trainer(options: argparse.Namespace) -> Trainer:
+    """Return a trainer on the sample data with the default preset's augmentation, replay included."""
+    config = FinetuneConfig(batch_size=options.batch, device=options.device)
+    images = make_microtube(2, count=10)
+    setup = prepare(
+        images,
+        random_checkpoint(ModelConfig(width=options.width), config),
+        config,
+        base_images=make_microtube(1, count=10),
+    )
+    return Trainer(setup.base.build_model(), setup.source, setup.config, device=setup.device, precision=setup.precision)
+
+
+def time_arms(trainer: Trainer, options: argparse.Namespace) -> tuple[float, float]:
+    """Return the seconds of `options.steps` whole steps and of as many bare passes."""
+    batch = trainer.source.batch(0)
+    whole_s, bare_s = [], []
+    for round_index in range(options.rounds + 1):
+        first = round_index * options.steps
+        whole_s.append(_seconds(lambda step: trainer.step(step), range(first, first + options.steps), trainer.device))
+        bare_s.append(_seconds(lambda _: forward_backward(trainer, batch), range(options.steps), trainer.device))
+    return min(whole_s[1:]), min(bare_s[1:])  # the first round warms up
+
+
+def forward_backward(trainer: Trainer, batch: Batch) -> None:
+    """Run the network on `batch` and back, and nothing else."""
+    with autocast(trainer.device, trainer.precision):
+        logits = trainer.model(batch.images)
+    trainer.loss(logits.float(), batch.target, batch.annotated).backward()
+    trainer.optimizer.zero_grad(set_to_none=True)
+
+
+def _seconds(run: Callable[[int], object], steps: range, device: torch.device) -> float:
+    synchronize(device)
+    start = time.perf_counter()
+    for step in steps:
+        run(step)
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
