@@ -241,7 +241,7 @@ def test_colour_images_for_a_grey_model_are_never_reduced_silently(untrained):
 
 def test_a_loss_that_is_not_a_number_is_explained(untrained, monkeypatch):
     monkeypatch.setattr(Trainer, "_loss", lambda self, batch: self.model(batch.images).sum() * float("nan"))
-    with pytest.raises(RunError, match="not a number at step 1.*lower learning rate"):
+    with pytest.raises(RunError, match=r"not a number at step 1.*lower learning rate"):
         drain(finetune(make_squares(4), untrained, tiny_config()))
 
 

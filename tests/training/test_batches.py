@@ -1,0 +1,85 @@
+"""What a batch is made of: new and replayed patches in the asked share, or the study's grid."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
+from napari_unet_finetune.training.batches import GridBatches, RandomBatches, split_grid
+from napari_unet_finetune.training.patches import PatchStore
+from napari_unet_finetune.training.rehearsal import collect_patches, new_patches_before, replay_count, store_patches
+
+CPU = torch.device("cpu")
+
+
+def constant_store(*values, size=48):
+    store = PatchStore(CPU)
+    for value in values:
+        store.add(f"{value}", np.full((1, size, size), value, np.float32), np.ones((size, size), bool))
+    return store
+
+
+def config(**changes):
+    return FinetuneConfig(patch_size=32, augment=AugmentConfig.none(), **changes)
+
+
+@given(st.integers(1, 16), st.floats(0, 0.9), st.integers(1, 200))
+def test_the_replay_share_holds_over_the_steps_and_patches_are_counted_without_gaps(batch_size, share, steps):
+    settings = FinetuneConfig(batch_size=batch_size, replay_share=share)
+    replayed = sum(replay_count(step, settings) for step in range(steps))
+    assert abs(replayed - steps * batch_size * share) <= 1
+    assert new_patches_before(steps, settings) == steps * batch_size - replayed
+    assert all(0 <= replay_count(step, settings) <= batch_size for step in range(steps))
+
+
+def test_old_patches_come_in_the_asked_share():
+    source = RandomBatches(constant_store(1.0), constant_store(-1.0), config(batch_size=4, replay_share=0.2))
+    values = torch.cat([source.batch(step).images[:, 0, 0, 0] for step in range(50)])
+    assert len(values) == 200
+    assert int((values < 0).sum()) == 40
+
+
+def test_without_old_images_all_patches_are_new():
+    source = RandomBatches(constant_store(1.0), None, config(batch_size=4, replay_share=0.5))
+    assert source.batch(3).images.shape == (4, 1, 32, 32)
+    assert (source.batch(3).images == 1).all()
+
+
+def test_an_epoch_of_the_grid_shows_every_patch_once_and_the_next_in_another_order():
+    rng = np.random.default_rng(0)
+    pixels = rng.random((1, 64, 96), dtype=np.float32)
+    store = PatchStore(CPU)
+    store.add("image", pixels, pixels[0] > 0.5)
+    settings = config(batch_size=4, epochs=2, patch_stride=16, validation="none")
+    views = split_grid(store, settings)
+    assert len(views.train) == 3 * 5 and not views.held_out
+    source = GridBatches(views.train, store, settings)
+    assert (source.steps, source.validate_every) == (8, 4)
+    epochs = [
+        [patch.numpy().tobytes() for step in steps for patch in source.batch(step).images]
+        for steps in (range(4), range(4, 8))
+    ]
+    assert len(set(epochs[0])) == 15
+    assert set(epochs[0]) == set(epochs[1]) and epochs[0] != epochs[1]
+
+
+def test_the_studys_split_holds_out_a_share_of_the_patches():
+    views = split_grid(constant_store(1.0, 2.0, size=96), config(epochs=1, patch_stride=16, validation="patches"))
+    assert len(views.train) + len(views.held_out) == 2 * 25
+    assert len(views.held_out) == 10
+
+
+@pytest.mark.parametrize("with_held_out", [True, False])
+def test_patches_kept_in_a_base_model_come_back_as_they_were(with_held_out):
+    held_out = constant_store(3.0) if with_held_out else PatchStore(CPU)
+    kept = collect_patches(constant_store(1.0), held_out, config(rehearsal_patches=8))
+    replay, scored = store_patches(kept, CPU)
+    assert (len(replay), len(scored)) == ((6, 2) if with_held_out else (8, 0))
+    assert all((image.pixels == 1).all() for image in replay.images)
+    assert all((image.pixels == 3).all() for image in scored.images)
+
+
+def test_no_patches_are_kept_if_switched_off():
+    assert collect_patches(constant_store(1.0), PatchStore(CPU), config(rehearsal_patches=0)) is None

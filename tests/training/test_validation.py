@@ -1,0 +1,48 @@
+"""Scores on what is held out, and the threshold that is chosen by them."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet_finetune.training.patches import PatchStore
+from napari_unet_finetune.training.validation import calibrate_threshold, mean_dice
+
+
+def image_of(target, annotated=None):
+    store = PatchStore(torch.device("cpu"))
+    store.add("image", target[None].astype(np.float32), target, annotated)
+    return store.images[0]
+
+
+@pytest.fixture
+def half():
+    target = np.zeros((10, 10), bool)
+    target[:, :5] = True
+    return target
+
+
+def test_mean_dice_is_that_of_the_thresholded_probabilities(half):
+    probability = np.where(half, 0.9, 0.2).astype(np.float32)
+    assert mean_dice([image_of(half)], [probability], 0.5) == 1
+    assert mean_dice([image_of(half)], [probability], 0.1) == pytest.approx(2 / 3)
+
+
+def test_pixels_that_are_not_annotated_do_not_count(half):
+    wrong_on_the_right = np.full((10, 10), 0.9, np.float32)
+    assert mean_dice([image_of(half)], [wrong_on_the_right], 0.5) < 0.7
+    assert mean_dice([image_of(half, annotated=half)], [wrong_on_the_right], 0.5) == 1
+
+
+def test_the_threshold_moves_to_where_the_objects_are_right(half):
+    overestimating = np.where(half, 0.95, 0.7).astype(np.float32)
+    threshold = calibrate_threshold([image_of(half)], [overestimating], 0.5)
+    assert 0.7 <= threshold < 0.95
+    assert mean_dice([image_of(half)], [overestimating], threshold) == 1
+
+
+def test_a_gain_that_is_noise_does_not_move_the_threshold():
+    target = np.zeros((100, 100), bool)
+    target[:, :50] = True
+    probability = np.where(target, 0.9, 0.1).astype(np.float32)
+    probability[0, 50:55] = 0.52  # a handful of pixels would like a higher threshold
+    assert calibrate_threshold([image_of(target)], [probability], 0.5) == 0.5
