@@ -257,7 +257,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on_with_the_same_effective_one(
     monkeypatch.setattr(Trainer, "_loss", limited)
     events, _ = collect(finetune(make_squares(4), untrained, tiny_config(steps=2)))
     assert sizes == [4, 2, 2, 2, 2]
-    assert any("memory" in event.message for event in events if isinstance(event, Notice))
+    assert any("ran out: going on with 2 patches" in event.message for event in events if isinstance(event, Notice))
 
 
 def test_the_model_file_says_where_it_comes_from(untrained):
