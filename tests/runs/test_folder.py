@@ -70,7 +70,9 @@ def test_old_images_without_masks_are_refused(request_):
 
 def test_state_comes_back_bit_by_bit(folder):
     assert folder.load_state() is None
-    state = TrainingState({"step": 3, "best": {"a": torch.rand(3)}, "best_score": None}, {"weights": {"a": torch.rand(2)}})
+    state = TrainingState(
+        {"step": 3, "best": {"a": torch.rand(3)}, "best_score": None}, {"weights": {"a": torch.rand(2)}}
+    )
     folder.save_state(state)
     again = folder.load_state()
     assert torch.equal(again.progress["best"]["a"], state.progress["best"]["a"])

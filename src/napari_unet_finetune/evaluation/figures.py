@@ -32,7 +32,7 @@ _MEANINGS = {
 _DATASET_COLOURS = {1: "#D55E00", 2: "#0072B2"}
 _PRESET_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 
-_PANEL_IN, _GAP_IN, _TITLE_IN, _NAME_IN = 1.35, 0.05, 0.2, 0.2
+_PANEL_IN, _GAP_IN, _TITLE_IN, _NAME_IN = 1.35, 0.05, 0.2, 0.34
 _LEGEND_LINE_IN, _WIDE_LEGEND_IN = 0.18, 5.8
 _TALLEST_PANEL = 1.6
 _FONT_PT = 7.5
@@ -182,7 +182,7 @@ def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> N
             header_at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
             panel.annotate(header, (0.5, 1), (0, 13), fontsize=_FONT_PT, fontweight="bold", **header_at)
     axes[0].text(
-        -0.04, 0.5, row.name, rotation=90, ha="right", va="center", fontsize=_FONT_PT, transform=axes[0].transAxes
+        -0.04, 0.5, row.name, rotation=90, ha="right", va="center", ma="center", fontsize=_FONT_PT, transform=axes[0].transAxes
     )
 
 

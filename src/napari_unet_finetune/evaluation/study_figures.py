@@ -46,7 +46,7 @@ def _overlay_row(study: Study, dataset: int, name: str) -> OverlayRow:
         "raw" if count == 0 else f"{count} images": _labels(prediction_path(study.out, count, dataset, name))
         for count in study.plan.counts
     }
-    return OverlayRow(f"Dataset {dataset}, {name}", image.image, image.target, predictions, image.annotated)
+    return OverlayRow(f"Dataset {dataset}\n{name}", image.image, image.target, predictions, image.annotated)
 
 
 def _labels(path: Path) -> NDArray[np.generic]:

@@ -1,0 +1,92 @@
+"""The command line called within the test's own process, and small data for it."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from napari_unet_finetune.cli import app
+from napari_unet_finetune.config import FinetuneConfig, ModelConfig
+from napari_unet_finetune.models.attention_unet import AttentionUNet
+from napari_unet_finetune.models.checkpoint import save_checkpoint
+from napari_unet_finetune.training.finetune import random_checkpoint
+
+# A training of two steps on patches of 32 px.
+TINY = [
+    f"--set={change}"
+    for change in ("steps=2", "patch_size=32", "batch_size=2", "validate_every=1", "precision=fp32", "device=cpu")
+]
+
+
+@pytest.fixture
+def invoke():
+    """Return a function that runs a command and returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, list(map(str, arguments)))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def answer(invoke):
+    """Return a function that runs a command with ``--json`` and returns exit code and the one object it printed."""
+
+    def refuse(constant):
+        pytest.fail(f"{constant} is no JSON")
+
+    def run(*arguments):
+        result = invoke(*arguments, "--json")
+        assert result.stdout.count("\n") == 1, result.stdout
+        return result.exit_code, json.loads(result.stdout, parse_constant=refuse)
+
+    return run
+
+
+@pytest.fixture
+def complaint(invoke):
+    """Return a function that runs a command which must fail and returns its one sentence."""
+
+    def run(*arguments):
+        result = invoke(*arguments)
+        assert result.exit_code == 1, result.output
+        assert result.stdout == ""
+        assert "Traceback" not in result.stderr
+        assert result.stderr.count("\n") == 1
+        with_json = invoke(*arguments, "--json")
+        assert with_json.exit_code == 1
+        assert json.loads(with_json.stdout) == {"error": result.stderr.strip()}
+        return result.stderr.strip()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory, write_squares):
+    return write_squares(tmp_path_factory.mktemp("squares"), 5)
+
+
+@pytest.fixture(scope="session")
+def data(squares):
+    return ["--images", squares / "images", "--masks", squares / "masks"]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """Return the file of an untrained model."""
+    path = tmp_path_factory.mktemp("model") / "base.safetensors"
+    config = FinetuneConfig(patch_size=32)
+    save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), config), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def paulow_model(tmp_path_factory):
+    """Return the file of an untrained model as PAULow saves it, for colour images."""
+    path = tmp_path_factory.mktemp("model") / "paulow.pth"
+    torch.save(AttentionUNet(ModelConfig(width=16, in_channels=3)).state_dict(), path)
+    return path

@@ -1,0 +1,60 @@
+"""`check`, `models` and `settings` from the terminal."""
+
+import shutil
+
+import imageio.v3 as iio
+import numpy as np
+
+from napari_unet_finetune.config import FinetuneConfig, PredictConfig
+
+
+def test_a_folder_is_looked_through(answer, invoke, data):
+    code, found = answer("check", *data)
+    assert code == 0
+    assert len(found["images"]) == 5
+    assert 0 < found["mean_foreground"] < 0.5 and found["empty_masks"] == 0 and found["problems"] == []
+    text = invoke("check", *data).stdout
+    assert "5 images" in text and "img_04" in text and "48×48" in text and "uint8" in text
+
+
+def test_images_alone_can_be_looked_through(answer, squares):
+    code, found = answer("check", "--images", squares / "images")
+    assert code == 0
+    assert found["mean_foreground"] is None
+
+
+def test_problems_are_listed_in_text_and_json(answer, invoke, squares, tmp_path):
+    folder = tmp_path / "[old] data"
+    shutil.copytree(squares, folder)
+    (folder / "masks" / "img_00.png").unlink()
+    (folder / "images" / "broken.png").write_bytes(b"nothing")
+    iio.imwrite(folder / "masks" / "img_01.png", np.zeros((20, 20), np.uint8))
+    options = ["--images", folder / "images", "--masks", folder / "masks"]
+    code, found = answer("check", *options)
+    assert code == 0
+    assert any("broken.png" in problem for problem in found["problems"])
+    text = " ".join(invoke("check", *options).stdout.split())
+    assert all(" ".join(line.split()) in text for line in [*found["problems"], *found["advice"]])
+
+
+def test_a_missing_folder_is_one_sentence(complaint, tmp_path):
+    assert "no such folder" in complaint("check", "--images", tmp_path / "nowhere")
+
+
+def test_models_that_ship_are_listed(answer, invoke):
+    code, found = answer("models")
+    assert code == 0
+    text = invoke("models").stdout
+    assert all(model["name"] in text for model in found["models"])
+
+
+def test_settings_are_listed_with_default_and_meaning(answer, invoke):
+    code, listed = answer("settings")
+    assert code == 0
+    training = {setting["name"]: setting for setting in listed["training"]}
+    assert training["learning_rate"]["default"] == str(FinetuneConfig().learning_rate)
+    assert training["augment.p_gamma"]["description"]
+    assert {"channels.method", "normalization.low"} <= set(training)
+    assert not {"version", "preset"} & set(training)
+    assert {setting["name"] for setting in listed["prediction"]} == set(PredictConfig.model_fields)
+    assert "learning_rate" in invoke("settings").stdout

@@ -1,0 +1,136 @@
+"""`train`, `finetune` and `resume` from the terminal."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from napari_unet_finetune.models.checkpoint import load_checkpoint
+
+from .conftest import TINY
+
+KEYS = {
+    "run", "model", "stopped", "kept_raw", "steps", "threshold", "raw_dice", "finetuned_dice", "base_dice_before",
+    "base_dice_after", "summary", "notices",
+}  # fmt: skip
+
+
+def test_a_base_model_is_trained_and_finetuned(answer, data, tmp_path):
+    code, base = answer("train", *data, "--out", tmp_path / "base", *TINY, "--set", "rehearsal_patches=4")
+    assert code == 0
+    assert set(base) == KEYS
+    assert base["model"] == str(tmp_path / "base" / "model.safetensors")
+    assert load_checkpoint(base["model"]).model.width == 16
+    code, tuned = answer("finetune", *data, "--model", base["model"], "--out", tmp_path / "tuned", *TINY)
+    assert code == 0
+    assert tuned["steps"] == 2 and not tuned["stopped"]
+    assert 0 <= tuned["raw_dice"] <= 1 and 0 <= tuned["base_dice_after"] <= 1
+    assert load_checkpoint(tuned["model"]).provenance.parent_sha256
+
+
+def test_people_read_a_summary_and_where_the_model_is(invoke, data, model, tmp_path):
+    result = invoke("finetune", *data, "--model", model, "--out", tmp_path / "run", *TINY)
+    assert result.exit_code == 0
+    assert "held-out image" in result.stdout
+    assert f"Model: {tmp_path / 'run' / 'model.safetensors'}" in result.stdout
+    assert "old dataset" in result.stderr  # the notice that nothing can be replayed
+    assert result.stdout.count("\n") == 2
+
+
+def test_a_folder_with_a_run_is_not_used_again(complaint, invoke, data, model, tmp_path):
+    command = ["finetune", *data, "--model", model, "--out", tmp_path / "run", *TINY]
+    assert invoke(*command).exit_code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    assert "holds a run already" in complaint(*command)
+    assert "this run is finished; its model is model.safetensors" in complaint("resume", tmp_path / "run")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_slip_in_the_command_can_be_put_right_with_the_same_folder(complaint, invoke, data, model, tmp_path):
+    end = ["--model", model, "--out", tmp_path / "run", *TINY]
+    assert "no such folder" in complaint("finetune", "--images", tmp_path / "nowhere", *data[2:], *end)
+    assert invoke("finetune", *data, *end).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--preset", "best"], "Preset 'best' does not exist"),
+        (["--set", "learning_rte=1"], "Setting 'learning_rte' does not exist"),
+        (["--set", "batch_size=none"], "Setting 'batch_size' should be a valid integer"),
+        (["--steps", "0"], "Setting 'steps' should be greater than or equal to 1, but it is 0."),
+        (["--seed", "-1"], "Setting 'seed' should be greater than or equal to 0"),
+        (["--device", "tpu"], "Setting 'device' should be 'auto', 'cpu', 'cuda' or 'mps', but it is 'tpu'."),
+        (["--base-images", "old"], "need their masks"),
+        (["--model", "nosuchmodel"], "There is no model called 'nosuchmodel'"),
+        (["--model", "missing.pth"], "missing.pth does not exist"),
+        (["--model", __file__], "is a text file, not a model"),
+        (["--images", "nowhere"], "nowhere: there is no such folder"),
+        (["--masks", "empty"], "empty holds no image"),
+        (["--masks", "foreign"], "belongs to an image"),
+        (["--out", "file"], "cannot be made"),
+        (["--out", "file/run"], "cannot be made"),
+    ],
+)
+def test_bad_input_is_one_sentence(complaint, data, model, tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "foreign").mkdir()
+    shutil.copy(data[3] / "img_00.png", tmp_path / "foreign" / "another.png")
+    given = {"--images": data[1], "--masks": data[3], "--model": model, "--out": "run", "--steps": 2}
+    given |= {arguments[0]: arguments[1]}
+    assert sentence in complaint("finetune", *(part for option in given.items() for part in option))
+
+
+def test_a_width_that_does_not_exist_is_one_sentence(complaint, data, tmp_path):
+    sentence = complaint("train", *data, "--out", tmp_path / "run", "--width", "17")
+    assert sentence == "Setting 'width' should be a multiple of 16, but it is 17."
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_command_that_is_misspelt_is_a_usage_error(invoke):
+    for arguments in (["finetun"], ["finetune", "--imges", "x"], ["finetune", "--steps", "many"], ["finetune"]):
+        result = invoke(*arguments)
+        assert result.exit_code == 2
+        assert result.stdout == ""
+
+
+def test_what_is_no_run_cannot_be_resumed(complaint, tmp_path):
+    assert "not the folder of a run" in complaint("resume", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_is_remembered_by_its_absolute_path(invoke, data, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(model.parent)
+    assert invoke("finetune", *data, "--model", model.name, "--out", tmp_path / "run", *TINY).exit_code == 0
+    assert json.loads((tmp_path / "run" / "request.json").read_text())["checkpoint"] == str(model)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to another process")
+def test_ctrl_c_keeps_the_best_and_tells_how_to_go_on(answer, data, model, tmp_path):
+    run = tmp_path / "a run"
+    command = [sys.executable, "-m", "napari_unet_finetune", "finetune", *data, "--model", model, "--out", run, *TINY]
+    many = ["--set=steps=400", "--set=validate_every=2", "--set=keep_raw=false"]
+    with subprocess.Popen([*map(str, command), *many], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not (run / "best.safetensors").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = (stream.decode() for stream in process.communicate())
+    assert process.returncode == 130, err
+    assert "Stopping after this step" in err
+    assert f"Go on with: unet-finetune resume '{run}'" in err
+    assert "best.safetensors" in out
+    stopped = load_checkpoint(run / "best.safetensors")
+    assert stopped.provenance.images
+    request = (run / "request.json").read_text()
+    (run / "request.json").write_text(request.replace('"steps": 400', '"steps": 4'))  # not to wait for all of them
+    code, result = answer("resume", run)
+    assert code == 0
+    assert not result["stopped"]
+    assert load_checkpoint(result["model"])

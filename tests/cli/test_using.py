@@ -1,0 +1,142 @@
+"""`predict` and `evaluate` from the terminal."""
+
+import csv
+import shutil
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet_finetune.data.files import ImageRef, read_image, write_labels
+
+KEYS = ["count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio"]
+CPU = ["--device", "cpu", "--set", "precision=fp32"]
+
+
+def test_predicting_writes_labels_once_and_skips_them_later(answer, invoke, squares, model, tmp_path):
+    command = ["predict", "--model", model, "--images", squares / "images", "--out", tmp_path / "out", *CPU]
+    code, first = answer(*command)
+    assert code == 0
+    assert len(first["written"]) == 5 and first["failed"] == first["skipped"] == [] and not first["stopped"]
+    assert set(first["written"]) == {str(path) for path in (tmp_path / "out").iterdir()}
+    code, second = answer(*command)
+    assert code == 0
+    assert second["written"] == [] and second["skipped"] == first["written"]
+    assert f"0 written to {tmp_path / 'out'}, 5 existed already, 0 failed." in invoke(*command).stdout
+    code, third = answer(*command, "--overwrite")
+    assert third["written"] == first["written"]
+
+
+def test_one_bad_file_does_not_stop_the_rest_and_is_listed(answer, invoke, squares, model, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(squares / "images", images)
+    (images / "a [broken].png").write_bytes(b"\x89PNG is no image")
+    command = ["predict", "--model", model, "--images", images, *CPU]
+    code, report = answer(*command, "--out", tmp_path / "json")
+    assert code == 1
+    assert len(report["written"]) == 5
+    (failed,) = report["failed"]
+    assert failed["file"] == str(images / "a [broken].png") and "cannot be read" in failed["reason"]
+    result = invoke(*command, "--out", tmp_path / "text")
+    assert result.exit_code == 1
+    assert f"{images / 'a [broken].png'}: " in result.stderr
+    assert "5 written" in result.stdout and "1 failed" in result.stdout
+
+
+def test_an_input_is_never_overwritten(complaint, answer, squares, model, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(squares / "images", images)
+    command = ["predict", "--model", model, "--images", images, "--out", images, *CPU]
+    before = {path.name: path.read_bytes() for path in images.iterdir()}
+    assert answer(*command)[0] == 0
+    assert {name: (images / name).read_bytes() for name in before} == before
+    assert "would be replaced" in complaint(*command, "--overwrite")
+
+
+def test_a_stack_becomes_a_stack_with_its_scale(answer, model, tmp_path):
+    stack = np.random.default_rng(0).integers(0, 255, (3, 40, 36))
+    write_labels(tmp_path / "stack.tif", stack, scale=(0.5, 0.25), unit="um")
+    code, report = answer("predict", "--model", model, "--images", tmp_path / "stack.tif", "--out", tmp_path, *CPU)
+    assert code == 0
+    (written,) = report["written"]
+    assert tifffile.imread(written).shape == (3, 40, 36)
+    labels = read_image(ImageRef(tmp_path / "stack_labels.tif", 1))
+    assert labels.scale == pytest.approx((0.5, 0.25)) and labels.unit == "um"
+
+
+def test_a_model_scores_one_against_its_own_prediction(answer, squares, model, tmp_path):
+    images = ["--images", squares / "images"]
+    answer("predict", "--model", model, *images, "--out", tmp_path / "own", "--threshold", "0.5", *CPU)
+    command = ["evaluate", "--model", model, *images, "--masks", tmp_path / "own", "--threshold", "0.5", *CPU]
+    code, scores = answer(*command, "--csv", tmp_path / "tables" / "scores.csv")
+    assert code == 0
+    assert [list(row) for row in scores["rows"]] == [KEYS] * 5
+    assert [row["image"] for row in scores["rows"]] == [f"img_{index:02d}" for index in range(5)]
+    (summary,) = scores["summary"]
+    assert summary["dice"] == summary["iou"] == summary["surface_dice"] == summary["area_ratio"] == 1
+    assert scores["rows"][0] | {"image": ""} == {
+        "count": 0, "seed": 0, "preset": "", "dataset": 2, "image": "", "dice": 1.0, "iou": 1.0, "surface_dice": 1.0,
+        "area_ratio": 1.0,
+    }  # fmt: skip
+    with (tmp_path / "tables" / "scores.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["image"] for row in table] == [row["image"] for row in scores["rows"]]
+    assert list(table[0]) == KEYS
+
+
+def test_where_nothing_is_true_the_ratio_of_areas_is_null(answer, invoke, squares, model, tmp_path):
+    masks = tmp_path / "masks"
+    shutil.copytree(squares / "masks", masks)
+    iio.imwrite(masks / "img_00.png", np.zeros((48, 48), np.uint8))
+    everything = ["--threshold", "0.0001", "--dataset", "1", *CPU]
+    command = ["evaluate", "--model", model, "--images", squares / "images", "--masks", masks, *everything]
+    code, scores = answer(*command)
+    assert code == 0
+    assert scores["rows"][0]["area_ratio"] is None and scores["rows"][0]["dice"] == 0
+    assert scores["summary"][0]["area_ratio"] > 1
+    assert {row["dataset"] for row in scores["rows"]} == {1}
+    lines = invoke(*command).stdout.splitlines()
+    (row,) = [line for line in lines if "img_00" in line]
+    assert row.split("│")[-2].strip() == "–"
+    assert any("mean" in line for line in lines)
+
+
+def test_a_state_dict_of_paulow_is_evaluated(answer, data, paulow_model):
+    code, scores = answer("evaluate", *data, "--model", paulow_model, *CPU)
+    assert code == 0
+    assert scores["model"] == str(paulow_model)
+    assert len(scores["rows"]) == 5
+
+
+def test_images_without_a_mask_are_named(answer, invoke, squares, model, tmp_path):
+    shutil.copytree(squares / "masks", tmp_path / "masks")
+    (tmp_path / "masks" / "img_02.png").unlink()
+    command = ["evaluate", "--model", model, "--images", squares / "images", "--masks", tmp_path / "masks", *CPU]
+    code, scores = answer(*command)
+    assert code == 0
+    assert scores["left_out"] == [{"file": "img_02", "reason": "no mask has a matching name"}]
+    assert "1 file is left out: img_02 (no mask has a matching name)." in invoke(*command).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["evaluate", "--threshold", "2"], "Setting 'threshold' should be less than 1"),
+        (["evaluate", "--set", "steps=3"], "Setting 'steps' does not exist"),
+        (["evaluate", "--csv", "file/scores.csv"], "file"),
+        (["evaluate", "--csv", "folder"], "folder"),
+        (["predict", "--out", "file"], "output folder cannot be made"),
+        (["predict", "--set", "overlap=1"], "Setting 'overlap' should be less than 0.9"),
+        (["predict", "--model", "file"], "is empty"),
+    ],
+)
+def test_bad_input_is_one_sentence(complaint, data, model, tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    command, *changes = arguments
+    given = {"--model": model, "--images": data[1]}
+    given |= {"--masks": data[3]} if command == "evaluate" else {"--out": "out"}
+    given |= {changes[0]: changes[1]}
+    assert sentence in complaint(command, *(part for option in given.items() for part in option))

@@ -1,0 +1,127 @@
+"""Write docs/settings.md, the table of all settings, from their declarations in config.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from napari_unet_finetune.cli.options import describe
+from napari_unet_finetune.config import PRESETS, FinetuneConfig, PredictConfig
+
+PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
+BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of", "multiple of"))
+OPENING = """\
+# Settings
+
+`tools/write_settings.py` writes this page from `config.py`: do not edit it. `unet-finetune settings` prints the same list.
+
+Change a setting of a training with `--set NAME=VALUE`, as often as needed, or in Python with
+`FinetuneConfig.from_preset("default", NAME=VALUE)`. `--steps`, `--seed` and `--device` are short for the settings of these
+names. A setting whose default is empty takes its value from the model or is switched off, as its line says; write
+`--set NAME=null` to empty it.
+
+"""
+
+
+def settings_page() -> str:
+    """Return the page as Markdown."""
+    return "".join(
+        (
+            OPENING,
+            "## Training\n\n",
+            "For `train`, `finetune` and `curve`. What a preset changes is in the [last table](#presets).\n\n",
+            *_sections(FinetuneConfig),
+            "## Prediction\n\n",
+            "For `predict` and `evaluate`, with `--set`; in Python `PredictConfig(NAME=VALUE)`.\n\n",
+            *_sections(PredictConfig),
+            "## Presets\n\nWhat each preset sets otherwise than `default`.\n\n",
+            _table(("setting", *_others()), _preset_rows()),
+        )
+    ).rstrip("\n") + "\n"
+
+
+def _sections(config: type[BaseModel]) -> Iterator[str]:
+    """Yield one table of the settings without a group and one per group."""
+    rows = sorted(describe(config), key=lambda row: row[0].rpartition(".")[0])
+    for group, members in groupby(rows, key=lambda row: row[0].rpartition(".")[0]):
+        if group:
+            yield f"### `{group}`\n\n{config.model_fields[group].description}\n\n"
+        lines = [
+            (f"`{name}`", _code(default), _allowed(_field(config, name)), text) for name, default, text in members
+        ]
+        yield _table(("name", "default", "allowed", "meaning"), lines)
+
+
+def _field(config: type[BaseModel], name: str) -> FieldInfo:
+    group, _, rest = name.partition(".")
+    field = config.model_fields[group]
+    return _field(_model(field), rest) if rest else field
+
+
+def _model(field: FieldInfo) -> type[BaseModel]:
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Return the values that a setting takes: names, a range, or its type."""
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    names = [name for kind in kinds for name in (get_args(kind) if get_origin(kind) else (kind,)) if isinstance(name, str)]
+    if names:
+        return ", ".join(f"`{name}`" for name in names)
+    bounds = [
+        f"{sign} {getattr(bound, key)}" for bound in field.metadata for key, sign in BOUNDS if hasattr(bound, key)
+    ]
+    kind = "`true`, `false`" if bool in kinds else "whole number" if int in kinds else "number"
+    return " ".join((kind, ", ".join(bounds))).strip()
+
+
+def _others() -> list[str]:
+    return [preset for preset in PRESETS if preset != "default"]
+
+
+def _preset_rows() -> Iterator[tuple[str, ...]]:
+    defaults = _flat("default")
+    presets = [_flat(preset) for preset in _others()]
+    for name, _, _ in describe(FinetuneConfig):
+        values = [preset.get(name, defaults.get(name)) for preset in presets]
+        if any(value != defaults.get(name) for value in values):
+            yield (f"`{name}`", *("" if value == defaults.get(name) else _code(str(value)) for value in values))
+
+
+def _flat(preset: Any) -> dict[str, Any]:
+    """Return all settings of `preset` by their dotted names; an empty group counts as its defaults."""
+    values = {name: field.get_default(call_default_factory=True) for name, field in _leaves(FinetuneConfig)}
+    return values | dict(_flattened(FinetuneConfig.from_preset(preset).model_dump()))
+
+
+def _leaves(config: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    yield from ((name, _field(config, name)) for name, _, _ in describe(config))
+
+
+def _flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _code(text: str) -> str:
+    plain = {"True": "true", "False": "false"}.get(text, text)
+    return f"`{plain}`" if plain else ""
+
+
+def _table(columns: tuple[str, ...], rows: Any) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(settings_page(), encoding="utf-8")
+    print(PAGE)
