@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data.atomic import atomic_write
-from ..errors import FinetuneError
+from ..errors import DataError, FinetuneError
 from ..events import Notice, TrainingEvent
 from ..progress import RunProgress, advance
 from .options import explain
@@ -47,8 +47,17 @@ def finish(values: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    atomic_write(path, lambda file: file.write(text.encode()))
+    """Write a text file, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    try:
+        atomic_write(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise DataError(f"{path}: the file cannot be written ({error.strerror}). Choose another one.") from error
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
@@ -126,7 +135,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def progress_bar(*, quiet: bool) -> Progress:
-    """Return a progress bar on standard error."""
+    """Return a progress bar on standard error; only a terminal shows it."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -134,7 +143,7 @@ def progress_bar(*, quiet: bool) -> Progress:
         _TimeLeft(),
         TextColumn("{task.fields[note]}", markup=False),
         console=messages,
-        disable=quiet,
+        disable=quiet or not messages.is_terminal,
         transient=True,
     )
 

@@ -1,0 +1,150 @@
+"""What the pages promise exists: settings, links, commands with their options, and public names."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import napari_unet_finetune as nuf
+from napari_unet_finetune.cli import app
+from napari_unet_finetune.cli.options import prediction_config, training_config
+
+REPOSITORY = Path(__file__).parent.parent
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
+COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
+PREDICTING = ("predict", "evaluate")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def fenced(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield language and text of every fenced block."""
+    yield from re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    """Return a page without its code."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]*`", lambda code: re.sub(r"[\[\]()]", "", code[0]), text)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of the headings."""
+    headings = re.findall(r"^#+ +(.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Yield every call of the command line, in blocks and in the text; a backslash joins lines."""
+    text = page.read_text(encoding="utf-8")
+    shell = "\n".join(code for language, code in fenced(page) if language in ("", "bash", "console", "sh"))
+    for line in shell.replace("\\\n", " ").splitlines():
+        found = re.search(r"(?:^|[\s/])unet-finetune\s+(\S.*)", line)
+        if found:
+            yield found[1]
+    yield from re.findall(r"`unet-finetune ([^`\n]+)`", text)
+
+
+def complaint(line: str) -> str:
+    """Return what the command line would say against a call; required options may be left out behind an ellipsis."""
+    words = list(takewhile(lambda word: word not in ("|", ">", "&&", ";", "&"), shlex.split(line, comments=True)))
+    if words[0] in ("-h", "--help"):
+        return ""
+    if words[0] not in COMMANDS:
+        return f"there is no command '{words[0]}'"
+    command, given = COMMANDS[words[0]], words[1:]
+    if len(given) == 0 or given[0] == "--help" or "…" in given:
+        given = [word for word in given if word not in ("…", "--help")]
+        given += [word for word in _required(command, given) if word]
+    try:
+        values = command.make_context(words[0], given).params
+        _check_settings(words[0], values)
+    except Exception as error:  # click's errors have no common base in all versions of typer
+        return str(getattr(error, "message", error)) or type(error).__name__
+    return ""
+
+
+def _required(command: Any, given: list[str]) -> Iterator[str]:
+    for parameter in command.params:
+        if parameter.required and parameter.param_type_name == "argument":
+            yield "x"
+        elif parameter.required and not set(parameter.opts) & set(given):
+            yield from (parameter.opts[0], "x")
+
+
+def _check_settings(command: str, values: dict[str, Any]) -> None:
+    if command in PREDICTING:
+        prediction_config(values["changes"])
+    elif "changes" in values:
+        training_config(values["preset"], values["changes"], steps=values["steps"])
+        training_config(values.get("base_preset", "default"), values.get("base_changes"))
+
+
+def test_settings_page_is_up_to_date() -> None:
+    tool = runpy.run_path(str(REPOSITORY / "tools" / "write_settings.py"))
+    written = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == tool["settings_page"](), "run: python tools/write_settings.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        goal = (page.parent / file) if file else page
+        assert goal.exists(), f"{name_of(page)} links to {target}, which is not there"
+        assert goal.resolve().is_relative_to(REPOSITORY)
+        assert not anchor or anchor in anchors(goal), f"{name_of(page)} links to {target}, but has no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_in_the_text_is_understood(page: Path) -> None:
+    refused = {line: reason for line in commands(page) if (reason := complaint(line))}
+    assert not refused
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("fine-tune --images a", "no command"),
+        ("check --imges a", "--imges"),
+        ("predict --model m --images a", "--out"),
+        ("finetune … --set false_positiv_weight=0.7", "false_positiv_weight"),
+        ("finetune … --preset sed-recipe", "sed-recipe"),
+        ("evaluate … --set steps=3", "steps"),
+        ("curve … --base-set nothing=3", "nothing"),
+        ("resume --now", "--now"),
+    ],
+)
+def test_a_call_that_would_fail_is_found(line: str, reason: str) -> None:
+    assert reason in complaint(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_name_in_the_python_examples_exists(page: Path) -> None:
+    for tree in (ast.parse(code) for language, code in fenced(page) if language == "python"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(nuf.__name__):
+                module = import_module(node.module or "")
+                assert all(hasattr(module, name.name) for name in node.names)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nuf":
+                assert node.attr in nuf.__all__
+
+
+def test_every_command_and_public_name_is_in_the_reference() -> None:
+    reference = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert [name for name in (*COMMANDS, *nuf.__all__) if f"`{name}`" not in reference] == []
