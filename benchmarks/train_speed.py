@@ -5,6 +5,7 @@ weights. The bare pass is the same network, loss, precision and batch with nothi
 round, so that a busy machine slows them alike; of each the fastest round counts.
 
     python benchmarks/train_speed.py --width 16 --threads 1
+    python benchmarks/train_speed.py --width 16 --threads 2 --modes    # fp32 and bf16, both memory layouts
 """
 
 from __future__ import annotations
@@ -23,12 +24,17 @@ from napari_unet_finetune.training.patches import Batch
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.trainer import Trainer
 
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
 
 def main() -> None:
     """Parse, time, print."""
     options = parse()
     torch.set_num_threads(options.threads)
     trainer = build_trainer(options)
+    if options.modes:
+        show_modes(trainer, options)
+        return
     whole, bare = time_arms(trainer, options)
     patches = options.batch * options.steps
     print(f"{torch.__version__}, {trainer.device.type}, {trainer.precision}, {options.threads} thread(s)")
@@ -46,6 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--steps", type=int, default=8, help="steps per round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--modes", action="store_true", help="time the bare pass in every precision and layout")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     return parser.parse_args()
 
@@ -72,6 +79,24 @@ def time_arms(trainer: Trainer, options: argparse.Namespace) -> tuple[float, flo
         whole_s.append(_seconds(lambda step: trainer.step(step), range(first, first + options.steps), trainer.device))
         bare_s.append(_seconds(lambda _: forward_backward(trainer, batch), range(options.steps), trainer.device))
     return min(whole_s[1:]), min(bare_s[1:])  # the first round warms up
+
+
+def show_modes(trainer: Trainer, options: argparse.Namespace) -> None:
+    """Print the time of a bare pass in fp32 and bf16, in both memory layouts, taking turns."""
+    batch = trainer.source.batch(0)
+    modes = [(precision, layout) for precision in ("fp32", "bf16") for layout in LAYOUTS]
+    times: dict[tuple[str, str], list[float]] = {mode: [] for mode in modes}
+    for _ in range(options.rounds + 1):
+        for precision, layout in modes:
+            trainer.precision = precision
+            trainer.model.to(memory_format=LAYOUTS[layout])
+            times[precision, layout].append(
+                _seconds(lambda _: forward_backward(trainer, batch), range(options.steps), trainer.device)
+            )
+    for (precision, layout), seconds in times.items():
+        print(
+            f"{precision}  {layout:14} {1000 * min(seconds[1:]) / options.steps:8.1f} ms per batch of {options.batch}"
+        )
 
 
 def forward_backward(trainer: Trainer, batch: Batch) -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from napari_unet_finetune.device import autocast, pick_device, pick_precision
+from napari_unet_finetune.device import autocast, is_out_of_memory, pick_device, pick_precision
 from napari_unet_finetune.errors import DeviceError
 
 CPU = torch.device("cpu")
@@ -76,3 +76,16 @@ def test_waiting_for_the_processor_does_not_count():
 def test_the_forward_pass_runs_in_the_chosen_precision(precision, dtype):
     with autocast(CPU, precision):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), True),
+        (RuntimeError("shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_faults(error, expected):
+    assert is_out_of_memory(error) is expected

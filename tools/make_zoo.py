@@ -1,7 +1,4 @@
-"""Train the models that ship with the package, from data that the package generates.
-
-    python tools/make_zoo.py
-"""
+"""Train the models that ship with the package, from data that the package generates: python tools/make_zoo.py."""
 
 from __future__ import annotations
 

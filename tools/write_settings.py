@@ -30,19 +30,22 @@ names. A setting whose default is empty takes its value from the model or is swi
 
 def settings_page() -> str:
     """Return the page as Markdown."""
-    return "".join(
-        (
-            OPENING,
-            "## Training\n\n",
-            "For `train`, `finetune` and `curve`. What a preset changes is in the [last table](#presets).\n\n",
-            *_sections(FinetuneConfig),
-            "## Prediction\n\n",
-            "For `predict` and `evaluate`, with `--set`; in Python `PredictConfig(NAME=VALUE)`.\n\n",
-            *_sections(PredictConfig),
-            "## Presets\n\nWhat each preset sets otherwise than `default`.\n\n",
-            _table(("setting", *_others()), _preset_rows()),
-        )
-    ).rstrip("\n") + "\n"
+    return (
+        "".join(
+            (
+                OPENING,
+                "## Training\n\n",
+                "For `train`, `finetune` and `curve`. What a preset changes is in the [last table](#presets).\n\n",
+                *_sections(FinetuneConfig),
+                "## Prediction\n\n",
+                "For `predict` and `evaluate`, with `--set`; in Python `PredictConfig(NAME=VALUE)`.\n\n",
+                *_sections(PredictConfig),
+                "## Presets\n\nWhat each preset sets otherwise than `default`.\n\n",
+                _table(("setting", *_others()), _preset_rows()),
+            )
+        ).rstrip("\n")
+        + "\n"
+    )
 
 
 def _sections(config: type[BaseModel]) -> Iterator[str]:
@@ -51,9 +54,7 @@ def _sections(config: type[BaseModel]) -> Iterator[str]:
     for group, members in groupby(rows, key=lambda row: row[0].rpartition(".")[0]):
         if group:
             yield f"### `{group}`\n\n{config.model_fields[group].description}\n\n"
-        lines = [
-            (f"`{name}`", _code(default), _allowed(_field(config, name)), text) for name, default, text in members
-        ]
+        lines = [(f"`{name}`", _code(default), _allowed(_field(config, name)), text) for name, default, text in members]
         yield _table(("name", "default", "allowed", "meaning"), lines)
 
 
@@ -71,7 +72,9 @@ def _model(field: FieldInfo) -> type[BaseModel]:
 def _allowed(field: FieldInfo) -> str:
     """Return the values that a setting takes: names, a range, or its type."""
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
-    names = [name for kind in kinds for name in (get_args(kind) if get_origin(kind) else (kind,)) if isinstance(name, str)]
+    names = [
+        name for kind in kinds for name in (get_args(kind) if get_origin(kind) else (kind,)) if isinstance(name, str)
+    ]
     if names:
         return ", ".join(f"`{name}`" for name in names)
     bounds = [

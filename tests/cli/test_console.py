@@ -34,7 +34,7 @@ def test_a_score_that_is_not_there_is_a_dash():
 )
 def test_errors_become_a_sentence_and_a_code(capsys, error, sentence, code, as_json):
     @reports_errors
-    def command(as_json=False):
+    def command(as_json=False):  # noqa: ARG001 - the decorator looks at it
         raise error
 
     with pytest.raises(typer.Exit) as caught:

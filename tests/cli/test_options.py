@@ -22,7 +22,7 @@ def test_presets_are_found_however_their_words_are_joined(name):
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
-    with pytest.raises(DataError, match="'best' does not exist.*default, fast, seed recipe, from scratch"):
+    with pytest.raises(DataError, match=r"'best' does not exist.*default, fast, seed recipe, from scratch"):
         preset_name("best")
 
 
@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_one_sentence(change, sentence):
 
 
 def test_steps_for_a_recipe_of_epochs_are_refused_instead_of_ignored():
-    with pytest.raises(DataError, match="counts epochs.*--set epochs=N"):
+    with pytest.raises(DataError, match=r"counts epochs.*--set epochs=N"):
         training_config("seed recipe", None, steps=10)
     assert training_config("seed recipe", ["epochs=3"], steps=None).epochs == 3
 

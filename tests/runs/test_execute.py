@@ -178,7 +178,7 @@ def test_a_run_whose_precision_was_chosen_by_timing_keeps_it(tmp_path, request_,
     chosen = iter(["bf16", "fp32"])
     monkeypatch.setattr(
         "napari_unet_finetune.training.prepare.pick_precision",
-        lambda name, device, run: name if name != "auto" else next(chosen),
+        lambda name, *_: name if name != "auto" else next(chosen),
     )
     config = request_.config.model_copy(update={"precision": "auto", "steps": 4, "validate_every": 2})
     folder = RunFolder.create(tmp_path / "run", request_.model_copy(update={"config": config}))

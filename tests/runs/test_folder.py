@@ -28,7 +28,7 @@ def test_the_request_comes_back_as_it_was(folder, request_):
 def test_a_folder_with_a_run_is_refused_and_left_as_it_is(folder, request_, name):
     (folder.path / name).write_text("precious")
     before = (folder.path / REQUEST).read_bytes()
-    with pytest.raises(RunError, match="holds a run already.*resume"):
+    with pytest.raises(RunError, match=r"holds a run already.*resume"):
         RunFolder.create(folder.path, request_.model_copy(update={"sparse": True}))
     assert (folder.path / name).read_text() == "precious"
     assert (folder.path / REQUEST).read_bytes() == before

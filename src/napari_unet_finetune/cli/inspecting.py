@@ -56,6 +56,7 @@ def models(as_json: Json = False) -> None:
 
 def _show_models(console: Console, found: list[dict[str, str]]) -> None:
     table = score_table("Models that ship", ["name", "description"])
+    table.columns[1].justify = "left"
     for model in found:
         table.add_row(model["name"], model["description"])
     console.print(table)

@@ -182,7 +182,15 @@ def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> N
             header_at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
             panel.annotate(header, (0.5, 1), (0, 13), fontsize=_FONT_PT, fontweight="bold", **header_at)
     axes[0].text(
-        -0.04, 0.5, row.name, rotation=90, ha="right", va="center", ma="center", fontsize=_FONT_PT, transform=axes[0].transAxes
+        -0.04,
+        0.5,
+        row.name,
+        rotation=90,
+        ha="right",
+        va="center",
+        ma="center",
+        fontsize=_FONT_PT,
+        transform=axes[0].transAxes,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..device import free_memory
+from ..device import free_memory, is_out_of_memory
 from ..errors import DeviceError
 from .tiling import TilePlan, plan_tiles
 
@@ -88,16 +88,9 @@ def _probabilities(network: Callable[[Tensor], Tensor], tiles: Tensor) -> Tensor
         with torch.no_grad():
             return torch.sigmoid(network(tiles).float())[:, 0]
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     return None  # outside the handler, where the traceback no longer holds on to the tensors
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell a lack of memory from other faults; MPS and the CPU have no exception of their own."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("out of memory", "not enough memory")
-    )
 
 
 def _smaller(batch_size: int, device: torch.device, tile: int) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config import FinetuneConfig, PrecisionName
-from ..device import autocast, free_memory
+from ..device import autocast, free_memory, is_out_of_memory
 from ..errors import DeviceError, RunError
 from ..events import StepEnd
 from ..models.attention_unet import AttentionUNet
@@ -83,7 +83,9 @@ class Trainer:
         while True:
             try:
                 loss = self._backward(batch, index)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._halve_micro_batch(error)
                 continue
             if np.isfinite(loss):
@@ -96,7 +98,7 @@ class Trainer:
             self._note(f"The loss is not a number at step {index + 1} in bf16: going on in fp32.")
             self.precision = "fp32"
 
-    def _halve_micro_batch(self, error: torch.OutOfMemoryError) -> None:
+    def _halve_micro_batch(self, error: RuntimeError) -> None:
         if self.micro_batch == 1:
             raise DeviceError(
                 f"Memory of {self.device.type} ran out with a single patch. Choose a smaller patch or the device 'cpu'."

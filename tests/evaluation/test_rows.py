@@ -1,0 +1,76 @@
+"""Rows of scores, their means and how they are written."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from napari_unet_finetune.evaluation.metrics import Scores
+from napari_unet_finetune.evaluation.rows import Row, summarize, to_csv, to_json
+
+KEYS = ["count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio"]
+
+
+def row(dice, *, count=5, seed=0, preset="default", dataset=2, image="a", ratio=1.0):
+    return Row(count, seed, preset, dataset, image, dice, dice / 2, dice / 4, ratio)
+
+
+def test_a_row_takes_over_the_scores():
+    scores = Scores(dice=0.5, iou=0.25, surface_dice=0.75, area_ratio=None)
+    made = Row.of(scores, count=5, seed=1, preset="fast", dataset=1, image="b")
+    assert made == Row(5, 1, "fast", 1, "b", 0.5, 0.25, 0.75, None)
+
+
+def test_means_are_over_images_and_their_spread_over_seeds():
+    rows = [
+        row(0.5, image="a"), row(0.7, image="b"), row(0.8, seed=1, image="a"), row(0.8, seed=1, image="b"),
+    ]  # fmt: skip
+    (mean,) = summarize(rows)
+    assert (mean.count, mean.preset, mean.dataset, mean.images, mean.seeds) == (5, "default", 2, 2, 2)
+    assert mean.dice == pytest.approx(0.7)
+    assert mean.dice_std == pytest.approx(0.1)  # of 0.6 and 0.8
+    assert mean.iou == pytest.approx(0.35) and mean.surface_dice == pytest.approx(0.175)
+    assert mean.drop is None and not mean.forgetting
+
+
+def test_there_is_one_summary_per_preset_dataset_and_count_in_order():
+    rows = [row(0.5, count=count, dataset=dataset) for count in (20, 0, 5) for dataset in (2, 1)]
+    rows.append(row(0.5, count=5, preset="fast"))
+    keys = [(mean.preset, mean.dataset, mean.count) for mean in summarize(rows)]
+    assert keys == [*(("default", dataset, count) for dataset in (1, 2) for count in (0, 5, 20)), ("fast", 2, 5)]
+
+
+@pytest.mark.parametrize(("new", "forgetting"), [(0.9, False), (0.895, False), (0.885, True), (0.95, False)])
+def test_forgetting_is_a_drop_of_more_than_a_hundredth_on_the_old_dataset(new, forgetting):
+    rows = [row(0.9, count=0, dataset=1), row(new, dataset=1), row(0.2, count=0), row(0.1)]
+    raw_old, old, raw_new, tuned = summarize(rows)
+    assert old.drop == pytest.approx(0.9 - new)
+    assert old.forgetting is forgetting
+    assert raw_old.drop == 0 and not raw_old.forgetting
+    assert raw_new.drop is None and tuned.drop is None
+
+
+def test_images_without_a_ratio_do_not_count_for_its_mean():
+    assert summarize([row(0.5, ratio=2.0), row(0.5, image="b", ratio=None)])[0].area_ratio == 2
+    assert summarize([row(0.5, ratio=None)])[0].area_ratio is None
+
+
+def test_no_rows_have_no_summary():
+    assert to_json([]) == {"rows": [], "summary": []}
+    assert to_csv([]).splitlines() == [",".join(KEYS)]
+
+
+def test_the_table_has_a_header_and_one_line_per_row():
+    rows = [row(0.5, image='a, "b"'), row(0.25, ratio=None)]
+    lines = list(csv.DictReader(io.StringIO(to_csv(rows))))
+    assert list(lines[0]) == KEYS
+    assert lines[0]["image"] == 'a, "b"' and float(lines[0]["dice"]) == 0.5
+    assert lines[1]["area_ratio"] == ""
+
+
+def test_json_holds_rows_and_summary():
+    values = json.loads(json.dumps(to_json([row(0.5), row(0.25, image="b", ratio=None)]), allow_nan=False))
+    assert [list(one) for one in values["rows"]] == [KEYS, KEYS]
+    assert values["rows"][1]["area_ratio"] is None
+    assert values["summary"][0]["dice"] == 0.375
