@@ -1,7 +1,5 @@
 """The device and the number format are chosen by what is there and what pays."""
 
-import time
-
 import pytest
 import torch
 
@@ -9,23 +7,6 @@ from napari_unet_finetune.device import autocast, is_out_of_memory, pick_device,
 from napari_unet_finetune.errors import DeviceError
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def cpu_with_bf16(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-
-
-def compute(seconds):
-    """Keep the processor busy."""
-    end = time.process_time() + seconds
-    while time.process_time() < end:
-        pass
-
-
-def work(*, bf16, fp32):
-    """Return a function that computes for so many seconds in each precision."""
-    return lambda: compute(bf16 if torch.is_autocast_enabled("cpu") else fp32)
 
 
 def test_the_cpu_is_always_present():
@@ -45,31 +26,27 @@ def test_an_unknown_device_is_refused():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_chosen_precision_is_taken_without_a_trial(precision):
-    assert pick_precision(precision, CPU, lambda: pytest.fail("no trial is needed")) == precision
+def test_a_chosen_precision_is_taken_whatever_the_device(precision):
+    assert pick_precision(precision, CPU) == precision
 
 
-def test_a_cpu_that_emulates_bf16_gets_fp32_without_a_trial(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert pick_precision("auto", CPU, lambda: pytest.fail("no trial is needed")) == "fp32"
-
-
-@pytest.mark.usefixtures("cpu_with_bf16")
 @pytest.mark.parametrize(
-    ("bf16", "fp32", "chosen"), [(0.002, 0.006, "bf16"), (0.006, 0.002, "fp32"), (0.004, 0.004, "fp32")]
+    ("capabilities", "chosen"),
+    [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True, "amx_bf16": False}, "fp32")],
 )
-def test_bf16_is_chosen_where_it_is_clearly_faster(bf16, fp32, chosen):
-    assert pick_precision("auto", CPU, work(bf16=bf16, fp32=fp32)) == chosen
+def test_a_cpu_computes_in_bf16_only_where_it_need_not_emulate_it(monkeypatch, capabilities, chosen):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert pick_precision("auto", CPU) == chosen
 
 
-@pytest.mark.usefixtures("cpu_with_bf16")
-def test_waiting_for_the_processor_does_not_count():
-    def run():
-        fast = torch.is_autocast_enabled("cpu")
-        time.sleep(0.01 if fast else 0)
-        compute(0.001 if fast else 0.004)
+@pytest.mark.parametrize(("capability", "chosen"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_a_gpu_computes_in_bf16_where_it_has_tensor_cores_for_it(monkeypatch, capability, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert pick_precision("auto", torch.device("cuda")) == chosen
 
-    assert pick_precision("auto", CPU, run) == "bf16"
+
+def test_mps_computes_in_fp32():
+    assert pick_precision("auto", torch.device("mps")) == "fp32"
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])

@@ -8,8 +8,9 @@ import runpy
 import shlex
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
 PREDICTING = ("predict", "evaluate")
+FENCED = re.compile(r"^([ \t]*)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
 def name_of(page: Path) -> str:
@@ -31,12 +33,13 @@ def name_of(page: Path) -> str:
 
 def fenced(page: Path) -> Iterator[tuple[str, str]]:
     """Yield language and text of every fenced block."""
-    yield from re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    for _, language, code in FENCED.findall(page.read_text(encoding="utf-8")):
+        yield language, dedent(code)
 
 
 def prose(page: Path) -> str:
     """Return a page without its code."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
     return re.sub(r"`[^`\n]*`", lambda code: re.sub(r"[\[\]()]", "", code[0]), text)
 
 
@@ -58,7 +61,7 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def complaint(line: str) -> str:
-    """Return what the command line would say against a call; required options may be left out behind an ellipsis."""
+    """Return what the command line would say against a call; an ellipsis stands for a value or for required options."""
     words = list(takewhile(lambda word: word not in ("|", ">", "&&", ";", "&"), shlex.split(line, comments=True)))
     if words[0] in ("-h", "--help"):
         return ""
@@ -66,13 +69,15 @@ def complaint(line: str) -> str:
         return f"there is no command '{words[0]}'"
     command, given = COMMANDS[words[0]], words[1:]
     if len(given) == 0 or given[0] == "--help" or "…" in given:
-        given = [word for word in given if word not in ("…", "--help")]
-        given += [word for word in _required(command, given) if word]
+        valued = {name for option in command.params for name in option.opts if not getattr(option, "is_flag", False)}
+        pairs = pairwise(["", *given])
+        given = [word for before, word in pairs if word != "--help" and (word != "…" or before in valued)]
+        given += list(_required(command, given))
     try:
         values = command.make_context(words[0], given).params
         _check_settings(words[0], values)
     except Exception as error:  # click's errors have no common base in all versions of typer
-        return str(getattr(error, "message", error)) or type(error).__name__
+        return str(error.format_message() if hasattr(error, "format_message") else error)
     return ""
 
 
@@ -132,6 +137,13 @@ def test_every_command_in_the_text_is_understood(page: Path) -> None:
 )
 def test_a_call_that_would_fail_is_found(line: str, reason: str) -> None:
     assert reason in complaint(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_setting_in_the_text_is_accepted(page: Path) -> None:
+    changes = re.findall(r"`--set ([a-z_0-9.]+=[^`\s]+)`", page.read_text(encoding="utf-8"))
+    for change in changes:
+        training_config("default", [change])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

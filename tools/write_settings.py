@@ -18,11 +18,11 @@ BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of"
 OPENING = """\
 # Settings
 
-`tools/write_settings.py` writes this page from `config.py`: do not edit it. `unet-finetune settings` prints the same list.
+`tools/write_settings.py` writes this page from `config.py`: do not edit it. `unet-finetune settings` prints the same.
 
 Change a setting of a training with `--set NAME=VALUE`, as often as needed, or in Python with
-`FinetuneConfig.from_preset("default", NAME=VALUE)`. `--steps`, `--seed` and `--device` are short for the settings of these
-names. A setting whose default is empty takes its value from the model or is switched off, as its line says; write
+`FinetuneConfig.from_preset("default", NAME=VALUE)`. `--steps`, `--seed` and `--device` are short for the settings of
+these names. A setting whose default is empty takes its value from the model or is switched off, as its line says; write
 `--set NAME=null` to empty it.
 
 """
@@ -30,22 +30,18 @@ names. A setting whose default is empty takes its value from the model or is swi
 
 def settings_page() -> str:
     """Return the page as Markdown."""
-    return (
-        "".join(
-            (
-                OPENING,
-                "## Training\n\n",
-                "For `train`, `finetune` and `curve`. What a preset changes is in the [last table](#presets).\n\n",
-                *_sections(FinetuneConfig),
-                "## Prediction\n\n",
-                "For `predict` and `evaluate`, with `--set`; in Python `PredictConfig(NAME=VALUE)`.\n\n",
-                *_sections(PredictConfig),
-                "## Presets\n\nWhat each preset sets otherwise than `default`.\n\n",
-                _table(("setting", *_others()), _preset_rows()),
-            )
-        ).rstrip("\n")
-        + "\n"
+    parts = (
+        OPENING,
+        "## Training\n\n",
+        "For `train`, `finetune` and `curve`. What a preset changes is in the [last table](#presets).\n\n",
+        *_sections(FinetuneConfig),
+        "## Prediction\n\n",
+        "For `predict` and `evaluate`, with `--set`; in Python `PredictConfig(NAME=VALUE)`.\n\n",
+        *_sections(PredictConfig),
+        "## Presets\n\nWhat each preset sets otherwise than `default`.\n\n",
+        _table(("setting", *_others()), _preset_rows()),
     )
+    return "".join(parts).rstrip("\n") + "\n"
 
 
 def _sections(config: type[BaseModel]) -> Iterator[str]:

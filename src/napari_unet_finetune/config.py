@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 CONFIG_VERSION = 1
+DEFAULT_PATCH_PX = 128
 
 LayerGroup = Literal["first", "spot", "encoder", "decoder", "last", "norm", "all"]
 LossName = Literal["bce_dice", "dynamic", "dynamic_safe", "tversky", "focal_tversky"]
@@ -87,6 +88,11 @@ class AugmentConfig(_Config):
     p_low_resolution: float = Field(0.1, ge=0, le=1, title="Low resolution", description="Chance of sampling down by up to 2 and up again.")
     p_invert: float = Field(0.0, ge=0, le=1, title="Inversion", description="Chance of exchanging bright and dark.")
 
+    @property
+    def is_off(self) -> bool:
+        """Tell whether patches stay as they are."""
+        return not self.flips and not any(value for name, value in self if name.startswith("p_"))
+
     @classmethod
     def none(cls) -> Self:
         """Return the setting that leaves patches as they are."""
@@ -114,11 +120,11 @@ class FinetuneConfig(_Config):
     steps: int = Field(400, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
     epochs: int | None = Field(None, ge=1, title="Epochs", description="Passes over all patches of a grid instead of a number of steps.")
     batch_size: int = Field(4, ge=1, le=1024, title="Batch size", description="Patches per step.")
-    patch_size: int = Field(128, ge=32, le=1024, multiple_of=8, title="Patch size (px)", description="Side of a training patch; prediction uses tiles of the same size.")
+    patch_size: int | None = Field(None, ge=32, le=1024, multiple_of=8, title="Patch size (px)", description="Side of a training patch; prediction uses tiles of the same size. Empty takes the base model's, and 128 for a new model.")
     patch_stride: int = Field(64, ge=8, title="Patch stride (px)", description="Distance of the patches of a grid, if epochs are set.")
     foreground_share: float = Field(0.5, ge=0, le=1, title="Patches on objects", description="Share of the random patches that are centred near an object.")
 
-    loss: LossName = Field("bce_dice", title="Loss", description="What the training minimises.")
+    loss: LossName = Field("bce_dice", title="Loss", description="What the training minimises. tversky and focal_tversky alone learn little from patches without objects.")
     false_positive_weight: float = Field(0.5, ge=0.05, le=0.95, title="Penalty on false positives", description="Weight of false positives against missed pixels in the region loss; above 0.5 the model predicts less.")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, title="Augmentation", description="Random changes of the training patches.")
 
@@ -136,17 +142,40 @@ class FinetuneConfig(_Config):
     validation_crop_px: int = Field(512, ge=64, title="Validation window (px)", description="Largest side of the part of a held-out image that is scored while training.")
     patience: int = Field(0, ge=0, title="Patience", description="Stop after this many validations without a better one; 0 never stops early.")
     keep_raw: bool = Field(True, title="Never below the base", description="Return the base model if the finetuned one is not better on held-out images.")
-    threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability threshold if it is not calibrated; empty keeps the base model's.")
+    threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability threshold, or where its calibration starts; empty takes the base model's.")
     calibrate: bool = Field(True, title="Calibrate threshold", description="Choose the probability threshold on the annotated images.")
 
     seed: int = Field(0, ge=0, lt=2**31, title="Seed", description="The same seed on a CPU gives the same result.")
     device: DeviceName = Field("auto", title="Device", description="auto takes CUDA, then MPS, then the CPU.")
-    precision: PrecisionName = Field("auto", title="Precision", description="auto times bf16 against fp32 on the device and takes the faster.")
+    precision: PrecisionName = Field("auto", title="Precision", description="auto takes bf16 where the device multiplies it in hardware.")
+
+    @property
+    def patch_px(self) -> int:
+        """Side of a patch, once it is settled."""
+        return self.patch_size or DEFAULT_PATCH_PX
+
+    @model_validator(mode="before")
+    @classmethod
+    def _begin_with_the_preset(cls, values: Any) -> Any:
+        """Fill what is not given from the named preset, so that a preset's name never stands over other settings."""
+        if not isinstance(values, dict):
+            return values
+        if isinstance(version := values.get("version"), int) and version > CONFIG_VERSION:
+            raise ValueError("these settings were written by a newer version; update napari-unet-finetune")
+        return {**PRESETS.get(values.get("preset", "default"), {}), **values}
+
+    @model_validator(mode="after")
+    def _grid_is_plain(self) -> Self:
+        if self.epochs is not None and (self.replay_share or not self.augment.is_off):
+            raise ValueError("epochs train the study's plain grid; switch replay_share and augmentation off, or give steps instead")
+        if self.validation == "patches" and self.epochs is None:
+            raise ValueError("validation on patches belongs to the study's grid; give epochs, or validate on images")
+        return self
 
     @classmethod
     def from_preset(cls, preset: PresetName = "default", **changes: Any) -> Self:
         """Return the settings of `preset` with `changes` made to them; one that does not exist is refused as a value."""
-        return cls(**{"preset": preset, **PRESETS.get(preset, {}), **changes})
+        return cls(preset=preset, **changes)
 
 
 PRESETS: dict[PresetName, dict[str, Any]] = {
@@ -161,6 +190,7 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "gradient_clip": 0.0,
         "weight_average": 0.0,
         "epochs": 100,
+        "patch_size": 128,
         "batch_size": 4,
         "loss": "dynamic",
         "false_positive_weight": 0.7,
@@ -195,4 +225,4 @@ class PredictConfig(_Config):
     fill_holes: bool = Field(False, title="Fill holes", description="Close holes inside objects.")
     instances: bool = Field(False, title="Split touching objects", description="Number the objects and split those that touch.")
     device: DeviceName = Field("auto", title="Device", description="auto takes CUDA, then MPS, then the CPU.")
-    precision: PrecisionName = Field("auto", title="Precision", description="auto times bf16 against fp32 on the device and takes the faster.")
+    precision: PrecisionName = Field("auto", title="Precision", description="auto takes bf16 where the device multiplies it in hardware.")

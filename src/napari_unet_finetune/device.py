@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import torch
 
 from .config import DeviceName, PrecisionName
 from .errors import DeviceError
-
-# bf16 must be clearly faster: it computes less exactly, and the same run should choose the same again.
-BF16_PAYS_BELOW = 0.85
-TRIALS = 3
 
 _PRESENT: dict[str, Callable[[], bool]] = {
     "cpu": lambda: True,
@@ -41,41 +36,32 @@ def autocast(device: torch.device, precision: PrecisionName) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def pick_precision(name: PrecisionName, device: torch.device, run: Callable[[], object]) -> PrecisionName:
-    """Return `name`, or for `auto` bf16 if `run` is clearly faster in it on `device`, else fp32.
+def pick_precision(name: PrecisionName, device: torch.device) -> PrecisionName:
+    """Return `name`, or for `auto` bf16 where `device` multiplies it in hardware, else fp32.
 
-    `run` is called a few times in each precision and must have no lasting effect.
+    Decided by what the hardware can do and not by a stopwatch, so that the same run chooses the same again.
     """
     if name != "auto":
         return name
-    if device.type == "mps" or (device.type == "cuda" and not torch.cuda.is_bf16_supported()):
-        return "fp32"
-    if device.type == "cpu" and not _cpu_has_bf16():
-        return "fp32"
-    return "bf16" if _relative_time(run, device) < BF16_PAYS_BELOW else "fp32"
+    return "bf16" if _HAS_FAST_BF16[device.type](device) else "fp32"
 
 
-def _cpu_has_bf16() -> bool:
+def _cpu_has_bf16(_device: torch.device) -> bool:
     """Tell whether the CPU multiplies bf16 in hardware; elsewhere it is emulated and slow."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
-def _relative_time(run: Callable[[], object], device: torch.device) -> float:
-    """Return the time of `run` in bf16 over that in fp32: turn about, the best of each, the first ones not counted."""
-    times = [(_seconds(run, device, "bf16"), _seconds(run, device, "fp32")) for _ in range(TRIALS)]
-    bf16, fp32 = (min(column) for column in zip(*times[1:], strict=True))
-    return bf16 / fp32 if fp32 else 1.0
+def _cuda_has_bf16(device: torch.device) -> bool:
+    """Tell whether the GPU has tensor cores for bf16 (Ampere and later)."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def _seconds(run: Callable[[], object], device: torch.device, precision: PrecisionName) -> float:
-    """Return how long `run` takes; on a CPU its own time counts, so that other programs do not decide."""
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
-    start = clock()
-    with autocast(device, precision):
-        run()
-    synchronize(device)
-    return clock() - start
+_HAS_FAST_BF16: dict[str, Callable[[torch.device], bool]] = {
+    "cpu": _cpu_has_bf16,
+    "cuda": _cuda_has_bf16,
+    "mps": lambda _device: False,
+}
 
 
 def synchronize(device: torch.device) -> None:

@@ -76,8 +76,8 @@ class RunEnded(Event):
     kept_raw: bool
     raw_dice: float | None
     finetuned_dice: float | None
-    base_dice_before: float | None
-    base_dice_after: float | None
+    old_dice_before: float | None
+    old_dice_after: float | None
     threshold: float
     summary: str
 

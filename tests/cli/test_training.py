@@ -15,8 +15,8 @@ from napari_unet_finetune.models.checkpoint import load_checkpoint
 from .conftest import TINY
 
 KEYS = {
-    "run", "model", "stopped", "kept_raw", "steps", "threshold", "raw_dice", "finetuned_dice", "base_dice_before",
-    "base_dice_after", "summary", "notices",
+    "run", "model", "stopped", "kept_raw", "steps", "threshold", "raw_dice", "finetuned_dice", "old_dice_before",
+    "old_dice_after", "summary", "notices",
 }  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def test_a_base_model_is_trained_and_finetuned(answer, data, tmp_path):
     code, tuned = answer("finetune", *data, "--model", base["model"], "--out", tmp_path / "tuned", *TINY)
     assert code == 0
     assert tuned["steps"] == 2 and not tuned["stopped"]
-    assert 0 <= tuned["raw_dice"] <= 1 and 0 <= tuned["base_dice_after"] <= 1
+    assert 0 <= tuned["raw_dice"] <= 1 and 0 <= tuned["old_dice_after"] <= 1
     assert load_checkpoint(tuned["model"]).provenance.parent_sha256
 
 

@@ -1,5 +1,7 @@
 """What a batch is made of: new and replayed patches in the asked share, or the study's grid."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.training.batches import GridBatches, RandomBatches, split_grid
-from napari_unet_finetune.training.patches import PatchStore
-from napari_unet_finetune.training.rehearsal import collect_patches, new_patches_before, replay_count, store_patches
+from napari_unet_finetune.training.patches import PatchSampler, PatchStore
+from napari_unet_finetune.training.rehearsal import collect_patches, replayed_before, store_patches
 
 CPU = torch.device("cpu")
 
@@ -25,24 +27,28 @@ def config(**changes):
     return FinetuneConfig(patch_size=32, augment=AugmentConfig.none(), **changes)
 
 
-@given(st.integers(1, 16), st.floats(0, 0.9), st.integers(1, 200))
-def test_the_replay_share_holds_over_the_steps_and_patches_are_counted_without_gaps(batch_size, share, steps):
+def random_batches(new, old, settings):
+    sampler = None if old is None else PatchSampler(old, settings, stream=1)
+    return RandomBatches(PatchSampler(new, settings), sampler, settings)
+
+
+@given(st.integers(1, 16), st.floats(0, 0.9), st.integers(0, 200))
+def test_the_replay_share_holds_over_the_steps(batch_size, share, steps):
     settings = FinetuneConfig(batch_size=batch_size, replay_share=share)
-    replayed = sum(replay_count(step, settings) for step in range(steps))
-    assert abs(replayed - steps * batch_size * share) <= 1
-    assert new_patches_before(steps, settings) == steps * batch_size - replayed
-    assert all(0 <= replay_count(step, settings) <= batch_size for step in range(steps))
+    counts = [replayed_before(step, settings) for step in range(steps + 2)]
+    assert abs(counts[steps] - steps * batch_size * share) <= 1
+    assert all(0 <= after - before <= batch_size for before, after in pairwise(counts))
 
 
 def test_old_patches_come_in_the_asked_share():
-    source = RandomBatches(constant_store(1.0), constant_store(-1.0), config(batch_size=4, replay_share=0.2))
+    source = random_batches(constant_store(1.0), constant_store(-1.0), config(batch_size=4, replay_share=0.2))
     values = torch.cat([source.batch(step).images[:, 0, 0, 0] for step in range(50)])
     assert len(values) == 200
     assert int((values < 0).sum()) == 40
 
 
 def test_without_old_images_all_patches_are_new():
-    source = RandomBatches(constant_store(1.0), None, config(batch_size=4, replay_share=0.5))
+    source = random_batches(constant_store(1.0), None, config(batch_size=4, replay_share=0.5))
     assert source.batch(3).images.shape == (4, 1, 32, 32)
     assert (source.batch(3).images == 1).all()
 
@@ -52,7 +58,7 @@ def test_an_epoch_of_the_grid_shows_every_patch_once_and_the_next_in_another_ord
     pixels = rng.random((1, 64, 96), dtype=np.float32)
     store = PatchStore(CPU)
     store.add("image", pixels, pixels[0] > 0.5)
-    settings = config(batch_size=4, epochs=2, patch_stride=16, validation="none")
+    settings = config(batch_size=4, epochs=2, patch_stride=16, validation="none", replay_share=0)
     views = split_grid(store, settings)
     assert len(views.train) == 3 * 5 and not views.held_out
     source = GridBatches(views.train, store, settings)
@@ -66,7 +72,9 @@ def test_an_epoch_of_the_grid_shows_every_patch_once_and_the_next_in_another_ord
 
 
 def test_the_studys_split_holds_out_a_share_of_the_patches():
-    views = split_grid(constant_store(1.0, 2.0, size=96), config(epochs=1, patch_stride=16, validation="patches"))
+    views = split_grid(
+        constant_store(1.0, 2.0, size=96), config(epochs=1, patch_stride=16, validation="patches", replay_share=0)
+    )
     assert len(views.train) + len(views.held_out) == 2 * 25
     assert len(views.held_out) == 10
 
@@ -83,3 +91,10 @@ def test_patches_kept_in_a_base_model_come_back_as_they_were(with_held_out):
 
 def test_no_patches_are_kept_if_switched_off():
     assert collect_patches(constant_store(1.0), PatchStore(CPU), config(rehearsal_patches=0)) is None
+
+
+def test_no_patches_are_kept_of_partly_annotated_images():
+    store = PatchStore(CPU)
+    everywhere = np.ones((48, 48), bool)
+    store.add("strokes", everywhere[None].astype(np.float32), everywhere, annotated=np.eye(48, dtype=bool))
+    assert collect_patches(store, PatchStore(CPU), config()) is None

@@ -43,6 +43,9 @@ class MemoryStore:
     def save_best(self, checkpoint):
         self.best.append(checkpoint)
 
+    def save_result(self, checkpoint):
+        self.result = checkpoint
+
 
 def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
@@ -55,7 +58,7 @@ def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones
     result = drain(finetune(make_squares(6, bright=False, seed=1), base.checkpoint, config))
     assert result.raw_dice < 0.5
     assert result.finetuned_dice > 0.85
-    assert result.base_dice_before > 0.9
+    assert result.old_dice_before > 0.9
     assert not result.kept_raw
     assert f"{result.raw_dice:.3f} → {result.finetuned_dice:.3f}" in result.summary
 
@@ -129,6 +132,111 @@ def test_stop_returns_the_best_weights_so_far(untrained):
     assert same(result.checkpoint.weights, store.best[-1].weights)
 
 
+@pytest.mark.parametrize("steps", [0, 4])
+def test_a_stop_before_the_first_validation_is_never_below_the_base(steps):
+    done = []
+    config = tiny_config(steps=60, learning_rate=3e-3)
+    base = drain(train(make_squares(6), config, model=TINY)).checkpoint
+    harmful = tiny_config(learning_rate=0.5, warmup_steps=0)
+    run = finetune(make_squares(5, seed=3), base, harmful, should_stop=lambda: len(done) >= steps)
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as stop:
+            result = stop.value
+            break
+        if isinstance(event, StepEnd):
+            done.append(event)
+    assert result.stopped and result.steps == steps
+    assert result.kept_raw and same(result.checkpoint.weights, base.weights)
+
+
+def test_the_result_is_kept_before_the_run_is_said_to_have_ended(untrained):
+    store = MemoryStore()
+    for event in finetune(make_squares(5), untrained, tiny_config(), store=store):
+        if isinstance(event, RunEnded):
+            assert store.result.threshold == event.threshold
+
+
+def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_others():
+    """The base sees bright squares only; the one held-out image is bright, the training images are dark."""
+    config = tiny_config(steps=60, learning_rate=3e-3)
+    base = drain(train(make_squares(6), config, model=TINY)).checkpoint
+    dark, bright = make_squares(4, bright=False, seed=1), make_squares(1, seed=2)
+    for seed in range(20):
+        images = [*dark, *bright]
+        run = finetune(images, base, config.model_copy(update={"seed": seed, "replay_share": 0.5}))
+        started = next(run)
+        if started.validation_images == ("square 0",) and started.raw_dice > 0.9:
+            break
+    result = drain(run)
+    assert result.finetuned_dice > result.raw_dice - 0.01
+    assert not result.kept_raw
+
+
+def test_changed_images_are_noticed_on_resuming(untrained):
+    store = MemoryStore()
+    drain(finetune(make_squares(5), untrained, tiny_config(), store=store))
+    with pytest.raises(RunError, match="changed since this run began"):
+        next(finetune(make_squares(5, seed=9), untrained, tiny_config(), store=MemoryStore(store.states[0])))
+
+
+def test_a_state_of_another_model_is_refused_in_a_sentence(untrained):
+    store = MemoryStore(TrainingState({"unknown": 1}, {}))
+    with pytest.raises(RunError, match="Start a new run"):
+        next(finetune(make_squares(5), untrained, tiny_config(), store=store))
+
+
+def test_the_patch_size_is_the_base_models_unless_asked_otherwise(untrained):
+    kept = drain(finetune(make_squares(4), untrained, tiny_config(steps=2, patch_size=None, keep_raw=False)))
+    assert kept.checkpoint.patch_size == untrained.patch_size == 32
+    events, changed = collect(finetune(make_squares(4), untrained, tiny_config(steps=2, patch_size=40, keep_raw=False)))
+    assert changed.checkpoint.patch_size == 40
+    assert any("patches of 32 px" in event.message for event in events if isinstance(event, Notice))
+
+
+def strokes(image, *, background=True):
+    """The image with a stroke through objects and background, or through an object alone."""
+    annotated = np.zeros(image.shape, bool)
+    annotated[np.nonzero(image.labels)[0][0], :] = True
+    return AnnotatedImage(image.name, image.image, image.labels, annotated if background else image.labels > 0)
+
+
+def test_sparse_strokes_train_and_are_validated_on_objects_and_background():
+    config = tiny_config(steps=60, learning_rate=3e-3)
+    result = drain(train([strokes(image) for image in make_squares(6)], config, model=TINY))
+    assert 0.8 < result.finetuned_dice <= 1
+    assert result.checkpoint.rehearsal is None
+
+
+def test_strokes_without_background_are_refused_and_images_without_strokes_left_out(untrained):
+    only_objects = [strokes(image, background=False) for image in make_squares(4)]
+    with pytest.raises(DataError, match="no background"):
+        next(finetune(only_objects, untrained, tiny_config()))
+    bare = make_squares(1)[0]
+    nothing = AnnotatedImage("bare", bare.image, bare.labels, np.zeros(bare.shape, bool))
+    events, _ = collect(finetune([*make_squares(4), nothing], untrained, tiny_config(steps=2)))
+    assert any("bare: nothing is annotated" in event.message for event in events if isinstance(event, Notice))
+    assert "bare" not in events[0].train_images + events[0].validation_images
+
+
+def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(untrained, monkeypatch):
+    whole = Trainer._loss
+
+    class Poison(torch.autograd.Function):
+        @staticmethod
+        def forward(_ctx, value):
+            return value.clone()
+
+        @staticmethod
+        def backward(_ctx, gradient):
+            return gradient * float("nan")
+
+    monkeypatch.setattr(Trainer, "_loss", lambda self, batch: Poison.apply(whole(self, batch)))
+    with pytest.raises(RunError, match="not a number"):
+        drain(finetune(make_squares(4), untrained, tiny_config()))
+
+
 def test_a_useless_finetuning_returns_the_raw_model_and_says_so():
     config = tiny_config(steps=60, learning_rate=3e-3)
     base = drain(train(make_squares(6), config, model=TINY)).checkpoint
@@ -179,18 +287,18 @@ def test_replay_uses_the_patches_that_the_base_model_carries():
     new = make_squares(5, bright=False, seed=1)
     forgetful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0)))
     careful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5)))
-    assert forgetful.base_dice_before == careful.base_dice_before
-    assert careful.base_dice_after > forgetful.base_dice_after + 0.05
+    assert forgetful.old_dice_before == careful.old_dice_before
+    assert careful.old_dice_after > forgetful.old_dice_after + 0.05
 
 
 def test_old_images_from_a_folder_are_replayed_too(untrained):
     result = drain(finetune(make_squares(5, bright=False), untrained, tiny_config(), base_images=make_squares(5)))
-    assert result.base_dice_before is not None and result.base_dice_after is not None
+    assert result.old_dice_before is not None and result.old_dice_after is not None
 
 
 def test_a_base_without_old_patches_says_that_forgetting_cannot_be_measured(untrained):
     events, result = collect(finetune(make_squares(5), untrained, tiny_config()))
-    assert result.base_dice_after is None
+    assert result.old_dice_after is None
     assert any("cannot be measured" in event.message for event in events if isinstance(event, Notice))
 
 

@@ -183,3 +183,26 @@ def test_the_typical_window_is_small_enough_and_shows_objects():
     assert window.shape == (256, 256)
     assert torch.equal(window.pixels[0] > 0, window.target > 0)
     assert window.target.any()
+
+
+def test_the_typical_window_of_strokes_holds_objects_and_background():
+    target = np.zeros((600, 600), bool)
+    target[500:, 500:] = True
+    annotated = np.zeros((600, 600), bool)
+    annotated[20, 20:60] = True  # background only
+    annotated[560, 420:560] = True  # both
+    store = PatchStore(CPU)
+    store.add("strokes", target[None].astype(np.float32), target, annotated)
+    window = store.images[0].cropped(256)
+    known = window.annotated > 0
+    assert window.target[known].any() and not window.target[known].all()
+
+
+def test_a_part_of_a_store_keeps_the_file_of_the_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    store = PatchStore(CPU, budget_bytes=0)
+    for value in range(3):
+        store.add(str(value), np.full((1, 40, 40), value, np.float32), np.ones((40, 40), bool))
+    part = store.part([2])
+    del store
+    assert (PatchSampler(part, config()).batch(0, 0, 1).images == 2).all()

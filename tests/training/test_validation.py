@@ -46,3 +46,10 @@ def test_a_gain_that_is_noise_does_not_move_the_threshold():
     probability = np.where(target, 0.9, 0.1).astype(np.float32)
     probability[0, 50:55] = 0.52  # a handful of pixels would like a higher threshold
     assert calibrate_threshold([image_of(target)], [probability], 0.5) == 0.5
+
+
+def test_of_a_plateau_of_thresholds_the_middle_is_taken_and_never_a_valley():
+    target = np.zeros((100, 100), bool)
+    target[:, :50] = True
+    probability = np.where(target, 0.85, 0.55).astype(np.float32)
+    assert calibrate_threshold([image_of(target)], [probability], 0.5) == pytest.approx(0.7, abs=0.03)

@@ -112,8 +112,8 @@ def _go_on(folder: Any, *, as_json: bool) -> None:
         "threshold": result.checkpoint.threshold,
         "raw_dice": result.raw_dice,
         "finetuned_dice": result.finetuned_dice,
-        "base_dice_before": result.base_dice_before,
-        "base_dice_after": result.base_dice_after,
+        "old_dice_before": result.old_dice_before,
+        "old_dice_after": result.old_dice_after,
         "summary": result.summary,
         "notices": list(result.checkpoint.provenance.notes),
     }

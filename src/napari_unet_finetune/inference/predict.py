@@ -125,7 +125,7 @@ class Predictor:
         self._model = fold_standardization(checkpoint.build_model()).to(self.device)
         if self.device.type != "mps":
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.precision = pick_precision(self.config.precision, self.device, self._trial)
+        self.precision = pick_precision(self.config.precision, self.device)
 
     def logits(self, tiles: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalised and on the device."""
@@ -193,13 +193,6 @@ class Predictor:
             overlap=self.config.overlap,
             batch_size=self.config.batch_size,
         )
-
-    @torch.no_grad()
-    def _trial(self) -> Tensor:
-        size = self.checkpoint.patch_size
-        tiles = torch.zeros(_TRIAL_TILES, self.checkpoint.model.in_channels, size, size, device=self.device)
-        logits: Tensor = self._model(tiles)
-        return logits
 
 
 def _part(part: int, parts: int, tiles: Generator[TileEnd, None, Tensor]) -> Generator[TileEnd, None, Tensor]:

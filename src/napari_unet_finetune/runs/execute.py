@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..data.dataset import AnnotatedFolder
-from ..device import pick_device
 from ..errors import RunError
-from ..events import Notice, RunStarted
+from ..events import Notice
 from ..models.checkpoint import load_checkpoint
 from ..training.finetune import Run, finetune, never, train
 from ..training.outcome import FinetuneResult
@@ -41,22 +40,11 @@ def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> R
 
 def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Run:
     images = AnnotatedFolder.open(request.images, request.masks, sparse=request.sparse).only(request.only)
-    events = _start(_as_begun(request, folder), images, folder, should_stop)
+    events = _start(request, images, folder, should_stop)
     result = yield from _recorded(_with_note(events, images.left_out_note), folder)
     if result.stopped:
         folder.save_best(result.checkpoint)
-    else:
-        folder.save_result(result.checkpoint)
     return result
-
-
-def _as_begun(request: FinetuneRequest, folder: RunFolder) -> FinetuneRequest:
-    """Return `request` with the precision that the run began with; timed anew, another one might be chosen."""
-    begun = next((event for event in folder.events() if isinstance(event, RunStarted)), None)
-    if begun is None or pick_device(request.config.device).type != begun.device:
-        return request
-    config = request.config.model_copy(update={"precision": begun.precision})
-    return request.model_copy(update={"config": config})
 
 
 def _start(

@@ -55,7 +55,9 @@ def blur(patch: Tensor, sigma_px: float) -> Tensor:
 def lower_resolution(patch: Tensor, factor: float) -> Tensor:
     """Sample `patch` (C, Y, X) down by `factor` and up again."""
     height, width = patch.shape[-2:]
-    small = F.interpolate(patch[None], size=(round(height / factor), round(width / factor)), mode="area")
+    # Blurred first, as area averaging would; MPS has no area mode for sizes that do not divide.
+    size = (round(height / factor), round(width / factor))
+    small = F.interpolate(blur(patch, factor / 3)[None], size=size, mode="bilinear", align_corners=False)
     return F.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)[0]
 
 

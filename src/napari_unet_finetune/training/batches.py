@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import FinetuneConfig
 from .patches import Batch, PatchSampler, PatchStore, PatchView, cut_batch, grid_views
-from .rehearsal import new_patches_before, replay_count
+from .rehearsal import replayed_before
 
 
 class BatchSource(Protocol):
@@ -25,23 +25,21 @@ class BatchSource(Protocol):
 class RandomBatches:
     """Random patches of the new images, with a share of patches of the old ones."""
 
-    def __init__(self, store: PatchStore, replay: PatchStore | None, config: FinetuneConfig) -> None:
+    def __init__(self, new: PatchSampler, old: PatchSampler | None, config: FinetuneConfig) -> None:
         self.steps = config.steps
         self.validate_every = min(config.validate_every, config.steps)
-        self._config = config if replay else config.model_copy(update={"replay_share": 0.0})
-        self._new = PatchSampler(store, config)
-        self._old = PatchSampler(replay, config, stream=1) if replay else None
+        self._new, self._old = new, old
+        self._config = config if old else config.model_copy(update={"replay_share": 0.0})
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step`, new patches first."""
-        replayed = replay_count(step, self._config)
-        first = new_patches_before(step, self._config)
-        new_count = self._config.batch_size - replayed
+        size = self._config.batch_size
+        before, after = (replayed_before(index, self._config) for index in (step, step + 1))
+        replayed, first_new = after - before, step * size - before
         if self._old is None or replayed == 0:
-            return self._new.batch(step, first, new_count)
-        old_first = step * self._config.batch_size - first
-        old = self._old.batch(step, old_first, replayed)
-        return self._new.batch(step, first, new_count).join(old) if new_count else old
+            return self._new.batch(step, first_new, size)
+        old = self._old.batch(step, before, replayed)
+        return self._new.batch(step, first_new, size - replayed).join(old) if replayed < size else old
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,9 @@ class GridSplit:
 
 def split_grid(store: PatchStore, config: FinetuneConfig) -> GridSplit:
     """Return the study's split: a random share of all patches is held out."""
-    views = grid_views(store.images, config.patch_size, config.patch_stride)
+    views = grid_views(store.images, config.patch_px, config.patch_stride)
     order = np.random.default_rng((config.seed, 3)).permutation(len(views))
-    held_out = round(len(views) * config.validation_share) if config.validation == "patches" else 0
+    held_out = min(len(views) - 1, round(len(views) * config.validation_share)) if config.validation == "patches" else 0
     return GridSplit([views[i] for i in order[held_out:]], [views[i] for i in order[:held_out]])
 
 
@@ -73,4 +71,4 @@ class GridBatches:
         epoch, place = divmod(step, self.validate_every)
         order = np.random.default_rng((self._config.seed, 4, epoch)).permutation(len(self._views))
         chosen = order[place * self._config.batch_size : (place + 1) * self._config.batch_size]
-        return cut_batch([self._views[i] for i in chosen], self._config.patch_size, self._store.device)
+        return cut_batch([self._views[i] for i in chosen], self._config.patch_px, self._store.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 
@@ -9,12 +10,13 @@ import torch
 
 from ..config import ChannelRule, FinetuneConfig, ModelConfig, Normalization
 from ..data.annotated_image import AnnotatedImage
+from ..device import free_memory
+from ..errors import RunError
 from ..events import Notice, RunEnded, RunStarted, TrainingEvent, ValidationEnd
 from ..models.attention_unet import AttentionUNet
-from ..models.checkpoint import Checkpoint
-from .outcome import FinetuneResult, conclude, dice_on_base
+from ..models.checkpoint import Checkpoint, weights_hash
+from .outcome import FinetuneResult, conclude, dice_on_old, provenance_of
 from .prepare import Setup, prepare
-from .rehearsal import collect_patches
 from .state import NoStore, Progress, StateStore, TrainingState
 from .trainer import Trainer
 from .validation import ImageValidator, PatchValidator
@@ -80,12 +82,8 @@ def train(
     Raises what `finetune` raises.
     """
     config = config or FinetuneConfig.from_preset("from scratch")
-    setup = prepare(images, random_checkpoint(model or ModelConfig(), config), config)
-    result = yield from _fit(setup, store or NoStore(), should_stop)
-    rehearsal = collect_patches(setup.train, setup.held_out, config)
-    # Random weights are no parent: a base model is not counted as finetuned.
-    origin = result.checkpoint.provenance.model_copy(update={"parent_sha256": None})
-    return replace(result, checkpoint=replace(result.checkpoint, rehearsal=rehearsal, provenance=origin))
+    setup = prepare(images, random_checkpoint(model or ModelConfig(), config), config, from_scratch=True)
+    return (yield from _fit(setup, store or NoStore(), should_stop))
 
 
 def random_checkpoint(model: ModelConfig, config: FinetuneConfig) -> Checkpoint:
@@ -100,7 +98,7 @@ def random_checkpoint(model: ModelConfig, config: FinetuneConfig) -> Checkpoint:
         model,
         normalization=config.normalization or Normalization(),
         channels=config.channels or ChannelRule(),
-        patch_size=config.patch_size,
+        patch_size=config.patch_px,
         threshold=config.threshold or 0.5,
     )
 
@@ -109,13 +107,15 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
     trainer = Trainer(
         setup.base.build_model(), setup.source, setup.config, device=setup.device, precision=setup.precision
     )
-    progress = _resume(trainer, store) or _start(trainer, setup)
+    progress = _resume(trainer, setup, store) or _start(trainer, setup)
     yield _run_started(setup, progress)
     yield from map(Notice, setup.notices)
     stopped = False
     for step in range(progress.step, setup.source.steps):
+        if setup.config.patience and progress.validations_without_gain >= setup.config.patience:
+            yield Notice(f"No better Dice in {setup.config.patience} validations: training ended early.")
+            break
         if stopped := should_stop():
-            _save(trainer, setup, progress, store, best=False)
             break
         yield trainer.step(step)
         yield from map(Notice, trainer.take_notices())
@@ -124,26 +124,42 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
             validation = _validate(trainer, setup, progress)
             _save(trainer, setup, progress, store, best=validation.best)
             yield validation
-        if setup.config.patience and progress.validations_without_gain >= setup.config.patience:
-            yield Notice(f"No better Dice in {setup.config.patience} validations: training ended early.")
-            break
+    if stopped and progress.step:
+        best = progress.best is None and _validate(trainer, setup, progress).best
+        _save(trainer, setup, progress, store, best=best)
     result = conclude(trainer, setup, progress, stopped=stopped)
+    if not stopped:
+        store.save_result(result.checkpoint)
     yield _run_ended(result)
+    free_memory(setup.device)
     return result
 
 
 def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
     score = setup.validator.score(trainer.model) if isinstance(setup.validator, ImageValidator) else None
-    return Progress(raw_score=score, base_dice_before=dice_on_base(trainer.model, setup))
+    old_dice = dice_on_old(trainer.model, setup, setup.base.threshold)
+    return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup))
 
 
-def _resume(trainer: Trainer, store: StateStore) -> Progress | None:
+def _resume(trainer: Trainer, setup: Setup, store: StateStore) -> Progress | None:
     state = store.load_state()
     if state is None:
         return None
-    trainer.restore(state.trainer)
-    return Progress.from_dict(state.progress)
+    try:
+        progress = Progress.from_dict(state.progress)
+        trainer.restore(state.trainer)
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:
+        raise RunError("The saved state is of another version or another model. Start a new run.") from error
+    if progress.data_sha256 != _data_sha256(setup):
+        raise RunError("Images, masks or the base model have changed since this run began. Start a new run.")
+    return progress
+
+
+def _data_sha256(setup: Setup) -> str:
+    """Return a hash of the images and the base model, to notice on resuming that one of them has changed."""
+    parts = [record.sha256 for record in setup.records] + [weights_hash(setup.base.weights)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationEnd:
@@ -162,7 +178,7 @@ def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationE
 
 def _save(trainer: Trainer, setup: Setup, progress: Progress, store: StateStore, *, best: bool) -> None:
     if best and progress.best is not None:
-        store.save_best(replace(setup.base, weights=progress.best))
+        store.save_best(replace(setup.base, weights=progress.best, provenance=provenance_of(setup)))
     store.save_state(TrainingState(progress.to_dict(), trainer.state()))
 
 
@@ -187,8 +203,8 @@ def _run_ended(result: FinetuneResult) -> RunEnded:
         kept_raw=result.kept_raw,
         raw_dice=result.raw_dice,
         finetuned_dice=result.finetuned_dice,
-        base_dice_before=result.base_dice_before,
-        base_dice_after=result.base_dice_after,
+        old_dice_before=result.old_dice_before,
+        old_dice_after=result.old_dice_after,
         threshold=result.checkpoint.threshold,
         summary=result.summary,
     )

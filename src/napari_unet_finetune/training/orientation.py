@@ -19,6 +19,8 @@ def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) 
     augment = config.augment
     if augment.orientation != "auto" or not (augment.flips or augment.p_affine):
         return config, ""
+    if any(image.anywhere is not None for image in images):  # the shape of a stroke is the painter's
+        return _with_orientation(config, "any"), ""
     by_row, by_column = np.mean([layering(image) for image in images], axis=0)
     if max(by_row, by_column) < LAYERED:
         return _with_orientation(config, "any"), ""
@@ -26,7 +28,8 @@ def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) 
     note = (
         f"Objects lie in {'horizontal' if upright else 'vertical'} layers "
         f"({max(by_row, by_column):.0%} of the masks follow from the {'row' if upright else 'column'} alone): "
-        "patches are mirrored along the layers but neither turned nor mirrored across them."
+        "patches are mirrored along the layers but neither turned nor mirrored across them. If that is wrong, set "
+        "augment.orientation to any."
     )
     return _with_orientation(config, "upright" if upright else "sideways"), note
 

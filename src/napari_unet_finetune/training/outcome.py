@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
 from ..models.provenance import Provenance, package_versions
+from .patches import PreparedImage
 from .prepare import Setup
+from .rehearsal import collect_patches
 from .state import Progress
 from .trainer import Trainer
 from .validation import ImageValidator, calibrate_threshold, mean_dice, predict_prepared
 
-# Below this many held-out images a threshold is calibrated on all annotated images.
+Probabilities = NDArray[np.float32]
+
+# With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
+# models on the held-out ones decides nothing alone.
 ENOUGH_HELD_OUT = 3
+# A difference in Dice that one or two images cannot tell from chance.
+NOISE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,100 +38,156 @@ class FinetuneResult:
     kept_raw: bool
     raw_dice: float | None
     finetuned_dice: float | None
-    base_dice_before: float | None
-    base_dice_after: float | None
+    old_dice_before: float | None
+    old_dice_after: float | None
     summary: str
 
 
 def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
-    """Return the best weights seen, or the base model if nothing held out got better."""
-    best = progress.best or dict(trainer.average.weights)
-    by_dice = isinstance(setup.validator, ImageValidator)
-    kept_raw = bool(
-        setup.config.keep_raw
-        and by_dice
-        and progress.best_score is not None
-        and progress.raw_score is not None
-        and progress.best_score <= progress.raw_score
-    )
-    if kept_raw:
-        best = dict(setup.base.weights)
+    """Return the best weights seen, or the base model if nothing held out got better.
+
+    A model trained from scratch gets patches of its images to carry along.
+    """
     model = trainer.averaged_model()
-    model.load_state_dict(best)
-    threshold = setup.base.threshold if kept_raw else _threshold(model, setup)
-    finetuned = _dice_on_held_out(model, setup, threshold) if by_dice else None
-    after = dice_on_base(model, setup, threshold)
+    if progress.best is None or _raw_is_as_good(model, setup, progress):
+        return _raw_result(setup, progress, stopped=stopped)
+    model.load_state_dict(progress.best)
+    threshold, finetuned_dice = _choose_threshold(model, setup, calibrate=setup.config.calibrate and not stopped)
     result = FinetuneResult(
-        replace(setup.base, weights=best, threshold=threshold),
-        progress.step, stopped, kept_raw, progress.raw_score, finetuned, progress.base_dice_before, after, "",
-    )  # fmt: skip
-    checkpoint = replace(result.checkpoint, provenance=_provenance(setup, result))
+        checkpoint=replace(setup.base, weights=progress.best, threshold=threshold),
+        steps=progress.step,
+        stopped=stopped,
+        kept_raw=False,
+        raw_dice=progress.raw_score,
+        finetuned_dice=finetuned_dice,
+        old_dice_before=progress.old_dice_before,
+        old_dice_after=dice_on_old(model, setup, threshold),
+        summary="",
+    )
+    rehearsal = setup.base.rehearsal
+    if setup.from_scratch:
+        rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
+    checkpoint = replace(result.checkpoint, provenance=provenance_of(setup, result), rehearsal=rehearsal)
     return replace(result, checkpoint=checkpoint, summary=_summary(result, setup))
 
 
-def dice_on_base(model: AttentionUNet, setup: Setup, threshold: float | None = None) -> float | None:
+def _raw_result(setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
+    """Return the base model untouched."""
+    result = FinetuneResult(
+        checkpoint=setup.original,
+        steps=progress.step,
+        stopped=stopped,
+        kept_raw=True,
+        raw_dice=progress.raw_score,
+        finetuned_dice=progress.raw_score,
+        old_dice_before=progress.old_dice_before,
+        old_dice_after=progress.old_dice_before,
+        summary="",
+    )
+    return replace(result, summary=_summary(result, setup))
+
+
+def _raw_is_as_good(model: AttentionUNet, setup: Setup, progress: Progress) -> bool:
+    """Tell whether the base model should be kept.
+
+    Held-out images decide. If there are only one or two and the loss on them is no more than noise, the training
+    images decide too: the base model never saw them, so a clear gain on them counts.
+    """
+    if not setup.config.keep_raw or progress.best_score is None or progress.raw_score is None or progress.best is None:
+        return False
+    gain = progress.best_score - progress.raw_score
+    if gain > 0:
+        return False
+    if len(setup.held_out) >= ENOUGH_HELD_OUT or gain < -NOISE:
+        return True
+    raw, finetuned = (
+        _dice_with(model, weights, setup, setup.train.images) for weights in (setup.base.weights, progress.best)
+    )
+    return finetuned <= raw + NOISE
+
+
+def _dice_with(
+    model: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, images: Sequence[PreparedImage]
+) -> float:
+    model.load_state_dict(weights)
+    windows = [image.cropped(setup.config.validation_crop_px) for image in images]
+    return mean_dice(windows, _predict(model, windows, setup), setup.base.threshold)
+
+
+def dice_on_old(model: AttentionUNet, setup: Setup, threshold: float) -> float | None:
     """Return the mean Dice on held-out images or patches of the old dataset, or None if there are none."""
-    images = setup.base_held_out.images
-    if not images:
-        return None
-    chosen = setup.base.threshold if threshold is None else threshold
-    probabilities = [predict_prepared(model, image, setup.config, setup.device, setup.precision) for image in images]
-    return mean_dice(images, probabilities, chosen)
+    return mean_dice(setup.old, _predict(model, setup.old, setup), threshold) if setup.old else None
 
 
-def _dice_on_held_out(model: AttentionUNet, setup: Setup, threshold: float) -> float | None:
-    if not isinstance(setup.validator, ImageValidator):
-        return None
-    return mean_dice(setup.validator.images, setup.validator.probabilities(model), threshold)
-
-
-def _threshold(model: AttentionUNet, setup: Setup) -> float:
-    """Return the threshold of the finetuned model, calibrated on annotated images if so set."""
+def _choose_threshold(model: AttentionUNet, setup: Setup, *, calibrate: bool) -> tuple[float, float | None]:
+    """Return threshold and Dice on held-out images; a calibrated threshold never lowers that Dice."""
     start = setup.config.threshold or setup.base.threshold
-    if not setup.config.calibrate:
-        return start
-    images = setup.held_out.images
-    if len(images) < ENOUGH_HELD_OUT:
-        images = images + setup.train.images
-    images = [image.cropped(setup.config.validation_crop_px) for image in images]
-    probabilities = [predict_prepared(model, image, setup.config, setup.device, setup.precision) for image in images]
-    return calibrate_threshold(images, probabilities, start)
+    held_out = setup.validator.images if isinstance(setup.validator, ImageValidator) else []
+    probabilities = _predict(model, held_out, setup)
+    threshold = start
+    if calibrate:
+        others = setup.train.images if len(held_out) < ENOUGH_HELD_OUT else []
+        windows = [image.cropped(setup.config.validation_crop_px) for image in others]
+        everything = [*probabilities, *_predict(model, windows, setup)]
+        threshold = calibrate_threshold([*held_out, *windows], everything, start)
+    if not held_out:
+        return threshold, None
+    calibrated, plain = (mean_dice(held_out, probabilities, value) for value in (threshold, start))
+    return (threshold, calibrated) if calibrated >= plain else (start, plain)
 
 
-def _provenance(setup: Setup, result: FinetuneResult) -> Provenance:
-    base = setup.base.provenance
-    scores = {
+def _predict(model: AttentionUNet, images: Sequence[PreparedImage], setup: Setup) -> list[Probabilities]:
+    return [predict_prepared(model, image, setup.config, setup.device, setup.precision) for image in images]
+
+
+def provenance_of(setup: Setup, result: FinetuneResult | None = None) -> Provenance:
+    """Return where the model of this training comes from; without a result, that it is unfinished."""
+    base = setup.original.provenance
+    scores = {} if result is None else {
         "val_dice": result.finetuned_dice,
         "raw_val_dice": result.raw_dice,
-        "base_dice_before": result.base_dice_before,
-        "base_dice_after": result.base_dice_after,
-    }
+        "old_dice_before": result.old_dice_before,
+        "old_dice_after": result.old_dice_after,
+    }  # fmt: skip
+    unfinished = () if result else ("Best model so far of a training that was not finished.",)
     return Provenance(
         parent=base.name or None,
-        parent_sha256=weights_hash(setup.base.weights),
+        parent_sha256=None if setup.from_scratch else weights_hash(setup.original.weights),
         images=setup.records,
         config=setup.config.model_dump(mode="json"),
         seed=setup.config.seed,
         versions=package_versions(),
         scores={name: value for name, value in scores.items() if value is not None},
-        notes=setup.notices,
+        notes=(*unfinished, *setup.notices),
+        licence=base.licence,
+        citation=base.citation,
     )
 
 
 def _summary(result: FinetuneResult, setup: Setup) -> str:
+    text = _scores_in_words(result, setup)
+    if result.old_dice_before is not None and result.old_dice_after is not None:
+        text += f" Old dataset: {result.old_dice_before:.3f} → {result.old_dice_after:.3f}."
+    return text
+
+
+def _scores_in_words(result: FinetuneResult, setup: Setup) -> str:
     count = len(setup.held_out)
     images = f"{count} held-out image{'s' if count != 1 else ''}"
-    if result.finetuned_dice is None:
-        text = "Nothing was held out, so how good the model is cannot be said."
-    elif result.raw_dice is None:
-        text = f"Dice {result.finetuned_dice:.3f} on {images}."
-    elif result.kept_raw:
-        text = (
+    if result.kept_raw and result.raw_dice is None:
+        return "Stopped before the first step: the base model is returned."
+    if result.kept_raw:
+        return (
             f"Finetuning did not get better than the base model (Dice {result.raw_dice:.3f} on {images}): "
-            "the base model is kept."
+            "the base model is kept. Check the masks, annotate more varied images, or train longer."
         )
-    else:
-        text = f"Dice {result.raw_dice:.3f} → {result.finetuned_dice:.3f} on {images}."
-    if result.base_dice_before is not None and result.base_dice_after is not None:
-        text += f" Old dataset: {result.base_dice_before:.3f} → {result.base_dice_after:.3f}."
-    return text
+    if setup.config.validation == "patches":
+        return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
+    if result.finetuned_dice is None:
+        return "Nothing was held out, so how good the model is cannot be said. Annotate at least 4 images to know."
+    if result.raw_dice is None:
+        return f"Dice {result.finetuned_dice:.3f} on {images}."
+    return (
+        f"Dice {result.raw_dice:.3f} → {result.finetuned_dice:.3f} on {images}, "
+        "which also chose the step and the threshold."
+    )

@@ -67,9 +67,17 @@ class PreparedImage:
         """Size (Y, X) in pixels."""
         return self.target.shape[0], self.target.shape[1]
 
+    @property
+    def foreground_share(self) -> float:
+        """Share of object pixels among the annotated ones."""
+        return float((self.target & self.annotated).sum()) / max(1, int(self.annotated.sum()))
+
     def cropped(self, size: int) -> PreparedImage:
-        """Return the window of at most `size` pixels a side whose share of objects is most like the whole image's."""
-        rows, columns = _typical_window(self.target.cpu().numpy(), size)
+        """Return the window of at most `size` pixels a side whose share of objects is most like the whole image's.
+
+        It holds annotated objects and annotated background, if any window does.
+        """
+        rows, columns = _typical_window(self.target.cpu().numpy(), self.annotated.cpu().numpy(), size)
         return replace(
             self,
             pixels=self.pixels[:, rows, columns],
@@ -78,18 +86,28 @@ class PreparedImage:
         )
 
 
-def _typical_window(target: NDArray[np.uint8], size: int) -> tuple[slice, slice]:
+def _typical_window(target: NDArray[np.uint8], annotated: NDArray[np.uint8], size: int) -> tuple[slice, slice]:
     height, width = min(size, target.shape[0]), min(size, target.shape[1])
-    windows = [
-        (slice(row, row + height), slice(column, column + width))
-        for row in window_starts(target.shape[0], height, max(1, height // 2))
-        for column in window_starts(target.shape[1], width, max(1, width // 2))
-    ]
+    rows = np.array(window_starts(target.shape[0], height, max(1, height // 2)))[:, None]
+    columns = np.array(window_starts(target.shape[1], width, max(1, width // 2)))[None, :]
+    known = _window_sums(annotated, rows, columns, (height, width))
+    objects = _window_sums(target & annotated, rows, columns, (height, width))
+    share = int((target & annotated).sum()) / max(1, int(annotated.sum()))
+    unlike = np.abs(objects / np.maximum(known, 1) - share)
+    one_sided = (objects == 0).astype(float) + (objects == known)
+    row, column = np.unravel_index(np.argmin(one_sided * 2 + unlike), unlike.shape)
+    top, left = int(rows[row, 0]), int(columns[0, column])
+    return slice(top, top + height), slice(left, left + width)
 
-    def unlike(window: tuple[slice, slice]) -> tuple[bool, float]:
-        return not target[window].any(), abs(float(target[window].mean()) - float(target.mean()))
 
-    return min(windows, key=unlike)
+def _window_sums(
+    plane: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Return the sum of `plane` in every window, from one summed-area table."""
+    table = np.pad(plane.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0)))
+    below, right = rows + shape[0], columns + shape[1]
+    sums: NDArray[np.int64] = table[below, right] - table[rows, right] - table[below, columns] + table[rows, columns]
+    return sums
 
 
 class PatchStore:
@@ -100,9 +118,17 @@ class PatchStore:
         self.images: list[PreparedImage] = []
         self._budget = free_bytes(device) * RESIDENT_SHARE if budget_bytes is None else budget_bytes
         self._folder: Path | None = None
+        self._whole: PatchStore | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def part(self, indices: Iterable[int]) -> PatchStore:
+        """Return a store of some of the images; their file, if they lie in one, lives as long as either store."""
+        part = PatchStore(self.device, budget_bytes=0)
+        part.images = [self.images[index] for index in indices]
+        part._whole = self
+        return part
 
     def add(
         self,
@@ -177,7 +203,7 @@ class PatchSampler:
         """Return patches `first` to `first + count` of the endless sequence, drawn at `step`."""
         rng = np.random.default_rng((self.config.seed, self.stream, step))
         views = [self._draw_view(self._image_of(first + index), rng) for index in range(count)]
-        batch = cut_batch(views, self.config.patch_size, self.store.device)
+        batch = cut_batch(views, self.config.patch_px, self.store.device)
         return Batch(change_intensities(batch.images, self.config.augment, rng), batch.target, batch.annotated)
 
     def _image_of(self, index: int) -> PreparedImage:
@@ -190,7 +216,7 @@ class PatchSampler:
         return PatchView(image, centre, draw_matrix(self.config.augment, rng))
 
     def _draw_centre(self, image: PreparedImage, rng: np.random.Generator) -> tuple[float, float]:
-        patch = self.config.patch_size
+        patch = self.config.patch_px
         near_object = rng.random() < self.config.foreground_share and len(image.foreground) > 0
         candidates = image.foreground if near_object else image.anywhere
         if candidates is None or len(candidates) == 0:
@@ -234,7 +260,7 @@ def draw_matrix(config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.f
 def cut_batch(views: list[PatchView], patch: int, device: torch.device) -> Batch:
     """Cut one patch per view; image, target and annotated region go through the same geometry."""
     patches = [_cut(view, patch) for view in views]
-    return Batch(*(torch.stack([parts[index] for parts in patches]).to(device) for index in range(3)))
+    return Batch(*(torch.stack([parts[index].to(device) for parts in patches]) for index in range(3)))
 
 
 def _cut(view: PatchView, patch: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,16 +20,20 @@ from ..models.provenance import ImageRecord
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
 from .orientation import settle_orientation
-from .patches import PatchStore
+from .patches import PatchSampler, PatchStore, PreparedImage
 from .rehearsal import store_patches
-from .trainer import one_backward
 from .validation import ImageValidator, PatchValidator, Validator
 
 
 @dataclass(frozen=True)
 class Setup:
-    """All that a training works with, fixed before its first step."""
+    """All that a training works with, fixed before its first step.
 
+    `original` is the base model as it was given, `base` the same with the channels and patch size of this training.
+    `old` are images of the old dataset that are only scored.
+    """
+
+    original: Checkpoint
     base: Checkpoint
     config: FinetuneConfig
     device: torch.device
@@ -38,7 +42,18 @@ class Setup:
     held_out: PatchStore
     source: BatchSource
     validator: Validator | None
-    base_held_out: PatchStore
+    old: tuple[PreparedImage, ...]
+    records: tuple[ImageRecord, ...]
+    notices: tuple[str, ...]
+    from_scratch: bool
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """Images in memory, split into those to train on and those held out."""
+
+    train: PatchStore
+    held_out: PatchStore
     records: tuple[ImageRecord, ...]
     notices: tuple[str, ...]
 
@@ -49,117 +64,143 @@ def prepare(
     config: FinetuneConfig,
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
+    from_scratch: bool = False,
 ) -> Setup:
     """Check and normalise the images, split them, and set up batches and validation.
+
+    `from_scratch` says that `checkpoint` is untrained: there is nothing old to keep.
 
     Raises
     ------
     DataError
         If there are no images, none shows an object, or one does not fit the model.
+    CheckpointError
+        If the model cannot take the channels or the patch size asked for.
     DeviceError
         If the chosen device is not present.
     """
     if len(images) == 0:
         raise DataError("There are no annotated images to train on. Annotate at least one image.")
-    base, notices = _fit_channels(images[0], checkpoint, config)
     device = pick_device(config.device)
-    train, held_out, records, note = _load(images, base, config, device)
-    if not any(len(image.foreground) for image in train.images):
-        raise DataError(
-            "None of the training images shows an object. Annotate at least one object, or check the masks."
-        )
-    config, layers_note = settle_orientation(config, train.images)
-    replay, base_held_out, replay_note = _old_images(base, base_images, config, device)
-    precision = pick_precision(config.precision, device, _timed_pass(base, config, device))
-    source, validator = _batches(train, held_out, replay, config, base, precision)
+    config = config.model_copy(update={"patch_size": config.patch_size or checkpoint.patch_size})
+    base, notices = _fit_base(images[0], checkpoint, config)
+    loaded = _load(images, base, config, device)
+    _check_annotations(loaded.train)
+    old = _load_old(base, base_images, config, device)
+    settled, layers = settle_orientation(config, loaded.train.images)
+    replay = None
+    if len(old.train):
+        replay = PatchSampler(old.train, settle_orientation(config, old.train.images)[0], stream=1)
+    precision = pick_precision(config.precision, device)
+    source, validator = _batches(loaded, replay, settled, base, precision)
     return Setup(
-        base, config, device, precision, train, held_out, source, validator, base_held_out, records,
-        tuple(filter(None, (*notices, note, layers_note, replay_note))),
-    )  # fmt: skip
+        checkpoint,
+        base,
+        settled,
+        device,
+        precision,
+        loaded.train,
+        loaded.held_out,
+        source,
+        validator,
+        tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
+        loaded.records,
+        tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices)))),
+        from_scratch,
+    )
 
 
-def _fit_channels(
-    image: AnnotatedImage, checkpoint: Checkpoint, config: FinetuneConfig
-) -> tuple[Checkpoint, tuple[str, ...]]:
-    """Return the base model with the channels the settings ask for, and what the user should know of it."""
-    base = replace(checkpoint, patch_size=config.patch_size)
+def _fit_base(image: AnnotatedImage, checkpoint: Checkpoint, config: FinetuneConfig) -> tuple[Checkpoint, list[str]]:
+    """Return the base model as the settings ask for it, and what the user should know of that."""
+    base, notices = replace(checkpoint, patch_size=config.patch_px), []
+    if base.patch_size != checkpoint.patch_size:
+        notices.append(
+            f"The base model was trained on patches of {checkpoint.patch_size} px and is finetuned and scored on "
+            f"patches of {base.patch_size} px. Leave the patch size empty to keep the base's."
+        )
+    if config.normalization not in (None, base.normalization):
+        notices.append(f"The base model's normalization ({base.normalization.method}) is kept.")
     if config.channels is not None:
         base = replace(base, channels=config.channels)
     if config.in_channels is not None and config.in_channels != base.model.in_channels:
-        note = f"The model's first layer was adapted from {base.model.in_channels} to {config.in_channels} channels."
-        return base.with_in_channels(config.in_channels), (note,)
-    if image.channels == base.model.in_channels:
-        return base, ()
-    rule = "repeated" if image.channels == 1 else f"reduced by the rule '{base.channels.method}'"
-    return base, (
-        f"Images have {image.channels} channel(s) and the model takes {base.model.in_channels}: they are {rule}.",
-    )
+        notices.append(f"The first layer was adapted from {base.model.in_channels} to {config.in_channels} channels.")
+        base = base.with_in_channels(config.in_channels)
+    if image.channels != base.model.in_channels:
+        rule = "repeated" if image.channels == 1 else f"reduced by the rule '{base.channels.method}'"
+        notices.append(
+            f"Images have {image.channels} channel(s) and the model takes {base.model.in_channels}: they are {rule}."
+        )
+    return base, notices
 
 
-def _load(
-    images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device
-) -> tuple[PatchStore, PatchStore, tuple[ImageRecord, ...], str]:
-    """Return training and held-out images, a record of each, and how much the held-out ones tell."""
-    fractions = [float(image.target.mean()) for image in images]
-    split = split_images(fractions, config.validation_share, config.seed)
-    held_out_indices = set(split.validation) if config.validation == "images" else set()
-    train, held_out, records = PatchStore(device), PatchStore(device), []
-    for index, image in enumerate(images):
-        _add(held_out if index in held_out_indices else train, image, base)
+def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device) -> _Loaded:
+    """Read every image once, leave out those without annotation, and hold some out."""
+    store, records, notices = PatchStore(device), [], []
+    for image in images:
+        if image.annotated is not None and not image.annotated.any():
+            notices.append(f"{image.name}: nothing is annotated in this image; it is left out.")
+            continue
+        pixels = model_input(
+            image, in_channels=base.model.in_channels, channels=base.channels, normalization=base.normalization
+        )
+        store.add(image.name, pixels, image.target, image.annotated)
         records.append(ImageRecord(name=image.name, sha256=image_hash(image)))
-    return train, held_out, tuple(records), split.note if config.validation == "images" else ""
+    if config.validation != "images":
+        return _Loaded(store, store.part([]), tuple(records), tuple(notices))
+    split = split_images([image.foreground_share for image in store.images], config.validation_share, config.seed)
+    train, held_out = store.part(split.train), store.part(split.validation)
+    return _Loaded(train, held_out, tuple(records), (*notices, split.note))
 
 
-def _add(store: PatchStore, image: AnnotatedImage, base: Checkpoint) -> None:
-    pixels = model_input(
-        image, in_channels=base.model.in_channels, channels=base.channels, normalization=base.normalization
-    )
-    store.add(image.name, pixels, image.target, image.annotated)
+def _check_annotations(train: PatchStore) -> None:
+    """Refuse images from which nothing can be learnt."""
+    if not any(len(image.foreground) for image in train.images):
+        raise DataError("None of the training images shows an object. Annotate at least one, or check the masks.")
+    if all(image.foreground_share == 1 for image in train.images):
+        raise DataError(
+            "The training images show no background, only objects. Paint some background too, or check the masks."
+        )
 
 
 def image_hash(image: AnnotatedImage) -> str:
-    """Return the sha256 of an image's pixels and labels."""
+    """Return the sha256 of an image's pixels, its labels and where they hold."""
     digest = hashlib.sha256(repr((image.image.shape, str(image.image.dtype))).encode())
-    digest.update(np.ascontiguousarray(image.image).data)
-    if image.labels is not None:
-        digest.update(np.ascontiguousarray(image.labels).data)
+    for part in (image.image, image.labels, image.annotated):
+        if part is not None:
+            digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
 
 
-def _old_images(
+def _load_old(
     base: Checkpoint, base_images: Sequence[AnnotatedImage] | None, config: FinetuneConfig, device: torch.device
-) -> tuple[PatchStore | None, PatchStore, str]:
+) -> _Loaded:
     """Return images of the old dataset to replay and to score, from a folder or from the base model itself."""
     if base_images:
-        old = config.model_copy(update={"validation": "images"})
-        replay, held_out, _, _ = _load(base_images, base, old, device)
-        return replay, held_out, ""
+        loaded = _load(base_images, base, config.model_copy(update={"validation": "images"}), device)
+        return replace(loaded, notices=())
     if base.rehearsal is not None:
-        replay, held_out = store_patches(base.rehearsal, device)
-        return (replay if len(replay) else None), held_out, ""
-    if config.replay_share == 0:
-        return None, PatchStore(device), ""
-    return None, PatchStore(device), (
+        return _Loaded(*store_patches(base.rehearsal, device), (), ())
+    notice = (
         "The base model carries no patches of its old dataset and no old images were given: nothing is replayed, "
-        "and what is forgotten cannot be measured."
-    )  # fmt: skip
-
-
-def _timed_pass(base: Checkpoint, config: FinetuneConfig, device: torch.device) -> Callable[[], object]:
-    model = base.build_model().to(device)
-    return one_backward(model, config.patch_size, config.batch_size)
+        "and what is forgotten cannot be measured. Give old images with their masks, or set l2sp."
+    )
+    return _Loaded(PatchStore(device), PatchStore(device), (), (notice,) if config.replay_share else ())
 
 
 def _batches(
-    train: PatchStore, held_out: PatchStore, replay: PatchStore | None, config: FinetuneConfig,
-    base: Checkpoint, precision: PrecisionName,
-) -> tuple[BatchSource, Validator | None]:  # fmt: skip
-    images = ImageValidator(held_out, config, precision, base.threshold) if len(held_out) else None
+    loaded: _Loaded,
+    replay: PatchSampler | None,
+    config: FinetuneConfig,
+    base: Checkpoint,
+    precision: PrecisionName,
+) -> tuple[BatchSource, Validator | None]:
+    threshold = config.threshold or base.threshold
+    images = ImageValidator(loaded.held_out, config, precision, threshold) if len(loaded.held_out) else None
     if config.epochs is None:
-        return RandomBatches(train, replay, config), images
-    grid = split_grid(train, config)
-    source = GridBatches(grid.train, train, config)
+        return RandomBatches(PatchSampler(loaded.train, config), replay, config), images
+    grid = split_grid(loaded.train, config)
+    source = GridBatches(grid.train, loaded.train, config)
     if not grid.held_out:
         return source, images
     loss = build_loss(config.loss, config.false_positive_weight)
-    return source, PatchValidator(grid.held_out, train, config, loss)
+    return source, PatchValidator(grid.held_out, loaded.train, config, loss)

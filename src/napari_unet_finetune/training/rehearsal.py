@@ -11,6 +11,8 @@ from .patches import PatchSampler, PatchStore
 
 # Of the patches kept in a base model, this share comes from its held-out images and is only used to score.
 HELD_OUT_SHARE = 0.25
+# Fewer patches are kept if they are large: this many pixels are 1,024 patches of 128 px.
+MAX_PIXELS = 1024 * 128**2
 
 
 def store_patches(rehearsal: RehearsalPatches, device: torch.device) -> tuple[PatchStore, PatchStore]:
@@ -23,19 +25,19 @@ def store_patches(rehearsal: RehearsalPatches, device: torch.device) -> tuple[Pa
 
 
 def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneConfig) -> RehearsalPatches | None:
-    """Return unchanged patches of a base model's images for later replay, or None if none are to be kept."""
-    if config.rehearsal_patches == 0:
+    """Return unchanged patches of a base model's images for later replay, or None if none are to be kept.
+
+    None are kept of partly annotated images: in a patch, what is not annotated would pass for background.
+    """
+    count = min(config.rehearsal_patches, MAX_PIXELS // config.patch_px**2)
+    if count == 0 or any(image.anywhere is not None for image in train.images + held_out.images):
         return None
-    scored = round(config.rehearsal_patches * HELD_OUT_SHARE) if len(held_out) else 0
-    parts = [
-        _draw(store, count, config)
-        for store, count in ((train, config.rehearsal_patches - scored), (held_out, scored))
-        if count
-    ]
+    scored = round(count * HELD_OUT_SHARE) if len(held_out) else 0
+    parts = [_draw(store, drawn, config) for store, drawn in ((train, count - scored), (held_out, scored)) if drawn]
     return RehearsalPatches.from_normalized(
         np.concatenate([images for images, _ in parts]),
         np.concatenate([targets for _, targets in parts]),
-        np.arange(config.rehearsal_patches) >= config.rehearsal_patches - scored,
+        np.arange(count) >= count - scored,
     )
 
 
@@ -45,12 +47,6 @@ def _draw(store: PatchStore, count: int, config: FinetuneConfig) -> tuple[np.nda
     return batch.images.cpu().numpy(), batch.target[:, 0].cpu().numpy() > 0.5
 
 
-def replay_count(step: int, config: FinetuneConfig) -> int:
-    """Return how many patches of `step`'s batch are replayed, so that the share holds over the steps."""
-    per_step = config.batch_size * config.replay_share
-    return int((step + 1) * per_step) - int(step * per_step)
-
-
-def new_patches_before(step: int, config: FinetuneConfig) -> int:
-    """Return how many patches of the new dataset were drawn before `step`."""
-    return step * config.batch_size - int(step * config.batch_size * config.replay_share)
+def replayed_before(step: int, config: FinetuneConfig) -> int:
+    """Return how many old patches were replayed before `step`; rounded down, so that the share holds over the steps."""
+    return int(step * (config.batch_size * config.replay_share))

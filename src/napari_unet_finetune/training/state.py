@@ -23,7 +23,8 @@ class Progress:
     best_step: int = 0
     validations_without_gain: int = 0
     raw_score: float | None = None
-    base_dice_before: float | None = None
+    old_dice_before: float | None = None
+    data_sha256: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only, which `torch.load(weights_only=True)` reads back."""
@@ -55,6 +56,9 @@ class StateStore(Protocol):
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Keep the best checkpoint so far."""
 
+    def save_result(self, checkpoint: Checkpoint) -> object:
+        """Keep the finished checkpoint."""
+
 
 class NoStore:
     """Keeps nothing: a training in memory."""
@@ -67,4 +71,7 @@ class NoStore:
         """Do nothing."""
 
     def save_best(self, checkpoint: Checkpoint) -> None:
+        """Do nothing."""
+
+    def save_result(self, checkpoint: Checkpoint) -> None:
         """Do nothing."""

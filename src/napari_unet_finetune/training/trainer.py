@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,6 @@ class Trainer:
         set_learning_rate(self.optimizer, learning_rate)
         start_phase(self.model, self.config, index, self.source.steps)
         loss = self._backward_within_limits(self.source.batch(index), index)
-        if self.config.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         self.optimizer.step()
         self.average.update(self.model)
         return StepEnd(index + 1, loss, learning_rate, time.perf_counter() - start)
@@ -79,7 +77,7 @@ class Trainer:
         return model
 
     def _backward_within_limits(self, batch: Batch, index: int) -> float:
-        """Fill the gradients; where memory or bf16's range runs out, go on with less of either."""
+        """Fill the gradients and clip them; without memory go on with smaller parts, after a NaN in fp32."""
         while True:
             try:
                 loss = self._backward(batch, index)
@@ -88,7 +86,8 @@ class Trainer:
                     raise
                 self._halve_micro_batch(error)
                 continue
-            if np.isfinite(loss):
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip or float("inf"))
+            if np.isfinite(loss) and torch.isfinite(norm):
                 return loss
             if self.precision == "fp32":
                 raise RunError(
@@ -107,7 +106,7 @@ class Trainer:
         free_memory(self.device)
         self._note(
             f"Memory of {self.device.type} ran out: going on with {self.micro_batch} patches at a time, "
-            f"{self.config.batch_size} per step as before."
+            f"{self.config.batch_size} per step."
         )
 
     def take_notices(self) -> list[str]:
@@ -150,6 +149,7 @@ class Trainer:
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "micro_batch": self.micro_batch,
             "precision": self.precision,
+            "device": self.device.type,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -158,19 +158,10 @@ class Trainer:
         self.average.weights = {name: value.to(self.device).clone() for name, value in state["average"].items()}
         self.average.updates = state["average_updates"]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.micro_batch, self.precision = state["micro_batch"], state["precision"]
+        self.micro_batch = state["micro_batch"]
+        if state["device"] == self.device.type:
+            self.precision = state["precision"]
 
 
 def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in weights.items()}
-
-
-def one_backward(model: AttentionUNet, patch_size: int, batch_size: int) -> Callable[[], object]:
-    """Return a function that runs one forward and backward pass without a lasting effect, for timing."""
-    parameter = next(model.parameters())
-    patches = torch.zeros(batch_size, model.config.in_channels, patch_size, patch_size, device=parameter.device)
-
-    def run() -> object:
-        return torch.autograd.grad(model(patches).float().mean(), list(model.parameters()), allow_unused=True)
-
-    return run

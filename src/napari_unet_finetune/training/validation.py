@@ -60,7 +60,7 @@ class PatchValidator:
         size = self._config.batch_size
         losses = []
         for start in range(0, len(self._views), size):
-            batch = cut_batch(list(self._views[start : start + size]), self._config.patch_size, self._store.device)
+            batch = cut_batch(list(self._views[start : start + size]), self._config.patch_px, self._store.device)
             losses.append(float(self._loss(model(batch.images), batch.target, batch.annotated)))
         return -float(np.mean(losses))
 
@@ -74,7 +74,7 @@ def predict_prepared(
         tiles = blend_tiles(
             model,
             image.pixels.to(device).float(),
-            tile=config.patch_size,
+            tile=config.patch_px,
             overlap=OVERLAP,
             batch_size=config.batch_size,
         )
@@ -96,9 +96,13 @@ def calibrate_threshold(
 ) -> float:
     """Return the probability threshold with the best mean Dice on annotated images.
 
-    `current` stays unless another one gains `THRESHOLD_GAIN`; among equals the middle is taken.
+    `current` stays unless another one gains `THRESHOLD_GAIN`; of a plateau the middle is taken.
     """
     scores = np.array([mean_dice(images, probabilities, float(threshold)) for threshold in THRESHOLDS])
     if scores.max() < mean_dice(images, probabilities, current) + THRESHOLD_GAIN:
         return current
-    return float(np.median(THRESHOLDS[scores >= scores.max() - THRESHOLD_GAIN / 2]))
+    best = int(scores.argmax())
+    good = scores >= scores.max() - THRESHOLD_GAIN / 2
+    first = best - int(np.argmin([*good[best::-1], False])) + 1
+    last = best + int(np.argmin([*good[best:], False])) - 1
+    return float(THRESHOLDS[(first + last) // 2])
