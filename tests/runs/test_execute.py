@@ -145,7 +145,7 @@ def test_a_stopped_run_leaves_a_model_and_goes_on_to_the_same_end(folder, whole,
     assert not folder.is_finished
     best = load_checkpoint(folder.best_path)
     assert best.threshold == result.checkpoint.threshold
-        assert len(best.provenance.images) == (5 if steps else 0)  # before the first step it is the base model
+    assert len(best.provenance.images) == (5 if steps else 0)  # before the first step it is the base model
     events, _ = collect(folder)
     assert events[0].first_step == steps
     assert_same_model(folder, whole)
