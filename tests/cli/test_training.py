@@ -26,7 +26,9 @@ def test_a_base_model_is_trained_and_finetuned(answer, data, tmp_path):
     assert set(base) == KEYS
     assert base["model"] == str(tmp_path / "base" / "model.safetensors")
     assert load_checkpoint(base["model"]).model.width == 16
-    code, tuned = answer("finetune", *data, "--model", base["model"], "--out", tmp_path / "tuned", *TINY)
+    code, tuned = answer(
+        "finetune", *data, "--model", base["model"], "--out", tmp_path / "tuned", *TINY, "--set", "keep_raw=false"
+    )
     assert code == 0
     assert tuned["steps"] == 2 and not tuned["stopped"]
     assert 0 <= tuned["raw_dice"] <= 1 and 0 <= tuned["old_dice_after"] <= 1

@@ -129,7 +129,7 @@ def test_an_image_with_nan_is_refused_where_it_enters(value):
 
 
 def test_the_input_is_left_as_it_is():
-    pixels = noisy().astype(np.float32)
+    pixels = noisy().astype(np.float32) / 255
     before = pixels.copy()
     for rule in RULES:
         normalize(pixels, rule)
@@ -139,6 +139,7 @@ def test_the_input_is_left_as_it_is():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_colour_becomes_luminance_for_a_grey_model(dtype):
     colour = np.random.default_rng(0).integers(0, 255, (3, 20, 30)).astype(dtype)
+    colour = colour / dtype(255) if dtype is np.float32 else colour
     expected = np.tensordot(LUMINANCE, colour.astype(float), 1)[np.newaxis]
     np.testing.assert_allclose(seen(colour), normalize(expected, PERCENTILE), atol=1e-4)
     none = seen(colour, normalization=NONE)
@@ -174,3 +175,11 @@ def test_channels_without_a_rule_are_refused_with_a_cure_that_works(count, in_ch
     with pytest.raises(DataError, match=cure) as caught:
         seen(np.zeros((count, 8, 8), np.uint8), in_channels=in_channels, channels=rule)
     assert f"img3: the image has {count} channels, the model takes {in_channels}" in str(caught.value)
+
+
+@pytest.mark.parametrize("brightest", [255.0, -5.0])
+def test_floats_without_a_known_range_are_refused_by_a_model_without_normalization(brightest):
+    pixels = np.zeros((1, 8, 8), np.float32)
+    pixels[0, 0, 0] = brightest
+    with pytest.raises(DataError, match="Save the images with 8 or 16 bits"):
+        normalize(pixels, NONE)

@@ -1,12 +1,14 @@
 """A model is scored on what is annotated, and its rows say what it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.evaluation.compare import evaluate, evaluate_images, score_prediction, score_rows
+from napari_unet_finetune.evaluation.compare import Tolerance, evaluate, evaluate_images, score_prediction, score_rows
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Prediction, Predictor
 from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
@@ -50,8 +52,16 @@ def test_what_is_not_annotated_does_not_count():
 def test_the_tolerance_is_that_of_the_boundary():
     truth, guess = np.zeros((2, 30, 30), np.uint8)
     truth[10:20, 10:20] = guess[10:20, 13:23] = 1
-    surface = [score_prediction(prediction(guess), image_with(truth), tolerance_px=px).surface_dice for px in (1, 3)]
-    assert surface[0] < 1 == surface[1]
+    image = replace(image_with(truth), scale=(0.5, 0.5), unit="um")
+    for near, far in ((Tolerance(1), Tolerance(3)), (Tolerance(0.5, "um"), Tolerance(1.5, "um"))):
+        surface = [score_prediction(prediction(guess), image, tolerance=value).surface_dice for value in (near, far)]
+        assert surface[0] < 1 == surface[1]
+
+
+def test_a_tolerance_in_micrometres_needs_a_pixel_size():
+    truth = np.ones((8, 8), np.uint8)
+    with pytest.raises(DataError, match="Give the tolerance in pixels"):
+        score_prediction(prediction(truth), image_with(truth), tolerance=Tolerance(1, "um"))
 
 
 def test_an_image_without_labels_is_refused(checkpoint):

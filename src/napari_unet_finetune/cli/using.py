@@ -37,7 +37,8 @@ def evaluate(
     masks: Masks,
     sparse: Sparse = False,
     dataset: Annotated[int, typer.Option(min=1, max=2, help="Label for the table: 1 old, 2 new dataset.")] = 2,
-    tolerance: Annotated[float, typer.Option(min=0, help="Tolerance of the surface Dice, in pixels.")] = 2.0,
+    tolerance: Annotated[float, typer.Option(min=0, help="Tolerance of the surface Dice.")] = 2.0,
+    tolerance_unit: Annotated[str, typer.Option(help="px, or um for images that know their pixel size.")] = "px",
     threshold: Threshold = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this CSV file as well.")] = None,
     device: Device = "auto",
@@ -46,7 +47,7 @@ def evaluate(
 ) -> None:
     """Score a model on images with known masks: Dice, IoU, surface Dice, predicted over true area."""
     from ..data.dataset import AnnotatedFolder
-    from ..evaluation.compare import score_rows
+    from ..evaluation.compare import Tolerance, score_rows
     from ..evaluation.rows import to_csv, to_json
     from ..inference.predict import Predictor
     from ..models.checkpoint import load_checkpoint
@@ -59,7 +60,7 @@ def evaluate(
     bar, move = counting("Evaluate", len(pairs), quiet=as_json)
     rows = []
     with bar:
-        for row in score_rows(predictor, pairs, dataset=dataset, tolerance_px=tolerance):
+        for row in score_rows(predictor, pairs, dataset=dataset, tolerance=Tolerance(tolerance, tolerance_unit)):
             rows.append(row)
             move(len(rows), row.image)
     if csv is not None:

@@ -79,11 +79,24 @@ def normalize(pixels: NDArray[np.generic], rule: Normalization) -> NDArray[np.fl
     A constant image becomes zeros (percentile, zscore).
     """
     if rule.method == "none":
+        _check_range(pixels)
         return (_floats(pixels) / _type_max(pixels)).astype(np.float32)
     values = _floats(pixels)
     if rule.per_channel:
         return np.concatenate([_normalize_together(channel[np.newaxis], rule) for channel in values])
     return _normalize_together(values, rule)
+
+
+def _check_range(pixels: NDArray[np.generic]) -> None:
+    """Refuse floats for which there is no largest value to divide by."""
+    if not np.issubdtype(pixels.dtype, np.floating):
+        return
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < -0.001 or high > 1.001:
+        raise DataError(
+            f"Pixels are floats from {low:g} to {high:g}, but a model without normalization takes them from 0 to 1. "
+            "Save the images with 8 or 16 bits."
+        )
 
 
 def _floats(pixels: NDArray[np.generic]) -> Floats:

@@ -3,38 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
+from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..models.checkpoint import Checkpoint
 from .metrics import Scores, score
 from .rows import Row
 
-# Two boundaries within this distance count as the same.
-TOLERANCE_PX = 2.0
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Two boundaries within this distance count as the same; `unit` is "px" or that of the images' scale."""
+
+    value: float = 2.0
+    unit: str = "px"
+
+    def spacing_of(self, image: AnnotatedImage) -> tuple[float, float]:
+        """Return the size of a pixel of `image` along Y and X in this unit.
+
+        Raises
+        ------
+        DataError
+            If the image has its scale in another unit, or none.
+        """
+        if self.unit == "px":
+            return (1.0, 1.0)
+        if image.unit != self.unit:
+            raise DataError(
+                f"{image.name}: its pixel size is not known in {self.unit}. Give the tolerance in pixels (px) instead."
+            )
+        return image.scale
+
+
+TWO_PIXELS = Tolerance()
 
 
 def evaluate_images(
-    predictor: Predictor, images: Sequence[AnnotatedImage], *, tolerance_px: float = TOLERANCE_PX
+    predictor: Predictor, images: Sequence[AnnotatedImage], *, tolerance: Tolerance = TWO_PIXELS
 ) -> Iterator[tuple[AnnotatedImage, Prediction, Scores]]:
-    """Yield image, prediction and scores one by one; `tolerance_px` is that of the surface Dice, in pixels."""
+    """Yield image, prediction and scores one by one; `tolerance` is that of the surface Dice."""
     for image in images:
         prediction = predictor.predict(image)
-        yield image, prediction, score_prediction(prediction, image, tolerance_px=tolerance_px)
+        yield image, prediction, score_prediction(prediction, image, tolerance=tolerance)
 
 
-def score_prediction(prediction: Prediction, image: AnnotatedImage, *, tolerance_px: float = TOLERANCE_PX) -> Scores:
+def score_prediction(prediction: Prediction, image: AnnotatedImage, *, tolerance: Tolerance = TWO_PIXELS) -> Scores:
     """Return the scores of `prediction` on the annotated part of `image`.
 
     Raises
     ------
     DataError
-        If the image has no labels.
+        If the image has no labels, or no pixel size in the unit of `tolerance`.
     """
-    return score(np.asarray(prediction.labels > 0), image.target, annotated=image.annotated, tolerance=tolerance_px)
+    return score(
+        np.asarray(prediction.labels > 0),
+        image.target,
+        annotated=image.annotated,
+        tolerance=tolerance.value,
+        spacing=tolerance.spacing_of(image),
+    )
 
 
 def evaluate(
@@ -43,7 +75,7 @@ def evaluate(
     config: PredictConfig | None = None,
     *,
     dataset: int = 2,
-    tolerance_px: float = TOLERANCE_PX,
+    tolerance: Tolerance = TWO_PIXELS,
 ) -> list[Row]:
     """Return one row per image with the scores of `checkpoint`.
 
@@ -56,11 +88,11 @@ def evaluate(
     DeviceError
         If the chosen device is absent or its memory does not hold one tile.
     """
-    return list(score_rows(Predictor(checkpoint, config), images, dataset=dataset, tolerance_px=tolerance_px))
+    return list(score_rows(Predictor(checkpoint, config), images, dataset=dataset, tolerance=tolerance))
 
 
 def score_rows(
-    predictor: Predictor, images: Sequence[AnnotatedImage], *, dataset: int = 2, tolerance_px: float = TOLERANCE_PX
+    predictor: Predictor, images: Sequence[AnnotatedImage], *, dataset: int = 2, tolerance: Tolerance = TWO_PIXELS
 ) -> Iterator[Row]:
     """Yield the rows of `evaluate` one by one.
 
@@ -72,7 +104,7 @@ def score_rows(
         If the device's memory does not hold one tile.
     """
     origin = predictor.checkpoint.provenance
-    for image, _, scores in evaluate_images(predictor, images, tolerance_px=tolerance_px):
+    for image, _, scores in evaluate_images(predictor, images, tolerance=tolerance):
         yield Row.of(
             scores,
             count=len(origin.images) if origin.parent_sha256 else 0,

@@ -52,7 +52,7 @@ class Summary:
     images: int
     seeds: int
     dice: float
-    dice_std: float
+    dice_std: float | None
     iou: float
     surface_dice: float
     area_ratio: float | None
@@ -63,8 +63,8 @@ class Summary:
 def summarize(rows: Sequence[Row]) -> list[Summary]:
     """Return one summary per preset, dataset and count, in that order.
 
-    `dice_std` is the standard deviation over seeds of the mean over images. `drop` is what Dataset 1 lost in
-    Dice against the raw model, and `forgetting` says that this is more than `TOLERATED_DROP`.
+    `dice_std` is the standard deviation over seeds of the mean over images, None for one seed. `drop` is what
+    Dataset 1 lost in Dice against the raw model, and `forgetting` says that this is more than `TOLERATED_DROP`.
     """
     keys = sorted({(row.preset, row.dataset, row.count) for row in rows})
     return [_summary(rows, *key) for key in keys]
@@ -73,7 +73,7 @@ def summarize(rows: Sequence[Row]) -> list[Summary]:
 def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summary:
     chosen = [row for row in rows if (row.preset, row.dataset, row.count) == (preset, dataset, count)]
     by_seed = [_mean(row.dice for row in chosen if row.seed == seed) for seed in sorted({row.seed for row in chosen})]
-    raw = [row.dice for row in rows if (row.dataset, row.count) == (1, 0)]
+    raw = [row.dice for row in rows if (row.preset, row.dataset, row.count) == (preset, 1, 0)]
     dice = float(np.mean(by_seed))
     drop = float(np.mean(raw)) - dice if dataset == 1 and raw else None
     ratios = [row.area_ratio for row in chosen if row.area_ratio is not None]
@@ -84,7 +84,7 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
         images=len({row.image for row in chosen}),
         seeds=len(by_seed),
         dice=dice,
-        dice_std=float(np.std(by_seed)),
+        dice_std=float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
         iou=_mean(row.iou for row in chosen),
         surface_dice=_mean(row.surface_dice for row in chosen),
         area_ratio=_mean(ratios) if ratios else None,

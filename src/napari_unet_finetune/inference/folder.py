@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
 from ..data.files import ImageRef, list_images, read_image, write_labels
+from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
 from .predict import Prediction, Predictor, Stopped, TileEnd, never
 
@@ -141,7 +142,9 @@ def _predict_file(
         raise  # no other file would fare better
     except FinetuneError as error:
         return ImageEnd(path, error=str(error))
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
         return ImageEnd(path, error=f"{path.name} does not fit in memory. Cut it into smaller images.")
     return ImageEnd(path, labels=target)
 

@@ -28,6 +28,8 @@ _TRIAL_TILES = 4
 
 # Quarter turns and whether to mirror first: the eight symmetries of a square.
 _VIEWS = tuple((turns, mirror) for mirror in (False, True) for turns in range(4))
+# A model of objects in layers has never seen them turned: it gets the image and its mirror image along the layers.
+_VIEWS_OF = {"upright": ((0, False), (0, True)), "sideways": ((0, False), (2, True))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +128,8 @@ class Predictor:
         if self.device.type != "mps":
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = pick_precision(self.config.precision, self.device)
+        augment = checkpoint.provenance.config.get("augment", {})
+        self._views = _VIEWS_OF.get(augment.get("orientation", "any"), _VIEWS)
 
     def logits(self, tiles: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalised and on the device."""
@@ -176,7 +180,7 @@ class Predictor:
         return torch.from_numpy(pixels).to(self.device)
 
     def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
-        views = _VIEWS if self.config.augment else _VIEWS[:1]
+        views = self._views if self.config.augment else _VIEWS[:1]
         mean = torch.zeros(pixels.shape[-2:], device=self.device)
         for part, (turns, mirror) in enumerate(views):
             turned = torch.rot90(pixels.flip(-1) if mirror else pixels, turns, (-2, -1))
