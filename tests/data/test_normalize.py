@@ -111,7 +111,11 @@ DTYPES = st.sampled_from([np.bool_, np.uint8, np.int16, np.uint16, np.uint32, np
 def test_no_nan_comes_out_and_no_warning(pixels, rule):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = normalize(pixels, rule)
+        try:
+            result = normalize(pixels, rule)
+        except DataError:
+            assert rule == NONE and pixels.dtype == np.float32
+            return
     assert result.dtype == np.float32
     assert result.shape == pixels.shape
     assert np.isfinite(result).all()
@@ -181,5 +185,5 @@ def test_channels_without_a_rule_are_refused_with_a_cure_that_works(count, in_ch
 def test_floats_without_a_known_range_are_refused_by_a_model_without_normalization(brightest):
     pixels = np.zeros((1, 8, 8), np.float32)
     pixels[0, 0, 0] = brightest
-    with pytest.raises(DataError, match="Save the images with 8 or 16 bits"):
-        normalize(pixels, NONE)
+    with pytest.raises(DataError, match="img3: pixels are floats from .* Save the image with 8 or 16 bits"):
+        seen(pixels, normalization=NONE)

@@ -29,10 +29,10 @@ def model_input(
     Raises
     ------
     DataError
-        If `channels` does not say how to bring the image to `in_channels`.
+        If `channels` does not say how to bring the image to `in_channels`, or its floats have no known range.
     """
     pixels = image.image if image.image.ndim == 3 else image.image[np.newaxis]
-    return normalize(to_channels(pixels, in_channels, channels, name=image.name), normalization)
+    return normalize(to_channels(pixels, in_channels, channels, name=image.name), normalization, name=image.name)
 
 
 def to_channels(
@@ -73,13 +73,18 @@ def _weighted(pixels: NDArray[np.generic], weights: tuple[float, ...]) -> NDArra
     return mean / np.float32(_type_max(pixels)) if np.issubdtype(pixels.dtype, np.integer) else mean
 
 
-def normalize(pixels: NDArray[np.generic], rule: Normalization) -> NDArray[np.float32]:
+def normalize(pixels: NDArray[np.generic], rule: Normalization, *, name: str = "image") -> NDArray[np.float32]:
     """Return `pixels` (C, Y, X) as float32 with intensities normalised by `rule`.
 
     A constant image becomes zeros (percentile, zscore).
+
+    Raises
+    ------
+    DataError
+        If nothing is to be normalised and `pixels` are floats beyond 0 to 1.
     """
     if rule.method == "none":
-        _check_range(pixels)
+        _check_range(pixels, name)
         return (_floats(pixels) / _type_max(pixels)).astype(np.float32)
     values = _floats(pixels)
     if rule.per_channel:
@@ -87,15 +92,15 @@ def normalize(pixels: NDArray[np.generic], rule: Normalization) -> NDArray[np.fl
     return _normalize_together(values, rule)
 
 
-def _check_range(pixels: NDArray[np.generic]) -> None:
+def _check_range(pixels: NDArray[np.generic], name: str) -> None:
     """Refuse floats for which there is no largest value to divide by."""
     if not np.issubdtype(pixels.dtype, np.floating):
         return
     low, high = float(pixels.min()), float(pixels.max())
     if low < -0.001 or high > 1.001:
         raise DataError(
-            f"Pixels are floats from {low:g} to {high:g}, but a model without normalization takes them from 0 to 1. "
-            "Save the images with 8 or 16 bits."
+            f"{name}: pixels are floats from {low:g} to {high:g}, but a model without normalization takes them from "
+            "0 to 1. Save the image with 8 or 16 bits."
         )
 
 
