@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from .config import FinetuneConfig, ModelConfig, PredictConfig
     from .data.annotated_image import AnnotatedImage
     from .data.dataset import AnnotatedFolder
-    from .data.microtube import make_microtube
+    from .data.microtube import make_microtube, write_microtube
     from .data.writing import write_labels
     from .errors import CheckpointError, DataError, DeviceError, FinetuneError, RunError
-    from .evaluation.compare import evaluate
+    from .evaluation.compare import Tolerance, evaluate
     from .events import drain
     from .inference.predict import predict
     from .models.checkpoint import load_checkpoint, save_checkpoint
@@ -29,6 +29,7 @@ __all__ = [
     "ModelConfig",
     "PredictConfig",
     "RunError",
+    "Tolerance",
     "drain",
     "evaluate",
     "finetune",
@@ -38,6 +39,7 @@ __all__ = [
     "save_checkpoint",
     "train",
     "write_labels",
+    "write_microtube",
 ]
 
 # Imported on first use: the command line and napari's menus must not wait for torch.
@@ -45,10 +47,10 @@ _NAMES_OF = {
     "config": ("FinetuneConfig", "ModelConfig", "PredictConfig"),
     "data.annotated_image": ("AnnotatedImage",),
     "data.dataset": ("AnnotatedFolder",),
-    "data.microtube": ("make_microtube",),
+    "data.microtube": ("make_microtube", "write_microtube"),
     "data.writing": ("write_labels",),
     "errors": ("CheckpointError", "DataError", "DeviceError", "FinetuneError", "RunError"),
-    "evaluation.compare": ("evaluate",),
+    "evaluation.compare": ("Tolerance", "evaluate"),
     "events": ("drain",),
     "inference.predict": ("predict",),
     "models.checkpoint": ("load_checkpoint", "save_checkpoint"),

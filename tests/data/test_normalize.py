@@ -169,8 +169,8 @@ def test_mean_and_one_channel_are_rules_too():
 @pytest.mark.parametrize(
     ("count", "in_channels", "rule", "cure"),
     [
-        (3, 1, ChannelRule(method="none"), "rule 'channel' with a channel from 0 to 2"),
-        (2, 1, ChannelRule(), "'mean'"),
+        (3, 1, ChannelRule(method="none"), "channels.channel from 0 to 2"),
+        (2, 1, ChannelRule(), "channels.method to mean"),
         (3, 1, ChannelRule(method="channel", channel=3), "from 0 to 2"),
         (3, 2, ChannelRule(), "Give the model 3 input channels"),
     ],
@@ -185,5 +185,5 @@ def test_channels_without_a_rule_are_refused_with_a_cure_that_works(count, in_ch
 def test_floats_without_a_known_range_are_refused_by_a_model_without_normalization(brightest):
     pixels = np.zeros((1, 8, 8), np.float32)
     pixels[0, 0, 0] = brightest
-    with pytest.raises(DataError, match="img3: pixels are floats from .* Save the image with 8 or 16 bits"):
+    with pytest.raises(DataError, match=r"img3: pixels are floats from .* Save the image with 8 or 16 bits"):
         seen(pixels, normalization=NONE)

@@ -211,7 +211,7 @@ def test_sparse_strokes_train_and_are_validated_on_objects_and_background():
 
 def test_strokes_without_background_are_refused_and_images_without_strokes_left_out(untrained):
     only_objects = [strokes(image, background=False) for image in make_squares(4)]
-    with pytest.raises(DataError, match="no background"):
+    with pytest.raises(DataError, match="next to no background"):
         next(finetune(only_objects, untrained, tiny_config()))
     bare = make_squares(1)[0]
     nothing = AnnotatedImage("bare", bare.image, bare.labels, np.zeros(bare.shape, bool))

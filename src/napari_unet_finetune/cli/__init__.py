@@ -9,6 +9,7 @@ import sys
 import typer
 
 from . import inspecting, study, training, using
+from .console import INTERRUPTED
 
 NAME = "unet-finetune"
 
@@ -42,4 +43,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without arrows shows question marks instead
-    app(prog_name=NAME)
+    try:
+        app(prog_name=NAME)
+    except KeyboardInterrupt:  # while the program was still starting
+        sys.exit(INTERRUPTED)

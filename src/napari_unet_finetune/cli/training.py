@@ -24,6 +24,7 @@ def train(
     masks: Masks,
     out: RunOut,
     width: Width = 16,
+    sparse: Sparse = False,
     preset: Preset = "from scratch",
     steps: Steps = None,
     seed: Seed = 0,
@@ -38,6 +39,7 @@ def train(
         task="train",
         images=images.absolute(),
         masks=masks.absolute(),
+        sparse=sparse,
         model=ModelConfig(width=width),
         config=training_config(preset, changes, steps=steps, seed=seed, device=device),
     )

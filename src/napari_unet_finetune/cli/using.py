@@ -148,8 +148,9 @@ def _show_files(events: Any, *, quiet: bool) -> Any:
 def _show_report(console: Console, values: dict[str, Any], out: Path) -> None:
     for entry in values["failed"]:
         messages.print(Text(f"{entry['file']}: {entry['reason']}", style="red"), soft_wrap=True)
+    kept = " and were kept (--overwrite predicts them anew)" if values["skipped"] else ""
     console.print(
-        f"{len(values['written'])} written to {out}, {len(values['skipped'])} existed already, "
+        f"{len(values['written'])} written to {out}, {len(values['skipped'])} existed already{kept}, "
         f"{len(values['failed'])} failed.",
         soft_wrap=True,
     )

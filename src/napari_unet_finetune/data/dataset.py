@@ -36,7 +36,7 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     unreadable: tuple[tuple[Path, str], ...] = ()
 
     @classmethod
-    def open(cls, images: Path, masks: Path, *, sparse: bool = False) -> AnnotatedFolder:
+    def open(cls, images: Path | str, masks: Path | str, *, sparse: bool = False) -> AnnotatedFolder:
         """Pair the images and masks of two folders (or stack files, or one folder that holds both).
 
         Raises
@@ -44,6 +44,7 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         DataError
             If a folder is missing or empty, or no mask belongs to any image.
         """
+        images, masks = Path(images), Path(masks)
         found, found_masks = list_images(images), list_images(masks)
         pairing = pair_images(found, found_masks)
         if not pairing.pairs:

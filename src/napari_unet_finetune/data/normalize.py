@@ -57,7 +57,7 @@ def to_channels(
     if in_channels == 1 and rule.method == "channel" and rule.channel < count:
         return pixels[rule.channel : rule.channel + 1]
     cure = (
-        f"Choose the rule 'channel' with a channel from 0 to {count - 1}, or 'mean'."
+        f"Set channels.method to mean, or to channel with channels.channel from 0 to {count - 1}."
         if in_channels == 1
         else f"Give the model {count} input channels (setting in_channels), or take images with {in_channels} or one."
     )

@@ -283,7 +283,7 @@ def _save(figure: Figure, path: Path) -> Path:
         raise DataError(f"{path.name}: figures are saved as {', '.join(FORMATS)}. Choose one of these endings.")
 
     def write(file: BinaryIO) -> None:
-        figure.savefig(file, format=suffix[1:], dpi=DPI)
+        figure.savefig(file, format=suffix[1:], dpi=DPI, bbox_inches="tight", pad_inches=0.05)
 
     with rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
         atomic_write(path, write)

@@ -26,6 +26,8 @@ Probabilities = NDArray[np.float32]
 ENOUGH_HELD_OUT = 3
 # A difference in Dice that one or two images cannot tell from chance.
 NOISE = 0.01
+# A larger loss of Dice on the old dataset is worth a warning.
+FORGETTING = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,8 @@ def _summary(result: FinetuneResult, setup: Setup) -> str:
     text = _scores_in_words(result, setup)
     if result.old_dice_before is not None and result.old_dice_after is not None:
         text += f" Old dataset: {result.old_dice_before:.3f} → {result.old_dice_after:.3f}."
+        if result.old_dice_before - result.old_dice_after > FORGETTING:
+            text += " The old dataset is being forgotten: raise replay_share, set l2sp, or give more old images."
     return text
 
 

@@ -24,6 +24,9 @@ from .patches import PatchSampler, PatchStore, PreparedImage
 from .rehearsal import store_patches
 from .validation import ImageValidator, PatchValidator, Validator
 
+# Masks with more objects than this are inverted, or are the images themselves.
+NEARLY_ALL = 0.98
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -156,9 +159,10 @@ def _check_annotations(train: PatchStore) -> None:
     """Refuse images from which nothing can be learnt."""
     if not any(len(image.foreground) for image in train.images):
         raise DataError("None of the training images shows an object. Annotate at least one, or check the masks.")
-    if all(image.foreground_share == 1 for image in train.images):
+    if all(image.foreground_share > NEARLY_ALL for image in train.images):
         raise DataError(
-            "The training images show no background, only objects. Paint some background too, or check the masks."
+            "The masks show next to no background, only objects. Check whether images and masks are exchanged or the "
+            "masks inverted; of strokes, paint some background too."
         )
 
 
