@@ -28,7 +28,7 @@ def table_lines(folder: Path) -> list[tuple[tuple[int, str, int], str]]:
     rows = [Row(**row) for file in sorted((folder / ROWS).glob("*.json")) for row in json.loads(file.read_bytes())]
     means = {(mean.dataset, mean.count): mean for mean in summarize(rows)}
     lines = []
-    for count in plan.counts:
+    for count in sorted({row.count for row in rows}):
         preset = "raw model" if count == 0 else plan.config.preset
         text = f"| {preset} | {count or '–'} {_scores(means[2, count], means[1, count])}"
         lines.append(((count > 0, preset, count), text))

@@ -7,7 +7,8 @@ import torch
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.data.microtube import make_microtube
 from napari_unet_finetune.training.orientation import layering, settle_orientation
-from napari_unet_finetune.training.patches import PatchSampler, PatchStore, draw_matrix
+from napari_unet_finetune.training.patches import PatchSampler, draw_matrix
+from napari_unet_finetune.training.store import PatchStore
 
 
 def store_of(*targets):

@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.data.windows import reflected_indices, window_starts
-from napari_unet_finetune.training.patches import (
-    PatchSampler,
-    PatchStore,
-    PatchView,
-    cut_batch,
-    draw_matrix,
-    grid_views,
-)
+from napari_unet_finetune.training.patches import PatchSampler, PatchView, cut_batch, draw_matrix, grid_views
+from napari_unet_finetune.training.store import PatchStore
 
 CPU = torch.device("cpu")
 PLAIN = AugmentConfig.none()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet_finetune.training.patches import PatchStore
+from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.validation import calibrate_threshold, mean_dice
 
 

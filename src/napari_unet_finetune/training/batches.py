@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from ..config import FinetuneConfig
-from .patches import Batch, PatchSampler, PatchStore, PatchView, cut_batch, grid_views
+from .patches import Batch, PatchSampler, PatchView, cut_batch, grid_views
 from .rehearsal import replayed_before
+from .store import PatchStore
 
 
 class BatchSource(Protocol):

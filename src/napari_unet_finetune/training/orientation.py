@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..config import FinetuneConfig
-from .patches import PreparedImage
+from .store import PreparedImage
 
 # Share of a mask's variance that the mean of its rows (or columns) explains. Measured: 0.79 to 0.85 for coatings in
 # layers, 0.05 to 0.10 for nuclei and filaments, 0.25 to 0.32 for cells in a microtube.

@@ -12,10 +12,10 @@ from torch import Tensor
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
 from ..models.provenance import Provenance, package_versions
-from .patches import PreparedImage
 from .prepare import Setup
 from .rehearsal import collect_patches
 from .state import Progress
+from .store import PreparedImage
 from .trainer import Trainer
 from .validation import ImageValidator, calibrate_threshold, mean_dice, predict_prepared
 

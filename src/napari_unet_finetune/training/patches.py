@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,11 +14,8 @@ from torch.nn import functional as F
 from ..config import AugmentConfig, FinetuneConfig
 from ..data.windows import reflected_indices, window_starts
 from .augment import change_intensities
+from .store import PatchStore, PreparedImage
 
-# Centres kept per image; more would only cost memory.
-MAX_CENTRES = 20_000
-# Share of the free memory that the images may fill before they move to a file.
-RESIDENT_SHARE = 0.4
 # Objects in layers may be tilted by as much as a specimen is.
 LAYERED_ROTATION_DEG = 15.0
 
@@ -49,133 +41,6 @@ class Batch:
             torch.cat([self.target, other.target]),
             torch.cat([self.annotated, other.annotated]),
         )
-
-
-@dataclass(frozen=True)
-class PreparedImage:
-    """A normalised image with its target, and the pixels around which patches are centred."""
-
-    name: str
-    pixels: Tensor  # (C, Y, X), float32, or float16 when it lies in a file
-    target: Tensor  # (Y, X), uint8
-    annotated: Tensor  # (Y, X), uint8
-    foreground: NDArray[np.int32]  # (n, 2) rows and columns
-    anywhere: NDArray[np.int32] | None  # (n, 2) annotated pixels; None: all are
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Size (Y, X) in pixels."""
-        return self.target.shape[0], self.target.shape[1]
-
-    @property
-    def foreground_share(self) -> float:
-        """Share of object pixels among the annotated ones."""
-        return float((self.target & self.annotated).sum()) / max(1, int(self.annotated.sum()))
-
-    def cropped(self, size: int) -> PreparedImage:
-        """Return the window of at most `size` pixels a side whose share of objects is most like the whole image's.
-
-        It holds annotated objects and annotated background, if any window does.
-        """
-        rows, columns = _typical_window(self.target.cpu().numpy(), self.annotated.cpu().numpy(), size)
-        return replace(
-            self,
-            pixels=self.pixels[:, rows, columns],
-            target=self.target[rows, columns],
-            annotated=self.annotated[rows, columns],
-        )
-
-
-def _typical_window(target: NDArray[np.uint8], annotated: NDArray[np.uint8], size: int) -> tuple[slice, slice]:
-    height, width = min(size, target.shape[0]), min(size, target.shape[1])
-    rows = np.array(window_starts(target.shape[0], height, max(1, height // 2)))[:, None]
-    columns = np.array(window_starts(target.shape[1], width, max(1, width // 2)))[None, :]
-    known = _window_sums(annotated, rows, columns, (height, width))
-    objects = _window_sums(target & annotated, rows, columns, (height, width))
-    share = int((target & annotated).sum()) / max(1, int(annotated.sum()))
-    unlike = np.abs(objects / np.maximum(known, 1) - share)
-    one_sided = (objects == 0).astype(float) + (objects == known)
-    row, column = np.unravel_index(np.argmin(one_sided * 2 + unlike), unlike.shape)
-    top, left = int(rows[row, 0]), int(columns[0, column])
-    return slice(top, top + height), slice(left, left + width)
-
-
-def _window_sums(
-    plane: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]
-) -> NDArray[np.int64]:
-    """Return the sum of `plane` in every window, from one summed-area table."""
-    table = np.pad(plane.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0)))
-    below, right = rows + shape[0], columns + shape[1]
-    sums: NDArray[np.int64] = table[below, right] - table[rows, right] - table[below, columns] + table[rows, columns]
-    return sums
-
-
-class PatchStore:
-    """Holds the training images where patches can be cut fast: on the device, or in a file if they do not fit."""
-
-    def __init__(self, device: torch.device, *, budget_bytes: int | None = None) -> None:
-        self.device = device
-        self.images: list[PreparedImage] = []
-        self._budget = free_bytes(device) * RESIDENT_SHARE if budget_bytes is None else budget_bytes
-        self._folder: Path | None = None
-        self._whole: PatchStore | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def part(self, indices: Iterable[int]) -> PatchStore:
-        """Return a store of some of the images; their file, if they lie in one, lives as long as either store."""
-        part = PatchStore(self.device, budget_bytes=0)
-        part.images = [self.images[index] for index in indices]
-        part._whole = self
-        return part
-
-    def add(
-        self,
-        name: str,
-        pixels: NDArray[np.float32],
-        target: NDArray[np.bool_],
-        annotated: NDArray[np.bool_] | None = None,
-    ) -> None:
-        """Take in one normalised image (C, Y, X) with its target and annotated region (Y, X)."""
-        known = np.ones_like(target) if annotated is None else annotated
-        self.images.append(
-            PreparedImage(
-                name,
-                self._place(pixels),
-                torch.from_numpy(target.astype(np.uint8)).to(self.device),
-                torch.from_numpy(known.astype(np.uint8)).to(self.device),
-                _some_centres(target & known),
-                None if annotated is None else _some_centres(annotated),
-            )
-        )
-
-    def _place(self, pixels: NDArray[np.float32]) -> Tensor:
-        self._budget -= pixels.nbytes
-        if self._budget >= 0:
-            return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = self._folder / f"{len(self.images)}.npy"
-        mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=pixels.shape)
-        mapped[:] = pixels
-        return torch.from_numpy(mapped)
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return the free memory of `device`."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
-
-
-def _some_centres(where: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return up to `MAX_CENTRES` pixels of `where`, evenly taken, as rows and columns."""
-    flat = np.flatnonzero(where)
-    if len(flat) > MAX_CENTRES:
-        flat = flat[np.linspace(0, len(flat) - 1, MAX_CENTRES).astype(np.int64)]
-    return np.stack(np.unravel_index(flat, where.shape), axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from ..models.provenance import ImageRecord
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
 from .orientation import settle_orientation
-from .patches import PatchSampler, PatchStore, PreparedImage
+from .patches import PatchSampler
 from .rehearsal import store_patches
+from .store import PatchStore, PreparedImage
 from .validation import ImageValidator, PatchValidator, Validator
 
 # Masks with more objects than this are inverted, or are the images themselves.

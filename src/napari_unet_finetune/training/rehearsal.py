@@ -7,7 +7,8 @@ import torch
 
 from ..config import AugmentConfig, FinetuneConfig
 from ..models.rehearsal_patches import RehearsalPatches
-from .patches import PatchSampler, PatchStore
+from .patches import PatchSampler
+from .store import PatchStore
 
 # Of the patches kept in a base model, this share comes from its held-out images and is only used to score.
 HELD_OUT_SHARE = 0.25

@@ -16,7 +16,8 @@ from ..events import drain
 from ..inference.predict import blend_tiles
 from ..models.attention_unet import AttentionUNet
 from .losses import Loss
-from .patches import PatchStore, PatchView, PreparedImage, cut_batch
+from .patches import PatchView, cut_batch
+from .store import PatchStore, PreparedImage
 
 OVERLAP = 0.5
 THRESHOLDS = np.linspace(0.1, 0.9, 33)
