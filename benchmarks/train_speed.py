@@ -1,8 +1,8 @@
 """Time whole training steps against bare forward and backward passes on patches that are already there.
 
 A whole step draws and augments its patches, runs the network forward and backward, clips, updates and averages the
-weights. The bare pass is the same network, loss, precision and batch with nothing around it. Both take turns in every
-round, so that a busy machine slows them alike; of each the fastest round counts.
+weights. The bare pass is the same network, loss, precision and batch with nothing around it. Both take turns step by
+step, so that a busy machine slows them alike; of each the median counts.
 
     python benchmarks/train_speed.py --width 16 --threads 1
     python benchmarks/train_speed.py --width 16 --threads 2 --modes    # fp32 and bf16, both memory layouts
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from statistics import median
 
 import torch
 
@@ -24,6 +25,7 @@ from napari_unet_finetune.training.patches import Batch
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.trainer import Trainer
 
+WARM_UP_STEPS = 5
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -36,9 +38,11 @@ def main() -> None:
         show_modes(trainer, options)
         return
     whole, bare = time_arms(trainer, options)
-    patches = options.batch * options.steps
+    patches = options.batch
     print(f"{torch.__version__}, {trainer.device.type}, {trainer.precision}, {options.threads} thread(s)")
-    print(f"width {options.width}, batches of {options.batch} patches of 128 px, best of {options.rounds} rounds")
+    print(
+        f"width {options.width}, batches of {options.batch} patches of 128 px, median of {options.steps * options.rounds}"
+    )
     print(f"whole step              {patches / whole:8.2f} patches/s")
     print(f"bare forward, backward  {patches / bare:8.2f} patches/s")
     print(f"whole over bare         {bare / whole:8.3f}")
@@ -71,14 +75,13 @@ def build_trainer(options: argparse.Namespace) -> Trainer:
 
 
 def time_arms(trainer: Trainer, options: argparse.Namespace) -> tuple[float, float]:
-    """Return the seconds of `options.steps` whole steps and of as many bare passes."""
+    """Return the median seconds of a whole step and of a bare pass, one after the other."""
     batch = trainer.source.batch(0)
     whole_s, bare_s = [], []
-    for round_index in range(options.rounds + 1):
-        first = round_index * options.steps
-        whole_s.append(_seconds(lambda step: trainer.step(step), range(first, first + options.steps), trainer.device))
-        bare_s.append(_seconds(lambda _: forward_backward(trainer, batch), range(options.steps), trainer.device))
-    return min(whole_s[1:]), min(bare_s[1:])  # the first round warms up
+    for step in range(WARM_UP_STEPS + options.steps * options.rounds):
+        whole_s.append(_seconds(trainer.step, range(step, step + 1), trainer.device))
+        bare_s.append(_seconds(lambda _: forward_backward(trainer, batch), range(1), trainer.device))
+    return median(whole_s[WARM_UP_STEPS:]), median(bare_s[WARM_UP_STEPS:])
 
 
 def show_modes(trainer: Trainer, options: argparse.Namespace) -> None:
