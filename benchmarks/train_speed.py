@@ -41,7 +41,7 @@ def main() -> None:
     patches = options.batch
     print(f"{torch.__version__}, {trainer.device.type}, {trainer.precision}, {options.threads} thread(s)")
     print(
-        f"width {options.width}, batches of {options.batch} patches of 128 px, median of {options.steps * options.rounds}"
+    print(f"width {options.width}, {options.batch} patches a step, median of {options.steps * options.rounds} steps")
     )
     print(f"whole step              {patches / whole:8.2f} patches/s")
     print(f"bare forward, backward  {patches / bare:8.2f} patches/s")
