@@ -40,9 +40,7 @@ def main() -> None:
     whole, bare = time_arms(trainer, options)
     patches = options.batch
     print(f"{torch.__version__}, {trainer.device.type}, {trainer.precision}, {options.threads} thread(s)")
-    print(
     print(f"width {options.width}, {options.batch} patches a step, median of {options.steps * options.rounds} steps")
-    )
     print(f"whole step              {patches / whole:8.2f} patches/s")
     print(f"bare forward, backward  {patches / bare:8.2f} patches/s")
     print(f"whole over bare         {bare / whole:8.3f}")
