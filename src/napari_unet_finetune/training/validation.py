@@ -33,14 +33,14 @@ class Validator(Protocol):
 
 
 class ImageValidator:
-    """Mean Dice over held-out images, each predicted tile by tile as in the final prediction."""
+    """Mean Dice over typical windows of the held-out images, predicted in tiles of the patch's size."""
 
     def __init__(self, store: PatchStore, config: FinetuneConfig, precision: PrecisionName, threshold: float) -> None:
         self.images = [image.cropped(config.validation_crop_px) for image in store.images]
         self.device, self.config, self.precision, self.threshold = store.device, config, precision, threshold
 
     def score(self, model: AttentionUNet) -> float:
-        """Return the mean Dice of `model` at the base model's threshold."""
+        """Return the mean Dice of `model` at the threshold from which calibration starts."""
         return mean_dice(self.images, self.probabilities(model), self.threshold)
 
     def probabilities(self, model: AttentionUNet) -> list[NDArray[np.float32]]:
