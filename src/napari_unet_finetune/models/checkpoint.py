@@ -15,7 +15,8 @@ from ..config import ChannelRule, ModelConfig, Normalization
 from ..data.atomic import atomic_write
 from ..errors import CheckpointError
 from .checkpoint_data import Checkpoint, check_weights, weights_hash
-from .checkpoint_file import FORMAT_VERSION, decode, encode
+from .checkpoint_file import decode, encode
+from .description import FORMAT_VERSION
 from .file_kinds import model_file_kind
 from .importers import import_paulow
 from .provenance import Provenance, installed_version

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .checkpoint_file import read_description
+from .description import read_description
 
 SHIPPED = Path(__file__).resolve().parent.parent / "zoo"
 _SUFFIX = ".safetensors"

@@ -1,0 +1,90 @@
+"""What a model file says of itself, read from its header alone: neither tensors nor torch are needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from ..errors import CheckpointError
+from .file_kinds import unreadable
+
+FORMAT_VERSION: Final = 1
+# Room for the records of some 30,000 training images; the tensors do not count.
+MAX_HEADER_BYTES = 4 * 2**20
+MAX_TENSORS = 5000
+KEY = "napari_unet_finetune"
+AGAIN = "Copy or download it again, or choose another model."
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the description of the model file `path` without reading its tensors or checking its sha256.
+
+    Raises
+    ------
+    CheckpointError
+        If the header is damaged, foreign or of a newer version.
+    """
+    try:
+        with path.open("rb") as file:
+            description = parse_description(path, read_head(path, file))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    check_version(path, description)
+    return description
+
+
+def read_head(path: Path, file: BinaryIO) -> bytes:
+    """Return the first eight bytes, which hold the length of the header, and the header."""
+    length = file.read(8)
+    header_bytes = int.from_bytes(length, "little")
+    if header_bytes > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"{path} declares a header of {header_bytes} bytes, more than any model of this program: "
+            f"it is damaged or foreign. {AGAIN}"
+        )
+    header = file.read(header_bytes)
+    if len(header) < header_bytes:
+        raise CheckpointError(f"{path} is only the beginning of a model file. {AGAIN}")
+    return length + header
+
+
+def parse_description(path: Path, head: bytes) -> dict[str, Any]:
+    """Return the description in the header `head` of the model file `path`."""
+    header = _json_object(path, head[8:])
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
+        raise CheckpointError(
+            f"{path} is a safetensors file of another program, or it is damaged. Choose a model of this program."
+        )
+    if len(header) - 1 > MAX_TENSORS:
+        raise damaged(path)
+    return _json_object(path, metadata[KEY])
+
+
+def _json_object(path: Path, text: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path) from error
+    if not isinstance(value, dict):
+        raise damaged(path)
+    return value
+
+
+def check_version(path: Path, description: Mapping[str, Any]) -> None:
+    """Refuse the file of a newer version."""
+    version = description.get("format_version")
+    if not isinstance(version, int):
+        raise damaged(path)
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} was written by version {description.get('written_by')} in file format {version}; "
+            f"this version reads up to {FORMAT_VERSION}. Update napari-unet-finetune."
+        )
+
+
+def damaged(path: Path) -> CheckpointError:
+    """Return the error that says that `path` is damaged."""
+    return CheckpointError(f"{path} is damaged: its content does not match its checksum. {AGAIN}")
