@@ -35,6 +35,21 @@ def model_input(
     return normalize(to_channels(pixels, in_channels, channels, name=image.name), normalization, name=image.name)
 
 
+def raw_input(image: AnnotatedImage, *, in_channels: int, channels: ChannelRule) -> NDArray[np.float32] | None:
+    """Return (in_channels, Y, X) as shares of the data type's range, or ``None`` for floats without a known range.
+
+    Raises
+    ------
+    DataError
+        If `channels` does not say how to bring the image to `in_channels`.
+    """
+    pixels = image.image if image.image.ndim == 3 else image.image[np.newaxis]
+    pixels = to_channels(pixels, in_channels, channels, name=image.name)
+    if _is_beyond_range(pixels):
+        return None
+    return (_floats(pixels) / _type_max(pixels)).astype(np.float32)
+
+
 def to_channels(
     pixels: NDArray[np.generic], in_channels: int, rule: ChannelRule, *, name: str = "image"
 ) -> NDArray[np.generic]:
@@ -94,14 +109,18 @@ def normalize(pixels: NDArray[np.generic], rule: Normalization, *, name: str = "
 
 def _check_range(pixels: NDArray[np.generic], name: str) -> None:
     """Refuse floats for which there is no largest value to divide by."""
-    if not np.issubdtype(pixels.dtype, np.floating):
-        return
-    low, high = float(pixels.min()), float(pixels.max())
-    if low < -0.001 or high > 1.001:
+    if _is_beyond_range(pixels):
+        low, high = float(pixels.min()), float(pixels.max())
         raise DataError(
             f"{name}: pixels are floats from {low:g} to {high:g}, but a model without normalization takes them from "
             "0 to 1. Save the image with 8 or 16 bits."
         )
+
+
+def _is_beyond_range(pixels: NDArray[np.generic]) -> bool:
+    if not np.issubdtype(pixels.dtype, np.floating):
+        return False
+    return float(pixels.min()) < -0.001 or float(pixels.max()) > 1.001
 
 
 def _floats(pixels: NDArray[np.generic]) -> Floats:

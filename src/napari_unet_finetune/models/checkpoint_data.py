@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..config import ChannelRule, ModelConfig, Normalization
+from ..data.statistics import ModelView
 from ..errors import CheckpointError
 from .attention_unet import AttentionUNet
 from .layer_groups import adapt_in_channels
@@ -61,6 +62,13 @@ class Checkpoint:
         check_weights(subject, self.weights, self.model)
         _check_settings(subject, self)
         object.__setattr__(self, "weights", {name: _float32_copy(tensor) for name, tensor in self.weights.items()})
+
+    @property
+    def view(self) -> ModelView:
+        """How the model looks at an image."""
+        return ModelView(
+            in_channels=self.model.in_channels, channels=self.channels, normalization=self.normalization
+        )
 
     def build_model(self) -> AttentionUNet:
         """Return the network with a copy of these weights, on the CPU, in evaluation mode.

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..data.statistics import DataStatistics
+
 DISTRIBUTION = "napari-unet-finetune"
 _RECORDED = (DISTRIBUTION, "torch", "numpy", "scipy", "scikit-image", "tifffile", "imageio", "safetensors", "pydantic")
 
@@ -45,7 +47,8 @@ class Provenance(_Record):
     """The history of a model; everything has a default, so that a caller states what it knows.
 
     `created` is UTC in ISO 8601. `parent_sha256` is `weights_hash` of the model that was finetuned. `config` is
-    the `FinetuneConfig` as JSON values. `scores` are named by the caller, for example ``val_dice``.
+    the `FinetuneConfig` as JSON values. `scores` are named by the caller, for example ``val_dice``. `statistics` are
+    those of the images, `None` in models of other programs and in older files.
     """
 
     name: str = ""
@@ -58,6 +61,7 @@ class Provenance(_Record):
     seed: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
+    statistics: DataStatistics | None = None
     notes: tuple[str, ...] = ()
     licence: str = ""
     citation: str = ""

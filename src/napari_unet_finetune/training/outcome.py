@@ -160,6 +160,7 @@ def provenance_of(setup: Setup, result: FinetuneResult | None = None) -> Provena
         seed=setup.config.seed,
         versions=package_versions(),
         scores={name: value for name, value in scores.items() if value is not None},
+        statistics=setup.statistics,
         notes=(*unfinished, *setup.notices),
         licence=base.licence,
         citation=base.citation,

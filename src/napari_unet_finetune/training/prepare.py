@@ -12,6 +12,7 @@ import torch
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
+from ..data.statistics import DataStatistics, combine, measure_image
 from ..data.split import split_images
 from ..device import pick_device, pick_precision
 from ..errors import DataError
@@ -48,6 +49,7 @@ class Setup:
     validator: Validator | None
     old: tuple[PreparedImage, ...]
     records: tuple[ImageRecord, ...]
+    statistics: DataStatistics | None
     notices: tuple[str, ...]
     from_scratch: bool
 
@@ -60,6 +62,7 @@ class _Loaded:
     held_out: PatchStore
     records: tuple[ImageRecord, ...]
     notices: tuple[str, ...]
+    statistics: DataStatistics | None = None
 
 
 def prepare(
@@ -109,6 +112,7 @@ def prepare(
         validator,
         tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
         loaded.records,
+        loaded.statistics,
         tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices)))),
         from_scratch,
     )
@@ -139,7 +143,7 @@ def _fit_base(image: AnnotatedImage, checkpoint: Checkpoint, config: FinetuneCon
 
 def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device) -> _Loaded:
     """Read every image once, leave out those without annotation, and hold some out."""
-    store, records, notices = PatchStore(device), [], []
+    store, records, notices, measured = PatchStore(device), [], [], []
     for image in images:
         if image.annotated is not None and not image.annotated.any():
             notices.append(f"{image.name}: nothing is annotated in this image; it is left out.")
@@ -149,11 +153,12 @@ def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneCo
         )
         store.add(image.name, pixels, image.target, image.annotated)
         records.append(ImageRecord(name=image.name, sha256=image_hash(image)))
+        measured.append(measure_image(image, base.view, normalized=pixels))
     if config.validation != "images":
-        return _Loaded(store, store.part([]), tuple(records), tuple(notices))
+        return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
     split = split_images([image.foreground_share for image in store.images], config.validation_share, config.seed)
     train, held_out = store.part(split.train), store.part(split.validation)
-    return _Loaded(train, held_out, tuple(records), (*notices, split.note))
+    return _Loaded(train, held_out, tuple(records), (*notices, split.note), combine(measured))
 
 
 def _check_annotations(train: PatchStore) -> None:

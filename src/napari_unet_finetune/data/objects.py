@@ -1,0 +1,97 @@
+"""Count and measure the objects of a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import pi
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+# Share of a mask's variance that the mean of its rows (or columns) explains. Measured: 0.79 to 0.85 for coatings in
+# layers, 0.05 to 0.10 for nuclei and filaments, 0.25 to 0.32 for cells in a microtube.
+LAYERED = 0.5
+# An object as long as this share of the image's side goes on beyond it, so its size is unknown.
+_SPANS_IMAGE = 0.9
+_LARGEST_SIDE_PX = 2048
+
+
+@dataclass(frozen=True)
+class ObjectMeasures:
+    """The objects of one mask.
+
+    Parameters
+    ----------
+    count
+        Objects: instance numbers where the mask has several, else connected regions.
+    median_diameter_px
+        Median over objects of the diameter of a circle of the same area; ``None`` without objects.
+    touching_border
+        Objects that touch the edge of the image.
+    width_px
+        Typical width: the diameter of the largest circle inside a connected region, of the region at which half of
+        the object area is reached. Neither specks nor objects that touch each other change it much. ``None``
+        where it means nothing: no objects, layers, or objects that run through the whole image.
+    """
+
+    count: int
+    median_diameter_px: float | None
+    touching_border: int
+    width_px: float | None
+
+
+def measure_objects(labels: NDArray[Any]) -> ObjectMeasures:
+    """Count and measure the objects in `labels` (Y, X); above 0 is object."""
+    numbered = labels if labels.max(initial=0) > 1 and labels.dtype != bool else ndimage.label(labels > 0)[0]
+    ids = np.unique(numbered[numbered > 0], return_counts=True)
+    edge = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
+    return ObjectMeasures(
+        count=len(ids[0]),
+        median_diameter_px=float(np.median(2 * np.sqrt(ids[1] / pi))) if len(ids[0]) else None,
+        touching_border=len(np.unique(edge[edge > 0])),
+        width_px=_width(labels > 0),
+    )
+
+
+def layering(target: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the share of a mask's variance that lies between its rows, and between its columns."""
+    values = target.astype(np.float64)
+    variance = values.var()
+    if variance == 0:
+        return 0.0, 0.0
+    return float(values.mean(axis=1).var() / variance), float(values.mean(axis=0).var() / variance)
+
+
+def _width(target: NDArray[np.bool_]) -> float | None:
+    if not target.any() or target.all() or max(layering(target)) >= LAYERED:
+        return None
+    stride = -(-max(target.shape) // _LARGEST_SIDE_PX)
+    small = target[::stride, ::stride]
+    regions, count = ndimage.label(small)
+    if count == 0:  # specks between the pixels that were looked at
+        return None
+    areas = np.bincount(regions.ravel(), minlength=count + 1)[1:]
+    if areas[_spanning(regions)].sum() > areas.sum() / 2:
+        return None
+    widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(small), regions, np.arange(1, count + 1))
+    return _weighted_median(np.asarray(widths) * float(stride), areas)
+
+
+def _spanning(regions: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Tell of each region whether it runs through the image."""
+    height, width = regions.shape
+    return np.array(
+        [
+            rows.stop - rows.start >= _SPANS_IMAGE * height or columns.stop - columns.start >= _SPANS_IMAGE * width
+            for rows, columns in ndimage.find_objects(regions)
+        ]
+    )
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.int64]) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    middle = np.searchsorted(reached, reached[-1] / 2)
+    return float(values[order][middle])

@@ -1,0 +1,180 @@
+"""What the intensities and objects of a dataset are like, in few numbers that travel in a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..config import ChannelRule, Normalization
+from .annotated_image import AnnotatedImage
+from .normalize import model_input, raw_input
+from .objects import measure_objects
+
+# Percentiles that stand for a distribution: 0, 2, … 100 %.
+LEVELS = np.linspace(0, 1, 51)
+_MAX_PIXELS = 2**17
+_DIGITS = 5
+Parts = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelView(_Record):
+    """How a model looks at an image: its channels, the rules that make its input, and the change of size."""
+
+    in_channels: int = 1
+    channels: ChannelRule = Field(default_factory=ChannelRule)
+    normalization: Normalization = Field(default_factory=Normalization)
+    rescale: float = 1.0
+
+
+class Intensities(_Record):
+    """Quantiles of intensities (`LEVELS`), means over images: of all pixels, of objects and of background.
+
+    Empty where nothing is known: no masks, no objects, or values without a known range.
+    """
+
+    everywhere: tuple[float, ...] = ()
+    objects: tuple[float, ...] = ()
+    background: tuple[float, ...] = ()
+
+
+class DataStatistics(_Record):
+    """A dataset, or one image, as a model sees it.
+
+    Parameters
+    ----------
+    images
+        Number of images.
+    raw
+        Intensities as shares of the data type's range, before anything is done to them.
+    normalized
+        Intensities as they enter the network.
+    median_range
+        Smallest and largest median of an image, raw.
+    foreground
+        Mean share of object pixels among annotated ones, ``None`` without masks.
+    object_width_px
+        Median over images of the typical width of an object as the network sees it, that is after a change of size;
+        ``None`` where it means nothing (see `measure_objects`).
+    """
+
+    images: int
+    raw: Intensities
+    normalized: Intensities
+    median_range: tuple[float, float] | None = None
+    foreground: float | None = None
+    object_width_px: float | None = None
+
+
+def measure_image(
+    image: AnnotatedImage, view: ModelView, *, normalized: NDArray[np.float32] | None = None
+) -> DataStatistics:
+    """Return the statistics of one image; large images are looked at on a grid of pixels.
+
+    Parameters
+    ----------
+    image
+        With labels or without; objects are measured only where all pixels are annotated.
+    view
+        How the model looks at it.
+    normalized
+        The model's input (C, Y, X) on the image's own grid, if the caller has it already.
+
+    Raises
+    ------
+    DataError
+        If the image's channels or values do not fit the model.
+    """
+    if normalized is None:
+        normalized = model_input(
+            image, in_channels=view.in_channels, channels=view.channels, normalization=view.normalization
+        )
+    raw = raw_input(image, in_channels=view.in_channels, channels=view.channels)
+    fully = image.labels is not None and image.annotated is None
+    width = measure_objects(image.labels).width_px if fully and image.labels is not None else None
+    parts = _parts(image)
+    everywhere = None if raw is None else _intensities(raw, parts)
+    return DataStatistics(
+        images=1,
+        raw=everywhere or Intensities(),
+        normalized=_intensities(normalized, parts),
+        median_range=None if everywhere is None else (_middle(everywhere.everywhere),) * 2,
+        foreground=None if parts is None else _share(*parts),
+        object_width_px=None if width is None else round(width * view.rescale, 2),
+    )
+
+
+def combine(statistics: Iterable[DataStatistics]) -> DataStatistics | None:
+    """Return the statistics of several images together, each image counting the same; ``None`` of none."""
+    all_of_them = tuple(statistics)
+    if not all_of_them:
+        return None
+    ranges = [one.median_range for one in all_of_them if one.median_range]
+    shares = [one.foreground for one in all_of_them if one.foreground is not None]
+    widths = [one.object_width_px for one in all_of_them if one.object_width_px is not None]
+    return DataStatistics(
+        images=sum(one.images for one in all_of_them),
+        raw=_mean([one.raw for one in all_of_them]),
+        normalized=_mean([one.normalized for one in all_of_them]),
+        median_range=(min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None,
+        foreground=round(float(np.mean(shares)), _DIGITS) if shares else None,
+        # an exception among layers says nothing of the others
+        object_width_px=float(np.median(widths)) if 2 * len(widths) > len(all_of_them) else None,
+    )
+
+
+def measure(images: Iterable[AnnotatedImage], view: ModelView) -> DataStatistics | None:
+    """Return the statistics of `images` as a model with `view` sees them, ``None`` if there are no images.
+
+    Raises
+    ------
+    DataError
+        If an image does not fit the model.
+    """
+    return combine(measure_image(image, view) for image in images)
+
+
+def _parts(image: AnnotatedImage) -> Parts | None:
+    """Return where objects and where background is known to be."""
+    if image.labels is None:
+        return None
+    known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
+    return image.target & known, ~image.target & known
+
+
+def _share(objects: NDArray[np.bool_], background: NDArray[np.bool_]) -> float:
+    return round(float(objects.sum()) / max(1, int(objects.sum() + background.sum())), _DIGITS)
+
+
+def _intensities(pixels: NDArray[Any], parts: Parts | None) -> Intensities:
+    grey = pixels.mean(axis=0)
+    objects, background = ((), ()) if parts is None else (_quantiles(grey[part]) for part in parts)
+    return Intensities(everywhere=_quantiles(grey.ravel()), objects=objects, background=background)
+
+
+def _quantiles(values: NDArray[Any]) -> tuple[float, ...]:
+    if values.size == 0:
+        return ()
+    some = values[:: max(1, values.size // _MAX_PIXELS)]
+    return tuple(np.round(np.quantile(some.astype(np.float64), LEVELS), _DIGITS).tolist())
+
+
+def _middle(quantiles: Sequence[float]) -> float:
+    return quantiles[len(quantiles) // 2]
+
+
+def _mean(parts: Sequence[Intensities]) -> Intensities:
+    """Return the mean of each quantile over those that know it: the distribution in their middle."""
+
+    def mean(name: str) -> tuple[float, ...]:
+        known = [values for one in parts if (values := getattr(one, name))]
+        return tuple(round(float(value), _DIGITS) for value in np.mean(known, axis=0)) if known else ()
+
+    return Intensities(everywhere=mean("everywhere"), objects=mean("objects"), background=mean("background"))
