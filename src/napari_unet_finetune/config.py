@@ -138,6 +138,7 @@ class FinetuneConfig(_Config):
 
     validation: Literal["images", "patches", "none"] = Field("images", title="Validation", description="What is held out: whole images, or random patches as in the study.")
     validation_share: float = Field(0.2, gt=0, lt=1, title="Held-out share", description="Share of the annotated images that is held out, at least one from four images on.")
+    held_out: tuple[str, ...] | None = Field(None, title="Held-out images", description="Names of the images that only validate; empty lets the program choose a share of them.")
     validate_every: int = Field(50, ge=1, title="Validate every (steps)", description="Steps between two validations.")
     validation_crop_px: int = Field(512, ge=64, title="Validation window (px)", description="Largest side of the part of a held-out image that is scored while training.")
     patience: int = Field(0, ge=0, title="Patience", description="Stop after this many validations without a better one; 0 never stops early.")

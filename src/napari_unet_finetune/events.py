@@ -1,10 +1,11 @@
-"""What a training reports while it runs: small frozen records that travel as JSON."""
+"""What a long computation reports while it runs: small frozen records that travel as JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 Result = TypeVar("Result")
@@ -12,9 +13,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events; `kind` names the class in JSON."""
+    """Base of all events; `kind` names the class in JSON, `paths` the fields that are paths."""
 
     kind: ClassVar[str] = "event"
+    paths: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +85,118 @@ class RunEnded(Event):
 
 
 TrainingEvent = RunStarted | StepEnd | ValidationEnd | Notice | RunEnded
-_KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (RunStarted, StepEnd, ValidationEnd, Notice, RunEnded)}
 
 
-def to_json(event: TrainingEvent) -> str:
+@dataclass(frozen=True, slots=True)
+class TileEnd(Event):
+    """`done` of `total` tiles of the image in work are predicted."""
+
+    kind: ClassVar[str] = "tile_end"
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEnd(Event):
+    """One file is dealt with, number `done` of `total`.
+
+    `labels` is its labels file, `skipped` says that it was there before, `error` why there is none.
+    """
+
+    kind: ClassVar[str] = "image_end"
+    paths: ClassVar[tuple[str, ...]] = ("path", "labels")
+    path: Path
+    labels: Path | None = None
+    skipped: bool = False
+    error: str | None = None
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePredicted(Event):
+    """The probabilities of an image are in `file`, a uint8 array (Y, X) in which 255 stands for 1.
+
+    `index` counts from 0 to `total`; `threshold` is the model's own.
+    """
+
+    kind: ClassVar[str] = "image_predicted"
+    paths: ClassVar[tuple[str, ...]] = ("file",)
+    index: int
+    total: int
+    image: str
+    file: Path
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewReady(Event):
+    """What the best model so far, of `step`, sees in `image`: `file` holds labels, a uint8 array (Y, X)."""
+
+    kind: ClassVar[str] = "preview_ready"
+    paths: ClassVar[tuple[str, ...]] = ("file",)
+    step: int
+    image: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PartStarted(Event):
+    """Part `index` of `total`, such as one training of several, begins; `index` counts from 1."""
+
+    kind: ClassVar[str] = "part_started"
+    label: str
+    index: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alive(Event):
+    """The computation goes on, though there is nothing else to report."""
+
+    kind: ClassVar[str] = "alive"
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded(Event):
+    """The whole computation is over and its result is in `file`."""
+
+    kind: ClassVar[str] = "job_ended"
+    paths: ClassVar[tuple[str, ...]] = ("file",)
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed(Event):
+    """The computation ended with an error of class `error`; `details` hold the traceback of a fault in the program."""
+
+    kind: ClassVar[str] = "job_failed"
+    error: str
+    message: str
+    details: str = ""
+
+
+_KINDS: dict[str, type[Any]] = {
+    cls.kind: cls
+    for cls in (
+        RunStarted, StepEnd, ValidationEnd, Notice, RunEnded, TileEnd, ImageEnd, ImagePredicted, PreviewReady,
+        PartStarted, Alive, JobEnded, JobFailed,
+    )
+}  # fmt: skip
+
+
+def to_json(event: Event) -> str:
     """Return `event` as one line of JSON."""
-    return json.dumps({"kind": event.kind, **asdict(event)})
+    return json.dumps({"kind": event.kind, **asdict(event)}, default=str)
 
 
-def from_json(line: str) -> TrainingEvent:
-    """Return the event that `to_json` wrote; lists become tuples again."""
+def from_json(line: str) -> Any:
+    """Return the event that `to_json` wrote; lists become tuples, and names of files paths again."""
     fields = json.loads(line)
     cls = _KINDS[fields.pop("kind")]
-    event: TrainingEvent = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-    return event
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    values.update({name: Path(values[name]) for name in cls.paths if values.get(name) is not None})
+    return cls(**values)
 
 
 def drain(events: Generator[Any, None, Result]) -> Result:

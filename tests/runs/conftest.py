@@ -4,7 +4,7 @@ import pytest
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
 from napari_unet_finetune.models.checkpoint import save_checkpoint
-from napari_unet_finetune.runs.folder import FinetuneRequest
+from napari_unet_finetune.runs.request import FinetuneRequest
 from napari_unet_finetune.training.finetune import random_checkpoint
 
 TINY = ModelConfig(width=16, levels=2)

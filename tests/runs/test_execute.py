@@ -14,7 +14,8 @@ from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, V
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.progress import RunProgress, advance
 from napari_unet_finetune.runs.execute import run_here
-from napari_unet_finetune.runs.folder import LOG, FinetuneRequest, RunFolder
+from napari_unet_finetune.runs.folder import LOG, RunFolder
+from napari_unet_finetune.runs.request import FinetuneRequest
 
 from .conftest import TINY
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import Notice, StepEnd
 from napari_unet_finetune.models.checkpoint import load_checkpoint
-from napari_unet_finetune.runs.folder import BEST, EVENTS, REQUEST, RESULT, STATE, FinetuneRequest, RunFolder
+from napari_unet_finetune.runs.folder import BEST, EVENTS, RESULT, STATE, RunFolder
+from napari_unet_finetune.runs.request import REQUEST, FinetuneRequest
 from napari_unet_finetune.training.state import TrainingState
 
 

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from . import inspecting, study, training, using
+from . import asking, inspecting, jobs, study, training, using
 from .console import INTERRUPTED
 
 NAME = "unet-finetune"
@@ -28,12 +28,14 @@ for command in (
     training.resume,
     using.predict,
     using.evaluate,
+    asking.estimate,
     study.curve,
     study.demo,
     inspecting.models,
     inspecting.settings,
 ):
     app.command()(command)
+app.command(hidden=True)(jobs.run)
 
 
 def main() -> None:

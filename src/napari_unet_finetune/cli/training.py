@@ -33,7 +33,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a base model from scratch on images with masks."""
-    from ..runs.folder import FinetuneRequest
+    from ..runs.request import FinetuneRequest
 
     request = FinetuneRequest(
         task="train",
@@ -63,7 +63,7 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Adapt a model to a new dataset with 5 to 20 annotated images."""
-    from ..runs.folder import FinetuneRequest
+    from ..runs.request import FinetuneRequest
 
     request = FinetuneRequest(
         task="finetune",

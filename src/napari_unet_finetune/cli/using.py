@@ -132,7 +132,7 @@ def predict(
 
 def _show_files(events: Any, *, quiet: bool) -> Any:
     """Draw one bar over the files until the prediction ends and return its report."""
-    from ..inference.folder import ImageEnd
+    from ..events import ImageEnd
 
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("Predict", total=None, note="")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import DataError
+
 MIN_IMAGES = 4
 SOLID_IMAGES = 5
 
@@ -48,6 +50,25 @@ def split_images(foreground_fractions: Sequence[float], share: float, seed: int)
     return Split(_all_but(chosen, count), tuple(sorted(chosen)), _note(chosen, foreground_fractions))
 
 
+def split_by_name(names: Sequence[str], held_out: Sequence[str]) -> Split:
+    """Hold out the images called `held_out`.
+
+    Raises
+    ------
+    DataError
+        If there is no image of such a name, or none is left to train on.
+    """
+    missing = [name for name in held_out if name not in names]
+    if missing:
+        raise DataError(f"There is no annotated image called {', '.join(missing)} to validate on. Check the names.")
+    chosen = [index for index, name in enumerate(names) if name in held_out]
+    if len(chosen) == len(names):
+        raise DataError("All annotated images are for validation, so none is left to train on. Give some to training.")
+    if not chosen:
+        return Split(tuple(range(len(names))), (), "Nothing is held out: there is no held-out Dice.")
+    return Split(_all_but(chosen, len(names)), tuple(chosen), _note_on(len(chosen)))
+
+
 def leave_one_out(count: int) -> Iterator[Split]:
     """Yield `count` splits, each with another single image held out; none for fewer than two images."""
     for held_out in range(count if count > 1 else 0):
@@ -78,11 +99,15 @@ def _all_but(chosen: Sequence[int], count: int) -> tuple[int, ...]:
 
 
 def _note(chosen: Sequence[int], fractions: Sequence[float]) -> str:
-    images = "1 held-out image" if len(chosen) == 1 else f"{len(chosen)} held-out images"
     if not any(fractions[i] > 0 for i in chosen):
+        images = "1 held-out image" if len(chosen) == 1 else f"{len(chosen)} held-out images"
         return f"{images} without any object: the Dice says only whether the model finds objects where there are none."
-    if len(chosen) == 1:
+    return _note_on(len(chosen))
+
+
+def _note_on(count: int) -> str:
+    if count == 1:
         return "Only 1 held-out image: its Dice is a weak number."
-    if len(chosen) < SOLID_IMAGES:
-        return f"Only {len(chosen)} held-out images: their Dice is a rough number."
-    return f"{images}."
+    if count < SOLID_IMAGES:
+        return f"Only {count} held-out images: their Dice is a rough number."
+    return f"{count} held-out images."

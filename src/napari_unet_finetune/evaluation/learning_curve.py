@@ -18,8 +18,9 @@ from ..events import TrainingEvent
 from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint, load_checkpoint
 from ..runs.execute import run_here
-from ..runs.folder import FinetuneRequest, RunFolder
+from ..runs.folder import RunFolder
 from ..runs.lock import locked
+from ..runs.request import FinetuneRequest
 from ..training.finetune import never
 from .compare import evaluate_images
 from .rows import Row

@@ -5,24 +5,16 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..device import free_memory, is_out_of_memory
 from ..errors import DeviceError
+from ..events import TileEnd
 from .tiling import TilePlan, plan_tiles
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TileEnd:
-    """`done` of `total` tiles of one image are predicted."""
-
-    done: int
-    total: int
 
 
 def blend_tiles(

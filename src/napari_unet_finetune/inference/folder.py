@@ -16,24 +16,10 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.files import SUFFIXES, ImageRef, list_images, read_image, write_labels
 from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
-from .predict import Prediction, Predictor, Stopped, TileEnd, never
+from ..events import ImageEnd, TileEnd
+from .predict import Prediction, Predictor, Stopped, never
 
 SUFFIX = "_labels.tif"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageEnd:
-    """One file is dealt with, number `done` of `total`.
-
-    `labels` is its labels file, `skipped` says that it was there before, `error` why there is none.
-    """
-
-    path: Path
-    labels: Path | None = None
-    skipped: bool = False
-    error: str | None = None
-    done: int = 0
-    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
 from ..device import autocast, pick_device, pick_precision
-from ..events import drain
+from ..events import TileEnd, drain
 from ..models.attention_unet import fold_standardization
 from ..models.checkpoint import Checkpoint
-from .blending import TileEnd, blend_tiles
+from .blending import blend_tiles
 from .postprocess import to_labels
 
 __all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "blend_tiles", "never", "predict"]

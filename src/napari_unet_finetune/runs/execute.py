@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..data.dataset import AnnotatedFolder
+from ..data.pairing import Pairing
 from ..errors import RunError
 from ..events import Notice
 from ..models.checkpoint import load_checkpoint
 from ..training.finetune import Run, finetune, never, train
 from ..training.outcome import FinetuneResult
-from .folder import LOG, FinetuneRequest, RunFolder
+from .folder import LOG, RunFolder
+from .request import FinetuneRequest
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -39,12 +41,21 @@ def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> R
 
 
 def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Run:
-    images = AnnotatedFolder.open(request.images, request.masks, sparse=request.sparse).only(request.only)
+    images = _images(request)
     events = _start(request, images, folder, should_stop)
     result = yield from _recorded(_with_note(events, images.left_out_note), folder)
     if result.stopped:
         folder.save_best(result.checkpoint)
     return result
+
+
+def _images(request: FinetuneRequest) -> AnnotatedFolder:
+    if request.pairs is not None:
+        given = Pairing(tuple(files.pair for files in request.pairs))
+        return AnnotatedFolder(given, request.sparse).only(request.only)
+    assert request.images is not None
+    assert request.masks is not None
+    return AnnotatedFolder.open(request.images, request.masks, sparse=request.sparse).only(request.only)
 
 
 def _start(

@@ -8,44 +8,20 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-
-from ..config import FinetuneConfig, ModelConfig
 from ..data.atomic import atomic_write, remove_partial
 from ..errors import RunError
 from ..events import TrainingEvent, from_json, to_json
-from ..models.checkpoint import Checkpoint, save_checkpoint
-from ..training.state import TrainingState
 from .lock import locked
+from .request import FinetuneRequest, read_request, write_request
 
-REQUEST, EVENTS, LOG = "request.json", "events.jsonl", "log.txt"
+if TYPE_CHECKING:  # the user interface looks into run folders without torch
+    from ..models.checkpoint import Checkpoint
+    from ..training.state import TrainingState
+
+EVENTS, LOG = "events.jsonl", "log.txt"
 STATE, BEST, RESULT = "state.pt", "best.safetensors", "model.safetensors"
-
-
-class FinetuneRequest(BaseModel):
-    """What a run is asked to do; all paths are absolute, so that it can be resumed from anywhere."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: int = 1
-    task: Literal["train", "finetune"]
-    images: Path
-    masks: Path
-    sparse: bool = False
-    only: tuple[str, ...] | None = None  # names of the images to use; None takes all
-    checkpoint: str | None = None
-    model: ModelConfig | None = None
-    base_images: Path | None = None
-    base_masks: Path | None = None
-    config: FinetuneConfig
-
-    @model_validator(mode="after")
-    def _old_images_with_masks(self) -> Self:
-        if (self.base_images is None) != (self.base_masks is None):
-            raise ValueError("images of the old dataset need their masks, and masks their images: give both or neither")
-        return self
 
 
 @dataclass(frozen=True)
@@ -71,7 +47,7 @@ class RunFolder:
         with folder.locked():
             if folder.has_begun:
                 raise RunError(f"{path}: this folder holds a run already. Choose another folder, or resume that run.")
-            folder._write(REQUEST, request.model_dump_json(indent=2).encode())
+            write_request(path, request)
         return folder
 
     @property
@@ -88,17 +64,10 @@ class RunFolder:
         RunError
             If the folder holds no readable request.
         """
-        file = self.path / REQUEST
-        if not file.is_file():
-            raise RunError(
-                f"{self.path}: this is not the folder of a run, for it holds no {REQUEST}. Choose a run folder."
-            )
-        try:
-            return FinetuneRequest.model_validate_json(file.read_bytes())
-        except ValidationError as error:
-            raise RunError(
-                f"{file}: the request cannot be read ({error.errors()[0]['msg']}). Start a new run."
-            ) from error
+        request = read_request(self.path)
+        if not isinstance(request, FinetuneRequest):
+            raise RunError(f"{self.path}: this is not the folder of a training. Choose the folder of one.")
+        return request
 
     @property
     def result_path(self) -> Path:
@@ -125,6 +94,8 @@ class RunFolder:
         """
         import torch
 
+        from ..training.state import TrainingState
+
         file = self.path / STATE
         if not file.is_file():
             return None
@@ -144,10 +115,14 @@ class RunFolder:
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Keep the best model so far."""
+        from ..models.checkpoint import save_checkpoint
+
         save_checkpoint(checkpoint, self.path / BEST)
 
     def save_result(self, checkpoint: Checkpoint) -> Path:
         """Keep the finished model and return its path."""
+        from ..models.checkpoint import save_checkpoint
+
         save_checkpoint(checkpoint, self.result_path)
         return self.result_path
 

@@ -13,7 +13,7 @@ from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
 from ..data.statistics import DataStatistics, combine, measure_image
-from ..data.split import split_images
+from ..data.split import Split, split_by_name, split_images
 from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..models.checkpoint import Checkpoint
@@ -156,9 +156,15 @@ def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneCo
         measured.append(measure_image(image, base.view, normalized=pixels))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
-    split = split_images([image.foreground_share for image in store.images], config.validation_share, config.seed)
+    split = _split(store, config)
     train, held_out = store.part(split.train), store.part(split.validation)
     return _Loaded(train, held_out, tuple(records), (*notices, split.note), combine(measured))
+
+
+def _split(store: PatchStore, config: FinetuneConfig) -> Split:
+    if config.held_out is not None:
+        return split_by_name([image.name for image in store.images], config.held_out)
+    return split_images([image.foreground_share for image in store.images], config.validation_share, config.seed)
 
 
 def _check_annotations(train: PatchStore) -> None:
@@ -186,7 +192,7 @@ def _load_old(
 ) -> _Loaded:
     """Return images of the old dataset to replay and to score, from a folder or from the base model itself."""
     if base_images:
-        loaded = _load(base_images, base, config.model_copy(update={"validation": "images"}), device)
+        loaded = _load(base_images, base, config.model_copy(update={"validation": "images", "held_out": None}), device)
         return replace(loaded, notices=())
     if base.rehearsal is not None:
         return _Loaded(*store_patches(base.rehearsal, device), (), ())

@@ -1,0 +1,122 @@
+"""The command `run`, by which a graphical program has a job carried out in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from ..data.annotated_image import AnnotatedImage
+from ..data.atomic import atomic_write
+from ..data.files import read_image
+from ..events import Event, ImagePredicted, JobEnded, PreviewReady, ValidationEnd
+
+if TYPE_CHECKING:
+    from ..inference.predict import Predictor
+    from ..runs.request import FinetuneRequest, ImageFile, PredictFolderRequest, PredictRequest
+    from ..runs.serve import Control
+
+PROBABILITIES, PREVIEW = "probabilities", "preview.npy"
+
+
+def run(folder: Annotated[Path, typer.Argument(help="Folder with the request.")]) -> None:
+    """Carry out the job in a folder; events go to standard output as JSON, and it ends when standard input does."""
+    from ..runs.serve import serve
+
+    if hasattr(os, "nice"):
+        os.nice(10)  # whoever looks at the screen comes first
+    raise typer.Exit(serve(lambda control: events_of(folder, control)))
+
+
+def events_of(folder: Path, control: Control) -> Iterator[Event]:
+    """Yield what happens while the job in `folder` is carried out, `JobEnded` at its end.
+
+    Raises
+    ------
+    FinetuneError
+        If it cannot be carried out.
+    """
+    from ..runs.request import read_request
+
+    request = read_request(folder)
+    yield from _JOBS[request.task](folder, request, control)
+
+
+def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Iterator[Event]:
+    from ..runs.execute import run_here
+    from ..runs.folder import RunFolder
+
+    run = RunFolder(folder)
+    events = run_here(run, should_stop=control.should_stop)
+    while True:
+        try:
+            event = next(events)
+        except StopIteration:
+            files = (run.result_path, run.best_path)  # only the best if it was stopped, none if before a step
+            yield JobEnded(next((file for file in files if file.is_file()), None))
+            return
+        yield event
+        if isinstance(event, ValidationEnd) and event.best and control.preview:
+            yield _preview(run, control.preview, event.step)
+
+
+def _preview(run: Any, image: ImageFile, step: int) -> PreviewReady:
+    """Predict `image` with the best model so far, which is on disk before its validation is reported."""
+    prediction = _predictor(str(run.best_path), run.request.config.device).predict(_open(image))
+    file = run.path / PREVIEW
+    _write_array(file, prediction.labels.astype(np.uint8))
+    return PreviewReady(step, image.ref.name, file)
+
+
+def _predict(folder: Path, request: PredictRequest, control: Control) -> Iterator[Event]:
+    from ..inference.predict import Prediction
+
+    predictor = _predictor(request.checkpoint, request.config)
+    for index, image in enumerate(request.images):
+        prediction = yield from predictor.stream(_open(image), should_stop=control.should_stop)
+        if not isinstance(prediction, Prediction):
+            break
+        file = folder / PROBABILITIES / f"{index:05d}.npy"
+        _write_array(file, np.rint(prediction.probabilities * 255).astype(np.uint8))
+        yield ImagePredicted(index, len(request.images), image.ref.name, file, prediction.threshold)
+    yield JobEnded()
+
+
+def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Control) -> Iterator[Event]:
+    from ..inference.folder import predict_folder
+
+    predictor = _predictor(request.checkpoint, request.config)
+    yield from predict_folder(
+        request.source, request.out, predictor, overwrite=request.overwrite, should_stop=control.should_stop
+    )
+    yield JobEnded(request.out)
+
+
+def _predictor(checkpoint: str, config: Any) -> Predictor:
+    from ..config import PredictConfig
+    from ..inference.predict import Predictor
+    from ..models.checkpoint import load_checkpoint
+
+    config = config if isinstance(config, PredictConfig) else PredictConfig(device=config)
+    return Predictor(load_checkpoint(checkpoint), config)
+
+
+def _open(image: ImageFile) -> AnnotatedImage:
+    pixels = read_image(image.ref)
+    return AnnotatedImage(image.ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+
+
+def _write_array(file: Path, array: np.ndarray[Any, Any]) -> None:
+    atomic_write(file, lambda stream: np.save(stream, array))
+
+
+_JOBS: dict[str, Callable[[Path, Any, Control], Iterator[Event]]] = {
+    "train": _train,
+    "finetune": _train,
+    "predict": _predict,
+    "predict_folder": _predict_folder,
+}

@@ -1,0 +1,146 @@
+"""What a job is asked to do, as it is written into its folder: values and absolute paths only, no arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from ..config import FinetuneConfig, ModelConfig, PredictConfig
+from ..data.atomic import atomic_write
+from ..data.files import ImageRef
+from ..data.pairing import Pair
+from ..errors import RunError
+
+REQUEST, RESULT = "request.json", "result.json"
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageFile(_Request):
+    """One image in a file: `frame` counts from 0, None if the file holds only this image."""
+
+    path: Path
+    frame: int | None = None
+
+    @property
+    def ref(self) -> ImageRef:
+        """The image as `data.files` knows it."""
+        return ImageRef(self.path, self.frame)
+
+    @classmethod
+    def of(cls, ref: ImageRef) -> Self:
+        """Return the file and frame of `ref`."""
+        return cls(path=ref.path.absolute(), frame=ref.frame)
+
+
+class PairFiles(_Request):
+    """An image and its mask."""
+
+    image: ImageFile
+    mask: ImageFile
+
+    @property
+    def pair(self) -> Pair:
+        """The pair as `data.pairing` knows it."""
+        return Pair(self.image.ref, self.mask.ref, "given")
+
+    @classmethod
+    def of(cls, pair: Pair) -> Self:
+        """Return the files of `pair`."""
+        return cls(image=ImageFile.of(pair.image), mask=ImageFile.of(pair.mask))
+
+
+class FinetuneRequest(_Request):
+    """A training; images come from two folders, or pair by pair.
+
+    `only` names the images of the folders to use, None takes all.
+    """
+
+    version: int = 1
+    task: Literal["train", "finetune"]
+    images: Path | None = None
+    masks: Path | None = None
+    pairs: tuple[PairFiles, ...] | None = None
+    sparse: bool = False
+    only: tuple[str, ...] | None = None
+    checkpoint: str | None = None
+    model: ModelConfig | None = None
+    base_images: Path | None = None
+    base_masks: Path | None = None
+    config: FinetuneConfig
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.images is None) != (self.masks is None):
+            raise ValueError("images need their masks, and masks their images: give both or neither")
+        if (self.images is None) == (self.pairs is None):
+            raise ValueError("give a folder of images and one of masks, or pairs of files, and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _old_images_with_masks(self) -> Self:
+        if (self.base_images is None) != (self.base_masks is None):
+            raise ValueError("images of the old dataset need their masks, and masks their images: give both or neither")
+        return self
+
+
+class PredictRequest(_Request):
+    """Probabilities of some images, each written as one array into the folder of the job."""
+
+    task: Literal["predict"] = "predict"
+    checkpoint: str
+    images: tuple[ImageFile, ...]
+    config: PredictConfig = PredictConfig()
+
+
+class PredictFolderRequest(_Request):
+    """Labels files for all images of a folder or stack; see `inference.folder.predict_folder`."""
+
+    task: Literal["predict_folder"] = "predict_folder"
+    checkpoint: str
+    source: Path
+    out: Path
+    overwrite: bool = False
+    config: PredictConfig = PredictConfig()
+
+
+JobRequest = Annotated[FinetuneRequest | PredictRequest | PredictFolderRequest, Field(discriminator="task")]
+_JOB: TypeAdapter[Any] = TypeAdapter(JobRequest)
+
+
+def write_request(folder: Path, request: BaseModel) -> None:
+    """Make `folder` and keep `request` in it.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be written.
+    """
+    text = request.model_dump_json(indent=2).encode()
+    try:
+        atomic_write(folder / REQUEST, lambda file: file.write(text))
+    except OSError as error:
+        raise RunError(f"{folder}: the folder cannot be written ({error.strerror}). Choose another one.") from error
+
+
+def read_request(folder: Path) -> Any:
+    """Return the request in `folder`, of whatever kind it is.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no readable request.
+    """
+    file = folder / REQUEST
+    try:
+        return _JOB.validate_json(file.read_bytes())
+    except OSError as error:
+        raise RunError(
+            f"{folder}: this is not the folder of a run, for it holds no readable {REQUEST}. Choose a run folder."
+        ) from error
+    except ValidationError as error:
+        raise RunError(f"{file}: the request cannot be read ({error.errors()[0]['msg']}). Start a new run.") from error
