@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from ..config import FinetuneConfig, PredictConfig
-from .console import Json, finish, reports_errors, score_table
+from .console import Json, finish, number, reports_errors, score_table
 from .options import Images, Sparse, describe
+
+if TYPE_CHECKING:
+    from ..models.zoo import ZooModel
 
 
 @reports_errors
@@ -46,20 +49,38 @@ def _show_checkup(console: Console, checkup: Any) -> None:
 
 @reports_errors
 def models(as_json: Json = False) -> None:
-    """List the models that ship with this package."""
+    """List the models that ship with this package: what each finds, its size, scores and licence."""
     from ..models.zoo import list_models
 
     found = list_models()
-    values = {"models": [{"name": m.name, "description": m.description, "path": str(m.path)} for m in found]}
+    values = {"models": [_model_card(model) for model in found]}
     finish(values, as_json=as_json, show=lambda console: _show_models(console, values["models"]))
 
 
-def _show_models(console: Console, found: list[dict[str, str]]) -> None:
-    table = score_table("Models that ship", ["name", "description"])
-    table.columns[1].justify = "left"
+def _model_card(model: ZooModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "target": model.target,
+        "description": model.description,
+        "channels": model.channels,
+        "width": model.width,
+        "size_bytes": model.size_bytes,
+        "scores": dict(model.scores),
+        "licence": model.licence,
+        "citation": model.citation,
+        "path": str(model.path),
+    }
+
+
+def _show_models(console: Console, found: list[dict[str, Any]]) -> None:
+    table = score_table("Models that ship", ["name", "finds", "channels", "MB", "test Dice", "licence"])
+    table.columns[1].justify = table.columns[-1].justify = "left"
     for model in found:
-        table.add_row(model["name"], model["description"])
+        size = f"{model['size_bytes'] / 1e6:.1f}"
+        score = number(model["scores"].get("test_dice"))
+        table.add_row(model["name"], model["target"], str(model["channels"]), size, score, model["licence"])
     console.print(table)
+    console.print("Give a name as --model. With --json: limits, citation, all scores and the file of each.")
 
 
 @reports_errors
