@@ -1,0 +1,313 @@
+"""Does a model predict too much or too little: areas, errors, thresholds and the penalty that would balance them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.masks import percent
+
+THRESHOLDS = tuple(np.arange(0.02, 0.985, 0.02).round(2).tolist())
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+# Areas that differ by less than this are called balanced, however sure the difference is.
+NEGLIGIBLE = 0.02
+# Over fewer images an interval by resampling is too narrow to be taken at its word.
+FEW_IMAGES = 5
+# Another threshold is worth mentioning if it gains this much Dice.
+WORTHWHILE_GAIN = 0.002
+LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.05, 0.95
+
+TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)
+
+Verdict = Literal["overestimates", "underestimates", "balanced", "unclear"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAreas:
+    """Areas of one image in annotated pixels; `area_ratio` is None where nothing is true but something predicted."""
+
+    image: str
+    predicted_px: int
+    true_px: int
+    false_positive_px: int
+    false_negative_px: int
+    area_ratio: float | None
+    dice: float
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdPoint:
+    """What a threshold would give: mean Dice over images, and predicted over true area of all images together."""
+
+    threshold: float
+    dice: float
+    area_ratio: float | None
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """Over- or underestimation of a model over some images.
+
+    `area_ratio` is the sum of all predicted over the sum of all true areas, `low` and `high` its bootstrap interval.
+    `false_positive_share` is the share of the predicted area that is false, `false_negative_share` that of the true
+    area that is missed. `balancing_weight` is the `false_positive_weight` expected to balance a new finetuning.
+    """
+
+    images: tuple[ImageAreas, ...]
+    threshold: float
+    dice: float
+    area_ratio: float | None
+    low: float | None
+    high: float | None
+    false_positive_share: float
+    false_negative_share: float
+    verdict: Verdict
+    curve: tuple[ThresholdPoint, ...]
+    balanced_threshold: float | None
+    best_threshold: float
+    false_positive_weight: float
+    balancing_weight: float | None
+    summary: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdCounts:
+    """Predicted and truly predicted pixels (thresholds,) of one image at every threshold, and its true pixels."""
+
+    image: str
+    predicted: NDArray[np.int64]
+    correct: NDArray[np.int64]
+    true: int
+
+    @classmethod
+    def of(
+        cls,
+        image: str,
+        probabilities: NDArray[np.floating[Any]],
+        truth: NDArray[np.bool_],
+        thresholds: Sequence[float],
+        annotated: NDArray[np.bool_] | None = None,
+    ) -> ThresholdCounts:
+        """Count `probabilities` (Y, X) above each of the ascending `thresholds`, on `annotated` pixels only."""
+        known = slice(None) if annotated is None else annotated
+        # A threshold in single precision, as the prediction itself compares it.
+        edges = np.asarray(thresholds, probabilities.dtype)
+        passed = np.searchsorted(edges, probabilities[known].ravel(), side="left")
+        true = truth[known].ravel()
+        return cls(image, _above(passed, len(edges)), _above(passed[true], len(edges)), int(np.count_nonzero(true)))
+
+    @property
+    def dice(self) -> NDArray[np.float64]:
+        """Dice at every threshold; 1 where nothing is predicted and nothing true."""
+        both = self.predicted + self.true
+        return np.where(both > 0, 2 * self.correct / np.maximum(both, 1), 1.0)
+
+    def areas(self, index: int) -> ImageAreas:
+        """Return the areas at threshold number `index`."""
+        predicted, correct = int(self.predicted[index]), int(self.correct[index])
+        return ImageAreas(
+            self.image,
+            predicted,
+            self.true,
+            predicted - correct,
+            self.true - correct,
+            _ratio(predicted, self.true),
+            float(self.dice[index]),
+        )
+
+
+def _above(passed: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return for each threshold how many values passed it."""
+    histogram = np.bincount(passed, minlength=count + 1)
+    above: NDArray[np.int64] = histogram[::-1].cumsum()[::-1][1:]
+    return above
+
+
+def _ratio(predicted: float, true: float) -> float | None:
+    if true:
+        return predicted / true
+    return None if predicted else 1.0
+
+
+def error_map(
+    prediction: NDArray[Any], truth: NDArray[Any], annotated: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """Return (Y, X): 0 true background or not annotated, 1 true positive, 2 false positive, 3 false negative."""
+    predicted, true = prediction > 0, truth > 0
+    errors = np.where(predicted, np.where(true, TRUE_POSITIVE, FALSE_POSITIVE), np.where(true, FALSE_NEGATIVE, 0))
+    return (errors if annotated is None else errors * annotated).astype(np.uint8)
+
+
+def estimate_areas(
+    counts: Sequence[ThresholdCounts],
+    thresholds: Sequence[float],
+    *,
+    threshold: float,
+    false_positive_weight: float = 0.5,
+    seed: int = 0,
+) -> Estimation:
+    """Return what `counts` at ascending `thresholds`, one of which is `threshold`, say together.
+
+    Parameters
+    ----------
+    false_positive_weight
+        The penalty the model was trained with.
+    seed
+        Of the resampling of images; the same seed gives the same interval.
+    """
+    index = list(thresholds).index(threshold)
+    images = tuple(count.areas(index) for count in counts)
+    totals = np.array([[area.predicted_px, area.true_px] for area in images], float)
+    predicted, true = totals.sum(axis=0)
+    false_positive = sum(area.false_positive_px for area in images)
+    missed = sum(area.false_negative_px for area in images)
+    low, high = _interval(totals, seed)
+    curve = _curve(counts, thresholds)
+    ratio = _ratio(predicted, true)
+    facts: dict[str, Any] = {
+        "images": images,
+        "threshold": threshold,
+        "dice": float(np.mean([area.dice for area in images])),
+        "area_ratio": ratio,
+        "low": low,
+        "high": high,
+        "false_positive_share": false_positive / predicted if predicted else 0.0,
+        "false_negative_share": missed / true if true else 0.0,
+        "verdict": _verdict(ratio, low, high),
+        "curve": curve,
+        "balanced_threshold": _balanced(curve),
+        "best_threshold": _best(curve, threshold),
+        "false_positive_weight": false_positive_weight,
+        "balancing_weight": balancing_weight(false_positive, missed, false_positive_weight),
+    }
+    return Estimation(**facts, summary=_sentences(Estimation(**facts, summary="")))
+
+
+def _interval(totals: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
+    """Return the percentile bootstrap interval of the ratio of sums, resampling images; None for a single one."""
+    count = len(totals)
+    if count < 2:
+        return None, None
+    drawn = totals[np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))].sum(axis=1)
+    drawn = drawn[drawn[:, 1] > 0]
+    if not len(drawn):
+        return None, None
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (tail, 100 - tail))
+    return float(low), float(high)
+
+
+def _curve(counts: Sequence[ThresholdCounts], thresholds: Sequence[float]) -> tuple[ThresholdPoint, ...]:
+    dice = np.mean([count.dice for count in counts], axis=0)
+    predicted = np.sum([count.predicted for count in counts], axis=0)
+    true = sum(count.true for count in counts)
+    return tuple(
+        ThresholdPoint(float(value), float(dice[i]), _ratio(float(predicted[i]), true))
+        for i, value in enumerate(thresholds)
+    )
+
+
+def _balanced(curve: Sequence[ThresholdPoint]) -> float | None:
+    """Return the threshold at which the areas are equal, or None if they are not at any."""
+    for below, above in pairwise(curve):
+        if below.area_ratio is None or above.area_ratio is None:
+            return None
+        if below.area_ratio >= 1 >= above.area_ratio:
+            step = below.area_ratio - above.area_ratio
+            share = (below.area_ratio - 1) / step if step else 0.0
+            return round(below.threshold + share * (above.threshold - below.threshold), 3)
+    return None
+
+
+def _best(curve: Sequence[ThresholdPoint], current: float) -> float:
+    """Return the threshold with the best Dice; the current one if none is clearly better, else a plateau's middle."""
+    best = max(point.dice for point in curve)
+    now = next(point.dice for point in curve if point.threshold == current)
+    if best < now + WORTHWHILE_GAIN:
+        return current
+    good = [point.threshold for point in curve if point.dice > best - WORTHWHILE_GAIN / 4]
+    return good[len(good) // 2]
+
+
+def balancing_weight(false_positive: float, false_negative: float, current: float) -> float | None:
+    """Return the `false_positive_weight` expected to balance the errors of a training made with `current`.
+
+    A rule of thumb, not a measurement: the training settled where an error of one kind cost as much as what it
+    saved of the other, so the odds of the two weights are multiplied by false positives over false negatives.
+    None if there is no error of either kind to compare.
+    """
+    if not (false_positive or false_negative):
+        return None
+    for_false_positive = current * false_positive
+    share = for_false_positive / (for_false_positive + (1 - current) * false_negative)
+    return round(float(np.clip(share, LOWEST_WEIGHT, HIGHEST_WEIGHT)), 2)
+
+
+def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
+    if ratio is None or low is None or high is None:
+        return "unclear"
+    if abs(ratio - 1) < NEGLIGIBLE:
+        return "balanced"
+    if low > 1:
+        return "overestimates"
+    return "underestimates" if high < 1 else "unclear"
+
+
+def _sentences(result: Estimation) -> str:
+    return " ".join(filter(None, (_bias(result), _errors(result), _thresholds(result), _penalty(result))))
+
+
+def _bias(result: Estimation) -> str:
+    count = len(result.images)
+    images = "1 image" if count == 1 else f"{count} images"
+    if result.area_ratio is None:
+        return f"There is no true object in {images}, yet the model predicts some: it overestimates."
+    ratio = f"The model predicts {result.area_ratio:.2f} × the true area"
+    if result.low is None or result.high is None:
+        return f"{ratio} ({images}): from so little, a bias cannot be told from chance."
+    doubt = f" Over only {count} images this interval is a rough one." if count < FEW_IMAGES else ""
+    meaning = {
+        "overestimates": "it overestimates",
+        "underestimates": "it underestimates",
+        "balanced": "neither over- nor underestimation worth mentioning",
+        "unclear": "a bias cannot be told from the spread between images",
+    }[result.verdict]
+    return f"{ratio} ({result.low:.2f} to {result.high:.2f} over {images}): {meaning}.{doubt}"
+
+
+def _errors(result: Estimation) -> str:
+    return (
+        f"{percent(result.false_positive_share)} of what it predicts is false, "
+        f"and {percent(result.false_negative_share)} of the true area is missed."
+    )
+
+
+def _thresholds(result: Estimation) -> str:
+    by_threshold = {point.threshold: point for point in result.curve}
+    now, best = by_threshold[result.threshold], by_threshold[result.best_threshold]
+    parts = []
+    if result.balanced_threshold is not None and result.verdict in ("overestimates", "underestimates"):
+        parts.append(f"A threshold of {result.balanced_threshold:.2f} instead of {now.threshold:.2f} balances the area")
+    if best is not now:
+        parts.append(f"the best Dice on these images is at {best.threshold:.2f} ({now.dice:.3f} → {best.dice:.3f})")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _penalty(result: Estimation) -> str:
+    if result.balancing_weight is None or result.verdict not in ("overestimates", "underestimates"):
+        return ""
+    return (
+        f"For a new finetuning, false_positive_weight={result.balancing_weight:.2f} instead of "
+        f"{result.false_positive_weight:.2f} should balance it: an estimate from the ratio of both errors."
+    )
