@@ -41,7 +41,7 @@ def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> R
 
 
 def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Run:
-    images = _images(request)
+    images = images_of(request)
     events = _start(request, images, folder, should_stop)
     result = yield from _recorded(_with_note(events, images.left_out_note), folder)
     if result.stopped:
@@ -49,7 +49,14 @@ def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Calla
     return result
 
 
-def _images(request: FinetuneRequest) -> AnnotatedFolder:
+def images_of(request: FinetuneRequest) -> AnnotatedFolder:
+    """Return the annotated images that a training asks for.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing, or an image that is asked for by name.
+    """
     if request.pairs is not None:
         given = Pairing(tuple(files.pair for files in request.pairs))
         return AnnotatedFolder(given, request.sparse).only(request.only)
