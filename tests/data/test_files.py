@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_unet_finetune.data.files import ImageRef, list_images, read_image
+from napari_unet_finetune.data.files import ImageRef, list_images, read_headers, read_image
 from napari_unet_finetune.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -410,3 +410,32 @@ def test_what_was_read_does_not_depend_on_the_file_any_more(tmp_path):
     np.testing.assert_array_equal(array, GREY)
     array[:] = 7
     assert not read(tmp_path / "a.npy").any()
+
+
+@pytest.mark.parametrize(
+    "name", ["grey.png", "colour.bmp", "stack.tif", "planes.tif", "frames.npy", "one.npz", "sized.tif"]
+)
+def test_headers_tell_the_size_of_each_image_that_is_listed(tmp_path, name):
+    path = tmp_path / name
+    writers = {
+        "grey.png": lambda: iio.imwrite(path, GREY),
+        "colour.bmp": lambda: iio.imwrite(path, COLOUR),
+        "stack.tif": lambda: tifffile.imwrite(path, STACK, imagej=True),
+        "planes.tif": lambda: tifffile.imwrite(
+            path, channels_first(COLOUR), photometric="rgb", planarconfig="separate"
+        ),
+        "frames.npy": lambda: np.save(path, STACK),
+        "one.npz": lambda: np.savez(path, COLOUR),
+        "sized.tif": lambda: tifffile.imwrite(path, DEEP, imagej=True, resolution=(4, 2), metadata={"unit": "um"}),
+    }
+    writers[name]()
+    headers, pixels = read_headers(path), [read_image(ref) for ref in list_images(path)]
+    assert [header.size for header in headers] == [one.array.shape[-2:] for one in pixels]
+    assert [(header.scale, header.unit) for header in headers] == [(one.scale, one.unit) for one in pixels]
+
+
+def test_headers_of_damaged_and_foreign_files_are_one_sentence(tmp_path):
+    for name in ("a.png", "a.npy", "a.txt"):
+        (tmp_path / name).write_bytes(b"broken")
+        with pytest.raises(DataError, match=name):
+            read_headers(tmp_path / name)

@@ -12,14 +12,22 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .axes import count_frames, guess_axes, take_frame
-from .pixels import ImagePixels, check_declared_size
+from .axes import PLANE_AXES, count_frames, guess_axes, take_frame
+from .pixels import ImageHeader, ImagePixels, check_declared_size
 
 
 def count_array_frames(path: Path) -> int:
     """Return how many two-dimensional images the array holds; only its header is read."""
-    shape = _npz_shape(path) if _is_npz(path) else npy.open_memmap(path, mode="r").shape
+    shape = _shape(path)
     return count_frames(shape, guess_axes(shape))
+
+
+def read_array_headers(path: Path) -> list[ImageHeader]:
+    """Return the size of each frame of the array."""
+    shape = _shape(path)
+    axes = guess_axes(shape)
+    height, width = (shape[axes.index(axis)] for axis in PLANE_AXES)
+    return [ImageHeader((height, width))] * count_frames(shape, axes)
 
 
 def read_array_frame(path: Path, index: int) -> ImagePixels:
@@ -42,6 +50,10 @@ def _without_alpha(array: NDArray[Any]) -> NDArray[Any]:
 
 def _is_npz(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    return _npz_shape(path) if _is_npz(path) else npy.open_memmap(path, mode="r").shape
 
 
 def _npz_shape(path: Path) -> tuple[int, ...]:

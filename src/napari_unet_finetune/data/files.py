@@ -10,13 +10,24 @@ from pathlib import Path
 from typing import overload
 
 from ..errors import DataError, FinetuneError
-from .arrays import count_array_frames, read_array_frame
-from .pixels import ImagePixels, checked_pixels
-from .raster import count_raster_frames, read_raster
-from .tiff import count_tiff_frames, read_tiff_frame
+from .arrays import count_array_frames, read_array_frame, read_array_headers
+from .pixels import ImageHeader, ImagePixels, checked_pixels
+from .raster import count_raster_frames, read_raster, read_raster_header
+from .tiff import count_tiff_frames, read_tiff_frame, read_tiff_headers
 from .writing import write_labels
 
-__all__ = ["FORMATS", "ImagePixels", "ImageRef", "Listing", "list_images", "natural_key", "read_image", "write_labels"]
+__all__ = [
+    "FORMATS",
+    "ImageHeader",
+    "ImagePixels",
+    "ImageRef",
+    "Listing",
+    "list_images",
+    "natural_key",
+    "read_headers",
+    "read_image",
+    "write_labels",
+]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -97,6 +108,23 @@ def list_images(source: Path) -> Listing:
     if not images:
         raise DataError(_nothing_found(source, unreadable))
     return Listing(images, unreadable)
+
+
+def read_headers(path: Path) -> tuple[ImageHeader, ...]:
+    """Return what the header of a file tells about each of its images, in the order of `list_images`.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged or foreign.
+    """
+    suffix = path.suffix.lower()
+    with _reasons_for(path):
+        if suffix in TIFF_SUFFIXES:
+            return tuple(read_tiff_headers(path))
+        if suffix in ARRAY_SUFFIXES:
+            return tuple(read_array_headers(path))
+        return (read_raster_header(path),)
 
 
 def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:

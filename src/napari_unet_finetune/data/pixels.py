@@ -33,6 +33,15 @@ class ImagePixels:
     unit: str = "px"
 
 
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of a file tells about one image of it: (Y, X) in pixels, and the size of a pixel in `unit`."""
+
+    size: tuple[int, int]
+    scale: tuple[float, float] = (1.0, 1.0)
+    unit: str = "px"
+
+
 def check_declared_size(name: str, nbytes: int, stored_bytes: int) -> None:
     """Check, before any pixel is read, that `nbytes` of pixels can come from a file of `stored_bytes`.
 

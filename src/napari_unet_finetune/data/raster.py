@@ -16,7 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from .axes import guess_axes, take_frame
-from .pixels import ImagePixels, check_declared_size
+from .pixels import ImageHeader, ImagePixels, check_declared_size
 
 _READERS: dict[bytes, type[ImageFile]] = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"BM": BmpImageFile}
 _PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB")
@@ -29,6 +29,13 @@ def count_raster_frames(path: Path) -> int:
     """Return 1 after a look at the header."""
     with _open(path):
         return 1
+
+
+def read_raster_header(path: Path) -> ImageHeader:
+    """Return the size of the image."""
+    with _open(path) as image:
+        width, height = image.size
+    return ImageHeader((height, width))
 
 
 def read_raster(path: Path, *, as_labels: bool = False) -> ImagePixels:

@@ -13,7 +13,7 @@ from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage, Ti
 
 from ..errors import DataError
 from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes, take_frame
-from .pixels import ImagePixels, check_declared_size
+from .pixels import ImageHeader, ImagePixels, check_declared_size
 from .tiff_scale import pixel_size
 
 
@@ -23,6 +23,12 @@ def count_tiff_frames(path: Path) -> int:
         for series in _image_series(tif):
             _check_size(path, series)
         return sum(_series_frames(series) for series in _image_series(tif))
+
+
+def read_tiff_headers(path: Path) -> list[ImageHeader]:
+    """Return size and pixel size of each frame of the file."""
+    with _open(path) as tif:
+        return [header for series in _image_series(tif) for header in _series_headers(tif, series)]
 
 
 def read_tiff_frame(path: Path, index: int) -> ImagePixels:
@@ -67,6 +73,11 @@ def _series_axes(series: TiffPageSeries) -> str:
 
 def _series_frames(series: TiffPageSeries) -> int:
     return count_frames(series.shape, _series_axes(series))
+
+
+def _series_headers(tif: TiffFile, series: TiffPageSeries) -> list[ImageHeader]:
+    height, width = (series.shape[_series_axes(series).index(axis)] for axis in PLANE_AXES)
+    return [ImageHeader((height, width), *pixel_size(tif, series))] * _series_frames(series)
 
 
 def _check_size(path: Path, series: TiffPageSeries) -> None:

@@ -1,0 +1,298 @@
+"""A dataset that is being annotated: its images, and beside them masks, roles and runs, all of it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .annotated_image import AnnotatedImage
+from .dataset import read_pair
+from .files import ImageHeader, ImagePixels, ImageRef, list_images, read_image
+from .frames import Frame, write_frames
+from .pairing import Pair, Pairing, pair_images
+from .project_image import ROLES, Origin, ProjectImage, Role, SavedMask, file_stem
+from .project_masks import MASKS, STROKES, convert_masks, put_aside, read_foreign_mask, read_mask_file, save_mask
+from .project_opening import NotWritableError, Opened, find_images, locate, with_mask
+from .project_record import ProjectRecord, image_record, stored_source, write_record
+from .project_runs import new_run_folder, run_folders
+
+__all__ = ["ROLES", "NotWritableError", "Origin", "Project", "ProjectImage", "Role", "SavedMask"]
+
+IMAGES = "images"
+_OWN: tuple[Origin, ...] = ("painted", "corrected")
+
+
+class Project:
+    """A dataset being annotated; open one with `Project.open` or `Project.from_frames`.
+
+    Everything that changes it writes to disk before it returns. Images are never written to, masks never deleted.
+    What only reads, `write_labels` and `write_imported` may run in another thread; the rest belongs to one.
+
+    Parameters
+    ----------
+    source
+        Folder or stack file with the images.
+    folder
+        Where masks, runs and the record of all else lie.
+    """
+
+    def __init__(self, source: Path, folder: Path, opened: Opened, *, sparse: bool = False) -> None:
+        self.source = source
+        self.folder = folder
+        self._opened = opened
+        self._images = opened.images
+        self._sparse = sparse
+
+    @classmethod
+    def open(cls, source: Path, folder: Path | None = None) -> Project:
+        """Open the images in `source`, with all that was annotated before; only headers are read, nothing is written.
+
+        Parameters
+        ----------
+        source
+            Folder or stack file of images, or the folder of a project.
+        folder
+            Where the project lies; by default ``unet-finetune`` within the images, for a file beside it.
+
+        Raises
+        ------
+        DataError
+            If there are no images, or the folder belongs to others.
+        NotWritableError
+            If the folder takes no files, so that another one has to be chosen.
+        """
+        source, folder, record = locate(source, folder)
+        sparse = bool(record and record.sparse)
+        return cls(source, folder, find_images(source, folder / (STROKES if sparse else MASKS), record), sparse=sparse)
+
+    @classmethod
+    def from_frames(cls, frames: Iterable[Frame], folder: Path) -> Project:
+        """Write images that are in no file, one at a time, as TIFF into ``images`` in `folder`, and open them.
+
+        Raises
+        ------
+        DataError
+            If there are images already, or they cannot be written.
+        """
+        for _ in write_frames(frames, folder / IMAGES):
+            pass
+        project = cls.open(folder / IMAGES, folder)
+        project._write()
+        return project
+
+    @property
+    def images(self) -> tuple[ProjectImage, ...]:
+        """All images in natural order."""
+        return tuple(self._images.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all images."""
+        return tuple(self._images)
+
+    @property
+    def unreadable(self) -> tuple[tuple[Path, str], ...]:
+        """Image and mask files that were left out, each with the reason."""
+        return tuple(self._opened.unreadable)
+
+    def image(self, name: str) -> ProjectImage:
+        """Return the image called `name`.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        try:
+            return self._images[name]
+        except KeyError:
+            raise DataError(f"There is no image called {name} in {self.source}. Was it renamed?") from None
+
+    def read_image(self, name: str) -> ImagePixels:
+        """Return the pixels of an image; raises `DataError` if it cannot be read."""
+        return read_image(self.image(name).ref)
+
+    def read_labels(self, name: str) -> NDArray[np.uint16] | None:
+        """Return the mask of an image as it was painted, strokes as strokes; ``None`` if there is none.
+
+        Raises
+        ------
+        DataError
+            If its file cannot be read.
+        """
+        mask = self.image(name).mask
+        return None if mask is None else read_mask_file(mask)
+
+    def annotated_image(self, name: str) -> AnnotatedImage:
+        """Return an image with its labels and the region where they hold.
+
+        Raises
+        ------
+        DataError
+            If one of the files cannot be read.
+        """
+        image = self.image(name)
+        if image.mask is None:
+            pixels = self.read_image(name)
+            return AnnotatedImage(name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+        return replace(read_pair(_pair(image), sparse=self._sparse), name=name)
+
+    def save_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> ProjectImage:
+        """Save the mask of an image, all or nothing, and return what is now known about the image.
+
+        Raises
+        ------
+        DataError
+            If the labels do not fit the image, or the disk does not take them; what was there before stays.
+        """
+        return self.keep(self.write_labels(name, labels, origin))
+
+    def write_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> SavedMask:
+        """Write the file of a mask; nothing else changes until `keep` is called with the result.
+
+        Raises
+        ------
+        DataError
+            As `save_labels`.
+        """
+        path = self._mask_path(name)
+        if self.image(name).mask is None:
+            put_aside(path)
+        return replace(save_mask(path, name, labels, self._header(name), sparse=self._sparse), origin=origin)
+
+    def keep(self, *masks: SavedMask) -> ProjectImage:
+        """Enter masks that were written, and return the last of their images."""
+        for saved in masks:
+            self._images[saved.name] = with_mask(self.image(saved.name), saved)
+            self._opened.stamps[saved.name] = saved.stamp
+        self._write()
+        return self.image(masks[-1].name)
+
+    def remove_labels(self, name: str) -> Path | None:
+        """Move the mask of an image aside and return where it is now; ``None`` if there was none."""
+        image = self.image(name)
+        aside = put_aside(self._mask_path(name))
+        put_aside(self.folder / (MASKS if self._sparse else STROKES) / self._mask_path(name).name)
+        self._change({name: replace(image, mask=None, origin="none", foreground=None, objects=None)})
+        return aside
+
+    def restore_labels(self, name: str, aside: Path, origin: Origin) -> ProjectImage:
+        """Take a mask back that `remove_labels` moved to `aside`; raises `DataError` if it cannot be read."""
+        return self.save_labels(name, read_mask_file(aside), origin)
+
+    def pair_masks(self, masks: Path) -> Pairing:
+        """Return which mask file in `masks` belongs to which image; nothing is changed.
+
+        Raises
+        ------
+        DataError
+            If there is no mask that can be read.
+        """
+        return pair_images([image.ref for image in self.images], list_images(masks))
+
+    def import_masks(self, pairs: Iterable[Pair]) -> tuple[str, ...]:
+        """Copy masks in, and return one sentence per mask that was refused; a painted mask is never overwritten."""
+        written, refused = [], []
+        for pair in pairs:
+            try:
+                written.append(self.write_imported(pair))
+            except DataError as error:
+                refused.append(str(error))
+        if written:
+            self.keep(*written)
+        return tuple(refused)
+
+    def write_imported(self, pair: Pair) -> SavedMask:
+        """Write a mask from elsewhere as the file of a mask here; `keep` it to enter it.
+
+        Raises
+        ------
+        DataError
+            If the image has a painted mask, the sizes differ, or the mask cannot be understood.
+        """
+        image = next((image for image in self.images if image.ref == pair.image), None)
+        if image is None:
+            raise DataError(f"{pair.mask.name}: its image {pair.image.name} is not in this dataset.")
+        if image.origin in _OWN:
+            raise DataError(
+                f"{image.name} has a {image.origin} mask, which is kept. Remove it first to import another."
+            )
+        labels = read_foreign_mask(pair.mask, image.name, self._header(image.name).size, sparse=self._sparse)
+        put_aside(self._mask_path(image.name))
+        return self.write_labels(image.name, labels, "imported")
+
+    def set_role(self, names: Iterable[str], role: Role) -> None:
+        """Set what images are used for."""
+        self._change({name: replace(self.image(name), role=role) for name in names})
+
+    def set_dice(self, dice: Mapping[str, float]) -> None:
+        """Enter the scores of the last prediction; images that are not named keep theirs."""
+        self._change({name: replace(self.image(name), dice=value) for name, value in dice.items()})
+
+    def set_suggested(self, reasons: Mapping[str, str]) -> None:
+        """Mark images to annotate next, each with the reason; all earlier marks go."""
+        for name in reasons:
+            self.image(name)
+        self._change({image.name: replace(image, suggested=reasons.get(image.name, "")) for image in self.images})
+
+    @property
+    def sparse(self) -> bool:
+        """Whether unpainted pixels are unknown: 0 is unknown, 1 background, 2 object."""
+        return self._sparse
+
+    @sparse.setter
+    def sparse(self, sparse: bool) -> None:
+        if sparse == self._sparse:
+            return
+        saved = convert_masks(self.images, self.folder / (STROKES if sparse else MASKS), sparse=sparse)
+        self._sparse = sparse
+        for one in saved:
+            self._images[one.name] = with_mask(self._images[one.name], one)
+            self._opened.stamps[one.name] = one.stamp
+        self._write()
+
+    def pairs(self, *roles: Role) -> tuple[Pair, ...]:
+        """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
+        return tuple(_pair(image) for image in self.images if image.mask and image.role in (roles or ROLES))
+
+    def new_run_folder(self, label: str) -> Path:
+        """Return a folder for a run that is not there yet; its name begins with the time."""
+        return new_run_folder(self.folder, label)
+
+    @property
+    def runs(self) -> tuple[Path, ...]:
+        """Folders of the runs, oldest first."""
+        return run_folders(self.folder)
+
+    def _mask_path(self, name: str) -> Path:
+        return self.image(name).mask or self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(name)}.tif"
+
+    def _header(self, name: str) -> ImageHeader:
+        if name not in self._opened.headers:
+            pixels = self.read_image(name)
+            height, width = pixels.array.shape[-2:]
+            self._opened.headers[name] = ImageHeader((height, width), pixels.scale, pixels.unit)
+        return self._opened.headers[name]
+
+    def _change(self, images: Mapping[str, ProjectImage]) -> None:
+        self._images.update(images)
+        if images:
+            self._write()
+
+    def _write(self) -> None:
+        records = [image_record(image, self._opened.stamps.get(image.name)) for image in self.images]
+        kept = tuple(one for one in records if one is not None)
+        source = stored_source(self.source, self.folder)
+        record = ProjectRecord(source=source, sparse=self._sparse, images=(*kept, *self._opened.absent))
+        write_record(self.folder, record)
+
+
+def _pair(image: ProjectImage) -> Pair:
+    assert image.mask is not None
+    return Pair(image.ref, ImageRef(image.mask), f"{image.origin} here")

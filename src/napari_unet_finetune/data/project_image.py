@@ -1,0 +1,117 @@
+"""One image of a dataset that is being annotated: where its mask stands, and what it is used for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from .files import ImageRef
+
+Origin = Literal["none", "imported", "painted", "corrected"]  # corrected: it began as a prediction
+Role = Literal["auto", "train", "validation", "test", "unused"]  # auto: train or validation, the training decides
+ROLES: tuple[Role, ...] = get_args(Role)
+
+_LONGEST_STEM = 120  # bytes; with a temporary suffix it must fit into the 255 that file systems allow
+
+
+@dataclass(frozen=True)
+class ProjectImage:
+    """An image and what is known about it.
+
+    Parameters
+    ----------
+    ref
+        The file and, in a stack, the frame.
+    mask
+        File of its labels in the project; ``None`` if it is not annotated.
+    origin
+        How the mask came about.
+    role
+        What the image is used for.
+    size
+        (Y, X) in pixels; ``None`` if the header does not tell.
+    foreground
+        Share of object pixels among the annotated ones.
+    objects
+        Number of objects; ``None`` for strokes, which do not count them.
+    dice
+        Dice of the last prediction that was scored on it.
+    suggested
+        Why to annotate it next; empty if it is not suggested.
+    called
+        Its name where that of the file is taken by another image.
+    """
+
+    ref: ImageRef
+    mask: Path | None = None
+    origin: Origin = "none"
+    role: Role = "auto"
+    size: tuple[int, int] | None = None
+    foreground: float | None = None
+    objects: int | None = None
+    dice: float | None = None
+    suggested: str = ""
+    called: str = ""
+
+    @property
+    def name(self) -> str:
+        """How tables and messages call the image; no two images of a project have the same name."""
+        return self.called or self.ref.name
+
+    @property
+    def is_annotated(self) -> bool:
+        """Tell whether there is a mask, be it an empty one."""
+        return self.mask is not None
+
+
+@dataclass(frozen=True)
+class SavedMask:
+    """A mask that lies on disk and waits to be entered into its project.
+
+    Parameters
+    ----------
+    name
+        The image.
+    path, stamp
+        The file, and its length and time, by which a later change from outside is noticed.
+    """
+
+    name: str
+    path: Path
+    origin: Origin
+    size: tuple[int, int]
+    foreground: float
+    objects: int | None
+    stamp: tuple[int, int]
+
+
+def unique_names(refs: Iterable[ImageRef], known: Mapping[ImageRef, str]) -> dict[ImageRef, str]:
+    """Return a name for each image, unlike all others also where capitals do not count.
+
+    Names that are known stay; of the rest, the second ``a`` becomes ``a.png``.
+    """
+    refs = list(refs)
+    names = {ref: known[ref] for ref in refs if ref in known}
+    taken = {name.casefold() for name in names.values()}
+    for ref in refs:
+        if ref in names:
+            continue
+        frame = "" if ref.frame is None else f"[{ref.frame:03d}]"
+        candidates = [ref.name, ref.path.name + frame]
+        candidates += [f"{ref.path.name}{frame} ({number})" for number in range(2, len(refs) + 2)]
+        names[ref] = next(name for name in candidates if name.casefold() not in taken)
+        taken.add(names[ref].casefold())
+    return {ref: names[ref] for ref in refs}
+
+
+def file_stem(name: str) -> str:
+    """Return `name` as it can stand in a file name on every system; what had to be changed gets a mark of its own."""
+    safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", name).strip(". ") or "_"
+    if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", safe, re.IGNORECASE):
+        safe = f"_{safe}"
+    short = safe.encode()[:_LONGEST_STEM].decode(errors="ignore")
+    return name if short == name else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
