@@ -114,6 +114,16 @@ class ImageEnd(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageSeen(Event):
+    """One image of a folder was looked at, number `done` of `total`."""
+
+    kind: ClassVar[str] = "image_seen"
+    image: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImagePredicted(Event):
     """The probabilities of an image are in `file`, a uint8 array (Y, X) in which 255 stands for 1.
 
@@ -179,8 +189,8 @@ class JobFailed(Event):
 _KINDS: dict[str, type[Any]] = {
     cls.kind: cls
     for cls in (
-        RunStarted, StepEnd, ValidationEnd, Notice, RunEnded, TileEnd, ImageEnd, ImagePredicted, PreviewReady,
-        PartStarted, Alive, JobEnded, JobFailed,
+        RunStarted, StepEnd, ValidationEnd, Notice, RunEnded, TileEnd, ImageEnd, ImageSeen, ImagePredicted,
+        PreviewReady, PartStarted, Alive, JobEnded, JobFailed,
     )
 }  # fmt: skip
 
