@@ -1,10 +1,21 @@
-"""How far a run is, as a value folded from its events."""
+"""How far a long computation is, as a value folded from its events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .events import Notice, RunEnded, RunStarted, StepEnd, TrainingEvent, ValidationEnd
+from .events import (
+    Event,
+    ImageEnd,
+    ImagePredicted,
+    Notice,
+    PartStarted,
+    RunEnded,
+    RunStarted,
+    StepEnd,
+    TileEnd,
+    ValidationEnd,
+)
 
 # Time left is estimated from the last steps only, so that a pause or a slow start does not spoil it.
 RECENT_STEPS = 50
@@ -12,7 +23,11 @@ RECENT_STEPS = 50
 
 @dataclass(frozen=True)
 class RunProgress:
-    """The state of a run that is worth showing."""
+    """The state of a computation that is worth showing.
+
+    A training counts `step` of `steps`. Trainings and other parts of a larger whole count `parts`, images `images`, and
+    tiles of the image in work `tiles`: how many are done, and of how many.
+    """
 
     step: int = 0
     steps: int = 0
@@ -25,6 +40,20 @@ class RunProgress:
     recent_step_s: tuple[float, ...] = ()
     message: str = ""
     ended: bool = False
+    part: str = ""
+    parts: tuple[int, int] = (0, 0)
+    images: tuple[int, int] = (0, 0)
+    tiles: tuple[int, int] = (0, 0)
+
+    @property
+    def fraction(self) -> float | None:
+        """Share of the whole that is done, or None while that is not known."""
+        inside = _share((self.step, self.steps)) if self.steps else _share(self.tiles)
+        if self.images[1]:
+            inside = min(1.0, (self.images[0] + (inside or 0.0)) / self.images[1])
+        if self.parts[1]:
+            return (self.parts[0] + (inside or 0.0)) / self.parts[1]
+        return inside
 
     @property
     def seconds_left(self) -> float | None:
@@ -34,7 +63,7 @@ class RunProgress:
         return (self.steps - self.step) * sum(self.recent_step_s) / len(self.recent_step_s)
 
 
-def advance(progress: RunProgress, event: TrainingEvent) -> RunProgress:
+def advance(progress: RunProgress, event: Event) -> RunProgress:
     """Return `progress` after `event`."""
     match event:
         case RunStarted():
@@ -52,6 +81,21 @@ def advance(progress: RunProgress, event: TrainingEvent) -> RunProgress:
             return replace(progress, message=event.message)
         case RunEnded():
             return replace(progress, message=event.summary, ended=True)
+        case TileEnd():
+            return replace(progress, tiles=(event.done, event.total))
+        case ImageEnd():
+            return replace(progress, images=(event.done, event.total), tiles=(0, 0))
+        case ImagePredicted():
+            return replace(progress, images=(event.index + 1, event.total), tiles=(0, 0))
+        case PartStarted():
+            return RunProgress(part=event.label, parts=(max(0, event.index - 1), event.total))
+        case _:
+            return progress
+
+
+def _share(counts: tuple[int, int]) -> float | None:
+    done, total = counts
+    return done / total if total else None
 
 
 def _restart(progress: RunProgress, event: RunStarted) -> RunProgress:

@@ -1,0 +1,216 @@
+"""Between napari layers and arrays: the only file that touches the data of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.pixels import ImagePixels
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+
+OURS = "napari-unet-finetune"
+"""Key in a layer's metadata under which this plugin notes what it made the layer for."""
+
+CHANNEL_AXES = ("c", "channel", "channels")
+_PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_DIRECTIONS = 2  # rows and columns
+
+
+def mark_of(layer: Layer) -> str:
+    """Return what this plugin made `layer` for, empty if it did not."""
+    return str(layer.metadata.get(OURS, ""))
+
+
+def find_ours(viewer: ViewerModel, mark: str) -> Any:
+    """Return the layer that was made for `mark`, or None if there is none (any more)."""
+    return next((layer for layer in viewer.layers if mark_of(layer) == mark), None)
+
+
+def remove_ours(viewer: ViewerModel, mark: str) -> None:
+    """Remove the layer that was made for `mark`, if it is still there; no other layer is touched."""
+    layer = find_ours(viewer, mark)
+    if layer is not None:
+        viewer.layers.remove(layer)
+
+
+def show_image(viewer: ViewerModel, mark: str, name: str, pixels: ImagePixels, **options: Any) -> Image:
+    """Show an image, (Y, X) or (C, Y, X), in the layer made for `mark`, which is made anew if it does not fit.
+
+    Three channels of 8 or 16 bits are shown as colors, others behind a slider.
+    """
+    array, is_rgb = _displayed(pixels.array)
+    layer = find_ours(viewer, mark)
+    if layer is not None and (layer.rgb != is_rgb or layer.data.ndim != array.ndim):
+        viewer.layers.remove(layer)
+        layer = None
+    lead = array.ndim - _DIRECTIONS - is_rgb
+    placement = {"scale": (*(1.0,) * lead, *pixels.scale), "units": (*("pixel",) * lead, *(_unit(pixels.unit),) * 2)}
+    if layer is None:
+        place = viewer.layers.index(below) if (below := find_ours(viewer, options.pop("below", ""))) else None
+        layer = viewer.add_image(
+            array, name=name, rgb=is_rgb, metadata={OURS: mark}, axis_labels=(*("c",) * lead, "y", "x"), **placement,
+            **options,
+        )  # fmt: skip
+        if place is not None:
+            viewer.layers.move(viewer.layers.index(layer), place)
+        return layer
+    same_type = layer.data.dtype == array.dtype
+    limits = tuple(layer.contrast_limits) if same_type and not is_rgb else None
+    layer.data, layer.name = array, name
+    layer.scale, layer.units = placement["scale"], placement["units"]
+    if limits:
+        layer.contrast_limits = limits
+    elif not is_rgb:
+        layer.reset_contrast_limits()
+    return layer
+
+
+def show_labels(
+    viewer: ViewerModel,
+    mark: str,
+    name: str,
+    labels: NDArray[np.integer[Any]],
+    *,
+    placement: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Labels:
+    """Show labels in the layer made for `mark`; a layer of that mark gets the new data, otherwise one is made.
+
+    `placement` comes from `placement_of`; without it the layer lies on pixels. `options` hold for a new layer only.
+    """
+    layer = find_ours(viewer, mark)
+    if layer is not None and layer.data.ndim != labels.ndim:
+        viewer.layers.remove(layer)
+        layer = None
+    if layer is None:
+        return viewer.add_labels(labels, name=name, metadata={OURS: mark}, **dict(placement or {}), **options)
+    layer.data, layer.name = labels, name
+    for key, value in (placement or {}).items():
+        setattr(layer, key, value)
+    return layer
+
+
+def placement_of(layer: Layer, ndim: int = _DIRECTIONS) -> dict[str, Any]:
+    """Return where the last `ndim` axes of `layer` lie in the world, as arguments for a new layer."""
+    if ndim == layer.ndim:
+        return {key: getattr(layer, key) for key in _PLACEMENT}
+    return {
+        "scale": tuple(layer.scale[-ndim:]),
+        "translate": tuple(layer.translate[-ndim:]),
+        "units": tuple(layer.units[-ndim:]),
+        "axis_labels": tuple(layer.axis_labels[-ndim:]),
+        "affine": np.asarray(layer.affine.affine_matrix)[-ndim - 1 :, -ndim - 1 :],
+    }
+
+
+def placement_of_pixels(pixels: ImagePixels) -> dict[str, Any]:
+    """Return where a plane of `pixels` lies in the world, as arguments for a new layer."""
+    return {"scale": pixels.scale, "units": (_unit(pixels.unit),) * 2, "axis_labels": ("y", "x")}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One plane of an image layer: (Y, X) or (C, Y, X), and where it stands in the stack."""
+
+    name: str
+    pixels: NDArray[Any]
+    index: tuple[int, ...]
+    scale: tuple[float, float]
+    unit: str
+
+
+def frame_shape(layer: Image) -> tuple[int, ...]:
+    """Return how many frames `layer` holds along each axis that is neither a channel nor a direction of the image."""
+    return tuple(layer.data.shape[axis] for axis in _frame_axes(layer))
+
+
+def frames_of(layer: Image, indices: Iterator[tuple[int, ...]] | None = None) -> Iterator[Frame]:
+    """Yield copies of the frames of an image layer one by one; dask and zarr arrays are read frame by frame.
+
+    `indices` chooses frames by their place along the axes of `frame_shape`; None takes all.
+
+    Raises
+    ------
+    DataError
+        If the layer is a pyramid without full resolution, or not an image of at least two dimensions.
+    """
+    if layer.ndim < _DIRECTIONS:
+        raise DataError(f"{layer.name}: a layer of {layer.ndim} dimension is no image. Choose another layer.")
+    shape = frame_shape(layer)
+    for index in np.ndindex(shape) if indices is None else indices:
+        yield Frame(
+            frame_name(layer.name, index, shape), _plane(layer, index), index, _scale(layer), str(layer.units[-1])
+        )
+
+
+def frame_name(name: str, index: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Return the name of a frame, such as ``stack[003]`` or ``stack[01,12]``."""
+    if not index:
+        return name
+    numbers = (f"{number:0{max(3, len(str(size - 1)))}d}" for number, size in zip(index, shape, strict=True))
+    return f"{name}[{','.join(numbers)}]"
+
+
+def current_frame(viewer: ViewerModel, layer: Image) -> tuple[int, ...]:
+    """Return which frame of `layer` the sliders of the viewer stand at."""
+    step = layer.world_to_data([viewer.dims.point[axis] for axis in range(-layer.ndim, 0)])
+    return tuple(int(np.clip(round(step[axis]), 0, layer.data.shape[axis] - 1)) for axis in _frame_axes(layer))
+
+
+def file_of(layer: Layer) -> Path | None:
+    """Return the file that `layer` was read from, or None if it is not known or no longer there."""
+    path = layer.source.path
+    return Path(path) if path and Path(path).exists() else None
+
+
+def _frame_axes(layer: Image) -> tuple[int, ...]:
+    channel = _channel_axis(layer)
+    return tuple(axis for axis in range(layer.ndim - _DIRECTIONS) if axis != channel)
+
+
+def _channel_axis(layer: Image) -> int | None:
+    labels = [str(label).lower() for label in layer.axis_labels[: layer.ndim - _DIRECTIONS]]
+    return next((axis for axis, label in enumerate(labels) if label in CHANNEL_AXES), None)
+
+
+def _plane(layer: Image, index: tuple[int, ...]) -> NDArray[Any]:
+    data = layer.data[0] if layer.multiscale else layer.data
+    place: list[Any] = [slice(None)] * data.ndim
+    for axis, number in zip(_frame_axes(layer), index, strict=True):
+        place[axis] = number
+    plane = np.array(data[tuple(place)])  # a copy, and computed if it is lazy
+    return np.moveaxis(plane[..., :3], -1, 0) if layer.rgb else plane
+
+
+def _scale(layer: Image) -> tuple[float, float]:
+    down, right = (float(size) for size in layer.scale[-_DIRECTIONS:])
+    return down, right
+
+
+def _displayed(array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    """Return what napari shows of (Y, X) or (C, Y, X), and whether it is colors."""
+    if array.ndim == 3 and len(array) == 3 and array.dtype.kind in "uf" and array.dtype.itemsize <= 4:
+        colors = np.moveaxis(array, 0, -1)
+        return (colors if array.dtype == np.uint8 else _as_8_bits(colors)), True
+    return array.astype(np.uint8) if array.dtype == bool else array, False
+
+
+def _as_8_bits(colors: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return colors stretched to 8 bits, for display only."""
+    low, high = np.percentile(colors, (0.1, 99.9))
+    stretched: NDArray[np.uint8] = (np.clip((colors - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
+    return stretched
+
+
+def _unit(unit: str) -> str:
+    """Return a unit as napari knows it."""
+    return "pixel" if unit in ("px", "") else unit

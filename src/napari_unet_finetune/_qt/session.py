@@ -1,0 +1,121 @@
+"""What the docks of one viewer share: the dataset, the image shown, the model, the jobs, and what to tell the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from psygnal import Signal
+
+from ..data.project import Project
+from ..errors import FinetuneError
+from .jobs import JobRunner, JobSlot, run_in_child
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+Tone = Literal["info", "warning", "error"]
+DEFAULT_MODEL = "microtube"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence for the user; it stays in the dock until the next one."""
+
+    text: str = ""
+    tone: Tone = "info"
+
+
+class Session:
+    """The state behind the docks of one viewer. Signals are emitted in the GUI thread only.
+
+    Parameters
+    ----------
+    viewer
+        The viewer whose docks share this.
+    runner
+        How jobs are carried out; in a child process, unless a test wants it otherwise.
+    """
+
+    project_changed = Signal()  # another dataset, or none
+    images_changed = Signal()  # masks, roles, scores or marks of the images
+    current_changed = Signal()  # another image is shown, or its layers were made anew
+    model_changed = Signal()  # another base model
+    models_changed = Signal()  # a training left a new model
+    message_changed = Signal()
+    before_use = Signal()  # whoever holds unsaved work saves it now, for someone is about to read the files
+
+    def __init__(self, viewer: ViewerModel, runner: JobRunner = run_in_child) -> None:
+        self.viewer = viewer
+        self.run = JobSlot(runner, self.fail)  # trainings
+        self.aside = JobSlot(runner, self.fail)  # predictions and questions, also while a training runs
+        self._project: Project | None = None
+        self._current: str | None = None
+        self._model: str = DEFAULT_MODEL
+        self.message = Message()
+
+    @property
+    def project(self) -> Project | None:
+        """The dataset that is annotated."""
+        return self._project
+
+    @project.setter
+    def project(self, project: Project | None) -> None:
+        self._project, self._current = project, None
+        self.project_changed.emit()
+
+    @property
+    def current(self) -> str | None:
+        """Name of the image that is shown for annotating."""
+        return self._current
+
+    @current.setter
+    def current(self, name: str | None) -> None:
+        self._current = name
+        self.current_changed.emit()
+
+    @property
+    def model(self) -> str:
+        """The model to start from and to predict with: a file, or the name of one that ships."""
+        return self._model
+
+    @model.setter
+    def model(self, model: str | Path) -> None:
+        self._model = str(model)
+        self.model_changed.emit()
+
+    def tell(self, text: str, tone: Tone = "info") -> None:
+        """Show a sentence in the docks; warnings and errors are also shown by napari."""
+        from napari.utils import notifications
+
+        self.message = Message(text, tone)
+        self.message_changed.emit()
+        if tone == "error":
+            notifications.show_error(text)
+        elif tone == "warning":
+            notifications.show_warning(text)
+
+    def fail(self, error: Exception) -> None:
+        """Tell the user what to put right; a fault of the program is raised, so that napari shows its traceback."""
+        if not isinstance(error, FinetuneError):
+            self.message = Message(
+                "A fault of the program. Please report it: the details are in napari's message.", "error"
+            )
+            self.message_changed.emit()
+            raise error
+        self.tell(str(error), "error")
+
+    def close(self) -> None:
+        """End all jobs; a training can be resumed."""
+        self.before_use.emit()
+        self.run.close()
+        self.aside.close()
+
+
+def session_of(viewer: Any) -> Session:
+    """Return the session that the docks of `viewer` share, a new one for the first of them."""
+    for dock in viewer.window.dock_widgets.values():
+        if isinstance(session := getattr(dock, "session", None), Session):
+            return session
+    return Session(viewer)

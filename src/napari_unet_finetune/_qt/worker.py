@@ -1,0 +1,67 @@
+"""The only file that starts threads: a generator works in one, and what it yields arrives in the GUI thread."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+class _Named(functools.partial[Any]):
+    """A function that napari's question on closing calls by its title."""
+
+    title: str
+
+    def __repr__(self) -> str:
+        return self.title
+
+
+class Work(Generic[Result]):
+    """A generator at work in a thread; everything it reports is reported in the GUI thread.
+
+    Parameters
+    ----------
+    make_events
+        Returns the generator. It must end by itself when it is told to: a thread cannot be ended from outside.
+    title
+        What the user reads if napari is closed meanwhile.
+    on_event, on_end, on_error
+        Called with each value yielded, with the value returned, with the exception raised.
+    on_abort
+        Called instead of the last two when napari ends the work because it is being closed.
+    """
+
+    def __init__(
+        self,
+        make_events: Callable[[], Generator[Any, None, Result]],
+        *,
+        title: str,
+        on_event: Callable[[Any], object],
+        on_end: Callable[[Result], object],
+        on_error: Callable[[Exception], object],
+        on_abort: Callable[[], object] = lambda: None,
+    ) -> None:
+        from napari.qt.threading import create_worker
+
+        def events() -> Generator[Any, None, Result]:
+            return (yield from make_events())
+
+        function = _Named(events)
+        function.title = title
+        self._worker = create_worker(function, _start_thread=False, _ignore_errors=True)
+        self._worker.yielded.connect(on_event)
+        self._worker.returned.connect(on_end)
+        self._worker.errored.connect(on_error)
+        self._worker.aborted.connect(on_abort)
+        self._worker.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the thread still works."""
+        return bool(self._worker.is_running)
+
+    def abandon(self) -> None:
+        """End the work at its next yield; `on_abort` is called."""
+        self._worker.quit()

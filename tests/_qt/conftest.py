@@ -1,0 +1,93 @@
+"""What all tests of the docks share: a viewer without a window, and jobs that are carried out in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_unet_finetune._qt.jobs import Listener, report
+from napari_unet_finetune.runs.request import ImageFile
+from napari_unet_finetune.runs.serve import Control
+
+
+class HereJob:
+    """A job that has ended already; what is said to it is remembered."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+
+    def stop(self) -> None:
+        self.said.append("stop")
+
+    def pause(self) -> None:
+        self.said.append("pause")
+
+    def resume(self) -> None:
+        self.said.append("resume")
+
+    def preview(self, image: ImageFile | None) -> None:
+        self.said.append(image)
+
+    def close(self) -> None:
+        self.said.append("close")
+
+
+def run_here(folder: Path, _title: str, listener: Listener) -> HereJob:
+    """Carry out the job in `folder` before returning."""
+    from napari_unet_finetune.cli.jobs import events_of
+
+    reports = report(events_of(folder, Control()))
+    while True:
+        try:
+            listener.on_report(next(reports))
+        except StopIteration as end:
+            listener.on_end(end.value)
+            return HereJob()
+        except Exception as error:  # the listener decides, as it does for a child
+            listener.on_error(error)
+            return HereJob()
+
+
+class WaitingRunner:
+    """Starts nothing: a test reports what happens through `listener`."""
+
+    def __init__(self) -> None:
+        self.job = HereJob()
+        self.folder: Path | None = None
+        self.listener: Listener
+
+    def __call__(self, folder: Path, _title: str, listener: Listener) -> HereJob:
+        self.folder, self.listener = folder, listener
+        return self.job
+
+
+@pytest.fixture
+def viewer() -> Iterator[Any]:
+    """Return a viewer without a window."""
+    pytest.importorskip("napari")
+    pytest.importorskip("qtpy")
+    from napari.components import ViewerModel
+
+    model = ViewerModel()
+    yield model
+    model.layers.clear()
+
+
+@pytest.fixture
+def session(viewer: Any) -> Any:
+    """Return a session whose jobs are carried out in this process."""
+    from napari_unet_finetune._qt.session import Session
+
+    return Session(viewer, run_here)
+
+
+@pytest.fixture
+def waiting(viewer: Any) -> Any:
+    """Return a session whose jobs only happen as the test reports them, and their runner."""
+    from napari_unet_finetune._qt.session import Session
+
+    runner = WaitingRunner()
+    return Session(viewer, runner), runner
