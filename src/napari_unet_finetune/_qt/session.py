@@ -116,6 +116,11 @@ class Session:
 def session_of(viewer: Any) -> Session:
     """Return the session that the docks of `viewer` share, a new one for the first of them."""
     for dock in viewer.window.dock_widgets.values():
-        if isinstance(session := getattr(dock, "session", None), Session):
+        if isinstance(session := getattr(unwrapped(dock), "session", None), Session):
             return session
-    return Session(viewer)
+    return Session(unwrapped(viewer))
+
+
+def unwrapped(thing: Any) -> Any:
+    """Return what napari's proxy stands for: proxies of one layer are not identical, and ours are no proxies."""
+    return getattr(thing, "__wrapped__", thing)

@@ -1,0 +1,78 @@
+"""What all docks have in common: one session per viewer, and leaving nothing behind."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QWidget
+
+from .session import session_of, unwrapped
+
+MIN_WIDTH_PX = 360
+
+
+class Panel(Protocol):
+    """A part of a dock."""
+
+    def release(self) -> None:
+        """Let go of everything that would outlive the dock: callbacks, keys, timers."""
+
+
+class Dock(QWidget):
+    """A widget that napari docks.
+
+    It saves unsaved work when its window is closed, and releases its panels when it is taken out of the window. The
+    last dock of a viewer ends the session with it.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self._viewer = unwrapped(viewer)
+        self._panels: list[Panel] = []
+        self._window: QObject | None = None
+        self.setMinimumWidth(MIN_WIDTH_PX)
+
+    def keep(self, *panels: Panel) -> None:
+        """Release `panels` when this dock goes."""
+        self._panels.extend(panels)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice being put into a window and being taken out of it; napari does not close a dock that it removes."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self.release()
+            else:
+                self._watch(self.window())
+        return bool(super().event(event))
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Save what is unsaved when the window is about to close, whether or not it then does."""
+        if watched is self._window and event is not None and event.type() == QEvent.Type.Close:
+            self.session.before_use.emit()
+        return bool(super().eventFilter(watched, event))
+
+    def release(self) -> None:
+        """Let go of the session and of the window."""
+        panels, self._panels = self._panels, []
+        if not panels:
+            return
+        self.session.before_use.emit()
+        for panel in panels:
+            panel.release()
+        self._watch(None)
+        if not self._others():
+            self.session.close()
+
+    def _others(self) -> bool:
+        """Tell whether another dock still uses the session."""
+        docks = (unwrapped(dock) for dock in self._viewer.window.dock_widgets.values())
+        return any(dock is not self and getattr(dock, "session", None) is self.session for dock in docks)
+
+    def _watch(self, window: QObject | None) -> None:
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+        self._window = window
+        if window is not None:
+            window.installEventFilter(self)

@@ -1,0 +1,32 @@
+"""The plugin's preferences in napari: where to compute, and where to keep the runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+from ..config import DeviceName
+
+PLUGIN = "napari-unet-finetune"
+
+
+def default_device() -> DeviceName:
+    """Return the device that the user prefers."""
+    preferred = getattr(_training(), "device", "auto")
+    return next((name for name in get_args(DeviceName) if name == preferred), "auto")
+
+
+def runs_folder() -> Path | None:
+    """Return the folder in which the user wants all runs, or None for a folder in each dataset."""
+    folder = str(getattr(_training(), "runs_folder", "")).strip()
+    return Path(folder).expanduser() if folder else None
+
+
+def _training() -> Any:
+    """Return the preferences of trainings, or None outside napari or before the plugin is known to it."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        return getattr(get_plugin_settings(PLUGIN), "training", None)
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,166 @@
+"""Layers and arrays: placed where they belong, made anew if they are gone, and never taken from others."""
+
+from itertools import pairwise
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_unet_finetune._qt.layers import (
+    current_frame,
+    find_ours,
+    frame_shape,
+    frames_of,
+    mark_of,
+    placement_of,
+    remove_ours,
+    show_image,
+    show_labels,
+)
+from napari_unet_finetune.data.pixels import ImagePixels
+
+RNG = np.random.default_rng(0)
+
+
+def grey(shape=(20, 30), dtype=np.uint8):
+    return RNG.integers(0, 200, shape).astype(dtype)
+
+
+def test_an_image_lies_where_its_pixel_size_puts_it(viewer):
+    layer = show_image(viewer, "image", "a", ImagePixels(grey(), (0.5, 0.25), "um"))
+    assert tuple(layer.scale) == (0.5, 0.25)
+    assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
+    assert mark_of(layer) == "image"
+
+
+def test_the_next_image_takes_the_layer_of_the_last_one_with_its_contrast(viewer):
+    first = show_image(viewer, "image", "a", ImagePixels(grey()))
+    first.contrast_limits = (10, 90)
+    second = show_image(viewer, "image", "b", ImagePixels(grey((40, 50))))
+    assert second is first
+    assert (second.name, second.data.shape, tuple(second.contrast_limits)) == ("b", (40, 50), (10, 90))
+    third = show_image(viewer, "image", "c", ImagePixels(grey(dtype=np.uint16) + 1000))
+    assert third.contrast_limits[1] > 900
+
+
+@pytest.mark.parametrize(
+    ("pixels", "rgb", "shape"),
+    [
+        (grey((3, 20, 30)), True, (20, 30, 3)),
+        (grey((3, 20, 30), np.uint16), True, (20, 30, 3)),
+        (grey((2, 20, 30)), False, (2, 20, 30)),
+        (grey() > 100, False, (20, 30)),
+    ],
+)
+def test_channels_are_shown_as_colors_or_behind_a_slider(viewer, pixels, rgb, shape):
+    layer = show_image(viewer, "image", "a", ImagePixels(pixels))
+    assert (layer.rgb, layer.data.shape) == (rgb, shape)
+
+
+def test_colors_after_grey_get_a_layer_of_their_own(viewer):
+    show_image(viewer, "image", "a", ImagePixels(grey()))
+    show_image(viewer, "image", "b", ImagePixels(grey((3, 20, 30))))
+    assert [layer.name for layer in viewer.layers] == ["b"]
+
+
+def test_layers_of_others_are_left_alone(viewer):
+    other = viewer.add_labels(np.ones((20, 30), np.uint8), name="image")
+    show_labels(viewer, "mask", "mask", np.zeros((20, 30), np.uint16))
+    remove_ours(viewer, "image")
+    remove_ours(viewer, "mask")
+    remove_ours(viewer, "mask")
+    assert list(viewer.layers) == [other]
+    assert other.data.all()
+
+
+def test_a_deleted_layer_is_made_anew(viewer):
+    placement = {"scale": (2.0, 3.0), "translate": (5.0, 7.0)}
+    viewer.layers.remove(show_labels(viewer, "mask", "mask", np.zeros((20, 30), np.uint16), placement=placement))
+    again = show_labels(viewer, "mask", "mask", np.ones((20, 30), np.uint16), placement=placement)
+    assert find_ours(viewer, "mask") is again
+    assert (tuple(again.scale), tuple(again.translate)) == ((2, 3), (5, 7))
+
+
+def test_labels_of_a_frame_lie_on_the_frame_of_a_turned_and_moved_stack(viewer):
+    stack = viewer.add_image(
+        np.zeros((4, 20, 30)), scale=(1, 0.5, 0.25), translate=(0, 10, 20), units=("pixel", "um", "um"),
+        affine=[[1, 0, 0, 0], [0, 0.8, -0.6, 3], [0, 0.6, 0.8, 4], [0, 0, 0, 1]],
+    )  # fmt: skip
+    labels = show_labels(viewer, "prediction", "p", np.zeros((20, 30), np.uint8), placement=placement_of(stack, 2))
+    corners = [(0, 0), (19, 0), (0, 29), (19, 29)]
+    for corner in corners:
+        assert labels.data_to_world(corner) == pytest.approx(stack.data_to_world((2, *corner))[1:])
+
+
+def test_labels_of_a_whole_stack_lie_on_the_stack(viewer):
+    stack = viewer.add_image(np.zeros((4, 20, 30)), scale=(3, 0.5, 0.25), rotate=30, translate=(1, 2, 3))
+    labels = show_labels(viewer, "prediction", "p", np.zeros((4, 20, 30), np.uint8), placement=placement_of(stack, 3))
+    assert labels.data_to_world((3, 10, 20)) == pytest.approx(stack.data_to_world((3, 10, 20)))
+
+
+def test_a_stack_is_taken_frame_by_frame(viewer):
+    data = grey((2, 3, 20, 30))
+    layer = viewer.add_image(data, name="stack", scale=(1, 1, 0.5, 0.5), units=("s", "um", "um", "um"))
+    frames = list(frames_of(layer))
+    assert frame_shape(layer) == (2, 3)
+    assert [frame.name for frame in frames][:4] == [
+        "stack[000,000]",
+        "stack[000,001]",
+        "stack[000,002]",
+        "stack[001,000]",
+    ]
+    assert np.array_equal(frames[4].pixels, data[1, 1])
+    assert (frames[4].scale, frames[4].unit) == ((0.5, 0.5), "micrometer")
+    assert len({frame.name for frame in frames}) == 6
+
+
+def test_only_the_frames_asked_for_are_computed(viewer):
+    computed = []
+
+    def block(block_info=None):
+        computed.append(block_info[None]["chunk-location"][0])
+        return np.full((1, 20, 30), computed[-1], np.uint8)
+
+    lazy = da.map_blocks(block, chunks=((1,) * 50, (20,), (30,)), dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+    layer = viewer.add_image(lazy, contrast_limits=(0, 50), name="lazy")
+    computed.clear()
+    (frame,) = frames_of(layer, iter([(7,)]))
+    assert computed == [7]
+    assert frame.pixels.shape == (20, 30)
+
+
+def test_channels_stay_together_and_colors_come_first(viewer):
+    channels = viewer.add_image(grey((5, 2, 20, 30)), axis_labels=("t", "c", "y", "x"), name="channels")
+    assert frame_shape(channels) == (5,)
+    assert next(frames_of(channels)).pixels.shape == (2, 20, 30)
+    colors = viewer.add_image(grey((20, 30, 4)), rgb=True, name="colors")
+    (frame,) = frames_of(colors)
+    assert frame.pixels.shape == (3, 20, 30)
+    assert np.array_equal(frame.pixels[1], colors.data[..., 1])
+
+
+def test_a_frame_is_a_copy(viewer):
+    layer = viewer.add_image(grey())
+    (frame,) = frames_of(layer)
+    frame.pixels[:] = 255
+    assert not (layer.data == 255).any()
+
+
+def test_the_sliders_say_which_frame_is_shown(viewer):
+    layer = viewer.add_image(grey((4, 6, 20, 30)), scale=(2, 0.5, 1, 1), translate=(0, 10, 0, 0))
+    viewer.dims.set_point((0, 1), (4.0, 11.5))
+    assert current_frame(viewer, layer) == (2, 3)
+
+
+def test_a_pyramid_gives_its_full_resolution(viewer):
+    full = grey((64, 64))
+    layer = viewer.add_image([full, full[::2, ::2]], multiscale=True, contrast_limits=(0, 255))
+    (frame,) = frames_of(layer)
+    assert np.array_equal(frame.pixels, full)
+
+
+def test_marks_tell_layers_apart(viewer):
+    for mark in ("image", "mask"):
+        show_labels(viewer, mark, mark, np.zeros((4, 4), np.uint8))
+    assert all(one is not other for one, other in pairwise(viewer.layers))
+    assert find_ours(viewer, "preview") is None
