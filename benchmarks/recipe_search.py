@@ -1,0 +1,100 @@
+"""Compare settings of a finetuning on annotated images that no test will use: the pool of Dataset 2 without its tests.
+
+Each arm is a list of settings. It finetunes the base model on the first images of the pool and is scored on the rest
+of the pool; what Dataset 1 loses is measured on the patches that the base model carries of its held-out images. The
+test images of either dataset are not opened. Arms that are done are not repeated.
+
+    python benchmarks/recipe_search.py PAIR/dataset2 --base MODEL --out DIR --count 5 --seeds 2
+        --arm default --arm steps=800 --arm layers=spot,learning_rate=0.003
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from time import perf_counter
+from typing import Any
+
+from napari_unet_finetune.cli.options import training_config
+from napari_unet_finetune.data.atomic import atomic_write
+from napari_unet_finetune.data.dataset import AnnotatedFolder
+from napari_unet_finetune.evaluation.compare import evaluate
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
+from napari_unet_finetune.training.finetune import finetune
+
+PLAIN = "default"
+
+
+def main() -> None:
+    """Run every arm with every seed, then print a table."""
+    options = parse()
+    folder = AnnotatedFolder.open(options.dataset / "images", options.dataset / "masks")
+    pool = folder[: -options.tests]
+    if len(pool) <= options.count:
+        raise SystemExit(f"{len(pool)} images without the tests leave none to score on after {options.count}.")
+    base = load_checkpoint(options.base)
+    results = {}
+    for arm in options.arm or [PLAIN]:
+        results[arm] = [run(arm, seed, base, pool, options) for seed in range(options.seeds)]
+        print(line(arm, results[arm]), flush=True)
+    print(f"\n| settings | seeds | Dice on {len(pool) - options.count} | area | old patches | drop | s |")
+    print("|---|---|---|---|---|---|---|")
+    for arm, rows in results.items():
+        print(line(arm, rows))
+
+
+def parse() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="Dataset 2: a folder with images and masks")
+    parser.add_argument("--base", required=True, help="base model: a file or the name of one that ships")
+    parser.add_argument("--out", type=Path, required=True, help="folder for one JSON file per arm and seed")
+    parser.add_argument("--count", type=int, default=5, help="images to finetune with, the first of the pool")
+    parser.add_argument("--tests", type=int, default=11, help="last images of the dataset, which stay closed")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--arm", action="append", help="NAME=VALUE,NAME=VALUE … or default; as often as needed")
+    return parser.parse_args()
+
+
+def run(arm: str, seed: int, base: Checkpoint, pool: AnnotatedFolder, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the scores of one training, from its file if it is done."""
+    file = options.out / f"{options.dataset.parent.name}_{options.count:02d}_{arm.replace('/', ' ')}_seed-{seed}.json"
+    if file.is_file():
+        return dict(json.loads(file.read_bytes()))
+    start = perf_counter()
+    changes = [] if arm == PLAIN else arm.split(",")
+    result = drain(finetune(pool[: options.count], base, training_config("default", changes, seed=seed)))
+    seconds = perf_counter() - start
+    scores = evaluate(result.checkpoint, pool[options.count :])
+    before, after = result.old_dice_before, result.old_dice_after
+    row = {
+        "dice": mean(score.dice for score in scores),
+        "area": mean(score.area_ratio for score in scores if score.area_ratio is not None),
+        "old": after,
+        "drop": None if before is None or after is None else before - after,
+        "seconds": seconds,
+        "images": {score.image: score.dice for score in scores},
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, lambda stream: stream.write(json.dumps(row, indent=1).encode()))
+    return row
+
+
+def line(arm: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Return the mean over seeds as a line of a table."""
+
+    def of(name: str, digits: int = 3) -> str:
+        values = [row[name] for row in rows if row[name] is not None]
+        return f"{mean(values):.{digits}f}" if values else "–"
+
+    spread = f" ± {stdev(row['dice'] for row in rows):.3f}" if len(rows) > 1 else ""
+    cells = (arm, str(len(rows)), of("dice") + spread, of("area", 2), of("old"), of("drop"), of("seconds", 0))
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
