@@ -339,7 +339,7 @@ def test_images_of_any_size_type_and_channels_train_together(untrained):
 
 def test_colour_images_for_a_grey_model_are_never_reduced_silently(untrained):
     colour = [AnnotatedImage(image.name, np.stack([image.image] * 3), image.labels) for image in make_squares(4)]
-    events, _ = collect(finetune(colour, untrained, tiny_config(steps=2)))
+    events, _ = collect(finetune(colour, untrained, tiny_config(steps=2, in_channels=1)))
     assert any("luminance" in event.message for event in events if isinstance(event, Notice))
     with pytest.raises(DataError, match="3 channels"):
         next(finetune(colour, untrained, tiny_config(channels=ChannelRule(method="none"))))

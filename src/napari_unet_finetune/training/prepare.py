@@ -12,13 +12,14 @@ import torch
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
-from ..data.statistics import DataStatistics, combine, measure_image
 from ..data.split import Split, split_by_name, split_images
+from ..data.statistics import DataStatistics, combine, measure_image
 from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..models.checkpoint import Checkpoint
 from ..models.provenance import ImageRecord
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
+from .channels import fit_channels
 from .losses import build_loss
 from .orientation import settle_orientation
 from .patches import PatchSampler
@@ -90,7 +91,7 @@ def prepare(
         raise DataError("There are no annotated images to train on. Annotate at least one image.")
     device = pick_device(config.device)
     config = config.model_copy(update={"patch_size": config.patch_size or checkpoint.patch_size})
-    base, notices = _fit_base(images[0], checkpoint, config)
+    base, notices = _fit_base(images, checkpoint, config)
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
     old = _load_old(base, base_images, config, device)
@@ -118,7 +119,9 @@ def prepare(
     )
 
 
-def _fit_base(image: AnnotatedImage, checkpoint: Checkpoint, config: FinetuneConfig) -> tuple[Checkpoint, list[str]]:
+def _fit_base(
+    images: Sequence[AnnotatedImage], checkpoint: Checkpoint, config: FinetuneConfig
+) -> tuple[Checkpoint, list[str]]:
     """Return the base model as the settings ask for it, and what the user should know of that."""
     base, notices = replace(checkpoint, patch_size=config.patch_px), []
     if base.patch_size != checkpoint.patch_size:
@@ -128,17 +131,8 @@ def _fit_base(image: AnnotatedImage, checkpoint: Checkpoint, config: FinetuneCon
         )
     if config.normalization not in (None, base.normalization):
         notices.append(f"The base model's normalization ({base.normalization.method}) is kept.")
-    if config.channels is not None:
-        base = replace(base, channels=config.channels)
-    if config.in_channels is not None and config.in_channels != base.model.in_channels:
-        notices.append(f"The first layer was adapted from {base.model.in_channels} to {config.in_channels} channels.")
-        base = base.with_in_channels(config.in_channels)
-    if image.channels != base.model.in_channels:
-        rule = "repeated" if image.channels == 1 else f"reduced by the rule '{base.channels.method}'"
-        notices.append(
-            f"Images have {image.channels} channel(s) and the model takes {base.model.in_channels}: they are {rule}."
-        )
-    return base, notices
+    base, about_channels = fit_channels(images, base, config)
+    return base, [*notices, *about_channels]
 
 
 def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device) -> _Loaded:
