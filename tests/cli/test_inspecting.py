@@ -17,6 +17,17 @@ def test_a_folder_is_looked_through(answer, invoke, data):
     assert "5 images" in text and "img_04" in text and "48×48" in text and "uint8" in text
 
 
+def test_images_are_compared_with_the_data_of_a_model(answer, invoke, data, squares, model):
+    code, found = answer("check", *data, "--model", model)
+    assert code == 0
+    assert "holds no statistics" in found["comparison"]["verdict"][0]
+    assert "Compared with base" in invoke("check", *data, "--model", model).stdout
+    code, found = answer("check", "--images", squares / "images", "--test-images", squares / "images")
+    assert code == 1
+    assert found["problems"] == [sentence for sentence in found["problems"] if "5 test images are among" in sentence]
+    assert found["shared_with_test"][0]["exact"]
+
+
 def test_images_alone_can_be_looked_through(answer, squares):
     code, found = answer("check", "--images", squares / "images")
     assert code == 0
@@ -31,7 +42,7 @@ def test_problems_are_listed_in_text_and_json(answer, invoke, squares, tmp_path)
     iio.imwrite(folder / "masks" / "img_01.png", np.zeros((20, 20), np.uint8))
     options = ["--images", folder / "images", "--masks", folder / "masks"]
     code, found = answer("check", *options)
-    assert code == 0
+    assert code == 1, "problems end the command with 1"
     assert any("broken.png" in problem for problem in found["problems"])
     text = " ".join(invoke("check", *options).stdout.split())
     assert all(" ".join(line.split()) in text for line in [*found["problems"], *found["advice"]])

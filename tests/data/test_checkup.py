@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet_finetune.data.checkup import check_folder
+from napari_unet_finetune.config import ChannelRule
+from napari_unet_finetune.data.checkup import CheckupSource, check_folder, check_images
+from napari_unet_finetune.data.statistics import ModelFacts, ModelView
+from napari_unet_finetune.events import ImageSeen
 
 RNG = np.random.default_rng(0)
 
@@ -23,8 +26,10 @@ def folder(tmp_path):
 def add(folder, name, *, image=None, objects=0.1, shape=(140, 150)):
     image = RNG.integers(0, 256, shape, dtype=np.uint8) if image is None else image
     mask = np.zeros(image.shape, np.uint8)
-    mask[: round(objects * mask.shape[0])] = 1
+    mask[: round((objects or 0) * mask.shape[0])] = 1
     tifffile.imwrite(folder / "images" / f"{name}.tif", image)
+    if objects is None:
+        return
     tifffile.imwrite(folder / "masks" / f"{name}.tif", mask)
 
 
@@ -119,3 +124,101 @@ def test_strokes_count_objects_among_annotated_pixels(folder):
     result = check(folder, sparse=True)
     assert result.images[0].foreground == pytest.approx(0.8)
     assert result.images[0].description.startswith("strokes: 3.6 % annotated, 80 % of it object")
+
+
+def add_dots(folder, name, count, *, first=10):
+    mask = np.zeros((140, 150), np.uint8)
+    for index in range(count):
+        row, column = first + 20 * (index // 6), first + 20 * (index % 6)
+        mask[row : row + 8, column : column + 8] = 1
+    add(folder, name)
+    tifffile.imwrite(folder / "masks" / f"{name}.tif", mask)
+
+
+def test_objects_of_each_mask_are_counted_and_measured(folder):
+    add_dots(folder, "005", 7)
+    found = check(folder).images[4]
+    assert (found.objects, found.touching_border) == (7, 0)
+    assert found.median_diameter_px == pytest.approx(9, abs=0.1)
+    assert found.object_width_px == pytest.approx(8, abs=0.5)
+
+
+def test_one_image_with_most_of_the_objects_is_named(folder):
+    add_dots(folder, "005", 12)
+    assert any(sentence.startswith("005 holds 12 of all 16 objects") for sentence in check(folder).advice)
+
+
+def test_objects_cut_by_the_edge_are_noticed(folder):
+    add_dots(folder, "005", 36, first=0)
+    assert not any("touch the edge" in sentence for sentence in check(folder).advice)
+    mask = np.zeros((140, 150), np.uint8)
+    mask[::20, :6] = mask[::20, -6:] = 1
+    tifffile.imwrite(folder / "masks" / "005.tif", mask)
+    assert any("14 of 14 objects touch the edge" in sentence for sentence in check(folder).advice)
+
+
+def test_strokes_are_no_objects(folder):
+    strokes = np.zeros((140, 150), np.uint8)
+    strokes[5:9, 5:9], strokes[30:40] = 2, 1
+    tifffile.imwrite(folder / "masks" / "001.tif", strokes)
+    assert check(folder, sparse=True).images[0].objects is None
+
+
+def test_copies_are_found_even_if_mirrored_noisy_or_smaller(folder):
+    rng = np.random.default_rng(3)
+    smooth = np.kron(rng.integers(20, 220, (16, 16)), np.ones((10, 10)))
+    add(folder, "005", image=smooth.astype(np.uint8))
+    add(folder, "006", image=smooth.astype(np.uint8))
+    add(folder, "007", image=np.clip(smooth[:, ::-1] + rng.normal(0, 5, smooth.shape), 0, 255).astype(np.uint8))
+    add(folder, "008", image=(smooth[::2, ::2] * 257).astype(np.uint16))
+    result = check(folder)
+    found = {(pair.first, pair.second): (pair.exact, pair.turned) for pair in result.duplicates}
+    assert found == {
+        ("005", "006"): (True, False),
+        ("005", "007"): (False, True),
+        ("006", "007"): (False, True),
+        ("005", "008"): (False, False),
+        ("006", "008"): (False, False),
+        ("007", "008"): (False, True),
+    }
+    assert any("the same pixel for pixel (005 and 006)" in sentence for sentence in result.advice)
+    assert any("mirrored or turned" in sentence for sentence in result.advice)
+
+
+def test_test_images_that_are_among_the_others_are_a_problem(folder, tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "new.tif").write_bytes((folder / "images" / "002.tif").read_bytes())
+    result = check(folder, test_images=tmp_path / "test")
+    assert [
+        sentence
+        for sentence in result.problems
+        if "1 test image is among the other images too (new (as 002))" in sentence
+    ]
+    assert len(result.images) == 4
+
+
+def test_images_still_to_be_annotated_are_no_problem_but_those_unlike_the_annotated_ones_are_named(folder):
+    for number in range(5, 12):
+        add(
+            folder,
+            f"{number:03d}",
+            image=RNG.integers(0, 40 if number > 9 else 256, (140, 150), np.uint8),
+            objects=None,
+        )
+    result = check(folder)
+    assert result.problems == ()
+    assert len(result.not_annotated) == len(result.images_without_mask) == 7
+    assert any("2 of 7 images without a mask are darker" in line and "(010, 011)" in line for line in result.advice)
+
+
+def test_an_image_that_does_not_fit_the_model_is_a_problem(folder):
+    colour = RNG.integers(0, 256, (140, 150, 3), np.uint8)
+    tifffile.imwrite(folder / "images" / "005.tif", colour, photometric="rgb")
+    view = ModelView(channels=ChannelRule(method="none"))
+    result = check_folder(folder / "images", model=ModelFacts("base", view))
+    assert any("005" in sentence and "channels" in sentence for sentence in result.problems)
+
+
+def test_progress_is_told_image_by_image(folder):
+    events = list(check_images(CheckupSource.of_folders(folder / "images", folder / "masks")))
+    assert events == [ImageSeen(f"{number:03d}", number, 4) for number in range(1, 5)]

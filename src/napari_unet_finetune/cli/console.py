@@ -23,7 +23,7 @@ from rich.text import Text
 
 from ..data.atomic import atomic_write
 from ..errors import DataError, FinetuneError
-from ..events import Notice, TrainingEvent
+from ..events import ImageSeen, Notice, TrainingEvent
 from ..progress import RunProgress, advance
 from .options import explain
 
@@ -185,6 +185,20 @@ def counting(description: str, total: int, *, quiet: bool) -> tuple[Progress, Ca
         bar.update(task, completed=done, note=note, seconds_left=left)
 
     return bar, move
+
+
+def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> R:
+    """Draw one bar over the images that `events` report and return their result."""
+    with progress_bar(quiet=quiet) as bar:
+        task = bar.add_task(description, total=None, note="")
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                result: R = stop.value
+                return result
+            if isinstance(event, ImageSeen):
+                bar.update(task, completed=event.done, total=event.total, note=event.image)
 
 
 def score_table(title: str, columns: list[str]) -> Table:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import FinetuneConfig, PredictConfig
-from .console import Json, finish, number, reports_errors, score_table
+from .console import FAILED, Json, finish, number, reports_errors, score_table, watch
 from .options import Images, Sparse, describe
 
 if TYPE_CHECKING:
@@ -21,30 +21,73 @@ if TYPE_CHECKING:
 def check(
     images: Images,
     masks: Annotated[Path | None, typer.Option(help="Folder with their masks, or one stack.")] = None,
+    model: Annotated[str | None, typer.Option(help="Compare with the data of this model: file or name.")] = None,
+    test_images: Annotated[
+        Path | None, typer.Option(help="Images kept for the final score: tell which of them are among the others.")
+    ] = None,
     sparse: Sparse = False,
     as_json: Json = False,
 ) -> None:
-    """Tell what was found in a folder: pairs, sizes, types, balance and problems."""
-    from ..data.checkup import check_folder
+    """Tell what was found in a folder: pairs, balance, duplicates, distance to a model's data, problems.
 
-    checkup = check_folder(images, masks, sparse=sparse)
+    Ends with exit code 1 if there are problems that keep images from being used.
+    """
+    from ..data.checkup import CheckupSource, check_images
+    from ..data.files import list_images
+
+    source = CheckupSource.of_folders(images, masks)
+    test = list_images(test_images).images if test_images else ()
+    facts = model_facts(model) if model else None
+    checkup = watch(check_images(source, sparse=sparse, model=facts, test_images=test), "Check", quiet=as_json)
     finish(checkup.to_dict(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))
+    if checkup.problems:
+        raise typer.Exit(FAILED)
+
+
+def model_facts(model: str) -> Any:
+    """Return what the file of a model says of its view and of its data.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such model, or its file is damaged.
+    """
+    from ..data.statistics import ModelFacts
+    from ..models.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(model)
+    return ModelFacts(Path(model).stem, checkpoint.view, checkpoint.provenance.statistics)
 
 
 def _show_checkup(console: Console, checkup: Any) -> None:
-    table = score_table(f"{len(checkup.images)} images", ["image", "size", "channels", "type", "mask"])
-    table.columns[4].justify = "left"
+    columns = ["image", "size", "type", "objects", "Ø px", "at edge", "mask"]
+    table = score_table(f"{len(checkup.images)} images", columns)
+    table.columns[-1].justify = "left"
     for image in checkup.images:
         size = "×".join(map(str, image.size)) if image.size else "–"
-        table.add_row(image.name, size, str(image.channels or "–"), image.dtype or "–", image.description or "–")
+        counts = [number(value, digits) for value, digits in _measures(image)]
+        kind = image.dtype if image.channels == 1 else f"{image.channels} × {image.dtype}"
+        table.add_row(image.name, size, kind or "–", *counts, image.description or "–")
     console.print(table)
     if checkup.mean_foreground is not None:
         console.print(f"Mean foreground {checkup.mean_foreground:.1%}, {checkup.empty_masks} empty masks.")
-    for title, lines, style in (("Problems", checkup.problems, "red"), ("Advice", checkup.advice, "yellow")):
+    if checkup.not_annotated:
+        console.print(f"{len(checkup.not_annotated)} images without a mask.")
+    compared = checkup.comparison
+    sections = (
+        ("Problems", checkup.problems, "red"),
+        ("Advice", checkup.advice, "yellow"),
+        (f"Compared with {compared.model}" if compared else "", compared.verdict if compared else (), "cyan"),
+    )
+    for title, lines, style in sections:
         if lines:
             console.print(Text(title, style=f"bold {style}"))
         for line in lines:
             console.print(f"- {line}", soft_wrap=True, markup=False)
+
+
+def _measures(image: Any) -> tuple[tuple[float | None, int], ...]:
+    return (image.objects, 0), (image.median_diameter_px, 1), (image.touching_border, 0)
 
 
 @reports_errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from .duplicates import Duplicate
 from .findings import ImageFindings, Unpaired
 from .masks import LOOKS_INVERTED, percent
 
@@ -12,6 +13,9 @@ PATCH_PX = 128
 _NAMES_SHOWN = 5
 _DOMINANT = 0.5
 _MIN_IMAGES_TO_DOMINATE = 3
+_MIN_OBJECTS = 10
+# Share of the images that must lie outside the range of the annotated ones to be worth a word.
+_UNCOVERED = 0.1
 
 
 def name_problems(
@@ -20,21 +24,54 @@ def name_problems(
     without_image: Sequence[Unpaired],
     unreadable: Sequence[Unpaired],
 ) -> tuple[str, ...]:
-    """Return what keeps images from being used, one sentence each."""
+    """Return what keeps images from being used, one sentence each.
+
+    Images without a mask count as long as they are fewer than those with one: else they are still to be annotated.
+    """
     problems = [one.reason for one in unreadable]
     problems += [image.problem for image in images if image.problem]
-    problems += _left_over(without_mask, "have no mask", "has no mask")
+    if _masks_are_missing(images, without_mask):
+        problems += _left_over(without_mask, "have no mask", "has no mask")
     problems += _left_over(without_image, "are masks without image", "is a mask without image")
     return tuple(problems)
 
 
-def give_advice(images: Sequence[ImageFindings]) -> tuple[str, ...]:
+def name_shared(shared: Sequence[Duplicate]) -> tuple[str, ...]:
+    """Return which test images are among the other images, in sentences: a score on them would be too good."""
+    exact = [f"{pair.second} (as {pair.first})" for pair in shared if pair.exact]
+    near = [f"{pair.second} (as {pair.first})" for pair in shared if not pair.exact]
+    sentences = []
+    if exact:
+        what = _count(exact, "test image is", "test images are")
+        sentences.append(
+            f"{what} among the other images too ({_some(exact)}): the test would be too easy. "
+            "Leave them out on one side."
+        )
+    if near:
+        what = _count(near, "test image shows", "test images show")
+        sentences.append(
+            f"{what} nearly the same as another image ({_some(near)}): the test would be too easy. Keep frames of one "
+            "series and copies on one side."
+        )
+    return tuple(sentences)
+
+
+def give_advice(
+    images: Sequence[ImageFindings],
+    not_annotated: Sequence[ImageFindings] = (),
+    duplicates: Sequence[Duplicate] = (),
+) -> tuple[str, ...]:
     """Return what may make a training on `images` worse than it need be, one sentence each."""
-    usable = [image for image in images if image.problem is None]
+    usable, rest = ([image for image in part if image.problem is None] for part in (images, not_annotated))
     checks: tuple[Callable[[Sequence[ImageFindings]], Iterator[str]], ...] = (
-        _balance, _empty, _inverted, _constant, _small, _mixed,
+        _balance, _objects, _empty, _inverted, _border, _constant, _small, _mixed,
     )  # fmt: skip
-    return tuple(sentence for check in checks for sentence in check(usable))
+    sentences = [sentence for check in checks for sentence in check(usable)]
+    return (*sentences, *_coverage(usable, rest), *_duplicates(duplicates))
+
+
+def _masks_are_missing(images: Sequence[ImageFindings], without_mask: Sequence[Unpaired]) -> bool:
+    return len(without_mask) < sum(image.mask is not None for image in images)
 
 
 def _left_over(rest: Sequence[Unpaired], many: str, one: str) -> list[str]:
@@ -54,6 +91,18 @@ def _balance(images: Sequence[ImageFindings]) -> Iterator[str]:
         yield f"{largest.name} holds {percent(share)} of all object pixels. Annotate images that are more alike."
 
 
+def _objects(images: Sequence[ImageFindings]) -> Iterator[str]:
+    total = sum(image.objects or 0 for image in images)
+    if total < _MIN_OBJECTS or len(images) < _MIN_IMAGES_TO_DOMINATE:
+        return
+    largest = max(images, key=lambda image: image.objects or 0)
+    if (largest.objects or 0) / total > _DOMINANT:
+        yield (
+            f"{largest.name} holds {largest.objects} of all {total} objects. A model learns its look above all; "
+            "annotate more of the others."
+        )
+
+
 def _empty(images: Sequence[ImageFindings]) -> Iterator[str]:
     empty = [image.name for image in images if image.foreground == 0]
     if empty:
@@ -70,6 +119,15 @@ def _inverted(images: Sequence[ImageFindings]) -> Iterator[str]:
             f"{_count(inverted, 'mask has', 'masks have')} hardly any background ({_some(inverted)}). "
             "If objects and background are exchanged, invert them."
         )
+
+
+def _border(images: Sequence[ImageFindings]) -> Iterator[str]:
+    """Objects that are cut off; layers, which always are, have no width."""
+    measured = [image for image in images if image.object_width_px is not None]
+    total = sum(image.objects or 0 for image in measured)
+    cut = sum(image.touching_border or 0 for image in measured)
+    if total >= _MIN_OBJECTS and cut > total / 2:
+        yield f"{cut} of {total} objects touch the edge of their image. Larger images show more of each object."
 
 
 def _constant(images: Sequence[ImageFindings]) -> Iterator[str]:
@@ -96,6 +154,38 @@ def _mixed(images: Sequence[ImageFindings]) -> Iterator[str]:
         if len(values) > 1:
             found = ", ".join(f"{count} × {value}" for value, count in values.most_common())
             yield f"The images are of several {what} ({found}). Check that all come from the same kind of recording."
+
+
+def _coverage(images: Sequence[ImageFindings], rest: Sequence[ImageFindings]) -> Iterator[str]:
+    """Images that are darker or brighter than every annotated one."""
+    levels = [image.percentiles[1] for image in images if image.percentiles and image.mask]
+    if not levels or not rest:
+        return
+    margin = 0.1 * (max(levels) - min(levels)) + 0.02 * max(levels)
+    known = [(image.name, image.percentiles[1]) for image in rest if image.percentiles]
+    for how, names in (
+        ("darker", [name for name, level in known if level < min(levels) - margin]),
+        ("brighter", [name for name, level in known if level > max(levels) + margin]),
+    ):
+        if len(names) >= max(1, _UNCOVERED * len(known)):
+            yield (
+                f"{len(names)} of {len(known)} images without a mask {'is' if len(names) == 1 else 'are'} {how} than "
+                f"every annotated one ({_some(names)}). Annotate one or two of them."
+            )
+
+
+def _duplicates(duplicates: Sequence[Duplicate]) -> Iterator[str]:
+    for how, pairs in (
+        ("the same pixel for pixel", [one for one in duplicates if one.exact]),
+        ("nearly the same", [one for one in duplicates if not one.exact and not one.turned]),
+        ("nearly the same, mirrored or turned", [one for one in duplicates if one.turned]),
+    ):
+        if pairs:
+            names = [f"{pair.first} and {pair.second}" for pair in pairs]
+            yield (
+                f"{_count(names, 'pair of images is', 'pairs of images are')} {how} ({_some(names)}). Keep one of "
+                "each: a copy among the held-out images makes the score too good."
+            )
 
 
 def _count(names: Sequence[str], one: str, many: str) -> str:

@@ -32,6 +32,10 @@ class ImageFindings:
         How the mask was understood.
     foreground, foreground_px
         Share of object pixels among the annotated ones, and their number.
+    objects, median_diameter_px, touching_border, object_width_px
+        See `data.objects.ObjectMeasures`; ``None`` for strokes, which are not objects.
+    sha256
+        Hash of the pixels.
     problem
         Why the image cannot be used, in a sentence.
     """
@@ -50,6 +54,11 @@ class ImageFindings:
     description: str | None = None
     foreground: float | None = None
     foreground_px: int | None = None
+    objects: int | None = None
+    median_diameter_px: float | None = None
+    touching_border: int | None = None
+    object_width_px: float | None = None
+    sha256: str | None = None
     problem: str | None = None
 
     def with_changes(self, **changes: Any) -> ImageFindings:

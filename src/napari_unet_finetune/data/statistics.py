@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,9 @@ class DataStatistics(_Record):
         Mean share of object pixels among annotated ones, ``None`` without masks.
     object_width_px
         Median over images of the typical width of an object as the network sees it, that is after a change of size;
-        ``None`` where it means nothing (see `measure_objects`).
+        ``None`` where it means nothing (see `data.objects.ObjectMeasures`).
+    object_elongation
+        Median over images of how much longer than wide an object is.
     """
 
     images: int
@@ -71,6 +74,16 @@ class DataStatistics(_Record):
     median_range: tuple[float, float] | None = None
     foreground: float | None = None
     object_width_px: float | None = None
+    object_elongation: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What can be said of a model without its weights; older files and other programs' hold no `statistics`."""
+
+    name: str
+    view: ModelView
+    statistics: DataStatistics | None = None
 
 
 def measure_image(
@@ -98,7 +111,7 @@ def measure_image(
         )
     raw = raw_input(image, in_channels=view.in_channels, channels=view.channels)
     fully = image.labels is not None and image.annotated is None
-    width = measure_objects(image.labels).width_px if fully and image.labels is not None else None
+    shape = measure_objects(image.labels) if fully and image.labels is not None else None
     parts = _parts(image)
     everywhere = None if raw is None else _intensities(raw, parts)
     return DataStatistics(
@@ -107,7 +120,8 @@ def measure_image(
         normalized=_intensities(normalized, parts),
         median_range=None if everywhere is None else (_middle(everywhere.everywhere),) * 2,
         foreground=None if parts is None else _share(*parts),
-        object_width_px=None if width is None else round(width * view.rescale, 2),
+        object_width_px=None if shape is None or shape.width_px is None else round(shape.width_px * view.rescale, 2),
+        object_elongation=None if shape is None or shape.elongation is None else round(shape.elongation, 2),
     )
 
 
@@ -118,15 +132,17 @@ def combine(statistics: Iterable[DataStatistics]) -> DataStatistics | None:
         return None
     ranges = [one.median_range for one in all_of_them if one.median_range]
     shares = [one.foreground for one in all_of_them if one.foreground is not None]
-    widths = [one.object_width_px for one in all_of_them if one.object_width_px is not None]
+    shapes = [one for one in all_of_them if one.object_width_px is not None]
+    # an exception among layers says nothing of the others
+    has_shape = 2 * len(shapes) > sum(share > 0 for share in shares)
     return DataStatistics(
         images=sum(one.images for one in all_of_them),
         raw=_mean([one.raw for one in all_of_them]),
         normalized=_mean([one.normalized for one in all_of_them]),
         median_range=(min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None,
         foreground=round(float(np.mean(shares)), _DIGITS) if shares else None,
-        # an exception among layers says nothing of the others
-        object_width_px=float(np.median(widths)) if 2 * len(widths) > len(all_of_them) else None,
+        object_width_px=_median([one.object_width_px for one in shapes]) if has_shape else None,
+        object_elongation=_median([one.object_elongation for one in shapes]) if has_shape else None,
     )
 
 
@@ -164,6 +180,11 @@ def _quantiles(values: NDArray[Any]) -> tuple[float, ...]:
         return ()
     some = values[:: max(1, values.size // _MAX_PIXELS)]
     return tuple(np.round(np.quantile(some.astype(np.float64), LEVELS), _DIGITS).tolist())
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.median(known)), 2) if known else None
 
 
 def _middle(quantiles: Sequence[float]) -> float:

@@ -1,0 +1,32 @@
+"""Copies are recognised; what specimens have in common does not make them copies."""
+
+import numpy as np
+
+from napari_unet_finetune.data.duplicates import find_duplicates, find_shared, take_fingerprint
+
+
+def prints(*images):
+    return [take_fingerprint(str(number), image) for number, image in enumerate(images)]
+
+
+def test_layers_and_uneven_light_do_not_make_images_alike():
+    rng = np.random.default_rng(0)
+    layers = np.repeat([20.0, 200.0, 90.0], 40)[:, None] + np.linspace(0, 50, 150)
+    assert find_duplicates(prints(*(layers + rng.normal(0, 10, layers.shape) for _ in range(4)))) == ()
+
+
+def test_flat_images_are_only_the_same_pixel_for_pixel():
+    found = find_duplicates(prints(np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8), np.ones((9, 9))))
+    assert [(pair.first, pair.second, pair.exact) for pair in found] == [("0", "1", True)]
+
+
+def test_the_same_values_of_another_type_or_shape_are_not_exact():
+    image = np.random.default_rng(0).integers(0, 255, (64, 32), np.uint8)
+    found = find_duplicates(prints(image, image.astype(np.uint16), image.reshape(32, 64)))
+    assert [(pair.first, pair.second, pair.exact) for pair in found] == [("0", "1", False)]
+
+
+def test_colour_images_smaller_than_the_thumbnail_can_be_compared():
+    image = np.random.default_rng(0).random((3, 9, 20))
+    assert find_shared(prints(image), prints(1 - image, image))[0].second == "1"
+    assert find_shared(prints(image), []) == ()
