@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 import re
 import warnings
@@ -16,12 +15,9 @@ from torch import Tensor
 
 from ..config import ModelConfig, Normalization
 from ..errors import CheckpointError
+from .card import PAULOW_PATCH_PX, PAULOW_THRESHOLD
 from .checkpoint_data import Checkpoint, check_weights
 from .provenance import Provenance
-
-# PAULow takes a pixel for an object where its logit is above 0.5.
-PAULOW_THRESHOLD = 1 / (1 + math.exp(-0.5))
-PAULOW_PATCH_PX = 128
 
 _NOTE = (
     "Imported from a PAULow state dict, which tells nothing of its training: normalization, patch size and "

@@ -1,0 +1,131 @@
+"""The card of a model: what its file says of it, read from the header alone, so that torch is not needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..config import ChannelRule, ModelConfig, Normalization
+from ..data.statistics import ModelFacts, ModelView
+from ..errors import CheckpointError
+from .description import damaged, read_description
+from .file_kinds import model_file_kind
+from .provenance import Provenance
+from .zoo import find_model, list_models
+
+# PAULow takes a pixel for an object where its logit is above 0.5.
+PAULOW_THRESHOLD = 1 / (1 + math.exp(-0.5))
+PAULOW_PATCH_PX = 128
+_PAULOW_NOTE = "A PAULow state dict, which tells nothing of its training; its width and channels show when it is used."
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model before it is loaded.
+
+    Parameters
+    ----------
+    name
+        How to call it: its own name, else that of its file.
+    path
+        Its file.
+    model
+        Shape of the network; ``None`` for a file of another program, which tells it only when it is loaded.
+    normalization, channels, patch_size, threshold, provenance
+        As in `Checkpoint`.
+    size_bytes
+        Size of the file.
+    """
+
+    name: str
+    path: Path
+    model: ModelConfig | None
+    normalization: Normalization
+    channels: ChannelRule
+    patch_size: int
+    threshold: float
+    provenance: Provenance = field(repr=False)
+    size_bytes: int
+
+    @property
+    def is_finetuned(self) -> bool:
+        """Tell whether it came from another model."""
+        return self.provenance.parent_sha256 is not None
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Scores by their names, for example ``val_dice``."""
+        return self.provenance.scores
+
+    @property
+    def view(self) -> ModelView:
+        """How it looks at an image."""
+        channels = self.model.in_channels if self.model else 1
+        return ModelView(in_channels=channels, channels=self.channels, normalization=self.normalization)
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What images are compared with."""
+        return ModelFacts(self.name, self.view, self.provenance.statistics)
+
+
+def find_model_file(model: str | Path) -> Path:
+    """Return the file of a model that ships, given its name, or `model` itself, be it there or not."""
+    return find_model(str(model)) or Path(model)
+
+
+def read_card(model: str | Path) -> ModelCard:
+    """Return the card of a model file, or of a model that ships.
+
+    The tensors are not looked at, so that a file whose header is sound may still turn out to be damaged.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such model, or its file is damaged, foreign or of a newer version.
+    """
+    path = find_model_file(model)
+    if len(path.parts) == 1 and not path.suffix and not path.exists():
+        names = ", ".join(one.name for one in list_models()) or "none yet"
+        raise CheckpointError(f"There is no model called '{model}'. Choose a file or one of those that ship: {names}.")
+    if model_file_kind(path) == "torch":
+        return _paulow_card(path)
+    description = read_description(path)
+    try:
+        return _own_card(path, description)
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        raise damaged(path) from error
+
+
+def _own_card(path: Path, description: Mapping[str, Any]) -> ModelCard:
+    provenance = Provenance.model_validate(description["provenance"])
+    return ModelCard(
+        name=provenance.name or path.stem,
+        path=path,
+        model=ModelConfig.model_validate(description["model"]),
+        normalization=Normalization.model_validate(description["normalization"]),
+        channels=ChannelRule.model_validate(description["channels"]),
+        patch_size=int(description["patch_size"]),
+        threshold=float(description["threshold"]),
+        provenance=provenance,
+        size_bytes=path.stat().st_size,
+    )
+
+
+def _paulow_card(path: Path) -> ModelCard:
+    return ModelCard(
+        name=path.stem,
+        path=path,
+        model=None,
+        normalization=Normalization(method="none"),
+        channels=ChannelRule(),
+        patch_size=PAULOW_PATCH_PX,
+        threshold=PAULOW_THRESHOLD,
+        provenance=Provenance(name=path.stem, created="", package_version="", notes=(_PAULOW_NOTE,)),
+        size_bytes=path.stat().st_size,
+    )
