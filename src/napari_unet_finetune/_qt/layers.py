@@ -32,7 +32,7 @@ def mark_of(layer: Layer) -> str:
 
 def find_ours(viewer: ViewerModel, mark: str) -> Any:
     """Return the layer that was made for `mark`, or None if there is none (any more)."""
-    return next((layer for layer in viewer.layers if mark_of(layer) == mark), None)
+    return next((layer for layer in viewer.layers if mark and mark_of(layer) == mark), None)
 
 
 def remove_ours(viewer: ViewerModel, mark: str) -> None:

@@ -15,6 +15,8 @@ from .jobs import JobRunner, JobSlot, run_in_child
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from .annotation import Annotation
+
 Tone = Literal["info", "warning", "error"]
 DEFAULT_MODEL = "microtube"
 
@@ -54,6 +56,7 @@ class Session:
         self._current: str | None = None
         self._model: str = DEFAULT_MODEL
         self.message = Message()
+        self.annotation: Annotation | None = None  # see `annotation.annotation_of`
 
     @property
     def project(self) -> Project | None:

@@ -1,0 +1,299 @@
+"""What opening, painting, going on and removing do: the images of a dataset, one at a time in the viewer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from ..data.project import Origin
+from ..data.project_masks import BACKGROUND
+from ..errors import FinetuneError
+from .autosave import Autosave
+from .layers import show_image
+from .painting import IMAGE, Brush, differs, disown_copies, fill_with, new_painting, show_whole
+from .session import Session
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+_FLAT = 2
+KEPT_LAYERS = 5  # whose undo history survives going to another image
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A mask that was moved aside and can come back."""
+
+    name: str
+    file: Path
+    origin: Origin
+
+
+class Annotation:
+    """Shows one image of the dataset with a layer to paint its mask in, and sees to it that the paint is saved.
+
+    Only layers made here are changed or removed. Get it with `annotation_of`.
+    """
+
+    changed = Signal()  # what is unsaved, what can be undone, or the layer
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.order: Callable[[], Sequence[str]] = lambda: session.project.names if session.project else ()
+        self.removed: tuple[Removed, ...] = ()
+        self._autosave: Autosave | None = None
+        self._image: Image | None = None
+        self._brush: Brush | None = None
+        self._kept: OrderedDict[str, Labels] = OrderedDict()
+        session.before_use.connect(self.save)
+        session.project_changed.connect(self._on_project_changed)
+        session.current_changed.connect(self._on_current_changed)
+        session.viewer.layers.events.removed.connect(self._on_layer_removed)
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer that is painted in, if it is in the viewer."""
+        autosave = self._autosave
+        return autosave.layer if autosave and autosave.layer in self.session.viewer.layers else None
+
+    @property
+    def unsaved(self) -> str | None:
+        """Name of the image whose paint is not on disk yet."""
+        return self._autosave.name if self._autosave and self._autosave.is_unsaved else None
+
+    @property
+    def problem(self) -> str:
+        """Why the last save failed; empty if it did not."""
+        return self._autosave.problem if self._autosave else ""
+
+    def open(self, name: str) -> bool:
+        """Show the image called `name`, ready for painting, and tell whether that worked; if not, the user is told."""
+        if not self.save():
+            return False
+        try:
+            if not self._is_shown(name):
+                self._show(name)
+        except FinetuneError as error:
+            self.session.fail(error)
+            return False
+        self.session.current = name
+        self.changed.emit()
+        if self.session.viewer.dims.ndisplay != _FLAT:
+            self.session.tell("The viewer shows three dimensions. Switch it to two to paint.", "warning")
+        return True
+
+    def next(self) -> bool:
+        """Go to the next image in the order of the table; at its end, begin anew."""
+        return self._open_first(self._after_current())
+
+    def previous(self) -> bool:
+        """Go to the image before."""
+        return self._open_first(self._after_current()[::-1])
+
+    def next_to_annotate(self) -> bool:
+        """Go to the next image that is suggested or, if none is, to the next without a mask."""
+        project = self.session.project
+        if project is None:
+            return False
+        waiting = [image for image in map(project.image, self._after_current()) if not image.is_annotated]
+        waiting.sort(key=lambda image: not image.suggested)
+        if not waiting:
+            self.session.tell("All images are annotated.")
+        return self._open_first([image.name for image in waiting])
+
+    def save(self) -> bool:
+        """Save what is painted now, and tell whether it is on disk."""
+        if self._autosave is None or self._autosave.save():
+            return True
+        self.session.tell(f"{self._autosave.problem} What you painted is still in the viewer.", "error")
+        return False
+
+    def mark_empty(self) -> bool:
+        """Annotate the current image as one without any object, and tell whether that is saved."""
+        autosave = self._painting()
+        if autosave is None:
+            return False
+        fill_with(autosave.layer, BACKGROUND if autosave.project.sparse else 0)
+        return autosave.save(even_if_empty=True)
+
+    def begin_corrected(self) -> None:
+        """Count what is saved next of the current image as a corrected prediction."""
+        if self._autosave is not None:
+            self._autosave.origin = "corrected"
+            self._autosave.save()
+
+    def remove_masks(self, names: Iterable[str]) -> None:
+        """Move masks aside; `undo_remove` brings them back."""
+        project = self.session.project
+        if project is None or not self.save():
+            return
+        removed: list[Removed] = []
+        try:
+            removed.extend(
+                Removed(image.name, file, image.origin)
+                for image in map(project.image, names)
+                if image.is_annotated and (file := project.remove_labels(image.name))
+            )
+        except FinetuneError as error:
+            self.session.fail(error)
+        self.removed = tuple(removed)
+        self.reload([one.name for one in removed])
+
+    def undo_remove(self) -> None:
+        """Bring back what was removed last, except where there is a new mask meanwhile."""
+        project, removed = self.session.project, self.removed
+        if project is None or not self.save():
+            return
+        restored = [one for one in removed if not project.image(one.name).is_annotated]
+        try:
+            for one in restored:
+                project.restore_labels(one.name, one.file, one.origin)
+        except FinetuneError as error:
+            self.session.fail(error)
+        self.removed = ()
+        self.reload([one.name for one in restored])
+
+    def set_sparse(self, sparse: bool) -> bool:
+        """Choose what unpainted pixels are, convert all masks to it, and tell whether that worked."""
+        project = self.session.project
+        if project is None or not self.save():
+            return False
+        try:
+            project.sparse = sparse
+        except FinetuneError as error:
+            self.session.fail(error)
+            return False
+        self._brush = None
+        self.reload(project.names)
+        return True
+
+    def reload(self, names: Iterable[str]) -> None:
+        """Show masks that were changed on disk, by anything else than painting."""
+        current = self.session.current
+        names = set(names)
+        for name in names & self._kept.keys():
+            del self._kept[name]
+        if current in names and self.layer is not None:
+            self._drop_layer()
+            self.open(current)
+        self.session.images_changed.emit()
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Save, and let go of the viewer; the layers stay there and are the user's from now on."""
+        self.save()
+        session = self.session
+        session.before_use.disconnect(self.save)
+        session.project_changed.disconnect(self._on_project_changed)
+        session.current_changed.disconnect(self._on_current_changed)
+        session.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self._let_go()
+        disown_copies(session.viewer)
+        session.annotation = None
+
+    def _is_shown(self, name: str) -> bool:
+        return self.layer is not None and self.session.current == name and self._image in self.session.viewer.layers
+
+    def _after_current(self) -> list[str]:
+        """Return all other images, beginning behind the current one."""
+        order, current = list(self.order()), self.session.current
+        if current not in order:
+            return order
+        place = order.index(current)
+        return order[place + 1 :] + order[:place]
+
+    def _open_first(self, names: Sequence[str]) -> bool:
+        """Open the first of `names` that can be read; the user is told of those that cannot."""
+        return self.save() and any(self.open(name) for name in names)
+
+    def _painting(self) -> Autosave | None:
+        """Return what saves the layer that is painted in, which is put into the viewer again if it was deleted."""
+        if self.layer is None and (self.session.current is None or not self.open(self.session.current)):
+            return None
+        return self._autosave
+
+    def _show(self, name: str) -> None:
+        """Show an image and its painting layer instead of those before.
+
+        Raises
+        ------
+        DataError
+            If one of the files cannot be read; then nothing has changed.
+        """
+        project, viewer = self.session.project, self.session.viewer
+        assert project is not None
+        pixels, labels = project.read_image(name), project.read_labels(name)
+        size = pixels.array.shape[-2:]
+        kept = self._kept.pop(name, None)
+        stored = np.zeros(size, np.uint16) if labels is None else labels
+        layer = kept if kept is not None and not differs(kept, stored) else None
+        self._drop_layer()
+        disown_copies(viewer, self._image)
+        self._image = show_image(viewer, IMAGE, name, pixels)
+        layer = layer or new_painting(name, stored, pixels, sparse=project.sparse)
+        viewer.layers.append(layer)
+        (self._brush or Brush.first(size, sparse=project.sparse)).apply(layer)
+        viewer.layers.selection.active = layer
+        show_whole(viewer, layer)
+        self._autosave = Autosave(project, name, layer, labels)
+        self._autosave.saved.connect(self._on_saved)
+        self._autosave.changed.connect(self.changed.emit)
+        self._kept[name] = layer
+        while len(self._kept) > KEPT_LAYERS:
+            self._kept.popitem(last=False)
+
+    def _drop_layer(self) -> None:
+        """Take the painting layer out of the viewer; it is kept, for its undo history."""
+        autosave = self._let_go()
+        if autosave is None:
+            return
+        self._brush = Brush.of(autosave.layer)
+        if autosave.layer in self.session.viewer.layers:
+            self.session.viewer.layers.remove(autosave.layer)
+
+    def _let_go(self) -> Autosave | None:
+        autosave, self._autosave = self._autosave, None
+        if autosave is not None:
+            autosave.close()
+        return autosave
+
+    def _on_saved(self, _name: str) -> None:
+        self.session.images_changed.emit()
+
+    def _on_project_changed(self) -> None:
+        """Take the layers of the former dataset away; its last paint is saved where it belongs."""
+        if self.save():
+            self._drop_layer()
+        self._let_go()
+        self._kept.clear()
+        self._brush, self.removed = None, ()
+        disown_copies(self.session.viewer, self._image)
+        if self._image is not None and self._image in self.session.viewer.layers:
+            self.session.viewer.layers.remove(self._image)
+        self._image = None
+        self.changed.emit()
+
+    def _on_current_changed(self) -> None:
+        """Open the image that another part of the docks has chosen."""
+        name = self.session.current
+        if name is not None and (self._autosave is None or self._autosave.name != name):
+            self.open(name)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        """Save the paint of a layer that the user deletes; it is made anew when its image is opened again."""
+        if self._autosave is not None and event.value is self._autosave.layer:
+            self.save()
+            self.changed.emit()
+
+
+def annotation_of(session: Session) -> Annotation:
+    """Return what the panels of `session` share for annotating, made for the first of them."""
+    if session.annotation is None:
+        session.annotation = Annotation(session)
+    return session.annotation

@@ -1,0 +1,126 @@
+"""The Labels layer in which one image is painted: how it looks, what the brush is, and edits that can be undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.pixels import ImagePixels
+from ..data.project_masks import BACKGROUND, OBJECT, UNKNOWN
+from .layers import OURS, mark_of, placement_of_pixels
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels, Layer
+
+IMAGE, PAINTING = "image", "painting"
+BACKGROUND_COLOR, OBJECT_COLOR = "#56B4E9", "#E69F00"  # apart also for the color-blind, on dark and light images
+_BRUSH_SHARE = 50  # the brush is this many times smaller than the image
+_SMALLEST_BRUSH_PX = 4
+_LARGEST_BRUSH_PX = 40
+_PLANE = 2
+_FILLED = 0.95
+
+
+@dataclass(frozen=True)
+class Brush:
+    """What a user has set on one painting layer and expects on the next."""
+
+    size: float
+    label: int
+    mode: str = "paint"
+    opacity: float = 0.5
+    contour: int = 0
+
+    @classmethod
+    def of(cls, layer: Labels) -> Brush:
+        """Return what is set on `layer`."""
+        return cls(layer.brush_size, layer.selected_label, str(layer.mode), layer.opacity, layer.contour)
+
+    @classmethod
+    def first(cls, size: tuple[int, int], *, sparse: bool) -> Brush:
+        """Return what to begin with on an image of `size`."""
+        px = min(max(min(size) // _BRUSH_SHARE, _SMALLEST_BRUSH_PX), _LARGEST_BRUSH_PX)
+        return cls(px, OBJECT if sparse else 1)
+
+    def apply(self, layer: Labels) -> None:
+        """Set everything on `layer`."""
+        layer.opacity, layer.contour = self.opacity, self.contour
+        layer.brush_size, layer.selected_label, layer.mode = self.size, self.label, self.mode
+
+
+def new_painting(name: str, labels: NDArray[np.uint16], pixels: ImagePixels, *, sparse: bool) -> Labels:
+    """Return a layer to paint `labels` of the image `name` in; the array is copied."""
+    from napari.layers import Labels
+    from napari.utils.colormaps import DirectLabelColormap
+
+    options: dict[str, Any] = {}
+    if sparse:
+        colors: dict[int | None, str] = {
+            None: "transparent",
+            UNKNOWN: "transparent",
+            BACKGROUND: BACKGROUND_COLOR,
+            OBJECT: OBJECT_COLOR,
+        }
+        options["colormap"] = DirectLabelColormap(color_dict=colors)
+    return Labels(
+        np.array(labels, np.uint16),
+        name=layer_name(name),
+        metadata={OURS: PAINTING},
+        **placement_of_pixels(pixels),
+        **options,
+    )
+
+
+def layer_name(name: str) -> str:
+    """Return how the painting layer of an image is called."""
+    return f"mask · {name}"
+
+
+def snapshot(layer: Labels) -> NDArray[np.uint16]:
+    """Return a copy of what is painted."""
+    return np.array(layer.data, np.uint16)
+
+
+def is_painted(layer: Labels) -> bool:
+    """Tell whether there is any paint."""
+    return bool(np.asarray(layer.data).any())
+
+
+def differs(layer: Labels, labels: NDArray[np.uint16]) -> bool:
+    """Tell whether what is painted is something else than `labels`."""
+    return not np.array_equal(layer.data, labels)
+
+
+def add_paint(layer: Labels, labels: NDArray[np.uint16]) -> int:
+    """Paint `labels` where nothing is painted, as one step that can be undone, and return the number of pixels."""
+    free = np.nonzero((labels > 0) & (np.asarray(layer.data) == 0))
+    if free[0].size:
+        layer.data_setitem(free, labels[free])
+    return int(free[0].size)
+
+
+def fill_with(layer: Labels, value: int) -> None:
+    """Give every pixel the same label, as one step that can be undone."""
+    layer.data_setitem(np.nonzero(np.asarray(layer.data) != value), value)
+
+
+def show_whole(viewer: ViewerModel, layer: Layer) -> None:
+    """Set the zoom so that `layer` fills the canvas; napari's own way fails beside layers of more dimensions."""
+    if viewer.dims.ndisplay != _PLANE:
+        return
+    low, high = viewer.layers.get_extent([layer]).world[:, -_PLANE:]
+    pixel = np.abs(layer.scale[-_PLANE:])
+    down, right = (low + high) / 2
+    viewer.scene.camera.center = (float(down), float(right))
+    viewer.scene.camera.zoom = float(_FILLED * np.min(np.asarray(viewer.canvas.size) / (high - low + pixel)))
+
+
+def disown_copies(viewer: ViewerModel, *ours: Layer | None) -> None:
+    """Leave layers that a user duplicated from ours, or kept from a dock that was closed, to the user."""
+    for layer in viewer.layers:
+        if mark_of(layer) in (IMAGE, PAINTING) and not any(layer is one for one in ours):
+            layer.metadata = {key: value for key, value in layer.metadata.items() if key != OURS}
