@@ -1,0 +1,173 @@
+"""How long napari's event loop is held up while a model is finetuned and somebody paints: child process against thread.
+
+    python benchmarks/gui_responsiveness.py --steps 60 --rounds 2
+
+A heartbeat of 10 ms runs in the event loop from before the click until the run has ended, start-up included, while ten
+times a second something is painted into a Labels layer of 1024² and the canvas is drawn anew. The delay of a beat is
+the time it came late; the arm `idle` shows what painting alone costs. Each arm is a napari of its own, because a thread
+imports torch only once. Needs a display, or Xvfb.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BEAT_MS = 10
+STROKE_MS = 100
+ARMS = ("idle", "child", "thread")
+
+
+def main() -> None:
+    """Measure all arms in turns and print one row per arm."""
+    arguments = _arguments()
+    if arguments.arm:
+        print(json.dumps(measure(arguments.arm, arguments.steps)))
+        return
+    command = [sys.executable, __file__, "--steps", str(arguments.steps), "--arm"]
+    results: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
+    for _ in range(arguments.rounds):
+        for arm in ARMS:
+            outcome = subprocess.run([*command, arm], stdout=subprocess.PIPE, text=True, check=True)
+            results[arm].append(json.loads(outcome.stdout.splitlines()[-1]))
+    print("delays in ms of the worst round")
+    print(f"{'arm':8} {'beats':>6} {'p50':>7} {'p99':>7} {'max':>7} {'seconds':>8} {'steps/s':>8}")
+    for arm, rounds in results.items():
+        worst = [max(one[name] for one in rounds) for name in ("p50", "p99", "max")]
+        usual = [np.median([one[name] for one in rounds]) for name in ("seconds", "steps_per_s")]
+        numbers = " ".join(f"{number:7.1f}" for number in worst) + " " + " ".join(f"{number:8.1f}" for number in usual)
+        print(f"{arm:8} {sum(one['beats'] for one in rounds):6} {numbers}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--arm", choices=ARMS, help="measure one arm in this process and print JSON")
+    return parser.parse_args()
+
+
+def measure(arm: str, steps: int) -> dict[str, Any]:
+    """Return delays of the heartbeat while `arm` carries out one finetuning."""
+    import napari
+    from qtpy.QtCore import Qt, QTimer
+
+    from napari_unet_finetune._qt.jobs import JobSlot, run_in_child
+
+    viewer = napari.Viewer(show_welcome_screen=False)
+    viewer.window.resize(1280, 800)
+    painter = _Painter(viewer)
+    beats: list[float] = []
+    beat = QTimer()
+    beat.setTimerType(Qt.TimerType.PreciseTimer)
+    beat.timeout.connect(lambda: beats.append(time.perf_counter()))
+    stroke = QTimer()
+    stroke.timeout.connect(painter.move)
+    with tempfile.TemporaryDirectory() as folder:
+        slot = JobSlot(run_in_child if arm == "child" else _run_in_thread, _give_up)
+        _let(seconds=2)  # the window has been drawn and layers have been prepared
+        beat.start(BEAT_MS)
+        stroke.start(STROKE_MS)
+        start = time.perf_counter()
+        if arm == "idle":
+            _let(seconds=10)
+        else:
+            _finetune(slot, Path(folder), steps)
+            _let(until=lambda: not slot.is_running)
+        seconds = time.perf_counter() - start
+        beat.stop()
+        stroke.stop()
+        _let(seconds=0.2)
+    viewer.close()
+    late = np.maximum(np.diff(beats) * 1000 - BEAT_MS, 0)
+    p50, p99 = np.percentile(late, (50, 99))
+    steps_per_s = 0.0 if arm == "idle" else steps / seconds
+    return {
+        "beats": len(beats), "p50": float(p50), "p99": float(p99), "max": float(late.max()), "seconds": seconds,
+        "steps_per_s": steps_per_s, "painted_px": painter.painted,
+    }  # fmt: skip
+
+
+def _finetune(slot: Any, folder: Path, steps: int) -> None:
+    from napari_unet_finetune.config import FinetuneConfig
+    from napari_unet_finetune.data.microtube import write_microtube
+    from napari_unet_finetune.runs.request import FinetuneRequest
+
+    write_microtube(folder / "data", seed=0)
+    data = folder / "data" / "dataset2"
+    request = FinetuneRequest(
+        task="finetune", images=data / "images", masks=data / "masks", checkpoint="microtube",
+        only=tuple(f"{index:03d}" for index in range(1, 6)) if (data / "images" / "001.tif").exists() else None,
+        config=FinetuneConfig(steps=steps, validate_every=max(1, steps // 3)),
+    )  # fmt: skip
+    slot.start(folder / "run", "Finetuning", request=request)
+
+
+def _run_in_thread(folder: Path, title: str, listener: Any) -> Any:
+    """Carry out the job in a thread of this process, as most plugins do."""
+    from napari_unet_finetune._qt.jobs import report
+    from napari_unet_finetune._qt.worker import Work
+
+    def events() -> Any:
+        from napari_unet_finetune.cli.jobs import events_of
+        from napari_unet_finetune.runs.serve import Control
+
+        return (yield from report(events_of(folder, Control())))
+
+    return Work(events, title=title, on_event=listener.on_report, on_end=listener.on_end, on_error=listener.on_error)
+
+
+def _give_up(error: Exception) -> None:
+    print(error, file=sys.stderr)
+    os._exit(1)
+
+
+class _Painter:
+    """Somebody who paints: each move goes a little further along a curve, with the button held down."""
+
+    def __init__(self, viewer: Any) -> None:
+        viewer.add_image(np.random.default_rng(0).integers(0, 255, (1024, 1024)).astype(np.uint8))
+        self._labels = viewer.add_labels(np.zeros((1024, 1024), np.uint16))
+        self._labels.mode = "paint"
+        self._labels.brush_size = 20
+        self._moves = 0
+
+    @property
+    def painted(self) -> int:
+        """Number of painted pixels."""
+        return int((self._labels.data > 0).sum())
+
+    def move(self) -> None:
+        """Paint one piece of the curve."""
+        self._moves += 1
+        angle = self._moves / 20
+        radius = 100 + 5 * (self._moves % 60)
+        place = (512 + radius * np.sin(angle), 512 + radius * np.cos(angle))
+        here = (round(place[0]), round(place[1]))
+        self._labels.paint(here, 1)
+
+
+def _let(seconds: float = 0.0, until: Callable[[], bool] | None = None) -> None:
+    """Let the event loop run."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop, check = QEventLoop(), QTimer()
+    end = time.perf_counter() + seconds
+    check.timeout.connect(lambda: loop.quit() if (until() if until else time.perf_counter() >= end) else None)
+    check.start(20)
+    loop.exec_() if hasattr(loop, "exec_") else loop.exec()
+    check.stop()
+
+
+if __name__ == "__main__":
+    main()
