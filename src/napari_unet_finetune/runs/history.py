@@ -1,0 +1,158 @@
+"""What lies in the folders of earlier trainings: their models, how they ended, and those that did not end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import RunError
+from ..events import RunEnded, RunStarted
+from ..models.card import read_card
+from ..progress import RunProgress, advance
+from .folder import RunFolder
+from .request import FinetuneRequest
+
+ASIDE = "discarded-runs"
+_STAMP = "%Y%m%d-%H%M%S"
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A training that was begun earlier; its files are read when they are asked for.
+
+    Each property may raise `RunError` if the folder holds no readable training.
+    """
+
+    folder: RunFolder
+
+    @cached_property
+    def request(self) -> FinetuneRequest:
+        """What was asked."""
+        return self.folder.request
+
+    @cached_property
+    def progress(self) -> RunProgress:
+        """How far it came."""
+        progress = RunProgress()
+        for event in self.folder.events():
+            progress = advance(progress, event)
+        return progress
+
+    @cached_property
+    def start(self) -> RunStarted | None:
+        """How it last began."""
+        return next((event for event in reversed(tuple(self.folder.events())) if isinstance(event, RunStarted)), None)
+
+    @cached_property
+    def end(self) -> RunEnded | None:
+        """How it ended, None if it has not."""
+        last = None
+        for event in self.folder.events():
+            last = event if isinstance(event, RunEnded) else None if isinstance(event, RunStarted) else last
+        return last
+
+    @property
+    def model(self) -> Path | None:
+        """Its model: that of its end, or the best if it was stopped."""
+        if self.folder.is_finished:
+            return self.folder.result_path
+        return self.folder.best_path if self.end and self.folder.best_path.is_file() else None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Tell whether it began, did not end, and nobody works on it."""
+        if self.folder.is_finished or not self.folder.has_begun or self.end:
+            return False
+        try:
+            with self.folder.locked():
+                return True
+        except RunError:
+            return False
+
+    @property
+    def image_count(self) -> int:
+        """How many annotated images it was given; 0 if they came from folders and were not counted yet."""
+        if self.request.pairs is not None:
+            return len(self.request.pairs)
+        return len(self.start.train_images) + len(self.start.validation_images) if self.start else 0
+
+    @property
+    def when(self) -> str:
+        """Day and time it was begun, as its folder says."""
+        name = self.folder.path.name
+        try:
+            return f"{datetime.strptime(name[:15], _STAMP):%d %b %Y, %H:%M}"
+        except ValueError:
+            return name
+
+    def use_best(self) -> Path:
+        """Declare it ended with its best model so far, and return that.
+
+        Raises
+        ------
+        RunError
+            If there is no model yet, or somebody works on it.
+        """
+        if not self.folder.best_path.is_file():
+            raise RunError(f"{self.folder.path}: this training had not yet saved a model. Resume or discard it.")
+        with self.folder.locked():
+            self.folder.sweep()
+            self.folder.append(_ended_early(self.progress, read_card(self.folder.best_path).threshold))
+        return self.folder.best_path
+
+    def put_aside(self) -> Path:
+        """Move its folder beside the others, out of sight, and return where it is; nothing is deleted.
+
+        Raises
+        ------
+        RunError
+            If it cannot be moved.
+        """
+        path = self.folder.path
+        aside = path.parent.parent / ASIDE / path.name
+        try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            if aside.exists():
+                aside = aside.with_name(f"{aside.name}-{datetime.now():{_STAMP}}")
+            shutil.move(path, aside)
+        except OSError as error:
+            raise RunError(f"{path}: the folder cannot be moved to {aside} ({error.strerror}).") from error
+        return aside
+
+
+def past_trainings(folders: Iterable[Path]) -> Iterator[PastRun]:
+    """Yield the trainings among `folders`; those of other jobs, and those that cannot be read, are passed over."""
+    for folder in folders:
+        run = PastRun(RunFolder(folder))
+        try:
+            _ = run.request
+        except RunError:
+            continue
+        yield run
+
+
+def seconds_per_patch(run: PastRun) -> float | None:
+    """Return how long a training took per patch and pixel row of it, to estimate others; None if it is not known."""
+    times = run.progress.recent_step_s
+    if not times:
+        return None
+    config = run.request.config
+    return sum(times) / len(times) / config.batch_size / (config.patch_px**2)
+
+
+def _ended_early(progress: RunProgress, threshold: float) -> RunEnded:
+    return RunEnded(
+        steps=progress.step,
+        stopped=True,
+        kept_raw=False,
+        raw_dice=progress.raw_dice,
+        finetuned_dice=progress.best_dice,
+        old_dice_before=None,
+        old_dice_after=None,
+        threshold=threshold,
+        summary=f"Interrupted at step {progress.step}; the best model, of step {progress.best_step}, was kept.",
+    )
