@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from . import asking, inspecting, jobs, study, training, using
+from . import asking, inspecting, jobs, study, suggesting, training, using
 from .console import INTERRUPTED
 
 NAME = "unet-finetune"
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for command in (
     inspecting.check,
+    suggesting.suggest,
     training.train,
     training.finetune,
     training.resume,

@@ -84,14 +84,16 @@ class AttentionUNet(nn.Module):
         self.dropout = nn.Dropout2d(config.dropout)
         self.final = nn.Conv2d(config.width, 1, 1)
 
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Return the encoder's maps of `x` (B, in_channels, Y, X), level by level: (B, width, Y, X) comes first."""
+        maps = [self.get_submodule("conv1")(x)]
+        for level in range(2, self.config.levels + 1):
+            maps.append(self.get_submodule(f"conv{level}")(F.max_pool2d(maps[-1], 2)))
+        return maps
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `x` (B, in_channels, Y, X); Y and X are multiples of `side_multiple`."""
-        skips = []
-        for level in range(1, self.config.levels):
-            x = self.get_submodule(f"conv{level}")(x)
-            skips.append(x)
-            x = F.max_pool2d(x, 2)
-        x = self.get_submodule(f"conv{self.config.levels}")(x)
+        *skips, x = self.encode(x)
         for level in range(self.config.levels - 1, 0, -1):
             x = self.get_submodule(f"up{level}")(x)
             gated = self.get_submodule(f"att{level}")(x, skips.pop())

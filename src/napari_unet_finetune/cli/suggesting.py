@@ -1,0 +1,56 @@
+"""The command `suggest`: which images to annotate next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from rich.console import Console
+
+from ..data.files import list_images
+from ..data.pairing import pair_images
+from .console import Json, finish, number, reports_errors, score_table, watch
+from .options import Device, Images, Model
+
+Mode = Annotated[str, typer.Option(help="start: a varied choice; next: what the model is least sure of; auto: decide.")]
+_MODES = ("auto", "start", "next")
+
+
+@reports_errors
+def suggest(
+    images: Images,
+    model: Model,
+    masks: Annotated[Path | None, typer.Option(help="Masks of the images that are annotated already.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many images to suggest.")] = 5,
+    mode: Mode = "auto",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Tell which images of a folder are worth annotating next, and why."""
+    from ..models.checkpoint import load_checkpoint
+    from ..suggest.suggestion import suggest_images
+
+    if mode not in _MODES:
+        raise typer.BadParameter(f"choose one of {', '.join(_MODES)}", param_hint="--mode")
+    found = list_images(images)
+    annotated = [pair.image.name for pair in pair_images(found, list_images(masks)).pairs] if masks else []
+    events = suggest_images(
+        found,
+        load_checkpoint(model),
+        count,
+        annotated=annotated,
+        mode=cast("Literal['auto', 'start', 'next']", mode),
+        device=cast("Any", device),
+    )
+    suggestions = watch(events, "Look", quiet=as_json)
+    values = {"annotated": annotated, "suggestions": [one.to_dict() for one in suggestions]}
+    finish(values, as_json=as_json, show=lambda console: _show(console, suggestions))
+
+
+def _show(console: Console, suggestions: list[Any]) -> None:
+    table = score_table("Annotate next", ["image", "brightness", "why"])
+    table.columns[-1].justify = "left"
+    for one in suggestions:
+        table.add_row(one.image, number(one.numbers["brightness"]), one.reason)
+    console.print(table)

@@ -1,0 +1,1 @@
+"""Which images to annotate next, and why."""

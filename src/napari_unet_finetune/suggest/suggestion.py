@@ -1,0 +1,162 @@
+"""Suggest which images of a folder to annotate: a varied start, then those the model is least sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..config import DeviceName
+from ..data.annotated_image import AnnotatedImage
+from ..data.files import ImageRef, read_image
+from ..errors import DataError
+from ..events import ImageSeen, Notice
+from ..models.checkpoint import Checkpoint
+from .medoids import Distances, choose_medoids, cover_extremes, distances_between, nearest_of
+from .reasons import reason_for_next, reason_for_start
+from .traits import Scout, Traits
+
+Mode = Literal["auto", "start", "next"]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """One image to annotate: `rank` counts from 1, `numbers` are what the reason is made of."""
+
+    image: str
+    rank: int
+    reason: str
+    numbers: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything in types that JSON knows."""
+        return asdict(self)
+
+
+def suggest_images(
+    images: Sequence[ImageRef | AnnotatedImage],
+    checkpoint: Checkpoint,
+    count: int = 5,
+    *,
+    annotated: Collection[str] = (),
+    mode: Mode = "auto",
+    device: DeviceName = "auto",
+) -> Generator[ImageSeen | Notice, None, list[Suggestion]]:
+    """Yield after each image and return up to `count` images that are worth annotating, the most useful first.
+
+    At the start the images are clustered by the features of the model's encoder and their intensities, and the one
+    in the middle of each cluster is suggested; the darkest and the brightest tenth are covered. Later, in each of
+    `count` clusters, the image is suggested whose prediction changes most with brightness, contrast and sharpness,
+    and has most area near the threshold. An image that cannot be read is left out with a `Notice`.
+
+    Parameters
+    ----------
+    images
+        All images of the dataset, as files or in memory, annotated ones among them. Of each, up to 9 tiles are looked
+        at, so that 300 images take a minute or two on a CPU with the light network.
+    checkpoint
+        The base model at the start, the finetuned one later.
+    count
+        How many images to suggest.
+    annotated
+        Names of the images that are annotated already; they are never suggested, and images like them neither.
+    mode
+        start or next; auto takes next if there are annotated images and the model was finetuned.
+    device
+        Where to compute.
+
+    Raises
+    ------
+    DataError
+        If no image is left to be annotated.
+    DeviceError
+        If the device is absent.
+    """
+    later = mode == "next" or (mode == "auto" and bool(annotated) and checkpoint.provenance.parent_sha256 is not None)
+    scout = Scout(checkpoint, predictions=later, device=device)
+    traits: list[Traits] = []
+    for done, image in enumerate(images, start=1):
+        try:
+            traits.append(scout.look(_opened(image)))
+        except DataError as error:
+            yield Notice(f"{error} It is left out.")
+        yield ImageSeen(image.name, done, len(images))
+    known = [index for index, one in enumerate(traits) if one.name in annotated]
+    if len(known) == len(traits):
+        raise DataError("Every image is annotated already, or none can be read. Add images to choose from.")
+    return _next(traits, known, count) if later else _start(traits, known, count)
+
+
+def _opened(image: ImageRef | AnnotatedImage) -> AnnotatedImage:
+    if isinstance(image, AnnotatedImage):
+        return image
+    pixels = read_image(image)
+    return AnnotatedImage(image.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+
+
+def _distances(traits: Sequence[Traits]) -> Distances:
+    return distances_between(np.stack([one.features for one in traits]), np.stack([one.intensities for one in traits]))
+
+
+def _start(traits: Sequence[Traits], known: list[int], count: int) -> list[Suggestion]:
+    distances = _distances(traits)
+    chosen = choose_medoids(distances, count, fixed=known)
+    brightness = np.array([one.brightness for one in traits])
+    chosen = cover_extremes(distances, chosen, brightness, fixed=known)
+    nearest = nearest_of(distances, known + chosen)
+    sizes = [int((nearest == len(known) + place).sum()) for place in range(len(chosen))]
+    suggestions = []
+    order = np.argsort([-size for size in sizes], kind="stable")
+    for rank, place in enumerate(order.tolist(), start=1):
+        index = chosen[place]
+        numbers = {"cluster_size": float(sizes[place])} | _numbers(traits, distances, known, index)
+        reason = reason_for_start(numbers, len(traits), has_annotated=bool(known))
+        suggestions.append(Suggestion(traits[index].name, rank, reason, numbers))
+    return suggestions
+
+
+def _next(traits: Sequence[Traits], known: list[int], count: int) -> list[Suggestion]:
+    distances = _distances(traits)
+    free = np.setdiff1d(np.arange(len(traits)), known)
+    medoids = choose_medoids(distances[np.ix_(free, free)], count)
+    clusters = nearest_of(distances[np.ix_(free, free)], medoids)
+    unsure = _ranks([one.disagreement or 0 for one in traits]) + _ranks([one.undecided or 0 for one in traits])
+    members = [free[clusters == place] for place in range(len(medoids))]
+    best = [int(part[np.argmax(unsure[part])]) for part in members]
+    suggestions = []
+    for rank, index in enumerate(sorted(best, key=lambda index: -unsure[index]), start=1):
+        numbers = _numbers(traits, distances, known, index) | {
+            "disagreement": round(traits[index].disagreement or 0, 3),
+            "disagreement_share": _share_below([one.disagreement or 0 for one in traits], index),
+            "undecided": round(traits[index].undecided or 0, 3),
+            "undecided_share": _share_below([one.undecided or 0 for one in traits], index),
+        }
+        suggestions.append(Suggestion(traits[index].name, rank, reason_for_next(numbers), numbers))
+    return suggestions
+
+
+def _numbers(traits: Sequence[Traits], distances: Distances, known: list[int], index: int) -> dict[str, float]:
+    """Return what can be said of one image among all: shares of images that are darker, flatter, nearer."""
+    numbers = {
+        "brightness": round(traits[index].brightness, 4),
+        "brighter_than": _share_below([one.brightness for one in traits], index),
+        "darker_than": _share_below([-one.brightness for one in traits], index),
+        "more_contrast_than": _share_below([one.contrast for one in traits], index),
+        "less_contrast_than": _share_below([-one.contrast for one in traits], index),
+    }
+    if known:
+        to_known = distances[:, known].min(axis=1)
+        numbers["distance_to_annotated"] = round(float(to_known[index]), 3)
+        numbers["further_from_annotated_than"] = _share_below(to_known.tolist(), index)
+    return numbers
+
+
+def _share_below(values: Sequence[float], index: int) -> float:
+    """Return the share of the other images with a smaller value."""
+    return round(float(np.mean(np.array(values) < values[index]) * len(values) / max(1, len(values) - 1)), 3)
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable") / max(1, len(values) - 1)

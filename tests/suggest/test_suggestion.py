@@ -1,0 +1,108 @@
+"""Suggestions vary, leave out what is annotated, and say why."""
+
+import numpy as np
+import pytest
+
+from napari_unet_finetune.config import FinetuneConfig, ModelConfig
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.data.files import ImageRef
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.events import ImageSeen, Notice, drain
+from napari_unet_finetune.suggest.suggestion import suggest_images
+from napari_unet_finetune.suggest.traits import Scout, spread_tiles
+from napari_unet_finetune.training.finetune import random_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return random_checkpoint(ModelConfig(width=16, levels=3), FinetuneConfig(patch_size=32))
+
+
+def image_of(name, *, kind="dots", level=100, seed=0):
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(level, 4, (48, 64))
+    if kind == "dots":
+        pixels[8:14, 10:16] += 80
+        pixels[30:36, 40:46] += 80
+    if kind == "stripes":
+        pixels[:, ::8] += 80
+    return AnnotatedImage(name, pixels.clip(0, 255).astype(np.uint8))
+
+
+def folder_of_kinds():
+    kinds = ["dots"] * 6 + ["stripes"] * 6 + ["noise"] * 6
+    return [image_of(f"{kind}{number}", kind=kind, seed=number) for number, kind in enumerate(kinds)]
+
+
+def kinds_of(suggestions):
+    return sorted(one.image.rstrip("0123456789") for one in suggestions)
+
+
+def test_at_the_start_each_kind_of_image_is_suggested(checkpoint):
+    found = drain(suggest_images(folder_of_kinds(), checkpoint, 3))
+    assert kinds_of(found) == ["dots", "noise", "stripes"]
+    assert [one.rank for one in found] == [1, 2, 3]
+    assert all("images like it" in one.reason for one in found)
+
+
+def test_kinds_that_are_annotated_are_not_suggested_again(checkpoint):
+    found = drain(suggest_images(folder_of_kinds(), checkpoint, 1, annotated=["dots0", "stripes8"]))
+    assert kinds_of(found) == ["noise"]
+    assert found[0].numbers["distance_to_annotated"] > 0
+
+
+def test_dark_and_bright_images_are_covered_and_called_so(checkpoint):
+    images = [image_of(str(number), level=100 + number, seed=number) for number in range(18)]
+    images += [image_of("dark", level=20, seed=20), image_of("bright", level=170, seed=21)]
+    found = {one.image: one.reason for one in drain(suggest_images(images, checkpoint, 3))}
+    assert {"dark", "0"} & found.keys() and {"bright", "17"} & found.keys()
+    reasons = " ".join(found.values())
+    assert "; darker than " in reasons and "; brighter than " in reasons
+
+
+def test_later_the_images_are_suggested_whose_prediction_is_least_stable(checkpoint):
+    images = folder_of_kinds()
+    found = drain(suggest_images(images, checkpoint, 3, annotated=["dots0"], mode="next"))
+    assert "dots0" not in [one.image for one in found]
+    scout = Scout(checkpoint, predictions=True, device="cpu", precision="fp32")
+    traits = {one.name: scout.look(one) for one in images}
+    first = traits[found[0].image]
+    assert first.disagreement > np.median([one.disagreement for one in traits.values()])
+    assert "prediction changes with brightness" in found[0].reason
+
+
+def test_auto_looks_at_predictions_only_of_a_finetuned_model(checkpoint):
+    images = folder_of_kinds()[:4]
+    found = drain(suggest_images(images, checkpoint, 1, annotated=["dots0"]))
+    assert "disagreement" not in found[0].numbers
+
+
+def test_every_image_is_reported_and_one_that_cannot_be_read_is_left_out(checkpoint, tmp_path):
+    (tmp_path / "bad.tif").write_bytes(b"nothing")
+    images = [*folder_of_kinds()[:3], ImageRef(tmp_path / "bad.tif")]
+    events = list(suggest_images(images, checkpoint, 5))
+    assert [event.done for event in events if isinstance(event, ImageSeen)] == [1, 2, 3, 4]
+    assert [event for event in events if isinstance(event, Notice) and "bad.tif" in event.message]
+
+
+def test_nothing_left_to_annotate_is_an_error(checkpoint):
+    with pytest.raises(DataError, match="annotated already"):
+        drain(suggest_images(folder_of_kinds()[:2], checkpoint, 1, annotated=["dots0", "dots1"]))
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 20), (3, 33, 200), (1, 64, 64), (1, 500, 400)])
+def test_tiles_are_spread_over_images_of_any_size(shape):
+    pixels = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    tiles = spread_tiles(pixels, 32, 3)
+    assert tiles.shape[1:] == (shape[0], 32, 32)
+    assert len(tiles) == min(3, max(1, shape[1] // 32)) * min(3, max(1, shape[2] // 32))
+    assert len(np.unique(tiles.reshape(len(tiles), -1), axis=0)) == len(tiles)
+
+
+def test_the_same_image_in_other_units_has_the_same_features(checkpoint):
+    scout = Scout(checkpoint, predictions=False, device="cpu", precision="fp32")
+    image = image_of("a")
+    wide = AnnotatedImage("b", image.image.astype(np.uint16) * 257)
+    first, second = scout.look(image), scout.look(wide)
+    np.testing.assert_allclose(first.features, second.features, atol=1e-4)
+    np.testing.assert_allclose(first.intensities, second.intensities, atol=1e-4)
