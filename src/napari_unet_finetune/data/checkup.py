@@ -74,12 +74,14 @@ class Checkup:
 class CheckupSource:
     """What is looked through: pairs, images without a mask, and what cannot be used.
 
-    `has_masks` is false if only images were given.
+    `has_masks` is false if only images were given; `may_lack_masks` says that images without one are still to be
+    annotated, which is no problem.
     """
 
     pairing: Pairing
     unreadable: tuple[tuple[Path, str], ...] = ()
     has_masks: bool = True
+    may_lack_masks: bool = False
 
     @classmethod
     def of_folders(cls, images: Path, masks: Path | None) -> CheckupSource:
@@ -161,7 +163,8 @@ def _summary(source: CheckupSource, looks: list[Look], test: list[Look], model: 
     unreadable = tuple(Unpaired(str(path), reason) for path, reason in source.unreadable)
     prints, test_prints = ([look.fingerprint for look in part if look.fingerprint] for part in (looks, test))
     duplicates, shared = find_duplicates(prints), find_shared(prints, test_prints)
-    problems = name_problems((*findings, *(look.findings for look in test)), without_mask, without_image, unreadable)
+    missing = () if source.may_lack_masks else without_mask
+    problems = name_problems((*findings, *(look.findings for look in test)), missing, without_image, unreadable)
     return Checkup(
         images=images,
         not_annotated=not_annotated,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from ..config import FinetuneConfig, ModelConfig, PredictConfig
+from ..config import DeviceName, FinetuneConfig, ModelConfig, PredictConfig
 from ..data.atomic import atomic_write
 from ..data.files import ImageRef
 from ..data.pairing import Pair
@@ -108,7 +108,33 @@ class PredictFolderRequest(_Request):
     config: PredictConfig = PredictConfig()
 
 
-JobRequest = Annotated[FinetuneRequest | PredictRequest | PredictFolderRequest, Field(discriminator="task")]
+class CheckRequest(_Request):
+    """A check-up of annotated images and of those without a mask; see `data.checkup.check_images`."""
+
+    task: Literal["check"] = "check"
+    pairs: tuple[PairFiles, ...] = ()
+    images: tuple[ImageFile, ...] = ()
+    sparse: bool = False
+    checkpoint: str | None = None
+    test_images: tuple[ImageFile, ...] = ()
+
+
+class SuggestRequest(_Request):
+    """Which of `images` to annotate next, `annotated` being the names of those that are; see `suggest`."""
+
+    task: Literal["suggest"] = "suggest"
+    checkpoint: str
+    images: tuple[ImageFile, ...]
+    annotated: tuple[str, ...] = ()
+    count: int = Field(5, ge=1)
+    mode: Literal["auto", "start", "next"] = "auto"
+    device: DeviceName = "auto"
+
+
+JobRequest = Annotated[
+    FinetuneRequest | PredictRequest | PredictFolderRequest | CheckRequest | SuggestRequest,
+    Field(discriminator="task"),
+]
 _JOB: TypeAdapter[Any] = TypeAdapter(JobRequest)
 
 

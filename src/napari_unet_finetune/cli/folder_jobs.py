@@ -1,0 +1,57 @@
+"""Jobs that look through the images of a project: `check` and `suggest`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data.atomic import atomic_write
+from ..data.checkup import CheckupSource, check_images
+from ..data.pairing import LeftOver, Pairing
+from ..events import Event, JobEnded
+from ..runs.request import RESULT
+from .inspecting import model_facts
+
+if TYPE_CHECKING:
+    from ..runs.request import CheckRequest, SuggestRequest
+    from ..runs.serve import Control
+
+
+def check(folder: Path, request: CheckRequest, _control: Control) -> Iterator[Event]:
+    """Look through images and masks; the result is `Checkup.to_dict()`."""
+    alone = tuple(LeftOver(image.ref, "it is not annotated yet") for image in request.images)
+    pairing = Pairing(tuple(files.pair for files in request.pairs), alone)
+    source = CheckupSource(pairing, has_masks=bool(request.pairs), may_lack_masks=True)
+    events = check_images(
+        source,
+        sparse=request.sparse,
+        model=model_facts(request.checkpoint) if request.checkpoint else None,
+        test_images=tuple(image.ref for image in request.test_images),
+    )
+    checkup = yield from events
+    yield _ended(folder, checkup.to_dict())
+
+
+def suggest(folder: Path, request: SuggestRequest, _control: Control) -> Iterator[Event]:
+    """Choose images to annotate; the result is a list of suggestions, the most useful first."""
+    from ..models.checkpoint import load_checkpoint
+    from ..suggest.suggestion import Suggestion, suggest_images
+
+    events: Generator[Event, None, list[Suggestion]] = suggest_images(
+        [image.ref for image in request.images],
+        load_checkpoint(request.checkpoint),
+        request.count,
+        annotated=request.annotated,
+        mode=request.mode,
+        device=request.device,
+    )
+    suggestions = yield from events
+    yield _ended(folder, {"suggestions": [one.to_dict() for one in suggestions]})
+
+
+def _ended(folder: Path, values: dict[str, Any]) -> JobEnded:
+    file = folder / RESULT
+    atomic_write(file, lambda stream: stream.write(json.dumps(values, allow_nan=False).encode()))
+    return JobEnded(file)
