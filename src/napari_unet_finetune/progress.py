@@ -32,6 +32,7 @@ class RunProgress:
     step: int = 0
     steps: int = 0
     device: str = ""
+    precision: str = ""
     raw_dice: float | None = None
     losses: tuple[tuple[int, float], ...] = ()
     val_dices: tuple[tuple[int, float], ...] = ()
@@ -106,6 +107,7 @@ def _restart(progress: RunProgress, event: RunStarted) -> RunProgress:
         step=first,
         steps=event.steps,
         device=event.device,
+        precision=event.precision,
         raw_dice=event.raw_dice,
         losses=tuple(entry for entry in progress.losses if entry[0] <= first),
         val_dices=tuple(entry for entry in progress.val_dices if entry[0] <= first),

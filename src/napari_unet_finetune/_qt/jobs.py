@@ -114,6 +114,11 @@ class JobSlot:
         """Tell whether there is a job that has not ended."""
         return self._listener is not None
 
+    @property
+    def pid(self) -> int | None:
+        """Number of the job's process, None if it has none of its own."""
+        return getattr(self._job, "pid", None)
+
     def start(
         self,
         folder: Path,

@@ -44,6 +44,7 @@ class Session:
     images_changed = Signal()  # masks, roles, scores or marks of the images
     current_changed = Signal()  # another image is shown, or its layers were made anew
     model_changed = Signal()  # another base model
+    predictor_changed = Signal()  # another model to predict with
     models_changed = Signal()  # a training left a new model
     message_changed = Signal()
     before_use = Signal()  # whoever holds unsaved work saves it now, for someone is about to read the files
@@ -55,6 +56,7 @@ class Session:
         self._project: Project | None = None
         self._current: str | None = None
         self._model: str = DEFAULT_MODEL
+        self._predictor: str | None = None
         self.message = Message()
         self.annotation: Annotation | None = None  # see `annotation.annotation_of`
 
@@ -65,7 +67,7 @@ class Session:
 
     @project.setter
     def project(self, project: Project | None) -> None:
-        self._project, self._current = project, None
+        self._project, self._current, self._predictor = project, None, None
         self.project_changed.emit()
 
     @property
@@ -80,13 +82,23 @@ class Session:
 
     @property
     def model(self) -> str:
-        """The model to start from and to predict with: a file, or the name of one that ships."""
+        """The base that finetunings start from: a file, or the name of one that ships."""
         return self._model
 
     @model.setter
     def model(self, model: str | Path) -> None:
         self._model = str(model)
         self.model_changed.emit()
+
+    @property
+    def predictor(self) -> str:
+        """The model to predict with: a file, or the name of one that ships; the base if no other was chosen."""
+        return self._predictor or self._model
+
+    @predictor.setter
+    def predictor(self, model: str | Path | None) -> None:
+        self._predictor = None if model is None else str(model)
+        self.predictor_changed.emit()
 
     def tell(self, text: str, tone: Tone = "info") -> None:
         """Show a sentence in the docks; warnings and errors are also shown by napari."""
