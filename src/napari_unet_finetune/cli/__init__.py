@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from . import asking, inspecting, jobs, study, suggesting, training, using
+from . import asking, inspecting, jobs, reporting, study, suggesting, training, using
 from .console import INTERRUPTED
 
 NAME = "unet-finetune"
@@ -31,6 +31,7 @@ for command in (
     using.evaluate,
     asking.estimate,
     study.curve,
+    reporting.report,
     study.demo,
     inspecting.models,
     inspecting.settings,

@@ -1,0 +1,243 @@
+"""What a run folder tells of its training, gathered for a report: settings, images and their hashes, curves, models."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from ..config import FinetuneConfig
+from ..data.annotated_image import AnnotatedImage
+from ..errors import CheckpointError, DataError, FinetuneError, RunError
+from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
+from ..models.checkpoint import Checkpoint, load_checkpoint
+from ..runs.execute import images_of
+from ..runs.folder import RunFolder
+from ..runs.request import FinetuneRequest
+from ..training.prepare import image_hash
+
+Role = Literal["training", "held out", "not used", "test"]
+State = Literal["unchanged", "changed", "missing", "not recorded"]
+
+
+@dataclass(frozen=True)
+class UsedImage:
+    """An image of the run as it is now; `state` compares it with what the training saw."""
+
+    name: str
+    role: Role
+    sha256: str
+    state: State
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    foreground: float | None = None
+    pixels_sha256: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """One training: what was asked, what happened, and what came of it.
+
+    `checkpoint` is the finished model, or the best until the training stopped. `base` is None for a training from
+    scratch, and where the file of the base model is gone. `problems` say what could not be found any more.
+    """
+
+    folder: Path
+    request: FinetuneRequest
+    config: FinetuneConfig
+    model_path: Path
+    checkpoint: Checkpoint
+    base: Checkpoint | None
+    started: RunStarted
+    ended: RunEnded | None
+    losses: tuple[tuple[int, float], ...]
+    validations: tuple[ValidationEnd, ...]
+    notices: tuple[str, ...]
+    training_s: float
+    images: tuple[UsedImage, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def steps(self) -> int:
+        """Number of steps that were made."""
+        return self.ended.steps if self.ended else (self.losses[-1][0] if self.losses else self.started.first_step)
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether the training came to its own end."""
+        return self.ended is not None and not self.ended.stopped
+
+    @property
+    def kept_raw(self) -> bool:
+        """Tell whether the base model was returned unchanged."""
+        return self.ended is not None and self.ended.kept_raw
+
+    @property
+    def from_scratch(self) -> bool:
+        """Tell whether there was no base model."""
+        return self.request.task == "train"
+
+    @property
+    def best(self) -> ValidationEnd | None:
+        """The validation whose weights were kept."""
+        return next((end for end in reversed(self.validations) if end.best), None)
+
+    @property
+    def used(self) -> tuple[UsedImage, ...]:
+        """Images that trained or validated."""
+        return tuple(image for image in self.images if image.role in ("training", "held out"))
+
+
+@dataclass
+class _Happened:
+    """Events of a run, without what was done again after an interruption."""
+
+    started: RunStarted | None = None
+    ended: RunEnded | None = None
+    steps: tuple[StepEnd, ...] = ()
+    validations: tuple[ValidationEnd, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def read_run(path: Path) -> RunRecord:
+    """Return the record of the run in the folder `path`; its images are read once, to compare their hashes.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no run, or one that has not come to its first validation.
+    CheckpointError
+        If the model of the run is damaged.
+    """
+    folder = RunFolder(path)
+    request = folder.request
+    happened = _happened(folder.events())
+    model = next((file for file in (folder.result_path, folder.best_path) if file.is_file()), None)
+    if happened.started is None or model is None:
+        raise RunError(f"{path}: this run has no model yet, so there is nothing to report. Let it train first.")
+    checkpoint = load_checkpoint(model)
+    kept_raw = happened.ended is not None and happened.ended.kept_raw
+    base, problems = _base(request)
+    recorded = {} if kept_raw else {record.name: record.sha256 for record in checkpoint.provenance.images}
+    images, missing = _images(request, happened.started, recorded)
+    return RunRecord(
+        folder=path,
+        request=request,
+        config=request.config if kept_raw else _settled(checkpoint, request.config),
+        model_path=model,
+        checkpoint=checkpoint,
+        base=base,
+        started=happened.started,
+        ended=happened.ended,
+        losses=tuple((step.step, step.train_loss) for step in happened.steps),
+        validations=happened.validations,
+        notices=tuple(dict.fromkeys(happened.notices)),
+        training_s=sum(step.step_s for step in happened.steps),
+        images=images,
+        problems=(*problems, *missing),
+    )
+
+
+def _happened(events: Iterable[object]) -> _Happened:
+    happened, notices = _Happened(), []
+    steps: dict[int, StepEnd] = {}
+    validations: dict[int, ValidationEnd] = {}
+    for event in events:
+        match event:
+            case RunStarted():
+                happened.started, happened.ended = event, None
+                steps = {step: end for step, end in steps.items() if step <= event.first_step}
+                validations = {step: end for step, end in validations.items() if step <= event.first_step}
+            case StepEnd():
+                steps[event.step] = event
+            case ValidationEnd():
+                validations[event.step] = event
+            case Notice():
+                notices.append(event.message)
+            case RunEnded():
+                happened.ended = event
+    happened.steps, happened.validations = tuple(steps.values()), tuple(validations.values())
+    happened.notices = tuple(notices)
+    return happened
+
+
+def _settled(checkpoint: Checkpoint, asked: FinetuneConfig) -> FinetuneConfig:
+    """Return the settings as the training settled them, such as the patch size of the base model."""
+    try:
+        return FinetuneConfig.model_validate(checkpoint.provenance.config)
+    except ValidationError:  # a model of another version
+        return asked
+
+
+def _base(request: FinetuneRequest) -> tuple[Checkpoint | None, tuple[str, ...]]:
+    if request.checkpoint is None:
+        return None, ()
+    try:
+        return load_checkpoint(request.checkpoint), ()
+    except (CheckpointError, OSError) as error:
+        return None, (f"The base model cannot be read any more, so it is not compared: {error}",)
+
+
+def _images(
+    request: FinetuneRequest, started: RunStarted, recorded: dict[str, str]
+) -> tuple[tuple[UsedImage, ...], tuple[str, ...]]:
+    """Return all images of the run, as they are now, and what is wrong with them."""
+    roles: dict[str, Role] = dict.fromkeys(started.train_images, "training")
+    roles.update(dict.fromkeys(started.validation_images, "held out"))
+    found: dict[str, UsedImage] = {}
+    problems: list[str] = []
+    try:
+        folder = images_of(request)
+    except FinetuneError as error:
+        problems.append(f"The images are not where they were, so nothing was predicted on them: {error}")
+    else:
+        for name, image in readable(folder.names, folder, problems):
+            found[name] = describe(image, roles.get(name, "not used"), recorded)
+    gone = [name for name in roles if name not in found]
+    for name in gone:
+        found[name] = UsedImage(name, roles[name], recorded.get(name, ""), "missing")
+    changed = [image.name for image in found.values() if image.state == "changed"]
+    if changed:
+        problems.append(
+            f"{', '.join(changed)}: image or mask has changed since the training, so scores on it are not those of "
+            "the training."
+        )
+    return tuple(sorted(found.values(), key=lambda image: (image.role != "training", image.role))), tuple(problems)
+
+
+def readable(
+    names: Sequence[str], images: Sequence[AnnotatedImage], problems: list[str]
+) -> Iterator[tuple[str, AnnotatedImage]]:
+    """Yield every image that can be read, with its name; the reason why another cannot goes to `problems`."""
+    for index, name in enumerate(names):
+        try:
+            yield name, images[index]
+        except DataError as error:
+            problems.append(str(error))
+
+
+def describe(image: AnnotatedImage, role: Role, recorded: dict[str, str]) -> UsedImage:
+    """Return the facts of `image`, compared with the hash that was `recorded` under its name."""
+    sha256 = image_hash(image)
+    before = recorded.get(image.name)
+    known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
+    return UsedImage(
+        name=image.name,
+        role=role,
+        sha256=sha256,
+        state="not recorded" if before is None else "unchanged" if before == sha256 else "changed",
+        size=image.shape,
+        channels=image.channels,
+        foreground=float(image.target[known].mean()) if known.any() else None,
+        pixels_sha256=pixels_hash(image),
+    )
+
+
+def pixels_hash(image: AnnotatedImage) -> str:
+    """Return the sha256 of the pixels alone, to find the same image under another name or with another mask."""
+    return hashlib.sha256(np.ascontiguousarray(image.image).tobytes()).hexdigest()

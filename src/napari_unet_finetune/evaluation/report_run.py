@@ -1,0 +1,234 @@
+"""The page of a report about one run, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from statistics import fmean
+
+import numpy as np
+
+from ..models.provenance import DISTRIBUTION, installed_version
+from .area_bias import Estimation
+from .figures import CORRECT, FALSE_POSITIVE, MISSED, OverlayRow, contrast, error_overlay
+from .metrics import dice
+from .report_card import model_card, setting_tables, versions
+from .report_charts import Level, Line, line_chart
+from .report_data import Role, RunRecord, UsedImage
+from .report_methods import methods
+from .report_page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, Section, Table, Text, picture_uri
+from .report_references import References
+from .report_scores import BASE, FINAL, Scored, Shown, spread
+from .report_words import GROUP_NAMES, highlights, lead, limits
+
+# Rows of the comparison, fewer if images are tall, so that it stays on one page.
+EXAMPLES, TALLEST = 4, 3.4
+HASH_CHARACTERS = 12
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#9aa4ae"
+_MEANINGS: dict[Role, str] = {
+    "test": "Test images: they took no part in the training.",
+    "held out": "Held-out images: not trained on, but they chose between weights.",
+    "training": "Training images.",
+}
+LEGEND = ((CORRECT, "correct"), (FALSE_POSITIVE, "predicted, but no object"), (MISSED, "object, but missed"))
+
+
+def run_page(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...], estimation: Estimation | None) -> Page:
+    """Return the report of a run."""
+    references = References()
+    paragraph = methods(record, references, scored=bool(scored.rows))
+    kind = "Training" if record.from_scratch else "Finetuning"
+    return Page(
+        title=f"{kind} report: {record.folder.resolve().name}",
+        subtitle=f"{DISTRIBUTION} {installed_version()} · model of {_day(record)} · report of {today()}",
+        lead=lead(record),
+        highlights=highlights(record, scored, estimation),
+        sections=tuple(_sections(record, scored, tests, estimation, paragraph, references)),
+        footer=f"Made by {DISTRIBUTION} {installed_version()} from the run folder {record.folder.resolve()}.",
+    )
+
+
+def today() -> str:
+    """Return the date (UTC) in ISO 8601."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _day(record: RunRecord) -> str:
+    return record.checkpoint.provenance.created[:10]
+
+
+def _sections(
+    record: RunRecord,
+    scored: Scored,
+    tests: tuple[UsedImage, ...],
+    estimation: Estimation | None,
+    paragraph: str,
+    references: References,
+) -> Iterator[Section]:
+    if scored.shown:
+        yield Section("Comparison", (_gallery(scored),))
+    if scored.rows:
+        yield Section("Scores", tuple(_score_tables(record, scored)))
+    if estimation is not None:
+        yield Section("Over- or underestimation", (Text((estimation.summary,)), _threshold_charts(estimation)))
+    yield Section("Training", (_curves(record),))
+    notes = (*record.problems, *record.notices)
+    if notes:
+        yield Section("Notices", (Bullets(notes),))
+    yield Section("Limits", (Bullets(limits(record, scored, tests)),))
+    yield Section("Methods", (Text((paragraph,)), Bullets(references.items, numbered=True)))
+    yield Section("Images", (_image_table((*record.images, *tests)),))
+    yield Section("Model card", (Facts(tuple(model_card(record))),))
+    yield Section("Versions and device", (Facts(tuple(versions(record))),))
+    yield Section("Settings", tuple(setting_tables(record)))
+
+
+def _gallery(scored: Scored) -> Gallery:
+    """Return originals, predictions with their errors and the truth, from the worst image to the best."""
+    tallest = max(one.image.shape[0] / one.image.shape[1] for one in scored.shown)
+    shown = spread(scored.shown, max(1, min(EXAMPLES, int(TALLEST / tallest))))
+    models = [name for name in (BASE, FINAL) if name in shown[0].predictions]
+    titles = {BASE: "base model", FINAL: "this model"}
+    role = scored.roles[0]
+    return Gallery(
+        headers=("image", *(titles[name] for name in models), "ground truth"),
+        rows=tuple((one.image.name, tuple(_pictures(one, models))) for one in shown),
+        caption=(
+            f"{len(shown)} of {len(scored.shown)} {GROUP_NAMES[role]} images, from the worst to the best Dice of this "
+            "model; the number below a picture is its Dice."
+        ),
+        legend=LEGEND,
+    )
+
+
+def _pictures(one: Shown, models: Sequence[str]) -> Iterator[Picture]:
+    image = one.image
+    row = OverlayRow(image.name, image.image, image.target, {}, image.annotated)
+    known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
+    yield Picture(picture_uri(contrast(image.image)))
+    for name in models:
+        prediction = one.predictions[name]
+        score = dice(prediction[known], image.target[known])
+        yield Picture(picture_uri(error_overlay(row, prediction)), f"{score:.3f}")
+    yield Picture(picture_uri(error_overlay(row, image.target)))
+
+
+def _score_tables(record: RunRecord, scored: Scored) -> Iterator[Table]:
+    for role in scored.roles:
+        yield _score_table(scored, role)
+    ended = record.ended
+    if ended is not None and ended.old_dice_after is not None:
+        source = "held-out old images" if record.request.base_images else "patches kept in the base model"
+        before, after = ended.old_dice_before, ended.old_dice_after
+        yield Table(
+            ("old dataset", "Dice before", "Dice after", "change"),
+            (
+                (
+                    source,
+                    number(before),
+                    number(after),
+                    "–" if before is None else f"{after - before:+.3f}",
+                ),
+            ),
+            "Forgetting: Dice on what is left of the old dataset, before and after this training.",
+        )
+
+
+def _score_table(scored: Scored, role: Role) -> Table:
+    after, before = scored.of(role, FINAL), {row.image: row.scores for row in scored.of(role, BASE)}
+    columns = ["image", *(["Dice, base"] if before else []), "Dice", "IoU", "surface Dice", "area predicted / true"]
+    rows = []
+    for row in after:
+        base = [number(before[row.image].dice)] if before else []
+        one = row.scores
+        cells = (number(one.dice), number(one.iou), number(one.surface_dice), number(one.area_ratio, 2))
+        rows.append((row.image, *base, *cells))
+    ratios = [row.scores.area_ratio for row in after if row.scores.area_ratio is not None]
+    rows.append(
+        (
+            "mean",
+            *([number(fmean(scores.dice for scores in before.values()))] if before else []),
+            number(fmean(row.scores.dice for row in after)),
+            number(fmean(row.scores.iou for row in after)),
+            number(fmean(row.scores.surface_dice for row in after)),
+            number(fmean(ratios) if ratios else None, 2),
+        )
+    )
+    return Table(tuple(columns), tuple(rows), f"{_MEANINGS[role]} Surface Dice at a tolerance of 2 px.", totals=1)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a figure for a table; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _threshold_charts(estimation: Estimation) -> Charts:
+    now = Level("this model's threshold", estimation.threshold, upright=True)
+    by_dice = tuple((point.threshold, point.dice) for point in estimation.curve)
+    ratios = tuple((p.threshold, p.area_ratio) for p in estimation.curve if p.area_ratio is not None)
+    charts = [
+        Chart(
+            line_chart([Line("", by_dice, BLUE)], x_label="threshold", y_label="mean Dice", levels=[now]),
+            "Dice at every threshold, with the weights as they are.",
+        )
+    ]
+    if ratios:
+        balance = Level("balanced", 1.0, ORANGE)
+        charts.append(
+            Chart(
+                line_chart(
+                    [Line("", ratios, BLUE)],
+                    x_label="threshold",
+                    y_label="predicted / true area",
+                    levels=[now, balance],
+                ),
+                "Predicted over true area of all images together.",
+            )
+        )
+    return Charts(tuple(charts))
+
+
+def _curves(record: RunRecord) -> Charts:
+    losses = record.losses or ((0, float("nan")),)
+    smooth = _running_mean([loss for _, loss in losses], max(1, len(losses) // 40))
+    steps = [float(step) for step, _ in losses]
+    lines = [
+        Line("loss of each step", tuple((float(step), loss) for step, loss in losses), GREY, faint=True),
+        Line("running mean", tuple(zip(steps, smooth, strict=True)), BLUE),
+    ]
+    charts = [Chart(line_chart(lines, x_label="step", y_label="training loss"), "Loss of the training batches.")]
+    dices = tuple((float(end.step), end.val_dice) for end in record.validations if end.val_dice is not None)
+    if dices:
+        levels = [Level("base model", record.started.raw_dice)] if record.started.raw_dice is not None else []
+        if record.best is not None and not record.kept_raw:
+            levels.append(Level("step that was kept", float(record.best.step), ORANGE, upright=True))
+        if record.from_scratch:
+            levels = [level for level in levels if level.upright]
+        held_out = [Line("held-out images", dices, BLUE, dots=True)]
+        svg = line_chart(held_out, x_label="step", y_label="mean Dice", levels=levels)
+        charts.append(Chart(svg, "Dice on held-out images, at the threshold from which its calibration starts."))
+    return Charts(tuple(charts))
+
+
+def _running_mean(values: Sequence[float], radius: int) -> list[float]:
+    return [fmean(values[max(0, index - radius) : index + radius + 1]) for index in range(len(values))]
+
+
+def _image_table(images: Sequence[UsedImage]) -> Table:
+    rows = tuple(
+        (
+            image.name,
+            image.role,
+            image.state if image.role != "test" else "–",
+            image.sha256[:HASH_CHARACTERS] or "–",
+            "×".join(map(str, image.size)) if image.size else "–",
+            "–" if image.foreground is None else f"{100 * image.foreground:.1f}",
+        )
+        for image in images
+    )
+    return Table(
+        ("image", "role", "since training", "sha256", "size (Y×X) px", "objects %"),
+        rows,
+        "sha256 of pixels and mask together, shortened; in full in the CSV file beside this page.",
+        text_columns=4,
+    )
