@@ -386,3 +386,18 @@ def test_the_threshold_is_calibrated_on_annotated_images_only_if_asked(untrained
 def test_an_untrained_model_follows_from_the_seed():
     first, again, other = (random_checkpoint(TINY, tiny_config(seed=seed)).weights for seed in (1, 1, 2))
     assert same(first, again) and not same(first, other)
+
+
+def test_the_raw_score_on_colour_images_is_that_of_the_unchanged_base():
+    base = drain(train(make_squares(6), tiny_config(steps=60, learning_rate=3e-3), model=TINY)).checkpoint
+    # green squares on magenta: the luminance shows what the mean of the channels hides
+    colour = [
+        AnnotatedImage(
+            image.name, np.stack([200 - image.image // 2, image.image, 200 - image.image // 2]), image.labels
+        )
+        for image in make_squares(5, seed=2)
+    ]
+    config = tiny_config(steps=2)
+    grey = drain(finetune(colour, base, config.model_copy(update={"in_channels": 1})))
+    assert grey.raw_dice > 0.8
+    assert drain(finetune(colour, base, config)).raw_dice == pytest.approx(grey.raw_dice)

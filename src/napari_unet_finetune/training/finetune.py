@@ -137,9 +137,17 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
 
 def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
-    score = setup.validator.score(trainer.model) if isinstance(setup.validator, ImageValidator) else None
+    score = _raw_score(trainer, setup) if isinstance(setup.validator, ImageValidator) else None
     old_dice = dice_on_old(trainer.model, setup, setup.base.threshold)
     return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup))
+
+
+def _raw_score(trainer: Trainer, setup: Setup) -> float | None:
+    """Score the base model as its user has it; a changed first layer would see the images in another way."""
+    if setup.raw_held_out is None:
+        return setup.validator.score(trainer.model) if setup.validator else None
+    validator = ImageValidator(setup.raw_held_out, setup.config, setup.precision, setup.base.threshold)
+    return validator.score(setup.original.build_model().to(setup.device))
 
 
 def _resume(trainer: Trainer, setup: Setup, store: StateStore) -> Progress | None:

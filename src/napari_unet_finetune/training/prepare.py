@@ -36,7 +36,8 @@ class Setup:
     """All that a training works with, fixed before its first step.
 
     `original` is the base model as it was given, `base` the same with the channels and patch size of this training.
-    `old` are images of the old dataset that are only scored.
+    `old` are images of the old dataset that are only scored, and `raw_held_out` the held-out images as the original
+    model sees them, if it has other channels.
     """
 
     original: Checkpoint
@@ -53,6 +54,7 @@ class Setup:
     statistics: DataStatistics | None
     notices: tuple[str, ...]
     from_scratch: bool
+    raw_held_out: PatchStore | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def prepare(
     device = pick_device(config.device)
     config = config.model_copy(update={"patch_size": config.patch_size or checkpoint.patch_size})
     base, notices = _fit_base(images, checkpoint, config)
+    adapted = base.model.in_channels != checkpoint.model.in_channels
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
     old = _load_old(base, base_images, config, device)
@@ -116,6 +119,7 @@ def prepare(
         loaded.statistics,
         tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices)))),
         from_scratch,
+        _as_the_original_sees_them(images, loaded.held_out, checkpoint) if adapted else None,
     )
 
 
@@ -153,6 +157,27 @@ def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneCo
     split = _split(store, config)
     train, held_out = store.part(split.train), store.part(split.validation)
     return _Loaded(train, held_out, tuple(records), (*notices, split.note), combine(measured))
+
+
+def _as_the_original_sees_them(
+    images: Sequence[AnnotatedImage], held_out: PatchStore, original: Checkpoint
+) -> PatchStore | None:
+    """Return the held-out images for the unchanged base model, or None if it cannot take them."""
+    names = {image.name for image in held_out.images}
+    store = PatchStore(held_out.device)
+    try:
+        for image in images:
+            if image.name in names:
+                pixels = model_input(
+                    image,
+                    in_channels=original.model.in_channels,
+                    channels=original.channels,
+                    normalization=original.normalization,
+                )
+                store.add(image.name, pixels, image.target, image.annotated)
+    except DataError:  # more channels than its rule covers: then there is no score of the unchanged model
+        return None
+    return store
 
 
 def _split(store: PatchStore, config: FinetuneConfig) -> Split:
