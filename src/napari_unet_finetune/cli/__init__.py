@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from . import asking, inspecting, jobs, reporting, study, suggesting, training, using
+from . import asking, inspecting, jobs, measuring, reporting, study, suggesting, training, using
 from .console import INTERRUPTED
 
 NAME = "unet-finetune"
@@ -29,6 +29,7 @@ for command in (
     training.resume,
     using.predict,
     using.evaluate,
+    measuring.measure,
     asking.estimate,
     study.curve,
     reporting.report,

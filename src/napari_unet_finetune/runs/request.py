@@ -131,8 +131,24 @@ class SuggestRequest(_Request):
     device: DeviceName = "auto"
 
 
+class FilePair(_Request):
+    """An image file and the labels file that was made of it."""
+
+    image: Path
+    labels: Path
+
+
+class MeasureRequest(_Request):
+    """A table of the objects in labels files; see `evaluation.measured_files`."""
+
+    task: Literal["measure"] = "measure"
+    files: tuple[FilePair, ...]
+    out: Path
+    overwrite: bool = False
+
+
 JobRequest = Annotated[
-    FinetuneRequest | PredictRequest | PredictFolderRequest | CheckRequest | SuggestRequest,
+    FinetuneRequest | PredictRequest | PredictFolderRequest | CheckRequest | SuggestRequest | MeasureRequest,
     Field(discriminator="task"),
 ]
 _JOB: TypeAdapter[Any] = TypeAdapter(JobRequest)

@@ -1,0 +1,79 @@
+"""The command `measure`, and the job of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ..events import Event, JobEnded
+from .console import FAILED, INTERRUPTED, Json, finish, messages, progress_bar, reports_errors, stops_on_interrupt
+from .options import Images
+
+if TYPE_CHECKING:
+    from ..evaluation.measured_files import MeasuredFiles
+    from ..events import ImageEnd
+    from ..runs.request import MeasureRequest
+    from ..runs.serve import Control
+
+
+@reports_errors
+def measure(
+    images: Images,
+    labels: Annotated[Path, typer.Option(help="Folder with their labels files, such as `predict` writes.")],
+    out: Annotated[Path, typer.Option(help="CSV file for one row per object; one row per image goes beside it.")],
+    overwrite: Annotated[bool, typer.Option(help="Replace tables that exist.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the objects of labels files: area, intensity, position and shape, and their number per image."""
+    from ..evaluation.measured_files import measure_files, pair_files
+
+    pairs, left_out = pair_files(images, labels)
+    with stops_on_interrupt() as stop:
+        events = measure_files(pairs, out, overwrite=overwrite, should_stop=stop)
+        report = _show_files(events, quiet=as_json)
+    failed = (*left_out, *report.failed)
+    values = {
+        "objects": report.objects,
+        "images": report.images,
+        "tables": [str(table) for table in report.tables],
+        "failed": [{"file": str(path), "reason": reason} for path, reason in failed],
+        "stopped": report.stopped,
+    }
+    finish(values, as_json=as_json, show=lambda console: _show_report(console, values))
+    if report.stopped or failed:
+        raise typer.Exit(INTERRUPTED if report.stopped else FAILED)
+
+
+def _show_files(events: Generator[ImageEnd, None, MeasuredFiles], *, quiet: bool) -> MeasuredFiles:
+    with progress_bar(quiet=quiet) as bar:
+        task = bar.add_task("Measure", total=None, note="")
+        while True:
+            try:
+                end = next(events)
+            except StopIteration as stop:
+                report: MeasuredFiles = stop.value
+                return report
+            bar.update(task, completed=end.done, total=end.total, note=end.path.name)
+
+
+def _show_report(console: Console, values: dict[str, Any]) -> None:
+    for entry in values["failed"]:
+        messages.print(Text(f"{entry['file']}: {entry['reason']}", style="red"), soft_wrap=True)
+    console.print(
+        f"{values['objects']} objects in {values['images']} images, written to {' and '.join(values['tables'])}.",
+        soft_wrap=True,
+    )
+
+
+def measure_job(_folder: Path, request: MeasureRequest, control: Control) -> Iterator[Event]:
+    """Carry out a job; its result is the table of the objects."""
+    from ..evaluation.measured_files import measure_files
+
+    files = [(pair.image, pair.labels) for pair in request.files]
+    yield from measure_files(files, request.out, overwrite=request.overwrite, should_stop=control.should_stop)
+    yield JobEnded(request.out)
