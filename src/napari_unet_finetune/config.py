@@ -130,6 +130,7 @@ class FinetuneConfig(_Config):
 
     in_channels: int | None = Field(None, ge=1, le=64, title="Channels of the model", description="Give the model this many input channels by repeating or summing its first filters; empty keeps them, but gives a grey model the channels of colour images unless a channel rule is set.")
     channels: ChannelRule | None = Field(None, title="Channel rule", description="How images with other channels are brought to the model's; empty keeps the base model's rule.")
+    rescale: float | None = Field(None, ge=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them, and results brought back; 0 estimates it from the size of the objects, empty keeps the base model's.")
     normalization: Normalization | None = Field(None, title="Normalization", description="For a model trained from scratch; a finetuned model keeps the rule of its base.")
 
     replay_share: float = Field(0.2, ge=0, le=0.9, title="Replay", description="Share of each batch taken from the old dataset, so that it is not forgotten.")
@@ -219,6 +220,7 @@ class PredictConfig(_Config):
     """All choices of a prediction."""
 
     threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability above which a pixel is an object; empty takes the model's own.")
+    rescale: float | None = Field(None, gt=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them; empty takes the model's own.")
     overlap: float = Field(0.5, ge=0, lt=0.9, title="Overlap", description="Share of a tile that overlaps with the next one.")
     batch_size: int = Field(8, ge=1, le=1024, title="Batch size", description="Tiles per pass.")
     augment: bool = Field(False, title="Test-time augmentation", description="Mean over eight flips and turns (two for objects in layers); as many times slower.")

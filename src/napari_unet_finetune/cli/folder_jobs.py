@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.atomic import atomic_write
-from ..data.checkup import CheckupSource, check_images
 from ..data.pairing import LeftOver, Pairing
 from ..events import Event, JobEnded
 from ..runs.request import RESULT
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 def check(folder: Path, request: CheckRequest, _control: Control) -> Iterator[Event]:
     """Look through images and masks; the result is `Checkup.to_dict()`."""
+    from ..data.checkup import CheckupSource, check_images
+
     alone = tuple(LeftOver(image.ref, "it is not annotated yet") for image in request.images)
     pairing = Pairing(tuple(files.pair for files in request.pairs), alone)
     source = CheckupSource(pairing, has_masks=bool(request.pairs), may_lack_masks=True)

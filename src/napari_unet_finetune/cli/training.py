@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import ModelConfig
+from ..errors import DataError
 from .console import INTERRUPTED, Json, finish, messages, reports_errors, show_training, stops_on_interrupt
 from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, Width, training_config
 
@@ -57,6 +58,9 @@ def finetune(
     sparse: Sparse = False,
     preset: Preset = "default",
     steps: Steps = None,
+    rescale: Annotated[
+        str | None, typer.Option(help="Resample images by this factor, or auto: by the size of objects.")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     changes: Set = None,
@@ -73,7 +77,7 @@ def finetune(
         checkpoint=absolute_model(model),
         base_images=base_images and base_images.absolute(),
         base_masks=base_masks and base_masks.absolute(),
-        config=training_config(preset, changes, steps=steps, seed=seed, device=device),
+        config=training_config(preset, changes, steps=steps, rescale=rescale_factor(rescale), seed=seed, device=device),
     )
     _start(out, request, as_json=as_json)
 
@@ -84,6 +88,20 @@ def resume(run: Annotated[Path, typer.Argument(help="Folder of an interrupted ru
     from ..runs.folder import RunFolder
 
     _go_on(RunFolder(run), as_json=as_json)
+
+
+def rescale_factor(text: str | None) -> float | None:
+    """Return the factor that `text` stands for, 0 for ``auto``.
+
+    Raises
+    ------
+    DataError
+        If it is no number.
+    """
+    try:
+        return 0.0 if text == "auto" else None if text is None else float(text)
+    except ValueError:
+        raise DataError(f"'--rescale {text}' is not a factor. Give a number such as 0.5, or auto.") from None
 
 
 def absolute_model(model: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .statistics import DataStatistics
+from collections.abc import Iterable
+
+from .annotated_image import AnnotatedImage
+from .statistics import DataStatistics, ModelView, measure
 
 # Training already varies the size by 0.7 to 1.4: within these factors nothing is gained by resampling images.
 TOLERATED = (0.67, 1.5)
@@ -25,6 +28,25 @@ def scale_factor(base: DataStatistics | None, new: DataStatistics | None) -> flo
         return None
     low, high = LIMITS
     return round(min(max(base.object_width_px / new.object_width_px, low), high), 2)
+
+
+def estimate_rescale(
+    images: Iterable[AnnotatedImage], base: DataStatistics | None, view: ModelView
+) -> tuple[float | None, str]:
+    """Return the factor for images of a model with `view` trained on `base`, and a sentence that says why.
+
+    ``None`` where images should keep their size.
+    """
+    if base is None:
+        return None, "The base model holds no statistics of its data: images keep their size."
+    new = measure(images, view.model_copy(update={"rescale": 1.0}))
+    factor = scale_factor(base, new)
+    if factor is None or new is None:
+        return None, "The objects' size cannot be compared with the base's data: images keep their size."
+    widths = f"{new.object_width_px:.0f} px against {base.object_width_px:.0f} px in the base's data"
+    if not is_worth_rescaling(factor):
+        return None, f"Objects are about as wide as the base's ({widths}): images keep their size."
+    return factor, f"Objects are {widths} wide; images are resampled by {factor:g}, and results brought back."
 
 
 def is_worth_rescaling(factor: float | None) -> bool:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from ..config import ChannelRule, Normalization
 from .annotated_image import AnnotatedImage
+from .network_input import ModelView
 from .normalize import model_input, raw_input
 from .objects import measure_objects
+
+__all__ = ["LEVELS", "DataStatistics", "Intensities", "ModelFacts", "ModelView", "combine", "measure", "measure_image"]
 
 # Percentiles that stand for a distribution: 0, 2, … 100 %.
 LEVELS = np.linspace(0, 1, 51)
@@ -24,15 +26,6 @@ Parts = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelView(_Record):
-    """How a model looks at an image: its channels, the rules that make its input, and the change of size."""
-
-    in_channels: int = 1
-    channels: ChannelRule = Field(default_factory=ChannelRule)
-    normalization: Normalization = Field(default_factory=Normalization)
-    rescale: float = 1.0
 
 
 class Intensities(_Record):
@@ -98,14 +91,14 @@ def measure_image(
     view
         How the model looks at it.
     normalized
-        The model's input (C, Y, X) on the image's own grid, if the caller has it already.
+        The model's input (C, Y, X), if the caller has it already; used if it is on the image's own grid.
 
     Raises
     ------
     DataError
         If the image's channels or values do not fit the model.
     """
-    if normalized is None:
+    if normalized is None or normalized.shape[-2:] != image.shape:
         normalized = model_input(
             image, in_channels=view.in_channels, channels=view.channels, normalization=view.normalization
         )

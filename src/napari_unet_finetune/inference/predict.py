@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.normalize import model_input
+from ..data.network_input import network_input, resample
 from ..device import autocast, pick_device, pick_precision
 from ..events import TileEnd, drain
 from ..models.attention_unet import fold_standardization
@@ -168,16 +168,15 @@ class Predictor:
         blended = yield from _until(should_stop, self._blended(self._pixels(image)))
         if blended is None:
             return Stopped(image.name)
-        probabilities = blended.cpu().numpy()
+        probabilities = resample(blended.cpu().numpy(), image.shape)
         labels = to_labels(probabilities, self.threshold, self.config)
         return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit)
 
     def _pixels(self, image: AnnotatedImage) -> Tensor:
-        of = self.checkpoint
-        pixels = model_input(
-            image, in_channels=of.model.in_channels, channels=of.channels, normalization=of.normalization
-        )
-        return torch.from_numpy(pixels).to(self.device)
+        view = self.checkpoint.view
+        if self.config.rescale is not None:
+            view = view.model_copy(update={"rescale": self.config.rescale})
+        return torch.from_numpy(network_input(image, view).pixels).to(self.device)
 
     def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
         views = self._views if self.config.augment else _VIEWS[:1]

@@ -44,6 +44,7 @@ class _Description(BaseModel):
     channels: ChannelRule
     patch_size: int
     threshold: float
+    rescale: float = 1.0
     provenance: Provenance
 
 
@@ -112,6 +113,7 @@ def _load_own(path: Path) -> Checkpoint:
         channels=description.channels,
         patch_size=description.patch_size,
         threshold=description.threshold,
+        rescale=description.rescale,
         provenance=description.provenance,
         rehearsal=_rehearsal(path, tensors),
     )
@@ -141,6 +143,7 @@ def _describe(checkpoint: Checkpoint) -> dict[str, Any]:
         channels=checkpoint.channels,
         patch_size=checkpoint.patch_size,
         threshold=checkpoint.threshold,
+        rescale=checkpoint.rescale,
         provenance=checkpoint.provenance,
     )
     return description.model_dump(mode="json", exclude={"payload_sha256"})

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from ..config import ChannelRule, ModelConfig, Normalization
-from ..data.statistics import ModelView
+from ..data.network_input import ModelView
 from ..errors import CheckpointError
 from .attention_unet import AttentionUNet
 from .layer_groups import adapt_in_channels
 from .provenance import Provenance
 from .rehearsal_patches import RehearsalPatches
+
+MAX_RESCALE = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class Checkpoint:
         Side of the training patches in pixels; prediction uses tiles of this size.
     threshold
         Probability above which a pixel is an object.
+    rescale
+        Factor by which images are resampled before the network sees them.
     provenance
         Where the model comes from.
     rehearsal
@@ -55,6 +59,7 @@ class Checkpoint:
     threshold: float = 0.5
     provenance: Provenance = field(default_factory=Provenance)
     rehearsal: RehearsalPatches | None = field(default=None, repr=False)
+    rescale: float = 1.0
 
     def __post_init__(self) -> None:
         """Check that everything fits together, and copy the weights."""
@@ -67,7 +72,10 @@ class Checkpoint:
     def view(self) -> ModelView:
         """How the model looks at an image."""
         return ModelView(
-            in_channels=self.model.in_channels, channels=self.channels, normalization=self.normalization
+            in_channels=self.model.in_channels,
+            channels=self.channels,
+            normalization=self.normalization,
+            rescale=self.rescale,
         )
 
     def build_model(self) -> AttentionUNet:
@@ -138,6 +146,10 @@ def _check_settings(subject: str, checkpoint: Checkpoint) -> None:
     if not 0 < checkpoint.threshold < 1:
         raise CheckpointError(
             f"{subject}: the threshold is {checkpoint.threshold}. Give a probability between 0 and 1."
+        )
+    if not 0 < checkpoint.rescale <= MAX_RESCALE:
+        raise CheckpointError(
+            f"{subject}: the rescale factor is {checkpoint.rescale}. Give a factor above 0 and up to {MAX_RESCALE:g}."
         )
     multiple = checkpoint.model.side_multiple
     if checkpoint.patch_size < multiple or checkpoint.patch_size % multiple:

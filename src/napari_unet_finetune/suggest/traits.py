@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from ..config import DeviceName, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.normalize import model_input, raw_input
+from ..data.network_input import network_input
+from ..data.normalize import raw_input
 from ..data.windows import reflected_indices
 from ..device import autocast, pick_device, pick_precision
 from ..models.attention_unet import fold_standardization
@@ -95,9 +96,7 @@ class Scout:
             If the image's channels do not fit the model.
         """
         of = self.checkpoint
-        pixels = model_input(
-            image, in_channels=of.model.in_channels, channels=of.channels, normalization=of.normalization
-        )
+        pixels = network_input(image, of.view).pixels
         tiles = torch.from_numpy(spread_tiles(pixels, of.patch_size, self._per_side)).to(self._device)
         with autocast(self._device, self._precision):
             levels = self._model.encode(tiles)

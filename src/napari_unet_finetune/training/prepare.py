@@ -11,7 +11,8 @@ import torch
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.normalize import model_input
+from ..data.network_input import network_input
+from ..data.scale import estimate_rescale
 from ..data.split import Split, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, measure_image
 from ..device import pick_device, pick_precision
@@ -94,10 +95,10 @@ def prepare(
     device = pick_device(config.device)
     config = config.model_copy(update={"patch_size": config.patch_size or checkpoint.patch_size})
     base, notices = _fit_base(images, checkpoint, config)
-    adapted = base.model.in_channels != checkpoint.model.in_channels
+    adapted = base.view != checkpoint.view
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
-    old = _load_old(base, base_images, config, device)
+    old = _load_old(replace(base, rescale=checkpoint.rescale), base_images, config, device)
     settled, layers = settle_orientation(config, loaded.train.images)
     replay = None
     if len(old.train):
@@ -136,7 +137,10 @@ def _fit_base(
     if config.normalization not in (None, base.normalization):
         notices.append(f"The base model's normalization ({base.normalization.method}) is kept.")
     base, about_channels = fit_channels(images, base, config)
-    return base, [*notices, *about_channels]
+    rescale, about_size = config.rescale, ""
+    if rescale == 0:
+        rescale, about_size = estimate_rescale(images, checkpoint.provenance.statistics, base.view)
+    return replace(base, rescale=rescale or base.rescale), [*notices, *about_channels, about_size]
 
 
 def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device) -> _Loaded:
@@ -146,12 +150,10 @@ def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneCo
         if image.annotated is not None and not image.annotated.any():
             notices.append(f"{image.name}: nothing is annotated in this image; it is left out.")
             continue
-        pixels = model_input(
-            image, in_channels=base.model.in_channels, channels=base.channels, normalization=base.normalization
-        )
-        store.add(image.name, pixels, image.target, image.annotated)
+        seen = network_input(image, base.view)
+        store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
         records.append(ImageRecord(name=image.name, sha256=image_hash(image)))
-        measured.append(measure_image(image, base.view, normalized=pixels))
+        measured.append(measure_image(image, base.view, normalized=seen.pixels))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
     split = _split(store, config)
@@ -168,13 +170,8 @@ def _as_the_original_sees_them(
     try:
         for image in images:
             if image.name in names:
-                pixels = model_input(
-                    image,
-                    in_channels=original.model.in_channels,
-                    channels=original.channels,
-                    normalization=original.normalization,
-                )
-                store.add(image.name, pixels, image.target, image.annotated)
+                seen = network_input(image, original.view)
+                store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
     except DataError:  # more channels than its rule covers: then there is no score of the unchanged model
         return None
     return store

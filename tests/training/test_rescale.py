@@ -1,0 +1,64 @@
+"""A finetuning on larger objects can look at its images smaller; the old dataset keeps its own size."""
+
+import numpy as np
+import pytest
+
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.inference.predict import predict
+from napari_unet_finetune.training.finetune import finetune, train
+from napari_unet_finetune.training.prepare import prepare
+
+from .conftest import TINY, make_squares, tiny_config
+
+
+@pytest.fixture(scope="module")
+def base():
+    return drain(train(make_squares(4), tiny_config(steps=2), model=TINY)).checkpoint
+
+
+def enlarged(images, times):
+    return [
+        AnnotatedImage(
+            one.name, one.image.repeat(times, 0).repeat(times, 1), one.labels.repeat(times, 0).repeat(times, 1)
+        )
+        for one in images
+    ]
+
+
+def test_the_factor_is_estimated_from_the_masks_and_said(base):
+    setup = prepare(enlarged(make_squares(4), 3), base, tiny_config(rescale=0))
+    assert setup.base.rescale == pytest.approx(1 / 3, abs=0.03)
+    assert any("resampled by 0.3" in notice for notice in setup.notices)
+    assert {image.shape for image in setup.train.images} == {(round(144 * setup.base.rescale),) * 2}
+    assert setup.statistics.object_width_px == pytest.approx(base.provenance.statistics.object_width_px, rel=0.1)
+    assert all(image.shape == (144, 144) for image in setup.raw_held_out.images)
+
+
+@pytest.mark.parametrize(("times", "change"), [(1, 0), (3, None)])
+def test_objects_of_the_same_size_or_no_wish_keep_the_images(base, times, change):
+    setup = prepare(enlarged(make_squares(4), times), base, tiny_config(rescale=change))
+    assert setup.base.rescale == 1
+    assert any("keep their size" in notice for notice in setup.notices) == (change == 0)
+
+
+def test_a_given_factor_is_taken_and_the_old_images_keep_their_size(base):
+    setup = prepare(enlarged(make_squares(4), 2), base, tiny_config(rescale=0.5), base_images=make_squares(4))
+    assert setup.base.rescale == 0.5
+    assert {image.shape for image in setup.train.images} == {(48, 48)}
+    assert {image.shape for image in setup.old} == {(48, 48)}
+
+
+def test_results_have_the_size_of_the_image(base):
+    large = enlarged(make_squares(4), 2)
+    checkpoint = drain(finetune(large, base, tiny_config(rescale=0.5, keep_raw=False))).checkpoint
+    assert checkpoint.rescale == 0.5
+    assert predict(large[0], checkpoint).labels.shape == (96, 96)
+
+
+def test_strokes_are_resampled_too(base):
+    strokes = np.zeros((96, 96), bool)
+    strokes[40:56] = True
+    images = [AnnotatedImage(one.name, one.image, one.labels, strokes) for one in enlarged(make_squares(4), 2)]
+    setup = prepare(images, base, tiny_config(rescale=0.5))
+    assert {int(image.annotated.sum()) for image in setup.train.images} == {8 * 48}
