@@ -169,11 +169,10 @@ class Annotation:
         except FinetuneError as error:
             self.session.fail(error)
             return False
-        self._brush = None
-        self.reload(project.names)
+        self.reload(project.names, keep_brush=False)
         return True
 
-    def reload(self, names: Iterable[str]) -> None:
+    def reload(self, names: Iterable[str], *, keep_brush: bool = True) -> None:
         """Show masks that were changed on disk, by anything else than painting."""
         current = self.session.current
         names = set(names)
@@ -181,6 +180,7 @@ class Annotation:
             del self._kept[name]
         if current in names and self.layer is not None:
             self._drop_layer()
+            self._brush = self._brush if keep_brush else None
             self.open(current)
         self.session.images_changed.emit()
         self.changed.emit()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,6 +16,7 @@ Origin = Literal["none", "imported", "painted", "corrected"]  # corrected: it be
 Role = Literal["auto", "train", "validation", "test", "unused"]  # auto: train or validation, the training decides
 ROLES: tuple[Role, ...] = get_args(Role)
 
+_GOOD_NUMBER = (5, 20)
 _LONGEST_STEM = 120  # bytes; with a temporary suffix it must fit into the 255 that file systems allow
 
 
@@ -115,3 +117,15 @@ def file_stem(name: str) -> str:
         safe = f"_{safe}"
     short = safe.encode()[:_LONGEST_STEM].decode(errors="ignore")
     return name if short == name else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def summarize(images: Sequence[ProjectImage]) -> str:
+    """Return how many images there are, how many are annotated and for what, and how many would be good."""
+    annotated = [image for image in images if image.is_annotated]
+    total = f"{len(images)} {'image' if len(images) == 1 else 'images'}"
+    roles: Counter[Role] = Counter("train" if image.role == "auto" else image.role for image in annotated)
+    counts = ", ".join(f"{roles[role]} {role}" for role in ROLES if roles[role])
+    parts = [total, f"{len(annotated)} annotated" + (f" ({counts})" if counts else "")]
+    if roles["train"] <= _GOOD_NUMBER[1]:
+        parts.append(f"{_GOOD_NUMBER[0]} to {_GOOD_NUMBER[1]} is a good number")
+    return " · ".join(parts)

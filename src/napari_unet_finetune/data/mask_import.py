@@ -1,0 +1,129 @@
+"""Which masks are going to be imported for which images: paired by name, corrected by the user, checked for size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import DataError
+from .files import ImageRef, list_images, read_headers
+from .pairing import Pair, pair_images
+from .project import Project
+from .project_image import ProjectImage
+
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ImportRow:
+    """An image, the mask chosen for it, why, and what keeps it from being imported (empty: nothing)."""
+
+    image: ProjectImage
+    mask: ImageRef | None
+    reason: str
+    problem: str = ""
+
+    @property
+    def is_importable(self) -> bool:
+        """Tell whether a mask will be imported."""
+        return self.mask is not None and not self.problem
+
+
+@dataclass
+class ImportPlan:
+    """One row per image; `choose` corrects it.
+
+    Parameters
+    ----------
+    masks
+        All masks to choose from.
+    sizes
+        Their sizes as far as the headers tell.
+    unreadable
+        Mask files that cannot be read, with the reason.
+    """
+
+    rows: list[ImportRow]
+    masks: tuple[ImageRef, ...]
+    sizes: dict[ImageRef, tuple[int, int]]
+    unreadable: tuple[tuple[Path, str], ...] = ()
+
+    def choose(self, place: int, mask: ImageRef | None) -> None:
+        """Give the image in row `place` another mask, or none; no mask belongs to two images."""
+        name = self.rows[place].image.name
+        for other, row in enumerate(self.rows):
+            if mask is not None and row.mask == mask and other != place:
+                self.rows[other] = replace(row, mask=None, reason=f"given to {name}", problem="")
+        chosen = replace(self.rows[place], mask=mask, reason="chosen by you" if mask else "left out by you")
+        self.rows[place] = self._checked(chosen)
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """What can be imported."""
+        return tuple(Pair(row.image.ref, row.mask, row.reason) for row in self.rows if row.mask and row.is_importable)
+
+    @property
+    def left_over(self) -> tuple[ImageRef, ...]:
+        """Masks that belong to no image."""
+        used = {row.mask for row in self.rows}
+        return tuple(mask for mask in self.masks if mask not in used)
+
+    @property
+    def summary(self) -> str:
+        """What will happen, and what is left over."""
+        count = len(self.pairs)
+        sentences = [f"{count} of {len(self.rows)} images {'gets' if count == 1 else 'get'} a mask."]
+        if self.left_over:
+            names = [mask.name for mask in self.left_over]
+            shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+            sentences.append(f"{len(names)} {'mask belongs' if len(names) == 1 else 'masks belong'} to none: {shown}.")
+        if self.unreadable:
+            first = self.unreadable[0][1]
+            sentences.append(f"{len(self.unreadable)} mask files cannot be read. The first: {first}")
+        return " ".join(sentences)
+
+    def _checked(self, row: ImportRow) -> ImportRow:
+        size = self.sizes.get(row.mask) if row.mask else None
+        problem = ""
+        if row.image.origin in ("painted", "corrected"):
+            problem = f"has a {row.image.origin} mask, which is kept"
+        elif size and row.image.size and size != row.image.size:
+            problem = f"sizes differ: the image is {_px(row.image.size)}, the mask {_px(size)}"
+        return replace(row, problem=problem if row.mask else "")
+
+
+def plan_import(project: Project, masks: Path) -> ImportPlan:
+    """Pair the masks in a folder or a stack file with the images of `project`; only names and headers are read.
+
+    Raises
+    ------
+    DataError
+        If there is no mask that can be read.
+    """
+    listing = list_images(masks)
+    pairing = pair_images([image.ref for image in project.images], listing)
+    paired = {pair.image: pair for pair in pairing.pairs}
+    reasons = {one.ref: one.reason for one in pairing.images_without_mask}
+    plan = ImportPlan([], listing.images, _sizes(listing.images), listing.unreadable)
+    for image in project.images:
+        pair = paired.get(image.ref)
+        reason = pair.reason if pair else reasons.get(image.ref, "")
+        plan.rows.append(plan._checked(ImportRow(image, pair.mask if pair else None, reason)))
+    return plan
+
+
+def _sizes(refs: Sequence[ImageRef]) -> dict[ImageRef, tuple[int, int]]:
+    sizes: dict[ImageRef, tuple[int, int]] = {}
+    for path in dict.fromkeys(ref.path for ref in refs):
+        try:
+            headers = read_headers(path)
+        except DataError:  # said when the mask itself is read
+            continue
+        frames = (None,) if len(headers) == 1 else range(len(headers))
+        sizes |= {ImageRef(path, frame): header.size for frame, header in zip(frames, headers, strict=True)}
+    return sizes
+
+
+def _px(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]}"
