@@ -106,10 +106,18 @@ def placement_of(layer: Layer, ndim: int = _DIRECTIONS) -> dict[str, Any]:
     return {
         "scale": tuple(layer.scale[-ndim:]),
         "translate": tuple(layer.translate[-ndim:]),
+        "rotate": np.asarray(layer.rotate)[-ndim:, -ndim:],
+        "shear": _shear_of_last(layer, ndim),
         "units": tuple(layer.units[-ndim:]),
         "axis_labels": tuple(layer.axis_labels[-ndim:]),
         "affine": np.asarray(layer.affine.affine_matrix)[-ndim - 1 :, -ndim - 1 :],
     }
+
+
+def _shear_of_last(layer: Layer, ndim: int) -> NDArray[np.float64]:
+    """Return the shears among the last `ndim` axes; napari lists those of a layer row by row above the diagonal."""
+    above = np.triu_indices(layer.ndim, 1)
+    return np.asarray(layer.shear)[np.min(above, axis=0) >= layer.ndim - ndim]
 
 
 def placement_of_pixels(pixels: ImagePixels) -> dict[str, Any]:
@@ -173,11 +181,12 @@ def file_of(layer: Layer) -> Path | None:
 
 
 def _frame_axes(layer: Image) -> tuple[int, ...]:
-    channel = _channel_axis(layer)
+    channel = channel_axis(layer)
     return tuple(axis for axis in range(layer.ndim - _DIRECTIONS) if axis != channel)
 
 
-def _channel_axis(layer: Image) -> int | None:
+def channel_axis(layer: Image) -> int | None:
+    """Return which axis of `layer` counts channels, going by its name; None if none does."""
     labels = [str(label).lower() for label in layer.axis_labels[: layer.ndim - _DIRECTIONS]]
     return next((axis for axis, label in enumerate(labels) if label in CHANNEL_AXES), None)
 
