@@ -64,11 +64,12 @@ NUCLEI = Card(
     name="nuclei-fluorescence",
     target="Nuclei in fluorescence images: one grey channel, bright on dark.",
     data="Fluorescence images of BBBC038 (2018 Data Science Bowl), CC0 1.0, with corrected masks.",
-    licence="CC0-1.0",
+    licence="BSD-3-Clause, data CC0-1.0",
     citation=BBBC038,
     limits="A starting point for finetuning: brightfield and stained tissue need it, and touching nuclei are not "
     "separated. It carries no patches of its training images, so what finetuning makes it forget is measured only "
-    "if old images are given.",
+    "if old images are given. Crops of one field may lie on both sides of the split, so the score on sizes trained on is "
+    "rather too good; that on other sizes is the one to expect.",
     command="python tools/make_zoo.py nuclei-fluorescence --data FOLDER",
 )
 MICROTUBE = Card(

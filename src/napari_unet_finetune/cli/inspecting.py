@@ -117,6 +117,7 @@ def _model_card(model: ZooModel) -> dict[str, Any]:
 
 def _show_models(console: Console, found: list[dict[str, Any]]) -> None:
     table = score_table("Models that ship", ["name", "finds", "channels", "MB", "test Dice", "licence"])
+    table.columns[0].no_wrap = True
     table.columns[1].justify = table.columns[-1].justify = "left"
     for model in found:
         size = f"{model['size_bytes'] / 1e6:.1f}"
