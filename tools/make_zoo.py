@@ -68,8 +68,8 @@ NUCLEI = Card(
     citation=BBBC038,
     limits="A starting point for finetuning: brightfield and stained tissue need it, and touching nuclei are not "
     "separated. It carries no patches of its training images, so what finetuning makes it forget is measured only "
-    "if old images are given. Crops of one field may lie on both sides of the split, so the score on sizes trained on is "
-    "rather too good; that on other sizes is the one to expect.",
+    "if old images are given. Crops of one field may lie on both sides of the split, so the score on sizes trained on "
+    "is rather too good; that on other sizes is the one to expect.",
     command="python tools/make_zoo.py nuclei-fluorescence --data FOLDER",
 )
 MICROTUBE = Card(
