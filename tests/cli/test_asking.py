@@ -19,3 +19,11 @@ def test_estimate_at_another_threshold(answer, data, model):
         answer("estimate", *data, "--model", model, *CPU, "--threshold", value)[1]["area_ratio"] for value in (0.2, 0.9)
     )
     assert low > high
+
+
+def test_can_learn_gives_a_verdict_and_fails_where_it_is_not_ready(answer, invoke, data, model):
+    command = ["can-learn", *data, "--model", model, *CPU, "--set", "patch_size=32"]
+    code, values = answer(*command, "--steps", 60)
+    assert (code, values["verdict"]) == (0, "ready") and len(values["images"]) == 2
+    result = invoke(*command, "--steps", 1)
+    assert result.exit_code == 1 and "by heart" in result.stdout

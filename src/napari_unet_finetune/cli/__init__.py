@@ -31,6 +31,7 @@ for command in (
     using.evaluate,
     measuring.measure,
     asking.estimate,
+    asking.can_learn,
     study.curve,
     reporting.report,
     study.demo,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .console import (
+    FAILED,
     INTERRUPTED,
     Json,
     draw,
@@ -22,7 +23,7 @@ from .console import (
     score_table,
     stops_on_interrupt,
 )
-from .options import Device, Images, Masks, Model, Seed, Set, Sparse, prediction_config
+from .options import Device, Images, Masks, Model, Seed, Set, Sparse, prediction_config, training_config
 from .using import Threshold
 
 
@@ -112,3 +113,33 @@ def _show_estimation(console: Console, result: Any) -> None:
 
 def _print_summary(console: Console, summary: str) -> None:
     console.print(Text(summary, style="bold"), soft_wrap=True)
+
+
+@reports_errors
+def can_learn(
+    images: Images,
+    masks: Masks,
+    model: Model,
+    sparse: Sparse = False,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest time of the trial.")] = 60,
+    steps: Annotated[int, typer.Option(min=1, help="Most steps of the trial.")] = 400,
+    seed: Seed = 0,
+    device: Device = "auto",
+    changes: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Try for a minute whether a model can learn two of the images by heart, and test what is wrong if not."""
+    from ..data.dataset import AnnotatedFolder
+    from ..evaluation.can_learn import can_learn as run
+    from ..models.checkpoint import load_checkpoint
+
+    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
+    config = training_config("default", changes, seed=seed, device=device)
+    with stops_on_interrupt() as stop:
+        events = run(load_checkpoint(model), pairs, config, seconds=seconds, steps=steps, should_stop=stop)
+        result = show_parts(events, "Can it learn", quiet=as_json)
+    stop_if_none(result)
+    values = {"model": model, **result.to_dict()}
+    finish(values, as_json=as_json, show=lambda console: _print_summary(console, result.summary))
+    if result.verdict != "ready":
+        raise typer.Exit(FAILED)
