@@ -1,4 +1,5 @@
-# make demo · make test · make lint · make test-core · make clean        (needs Python 3.11 or newer; PYTHON=… picks one)
+# make demo · make app · make test · make lint · make test-core · make screenshots · make clean
+# Needs Python 3.11 or newer; PYTHON=… picks one.
 PYTHON ?= python3
 BIN := .venv/bin
 CORE_BIN := .venv-core/bin
@@ -9,10 +10,20 @@ export OMP_WAIT_POLICY ?= PASSIVE
 SOURCES := $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint test-core clean
+.PHONY: demo app screenshots test lint test-core clean
 
 demo: .venv/.core-installed
 	$(BIN)/unet-finetune demo --out demo-output
+
+# napari with the docks and the sample data.
+app: .venv/.test-installed
+	@tools/system_libraries.sh
+	$(BIN)/python tools/open_app.py
+
+# The pictures of the tutorial, from a walk through the docks on generated data in a window of its own.
+screenshots: .venv/.test-installed
+	@tools/system_libraries.sh
+	xvfb-run --auto-servernum --server-args="-screen 0 1920x1080x24" $(BIN)/python tools/walk_through.py --out docs/pictures
 
 test: .venv/.test-installed
 	@tools/system_libraries.sh

@@ -1,0 +1,23 @@
+"""Open napari with the docks of this plugin and its sample data: what `make app` starts."""
+
+from __future__ import annotations
+
+import napari
+
+PLUGIN = "napari-unet-finetune"
+DOCKS = ("Annotate & finetune", "Compare models", "Predict")
+
+
+def main() -> None:
+    """Open the sample data, dock by dock, and hand over to the user."""
+    viewer = napari.Viewer(title="U-Net Finetune", show_welcome_screen=False)
+    viewer.open_sample(PLUGIN, "microtube_dataset2")
+    for title in DOCKS:
+        viewer.window.add_plugin_dock_widget(PLUGIN, title, tabify=True)
+    dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCKS[0])
+    dock.raise_()
+    napari.run()
+
+
+if __name__ == "__main__":
+    main()
