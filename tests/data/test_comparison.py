@@ -6,7 +6,7 @@ import pytest
 from napari_unet_finetune.config import Normalization
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.comparison import compare
-from napari_unet_finetune.data.scale import is_worth_rescaling, scale_factor
+from napari_unet_finetune.data.scale import scale_factor
 from napari_unet_finetune.data.statistics import ModelFacts, ModelView, measure
 
 VIEW = ModelView()
@@ -87,16 +87,17 @@ def test_a_model_without_statistics_cannot_be_compared():
 def test_larger_objects_give_a_factor_and_similar_ones_no_word():
     base = model_of(cells(40, 160, size=10))
     found, text = verdict(cells(40, 160, size=30), base)
-    assert found.scale_factor == pytest.approx(1 / 3, abs=0.03)
-    assert "3.0 times as wide" in text and "--rescale 0.33" in text
+    assert found.scale_factor == pytest.approx(1.5 / 3, abs=0.03)
+    assert "3 times as wide" in text and "--rescale 0.5" in text
     found, text = verdict(cells(40, 160, size=13), base)
-    assert not is_worth_rescaling(found.scale_factor)
+    assert found.scale_factor == 1
     assert "wide" not in text
 
 
 def test_smaller_objects_are_said_in_words_that_fit():
-    _, text = verdict(cells(40, 160, size=8), model_of(cells(40, 160, size=24)))
+    found, text = verdict(cells(40, 160, size=8), model_of(cells(40, 160, size=24)))
     assert "0.33 times as wide" in text
+    assert found.scale_factor == pytest.approx(3 / 1.5, abs=0.1)
 
 
 @pytest.mark.parametrize("layers_in", ["base", "new", "both"])
@@ -104,7 +105,6 @@ def test_layers_have_no_scale(layers_in):
     base = measure(cells(40, 160, size=10, layers=layers_in != "new"), VIEW)
     new = measure(cells(40, 160, size=30, layers=layers_in != "base"), VIEW)
     assert scale_factor(base, new) is None
-    assert not is_worth_rescaling(None)
 
 
 def test_filaments_are_not_scaled_to_cells():

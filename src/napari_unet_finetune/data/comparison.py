@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .masks import percent
-from .scale import is_worth_rescaling, scale_factor
+from .scale import scale_factor
 from .statistics import DataStatistics, Intensities, ModelFacts
 
 # Mean distance of two intensity distributions, in units of the range the base's data fill, from which they differ.
@@ -35,7 +35,8 @@ class Comparison:
     inverted
         Objects are darker than the background here and brighter there, or the other way round.
     scale_factor
-        By which factor images must be resampled for their objects to be as wide as those of the base.
+        By which factor to resample images, because their objects are wider or narrower than those of the base; 1 if
+        they are alike.
     verdict
         What it means and what to do, in sentences.
     """
@@ -174,16 +175,14 @@ def _raw_difference(old: Intensities, now: Intensities) -> str:
 
 def _on_size(facts: Comparison) -> Iterator[str]:
     factor, base, new = facts.scale_factor, facts.base, facts.new
-    if factor is None or base is None or new is None or not is_worth_rescaling(factor):
+    if factor in (None, 1.0) or base is None or new is None or not base.object_width_px or not new.object_width_px:
         return
+    times = new.object_width_px / base.object_width_px
     yield (
-        f"Objects are about {_times(factor)} as in the data of {facts.model} ({new.object_width_px:.0f} px against "
-        f"{base.object_width_px:.0f} px). Images resampled by {factor:g} would fit: finetune with --rescale {factor:g}."
+        f"Objects are about {times:.2g} times as wide as in the data of {facts.model} ({new.object_width_px:.0f} px "
+        f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} suit the model better: finetune with "
+        f"--rescale {factor:g}."
     )
-
-
-def _times(factor: float) -> str:
-    return f"{1 / factor:.1f} times as wide" if factor < 1 else f"{1 / factor:.2g} times as wide"
 
 
 def _median(quantiles: tuple[float, ...]) -> float:
