@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ class WaitingRunner:
     def __call__(self, folder: Path, _title: str, listener: Listener) -> HereJob:
         self.folder, self.listener = folder, listener
         return self.job
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the plugin remembers out of the user's settings."""
+    if find_spec("napari") is not None:
+        from napari_unet_finetune._qt import settings
+
+        monkeypatch.setattr(settings, "_settings_folder", lambda: tmp_path / "settings")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,38 @@ def show_labels(
     for key, value in (placement or {}).items():
         setattr(layer, key, value)
     return layer
+
+
+def update_labels(viewer: ViewerModel, mark: str, name: str, labels: NDArray[np.uint8]) -> bool:
+    """Draw `labels` into the layer made for `mark` without making anything anew, and tell whether there is one to fit.
+
+    Cheap enough for what changes every second; extent and thumbnail stay as they are.
+    """
+    layer = find_ours(viewer, mark)
+    if layer is None or layer.data.shape != labels.shape or layer.data.dtype != labels.dtype:
+        return False
+    layer.data[...] = labels
+    layer.name = name
+    layer.refresh(extent=False, thumbnail=False, highlight=False)
+    return True
+
+
+@contextmanager
+def selection_kept(viewer: ViewerModel) -> Iterator[None]:
+    """Keep the selected layers, and those painted in, selected while layers are added."""
+    selected, active = set(viewer.layers.selection), viewer.layers.selection.active
+    yield
+    viewer.layers.selection = {layer for layer in selected if layer in viewer.layers}
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
+
+
+def place_below(viewer: ViewerModel, layer: Layer, mark: str) -> None:
+    """Move `layer` right below the one made for `mark`, if there is one."""
+    above = find_ours(viewer, mark)
+    if above is None or above is layer:
+        return
+    viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(above))
 
 
 def placement_of(layer: Layer, ndim: int = _DIRECTIONS) -> dict[str, Any]:

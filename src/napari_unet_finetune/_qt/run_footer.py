@@ -90,8 +90,8 @@ class RunFooter(QWidget):
         self.place.setToolTip("Where it computes, and the memory of its process.")
         self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         buttons = QHBoxLayout()
-        for widget in (self.pause, self.stop):
-            buttons.addWidget(widget)
+        buttons.addWidget(self.pause)
+        buttons.addWidget(self.stop)
         buttons.addWidget(self.place, stretch=1)
         self._job = QWidget()
         inside = QVBoxLayout(self._job)

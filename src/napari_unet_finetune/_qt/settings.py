@@ -30,3 +30,17 @@ def _training() -> Any:
         return getattr(get_plugin_settings(PLUGIN), "training", None)
     except (KeyError, ValueError):
         return None
+
+
+def recent_models_file() -> Path | None:
+    """Return where the models used lately are remembered; None if settings are not kept."""
+    folder = _settings_folder()
+    return folder and folder / f"{PLUGIN}-recent-models.json"
+
+
+def _settings_folder() -> Path | None:
+    """Return the folder of napari's own settings."""
+    from napari.settings import get_settings
+
+    settings = get_settings().config_path
+    return None if settings is None else Path(settings).parent

@@ -1,0 +1,114 @@
+"""The card of a model as a few rows: what it was trained on, how it looks at images, how good it was, whose it is."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from ..config import ChannelRule, Normalization
+from ..models.card import ModelCard
+
+_SCORES = {
+    "test_dice": "on test images",
+    "val_dice": "on held-out images",
+    "raw_val_dice": "of its parent there",
+    "old_dice_before": "on old images before",
+    "old_dice_after": "on old images after",
+}
+_NAMES_SHOWN = 3
+
+
+class ModelCardView(QWidget):
+    """Shows a card, or why there is none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.label = QLabel()
+        self.label.setWordWrap(True)
+        self.label.setTextFormat(Qt.TextFormat.RichText)
+        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.label)
+
+    def show_card(self, card: ModelCard) -> None:
+        """Show what is known of a model."""
+        rows = "".join(
+            f"<tr><td style='padding-right: 8px'><b>{html.escape(label)}</b></td><td>{html.escape(text)}</td></tr>"
+            for label, text in card_rows(card)
+        )
+        self.label.setText(f"<table cellspacing='2'>{rows}</table>")
+        self.label.setToolTip(html.escape(str(card.path)))
+
+    def show_problem(self, sentence: str) -> None:
+        """Say why there is no card."""
+        self.label.setText(html.escape(sentence))
+        self.label.setToolTip("")
+
+
+def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
+    """Yield what is known of a model, label by label; what is not known is left out."""
+    about = card.provenance
+    yield "Model", card.name
+    if about.notes:
+        yield "About", " ".join(about.notes)
+    if card.is_finetuned:
+        yield "Parent", about.parent or "a model without a name"
+    if about.images:
+        yield "Trained on", _images(card)
+    yield "Sees", f"{_network(card)}; {_normalization(card.normalization)}"
+    if card.view.in_channels == 1 and card.model:
+        yield "Of colors", _colors(card.channels)
+    yield "Threshold", f"{card.threshold:.2g}"
+    if card.scores:
+        yield "Dice", ", ".join(f"{value:.2f} {_SCORES.get(name, name)}" for name, value in card.scores.items())
+    if about.licence:
+        yield "Licence", about.licence
+    if about.citation:
+        yield "To cite", about.citation
+    made = f", made {about.created[:10]}" if about.created else ""
+    yield "File", f"{card.path.name}, {size(card.size_bytes)}{made}"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in plain units."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _images(card: ModelCard) -> str:
+    records = card.provenance.images
+    names = ", ".join(record.name for record in records[:_NAMES_SHOWN])
+    more = ", …" if len(records) > _NAMES_SHOWN else ""
+    return f"{len(records)} image{'' if len(records) == 1 else 's'} ({names}{more})"
+
+
+def _network(card: ModelCard) -> str:
+    if card.model is None:
+        return f"patches of {card.patch_size} px"
+    channels = card.model.in_channels
+    return (
+        f"{channels} channel{'' if channels == 1 else 's'} in patches of {card.patch_size} px "
+        f"(width {card.model.width}, {card.model.levels} levels)"
+    )
+
+
+def _normalization(rule: Normalization) -> str:
+    each = ", each channel alone" if rule.per_channel else ""
+    if rule.method == "percentile":
+        return f"percentiles {rule.low:g} and {rule.high:g} of an image become 0 and 1{each}"
+    if rule.method == "zscore":
+        return f"each image gets mean 0 and std 1{each}"
+    return "intensities divided by the largest value of the data type"
+
+
+def _colors(rule: ChannelRule) -> str:
+    return {
+        "luminance": "the grey value",
+        "mean": "the mean of all channels",
+        "channel": f"channel {rule.channel}, counted from 0",
+        "none": "nothing: such images are refused",
+    }[rule.method]

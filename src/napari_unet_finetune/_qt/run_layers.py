@@ -1,0 +1,136 @@
+"""What a training shows in the viewer: a preview of the current image as it learns, predictions when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import PredictConfig
+from ..data.project import Project
+from ..errors import RunError
+from ..events import Event, ImagePredicted, PreviewReady
+from ..runs.request import ImageFile, PredictRequest
+from .layers import find_ours, place_below, placement_of, remove_ours, selection_kept, show_labels, update_labels
+from .session import Session
+
+IMAGE, PAINTING, PREVIEW, PREDICTION = "image", "painting", "preview", "prediction"
+_COLORS = {PREVIEW: "#009E73", PREDICTION: "#CC79A7"}
+_FULL = 255  # of a probability of 1 in eight bits
+_AT_WORK = "first-look"
+
+Labels = NDArray[np.uint8]
+
+
+class RunLayers:
+    """Keeps the layers `preview` and `prediction` on the image that is shown; what is painted in stays selected."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._found: dict[str, Labels] = {}
+        self._shown: str | None = None  # the image whose prediction was shown from here
+        self._waiting: tuple[Path, str, PredictConfig] | None = None
+        session.current_changed.connect(self._on_current_changed)
+        session.project_changed.connect(self._forget)
+        session.aside.changed.connect(self._predict_when_free)
+
+    def watch(self) -> None:
+        """Have the training that runs show the current image."""
+        self.session.run.preview(_file_of(self.session.project, self.session.current))
+
+    def on_event(self, event: Event) -> None:
+        """Show a preview, if it is of the image that is shown."""
+        project, current = self.session.project, self.session.current
+        if not isinstance(event, PreviewReady) or project is None or current is None:
+            return
+        if project.image(current).ref.name != event.image or not event.file.is_file():
+            return
+        self._show(PREVIEW, f"preview · step {event.step}", np.load(event.file))
+
+    def finish(self, model: Path | None, config: PredictConfig) -> None:
+        """Take the preview away and, with a new `model`, predict the current image and the next to annotate."""
+        remove_ours(self.session.viewer, PREVIEW)
+        self._found.clear()
+        if model is not None:
+            self._waiting = (model.parent, str(model), config)
+            self._predict_when_free()
+
+    def release(self) -> None:
+        """Let go of the session; layers stay with the user."""
+        self.session.current_changed.disconnect(self._on_current_changed)
+        self.session.project_changed.disconnect(self._forget)
+        self.session.aside.changed.disconnect(self._predict_when_free)
+
+    def _on_current_changed(self) -> None:
+        remove_ours(self.session.viewer, PREVIEW)
+        if self._shown not in (None, self.session.current):
+            remove_ours(self.session.viewer, PREDICTION)
+            self._shown = None
+        if self.session.run.is_running:
+            self.watch()
+        self._show_prediction()
+
+    def _forget(self) -> None:
+        self._found.clear()
+        self._waiting = None
+
+    def _predict_when_free(self) -> None:
+        session, project = self.session, self.session.project
+        if self._waiting is None or session.aside.is_running or project is None:
+            return
+        (folder, model, config), self._waiting = self._waiting, None
+        names = tuple(dict.fromkeys(filter(None, (session.current, next_to_annotate(project, session.current)))))
+        if not names:
+            return
+        files = tuple(ImageFile.of(project.image(name).ref) for name in names)
+        request = PredictRequest(checkpoint=model, images=files, config=config)
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, ImagePredicted) and session.project is project:
+                self._found[names[event.index]] = (np.load(event.file) > event.threshold * _FULL).astype(np.uint8)
+                self._show_prediction()
+
+        title = f"Predicting {' and '.join(names)} with the new model"
+        try:
+            session.aside.start(folder / _AT_WORK, title, request=request, on_event=on_event)
+        except RunError as error:
+            session.fail(error)
+
+    def _show_prediction(self) -> None:
+        current = self.session.current
+        if current is not None and current in self._found:
+            self._show(PREDICTION, f"prediction · {current}", self._found[current])
+            self._shown = current
+
+    def _show(self, mark: str, name: str, labels: Labels) -> None:
+        """Show labels on the image that is shown, below what is painted; there must be such an image."""
+        from napari.utils.colormaps import DirectLabelColormap
+
+        viewer = self.session.viewer
+        image = find_ours(viewer, IMAGE)
+        if image is None or update_labels(viewer, mark, name, labels):
+            return
+        colors: Mapping[Any, str] = {None: _COLORS[mark], 0: "transparent"}
+        with selection_kept(viewer):
+            layer = show_labels(
+                viewer, mark, name, labels.copy(), placement=placement_of(image, 2), opacity=0.4,
+                colormap=DirectLabelColormap(color_dict=dict(colors)),
+            )  # fmt: skip
+            layer.editable = False
+            place_below(viewer, layer, PAINTING)
+
+
+def next_to_annotate(project: Project, current: str | None) -> str | None:
+    """Return the next image without a mask behind `current`, suggested ones first; None if all others have one."""
+    names = list(project.names)
+    place = names.index(current) + 1 if current in names else 0
+    waiting = [image for image in map(project.image, names[place:] + names[:place]) if not image.is_annotated]
+    waiting = [image for image in waiting if image.name != current]
+    return min(waiting, key=lambda image: not image.suggested).name if waiting else None
+
+
+def _file_of(project: Project | None, name: str | None) -> ImageFile | None:
+    return None if project is None or name is None else ImageFile.of(project.image(name).ref)
