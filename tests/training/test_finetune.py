@@ -1,6 +1,7 @@
 """The loop as a whole: it learns, stops, resumes, keeps the best, and says what it did."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -401,3 +402,13 @@ def test_the_raw_score_on_colour_images_is_that_of_the_unchanged_base():
     grey = drain(finetune(colour, base, config.model_copy(update={"in_channels": 1})))
     assert grey.raw_dice > 0.8
     assert drain(finetune(colour, base, config)).raw_dice == pytest.approx(grey.raw_dice)
+
+
+def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
+    base = drain(train(make_squares(8), tiny_config(steps=60, learning_rate=3e-3), model=TINY)).checkpoint
+    monkeypatch.setattr("napari_unet_finetune.training.outcome.calibrate_threshold", lambda *_: 0.99999)
+    config = tiny_config(steps=2, learning_rate=1e-6, keep_raw=False)
+    with_old = drain(finetune(make_squares(3, seed=1), base, config)).checkpoint
+    without = drain(finetune(make_squares(3, seed=1), replace(base, rehearsal=None), config)).checkpoint
+    assert with_old.threshold == base.threshold
+    assert without.threshold == pytest.approx(0.99999)

@@ -26,6 +26,8 @@ Probabilities = NDArray[np.float32]
 ENOUGH_HELD_OUT = 3
 # A difference in Dice that one or two images cannot tell from chance.
 NOISE = 0.01
+# A calibrated threshold may cost the old dataset this much Dice; it seldom gains more on the new one.
+THRESHOLD_COST = 0.005
 # A larger loss of Dice on the old dataset is worth a warning.
 FORGETTING = 0.03
 
@@ -132,10 +134,21 @@ def _choose_threshold(model: AttentionUNet, setup: Setup, *, calibrate: bool) ->
         windows = [image.cropped(setup.config.validation_crop_px) for image in others]
         everything = [*probabilities, *_predict(model, windows, setup)]
         threshold = calibrate_threshold([*held_out, *windows], everything, start)
+        if threshold != start and _costs_the_old_dataset(model, setup, threshold, start):
+            threshold = start
     if not held_out:
         return threshold, None
     calibrated, plain = (mean_dice(held_out, probabilities, value) for value in (threshold, start))
     return (threshold, calibrated) if calibrated >= plain else (start, plain)
+
+
+def _costs_the_old_dataset(model: AttentionUNet, setup: Setup, threshold: float, start: float) -> bool:
+    """Tell whether a threshold that suits the new images spoils the old ones: they share it."""
+    probabilities = _predict(model, setup.old, setup)
+    if not probabilities:
+        return False
+    moved, stayed = (mean_dice(setup.old, probabilities, value) for value in (threshold, start))
+    return moved < stayed - THRESHOLD_COST
 
 
 def _predict(model: AttentionUNet, images: Sequence[PreparedImage], setup: Setup) -> list[Probabilities]:
