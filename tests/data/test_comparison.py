@@ -62,6 +62,8 @@ def test_opposite_contrast_is_named():
     found, text = verdict(cells(160, 40), model_of(cells(40, 160)))
     assert found.inverted
     assert text.startswith("Objects are darker than their surroundings, but brighter in the data of base")
+    _, text = verdict(cells(40, 160), model_of(cells(160, 40)))
+    assert text.startswith("Objects are brighter than their surroundings, but darker in the data of base")
 
 
 def test_other_objects_and_background_are_told_apart():
@@ -113,4 +115,7 @@ def test_filaments_are_not_scaled_to_cells():
     mask = ((rings | (np.abs(rows) < 1)) & (np.hypot(rows, columns) < 50)).astype(np.uint8)
     filaments = measure([AnnotatedImage("f", mask * 100, mask)], VIEW)
     assert filaments.object_width_px < 6
-    assert scale_factor(measure(cells(40, 160), VIEW), filaments) is None
+    base = model_of(cells(40, 160))
+    found = compare(filaments, base)
+    assert found.scale_factor is None
+    assert any("another shape" in sentence for sentence in found.verdict)

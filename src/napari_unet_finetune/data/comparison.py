@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .masks import percent
-from .scale import scale_factor
+from .scale import differ_in_shape, scale_factor
 from .statistics import DataStatistics, Intensities, ModelFacts
 
 # Mean distance of two intensity distributions, in units of the range the base's data fill, from which they differ.
@@ -107,10 +107,10 @@ def _is_inverted(base: DataStatistics, new: DataStatistics) -> bool:
 def _on_intensity(facts: Comparison, base: DataStatistics, new: DataStatistics, *, normalizes: bool) -> Iterator[str]:
     if facts.inverted:
         brighter = _median(base.normalized.objects) > _median(base.normalized.background)
+        here, there = ("darker", "brighter") if brighter else ("brighter", "darker")
         yield (
-            f"Objects are {'darker' if brighter else 'brighter'} than their surroundings, but "
-            f"{'brighter' if brighter else 'darker'} in the data of {facts.model}: as it is, the model will take one "
-            "for the other. Finetune it; 5 annotated images repair most of it."
+            f"Objects are {here} than their surroundings, but {there} in the data of {facts.model}. A model that never "
+            "saw that takes one for the other: look at a prediction, and finetune on at least 5 annotated images."
         )
     elif facts.object_shift is None and (facts.overall_shift or 0) >= DIFFERS:
         how = _how(base.normalized.everywhere, new.normalized.everywhere, "are")
@@ -121,8 +121,8 @@ def _on_intensity(facts: Comparison, base: DataStatistics, new: DataStatistics, 
     elif differs := _differing(facts, base, new):
         what = f"{'After normalization, ' if normalizes else 'This model does not normalize intensities, and '}"
         yield (
-            f"{what}{' and '.join(differs)} than in the data of {facts.model}: it has not seen such intensities. "
-            "Finetune it, on images that cover the dark and the bright ones."
+            f"{what}{' and '.join(differs)} than in the data of {facts.model}. Finetune on images that cover the dark "
+            "and the bright ones."
         )
     else:
         yield _alike(facts, base, new)
@@ -175,6 +175,12 @@ def _raw_difference(old: Intensities, now: Intensities) -> str:
 
 def _on_size(facts: Comparison) -> Iterator[str]:
     factor, base, new = facts.scale_factor, facts.base, facts.new
+    if base and new and differ_in_shape(base, new):
+        yield (
+            f"Objects are of another shape than in the data of {facts.model} ({new.object_elongation or 1:.0f} times as "
+            f"long as wide against {base.object_elongation or 1:.0f}). It knows little of them; a model trained from "
+            "scratch may do as well."
+        )
     if factor in (None, 1.0) or base is None or new is None or not base.object_width_px or not new.object_width_px:
         return
     times = new.object_width_px / base.object_width_px

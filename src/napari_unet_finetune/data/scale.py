@@ -27,14 +27,21 @@ def scale_factor(base: DataStatistics | None, new: DataStatistics | None) -> flo
     """
     if base is None or new is None or not base.object_width_px or not new.object_width_px:
         return None
-    shapes = sorted((base.object_elongation or 1, new.object_elongation or 1))
-    if shapes[1] > _SAME_SHAPE * shapes[0]:
+    if differ_in_shape(base, new):
         return None
     low, high = LIMITS
     ratio = min(max(base.object_width_px / new.object_width_px, low), high)
     if ratio < TOLERATED_LOW:
         return round(ratio * TOLERATED_HIGH, 2)
     return round(ratio * TOLERATED_LOW, 2) if ratio > TOLERATED_HIGH else 1.0
+
+
+def differ_in_shape(base: DataStatistics, new: DataStatistics) -> bool:
+    """Tell whether the objects of one are far more elongated than those of the other, as filaments and cells are."""
+    if base.object_width_px is None or new.object_width_px is None:
+        return False
+    low, high = sorted((base.object_elongation or 1, new.object_elongation or 1))
+    return high > _SAME_SHAPE * low
 
 
 def estimate_rescale(
