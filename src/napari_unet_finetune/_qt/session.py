@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from .annotation import Annotation
+    from .predicting import Predicting
 
 Tone = Literal["info", "warning", "error"]
 DEFAULT_MODEL = "microtube"
@@ -59,6 +60,7 @@ class Session:
         self._predictor: str | None = None
         self.message = Message()
         self.annotation: Annotation | None = None  # see `annotation.annotation_of`
+        self.predicting: Predicting | None = None  # see `predicting.predicting_of`
 
     @property
     def project(self) -> Project | None:
