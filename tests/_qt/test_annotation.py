@@ -1,8 +1,5 @@
 """Opening, painting, going on: the paint is on disk, and no other layer is touched."""
 
-import re
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import tifffile
@@ -15,7 +12,7 @@ from napari_unet_finetune._qt.annotation import KEPT_LAYERS, annotation_of
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 
-SIZE = (40, 60)
+from .datasets import SIZE, message, write_images
 
 
 @pytest.fixture
@@ -26,11 +23,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "images").mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(8):
-        tifffile.imwrite(tmp_path / "images" / f"img_{number}.tif", rng.integers(0, 200, SIZE, dtype=np.uint8))
-    return tmp_path / "images"
+    return write_images(tmp_path / "images")
 
 
 @pytest.fixture
@@ -40,16 +33,6 @@ def annotation(session, folder, qapp):  # noqa: ARG001 - timers need an applicat
     yield annotation
     if session.annotation is annotation:
         annotation.close()
-
-
-@contextmanager
-def _shown(pattern):
-    """Expect a message that napari shows; without a window it is printed or warned of."""
-    from napari.utils.notifications import notification_manager
-
-    before = len(notification_manager.records)
-    yield
-    assert any(re.search(pattern, one.message) for one in list(notification_manager.records)[before:])
 
 
 def paint(annotation, value=1):
@@ -229,7 +212,7 @@ def test_a_deleted_layer_is_saved_and_made_anew(annotation, viewer):
 def test_three_dimensions_stay_and_the_user_is_told(annotation, viewer):
     viewer.add_image(np.zeros((4, 5, 5)), name="volume")
     viewer.dims.ndisplay = 3
-    with _shown("three dimensions"):
+    with message("three dimensions"):
         annotation.open("img_0")
     assert viewer.dims.ndisplay == 3
 
@@ -302,7 +285,7 @@ class TestFailures:
         paint(annotation)
         qtbot.waitUntil(lambda: bool(annotation.problem))
         assert "No space left" in annotation.problem
-        with _shown("still in the viewer"):
+        with message("still in the viewer"):
             assert not annotation.next()
         assert annotation.session.current == "img_0"
         assert annotation.layer.data.any()
@@ -315,14 +298,14 @@ class TestFailures:
     def test_another_dataset_does_not_take_unsaved_paint_away(self, annotation, viewer):
         annotation.open("img_0")
         paint(annotation)
-        with _shown("still in the viewer"):
+        with message("still in the viewer"):
             annotation.session.project = None
         assert names(viewer) == ["mask · img_0"]
 
     def test_an_image_that_cannot_be_read_is_passed_over_and_named(self, annotation, folder):
         annotation.open("img_0")
         (folder / "img_1.tif").write_bytes(b"II*\0broken")
-        with _shown(r"img_1\.tif"):
+        with message(r"img_1\.tif"):
             assert annotation.next()
         assert annotation.session.current == "img_2"
 
@@ -357,7 +340,7 @@ class TestStrokes:
         annotation.set_sparse(True)
         annotation.open("img_0")
         paint(annotation, 3)
-        with _shown("strokes must be 0"):
+        with message("strokes must be 0"):
             assert not annotation.save()
 
 

@@ -186,7 +186,8 @@ class AnnotatePanel(QWidget):
         project = self._session.project
         count = len(project.pairs()) if project else 0
         meaning = "unpainted pixels become background" if is_dense else "each becomes strokes over the whole image"
-        question = f"{count} masks are converted: {meaning}. The masks of before are kept. Go on?"
+        masks = "1 mask is" if count == 1 else f"{count} masks are"
+        question = f"{masks} converted: {meaning}. The masks of before are kept. Go on?"
         if count == 0 or self.confirm(question, "Convert"):
             self._annotation.set_sparse(not is_dense)
         self._refresh()

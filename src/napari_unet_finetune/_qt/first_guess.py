@@ -53,14 +53,16 @@ def start_from_prediction(annotation: Annotation) -> None:
     request = PredictRequest(
         checkpoint=session.predictor, images=(image,), config=PredictConfig(device=default_device())
     )  # fmt: skip
+    before = session.message
+    session.tell(f"The model is looking at {name} …")
     try:
         session.aside.start(
             folder / "job", f"Predicting {name}", request=request, on_event=on_event, on_end=on_end, on_error=on_error
         )
     except Exception:
+        session.tell(before.text)
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    session.tell(f"The model is looking at {name} …")
 
 
 def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, QPoint, QSize, Qt
-from qtpy.QtGui import QAction, QKeySequence, QResizeEvent, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction, QKeyEvent, QResizeEvent  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from ..data.project import ROLES, Role
@@ -44,10 +44,6 @@ class ImageView(QTableView):
         self._set_up_header()
         self.doubleClicked.connect(self._on_double_clicked)
         self.clicked.connect(self._on_clicked)
-        for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            shortcut = QShortcut(QKeySequence(key), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-            shortcut.activated.connect(self._open_current)
 
     @property
     def selected(self) -> list[str]:
@@ -108,6 +104,13 @@ class ImageView(QTableView):
     def _show_column(self, column: Column, *, is_shown: bool) -> None:
         self.setColumnHidden(column, not is_shown)
         self._share_width()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Open the current image on Enter."""
+        if event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._open_current()
+        else:
+            super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Share the width."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -14,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QMenu,
-    QMessageBox,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -26,6 +26,7 @@ from ..data.project import Role
 from ..data.project_image import summarize
 from ..errors import FinetuneError
 from .annotation import annotation_of
+from .folder_question import ask_for_folder
 from .image_view import ImageView
 from .import_dialog import ImportDialog
 from .layers_dialog import LayersDialog
@@ -54,7 +55,7 @@ class ImagesPanel(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session, self._annotation = session, annotation_of(session)
-        self._opener = Opener(session, self.choose_folder)
+        self._opener = Opener(session, partial(ask_for_folder, self))
         self._thumbnails: ThumbnailLoader | None = None
         self._planning: Work[ImportPlan] | None = None
         self.view = ImageView()
@@ -94,17 +95,6 @@ class ImagesPanel(QWidget):
             on_end=self._show_plan,
             on_error=self._on_no_plan,
         )
-
-    def choose_folder(self, why: str, near: Path) -> Path | None:
-        """Ask for a folder, after saying why; None if the user does not want to."""
-        answer = QMessageBox.question(
-            self, "Choose a folder", f"{why}\n\nChoose one now?",
-            QMessageBox.StandardButton.Ok | QMessageBox.StandardButton.Cancel,
-        )  # fmt: skip
-        if answer != QMessageBox.StandardButton.Ok:
-            return None
-        chosen = QFileDialog.getExistingDirectory(self, "Folder for masks", str(near.parent))
-        return Path(chosen) if chosen else None
 
     def release(self) -> None:
         """Let go of the session; thumbnails that are being made are the last."""

@@ -16,7 +16,11 @@ from .project_image import file_stem
 
 Frame = tuple[str, NDArray[Any], tuple[float, float], str]  # name, (Y, X) or (C, Y, X), scale, unit
 
-_UNITS = {"um": "µm", "nm": "nm", "mm": "mm"}
+_UNITS = {
+    **dict.fromkeys(("um", "µm", "μm", "micrometer", "micron"), "µm"),
+    **dict.fromkeys(("nm", "nanometer"), "nm"),
+    **dict.fromkeys(("mm", "millimeter"), "mm"),
+}
 
 
 def write_frames(frames: Iterable[Frame], folder: Path) -> Iterator[Path]:

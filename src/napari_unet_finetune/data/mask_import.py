@@ -80,7 +80,8 @@ class ImportPlan:
             sentences.append(f"{len(names)} {'mask belongs' if len(names) == 1 else 'masks belong'} to none: {shown}.")
         if self.unreadable:
             first = self.unreadable[0][1]
-            sentences.append(f"{len(self.unreadable)} mask files cannot be read. The first: {first}")
+            files = "mask file" if len(self.unreadable) == 1 else "mask files"
+            sentences.append(f"{len(self.unreadable)} {files} cannot be read. The first: {first}")
         return " ".join(sentences)
 
     def _checked(self, row: ImportRow) -> ImportRow:
