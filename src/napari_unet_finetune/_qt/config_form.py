@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from .editors import ChoiceBox, FlagBox, NamesBox, NumberBox, step_for
+from .fold import Fold
 
 Model = TypeVar("Model", bound=BaseModel)
 Words = Mapping[str, Mapping[Any, str]]
@@ -116,10 +116,7 @@ class GroupBox(QWidget):
             layout.addWidget(self._flag)
             layout.addWidget(self.form)
         else:
-            fold = QCollapsible(title)
-            fold.setDuration(0)
-            fold.addWidget(self.form)
-            layout.addWidget(fold)
+            layout.addWidget(Fold(title, self.form))
         self.form.changed.connect(self.changed)
 
     def value(self) -> dict[str, Any] | None:

@@ -186,6 +186,9 @@ def shrink(combo: QComboBox) -> None:
     """Let a combo box be narrower than its longest entry, for docks are narrow."""
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(8)
+    view = combo.view()
+    if view is not None:
+        view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
 
 
 def step_for(default: float | None, high: float, *, whole: bool) -> float:

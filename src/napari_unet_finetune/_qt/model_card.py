@@ -62,7 +62,7 @@ def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield "Trained on", _images(card)
     yield "Sees", f"{_network(card)}; {_normalization(card.normalization)}"
     if card.view.in_channels == 1 and card.model:
-        yield "Of colors", _colors(card.channels)
+        yield "Colors", _colors(card.channels)
     yield "Threshold", f"{card.threshold:.2g}"
     if card.scores:
         yield "Dice", ", ".join(f"{value:.2f} {_SCORES.get(name, name)}" for name, value in card.scores.items())
@@ -107,8 +107,8 @@ def _normalization(rule: Normalization) -> str:
 
 def _colors(rule: ChannelRule) -> str:
     return {
-        "luminance": "the grey value",
-        "mean": "the mean of all channels",
-        "channel": f"channel {rule.channel}, counted from 0",
-        "none": "nothing: such images are refused",
+        "luminance": "seen as their grey value",
+        "mean": "seen as the mean of all channels",
+        "channel": f"only channel {rule.channel} is seen, counted from 0",
+        "none": "images with several channels are refused",
     }[rule.method]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..progress import RunProgress
 
 _DEVICES = {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
-_NUMBERS = {"fp32": "single precision", "bf16": "half precision (bf16)"}
+_NUMBERS = {"fp32": "single precision", "bf16": "half precision"}
 
 
 def position(progress: RunProgress, *, is_paused: bool = False, is_stopping: bool = False) -> str:
@@ -33,8 +33,8 @@ def scores(progress: RunProgress) -> str:
 def place(progress: RunProgress, memory: int | None = None) -> str:
     """Return where it computes, with what numbers, and how many bytes of memory it takes."""
     device = _DEVICES.get(progress.device, progress.device)
-    used = "" if memory is None else f"{memory / 1e9:.1f} GB of memory"
-    return " · ".join(filter(None, (device, _NUMBERS.get(progress.precision, progress.precision), used)))
+    used = "" if memory is None else f"{memory / 1e9:.1f} GB"
+    return ", ".join(filter(None, (device, _NUMBERS.get(progress.precision, progress.precision), used)))
 
 
 def duration(seconds: float) -> str:

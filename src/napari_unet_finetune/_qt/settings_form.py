@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from ..config import CONFIG_VERSION, PRESETS, AugmentConfig, FinetuneConfig, PresetName
 from .config_form import ConfigForm, explain
 from .editors import ChoiceBox
+from .fold import Fold
 from .progress_words import about
 from .settings import default_device
 
@@ -22,17 +22,17 @@ SETTLED = ("version", "preset", "held_out")
 WORDS: Mapping[str, Mapping[Any, str]] = {
     "layers": {
         "all": "all layers",
-        "first": "the first layers only",
-        "spot": "the layers nearest to the image",
-        "encoder": "the encoder (looks)",
-        "decoder": "the decoder (decides)",
-        "last": "the last layers only",
-        "norm": "norms and biases only",
+        "first": "first layers only",
+        "spot": "layers near the image",
+        "encoder": "encoder (looks)",
+        "decoder": "decoder (decides)",
+        "last": "last layers only",
+        "norm": "norms and biases",
     },
     "loss": {
-        "bce_dice": "cross-entropy + Dice",
-        "dynamic": "dynamic (the study's)",
-        "dynamic_safe": "dynamic, safe without objects",
+        "bce_dice": "BCE + Dice",
+        "dynamic": "dynamic (study)",
+        "dynamic_safe": "dynamic, safe",
         "tversky": "Tversky",
         "focal_tversky": "focal Tversky",
     },
@@ -127,14 +127,11 @@ class SettingsForm(QWidget):
         rows = self.essential.layout()
         assert isinstance(rows, QFormLayout)
         rows.insertRow(ESSENTIAL.index("steps") + 1, QLabel("Augmentation"), self.strength)
-        fold = QCollapsible("Settings for experts")
-        fold.setDuration(0)
-        fold.addWidget(self.expert)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
         layout.addWidget(self.essential)
-        layout.addWidget(fold)
+        layout.addWidget(Fold("Settings for experts", self.expert))
 
     def _on_strength(self) -> None:
         if self.strength.value() != _OWN:

@@ -85,7 +85,7 @@ class PastRun:
         """Day and time it was begun, as its folder says."""
         name = self.folder.path.name
         try:
-            return f"{datetime.strptime(name[:15], _STAMP):%d %b %Y, %H:%M}"
+            return f"{datetime.strptime(name[:15], _STAMP):%d %b, %H:%M}"
         except ValueError:
             return name
 

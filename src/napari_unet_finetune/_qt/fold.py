@@ -1,0 +1,26 @@
+"""A section that can be folded away, whose arrow has the color of the theme."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QWidget
+from superqt import QCollapsible
+
+_OPEN, _CLOSED = "▼", "▶"
+
+
+class Fold(QCollapsible):
+    """A section under a title, closed at first."""
+
+    def __init__(self, title: str, content: QWidget) -> None:
+        super().__init__(title, expandedIcon=_OPEN, collapsedIcon=_CLOSED)
+        self.setDuration(0)
+        self.addWidget(content)
+        self.collapse(animate=False)
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Draw the arrows anew in the colors of another theme."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange):
+            self.setExpandedIcon(_OPEN)
+            self.setCollapsedIcon(_CLOSED)

@@ -1,0 +1,302 @@
+"""A finetuning copies its masks, shows what it sees, says how it ended, and is found again on another day."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qtpy")
+
+from napari_unet_finetune._qt.finetuning import Finetuning
+from napari_unet_finetune._qt.jobs import run_in_child
+from napari_unet_finetune._qt.layers import find_ours, show_image
+from napari_unet_finetune._qt.session import Session
+from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.errors import RunError
+from napari_unet_finetune.events import ImagePredicted, PreviewReady, StepEnd, ValidationEnd
+from napari_unet_finetune.runs.folder import STATE, RunFolder
+from napari_unet_finetune.runs.history import PastRun
+from napari_unet_finetune.runs.request import read_request
+
+from .finetuning_data import ENDED, STARTED, TINY, Reporter, annotated_project, save_model
+
+CONFIG = FinetuneConfig()
+
+
+@pytest.fixture
+def project(tmp_path, write_squares):
+    return annotated_project(tmp_path, write_squares)
+
+
+@pytest.fixture
+def ready(waiting, project):
+    session, runner = waiting
+    session.project = project
+    finetuning = Finetuning(session)
+    yield finetuning, session, runner
+    finetuning.release()
+
+
+def _open(session, name):
+    """Show an image as the section Annotate does."""
+    show_image(session.viewer, "image", name, session.project.read_image(name))
+    session.current = name
+
+
+def _preview(folder, name, value=1, step=50):
+    file = folder / "preview.npy"
+    np.save(file, np.full((48, 48), value, np.uint8))
+    return PreviewReady(step, name, file)
+
+
+def test_unsaved_paint_is_saved_before_the_masks_are_copied(ready):
+    finetuning, session, runner = ready
+    mask = np.zeros((48, 48), np.uint16)
+    mask[:9, :9] = 1
+    session.before_use.connect(lambda: session.project.save_labels("img_00", mask, "painted"))
+    finetuning.start(CONFIG)
+    request = read_request(runner.folder)
+    assert session.run.title == "Finetuning with 4 images"
+    assert request.pairs[0].mask.path.read_bytes() == session.project.image("img_00").mask.read_bytes()
+    assert request.config.held_out is not None
+    assert runner.folder in session.project.runs
+    assert "has begun" in session.message.text
+
+
+def test_a_second_training_is_refused_in_a_sentence(ready):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    first = runner.folder
+    finetuning.start(CONFIG)
+    assert session.message.tone == "error"
+    assert "Finetuning with 4 images is under way" in session.message.text
+    assert runner.folder == first
+    assert session.run.is_running
+
+
+def test_a_preview_is_drawn_over_the_current_image_and_refreshed_in_place(ready, tmp_path):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    assert runner.job.said[-1].ref.name == "img_04"
+    report = Reporter(runner)
+    report(STARTED, _preview(tmp_path, "img_04"))
+    layer = find_ours(session.viewer, "preview")
+    array = layer.data
+    assert array.dtype == np.uint8 and array.all() and not layer.editable
+    assert tuple(layer.scale) == tuple(find_ours(session.viewer, "image").scale)
+    report(_preview(tmp_path, "img_04", 0, 100))
+    assert find_ours(session.viewer, "preview") is layer
+    assert layer.data is array and not array.any()
+    assert layer.name == "preview · step 100"
+    session.viewer.layers.remove(layer)
+    report(_preview(tmp_path, "img_04"))
+    assert find_ours(session.viewer, "preview") is not None
+
+
+def test_the_layer_that_is_painted_in_stays_selected_and_on_top(ready, tmp_path):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    painting = session.viewer.add_labels(
+        np.zeros((48, 48), np.uint16), metadata={"napari-unet-finetune": "painting"}
+    )  # fmt: skip
+    finetuning.start(CONFIG)
+    Reporter(runner)(STARTED, _preview(tmp_path, "img_04"))
+    names = [layer.name for layer in session.viewer.layers]
+    assert session.viewer.layers.selection.active is painting
+    assert names.index("preview · step 50") == names.index(painting.name) - 1
+
+
+def test_another_image_gets_a_preview_of_its_own(ready, tmp_path):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    report = Reporter(runner)
+    report(STARTED, _preview(tmp_path, "img_04"))
+    _open(session, "img_05")
+    assert runner.job.said[-1].ref.name == "img_05"
+    assert find_ours(session.viewer, "preview") is None
+    report(_preview(tmp_path, "img_04"))
+    assert find_ours(session.viewer, "preview") is None
+
+
+def test_at_the_end_raw_and_finetuned_are_said_and_the_new_model_predicts(ready, tmp_path):
+    finetuning, session, runner = ready
+    new_models = []
+    session.models_changed.connect(lambda: new_models.append(True))
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    report = Reporter(runner)
+    model = report.end(STARTED, _preview(tmp_path, "img_04"), StepEnd(400, 0.1, 1e-3, 0.2), ENDED)
+    assert session.message.text == "Dice 0.41 → 0.88 on 1 held-out image; old dataset: 0.95 → 0.94."
+    assert (session.model, session.predictor) == ("microtube", str(model))
+    assert new_models == [True]
+    assert find_ours(session.viewer, "preview") is None
+    assert finetuning.outcome.model == model
+    assert finetuning.outcome.progress.losses == ((400, 0.1),)
+    assert finetuning.pace > 0
+    request = read_request(runner.folder)  # the prediction that follows
+    assert (request.task, request.checkpoint) == ("predict", str(model))
+    assert [image.ref.name for image in request.images] == ["img_04", "img_05"]
+
+
+def test_the_predictions_of_the_new_model_appear_on_their_images(ready, tmp_path):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    Reporter(runner).end(STARTED, ENDED)
+    report = Reporter(runner)
+    for index, name in enumerate(("img_04", "img_05")):
+        file = tmp_path / f"{name}.npy"
+        np.save(file, np.full((48, 48), 200 - 150 * index, np.uint8))
+        report(ImagePredicted(index, 2, name, file, 0.5))
+    assert find_ours(session.viewer, "prediction").data.all()
+    _open(session, "img_05")
+    layer = find_ours(session.viewer, "prediction")
+    assert layer.name == "prediction · img_05" and not layer.data.any()
+    _open(session, "img_00")
+    assert find_ours(session.viewer, "prediction") is None
+
+
+def test_a_base_that_was_kept_goes_on_predicting(ready):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    Reporter(runner).end(STARTED, replace(ENDED, kept_raw=True))
+    assert session.message.tone == "warning"
+    assert "base model is kept" in session.message.text
+    assert session.predictor == "microtube"
+    assert not session.aside.is_running
+
+
+def test_a_training_stopped_before_its_first_step_says_so(ready):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    Reporter(runner)(STARTED)
+    runner.listener.on_end(None)
+    assert session.message.text == "Stopped before the first step: nothing has changed."
+    assert session.predictor == "microtube"
+
+
+def test_masks_that_change_meanwhile_are_named(ready):
+    finetuning, session, _ = ready
+    finetuning.start(CONFIG)
+    session.images_changed.emit()
+    assert finetuning.changed_since == ()
+    session.project.save_labels("img_01", np.ones((48, 48), np.uint16), "painted")
+    session.images_changed.emit()
+    assert finetuning.changed_since == ("img_01",)
+
+
+def test_an_error_is_said_and_stays_readable(ready):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    runner.listener.on_error(RunError("The loss is not a number. Lower the learning rate."))
+    assert finetuning.outcome.message == session.message
+    assert session.message.text.startswith("The loss is not a number")
+    assert not session.run.is_running
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(ready):
+    finetuning, _, runner = ready
+    finetuning.start(CONFIG)
+    with pytest.raises(ZeroDivisionError):
+        runner.listener.on_error(ZeroDivisionError("1/0"))
+    assert finetuning.outcome.message.tone == "error"
+
+
+@pytest.fixture
+def interrupted(ready):
+    """Return a training that was killed at step 120."""
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    Reporter(runner)(STARTED, StepEnd(120, 0.1, 1e-3, 0.2), ValidationEnd(100, 0.7, None, best=True))
+    folder = RunFolder(runner.folder)
+    save_model(folder.best_path)
+    (folder.path / STATE).touch()
+    runner.listener.on_error(RunError("The computation was ended from outside."))
+    return finetuning, session, runner, folder
+
+
+def test_an_interrupted_training_is_offered_when_the_dataset_is_opened_again(interrupted, waiting, project):
+    _, _, _, folder = interrupted
+    session, _ = waiting
+    again = Finetuning(session)
+    session.project = project
+    assert [run.folder for run in again.interrupted] == [folder]
+    assert again.interrupted[0].progress.step == 120
+    again.release()
+
+
+def test_an_interrupted_training_is_resumed_where_it_was(interrupted):
+    finetuning, session, runner, folder = interrupted
+    finetuning.resume(finetuning.interrupted[0])
+    assert (session.run.is_running, runner.folder) == (True, folder.path)
+    assert session.run.title == "Finetuning with 4 images"
+    assert finetuning.interrupted == ()
+
+
+def test_the_best_of_an_interrupted_training_becomes_its_model(interrupted):
+    finetuning, session, _, folder = interrupted
+    finetuning.use_best(finetuning.interrupted[0])
+    assert session.predictor == str(folder.best_path)
+    assert finetuning.interrupted == ()
+    assert session.message.text == "Stopped at step 120, the best so far is kept. Dice 0.41 → 0.70 on 1 held-out image."
+
+
+def test_a_discarded_training_is_moved_and_not_deleted(interrupted):
+    finetuning, session, _, folder = interrupted
+    finetuning.discard(finetuning.interrupted[0])
+    assert finetuning.interrupted == ()
+    assert not folder.path.exists()
+    assert (session.project.folder / "discarded-runs" / folder.path.name / "best.safetensors").is_file()
+
+
+def test_the_last_training_is_read_again_when_the_dataset_is_opened(ready, project):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    model = Reporter(runner).end(STARTED, ENDED)
+    session.project = project
+    assert finetuning.outcome.message.text.startswith("Dice 0.41 → 0.88")
+    assert finetuning.outcome.when
+    assert session.predictor == str(model)
+
+
+def test_a_training_of_another_dataset_that_ends_is_told_and_changes_nothing(ready, tmp_path, write_squares):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    report = Reporter(runner)
+    session.project = annotated_project(tmp_path / "other", write_squares, 2, 1)
+    report.end(STARTED, ENDED)
+    assert session.message.text.startswith("Finetuning with 4 images, of another dataset: Dice 0.41")
+    assert session.predictor == "microtube"
+
+
+def test_the_whole_of_it_in_this_process(session, project, tmp_path):
+    session.project = project
+    session.model = save_model(tmp_path / "base.safetensors")
+    finetuning = Finetuning(session)
+    _open(session, "img_04")
+    finetuning.start(TINY)
+    assert finetuning.outcome is not None and finetuning.outcome.model is not None
+    assert PastRun(RunFolder(project.runs[0])).end.finetuned_dice == pytest.approx(
+        finetuning.outcome.progress.best_dice, abs=0.2
+    )
+    assert find_ours(session.viewer, "prediction").data.shape == (48, 48)
+    assert str(session.model).endswith("base.safetensors")
+    finetuning.release()
+
+
+def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
+    session = Session(viewer, run_in_child)
+    session.project = project
+    session.model = save_model(tmp_path / "base.safetensors")
+    finetuning = Finetuning(session)
+    _open(session, "img_04")
+    finetuning.start(TINY.model_copy(update={"steps": 9}))
+    assert session.run.is_running
+    qtbot.waitUntil(lambda: not session.run.is_running, timeout=60_000)
+    assert finetuning.outcome.model is not None, session.message
+    qtbot.waitUntil(lambda: find_ours(viewer, "prediction") is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=60_000)
+    finetuning.release()
+    session.close()
