@@ -1,5 +1,9 @@
 """`estimate` and the other questions from the terminal."""
 
+import json
+
+from .conftest import TINY
+
 CPU = ["--device", "cpu"]
 
 
@@ -27,3 +31,28 @@ def test_can_learn_gives_a_verdict_and_fails_where_it_is_not_ready(answer, invok
     assert (code, values["verdict"]) == (0, "ready") and len(values["images"]) == 2
     result = invoke(*command, "--steps", 1)
     assert result.exit_code == 1 and "by heart" in result.stdout
+
+
+def test_cross_validation_scores_every_image(answer, complaint, data, model):
+    command = ["cross-validate", *data, "--model", model, *TINY]
+    code, values = answer(*command, "--folds", 2)
+    assert code == 0 and len(values["scores"]) == 5 and values["folds"] == 2
+    assert "never saw it" in values["summary"]
+    assert "neither loo nor a number" in complaint(*command, "--folds", "many")
+    assert "9 folds of 5 images" in complaint(*command, "--folds", 9)
+
+
+def test_forecast_of_a_study(answer, invoke, complaint, tmp_path):
+    (tmp_path / "rows").mkdir()
+    rows = [
+        {"count": count, "seed": seed, "preset": "fast", "dataset": 2, "image": image, "dice": 0.9 - 0.5 / count}
+        | {"iou": 0, "surface_dice": 0, "area_ratio": None}
+        for count in (5, 10, 20)
+        for seed in (0, 1)
+        for image in ("a", "b")
+    ]
+    (tmp_path / "rows" / "all.json").write_text(json.dumps(rows))
+    code, values = answer("forecast", tmp_path, "--more", 5)
+    assert code == 0 and [gain["more"] for gain in values["gains"]] == [5]
+    assert "5 more images" in invoke("forecast", tmp_path).stdout
+    assert "no scores of a study" in complaint("forecast", tmp_path / "rows")

@@ -32,6 +32,8 @@ for command in (
     measuring.measure,
     asking.estimate,
     asking.can_learn,
+    asking.cross_validate,
+    asking.forecast,
     study.curve,
     reporting.report,
     study.demo,

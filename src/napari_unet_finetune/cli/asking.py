@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ..errors import DataError
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -23,7 +24,8 @@ from .console import (
     score_table,
     stops_on_interrupt,
 )
-from .options import Device, Images, Masks, Model, Seed, Set, Sparse, prediction_config, training_config
+from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, prediction_config, training_config
+from .training import Steps
 from .using import Threshold
 
 
@@ -143,3 +145,80 @@ def can_learn(
     finish(values, as_json=as_json, show=lambda console: _print_summary(console, result.summary))
     if result.verdict != "ready":
         raise typer.Exit(FAILED)
+
+
+@reports_errors
+def cross_validate(
+    images: Images,
+    masks: Masks,
+    model: Model,
+    sparse: Sparse = False,
+    folds: Annotated[str, typer.Option(help="loo: leave one image out at a time; or a number of folds.")] = "loo",
+    preset: Preset = "fast",
+    steps: Steps = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    changes: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Score every image by a model finetuned without it: one training per fold, the mean and its interval."""
+    from ..data.dataset import AnnotatedFolder
+    from ..evaluation.cross_validation import cross_validate as run
+    from ..models.checkpoint import load_checkpoint
+
+    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
+    if pairs.left_out_note:
+        messages.print(pairs.left_out_note, soft_wrap=True)
+    config = training_config(preset, changes, steps=steps, seed=seed, device=device)
+    with stops_on_interrupt() as stop:
+        events = run(pairs, load_checkpoint(model), config, folds=_folds(folds), should_stop=stop)
+        result = show_parts(events, "Cross-validation", quiet=as_json)
+    stop_if_none(result)
+    values = {"model": model, **result.to_dict()}
+    finish(values, as_json=as_json, show=lambda console: _show_scores(console, result))
+    if result.stopped:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _folds(text: str) -> int | None:
+    if text.lower() == "loo":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise DataError(f"'--folds {text}' is neither loo nor a number. Write it as loo or 5.") from None
+
+
+def _show_scores(console: Console, result: Any) -> None:
+    table = score_table(
+        "Each image scored by a model that never saw it", ["image", "fold", "Dice, base", "Dice", "area"]
+    )
+    for one in result.scores:
+        table.add_row(one.image, str(one.fold), number(one.raw_dice), number(one.dice), number(one.area_ratio, 2))
+    console.print(table)
+    _print_summary(console, result.summary)
+
+
+@reports_errors
+def forecast(
+    study: Annotated[Path, typer.Argument(help="Folder of a study made by `curve`.")],
+    more: Annotated[str, typer.Option(help="Numbers of further images.")] = "5,10",
+    dataset: Annotated[int, typer.Option(min=1, max=2, help="2: the new dataset; 1: the old one.")] = 2,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Carry the learning curve of a study on: what more images are likely to give, as a range."""
+    from ..evaluation.forecast import forecast as look_ahead
+    from ..evaluation.forecast import read_rows
+    from .study import parse_counts
+
+    result = look_ahead(read_rows(study), more=parse_counts(more), dataset=dataset, seed=seed)
+    finish(result.to_dict(), as_json=as_json, show=lambda console: _show_forecast(console, result))
+
+
+def _show_forecast(console: Console, result: Any) -> None:
+    table = score_table("Learning curve", ["images", "mean Dice", "seeds"])
+    for point in result.points:
+        table.add_row(str(point.count), number(point.dice), str(point.seeds))
+    console.print(table)
+    _print_summary(console, result.summary)
