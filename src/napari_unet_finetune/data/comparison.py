@@ -176,10 +176,10 @@ def _raw_difference(old: Intensities, now: Intensities) -> str:
 def _on_size(facts: Comparison) -> Iterator[str]:
     factor, base, new = facts.scale_factor, facts.base, facts.new
     if base and new and differ_in_shape(base, new):
+        shapes = f"{new.object_elongation or 1:.0f} times as long as wide against {base.object_elongation or 1:.0f}"
         yield (
-            f"Objects are of another shape than in the data of {facts.model} ({new.object_elongation or 1:.0f} times as "
-            f"long as wide against {base.object_elongation or 1:.0f}). It knows little of them; a model trained from "
-            "scratch may do as well."
+            f"Objects are of another shape than in the data of {facts.model} ({shapes}). It knows little of them; a "
+            "model trained from scratch may do as well."
         )
     if factor in (None, 1.0) or base is None or new is None or not base.object_width_px or not new.object_width_px:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _EXTREME = 0.9
+_CLEARLY = 0.5
 
 
 def reason_for_start(numbers: Mapping[str, float], images: int, *, has_annotated: bool) -> str:
@@ -19,11 +20,15 @@ def reason_for_start(numbers: Mapping[str, float], images: int, *, has_annotated
 
 def reason_for_next(numbers: Mapping[str, float]) -> str:
     """Return why an image is suggested after a model was finetuned."""
-    share = _of_ten(numbers["disagreement_share"])
-    changes = f"by {numbers['disagreement']:.0%}, more than in {share}"
-    parts = [f"its prediction changes with brightness, contrast and sharpness ({changes})"]
-    if numbers["undecided_share"] >= 0.5:
-        parts.append(f"{numbers['undecided']:.0%} of what it finds is near the threshold")
+    parts = []
+    if numbers["disagreement_share"] >= _CLEARLY:
+        changes = f"by {numbers['disagreement']:.1%}, more than in {_of_ten(numbers['disagreement_share'])}"
+        parts.append(f"its prediction changes with brightness, contrast and sharpness ({changes})")
+    if numbers["undecided_share"] >= _CLEARLY:
+        share = _of_ten(numbers["undecided_share"])
+        parts.append(f"{numbers['undecided']:.0%} of what it finds is near the threshold, more than in {share}")
+    if not parts:
+        parts.append("the least certain of several images like it")
     return _sentence(parts + _look(numbers))
 
 

@@ -47,9 +47,10 @@ def suggest_images(
     """Yield after each image and return up to `count` images that are worth annotating, the most useful first.
 
     At the start the images are clustered by the features of the model's encoder and their intensities, and the one
-    in the middle of each cluster is suggested; the darkest and the brightest tenth are covered. Later, in each of
-    `count` clusters, the image is suggested whose prediction changes most with brightness, contrast and sharpness,
-    and has most area near the threshold. An image that cannot be read is left out with a `Notice`.
+    in the middle of each cluster is suggested; the darkest and the brightest tenth are covered. Later the half of
+    the images whose predictions change most with brightness, contrast and sharpness, and have most area near the
+    threshold, is clustered, and the most uncertain image of each cluster is suggested. An image that cannot be read is
+    left out with a `Notice`.
 
     Parameters
     ----------
@@ -119,10 +120,11 @@ def _start(traits: Sequence[Traits], known: list[int], count: int) -> list[Sugge
 
 def _next(traits: Sequence[Traits], known: list[int], count: int) -> list[Suggestion]:
     distances = _distances(traits)
+    unsure = _ranks([one.disagreement or 0 for one in traits]) + _ranks([one.undecided or 0 for one in traits])
     free = np.setdiff1d(np.arange(len(traits)), known)
+    free = free[np.argsort(-unsure[free], kind="stable")][: max(2 * count, len(free) // 2)]
     medoids = choose_medoids(distances[np.ix_(free, free)], count)
     clusters = nearest_of(distances[np.ix_(free, free)], medoids)
-    unsure = _ranks([one.disagreement or 0 for one in traits]) + _ranks([one.undecided or 0 for one in traits])
     members = [free[clusters == place] for place in range(len(medoids))]
     best = [int(part[np.argmax(unsure[part])]) for part in members]
     suggestions = []
