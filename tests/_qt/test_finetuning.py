@@ -31,7 +31,7 @@ def project(tmp_path, write_squares):
 @pytest.fixture
 def ready(waiting, project):
     session, runner = waiting
-    session.project = project
+    session.model, session.project = "microtube", project
     finetuning = Finetuning(session)
     yield finetuning, session, runner
     finetuning.release()
