@@ -24,7 +24,7 @@ from .channels import fit_channels
 from .losses import build_loss
 from .orientation import settle_orientation
 from .patches import PatchSampler
-from .rehearsal import store_patches
+from .rehearsal import settle_pull, store_patches
 from .store import PatchStore, PreparedImage
 from .validation import ImageValidator, PatchValidator, Validator
 
@@ -103,6 +103,7 @@ def prepare(
     replay = None
     if len(old.train):
         replay = PatchSampler(old.train, settle_orientation(config, old.train.images)[0], stream=1)
+    settled, guard = settle_pull(settled, has_old_images=replay is not None, from_scratch=from_scratch)
     precision = pick_precision(config.precision, device)
     source, validator = _batches(loaded, replay, settled, base, precision)
     return Setup(
@@ -118,7 +119,7 @@ def prepare(
         tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
         loaded.records,
         loaded.statistics,
-        tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices)))),
+        tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices), guard))),
         from_scratch,
         _as_the_original_sees_them(images, loaded.held_out, checkpoint) if adapted else None,
     )
@@ -214,7 +215,7 @@ def _load_old(
         return _Loaded(*store_patches(base.rehearsal, device), (), ())
     notice = (
         "The base model carries no patches of its old dataset and no old images were given: nothing is replayed, "
-        "and what is forgotten cannot be measured. Give old images with their masks, or set l2sp."
+        "and what is forgotten cannot be measured. Give old images with their masks."
     )
     return _Loaded(PatchStore(device), PatchStore(device), (), (notice,) if config.replay_share else ())
 
