@@ -48,7 +48,7 @@ def test_what_the_model_finds_is_paint_that_is_saved_as_corrected(predicting):
     annotation, runner = predicting
     start_from_prediction(annotation)
     request = read_request(runner.folder)
-    assert (request.checkpoint, request.images[0].path.name) == (annotation.session.model, "img_0.tif")
+    assert (request.checkpoint, request.images[0].path.name) == (annotation.session.predictor, "img_0.tif")
     answer(runner, BLOB)
     np.testing.assert_array_equal(annotation.layer.data, BLOB)
     image = reopened(annotation.session.project).image("img_0")

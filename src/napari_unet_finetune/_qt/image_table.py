@@ -69,18 +69,18 @@ class ImageTableModel(QAbstractTableModel):
     def show(self, images: Sequence[ProjectImage], *, unsaved: str | None, current: str | None) -> None:
         """Show `images`; rows of images that were there before stay where they are."""
         rows = {image.name: row for row, image in enumerate(images)}
-        state = (tuple(images), unsaved, current)
-        if state == (self._images, self._unsaved, self._current):
+        if rows != self._rows:
+            self.beginResetModel()
+            self._rows, self._images, self._unsaved, self._current = rows, tuple(images), unsaved, current
+            self.endResetModel()
             return
-        if rows == self._rows:
-            self._images, self._unsaved, self._current = state
-            if rows:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(Column) - 1))
-            return
-        self.beginResetModel()
-        self._rows = rows
-        self._images, self._unsaved, self._current = state
-        self.endResetModel()
+        marked = {self._unsaved, unsaved} if unsaved != self._unsaved else set()
+        marked |= {self._current, current} if current != self._current else set()
+        changed = [row for row, (old, new) in enumerate(zip(self._images, images, strict=True)) if old != new]
+        changed += [rows[name] for name in marked if name in rows]
+        self._images, self._unsaved, self._current = tuple(images), unsaved, current
+        for row in sorted(set(changed)):  # each alone, for the sorting looks at all that is said to have changed
+            self.dataChanged.emit(self.index(row, 0), self.index(row, len(Column) - 1))
 
     def image_at(self, row: int) -> ProjectImage:
         """Return the image in `row`."""

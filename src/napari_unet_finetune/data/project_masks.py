@@ -32,6 +32,7 @@ def save_mask(path: Path, name: str, labels: NDArray[np.generic], header: ImageH
         raise DataError(
             f"{name}: image is {header.size} but its labels are {labels.shape}. Choose labels drawn on this image."
         )
+    _check_values(name, labels, sparse=sparse)
     write_labels(path, labels, scale=header.scale, unit=header.unit, overwrite=True)
     return describe_mask(path, name, labels, sparse=sparse)
 
@@ -46,19 +47,32 @@ def describe_mask(
     DataError
         If they hold other values than strokes may have.
     """
-    reading = read_labels(labels, name=name, sparse=sparse)
+    _check_values(name, labels, sparse=sparse)
     objects = None if sparse else count_objects(labels)
+    annotated_px = np.count_nonzero(labels) if sparse else labels.size
+    object_px = np.count_nonzero(labels == OBJECT if sparse else labels)
     height, width = labels.shape
-    return SavedMask(name, path, origin, (height, width), reading.foreground_fraction, objects, file_stamp(path))
+    share = object_px / annotated_px if annotated_px else 0.0
+    return SavedMask(name, path, origin, (height, width), share, objects, file_stamp(path))
+
+
+def _check_values(name: str, labels: NDArray[np.generic], *, sparse: bool) -> None:
+    if sparse and labels.size and int(labels.max()) > OBJECT:
+        read_labels(labels, name=name, sparse=True)  # raises, with the words for it
+    if labels.size and int(labels.max()) > np.iinfo(np.uint16).max:
+        raise DataError(f"{name}: labels reach {labels.max()}, more than 65535. Number the objects anew.")
 
 
 def count_objects(labels: NDArray[np.generic]) -> int:
     """Return how many connected regions of one number there are, so that objects painted with one label count."""
-    if not labels.any():
+    painted = labels > 0  # type: ignore[operator]
+    rows, columns = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
+    if not rows.size:
         return 0
     from skimage.measure import label
 
-    _, count = label(labels, connectivity=2, return_num=True)  # type: ignore[no-untyped-call]
+    part = labels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    _, count = label(part, connectivity=2, return_num=True)  # type: ignore[no-untyped-call]
     return int(count)
 
 
