@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .config import FinetuneConfig, ModelConfig, PredictConfig
     from .data.annotated_image import AnnotatedImage
+    from .data.checkup import check_folder
     from .data.dataset import AnnotatedFolder
     from .data.microtube import make_microtube, write_microtube
     from .data.writing import write_labels
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .events import drain
     from .inference.predict import predict
     from .models.checkpoint import load_checkpoint, save_checkpoint
+    from .suggest.suggestion import suggest_images
     from .training.finetune import finetune, train
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "PredictConfig",
     "RunError",
     "Tolerance",
+    "check_folder",
     "drain",
     "evaluate",
     "finetune",
@@ -37,6 +40,7 @@ __all__ = [
     "make_microtube",
     "predict",
     "save_checkpoint",
+    "suggest_images",
     "train",
     "write_labels",
     "write_microtube",
@@ -46,6 +50,7 @@ __all__ = [
 _NAMES_OF = {
     "config": ("FinetuneConfig", "ModelConfig", "PredictConfig"),
     "data.annotated_image": ("AnnotatedImage",),
+    "data.checkup": ("check_folder",),
     "data.dataset": ("AnnotatedFolder",),
     "data.microtube": ("make_microtube", "write_microtube"),
     "data.writing": ("write_labels",),
@@ -54,6 +59,7 @@ _NAMES_OF = {
     "events": ("drain",),
     "inference.predict": ("predict",),
     "models.checkpoint": ("load_checkpoint", "save_checkpoint"),
+    "suggest.suggestion": ("suggest_images",),
     "training.finetune": ("finetune", "train"),
 }
 _HOME = {name: module for module, names in _NAMES_OF.items() for name in names}
