@@ -186,8 +186,8 @@ def _on_size(facts: Comparison) -> Iterator[str]:
     times = new.object_width_px / base.object_width_px
     yield (
         f"Objects are about {times:.2g} times as wide as in the data of {facts.model} ({new.object_width_px:.0f} px "
-        f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} suit the model better: finetune with "
-        f"--rescale {factor:g}."
+        f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} suit the model better: set rescale to "
+        f"{factor:g} (--rescale {factor:g})."
     )
 
 
