@@ -89,12 +89,12 @@ def test_a_removed_mask_can_be_brought_back_with_a_click(panel, annotation):
     assert reopened(annotation.session.project).image("img_0").is_annotated
 
 
-def test_strokes_are_explained_and_have_a_button_per_label(panel, annotation):
+def test_strokes_are_explained_and_have_a_button_per_label(panel, annotation, qtbot):
     annotation.open("img_0")
     assert not panel.object_button.isVisible()
     panel.dense_box.click()
     assert panel.asked == []
-    assert annotation.session.project.sparse
+    qtbot.waitUntil(lambda: annotation.session.project.sparse and not annotation.is_converting)
     assert "label 2" in panel.hint.text()
     panel.background_button.click()
     assert (annotation.layer.selected_label, annotation.layer.mode) == (1, "paint")

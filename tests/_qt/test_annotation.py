@@ -311,8 +311,16 @@ class TestFailures:
 
 
 class TestStrokes:
-    def test_strokes_have_fixed_colors_and_begin_with_the_object(self, annotation):
-        assert annotation.set_sparse(True)
+    @pytest.fixture
+    def switch(self, annotation, qtbot):
+        def switch(sparse):
+            annotation.set_sparse(sparse)
+            qtbot.waitUntil(lambda: not annotation.is_converting)
+
+        return switch
+
+    def test_strokes_have_fixed_colors_and_begin_with_the_object(self, annotation, switch):
+        switch(True)
         annotation.open("img_0")
         layer = annotation.layer
         assert layer.selected_label == 2
@@ -321,23 +329,52 @@ class TestStrokes:
         annotation.save()
         assert annotation.session.project.image("img_0").foreground == 1
 
-    def test_switching_shows_the_converted_mask(self, annotation):
+    def test_switching_shows_the_converted_mask(self, annotation, switch):
         annotation.open("img_0")
         paint(annotation, 5)
-        annotation.set_sparse(True)
+        switch(True)
         assert annotation.session.project.sparse
         assert set(np.unique(annotation.layer.data)) == {1, 2}
-        annotation.set_sparse(False)
+        assert annotation.layer.selected_label == 2
+        switch(False)
         assert set(np.unique(annotation.layer.data)) == {0, 5}
+        assert annotation.layer.selected_label == 1
 
-    def test_no_object_here_is_all_background(self, annotation):
-        annotation.set_sparse(True)
+    def test_nothing_can_be_painted_while_masks_are_converted(self, annotation, qtbot):
+        annotation.session.project.save_labels("img_1", np.ones(SIZE, np.uint16), "painted")
         annotation.open("img_0")
+        annotation.set_sparse(True)
+        assert annotation.layer is None
+        assert not annotation.open("img_1")
+        qtbot.waitUntil(lambda: not annotation.is_converting)
+        assert annotation.session.current == "img_0"
+        assert annotation.layer is not None
+        assert (on_disk(annotation, "img_1") == 2).all()
+
+    def test_a_failed_conversion_leaves_everything_as_it_was(self, annotation, qtbot):
+        annotation.open("img_0")
+        paint(annotation)
+        annotation.save()
+        painted = annotation.layer.data.copy()
+        annotation.session.project.image("img_0").mask.write_bytes(b"broken")
+        with message("cannot be read"):
+            annotation.set_sparse(True)
+            qtbot.waitUntil(lambda: not annotation.is_converting)
+        assert not annotation.session.project.sparse
+        assert painted.any()
+
+    def test_no_object_here_is_all_background_and_can_be_undone(self, annotation, switch):
+        switch(True)
+        annotation.open("img_0")
+        paint(annotation, 2)
+        painted = annotation.layer.data.copy()
         annotation.mark_empty()
         assert (on_disk(annotation, "img_0") == 1).all()
+        annotation.layer.undo()
+        np.testing.assert_array_equal(annotation.layer.data, painted)
 
-    def test_a_label_that_no_stroke_has_is_refused_in_words(self, annotation):
-        annotation.set_sparse(True)
+    def test_a_label_that_no_stroke_has_is_refused_in_words(self, annotation, switch):
+        switch(True)
         annotation.open("img_0")
         paint(annotation, 3)
         with message("strokes must be 0"):

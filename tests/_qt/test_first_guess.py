@@ -81,9 +81,10 @@ def test_paint_is_never_overwritten_only_added_to(predicting):
     assert annotation.session.project.image("img_0").origin == "painted"
 
 
-def test_with_strokes_it_covers_the_image_in_both_labels(predicting):
+def test_with_strokes_it_covers_the_image_in_both_labels(predicting, qtbot):
     annotation, runner = predicting
     annotation.set_sparse(True)
+    qtbot.waitUntil(lambda: not annotation.is_converting)
     start_from_prediction(annotation)
     answer(runner, BLOB)
     np.testing.assert_array_equal(annotation.layer.data, BLOB + 1)

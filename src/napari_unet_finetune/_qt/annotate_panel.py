@@ -141,7 +141,7 @@ class AnnotatePanel(QWidget):
         self.hint.setText(_SPARSE if is_sparse else _DENSE)
         self.dense_box.setChecked(not is_sparse)
         for button in (self.previous_button, self.next_button, self.jump_button, self.dense_box):
-            button.setEnabled(project is not None)
+            button.setEnabled(project is not None and not self._annotation.is_converting)
         for button in (self.guess_button, self.empty_button):
             button.setEnabled(image is not None)
         self.guess_button.setEnabled(image is not None and not self._session.aside.is_running)

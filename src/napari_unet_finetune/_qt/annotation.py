@@ -4,35 +4,26 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
 
-from ..data.project import Origin
 from ..data.project_masks import BACKGROUND
 from ..errors import FinetuneError
 from .autosave import Autosave
+from .conversion import convert_in_background
 from .layers import show_image
 from .painting import IMAGE, Brush, differs, disown_copies, fill_with, new_painting, show_whole
+from .removal import Removed, bring_back, move_aside
 from .session import Session
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 _FLAT = 2
+_MOST_TRIED = 5  # a whole disk may be gone
 KEPT_LAYERS = 5  # whose undo history survives going to another image
-
-
-@dataclass(frozen=True)
-class Removed:
-    """A mask that was moved aside and can come back."""
-
-    name: str
-    file: Path
-    origin: Origin
 
 
 class Annotation:
@@ -47,6 +38,7 @@ class Annotation:
         self.session = session
         self.order: Callable[[], Sequence[str]] = lambda: session.project.names if session.project else ()
         self.removed: tuple[Removed, ...] = ()
+        self.is_converting = False  # masks to strokes, or strokes to masks
         self._autosave: Autosave | None = None
         self._image: Image | None = None
         self._brush: Brush | None = None
@@ -74,7 +66,9 @@ class Annotation:
 
     def open(self, name: str) -> bool:
         """Show the image called `name`, ready for painting, and tell whether that worked; if not, the user is told."""
-        if not self.save():
+        if self.is_converting:
+            self.session.tell("Masks are being converted. Go on in a moment.")
+        if self.is_converting or not self.save():
             return False
         try:
             if not self._is_shown(name):
@@ -135,11 +129,7 @@ class Annotation:
             return
         removed: list[Removed] = []
         try:
-            removed.extend(
-                Removed(image.name, file, image.origin)
-                for image in map(project.image, names)
-                if image.is_annotated and (file := project.remove_labels(image.name))
-            )
+            removed.extend(move_aside(project, names))
         except FinetuneError as error:
             self.session.fail(error)
         self.removed = tuple(removed)
@@ -150,29 +140,26 @@ class Annotation:
         project, removed = self.session.project, self.removed
         if project is None or not self.save():
             return
-        restored = [one for one in removed if not project.image(one.name).is_annotated]
+        restored: list[str] = []
         try:
-            for one in restored:
-                project.restore_labels(one.name, one.file, one.origin)
+            restored.extend(bring_back(project, removed))
         except FinetuneError as error:
             self.session.fail(error)
         self.removed = ()
-        self.reload([one.name for one in restored])
+        self.reload(restored)
 
-    def set_sparse(self, sparse: bool) -> bool:
-        """Choose what unpainted pixels are, convert all masks to it, and tell whether that worked."""
+    def set_sparse(self, sparse: bool) -> None:
+        """Choose what unpainted pixels are, and convert all masks to it; nothing can be painted meanwhile."""
         project = self.session.project
-        if project is None or not self.save():
-            return False
-        try:
-            project.sparse = sparse
-        except FinetuneError as error:
-            self.session.fail(error)
-            return False
-        self.reload(project.names, keep_brush=False)
-        return True
+        if project is None or sparse == project.sparse or self.is_converting or not self.save():
+            return
+        self._drop_layer()
+        self._kept.clear()
+        self._brush, self.is_converting = None, True
+        convert_in_background(self.session, project, sparse=sparse, on_end=self._on_converted)
+        self.changed.emit()
 
-    def reload(self, names: Iterable[str], *, keep_brush: bool = True) -> None:
+    def reload(self, names: Iterable[str]) -> None:
         """Show masks that were changed on disk, by anything else than painting."""
         current = self.session.current
         names = set(names)
@@ -180,7 +167,6 @@ class Annotation:
             del self._kept[name]
         if current in names and self.layer is not None:
             self._drop_layer()
-            self._brush = self._brush if keep_brush else None
             self.open(current)
         self.session.images_changed.emit()
         self.changed.emit()
@@ -210,7 +196,7 @@ class Annotation:
 
     def _open_first(self, names: Sequence[str]) -> bool:
         """Open the first of `names` that can be read; the user is told of those that cannot."""
-        return self.save() and any(self.open(name) for name in names)
+        return self.save() and any(self.open(name) for name in names[:_MOST_TRIED])
 
     def _painting(self) -> Autosave | None:
         """Return what saves the layer that is painted in, which is put into the viewer again if it was deleted."""
@@ -262,6 +248,14 @@ class Annotation:
         if autosave is not None:
             autosave.close()
         return autosave
+
+    def _on_converted(self) -> None:
+        self.is_converting = False
+        self._brush = None
+        if self.session.annotation is self and self.session.current is not None:
+            self.open(self.session.current)
+        self.session.images_changed.emit()
+        self.changed.emit()
 
     def _on_saved(self, _name: str) -> None:
         self.session.images_changed.emit()

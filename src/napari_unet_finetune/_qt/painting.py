@@ -21,6 +21,7 @@ BACKGROUND_COLOR, OBJECT_COLOR = "#56B4E9", "#E69F00"  # apart also for the colo
 _BRUSH_SHARE = 50  # the brush is this many times smaller than the image
 _SMALLEST_BRUSH_PX = 4
 _LARGEST_BRUSH_PX = 40
+_MOST_UNDOABLE_PX = 10_000_000
 _PLANE = 2
 _FILLED = 0.95
 
@@ -97,15 +98,29 @@ def differs(layer: Labels, labels: NDArray[np.uint16]) -> bool:
 
 def add_paint(layer: Labels, labels: NDArray[np.uint16]) -> int:
     """Paint `labels` where nothing is painted, as one step that can be undone, and return the number of pixels."""
-    free = np.nonzero((labels > 0) & (np.asarray(layer.data) == 0))
-    if free[0].size:
-        layer.data_setitem(free, labels[free])
-    return int(free[0].size)
+    free = (labels > 0) & (np.asarray(layer.data) == 0)
+    count = int(np.count_nonzero(free))
+    if count > _MOST_UNDOABLE_PX:  # napari keeps three numbers per pixel for it
+        np.copyto(layer.data, labels, where=free)
+        layer.refresh()
+    elif count:
+        places = np.nonzero(free)
+        layer.data_setitem(places, labels[places])
+    return count
 
 
 def fill_with(layer: Labels, value: int) -> None:
     """Give every pixel the same label, as one step that can be undone."""
-    layer.data_setitem(np.nonzero(np.asarray(layer.data) != value), value)
+    if value == 0:
+        layer.data_setitem(np.nonzero(np.asarray(layer.data)), 0)
+        return
+    contiguous, layer.contiguous = layer.contiguous, False
+    with layer.block_history():  # napari's own fill remembers whole regions for little memory
+        for label in np.unique(layer.data):
+            if label != value:
+                place = np.unravel_index(int(np.argmax(np.asarray(layer.data) == label)), layer.data.shape)
+                layer.fill(tuple(float(number) for number in place), value)
+    layer.contiguous = contiguous
 
 
 def show_whole(viewer: ViewerModel, layer: Layer) -> None:

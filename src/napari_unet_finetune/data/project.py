@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ _OWN: tuple[Origin, ...] = ("painted", "corrected")
 class Project:
     """A dataset being annotated; open one with `Project.open` or `Project.from_frames`.
 
-    Everything that changes it writes to disk before it returns. Images are never written to, masks never deleted.
-    What only reads, `write_labels` and `write_imported` may run in another thread; the rest belongs to one.
+    All changes are on disk when a method returns. Images are never written to, masks never deleted. What only reads,
+    `write_labels`, `write_imported` and `converted` may run in another thread, the rest in one alone.
 
     Parameters
     ----------
@@ -109,10 +109,9 @@ class Project:
         DataError
             If there is none.
         """
-        try:
-            return self._images[name]
-        except KeyError:
-            raise DataError(f"There is no image called {name} in {self.source}. Was it renamed?") from None
+        if name not in self._images:
+            raise DataError(f"There is no image called {name} in {self.source}. Was it renamed?")
+        return self._images[name]
 
     def read_image(self, name: str) -> ImagePixels:
         """Return the pixels of an image; raises `DataError` if it cannot be read."""
@@ -169,8 +168,7 @@ class Project:
     def keep(self, *masks: SavedMask) -> ProjectImage:
         """Enter masks that were written, and return the last of their images."""
         for saved in masks:
-            self._images[saved.name] = with_mask(self.image(saved.name), saved)
-            self._opened.stamps[saved.name] = saved.stamp
+            self._enter(saved)
         self._write()
         return self.image(masks[-1].name)
 
@@ -198,14 +196,12 @@ class Project:
 
     def import_masks(self, pairs: Iterable[Pair]) -> tuple[str, ...]:
         """Copy masks in, and return one sentence per mask that was refused; a painted mask is never overwritten."""
-        written, refused = [], []
+        refused = []
         for pair in pairs:
             try:
-                written.append(self.write_imported(pair))
+                self.keep(self.write_imported(pair))
             except DataError as error:
                 refused.append(str(error))
-        if written:
-            self.keep(*written)
         return tuple(refused)
 
     def write_imported(self, pair: Pair) -> SavedMask:
@@ -237,8 +233,6 @@ class Project:
 
     def set_suggested(self, reasons: Mapping[str, str]) -> None:
         """Mark images to annotate next, each with the reason; all earlier marks go."""
-        for name in reasons:
-            self.image(name)
         self._change({image.name: replace(image, suggested=reasons.get(image.name, "")) for image in self.images})
 
     @property
@@ -250,11 +244,17 @@ class Project:
     def sparse(self, sparse: bool) -> None:
         if sparse == self._sparse:
             return
-        saved = convert_masks(self.images, self.folder / (STROKES if sparse else MASKS), sparse=sparse)
+        self.switch(tuple(self.converted(sparse=sparse)), sparse=sparse)
+
+    def converted(self, *, sparse: bool) -> Iterator[SavedMask]:
+        """Yield all masks as strokes or whole masks, in files of their own; nothing else changes until `switch`."""
+        return convert_masks(self.images, self.folder / (STROKES if sparse else MASKS), sparse=sparse)
+
+    def switch(self, masks: Iterable[SavedMask], *, sparse: bool) -> None:
+        """Take the masks that `converted` has written instead of those before."""
         self._sparse = sparse
-        for one in saved:
-            self._images[one.name] = with_mask(self._images[one.name], one)
-            self._opened.stamps[one.name] = one.stamp
+        for saved in masks:
+            self._enter(saved)
         self._write()
 
     def pairs(self, *roles: Role) -> tuple[Pair, ...]:
@@ -269,6 +269,10 @@ class Project:
     def runs(self) -> tuple[Path, ...]:
         """Folders of the runs, oldest first."""
         return run_folders(self.folder)
+
+    def _enter(self, saved: SavedMask) -> None:
+        self._images[saved.name] = with_mask(self.image(saved.name), saved)
+        self._opened.stamps[saved.name] = saved.stamp
 
     def _mask_path(self, name: str) -> Path:
         return self.image(name).mask or self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(name)}.tif"

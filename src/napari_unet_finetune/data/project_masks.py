@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -139,13 +139,12 @@ def _are_strokes(array: NDArray[np.generic]) -> bool:
     return values <= {UNKNOWN, BACKGROUND, OBJECT} and {BACKGROUND, OBJECT} <= values
 
 
-def convert_masks(images: Iterable[ProjectImage], folder: Path, *, sparse: bool) -> tuple[SavedMask, ...]:
-    """Write all masks into `folder` as strokes (`sparse`) or whole masks; the files they come from stay.
+def convert_masks(images: Iterable[ProjectImage], folder: Path, *, sparse: bool) -> Iterator[SavedMask]:
+    """Write all masks into `folder` as strokes (`sparse`) or whole masks, one by one; the files they come from stay.
 
     Where `folder` holds the mask from before an earlier conversion, unchanged since, that one is taken: there and back
     again loses nothing.
     """
-    converted = []
     for image in images:
         if image.mask is None:
             continue
@@ -156,8 +155,7 @@ def convert_masks(images: Iterable[ProjectImage], folder: Path, *, sparse: bool)
             before = dense_to_strokes(labels) if sparse else strokes_to_dense(labels)
             pixels = read_image(ImageRef(image.mask))
             write_labels(path, before, scale=pixels.scale, unit=pixels.unit)
-        converted.append(describe_mask(path, image.name, before, sparse=sparse, origin=image.origin))
-    return tuple(converted)
+        yield describe_mask(path, image.name, before, sparse=sparse, origin=image.origin)
 
 
 def dense_to_strokes(labels: Labels) -> Labels:
