@@ -11,6 +11,7 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import CheckpointError
 from napari_unet_finetune.evaluation.metrics import dice
 from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
 
 CONFIG = PredictConfig(device="cpu", precision="fp32")
@@ -48,7 +49,9 @@ def test_large_objects_are_found_with_the_factor_and_not_without(checkpoint):
 
 def test_the_factor_travels_in_the_model_file(checkpoint, tmp_path):
     save_checkpoint(replace(checkpoint, rescale=0.25), tmp_path / "model.safetensors")
-    assert load_checkpoint(tmp_path / "model.safetensors").rescale == 0.25
+    again = load_checkpoint(tmp_path / "model.safetensors")
+    assert again.rescale == 0.25
+    assert read_card(tmp_path / "model.safetensors").view == again.view
 
 
 @pytest.mark.parametrize("factor", [0, -1, 9])

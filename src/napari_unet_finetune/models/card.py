@@ -36,7 +36,7 @@ class ModelCard:
         Its file.
     model
         Shape of the network; ``None`` for a file of another program, which tells it only when it is loaded.
-    normalization, channels, patch_size, threshold, provenance
+    normalization, channels, patch_size, threshold, provenance, rescale
         As in `Checkpoint`.
     size_bytes
         Size of the file.
@@ -51,6 +51,7 @@ class ModelCard:
     threshold: float
     provenance: Provenance = field(repr=False)
     size_bytes: int
+    rescale: float = 1.0
 
     @property
     def is_finetuned(self) -> bool:
@@ -66,7 +67,9 @@ class ModelCard:
     def view(self) -> ModelView:
         """How it looks at an image."""
         channels = self.model.in_channels if self.model else 1
-        return ModelView(in_channels=channels, channels=self.channels, normalization=self.normalization)
+        return ModelView(
+            in_channels=channels, channels=self.channels, normalization=self.normalization, rescale=self.rescale
+        )
 
     @property
     def facts(self) -> ModelFacts:
@@ -114,6 +117,7 @@ def _own_card(path: Path, description: Mapping[str, Any]) -> ModelCard:
         threshold=float(description["threshold"]),
         provenance=provenance,
         size_bytes=path.stat().st_size,
+        rescale=float(description.get("rescale", 1.0)),
     )
 
 
