@@ -8,6 +8,7 @@ import pytest
 from napari_unet_finetune.events import (
     Alive,
     Event,
+    ImageCompared,
     ImageEnd,
     ImagePredicted,
     ImageSeen,
@@ -37,6 +38,8 @@ EXAMPLES = [
     ImageEnd(Path("in/a.tif"), Path("out/a_labels.tif"), done=1, total=2),
     ImageEnd(Path("in/b.tif"), error="b.tif cannot be read.", done=2, total=2),
     ImageSeen("a", 1, 2),
+    ImageCompared("raw", "a", Path("labels/a.tif"), None, 0.5, 0.25, 0.75, 1.5, done=1, total=2),
+    ImageCompared("raw", "b", error="b.tif cannot be read.", done=2, total=2),
     ImagePredicted(0, 2, "a", Path("probabilities/00000.npy"), 0.5),
     PreviewReady(50, "a", Path("preview.npy")),
     PartStarted("5 images", 2, 4),

@@ -140,6 +140,27 @@ class ImagePredicted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageCompared(Event):
+    """What the model called `model` makes of an image, number `done` of `total` of this model.
+
+    `labels` is the file of its labels, `error` says why there is none; the scores are `None` without a truth.
+    """
+
+    kind: ClassVar[str] = "image_compared"
+    paths: ClassVar[tuple[str, ...]] = ("labels",)
+    model: str
+    image: str
+    labels: Path | None = None
+    error: str | None = None
+    dice: float | None = None
+    iou: float | None = None
+    surface_dice: float | None = None
+    area_ratio: float | None = None
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PreviewReady(Event):
     """What the best model so far, of `step`, sees in `image`: `file` holds labels, a uint8 array (Y, X)."""
 
@@ -190,7 +211,7 @@ _KINDS: dict[str, type[Any]] = {
     cls.kind: cls
     for cls in (
         RunStarted, StepEnd, ValidationEnd, Notice, RunEnded, TileEnd, ImageEnd, ImageSeen, ImagePredicted,
-        PreviewReady, PartStarted, Alive, JobEnded, JobFailed,
+        ImageCompared, PreviewReady, PartStarted, Alive, JobEnded, JobFailed,
     )
 }  # fmt: skip
 

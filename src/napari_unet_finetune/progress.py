@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from .events import (
     Event,
+    ImageCompared,
     ImageEnd,
     ImagePredicted,
     Notice,
@@ -84,7 +85,7 @@ def advance(progress: RunProgress, event: Event) -> RunProgress:
             return replace(progress, message=event.summary, ended=True)
         case TileEnd():
             return replace(progress, tiles=(event.done, event.total))
-        case ImageEnd():
+        case ImageEnd() | ImageCompared():
             return replace(progress, images=(event.done, event.total), tiles=(0, 0))
         case ImagePredicted():
             return replace(progress, images=(event.index + 1, event.total), tiles=(0, 0))

@@ -11,10 +11,10 @@ import tifffile
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
 from napari_unet_finetune.errors import DataError, RunError
-from napari_unet_finetune.evaluation.learning_curve import ArmEnded, ArmStarted, Study, StudyPlan, run_study
+from napari_unet_finetune.evaluation.learning_curve import ArmEnded, Study, StudyPlan, run_study
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.evaluation.study_figures import draw_figures
-from napari_unet_finetune.events import StepEnd
+from napari_unet_finetune.events import PartStarted, StepEnd
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.training.finetune import random_checkpoint
@@ -111,7 +111,7 @@ def test_every_model_comes_from_the_base_with_its_own_seed(whole, plan):
 
 def test_models_are_announced_in_order_and_steps_are_reported(whole):
     _, events, rows = whole
-    started = [(event.label, event.index, event.total) for event in events if isinstance(event, ArmStarted)]
+    started = [(event.label, event.index, event.total) for event in events if isinstance(event, PartStarted)]
     labels = ["base", "raw", "01-images-seed-7", "01-images-seed-8", "04-images-seed-7", "04-images-seed-8"]
     assert started == [(label, index, 5) for index, label in enumerate(labels)]
     assert len([event for event in events if isinstance(event, StepEnd)]) == 2 * 5
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_made_is_named(plan, tmp_path):
 def test_a_given_base_is_not_trained(plan, base, tmp_path):
     given = plan.model_copy(update={"base": base, "counts": (0, 1), "seeds": 1, "test1": 6})
     events, rows = follow(run_study(given, tmp_path / "out"))
-    assert [event.label for event in events if isinstance(event, ArmStarted)] == ["raw", "01-images-seed-7"]
+    assert [event.label for event in events if isinstance(event, PartStarted)] == ["raw", "01-images-seed-7"]
     assert len(rows) == 2 * (6 + 3)
     assert requests(tmp_path / "out")["01-images-seed-7"].checkpoint == base
 

@@ -14,7 +14,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.atomic import atomic_write
 from ..data.files import read_image
 from ..events import Event, ImagePredicted, JobEnded, PreviewReady, ValidationEnd
-from . import folder_jobs, measuring
+from . import compare_jobs, folder_jobs, measuring
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
@@ -123,4 +123,7 @@ _JOBS: dict[str, Callable[[Path, Any, Control], Iterator[Event]]] = {
     "check": folder_jobs.check,
     "suggest": folder_jobs.suggest,
     "measure": measuring.measure_job,
+    "compare": compare_jobs.compare,
+    "curve": compare_jobs.curve,
+    "figure": compare_jobs.figure,
 }

@@ -115,7 +115,8 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
 
 def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list[Any]:
     """Draw one bar over the models and one for the training that runs; return the rows."""
-    from ..evaluation.learning_curve import ArmEnded, ArmStarted
+    from ..evaluation.learning_curve import ArmEnded
+    from ..events import PartStarted
     from ..progress import RunProgress, advance
 
     with progress_bar(quiet=quiet) as bar:
@@ -130,7 +131,7 @@ def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list
             except StopIteration as stop:
                 rows: list[Any] = stop.value
                 return rows
-            if isinstance(event, ArmStarted):
+            if isinstance(event, PartStarted):
                 progress = RunProgress()
                 bar.update(models, completed=max(0, event.index - 1), total=event.total, note=event.label)
                 bar.update(training, visible=True, description=event.label)

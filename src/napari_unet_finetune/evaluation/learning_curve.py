@@ -7,14 +7,12 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from ..config import FinetuneConfig, ModelConfig, PredictConfig
+from ..config import PredictConfig
 from ..data.atomic import atomic_write, remove_partial
 from ..data.dataset import AnnotatedFolder
 from ..data.files import write_labels
-from ..errors import DataError, RunError
-from ..events import TrainingEvent
+from ..errors import RunError
+from ..events import PartStarted, TrainingEvent
 from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint, load_checkpoint
 from ..runs.execute import run_here
@@ -24,48 +22,21 @@ from ..runs.request import FinetuneRequest
 from ..training.finetune import never
 from .compare import evaluate_images
 from .rows import Row
+from .study_folder import PLAN, PREDICTIONS, ROWS, RUNS, load_rows, prediction_path
+from .study_plan import Arm, CurvePlan, StudyPlan, StudySource, arms_of
 
-PLAN, RUNS, ROWS, PREDICTIONS = "plan.json", "runs", "rows", "predictions"
-
-
-class StudyPlan(BaseModel):
-    """What a study does; kept in its folder, so that an interrupted one goes on with the same settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset1: Path
-    dataset2: Path
-    counts: tuple[int, ...] = (0, 5, 10, 15, 20)
-    seeds: int = Field(3, ge=1)
-    test1: int = Field(6, ge=1)
-    test2: int = Field(11, ge=1)
-    base_count: int = Field(25, ge=1)
-    base: str | None = None
-    model: ModelConfig = ModelConfig()
-    config: FinetuneConfig
-    base_config: FinetuneConfig
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One model of the study: how many images, which seed."""
-
-    count: int
-    seed: int
-
-    @property
-    def label(self) -> str:
-        """Name for folders and messages."""
-        return "raw" if self.count == 0 else f"{self.count:02d}-images-seed-{self.seed}"
-
-
-@dataclass(frozen=True)
-class ArmStarted:
-    """A training or test begins; `index` counts from 1 to `total`."""
-
-    label: str
-    index: int
-    total: int
+__all__ = [
+    "PLAN",
+    "ROWS",
+    "Arm",
+    "ArmEnded",
+    "CurveEvent",
+    "CurvePlan",
+    "Study",
+    "StudyPlan",
+    "prediction_path",
+    "run_study",
+]
 
 
 @dataclass(frozen=True)
@@ -76,20 +47,19 @@ class ArmEnded:
     rows: tuple[Row, ...]
 
 
-CurveEvent = ArmStarted | ArmEnded | TrainingEvent
+CurveEvent = PartStarted | ArmEnded | TrainingEvent
 
 
 @dataclass(frozen=True)
 class Study:
-    """The two datasets, split as the study does: the last images of each are for testing only."""
+    """A plan, the folder it is carried out in, and its images."""
 
-    plan: StudyPlan
+    plan: StudyPlan | CurvePlan
     out: Path
-    old: AnnotatedFolder
-    new: AnnotatedFolder
+    source: StudySource
 
     @classmethod
-    def open(cls, plan: StudyPlan, out: Path) -> Study:
+    def open(cls, plan: StudyPlan | CurvePlan, out: Path) -> Study:
         """Find the images, check that there are enough, and keep `plan` in `out`.
 
         Raises
@@ -99,39 +69,22 @@ class Study:
         RunError
             If `out` holds a study with other settings.
         """
-        old, new = (AnnotatedFolder.open(path / "images", path / "masks") for path in (plan.dataset1, plan.dataset2))
-        _check_size(old, plan.test1 + (0 if plan.base else 1), plan.dataset1)
-        _check_size(new, plan.test2 + max(plan.counts), plan.dataset2)
+        source = plan.open()
         _keep_plan(plan, out)
-        return cls(plan, out.absolute(), old, new)
+        return cls(plan, out.absolute(), source)
 
     @property
     def arms(self) -> list[Arm]:
         """All models of the study; the raw model has one seed only."""
-        first = self.plan.config.seed
-        seeds = range(first, first + self.plan.seeds)
-        return [Arm(count, seed) for count in self.plan.counts for seed in (seeds if count else [first])]
+        return arms_of(self.plan)
 
     @property
     def tests(self) -> tuple[tuple[int, AnnotatedFolder], ...]:
         """Number and test images of each dataset."""
-        return (1, self.old[-self.plan.test1 :]), (2, self.new[-self.plan.test2 :])
-
-    @property
-    def base_names(self) -> tuple[str, ...]:
-        """Names of the images that the base model is trained with."""
-        return self.old.names[: -self.plan.test1][: self.plan.base_count]
+        return self.source.tests
 
 
-def _check_size(images: AnnotatedFolder, needed: int, path: Path) -> None:
-    if len(images) < needed:
-        raise DataError(
-            f"{path}: {len(images)} images with masks are too few for {needed}. "
-            "Ask for fewer images to train or test with."
-        )
-
-
-def _keep_plan(plan: StudyPlan, out: Path) -> None:
+def _keep_plan(plan: StudyPlan | CurvePlan, out: Path) -> None:
     file = out / PLAN
     text = plan.model_dump_json(indent=2)
     try:
@@ -145,7 +98,7 @@ def _keep_plan(plan: StudyPlan, out: Path) -> None:
 
 
 def run_study(
-    plan: StudyPlan, out: Path, *, should_stop: Callable[[], bool] = never
+    plan: StudyPlan | CurvePlan, out: Path, *, should_stop: Callable[[], bool] = never
 ) -> Generator[CurveEvent, None, list[Row]]:
     """Train and test every model of `plan`; what `out` holds already is not done again.
 
@@ -169,8 +122,8 @@ def _rows(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent
     for index, arm in enumerate(study.arms, start=1):
         if should_stop():
             break
-        yield ArmStarted(arm.label, index, len(study.arms))
-        done = _load_rows(study, arm)
+        yield PartStarted(arm.label, index, len(study.arms))
+        done = load_rows(study.out, arm)
         if done is None:
             checkpoint = yield from _checkpoint(study, arm, base, should_stop)
             done = _test(study, arm, checkpoint) if checkpoint is not None else ()
@@ -185,16 +138,8 @@ def _base(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent
         return study.plan.base
     folder = RunFolder(study.out / RUNS / "base")
     if not folder.is_finished:
-        yield ArmStarted("base", 0, len(study.arms))
-        request = FinetuneRequest(
-            task="train",
-            images=study.plan.dataset1 / "images",
-            masks=study.plan.dataset1 / "masks",
-            only=study.base_names,
-            model=study.plan.model,
-            config=study.plan.base_config,
-        )
-        yield from _finish(folder, request, should_stop)
+        yield PartStarted("base", 0, len(study.arms))
+        yield from _finish(folder, study.source.base_request(), should_stop)
     return str(folder.result_path) if folder.is_finished else None
 
 
@@ -206,22 +151,8 @@ def _checkpoint(
         return load_checkpoint(base)
     folder = RunFolder(study.out / RUNS / arm.label)
     if not folder.is_finished:
-        yield from _finish(folder, _request(study, arm, base), should_stop)
+        yield from _finish(folder, study.source.request(arm, base), should_stop)
     return load_checkpoint(folder.result_path) if folder.is_finished else None
-
-
-def _request(study: Study, arm: Arm, base: str) -> FinetuneRequest:
-    """Return the request of a nested subset: the first images of Dataset 2."""
-    scratch = study.plan.config.preset == "from scratch"
-    return FinetuneRequest(
-        task="train" if scratch else "finetune",
-        images=study.plan.dataset2 / "images",
-        masks=study.plan.dataset2 / "masks",
-        only=study.new.names[: arm.count],
-        checkpoint=None if scratch else base,
-        model=study.plan.model if scratch else None,
-        config=study.plan.config.model_copy(update={"seed": arm.seed}),
-    )
 
 
 def _finish(
@@ -255,15 +186,3 @@ def _test_rows(study: Study, arm: Arm, predictor: Predictor) -> Iterator[Row]:
                 dataset=dataset,
                 image=image.name,
             )
-
-
-def prediction_path(out: Path, count: int, dataset: int, image: str) -> Path:
-    """Return where the labels of a test image lie, as predicted by the model of the first seed."""
-    return out / PREDICTIONS / f"dataset{dataset}" / f"{image}_{count:02d}-images.tif"
-
-
-def _load_rows(study: Study, arm: Arm) -> tuple[Row, ...] | None:
-    file = study.out / ROWS / f"{arm.label}.json"
-    if not file.is_file():
-        return None
-    return tuple(Row(**fields) for fields in json.loads(file.read_bytes()))

@@ -147,8 +147,76 @@ class MeasureRequest(_Request):
     overwrite: bool = False
 
 
+class ComparedModel(_Request):
+    """A model, and the words by which tables and figures know it."""
+
+    label: str
+    model: str
+
+
+class ComparedImage(_Request):
+    """An image, the name by which tables know it, and its mask if it has one."""
+
+    name: str
+    image: ImageFile
+    mask: ImageFile | None = None
+
+
+class CompareRequest(_Request):
+    """Every model on every image; labels are kept in `cache`, see `evaluation.model_comparison`."""
+
+    task: Literal["compare"] = "compare"
+    models: tuple[ComparedModel, ...]
+    images: tuple[ComparedImage, ...]
+    cache: Path
+    sparse: bool = False
+    config: PredictConfig = PredictConfig()
+
+
+class CurveRequest(_Request):
+    """Trainings on growing numbers of images, all tested on the same; see `evaluation.study_plan.CurvePlan`."""
+
+    task: Literal["curve"] = "curve"
+    train: tuple[PairFiles, ...]
+    test: tuple[PairFiles, ...]
+    counts: tuple[int, ...]
+    seeds: int = Field(1, ge=1)
+    checkpoint: str
+    sparse: bool = False
+    dataset1: Path | None = None
+    config: FinetuneConfig
+
+
+class FigureRow(_Request):
+    """One image of a figure: its files, and the labels file of each model under the title of its column."""
+
+    name: str
+    image: ImageFile
+    mask: ImageFile
+    predictions: tuple[tuple[str, Path], ...]
+
+
+class FigureRequest(_Request):
+    """Pictures for a paper: one row per image in `out`, the learning curve of the study in `study` in `curve`."""
+
+    task: Literal["figure"] = "figure"
+    rows: tuple[FigureRow, ...] = ()
+    out: Path | None = None
+    sparse: bool = False
+    study: Path | None = None
+    curve: Path | None = None
+
+
 JobRequest = Annotated[
-    FinetuneRequest | PredictRequest | PredictFolderRequest | CheckRequest | SuggestRequest | MeasureRequest,
+    FinetuneRequest
+    | PredictRequest
+    | PredictFolderRequest
+    | CheckRequest
+    | SuggestRequest
+    | MeasureRequest
+    | CompareRequest
+    | CurveRequest
+    | FigureRequest,
     Field(discriminator="task"),
 ]
 _JOB: TypeAdapter[Any] = TypeAdapter(JobRequest)

@@ -1,0 +1,155 @@
+"""Models × images: what each model makes of each image, in labels files that are kept, and how it scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..config import PredictConfig
+from ..data.annotated_image import AnnotatedImage
+from ..data.dataset import file_hash, read_mask
+from ..data.files import ImageRef, read_image, write_labels
+from ..device import is_out_of_memory
+from ..errors import DeviceError, FinetuneError
+from ..events import Event, ImageCompared, PartStarted
+from ..inference.predict import Prediction, Predictor, never
+from ..models.card import find_model_file
+from ..models.checkpoint import load_checkpoint
+from ..runs.request import ComparedImage, ComparedModel
+from .metrics import Scores, score
+
+# Settings that decide only where and how fast a prediction is computed.
+_NO_MATTER = {"device", "precision", "batch_size"}
+_TOLERANCE_PX = 2.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Which models to compare on which images.
+
+    Parameters
+    ----------
+    cache
+        Folder in which labels are kept: what lies there is not computed again.
+    sparse
+        The masks hold strokes, see `data.masks`.
+    """
+
+    models: Sequence[ComparedModel]
+    images: Sequence[ComparedImage]
+    cache: Path
+    sparse: bool = False
+    config: PredictConfig = field(default_factory=PredictConfig)
+
+
+def compare_models(
+    comparison: Comparison, *, should_stop: Callable[[], bool] = never
+) -> Generator[Event, None, tuple[ImageCompared, ...]]:
+    """Yield `ImageCompared` for every model and image, and return them all, or those that were done when stopped.
+
+    An image that cannot be read or predicted, and a model that cannot be loaded, are reported and the others go on.
+
+    Raises
+    ------
+    DeviceError
+        If the device is absent or its memory does not hold one tile.
+    """
+    cells: list[ImageCompared] = []
+    for index, model in enumerate(comparison.models, start=1):
+        yield PartStarted(model.label, index, len(comparison.models))
+        column = _Column(comparison, model)
+        for done, image in enumerate(comparison.images, start=1):
+            if should_stop():
+                return tuple(cells)
+            cell = yield from column.cell(image, should_stop)
+            if cell is None:
+                return tuple(cells)
+            cells.append(replace(cell, done=done, total=len(comparison.images)))
+            yield cells[-1]
+    return tuple(cells)
+
+
+class _Column:
+    """One model on all images; it is loaded when the first image needs it."""
+
+    def __init__(self, comparison: Comparison, model: ComparedModel) -> None:
+        self._comparison, self._model = comparison, model
+        self._predictor: Predictor | None = None
+        self._hash = ""
+        self._problem: FinetuneError | None = None
+
+    def cell(
+        self, image: ComparedImage, should_stop: Callable[[], bool]
+    ) -> Generator[Event, None, ImageCompared | None]:
+        """Return what the model makes of `image`, None if it was stopped."""
+        cell = ImageCompared(self._model.label, image.name)
+        try:
+            file = self._file(image.image.ref)
+            if not file.is_file() and not (yield from self._predict(image.image.ref, file, should_stop)):
+                return None
+            scores = None if image.mask is None else self._score(image, file)
+        except DeviceError:
+            raise  # no other image would fare better
+        except FinetuneError as error:
+            return replace(cell, error=str(error))
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+                raise
+            return replace(cell, error=f"{image.name} does not fit in memory. Cut it into smaller images.")
+        if scores is None:
+            return replace(cell, labels=file)
+        return replace(
+            cell, labels=file, dice=scores.dice, iou=scores.iou, surface_dice=scores.surface_dice,
+            area_ratio=scores.area_ratio,
+        )  # fmt: skip
+
+    def _file(self, ref: ImageRef) -> Path:
+        """Return where the labels lie: a name made of model, image and settings, so that none is taken for another."""
+        if self._problem is not None:
+            raise self._problem
+        try:
+            self._hash = self._hash or file_hash(find_model_file(self._model.model))
+        except FinetuneError as error:
+            self._problem = error
+            raise
+        config = self._comparison.config.model_dump(mode="json", exclude=_NO_MATTER)
+        found = _stamp(ref.path)
+        key = json.dumps([self._hash, str(ref.path.resolve()), found, ref.frame, config])
+        return self._comparison.cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.tif"
+
+    def _predict(self, ref: ImageRef, file: Path, should_stop: Callable[[], bool]) -> Generator[Event, None, bool]:
+        """Write the labels of an image, and tell whether it came to its end."""
+        pixels = read_image(ref)
+        image = AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+        prediction = yield from self._loaded().stream(image, should_stop=should_stop)
+        if not isinstance(prediction, Prediction):
+            return False
+        write_labels(file, prediction.labels, scale=image.scale, unit=image.unit)
+        return True
+
+    def _loaded(self) -> Predictor:
+        if self._predictor is None:
+            try:
+                self._predictor = Predictor(load_checkpoint(self._model.model), self._comparison.config)
+            except FinetuneError as error:
+                self._problem = error
+                raise
+        return self._predictor
+
+    def _score(self, image: ComparedImage, file: Path) -> Scores:
+        assert image.mask is not None
+        truth = read_mask(image.mask.ref, sparse=self._comparison.sparse)
+        labels = read_image(ImageRef(file), as_labels=True).array
+        checked = AnnotatedImage(image.name, labels, truth.labels, truth.annotated)
+        return score(labels, checked.target, annotated=checked.annotated, tolerance=_TOLERANCE_PX)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return length and time of a file, by which a change is noticed; None if it is not there."""
+    if not path.is_file():
+        return None
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
