@@ -346,6 +346,7 @@ class TestStrokes:
         annotation.set_sparse(True)
         assert annotation.layer is None
         assert not annotation.open("img_1")
+        annotation.remove_masks(["img_1"])
         qtbot.waitUntil(lambda: not annotation.is_converting)
         assert annotation.session.current == "img_0"
         assert annotation.layer is not None

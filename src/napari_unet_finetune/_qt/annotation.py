@@ -125,7 +125,7 @@ class Annotation:
     def remove_masks(self, names: Iterable[str]) -> None:
         """Move masks aside; `undo_remove` brings them back."""
         project = self.session.project
-        if project is None or not self.save():
+        if project is None or self.is_converting or not self.save():
             return
         removed: list[Removed] = []
         try:
@@ -138,7 +138,7 @@ class Annotation:
     def undo_remove(self) -> None:
         """Bring back what was removed last, except where there is a new mask meanwhile."""
         project, removed = self.session.project, self.removed
-        if project is None or not self.save():
+        if project is None or self.is_converting or not self.save():
             return
         restored: list[str] = []
         try:

@@ -81,7 +81,8 @@ class ImagesPanel(QWidget):
     def import_masks(self, masks: Path) -> None:
         """Pair the masks in a folder or a file with the images, and show the pairing."""
         project = self._session.project
-        if project is None or self._planning is not None or not self._annotation.save():
+        is_busy = self._planning is not None or self._annotation.is_converting
+        if project is None or is_busy or not self._annotation.save():
             return
 
         def plan() -> Generator[None, None, ImportPlan]:

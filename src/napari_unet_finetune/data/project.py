@@ -155,10 +155,7 @@ class Project:
     def write_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> SavedMask:
         """Write the file of a mask; nothing else changes until `keep` is called with the result.
 
-        Raises
-        ------
-        DataError
-            As `save_labels`.
+        Raises what `save_labels` raises.
         """
         path = self._mask_path(name)
         if self.image(name).mask is None:

@@ -52,7 +52,7 @@ def describe_mask(
     annotated_px = np.count_nonzero(labels) if sparse else labels.size
     object_px = np.count_nonzero(labels == OBJECT if sparse else labels)
     height, width = labels.shape
-    share = object_px / annotated_px if annotated_px else 0.0
+    share = float(object_px / annotated_px) if annotated_px else 0.0
     return SavedMask(name, path, origin, (height, width), share, objects, file_stamp(path))
 
 
