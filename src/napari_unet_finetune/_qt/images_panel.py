@@ -58,6 +58,7 @@ class ImagesPanel(QWidget):
         self._opener = Opener(session, partial(ask_for_folder, self))
         self._thumbnails: ThumbnailLoader | None = None
         self._planning: Work[ImportPlan] | None = None
+        self._is_opening = False
         self.view = ImageView()
         self.words, self.annotated_only = QLineEdit(), QCheckBox("annotated only")
         self.folder_button, self.import_button = QPushButton("Open folder…"), QPushButton("Import masks…")
@@ -71,8 +72,8 @@ class ImagesPanel(QWidget):
 
     @property
     def keeps_open(self) -> bool:
-        """Whether this section stays open when another image is shown: while the user goes through the table."""
-        return self.view.hasFocus()
+        """Whether this section stays open when another image is shown: while the keys go through the table."""
+        return self.view.hasFocus() and not self._is_opening
 
     def open(self, source: Path, folder: Path | None = None) -> None:
         """Open a folder or a file as the dataset; `folder` is where masks are kept, if not beside the images."""
@@ -106,7 +107,7 @@ class ImagesPanel(QWidget):
         session.current_changed.disconnect(self._show_current)
         self._opener.close()
         self._opener.changed.disconnect(self._on_opening)
-        self._opener.opened.disconnect(self._on_opened)
+        self._opener.opened.disconnect(self.view.select)
         self._drop_thumbnails()
         if session.annotation is self._annotation:
             self._annotation.close()
@@ -168,12 +169,12 @@ class ImagesPanel(QWidget):
             signal.connect(self._refresh)
         session.current_changed.connect(self._show_current)
         self._opener.changed.connect(self._on_opening)
-        self._opener.opened.connect(self._on_opened)
+        self._opener.opened.connect(self.view.select)
         self.folder_button.clicked.connect(self._on_open_folder)
         self.import_button.clicked.connect(self._on_import_folder)
         self.words.textChanged.connect(self._on_filter)
         self.annotated_only.toggled.connect(self._on_filter)
-        self.view.open_requested.connect(self._annotation.open)
+        self.view.open_requested.connect(self._on_open_requested)
         self.view.role_requested.connect(self._set_role)
         self.view.removal_requested.connect(self._annotation.remove_masks)
         bind_shortcuts(self, self._annotation)
@@ -241,14 +242,16 @@ class ImagesPanel(QWidget):
         self._planning = None
         self._session.fail(error)
 
+    def _on_open_requested(self, name: str) -> None:
+        self._is_opening = True
+        self._annotation.open(name)
+        self._is_opening = False
+
     def _on_opening(self) -> None:
         is_busy = self._opener.is_busy
         self.folder_button.setEnabled(not is_busy)
         self.more_button.setEnabled(not is_busy)
         self.empty.setText(self._opener.doing or _NO_DATASET)
-
-    def _on_opened(self, names: tuple[str, ...]) -> None:
-        self.view.select(names)
 
     def _on_filter(self) -> None:
         self.view.filter.show_only(self.words.text(), annotated_only=self.annotated_only.isChecked())
