@@ -19,6 +19,7 @@ def tubes():
 
 @pytest.fixture
 def predicting(session):
+    session.predictor = "microtube"
     return predicting_of(session)
 
 
@@ -237,6 +238,7 @@ def test_results_of_a_layer_that_is_deleted_while_it_is_predicted_lie_where_it_l
     from napari_unet_finetune.progress import RunProgress
 
     session, runner = waiting
+    session.predictor = "microtube"
     predicting = predicting_of(session)
     image = viewer.add_image(tubes[0], name="tube", translate=(5, 5))
     predicting.predict(whole=False)
@@ -253,6 +255,7 @@ def test_results_of_a_layer_that_is_deleted_while_it_is_predicted_lie_where_it_l
 
 def test_stop_asks_the_child_and_says_how_far_it_came(viewer, waiting, tubes, qtbot):
     session, runner = waiting
+    session.predictor = "microtube"
     predicting = predicting_of(session)
     viewer.add_image(tubes, name="movie")
     predicting.predict(whole=True)

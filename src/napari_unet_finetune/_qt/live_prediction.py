@@ -84,6 +84,11 @@ class LivePrediction:
         """Tell whether labels are still being made."""
         return bool(self._stale)
 
+    @property
+    def is_probability_shown(self) -> bool:
+        """Tell whether the layer with the probabilities is in the viewer."""
+        return self.probability_layer is not None and self.probability_layer in self.session.viewer.layers
+
     def add(self, index: Index, probabilities: NDArray[np.uint8], own_threshold: float) -> None:
         """Take what the model sees in a frame, 255 standing for 1, and show the labels."""
         self.own_threshold = own_threshold

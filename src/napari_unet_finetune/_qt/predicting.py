@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Generator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +12,16 @@ import numpy as np
 from psygnal import Signal
 
 from ..config import PredictConfig
-from ..data.frames import write_frames
 from ..errors import DataError, FinetuneError, RunError
 from ..events import Event, ImagePredicted
 from ..runs.request import ImageFile, PredictRequest
-from .layers import current_frame, frame_name, frames_of, mark_of
+from .folder_predicting import FolderPredicting
+from .layers import current_frame, mark_of
 from .live_prediction import LivePrediction
+from .measuring import Measuring
 from .painting import IMAGE
-from .prediction_layer import PREDICTION, Index, is_prediction
+from .prediction_layer import PREDICTION, is_prediction
+from .prediction_task import Task, model_label, write_task
 from .session import Session
 from .settings import default_device
 from .stacks import Stack, stack_of
@@ -29,34 +29,6 @@ from .worker import Work
 
 if TYPE_CHECKING:
     from napari.layers import Image
-
-_PLAIN_NAMES = ("model", "best")  # of files whose folder tells more
-
-
-@dataclass
-class Task:
-    """Frames of a layer that are predicted with one model; `done` counts those that are."""
-
-    source: Image
-    stack: Stack
-    indices: tuple[Index, ...]
-    model: str
-    folder: Path
-    read: int = 0
-    done: int = 0
-    is_stopped: bool = False
-    files: tuple[Path, ...] = field(default=())
-
-    @property
-    def title(self) -> str:
-        """What the user reads while it is under way."""
-        if len(self.indices) == 1:
-            return f"Predicting {self.name(0)}"
-        return f"Predicting {len(self.indices)} frames of {self.stack.name}"
-
-    def name(self, number: int) -> str:
-        """Return what frame `number` of these is called."""
-        return frame_name(self.stack.name, self.indices[number], self.stack.frames)
 
 
 class Predicting:
@@ -68,6 +40,8 @@ class Predicting:
         self.session = session
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
+        self.augment = False
+        self.files, self.measuring = FolderPredicting(session), Measuring(session)
         self._config = PredictConfig()
         self._model = ""  # that predicted last
         self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
@@ -158,7 +132,7 @@ class Predicting:
             return
         self.changed.emit()
         Work(
-            lambda: _write(task),
+            lambda: write_task(task),
             title=f"Reading {task.stack.name}",
             on_event=lambda read: self._on_read(task, read),
             on_end=lambda paths: self._on_all_read(task, paths),
@@ -182,7 +156,8 @@ class Predicting:
         """Start the child."""
         task = self.task
         assert task is not None
-        config = PredictConfig(device=default_device(), augment=self.config.augment)
+        task.is_asked = True
+        config = PredictConfig(device=default_device(), augment=self.augment)
         request = PredictRequest(checkpoint=task.model, images=images, config=config)
         try:
             self.session.aside.start(
@@ -276,23 +251,3 @@ def predicting_of(session: Session) -> Predicting:
     if session.predicting is None:
         session.predicting = Predicting(session)
     return session.predicting
-
-
-def model_label(model: str) -> str:
-    """Return how to call a model in a sentence: its file, or the run that it came from."""
-    path = Path(model)
-    return path.parent.name if path.stem in _PLAIN_NAMES else path.stem
-
-
-def _write(task: Task) -> Generator[int, None, tuple[Path, ...]]:
-    """Write the frames of a task as files, one in memory at a time; yield how many are written."""
-    stack = task.stack
-    numbered = enumerate(frames_of(task.source, iter(task.indices)))
-    frames = ((f"{number:06d}", frame.pixels, stack.pixel, stack.unit) for number, frame in numbered)
-    paths: list[Path] = []
-    for path in write_frames(frames, task.folder / "images"):
-        paths.append(path)
-        yield len(paths)
-        if task.is_stopped:
-            break
-    return tuple(paths)
