@@ -194,7 +194,7 @@ def make_request(
     from_scratch = config.preset == "from scratch"
     return FinetuneRequest(
         task="train" if from_scratch else "finetune",
-        pairs=tuple(_copy_masks(plan.pairs, folder / MASKS)),
+        pairs=tuple(copy_masks(plan.pairs, folder / MASKS)),
         sparse=sparse,
         checkpoint=None if from_scratch else checkpoint,
         base_images=old and old.images,
@@ -203,7 +203,8 @@ def make_request(
     )
 
 
-def _copy_masks(pairs: Sequence[Pair], folder: Path) -> Iterator[PairFiles]:
+def copy_masks(pairs: Sequence[Pair], folder: Path) -> Iterator[PairFiles]:
+    """Copy the masks of `pairs` into `folder` and yield the pairs with the copies; raises `RunError` if it fails."""
     for index, pair in enumerate(pairs):
         copy = folder / f"{index:04d}-{pair.mask.path.name}"
         try:

@@ -1,0 +1,87 @@
+"""What a learning curve says, in sentences: what was gained, what was forgotten, too much or too little area."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .area_bias import NEGLIGIBLE
+from .rows import TOLERATED_DROP, Row
+from .study_folder import CurvePoint, StudyFolder
+
+# More images that gain less Dice than this are hardly worth their annotation.
+WORTHWHILE = 0.01
+
+
+def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
+    """Return what the part of a study that is done says; nothing before the first model is tested."""
+    return tuple(_sentences(study.points, study.rows))
+
+
+def _sentences(points: Sequence[CurvePoint], rows: Sequence[Row]) -> Iterator[str]:
+    new, old = (mean_by_count(points, dataset) for dataset in (2, 1))
+    if not new:
+        return
+    images = len({row.image for row in rows if row.dataset == 2})
+    steps = " → ".join(f"{dice:.2f} ({_model(count)})" for count, dice in new.items())
+    yield f"Dice on {images} test image{'' if images == 1 else 's'}: {steps}."
+    yield from _plateau(new)
+    yield from _area(rows, max(new))
+    if max(new):
+        yield from _forgetting(old) if len(old) > 1 else _unknown()
+
+
+def mean_by_count(points: Sequence[CurvePoint], dataset: int) -> dict[int, float]:
+    """Return the mean Dice over seeds for every number of images, ascending."""
+    counts = sorted({point.count for point in points if point.dataset == dataset})
+    of_count = ([point.dice for point in points if (point.dataset, point.count) == (dataset, one)] for one in counts)
+    return {count: sum(dice) / len(dice) for count, dice in zip(counts, of_count, strict=True)}
+
+
+def _plateau(new: dict[int, float]) -> Iterator[str]:
+    """Name the number of images beyond which little is gained."""
+    counts, best = list(new), max(new.values())
+    enough = next(count for count in counts if new[count] >= best - WORTHWHILE)
+    if enough and enough != counts[-1]:
+        yield f"Beyond {_images(enough)} little is gained (less than {WORTHWHILE:.2f})."
+
+
+def _area(rows: Sequence[Row], count: int) -> Iterator[str]:
+    ratios = [row.area_ratio for row in rows if (row.dataset, row.count) == (2, count) and row.area_ratio is not None]
+    if not ratios:
+        return
+    ratio = sum(ratios) / len(ratios)
+    verdict = (
+        "overestimated" if ratio > 1 + NEGLIGIBLE else "underestimated" if ratio < 1 - NEGLIGIBLE else "about right"
+    )
+    yield f"{_with(count)} the objects' area is {verdict}: {ratio:.2f} times the true one."
+
+
+def _forgetting(old: dict[int, float]) -> Iterator[str]:
+    raw = old.get(0)
+    if raw is None:
+        return
+    forgotten = {count: dice for count, dice in old.items() if raw - dice > TOLERATED_DROP}
+    if forgotten:
+        lost = ", ".join(f"{dice:.2f} with {_images(count)}" for count, dice in forgotten.items())
+        yield f"Dataset 1 is being forgotten: Dice {raw:.2f} → {lost}. Raise Replay, or give its images."
+    else:
+        yield f"Dataset 1 is kept: Dice {raw:.2f} → {list(old.values())[-1]:.2f}."
+
+
+def _unknown() -> Iterator[str]:
+    yield (
+        "What is forgotten of Dataset 1 cannot be measured: the base carries no patches of it. Give a folder of "
+        "Dataset 1 to know."
+    )
+
+
+def _model(count: int) -> str:
+    return "raw" if not count else str(count)
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _with(count: int) -> str:
+    return f"With {_images(count)}" if count else "Without finetuning"

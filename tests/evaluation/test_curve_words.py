@@ -1,0 +1,43 @@
+"""A learning curve in sentences."""
+
+from types import SimpleNamespace
+
+from napari_unet_finetune.evaluation.curve_words import curve_in_words
+from napari_unet_finetune.evaluation.rows import Row
+from napari_unet_finetune.evaluation.study_folder import CurvePoint
+
+
+def study(new, old=(), area=1.0):
+    """Return what is said of Dice `new` and `old` by number of images."""
+    rows = [Row(count, 0, "default", 2, image, dice, 0, 0, area) for count, dice in new.items() for image in "ab"]
+    points = [CurvePoint(2, count, 0, dice) for count, dice in new.items()]
+    points += [CurvePoint(1, count, 0, dice) for count, dice in dict(old).items()]
+    return " ".join(curve_in_words(SimpleNamespace(points=tuple(points), rows=tuple(rows))))
+
+
+def test_nothing_is_said_before_a_model_is_tested():
+    assert study({}) == ""
+
+
+def test_gain_and_plateau_are_said():
+    text = study({0: 0.41, 5: 0.83, 10: 0.880, 20: 0.885})
+    assert "Dice on 2 test images: 0.41 (raw) → 0.83 (5) → 0.88 (10)" in text
+    assert "Beyond 10 images little is gained" in text
+    assert "Beyond" not in study({0: 0.4, 5: 0.8, 10: 0.9})
+
+
+def test_forgetting_begins_above_a_hundredth():
+    assert "Dataset 1 is kept: Dice 0.95 → 0.94." in study({0: 0.4, 5: 0.8}, {0: 0.95, 5: 0.9401})
+    text = study({0: 0.4, 5: 0.8, 10: 0.9}, {0: 0.95, 5: 0.945, 10: 0.93})
+    assert "Dataset 1 is being forgotten: Dice 0.95 → 0.93 with 10 images." in text
+
+
+def test_an_unmeasured_dataset_1_is_said_once_a_model_is_trained():
+    assert "cannot be measured" in study({0: 0.4, 5: 0.8})
+    assert "cannot be measured" not in study({0: 0.4})
+
+
+def test_over_and_underestimation_are_said():
+    assert "With 5 images the objects' area is overestimated: 1.12 times the true one." in study({5: 0.8}, area=1.12)
+    assert "underestimated: 0.90" in study({5: 0.8}, area=0.9)
+    assert "about right: 1.01" in study({5: 0.8}, area=1.01)
