@@ -23,11 +23,15 @@ import numpy as np
 from qtpy.QtCore import QEvent, QEventLoop, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialog, QDialogButtonBox, QPushButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QDialog, QWidget
+
+from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.files import list_images, read_image
 
 PLUGIN = "napari-unet-finetune"
 ANNOTATED = 5
 PATIENCE_S = 900
+BRUSH_PX, SPECK_PX, MANY = 7, 30, 25
 
 
 def main() -> None:
@@ -39,7 +43,7 @@ def main() -> None:
         walk = Walk(options.out, options.size, options.theme)
         walk.open_folder(data)
         walk.import_masks(data)
-        walk.paint()
+        walk.paint(_first_mask(options.data or Path(folder) / "generated" / "dataset2"))
         walk.choose_model(options.model)
         walk.finetune(options.steps)
         walk.compare()
@@ -70,6 +74,11 @@ def _data(options: argparse.Namespace, folder: Path) -> Path:
     for mask in (*masks[1:ANNOTATED], *masks[-2:]):  # the first one is painted
         shutil.copy(mask, data / "masks")
     return data
+
+
+def _first_mask(source: Path) -> np.ndarray[Any, Any]:
+    """Return what the user sees in the first image."""
+    return read_image(list_images(source / "masks")[0], as_labels=True).array
 
 
 class Walk:
@@ -106,11 +115,7 @@ class Walk:
         self.step("pairing")
         _grab(self._dialog(), self.out / f"{self.number:02d}-pairing-dialog.png")
         dialog = self._dialog()
-        box = dialog.findChild(QDialogButtonBox)
-        accept = [
-            button for button in box.buttons() if box.buttonRole(button) == QDialogButtonBox.ButtonRole.AcceptRole
-        ]
-        QTest.mouseClick(accept[0], Qt.MouseButton.LeftButton)
+        self._click(dialog, dialog.button.text())
         self._wait(lambda: len(self.session.project.pairs()) > ANNOTATED)
         _let(0.3)
         if (dialog := self._dialog()) is not None:
@@ -119,7 +124,7 @@ class Walk:
         self.session.images_changed.emit()
         self.step("masks-imported")
 
-    def paint(self) -> None:
+    def paint(self, truth: np.ndarray[Any, Any]) -> None:
         """Paint the mask of the first image, object by object, with the mouse."""
         first = self.session.project.names[0]
         self.dock.images.view.open_requested.emit(first)
@@ -127,8 +132,8 @@ class Walk:
         self.dock.accordion.open(1)
         _let(1.0)
         labels = self.session.annotation.layer
-        labels.brush_size = max(6, round(min(labels.data.shape) / 25))
-        for stroke in _strokes(self.session.project.read_image(first).array):
+        labels.brush_size = BRUSH_PX
+        for stroke in _strokes(truth):
             self._drag(labels, stroke)
         self.step("painted")
         self._click(self.dock.annotate, "Save && next ▶")
@@ -145,7 +150,8 @@ class Walk:
     def finetune(self, steps: int) -> None:
         """Finetune, with a look at it half-way."""
         self.dock.accordion.open(3)
-        self.dock.finetune.set_settings(steps=steps, validate_every=max(10, steps // 5))
+        config = FinetuneConfig(steps=steps, validate_every=max(10, steps // 5))
+        self.dock.finetune.settings.set_value(config)
         _let(1.0)
         self.step("settings")
         self._click(self.dock.finetune, "Finetune")
@@ -192,11 +198,9 @@ class Walk:
         return widget
 
     def _click(self, inside: QWidget, text: str) -> None:
-        buttons = [
-            one for one in inside.findChildren(QWidget) if getattr(one, "text", str)() == text and one.isVisible()
-        ]
+        buttons = [one for one in inside.findChildren(QAbstractButton) if one.text() == text and one.isVisible()]
         if not buttons:
-            texts = sorted({one.text() for one in inside.findChildren(QPushButton)})
+            texts = sorted({one.text() for one in inside.findChildren(QAbstractButton)})
             sys.exit(f"There is no button '{text}'; there are {texts}")
         if not buttons[0].isEnabled():
             sys.exit(f"The button '{text}' is not enabled: {self.session.message.text}")
@@ -244,21 +248,19 @@ class Walk:
         return QPointF(float(column), float(row))
 
 
-def _strokes(pixels: np.ndarray[Any, Any]) -> list[list[tuple[float, float]]]:
-    """Return strokes along the largest objects of an image, as somebody would paint them who sees them."""
+def _strokes(mask: np.ndarray[Any, Any]) -> list[list[tuple[float, float]]]:
+    """Return strokes that fill the objects of a mask row by row, as somebody paints them who sees them."""
     from scipy import ndimage
-    from skimage.filters import threshold_otsu
 
-    grey = ndimage.gaussian_filter(pixels.astype(float).mean(axis=0) if pixels.ndim == 3 else pixels.astype(float), 2)
-    bright = grey > threshold_otsu(grey)
-    objects, count = ndimage.label(bright if bright.mean() < 0.5 else ~bright)
-    sizes = ndimage.sum_labels(np.ones_like(objects), objects, range(1, count + 1))
+    objects, count = ndimage.label(mask > 0)
     strokes = []
-    for number in np.argsort(sizes)[::-1][:12] + 1:
-        rows, columns = np.nonzero(objects == number)
-        along = np.argsort(columns if np.ptp(columns) >= np.ptp(rows) else rows)
-        chosen = along[np.linspace(0, len(along) - 1, 8).astype(int)]
-        strokes.append([(float(rows[i]), float(columns[i])) for i in chosen])
+    for number, box in enumerate(ndimage.find_objects(objects), start=1):
+        if (objects == number).sum() < SPECK_PX or (count > MANY and number % (count // MANY + 1)):
+            continue
+        rows = np.arange(box[0].start + BRUSH_PX // 2, box[0].stop, BRUSH_PX - 2)
+        ends = [np.flatnonzero(objects[row] == number)[[0, -1]] for row in rows if (objects[row] == number).any()]
+        points = [(float(row), float(end)) for row, pair in zip(rows, ends, strict=False) for end in pair]
+        strokes.append(points or [ndimage.center_of_mass(objects == number)] * 2)
     return strokes
 
 

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QWidget
 
 from .session import session_of, unwrapped
 
-MIN_WIDTH_PX = 360
+MIN_WIDTH_PX = 384
 
 
 class Panel(Protocol):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .predicting import Predicting
 
 Tone = Literal["info", "warning", "error"]
-DEFAULT_MODEL = "microtube"
+DEFAULT_MODEL = "nuclei-fluorescence"
 
 
 @dataclass(frozen=True)
