@@ -111,8 +111,8 @@ class FinetunePanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (
-            self.interrupted, self.outcome, self.base, self.settings, self.old, self.words, self.button, self.reason,
-            self.changed_since,
+            self.interrupted, self.outcome, self.base, self.button, self.reason, self.changed_since, self.words,
+            self.settings, self.old,
         ):  # fmt: skip
             layout.addWidget(widget)
 
