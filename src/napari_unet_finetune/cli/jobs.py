@@ -14,7 +14,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.atomic import atomic_write
 from ..data.files import read_image
 from ..events import Event, ImagePredicted, JobEnded, PreviewReady, ValidationEnd
-from . import compare_jobs, folder_jobs, measuring
+from . import compare_jobs, folder_jobs, measuring, question_jobs
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
@@ -126,4 +126,8 @@ _JOBS: dict[str, Callable[[Path, Any, Control], Iterator[Event]]] = {
     "compare": compare_jobs.compare,
     "curve": compare_jobs.curve,
     "figure": compare_jobs.figure,
+    "estimate": question_jobs.ask,
+    "can_learn": question_jobs.ask,
+    "cross_validate": question_jobs.ask,
+    "report": question_jobs.report,
 }

@@ -187,6 +187,34 @@ class CurveRequest(_Request):
     config: FinetuneConfig
 
 
+class QuestionRequest(_Request):
+    """A question about a model and annotated images; see `evaluation.estimation`, `can_learn`, `cross_validation`.
+
+    `config` are the settings of the trainings; an estimate takes device, precision and seed from it. `folds` None
+    leaves one image out at a time; `maps` is a folder for error maps.
+    """
+
+    task: Literal["estimate", "can_learn", "cross_validate"]
+    checkpoint: str
+    pairs: tuple[PairFiles, ...]
+    sparse: bool = False
+    config: FinetuneConfig = FinetuneConfig()
+    folds: int | None = None
+    seconds: float = Field(60, gt=0)
+    maps: Path | None = None
+
+
+class ReportRequest(_Request):
+    """A page about the run or study in `run`; see `evaluation.report`."""
+
+    task: Literal["report"] = "report"
+    run: Path
+    out: Path | None = None
+    tests: tuple[PairFiles, ...] = ()
+    sparse: bool = False
+    device: DeviceName = "auto"
+
+
 class FigureRow(_Request):
     """One image of a figure: its files, and the labels file of each model under the title of its column."""
 
@@ -216,7 +244,9 @@ JobRequest = Annotated[
     | MeasureRequest
     | CompareRequest
     | CurveRequest
-    | FigureRequest,
+    | FigureRequest
+    | QuestionRequest
+    | ReportRequest,
     Field(discriminator="task"),
 ]
 _JOB: TypeAdapter[Any] = TypeAdapter(JobRequest)

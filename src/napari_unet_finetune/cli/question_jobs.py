@@ -1,0 +1,62 @@
+"""Jobs that answer a question about a model or a run: `estimate`, `can_learn`, `cross_validate` and `report`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import PredictConfig
+from ..data.atomic import atomic_write
+from ..data.dataset import AnnotatedFolder
+from ..data.pairing import Pairing
+from ..events import Event, JobEnded
+from ..runs.request import RESULT
+
+if TYPE_CHECKING:
+    from ..runs.request import PairFiles, QuestionRequest, ReportRequest
+    from ..runs.serve import Control
+
+
+def ask(folder: Path, request: QuestionRequest, control: Control) -> Iterator[Event]:
+    """Answer; the result is `to_dict()` of `Estimation`, `CanLearn` or `CrossValidation`, no file if it was stopped."""
+    answer = yield from _answer(request, control)
+    yield _ended(folder, answer.to_dict()) if answer is not None else JobEnded()
+
+
+def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None, Any]:
+    from ..evaluation.can_learn import can_learn
+    from ..evaluation.cross_validation import cross_validate
+    from ..evaluation.estimation import estimate
+    from ..models.checkpoint import load_checkpoint
+
+    checkpoint, images = load_checkpoint(request.checkpoint), _images(request.pairs, request.sparse)
+    config, stop = request.config, control.should_stop
+    if request.task == "estimate":
+        predict = PredictConfig(device=config.device, precision=config.precision)
+        events = estimate(checkpoint, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
+        return (yield from events)
+    if request.task == "can_learn":
+        return (yield from can_learn(checkpoint, images, config, seconds=request.seconds, should_stop=stop))
+    return (yield from cross_validate(images, checkpoint, config, folds=request.folds, should_stop=stop))
+
+
+def report(folder: Path, request: ReportRequest, control: Control) -> Iterator[Event]:
+    """Write the report; the result is `ReportFiles.to_dict()`."""
+    from ..evaluation.report import report as write
+
+    tests = _images(request.tests, request.sparse)
+    events = write(request.run, request.out, tests=tests, device=request.device, should_stop=control.should_stop)
+    files = yield from events
+    yield _ended(folder, files.to_dict())
+
+
+def _images(pairs: Sequence[PairFiles], sparse: bool) -> AnnotatedFolder:
+    return AnnotatedFolder(Pairing(tuple(files.pair for files in pairs)), sparse)
+
+
+def _ended(folder: Path, values: dict[str, Any]) -> JobEnded:
+    file = folder / RESULT
+    atomic_write(file, lambda stream: stream.write(json.dumps(values, allow_nan=False).encode()))
+    return JobEnded(file)
