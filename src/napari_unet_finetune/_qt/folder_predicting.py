@@ -38,6 +38,7 @@ class FolderPredicting:
         self.session = session
         self.ends: tuple[ImageEnd, ...] = ()
         self.is_predicting = self.is_measuring = False
+        self._failed: list[ImageEnd] = []
 
     @property
     def is_busy(self) -> bool:
@@ -104,15 +105,16 @@ class FolderPredicting:
     def _start(self, request: Any, title: str, on_done: Any) -> None:
         measuring = isinstance(request, MeasureRequest)
         aside = self.session.aside
+        if aside.is_running:
+            self.session.fail(RunError(f"{aside.title} is under way. Wait for it to end, or stop it first."))
+            return
+        self.session.before_use.emit()
+        folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
+        self._failed = []
+        if not measuring:
+            self.ends = ()
+        self.is_predicting, self.is_measuring = not measuring, measuring
         try:
-            if aside.is_running:
-                raise RunError(f"{aside.title} is under way. Wait for it to end, or stop it first.")
-            self.session.before_use.emit()
-            folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
-            self._failed: list[ImageEnd] = []
-            if not measuring:
-                self.ends = ()
-            self.is_predicting, self.is_measuring = not measuring, measuring
             aside.start(
                 folder,
                 title,
@@ -122,8 +124,7 @@ class FolderPredicting:
                 on_error=lambda error: self._on_error(folder, error),
             )
         except FinetuneError as error:
-            self.is_predicting = self.is_measuring = False
-            self.session.fail(error)
+            self._on_error(folder, error)
         self.changed.emit()
 
     def _on_event(self, event: Event) -> None:
