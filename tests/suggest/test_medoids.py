@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from napari_unet_finetune.suggest.medoids import choose_medoids, cover_extremes, distances_between, nearest_of
+from napari_unet_finetune.suggest.medoids import (
+    choose_medoids,
+    cover_extremes,
+    distances_between,
+    nearest_of,
+    saturated,
+)
 
 RNG = np.random.default_rng(0)
 CENTRES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
@@ -54,3 +60,10 @@ def test_the_darkest_and_the_brightest_tenth_are_covered():
     assert cover_extremes(DISTANCES, [2, 30, 58], brightness, fixed=[]) == [2, 30, 58]
     assert cover_extremes(DISTANCES, before, brightness, fixed=[0, 59]) == before
     assert cover_extremes(DISTANCES, before, np.full(60, 0.5), fixed=[]) == before
+
+
+def test_an_outlier_stands_for_nobody_and_is_not_chosen_for_its_distance():
+    points = np.concatenate([POINTS, [[300.0, 300.0]]])
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    assert 60 in choose_medoids(distances, 3)
+    assert clusters_of(choose_medoids(saturated(distances), 3)) == [0, 1, 2]

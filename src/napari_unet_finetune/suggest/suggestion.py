@@ -14,7 +14,7 @@ from ..data.files import ImageRef, read_image
 from ..errors import DataError
 from ..events import ImageSeen, Notice
 from ..models.checkpoint import Checkpoint
-from .medoids import Distances, choose_medoids, cover_extremes, distances_between, nearest_of
+from .medoids import Distances, choose_medoids, cover_extremes, distances_between, nearest_of, saturated
 from .reasons import reason_for_next, reason_for_start
 from .traits import Scout, Traits
 
@@ -103,7 +103,7 @@ def _distances(traits: Sequence[Traits]) -> Distances:
 
 def _start(traits: Sequence[Traits], known: list[int], count: int) -> list[Suggestion]:
     distances = _distances(traits)
-    chosen = choose_medoids(distances, count, fixed=known)
+    chosen = choose_medoids(saturated(distances), count, fixed=known)
     brightness = np.array([one.brightness for one in traits])
     chosen = cover_extremes(distances, chosen, brightness, fixed=known)
     nearest = nearest_of(distances, known + chosen)
@@ -123,7 +123,7 @@ def _next(traits: Sequence[Traits], known: list[int], count: int) -> list[Sugges
     unsure = _ranks([one.disagreement or 0 for one in traits]) + _ranks([one.undecided or 0 for one in traits])
     free = np.setdiff1d(np.arange(len(traits)), known)
     free = free[np.argsort(-unsure[free], kind="stable")][: max(2 * count, len(free) // 2)]
-    medoids = choose_medoids(distances[np.ix_(free, free)], count)
+    medoids = choose_medoids(saturated(distances[np.ix_(free, free)]), count)
     clusters = nearest_of(distances[np.ix_(free, free)], medoids)
     members = [free[clusters == place] for place in range(len(medoids))]
     best = [int(part[np.argmax(unsure[part])]) for part in members]
