@@ -3,19 +3,23 @@
 import csv
 import html
 import re
+import shutil
 from html.parser import HTMLParser
 
 import imageio.v3 as iio
 import pytest
 
-from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.config import ModelConfig, PredictConfig
 from napari_unet_finetune.data.dataset import AnnotatedFolder
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.evaluation.compare import evaluate
+from napari_unet_finetune.evaluation.learning_curve import StudyPlan, run_study
 from napari_unet_finetune.evaluation.report import report
 from napari_unet_finetune.events import RunEnded, drain
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.runs.folder import RunFolder
+
+from .conftest import tiny
 
 
 class _Tags(HTMLParser):
@@ -164,3 +168,45 @@ def test_a_folder_without_a_run_or_model_is_refused(tmp_path, own_copy):
         (own_copy.run / name).unlink()
     with pytest.raises(RunError, match="no model yet"):
         drain(report(own_copy.run))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, write_squares):
+    root = tmp_path_factory.mktemp("study")
+    old, new = write_squares(root / "old", 5), write_squares(root / "new", 8, bright=False, seed=1)
+    plan = StudyPlan(
+        dataset1=old, dataset2=new, counts=(0, 2, 3, 4), seeds=2, test1=2, test2=3, base_count=3,
+        model=ModelConfig(width=16, levels=2), config=tiny(), base_config=tiny(preset="from scratch"),
+    )  # fmt: skip
+    drain(run_study(plan, root / "out"))
+    return root
+
+
+def test_a_study_is_reported_with_its_curve_and_every_model(study, tmp_path):
+    files, page = written(study / "out", tmp_path / "study.html")
+    text = re.sub(r"\s+", " ", html.unescape(page))
+    assert "finetuned with the first 2, 3 and 4 images of a new dataset, 2 trainings each" in text
+    assert len(table(files, "scores")) == 5 * (1 + 3 * 2)
+    assert {row["role"] for row in table(files, "images")} == {"training", "held out", "test"}
+    assert all(f'<div class="header">{name}</div>' in page for name in ("base", "2 images", "4 images"))
+    assert page.count("<svg") == 2 and "bootstrap" not in page
+    methods = page.partition("<h2>Methods</h2>")[2].partition("</section>")[0]
+    cited = {int(number) for group in re.findall(r"\[([\d, ]+)\]", methods) for number in group.split(",")}
+    assert cited == set(range(1, methods.count("<li>") + 1))
+
+
+def test_a_study_whose_images_are_gone_is_still_reported(study, tmp_path):
+    (study / "new").rename(study / "moved")
+    try:
+        page = written(study / "out", tmp_path / "gone.html")[1]
+    finally:
+        (study / "moved").rename(study / "new")
+    assert "The test images are not where they were" in page and "<h2>Comparison</h2>" not in page
+
+
+def test_a_study_without_a_model_is_refused(study, tmp_path):
+    shutil.copytree(study / "out", tmp_path / "early")
+    for file in (tmp_path / "early" / "rows").glob("*seed*"):
+        file.unlink()
+    with pytest.raises(RunError, match="no model of this study"):
+        drain(report(tmp_path / "early"))

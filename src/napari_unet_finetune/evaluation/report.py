@@ -18,6 +18,8 @@ from .report_data import Role, RunRecord, UsedImage, describe, read_run, readabl
 from .report_page import render, to_csv
 from .report_run import run_page
 from .report_scores import Scored, estimation_of, score_models
+from .report_study import is_study, study_page
+from .rows import to_csv as rows_to_csv
 
 REPORT = "report.html"
 
@@ -49,6 +51,8 @@ def report(
 ) -> Generator[PartStarted, None, ReportFiles]:
     """Score the models of the run in the folder `run`, yield each image as it begins, and write the report.
 
+    Of a study, the page is made of the scores that it has kept.
+
     Parameters
     ----------
     out
@@ -67,6 +71,8 @@ def report(
     DeviceError
         If the device is absent or its memory does not hold one tile.
     """
+    if is_study(run):
+        return (yield from _study(run, out or run / REPORT, should_stop))
     record = read_run(run)
     problems: list[str] = []
     known = [describe(image, "test", {}) for _, image in readable([""] * len(tests), tests, problems)]
@@ -81,6 +87,17 @@ def report(
     write_files({out: render(page), **tables})
     complete = len(scored.rows) and sum(len(images) for _, images in groups) == sum(map(len, scored.counts.values()))
     return ReportFiles(out, tuple(tables), stopped=bool(groups) and not complete)
+
+
+def _study(path: Path, out: Path, should_stop: Callable[[], bool]) -> Generator[PartStarted, None, ReportFiles]:
+    page, record, tests, rows = yield from study_page(path, should_stop=should_stop)
+    tables = {
+        beside(out, "scores"): rows_to_csv(rows),
+        beside(out, "images"): to_csv(_IMAGE_COLUMNS, map(_image_row, (*record.images, *tests))),
+        beside(out, "settings"): to_csv(_SETTING_COLUMNS, setting_rows(record)),
+    }
+    write_files({out: render(page), **tables})
+    return ReportFiles(out, tuple(tables), stopped=not tests and should_stop())
 
 
 def _groups(record: RunRecord) -> list[tuple[Role, Sequence[AnnotatedImage]]]:

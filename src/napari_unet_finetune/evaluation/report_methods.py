@@ -34,8 +34,11 @@ _CHANGES = (
 )
 
 
-def methods(record: RunRecord, references: References, *, scored: bool) -> str:
-    """Return what was done as one paragraph in the past tense; `scored` says that this report ran the models."""
+def methods(record: RunRecord, references: References, *, scored: bool, interval: bool = True) -> str:
+    """Return what was done as one paragraph in the past tense.
+
+    `scored` says that whole images were scored for this report, `interval` that the area ratio has one.
+    """
     parts = [
         *_network(record, references),
         *_images(record),
@@ -43,10 +46,10 @@ def methods(record: RunRecord, references: References, *, scored: bool) -> str:
         *_patches(record, references),
         *_optimisation(record, references),
         *_selection(record),
-        *(_scoring(references) if scored else ()),
+        *(_scoring(references, interval=interval) if scored else ()),
         _reproduction(record),
     ]
-    return " ".join(parts)
+    return " ".join(parts).replace(" %", "\u00a0%")
 
 
 def _reproduction(record: RunRecord) -> str:
@@ -107,6 +110,11 @@ def count_images(count: int, noun: str = "image") -> str:
 
 def _inputs(record: RunRecord) -> Iterator[str]:
     rule, channels = record.checkpoint.normalization, record.checkpoint.channels
+    before, now = record.base and record.base.model.in_channels, record.checkpoint.model.in_channels
+    if before is not None and before != now:
+        yield f"The first layer of the base model was adapted from {before} to {now} channels."
+    if record.checkpoint.rescale != 1:
+        yield f"Images were rescaled by {record.checkpoint.rescale:.3g}, to the size of the base model's objects."
     many = any(image.channels and image.channels > 1 for image in record.images)
     if many and record.checkpoint.model.in_channels == 1:
         reduced = {"luminance": "their luminance", "mean": "the mean of their channels"}.get(
@@ -253,9 +261,12 @@ def _calibrated_on(record: RunRecord) -> str:
     return "the held-out images" if held_out >= ENOUGH_HELD_OUT else "the held-out and the training images"
 
 
-def _scoring(references: References) -> Iterator[str]:
+def _scoring(references: References, *, interval: bool) -> Iterator[str]:
+    bootstrap = ""
+    surface = references.cite("surface")
+    if interval:
+        bootstrap = f", with a {percent(CONFIDENCE)} bootstrap interval over images {references.cite('bootstrap')}"
     yield (
-        "Whole images were scored by the Dice coefficient, intersection over union (IoU), the surface Dice "
-        f"{references.cite('surface')} at a tolerance of 2 px, and the ratio of predicted to true area, with a "
-        f"{percent(CONFIDENCE)} bootstrap interval over images {references.cite('bootstrap')}."
+        f"Whole images were scored by the Dice coefficient, intersection over union (IoU), the surface Dice {surface} "
+        f"at a tolerance of 2 px, and the ratio of predicted to true area{bootstrap}."
     )

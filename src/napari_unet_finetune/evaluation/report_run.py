@@ -77,7 +77,7 @@ def _sections(
         yield Section("Notices", (Bullets(notes),))
     yield Section("Limits", (Bullets(limits(record, scored, tests)),))
     yield Section("Methods", (Text((paragraph,)), Bullets(references.items, numbered=True)))
-    yield Section("Images", (_image_table((*record.images, *tests)),))
+    yield Section("Images", (image_table((*record.images, *tests)),))
     yield Section("Model card", (Facts(tuple(model_card(record))),))
     yield Section("Versions and device", (Facts(tuple(versions(record))),))
     yield Section("Settings", tuple(setting_tables(record)))
@@ -214,7 +214,8 @@ def _running_mean(values: Sequence[float], radius: int) -> list[float]:
     return [fmean(values[max(0, index - radius) : index + radius + 1]) for index in range(len(values))]
 
 
-def _image_table(images: Sequence[UsedImage]) -> Table:
+def image_table(images: Sequence[UsedImage]) -> Table:
+    """Return a list of images with their roles and shortened hashes."""
     rows = tuple(
         (
             image.name,

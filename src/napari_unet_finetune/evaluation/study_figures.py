@@ -25,13 +25,13 @@ def draw_figures(plan: StudyPlan, out: Path, rows: Sequence[Row], *, curve: Path
     Dataset 1; predictions are those of the first seed.
     """
     study = Study.open(plan, out)
-    examples = [(2, name) for name in _spread_over_scores(rows, dataset=2)]
-    examples += [(1, name) for name in _spread_over_scores(rows, dataset=1)[:1]]
-    pictures = [_overlay_row(study, dataset, name) for dataset, name in examples]
+    chosen = [(2, name) for name in examples(rows, dataset=2)]
+    chosen += [(1, name) for name in examples(rows, dataset=1)[:1]]
+    pictures = [_overlay_row(study, dataset, name) for dataset, name in chosen]
     return [learning_curve_figure(rows, curve), overlay_figure(pictures, overlay)]
 
 
-def _spread_over_scores(rows: Sequence[Row], *, dataset: int) -> list[str]:
+def examples(rows: Sequence[Row], *, dataset: int) -> list[str]:
     """Return names of images from the worst to the best score of the model with the fewest images."""
     fewest, first = min(row.count for row in rows), min(row.seed for row in rows)
     candidates = [row for row in rows if (row.dataset, row.count, row.seed) == (dataset, fewest, first)]
@@ -47,6 +47,12 @@ def _overlay_row(study: Study, dataset: int, name: str) -> OverlayRow:
         for count in study.plan.counts
     }
     return OverlayRow(f"Dataset {dataset}\n{name}", image.image, image.target, predictions, image.annotated)
+
+
+def kept_labels(out: Path, count: int, image: str) -> NDArray[np.generic] | None:
+    """Return what the model of the first seed predicted in a test image of Dataset 2, None if that is not there."""
+    path = prediction_path(out, count, 2, image)
+    return _labels(path) if path.is_file() else None
 
 
 def _labels(path: Path) -> NDArray[np.generic]:
