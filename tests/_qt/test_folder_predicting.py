@@ -14,9 +14,9 @@ from napari_unet_finetune.data.writing import write_labels
 
 
 @pytest.fixture
-def files(session):
+def files(session, tmp_path):
     session.predictor = "microtube"
-    return FolderPredicting(session)
+    return FolderPredicting(session, tmp_path / "jobs")
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_errors_leave_it_ready_for_the_next_try(files, folder, tmp_path):
 
 def test_stop_is_passed_on_and_a_second_job_refused(waiting, folder, tmp_path):
     session, runner = waiting
-    files = FolderPredicting(session)
+    files = FolderPredicting(session, tmp_path / "jobs")
     files.predict(folder, tmp_path / "out", PredictConfig())
     assert files.is_predicting and runner.folder.exists()
     files.predict(folder, tmp_path / "out", PredictConfig())

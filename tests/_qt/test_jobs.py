@@ -98,3 +98,16 @@ def test_a_prediction_in_this_process_yields_its_arrays(tmp_path, write_squares)
     assert [event.image for event in events if event.kind == "image_predicted"] == ["img_00", "img_01"]
     assert slot.progress.fraction == 1
     assert not any(isinstance(event, Alive) for event in events)
+
+
+def test_nobody_is_told_how_a_job_ended_that_was_closed(slot, tmp_path):
+    slot, runner, errors = slot
+    ends = []
+    for end in (lambda: runner.listener.on_error(RunError("killed")), lambda: runner.listener.on_end(None)):
+        slot.start(tmp_path, "Predicting", on_end=ends.append)
+        slot.close()
+        end()
+        assert (slot.is_running, errors, ends) == (False, [], [])
+    slot.start(tmp_path, "Predicting", on_end=ends.append)
+    runner.listener.on_end(tmp_path / "result")
+    assert ends == [tmp_path / "result"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +29,20 @@ _OPENED = "file:"
 
 
 class FolderPredicting:
-    """Predicts all images of a folder, or of one stack file, into labels files."""
+    """Predicts all images of a folder, or of one stack file, into labels files.
+
+    Parameters
+    ----------
+    session
+        Whose model predicts, and where results are opened.
+    folder
+        Where jobs keep their files while they run.
+    """
 
     changed = Signal()  # what is under way, or what became of the files
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, folder: Path) -> None:
+        self.session, self._folder = session, folder
         self.ends: tuple[ImageEnd, ...] = ()
         self.is_predicting = self.is_measuring = False
         self._failed: list[ImageEnd] = []
@@ -109,7 +116,7 @@ class FolderPredicting:
             self.session.fail(RunError(f"{aside.title} is under way. Wait for it to end, or stop it first."))
             return
         self.session.before_use.emit()
-        folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
+        folder = self._folder / "files"
         self._failed = []
         if not measuring:
             self.ends = ()

@@ -104,6 +104,7 @@ class JobSlot:
         self._runner, self._on_error = runner, on_error
         self._job: RunningJob | None = None
         self._listener: Listener | None = None
+        self._is_closed = False
         self.title = ""
         self.folder: Path | None = None
         self.progress = RunProgress()
@@ -152,12 +153,16 @@ class JobSlot:
             self.changed.emit()
 
         def ended(file: Path | None) -> None:
+            is_told = not self._is_closed
             self._free()
-            on_end(file)
+            if is_told:
+                on_end(file)
 
         def on_failure(error: Exception) -> None:
+            is_told = not self._is_closed
             self._free()
-            failed(error)
+            if is_told:
+                failed(error)
 
         self._listener = Listener(on_report, ended, on_failure)
         try:
@@ -193,9 +198,11 @@ class JobSlot:
         """End the job now; whoever waits for it is not told."""
         job, self._job = self._job, None
         if job is not None:
+            self._is_closed = True
             job.close()
 
     def _free(self) -> None:
         self._job = self._listener = None
+        self._is_closed = False
         self.is_paused = self.is_stopping = False
         self.changed.emit()

@@ -53,7 +53,7 @@ class PredictPanel(QWidget):
         self.images, self.out = PathBox("Choose the folder with the images"), PathBox("Choose a folder for the labels")
         self.overwrite = QCheckBox("Overwrite labels that are there")
         self.model, self.load = ModelBox(), QPushButton("Load…")
-        self.augment = QCheckBox("Average over flips and turns (8 × slower)")
+        self.augment = QCheckBox("Average over flips and turns")
         self.augment.setChecked(predicting.augment)
         self.button = QPushButton("Predict")
         self._lay_out()
@@ -95,6 +95,7 @@ class PredictPanel(QWidget):
         self.out.set_hint(_BESIDE if kind == "folder" and self.out.value() is None else str(out or ""))
         words, can = self._describe(kind)
         self.about.setText(words)
+        self._form.setRowVisible(self.about, bool(words))
         busy = self._busy()
         self.button.setEnabled(can and not busy)
         self.button.setToolTip(busy or ("" if can else words))
@@ -118,7 +119,8 @@ class PredictPanel(QWidget):
             project = self.session.project
             if project is None:
                 return "Open a dataset in Annotate & finetune first.", False
-            return f"{len(project.images)} images in {project.source.name}", True
+            count = len(project.images)
+            return f"{count} image{'' if count == 1 else 's'} in {project.source.name}", True
         source = self.images.value()
         if source is None:
             return "Choose the folder with the images.", False
@@ -149,7 +151,7 @@ class PredictPanel(QWidget):
         self.overwrite.setToolTip(
             "Unticked, images whose labels file exists are skipped. Images are never overwritten."
         )
-        self.augment.setToolTip("Slightly better at edges and for objects the model is unsure of.")
+        self.augment.setToolTip("Slightly better where the model is unsure, but eight times slower.")
         self.load.setToolTip("Choose a model file of this program, or a PAULow .pth file.")
         self.model.setToolTip("The model that predicts.")
         self.about.setWordWrap(True)

@@ -39,7 +39,7 @@ class PredictWidget(Dock):
         sections = QVBoxLayout(inside)
         sections.setContentsMargins(4, 4, 4, 4)
         for title, panels in (
-            ("Predict", (self.predict, self.files)),
+            ("Images and model", (self.predict, self.files)),
             ("What becomes an object", (self.objects,)),
             ("Measure", (self.measure,)),
         ):

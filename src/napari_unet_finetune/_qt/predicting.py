@@ -41,11 +41,11 @@ class Predicting:
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
         self.augment = False
-        self.files, self.measuring = FolderPredicting(session), Measuring(session)
         self._config = PredictConfig()
         self._model = ""  # that predicted last
         self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self.files, self.measuring = FolderPredicting(session, self._folder), Measuring(session)
         self._count = 0
         session.viewer.layers.events.removed.connect(self._on_layer_removed)
         session.current_changed.connect(self._on_current_changed)
