@@ -130,3 +130,9 @@ def test_figures_need_neither_pyplot_nor_torch(tmp_path: Path) -> None:
         "assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")], check=True)
+
+
+def test_a_dollar_sign_in_a_name_is_no_formula(tmp_path):
+    picture = np.zeros((20, 20))
+    row = OverlayRow("a $b^ {c", picture, picture, {"model $\\x": picture})
+    assert overlay_figure([row], tmp_path / "a.png").is_file()

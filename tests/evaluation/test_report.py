@@ -7,9 +7,10 @@ import shutil
 from html.parser import HTMLParser
 
 import imageio.v3 as iio
+import numpy as np
 import pytest
 
-from napari_unet_finetune.config import ModelConfig, PredictConfig
+from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.dataset import AnnotatedFolder
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.evaluation.compare import evaluate
@@ -19,7 +20,7 @@ from napari_unet_finetune.events import RunEnded, drain
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.runs.folder import RunFolder
 
-from .conftest import tiny
+from .conftest import start, tiny
 
 
 class _Tags(HTMLParser):
@@ -210,3 +211,36 @@ def test_a_study_without_a_model_is_refused(study, tmp_path):
         file.unlink()
     with pytest.raises(RunError, match="no model of this study"):
         drain(report(tmp_path / "early"))
+
+
+def test_a_base_model_that_was_kept_is_called_so(finetuned, tmp_path):
+    config = tiny(learning_rate=1e-9, warmup_steps=0)
+    base = str(finetuned.base / "model.safetensors")
+    run = start(tmp_path / "run", finetuned.new, task="finetune", checkpoint=base, config=config)
+    files, page = written(run.path, tmp_path / "kept.html")
+    assert "the base model was used unchanged" in page and "base model is kept" in page
+    assert {row["model"] for row in table(files, "scores")} == {"final"}
+    assert {row["state"] for row in table(files, "images")} == {"not recorded"}
+
+
+def test_the_recipe_of_the_study_is_described_as_it_is(finetuned, tmp_path):
+    config = FinetuneConfig(preset="seed recipe", epochs=1, patch_size=32, patch_stride=32, device="cpu")
+    base = str(finetuned.base / "model.safetensors")
+    run = start(tmp_path / "run", finetuned.new, task="finetune", checkpoint=base, config=config)
+    text = re.sub(r"\s+", " ", html.unescape(written(run.path, tmp_path / "seed.html")[1]))
+    assert "(1 epochs) on batches of 4 patches of 32 × 32 px from a grid with a stride of 32 px, without" in text
+    assert "a loss chosen by the predicted share of objects" in text and "with Adam [" in text
+    assert "lowest loss on a random 20 % of the patches" in text and "was calibrated" not in text
+    assert "Validation was by loss on random patches" in text and "were of the old dataset" not in text
+
+
+def test_strokes_are_reported_as_strokes(finetuned, tmp_path):
+    shutil.copytree(finetuned.new, tmp_path / "strokes")
+    for file in (tmp_path / "strokes" / "masks").iterdir():
+        mask = np.where(iio.imread(file) > 0, 2, 1).astype(np.uint8)
+        mask[::2] = 0
+        iio.imwrite(file, mask)
+    base = str(finetuned.base / "model.safetensors")
+    run = start(tmp_path / "run", tmp_path / "strokes", task="finetune", checkpoint=base, sparse=True)
+    page = written(run.path, tmp_path / "strokes.html")[1]
+    assert "Annotations were brush strokes" in page and "Only annotated pixels were scored" in page

@@ -179,7 +179,9 @@ def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> N
         panel.set_axis_off()
         panel.set_title(note, fontsize=_FONT_PT, pad=2)
         if with_headers:
+            # Names are text and no formulas: a dollar sign in one is a dollar sign.
             header_at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
+            header_at["parse_math"] = False
             panel.annotate(header, (0.5, 1), (0, 13), fontsize=_FONT_PT, fontweight="bold", **header_at)
     axes[0].text(
         -0.04,
@@ -190,6 +192,7 @@ def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> N
         va="center",
         ma="center",
         fontsize=_FONT_PT,
+        parse_math=False,
         transform=axes[0].transAxes,
     )
 
