@@ -150,7 +150,8 @@ def placement_of(layer: Layer, ndim: int = _DIRECTIONS) -> dict[str, Any]:
 def _shear_of_last(layer: Layer, ndim: int) -> NDArray[np.float64]:
     """Return the shears among the last `ndim` axes; napari lists those of a layer row by row above the diagonal."""
     above = np.triu_indices(layer.ndim, 1)
-    return np.asarray(layer.shear)[np.min(above, axis=0) >= layer.ndim - ndim]
+    shears: NDArray[np.float64] = np.asarray(layer.shear)[np.min(above, axis=0) >= layer.ndim - ndim]
+    return shears
 
 
 def placement_of_pixels(pixels: ImagePixels) -> dict[str, Any]:
