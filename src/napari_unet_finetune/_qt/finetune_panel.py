@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from ..config import FinetuneConfig
 from ..errors import FinetuneError
@@ -22,6 +22,7 @@ from .old_images import OldImagesForm
 from .outcome_box import InterruptedBox, OutcomeBox
 from .session import Session
 from .settings_form import SettingsForm
+from .wrapped_label import WrappedLabel
 
 _SOON_MS = 400
 
@@ -39,7 +40,7 @@ class FinetunePanel(QWidget):
         self.finetuning, self.check = Finetuning(session), DataCheck()
         self.interrupted, self.outcome = InterruptedBox(), OutcomeBox()
         self.settings, self.old = SettingsForm(), OldImagesForm()
-        self.base, self.words = QLabel(), QLabel()
+        self.base, self.words = WrappedLabel(), WrappedLabel()
         self.changed_since, self.reason = MessageLine(), MessageLine()
         self.button = QPushButton("Finetune")
         self._soon = QTimer(self)
@@ -104,15 +105,13 @@ class FinetunePanel(QWidget):
         self._soon.start()
 
     def _lay_out(self) -> None:
-        for label in (self.base, self.words):
-            label.setWordWrap(True)
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.settings.add_folded(self.old)
         self.button.setToolTip("Train on the annotated images, in the background.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (
-            self.interrupted, self.outcome, self.base, self.button, self.reason, self.changed_since, self.words,
-            self.settings, self.old,
+            self.interrupted, self.outcome, self.base, self.settings, self.button, self.reason, self.changed_since,
+            self.words, self.settings.fold,
         ):  # fmt: skip
             layout.addWidget(widget)
 

@@ -16,6 +16,9 @@ class Fold(QCollapsible):
         super().__init__(title, expandedIcon=_OPEN, collapsedIcon=_CLOSED)
         self.setDuration(0)
         self.addWidget(content)
+        layout = self.layout()
+        if layout is not None:
+            layout.setContentsMargins(0, 2, 0, 2)
         self.collapse(animate=False)
 
     def changeEvent(self, event: QEvent | None) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from .session import Tone
+from .wrapped_label import WrappedLabel
 
 # Shapes and colors that the color-blind tell apart, on dark and light ground.
 _ICONS: dict[Tone, tuple[str, str]] = {
@@ -22,10 +23,8 @@ class MessageLine(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._icon, self._text = QLabel(), QLabel()
-        self._text.setWordWrap(True)
+        self._icon, self._text = QLabel(), WrappedLabel()
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)

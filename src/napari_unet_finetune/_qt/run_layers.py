@@ -18,7 +18,7 @@ from .layers import find_ours, place_below, placement_of, remove_ours, selection
 from .session import Session
 
 IMAGE, PAINTING, PREVIEW, PREDICTION = "image", "painting", "preview", "prediction"
-_COLORS = {PREVIEW: "#009E73", PREDICTION: "#CC79A7"}
+_COLORS = {PREVIEW: "#009E73", PREDICTION: "#D55E00"}
 _FULL = 255  # of a probability of 1 in eight bits
 _AT_WORK = "first-look"
 

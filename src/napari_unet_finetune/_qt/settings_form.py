@@ -62,7 +62,10 @@ _OWN = "as set below"
 
 
 class SettingsForm(QWidget):
-    """Makes a `FinetuneConfig`; `changed` is emitted on every change, `problem` says what does not go together."""
+    """Makes a `FinetuneConfig`; `changed` is emitted on every change, `problem` says what does not go together.
+
+    The settings for experts are in `fold`, which whoever uses this form puts where there is room.
+    """
 
     changed = Signal()
 
@@ -73,6 +76,7 @@ class SettingsForm(QWidget):
         self.essential = ConfigForm(FinetuneConfig, ESSENTIAL, WORDS)
         others = [name for name in FinetuneConfig.model_fields if name not in ESSENTIAL + SETTLED]
         self.expert = ConfigForm(FinetuneConfig, others, WORDS)
+        self.fold = Fold("Settings for experts", self.expert)
         self.problem = ""
         self.wrong: str | None = None
         self._config: FinetuneConfig | None = None
@@ -118,6 +122,10 @@ class SettingsForm(QWidget):
                 details += f", {about(pace * config.steps * config.batch_size * config.patch_px**2)}"
             self.preset.setItemText(place, f"{_PRESETS[name]} ({details})")
 
+    def add_folded(self, form: QWidget) -> None:
+        """Add a form below the settings for experts."""
+        self.fold.addWidget(form)
+
     def _lay_out(self) -> None:
         self.preset.setToolTip("Where the settings start from; choosing a preset fills in everything below.")
         self.strength.setToolTip("How much the training patches are changed at random: turned, scaled, brightened.")
@@ -131,7 +139,6 @@ class SettingsForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(top)
         layout.addWidget(self.essential)
-        layout.addWidget(Fold("Settings for experts", self.expert))
 
     def _on_strength(self) -> None:
         if self.strength.value() != _OWN:
