@@ -121,3 +121,11 @@ def test_tables_are_saved_as_csv_and_a_full_disk_is_told(viewer, measuring, meas
     (tmp_path / "file").touch()
     measuring.save(rows, tmp_path / "file" / "t.csv")
     assert "cannot be written" in measuring.session.message.text
+
+
+def test_stop_ends_after_the_frame_in_work_without_a_result(viewer, measuring, qtbot):
+    labels = viewer.add_labels(numbered())
+    measuring.changed.connect(measuring.stop)
+    measuring.measure(labels, None)
+    qtbot.waitUntil(lambda: not measuring.is_busy)
+    assert measuring.measured.images == () and "Stopped" in measuring.session.message.text

@@ -300,6 +300,7 @@ def test_probabilities_are_shown_on_demand_and_follow(viewer, predict, tubes):
     layer = live.probability_layer
     assert layer.data.shape == (2, *SIZE) and tuple(layer.scale) == (1, 0.5, 0.5)
     assert layer.data[0].max() > 200 and layer.data[1].max() == 0
+    assert [one.name for one in viewer.layers] == ["movie", layer.name, "movie prediction"]
     viewer.dims.set_current_step(0, 1)
     predict()
     assert layer.data[1].max() > 200

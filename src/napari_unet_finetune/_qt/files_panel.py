@@ -66,7 +66,8 @@ class FilesPanel(QWidget):
 
 def _item(end: ImageEnd) -> QListWidgetItem:
     if end.error is not None:
-        text, tip = f"✖  {end.path.name}: {end.error}", end.error
+        reason = end.error.removeprefix(end.path.name).lstrip(": ")
+        text, tip = f"✖  {end.path.name}: {reason}", end.error
     elif end.skipped:
         text, tip = f"○  {end.path.name}: existed already", str(end.labels)
     else:

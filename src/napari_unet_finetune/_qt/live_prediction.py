@@ -22,6 +22,7 @@ from .worker import Work
 if TYPE_CHECKING:
     from napari.layers import Image
 
+_FLAT = 2
 ONE = 255  # stands for a probability of 1
 # Labels that take longer than this are drawn without being tidied until they are.
 SLOW_S = 0.2
@@ -97,7 +98,7 @@ class LivePrediction:
         self.probabilities[self.stack.at(index)] = probabilities
         self._predicted.add(index)
         self._write_plain(index)
-        if not self.output.is_shown or index == self.output.shown_frame:
+        if not self.output.is_shown or self._is_in_sight(index):
             with selection_kept(self.session.viewer):
                 self.output.show()
         if self.probability_layer is not None:
@@ -133,6 +134,8 @@ class LivePrediction:
         if shown:
             with selection_kept(self.session.viewer):
                 self.probability_layer = show_probabilities(self.session.viewer, self.stack, self.probabilities)
+            if self.output.layer in layers:  # which would be hard to see below
+                layers.move(layers.index(self.probability_layer), layers.index(self.output.layer))
 
     def close(self) -> None:
         """End all work; a layer that is there stays and is the user's from now on."""
@@ -158,6 +161,10 @@ class LivePrediction:
         self.output.write(index, self.probabilities[self.stack.at(index)] > np.uint8(self.threshold * ONE))
         if is_plain(self.config):
             self._stale.discard(index)
+
+    def _is_in_sight(self, index: Index) -> bool:
+        """Tell whether a frame is looked at; in three dimensions, all are."""
+        return index == self.output.shown_frame or self.session.viewer.dims.ndisplay > _FLAT
 
     def _on_step(self) -> None:
         """Bring a frame that is turned to up to date at once if that is quick."""
@@ -200,7 +207,7 @@ class LivePrediction:
             self._renew()
         self._stale.discard(tidied.index)
         self.output.write(tidied.index, tidied.labels)
-        if tidied.index == self.output.shown_frame:
+        if self._is_in_sight(tidied.index):
             self.output.show()
 
     def _on_tidying_ended(self) -> None:

@@ -40,8 +40,10 @@ class MeasurePanel(QWidget):
         self.refresh()
 
     def start(self) -> None:
-        """Measure the chosen layers."""
-        if (labels := self._layer(self.labels.value())) is not None:
+        """Measure the chosen layers, or stop if that is under way."""
+        if self.measuring.is_busy:
+            self.measuring.stop()
+        elif (labels := self._layer(self.labels.value())) is not None:
             self.measuring.measure(labels, self._layer(self.image.value()))
 
     def refresh(self) -> None:
@@ -108,10 +110,9 @@ class MeasurePanel(QWidget):
 
     def _on_busy(self) -> None:
         measuring = self.measuring
-        self.button.setEnabled(not measuring.is_busy and self.labels.value() is not None)
+        self.button.setEnabled(measuring.is_busy or self.labels.value() is not None)
         at = min(measuring.frame + 1, measuring.frames)
-        progress = f"Measuring frame {at} of {measuring.frames}…" if measuring.frames > 1 else "Measuring…"
-        self.button.setText(progress if measuring.is_busy else "Measure")
+        self.button.setText(f"Stop measuring (frame {at} of {measuring.frames})" if measuring.is_busy else "Measure")
 
     def _forget_dialog(self) -> None:
         self.dialog = None

@@ -120,7 +120,6 @@ def show_probabilities(viewer: ViewerModel, stack: Stack, array: NDArray[np.uint
         metadata={OURS: PROBABILITY},
         colormap="magma",
         contrast_limits=(0, 255),
-        blending="additive",
         opacity=0.7,
         **stack.placement,
     )
