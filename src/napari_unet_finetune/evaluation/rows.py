@@ -43,6 +43,13 @@ class Row:
 
 
 @dataclass(frozen=True)
+class ModelRow(Row):
+    """A row of a table in which models have names, too."""
+
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Summary:
     """Means of one model count on one dataset: first over images, then over seeds."""
 
@@ -98,9 +105,10 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """Return the rows as CSV with a header."""
+    """Return the rows, all of one class, as CSV with a header."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    kind = type(rows[0]) if rows else Row
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return text.getvalue()

@@ -1,0 +1,38 @@
+"""The dock "Compare models": models on images, side by side and in figures, and the learning curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QVBoxLayout
+
+from .accordion import Accordion
+from .compare_footer import CompareFooter
+from .compare_panel import ComparePanel
+from .curve_panel import CurvePanel
+from .curve_training import CurveTraining
+from .dock import Dock
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class CompareWidget(Dock):
+    """Compare models on the images of the dataset, and see how many images are enough."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        session = self.session
+        curve = CurveTraining(session)
+        self.compare = ComparePanel(session, curve)
+        self.curve = CurvePanel(session, curve, self.compare.comparing)
+        self.footer = CompareFooter(session)
+        self.accordion = Accordion()
+        self.accordion.add("Models × images", self.compare)
+        self.accordion.add("Learning curve", self.curve)
+        self.accordion.open(0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.accordion, stretch=1)
+        layout.addWidget(self.footer)
+        self.keep(self.compare, self.curve, self.footer)

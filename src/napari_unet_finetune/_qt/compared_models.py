@@ -1,0 +1,128 @@
+"""The models that can be compared: each under a short label, with a color that stays its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.project import Project
+from ..errors import FinetuneError
+from ..evaluation.study_folder import StudyFolder, find_studies
+from ..models.card import find_model_file, read_card
+from ..models.zoo import list_models
+from ..runs.history import past_trainings
+from .run_folders import runs_of
+
+RAW = "raw"
+# Okabe and Ito's colors, told apart with every kind of color blindness; black is left out, for screens are dark.
+COLORS = ("#56B4E9", "#D55E00", "#F0E442", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#999999")
+
+
+@dataclass(frozen=True)
+class ComparedEntry:
+    """A model in the list.
+
+    Parameters
+    ----------
+    model
+        Its file, or the name of one that ships; no two entries have the same.
+    label
+        What tables, figures and layers call it; no two entries have the same.
+    tip
+        Where it comes from, in words.
+    study
+        The learning curve it was trained for.
+    """
+
+    model: str
+    label: str
+    tip: str = ""
+    study: Path | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the file of a model says of its training: number and names of images, seed and preset."""
+
+    count: int = 0
+    seed: int = 0
+    preset: str = ""
+    images: frozenset[str] = frozenset()
+
+
+def list_models_to_compare(project: Project | None, base: str, files: Iterable[Path] = ()) -> list[ComparedEntry]:
+    """Return the base, the models of this dataset's trainings and learning curves, those of `files`, and the shipped.
+
+    Trainings are in the order of their number of images, and then the older ones first.
+    """
+    found = [ComparedEntry(base, RAW, f"The model that finetunings start from: {find_model_file(base).stem}")]
+    if project is not None:
+        folders = runs_of(project)
+        trained = [*_of_runs(folders), *_of_studies(folders)]
+        found += [entry for _, entry in sorted(trained, key=lambda one: one[0])]
+    found += [ComparedEntry(str(path), path.stem, str(path)) for path in files]
+    found += [ComparedEntry(one.name, one.name, f"Ships with this program: {one.name}") for one in list_models()]
+    return list(_distinct(found))
+
+
+def read_training(model: str) -> Training:
+    """Return what the file of `model` says of its finetuning; nothing for a base, or a file that cannot be read."""
+    try:
+        origin = read_card(model).provenance
+    except FinetuneError:
+        return Training()
+    if origin.parent_sha256 is None:
+        return Training(preset=str(origin.config.get("preset", "")))
+    images = frozenset(image.name for image in origin.images)
+    return Training(len(origin.images), origin.seed or 0, str(origin.config.get("preset", "")), images)
+
+
+def last_study(project: Project) -> StudyFolder | None:
+    """Return the learning curve that was begun last, finished or not."""
+    return next(find_studies(reversed(runs_of(project))), None)
+
+
+class Colors:
+    """Gives each model a color, and never another one."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+
+    def of(self, model: str) -> str:
+        """Return the color of `model`."""
+        return COLORS[self._places.setdefault(model, len(self._places)) % len(COLORS)]
+
+
+def _of_runs(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
+    for run in past_trainings(folders):
+        if run.model is not None:
+            entry = ComparedEntry(str(run.model), _images(run.image_count), f"Finetuned on {run.when}\n{run.model}")
+            yield run.image_count, entry
+
+
+def _of_studies(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
+    for study in find_studies(folders):
+        seeds = sorted({arm.seed for arm in study.models})
+        for arm, file in study.models.items():
+            seed = "" if arm.seed == seeds[0] else f", seed {arm.seed}"
+            entry = ComparedEntry(str(file), _images(arm.count) + seed, f"Of a learning curve\n{file}", study.path)
+            yield arm.count, entry
+
+
+def _distinct(entries: Iterable[ComparedEntry]) -> Iterator[ComparedEntry]:
+    """Leave out models that came before, and number labels that came before."""
+    models: set[Path] = set()
+    labels: dict[str, int] = {}
+    for entry in entries:
+        file = find_model_file(entry.model).absolute()
+        if file in models:
+            continue
+        models.add(file)
+        labels[entry.label] = number = labels.get(entry.label, 0) + 1
+        label = entry.label if number == 1 else f"{entry.label} ({number})"
+        yield ComparedEntry(entry.model, label, entry.tip, entry.study)
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"

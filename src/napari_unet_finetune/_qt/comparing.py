@@ -1,0 +1,278 @@
+"""A comparison from the click to its table: which models and images, a job, and what each model makes of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from psygnal import Signal
+
+from ..config import PredictConfig
+from ..data.project import Project
+from ..errors import FinetuneError, RunError
+from ..evaluation.study_folder import StudyFolder
+from ..events import Event, ImageCompared
+from ..models.card import find_model_file, read_card
+from ..runs.compare_plan import ImageSet, image_sets, pair_of
+from ..runs.recent import RecentModels
+from ..runs.request import ComparedImage, ComparedModel, CompareRequest, ImageFile
+from .compared_models import (
+    RAW,
+    Colors,
+    ComparedEntry,
+    Training,
+    last_study,
+    list_models_to_compare,
+    read_training,
+)
+from .run_folders import new_run
+from .session import Session
+from .settings import default_device, recent_models_file
+
+LABELS = "comparison"
+MOST_MODELS = 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """A model of the table: as it is listed, in its color, and what it was trained with."""
+
+    entry: ComparedEntry
+    color: str
+    training: Training
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.entry.label
+
+
+class Comparing:
+    """Compares models on images of the dataset that is open.
+
+    `listed` is emitted when there are other models or images to choose from, `changed` when the table is another one
+    or a cell of it.
+    """
+
+    listed = Signal()
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.recent = RecentModels(recent_models_file())
+        self.colors = Colors()
+        self.entries: list[ComparedEntry] = []
+        self.chosen: set[str] = set()
+        self.sets: tuple[ImageSet, ...] = ()
+        self.columns: tuple[Column, ...] = ()
+        self.images: tuple[str, ...] = ()
+        self.cells: dict[tuple[str, str], ImageCompared] = {}  # by label and name
+        self._set_key = ""
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._added: list[Path] = []
+        self._is_fresh = True  # the user has not chosen models yet
+        session.project_changed.connect(self._on_project_changed)
+        session.models_changed.connect(self.refresh)
+        session.model_changed.connect(self.refresh)
+        session.images_changed.connect(self._on_images_changed)
+        session.current_changed.connect(self._on_images_changed)
+        self.refresh()
+
+    @property
+    def image_set(self) -> ImageSet | None:
+        """The images to compare on."""
+        return next((one for one in self.sets if one.key == self._set_key), self.sets[0] if self.sets else None)
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot start, in a sentence; empty if it can."""
+        if self.session.project is None:
+            return "Open a dataset first: Annotate & finetune, Images."
+        if not self.chosen:
+            return "Tick at least one model."
+        if len(self.chosen) > MOST_MODELS:
+            return f"Tick at most {MOST_MODELS} models: more colors cannot be told apart."
+        if self.session.aside.is_running:
+            return f"{self.session.aside.title} is under way."
+        return "" if self.image_set else "There is no image to compare on."
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """Names of compared images whose masks have changed since."""
+        project = self.session.project
+        if project is None:
+            return ()
+        return tuple(name for name in self.images if self._stamps.get(name) != _stamp(project, name))
+
+    def choose_models(self, models: Sequence[str]) -> None:
+        """Choose models by what `ComparedEntry.model` says."""
+        self.chosen, self._is_fresh = set(models), False
+        self.listed.emit()
+
+    def choose_images(self, key: str) -> None:
+        """Choose a set of images by its key."""
+        self._set_key = key
+        self.listed.emit()
+
+    def add_file(self, path: Path) -> None:
+        """List the model in a file, and choose it; one that is no model is refused in a sentence."""
+        try:
+            read_card(path)
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        path = path.absolute()
+        self._added = [*(one for one in self._added if one != path), path]
+        self.recent.add(path)
+        self._list_models()
+        same = next(entry.model for entry in self.entries if find_model_file(entry.model).absolute() == path)
+        self.choose_models([*self.chosen, same])
+
+    def refresh(self) -> None:
+        """List models and images anew."""
+        self._list_models()
+        self._list_images()
+        self.listed.emit()
+
+    def choose_study(self, study: StudyFolder) -> None:
+        """Choose the base and the models of a learning curve, those of the first seed."""
+        self._list_models()
+        first = {str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed}
+        base = next((entry.model for entry in self.entries if entry.label == RAW), None)
+        self.choose_models([model for model in (base, *first) if model is not None])
+
+    def compare(self) -> None:
+        """Predict and score every chosen model on every chosen image; what keeps it from that is told."""
+        session = self.session
+        session.before_use.emit()
+        project, images = session.project, self.image_set
+        try:
+            if self.problem or project is None or images is None:
+                raise RunError(self.problem)
+            folder = new_run(project, LABELS).parent.parent / LABELS
+            request = self._request(project, images, folder)
+            columns = tuple(self._column(entry) for entry in self.entries if entry.model in self.chosen)
+            self._begin(project, columns, images)
+            session.aside.start(
+                folder / "job", f"Comparing {len(columns)} models", request=request, on_event=self._on_event,
+                on_end=lambda _file: self._on_end(project), on_error=session.fail,
+            )  # fmt: skip
+            self.changed.emit()
+        except FinetuneError as error:
+            session.fail(error)
+
+    def cell(self, label: str, image: str) -> ImageCompared | None:
+        """Return what is known of a model on an image."""
+        return self.cells.get((label, image))
+
+    def column(self, label: str) -> Column | None:
+        """Return the model of the table called `label`."""
+        return next((column for column in self.columns if column.label == label), None)
+
+    def release(self) -> None:
+        """Let go of the session."""
+        session = self.session
+        session.project_changed.disconnect(self._on_project_changed)
+        session.models_changed.disconnect(self.refresh)
+        session.model_changed.disconnect(self.refresh)
+        session.images_changed.disconnect(self._on_images_changed)
+        session.current_changed.disconnect(self._on_images_changed)
+
+    def _column(self, entry: ComparedEntry) -> Column:
+        return Column(entry, self.colors.of(entry.model), read_training(entry.model))
+
+    def _request(self, project: Project, images: ImageSet, folder: Path) -> CompareRequest:
+        return CompareRequest(
+            models=tuple(
+                ComparedModel(label=entry.label, model=entry.model)
+                for entry in self.entries
+                if entry.model in self.chosen
+            ),
+            images=tuple(_compared(project, name) for name in images.names),
+            cache=folder / "labels",
+            sparse=project.sparse,
+            config=PredictConfig(device=default_device()),
+        )
+
+    def _begin(self, project: Project, columns: tuple[Column, ...], images: ImageSet) -> None:
+        """Empty the table; nothing is emitted before the job has begun."""
+        self.columns, self.images, self.cells = columns, images.names, {}
+        self._stamps = {name: _stamp(project, name) for name in images.names}
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, ImageCompared):
+            self.cells[event.model, event.image] = event
+            self.changed.emit()
+
+    def _on_end(self, project: Project) -> None:
+        session = self.session
+        if session.project is not project:
+            return
+        failed = [cell for cell in self.cells.values() if cell.error is not None]
+        missing = len(self.columns) * len(self.images) - len(self.cells)
+        if failed:
+            more = f" (and {len(failed) - 1} more, marked in the table)" if len(failed) > 1 else ""
+            session.tell(f"{failed[0].model}, {failed[0].image}: {failed[0].error}{more}", "warning")
+        elif missing:
+            session.tell(f"Stopped: {missing} of {len(self.columns) * len(self.images)} predictions are missing.")
+        else:
+            session.tell(f"Compared {len(self.columns)} models on {_images(len(self.images))}.")
+        self.changed.emit()
+
+    def _list_models(self) -> None:
+        project, base = self.session.project, self.session.model
+        self.entries = list_models_to_compare(project, base, self._added)
+        for entry in self.entries:
+            self.colors.of(entry.model)
+        known = {entry.model for entry in self.entries}
+        self.chosen &= known
+        if self._is_fresh:
+            self.chosen = set(self._first_choice())
+
+    def _first_choice(self) -> list[str]:
+        """Return the base, and the newest models: those of the last learning curve, or of the last training."""
+        project = self.session.project
+        first = [entry.model for entry in self.entries if entry.label == RAW]
+        study = last_study(project) if project else None
+        if study is not None and study.models:
+            of_study = [
+                entry.model for entry in self.entries if entry.study == study.path and "seed" not in entry.label
+            ]
+            return [*first, *of_study][:MOST_MODELS]
+        predictor = self.session.predictor
+        return [*first, *(entry.model for entry in self.entries if entry.model == predictor and entry.label != RAW)]
+
+    def _list_images(self) -> None:
+        project = self.session.project
+        self.sets = image_sets(project, self.session.current) if project else ()
+
+    def _on_project_changed(self) -> None:
+        self.columns, self.images, self.cells, self._set_key = (), (), {}, ""
+        self._is_fresh = True
+        self.colors = Colors()
+        self.refresh()
+        self.changed.emit()
+
+    def _on_images_changed(self) -> None:
+        self._list_images()
+        self.listed.emit()
+
+
+def _compared(project: Project, name: str) -> ComparedImage:
+    image = project.image(name)
+    pair = pair_of(image)
+    return ComparedImage(name=name, image=ImageFile.of(image.ref), mask=pair and pair.mask)
+
+
+def _stamp(project: Project, name: str) -> tuple[int, int]:
+    """Return length and time of the mask of an image, by which a change is noticed."""
+    mask = project.image(name).mask
+    if mask is None or not mask.is_file():
+        return (0, 0)
+    found = mask.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"

@@ -1,0 +1,249 @@
+"""A picture in the viewer: models laid over it, side by side, or their errors; all else stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from ..evaluation.area_bias import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
+from .grid_view import GridView
+from .layers import OURS, find_ours, mark_of, placement_of_pixels, selection_kept, show_image, show_labels
+from .picture import Picture
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels, Layer
+
+Mode = Literal["overlay", "grid", "errors"]
+IMAGE, TRUTH, ERROR, PREFIX = "compare:image", "compare:truth", "error", "compare:"
+MODEL = "compare:model:"
+COPY = "compare:image:"
+CORRECT_COLOR, EXTRA_COLOR, MISSED_COLOR = "#009E73", "#E69F00", "#CC79A7"
+_CONTOUR_PX = 2
+_OPACITY, _ERROR_OPACITY = 0.6, 0.7
+_TITLE_PT = 12
+_TRUTH_TITLE = "ground truth"
+_COLORS = f"{OURS}-colors"
+# What the copies of the image in a grid have in common.
+_LINKED = ("contrast_limits", "gamma", "colormap", "opacity")
+
+
+class ComparisonLayers:
+    """The layers of a comparison; only these are ever changed, others are hidden while the grid is shown.
+
+    `left` is emitted when the grid was given up because somebody else added or removed a layer.
+    """
+
+    left = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._grid = GridView(viewer)
+        self._is_busy = False
+        self._picture: Picture | None = None
+        self.mode: Mode = "overlay"
+        self.label = ""
+        self.with_truth = True
+        self._soon = QTimer()  # the layer list must not be changed while it tells of a change
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._give_up_grid)
+        viewer.layers.events.inserted.connect(self._on_layers_changed)
+        viewer.layers.events.removed.connect(self._on_layers_changed)
+
+    @property
+    def picture(self) -> Picture | None:
+        """What is shown, None if it was taken away."""
+        return self._picture if find_ours(self._viewer, IMAGE) is not None else None
+
+    def show(self, picture: Picture, label: str, mode: Mode) -> None:
+        """Show `picture` with the model called `label`, in the layers that are there already as far as they fit."""
+        other = self._picture is None or self._picture.pixels.array.shape != picture.pixels.array.shape
+        self._picture, self.label = picture, label
+        with self._own_changes():
+            if mode != "grid":
+                self._leave_grid()
+            has_cells = bool(picture.guesses) or picture.truth is not None
+            self.mode = mode = mode if has_cells or mode != "grid" else "overlay"
+            self._show_layers(picture)
+            if mode == "grid":
+                self._enter_grid(picture)
+            self._set_visible()
+        if other:
+            self._viewer.fit_to_view(layers=[find_ours(self._viewer, IMAGE)])
+
+    def hide(self) -> None:
+        """Get out of the way: give back the grid, and hide all layers of the comparison."""
+        with self._own_changes():
+            self._leave_grid()
+            for layer in self._ours():
+                layer.visible = False
+        self._picture = None
+
+    def clear(self) -> None:
+        """Give back the grid, and remove all layers of the comparison."""
+        with self._own_changes():
+            self._leave_grid()
+            for layer in self._ours():
+                self._viewer.layers.remove(layer)
+        self._picture = None
+
+    def release(self) -> None:
+        """Give back the grid and let go of the viewer; the layers stay."""
+        self._soon.stop()
+        with self._own_changes():
+            self._leave_grid()
+            if self.picture is not None:
+                self._set_visible()
+        self._viewer.layers.events.inserted.disconnect(self._on_layers_changed)
+        self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
+
+    def _show_layers(self, picture: Picture) -> None:
+        """Fill one layer per model, truth and errors, and put them on top in this order."""
+        viewer, placement = self._viewer, placement_of_pixels(picture.pixels)
+        image = show_image(viewer, IMAGE, picture.name, picture.pixels)
+        layers = [image]
+        for guess in picture.guesses:
+            layer = show_labels(
+                viewer, MODEL + guess.label, guess.title, guess.labels, placement=placement, opacity=_OPACITY
+            )  # fmt: skip
+            _paint(layer, {1: guess.color})
+            layers.append(layer)
+        if picture.truth is not None:
+            truth = show_labels(viewer, TRUTH, _TRUTH_TITLE, picture.truth, placement=placement, opacity=1.0)
+            truth.contour = _CONTOUR_PX
+            _paint(truth, {None: "black" if picture.is_bright else "white"})
+            layers.append(truth)
+        errors = picture.errors(self.label) if self.mode == "errors" else None
+        if errors is not None:
+            layer = show_labels(
+                viewer, ERROR, f"errors of {self.label}", errors, placement=placement, opacity=_ERROR_OPACITY
+            )
+            _paint(layer, {TRUE_POSITIVE: CORRECT_COLOR, FALSE_POSITIVE: EXTRA_COLOR, FALSE_NEGATIVE: MISSED_COLOR})
+            layers.append(layer)
+        self._remove_others(layers)
+        self._order([*(layer for layer in viewer.layers if layer not in layers), *layers])
+
+    def _enter_grid(self, picture: Picture) -> None:
+        """Give every model, and the truth, a copy of the image below it, which shares its pixels."""
+        viewer = self._viewer
+        cells = [find_ours(viewer, MODEL + guess.label) for guess in picture.guesses]
+        if picture.truth is not None:
+            cells.append(find_ours(viewer, TRUTH))
+        first = find_ours(viewer, IMAGE)
+        images = [first, *(self._copy_image(first, str(place)) for place in range(1, len(cells)))]
+        pairs = [layer for pair in zip(images, cells, strict=True) for layer in pair]
+        self._order([*pairs, *(layer for layer in viewer.layers if layer not in pairs)])
+        self._grid.enter(pairs, images, _LINKED)
+
+    def _copy_image(self, first: Any, place: str) -> Any:
+        """Return a layer with the same array, which is not copied."""
+        layer = find_ours(self._viewer, COPY + place)
+        if layer is not None and layer.rgb == first.rgb and layer.data.ndim == first.data.ndim:
+            layer.data, layer.name = first.data, first.name
+        else:
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+            layer = self._viewer.add_image(
+                first.data, name=first.name, rgb=first.rgb, metadata={OURS: COPY + place}, scale=first.scale,
+                units=first.units, axis_labels=first.axis_labels,
+            )  # fmt: skip
+        layer.scale, layer.units = first.scale, first.units
+        for attribute in _LINKED:
+            if attribute != "colormap" or not first.rgb:
+                setattr(layer, attribute, getattr(first, attribute))
+        return layer
+
+    def _leave_grid(self) -> None:
+        if not self._grid.is_on:
+            return
+        self._grid.leave()
+        for layer in self._ours():
+            if mark_of(layer).startswith(COPY):
+                self._viewer.layers.remove(layer)
+        self._order([*(layer for layer in self._viewer.layers if not _is_ours(layer)), *self._ours()])
+        if self.mode == "grid":
+            self.mode = "overlay"
+
+    def _set_visible(self) -> None:
+        """Show what belongs to the mode; of the models, only the chosen one unless they stand side by side."""
+        is_grid = self.mode == "grid"
+        shown = {IMAGE}
+        if self.with_truth or is_grid:
+            shown.add(TRUTH)
+        if self.mode == "errors" and find_ours(self._viewer, ERROR) is not None:
+            shown.add(ERROR)
+        elif not is_grid:
+            shown.add(MODEL + self.label)
+        for layer in self._ours():
+            mark = mark_of(layer)
+            of_grid = is_grid and mark.startswith((MODEL, COPY))
+            layer.visible = mark in shown or of_grid
+            _show_title(layer, is_shown=layer.visible and _has_title(mark, is_grid=is_grid))
+
+    def _remove_others(self, kept: Sequence[Layer]) -> None:
+        """Remove layers of models and truths that this picture does not have, for they show another one."""
+        for layer in self._ours():
+            if layer not in kept and not mark_of(layer).startswith(COPY):
+                self._viewer.layers.remove(layer)
+
+    def _order(self, layers: Sequence[Layer]) -> None:
+        """Bring the layer list into the order of `layers`, moving as few as possible."""
+        for place, layer in enumerate(layers):
+            if self._viewer.layers[place] is not layer:
+                self._viewer.layers.move(self._viewer.layers.index(layer), place)
+
+    def _ours(self) -> list[Any]:
+        return [layer for layer in self._viewer.layers if _is_ours(layer)]
+
+    @contextmanager
+    def _own_changes(self) -> Iterator[None]:
+        """Tell changes of the layer list that are made here from those of others, and keep the selection."""
+        was_busy, self._is_busy = self._is_busy, True
+        try:
+            with selection_kept(self._viewer):
+                yield
+        finally:
+            self._is_busy = was_busy
+
+    def _on_layers_changed(self, _event: Any) -> None:
+        """Give the grid back when somebody else adds or removes a layer, for cells are counted in the list."""
+        if not self._is_busy and self._grid.is_on:
+            self._soon.start(0)
+
+    def _give_up_grid(self) -> None:
+        with self._own_changes():
+            self._leave_grid()
+            if self.picture is not None:
+                self._set_visible()
+        self._viewer.fit_to_view()
+        self.left.emit()
+
+
+def _is_ours(layer: Layer) -> bool:
+    return mark_of(layer) == ERROR or mark_of(layer).startswith(PREFIX)
+
+
+def _paint(layer: Labels, colors: dict[int | None, str]) -> None:
+    """Give labels steady colors; those that are not named, or under None if that is not, are transparent."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    if layer.metadata.get(_COLORS) == colors:
+        return
+    color_dict: dict[Any, Any] = {None: "transparent", 0: "transparent", **colors}
+    layer.metadata[_COLORS] = colors
+    layer.colormap = DirectLabelColormap(color_dict=color_dict)
+
+
+def _has_title(mark: str, *, is_grid: bool) -> bool:
+    return mark.startswith(MODEL) or mark == ERROR or (is_grid and mark == TRUTH)
+
+
+def _show_title(layer: Any, *, is_shown: bool) -> None:
+    title = layer.name_overlay
+    if title.visible == is_shown:
+        return
+    title.position, title.font_size, title.visible = "top_left", _TITLE_PT, is_shown

@@ -1,0 +1,116 @@
+"""How a comparison is shown: overlay, grid or errors, which model, with or without the contour of the truth."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from .comparison_layers import CORRECT_COLOR, EXTRA_COLOR, MISSED_COLOR, Mode
+from .comparison_view import NEXT_KEY, PREVIOUS_KEY, ComparisonView
+from .score_table import swatch
+
+_MODES: tuple[tuple[Mode, str, str], ...] = (
+    ("overlay", "Overlay", "One model laid over the image. The keys , and . go from model to model."),
+    (
+        "grid",
+        "Grid",
+        "All models side by side, and the truth; zoom and contrast are shared. Other layers hide meanwhile.",
+    ),
+    ("errors", "Errors", "Where the chosen model differs from the truth."),
+)
+_LEGEND = (
+    (CORRECT_COLOR, "right"), (EXTRA_COLOR, "false positive (predicted, no object)"),
+    (MISSED_COLOR, "false negative (object, missed)"),
+)  # fmt: skip
+
+
+class ViewControls(QWidget):
+    """Buttons for `view`."""
+
+    def __init__(self, view: ComparisonView) -> None:
+        super().__init__()
+        self.view = view
+        self.modes: dict[Mode, QPushButton] = {}
+        self.previous, self.next, self.model = QPushButton("◀"), QPushButton("▶"), QLabel()
+        self.truth, self.clear, self.words = QCheckBox("truth"), QPushButton("Clear"), QLabel()
+        self.legend = QLabel("<br>".join(f'<span style="color: {color}">■</span> {text}' for color, text in _LEGEND))
+        self._color = QLabel()
+        self._group = QButtonGroup(self)
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is shown."""
+        view = self.view
+        for mode, button in self.modes.items():
+            button.setChecked(mode == view.mode)
+        column = view.comparing.column(view.label) if view.image is not None else None
+        self.setEnabled(bool(view.comparing.columns))
+        self.model.setText(column.label if column else "no model")
+        self._color.setVisible(column is not None)
+        if column is not None:
+            self._color.setPixmap(swatch(column.color))
+        self.words.setText(view.words)
+        self.words.setVisible(bool(view.words))
+        self.legend.setVisible(view.mode == "errors" and view.image is not None)
+        self.clear.setEnabled(view.image is not None)
+
+    def release(self) -> None:
+        """Let go of the view."""
+        self.view.changed.disconnect(self.refresh)
+        self.view.comparing.changed.disconnect(self.refresh)
+
+    def _lay_out(self) -> None:
+        modes = QHBoxLayout()
+        modes.setSpacing(2)
+        for mode, text, tip in _MODES:
+            button = QPushButton(text)
+            button.setCheckable(True)
+            button.setToolTip(f"<qt>{tip}</qt>")
+            self._group.addButton(button)
+            self.modes[mode] = button
+            modes.addWidget(button, stretch=1)
+        self.truth.setChecked(True)
+        self.truth.setToolTip("Draw the outline of the truth over the image.")
+        self.clear.setToolTip("Take the layers of the comparison out of the viewer.")
+        for button, key in ((self.previous, PREVIOUS_KEY), (self.next, NEXT_KEY)):
+            button.setFixedWidth(32)
+            button.setToolTip(f"<qt>The model before or after this one. Key: <b>{key}</b></qt>")
+        self.previous.setAccessibleName("Previous model")
+        self.next.setAccessibleName("Next model")
+        self.words.setWordWrap(True)
+        self.model.setMinimumWidth(60)
+        flick = QHBoxLayout()
+        flick.setSpacing(4)
+        for widget in (self.previous, self._color, self.model, self.next):
+            flick.addWidget(widget, stretch=int(widget is self.model))
+        flick.addWidget(self.truth)
+        flick.addWidget(self.clear)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(modes)
+        column.addLayout(flick)
+        column.addWidget(self.words)
+        column.addWidget(self.legend)
+
+    def _connect(self) -> None:
+        view = self.view
+        for mode, button in self.modes.items():
+            button.clicked.connect(lambda _checked, mode=mode: view.set_mode(mode))
+        self.previous.clicked.connect(lambda: view.previous())
+        self.next.clicked.connect(lambda: view.next())
+        self.truth.toggled.connect(lambda checked: view.set_truth(is_shown=checked))
+        self.clear.clicked.connect(lambda: view.clear())
+        view.changed.connect(self.refresh)
+        view.comparing.changed.connect(self.refresh)
+
+
+def bind_keys(widget: QWidget, view: ComparisonView) -> None:
+    """Let the keys work while `widget` or a part of it has the focus."""
+    for key, go in ((PREVIOUS_KEY, view.previous), (NEXT_KEY, view.next)):
+        shortcut = QShortcut(QKeySequence(key), widget)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(go)
