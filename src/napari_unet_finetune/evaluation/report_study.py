@@ -10,7 +10,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, RunError
 from ..events import PartStarted
 from ..models.provenance import DISTRIBUTION, installed_version
-from .area_bias import FEW_IMAGES
+from .area_words import FEW_IMAGES
 from .figures import OverlayRow, contrast, error_overlay, seed_means
 from .forecast import Forecast, forecast
 from .metrics import dice

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import fmean
 
-from .area_bias import FEW_IMAGES, Estimation
+from .area_bias import Estimation
+from .area_words import FEW_IMAGES
 from .report_data import Role, RunRecord, UsedImage
 from .report_methods import base_name, count_images, device_name
 from .report_scores import BASE, FINAL, Scored
