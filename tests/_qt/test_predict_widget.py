@@ -163,6 +163,24 @@ def test_the_footer_shows_how_far_it_is_and_stops(viewer, waiting, qtbot, tmp_pa
     footer.release()
 
 
+def test_a_prediction_goes_on_when_its_dock_is_closed_beside_another(viewer, waiting, qtbot, tmp_path):
+    session, runner = waiting
+    predicting = predicting_of(session)
+    panels = (PredictPanel(session, predicting), ObjectsPanel(session, predicting), PredictFooter(session, predicting))
+    for panel in panels:
+        qtbot.addWidget(panel)
+    viewer.add_image(TUBES[0], name="tube")
+    panels[0].button.click()
+    qtbot.waitUntil(lambda: session.aside.is_running)
+    for panel in panels:
+        panel.release()
+    np.save(tmp_path / "p.npy", np.full((64, 80), 200, np.uint8))
+    runner.listener.on_report(Report(ImagePredicted(0, 1, "000000", tmp_path / "p.npy", 0.5), RunProgress()))
+    runner.listener.on_end(None)
+    assert viewer.layers["tube prediction"].data.all()
+    assert predicting_of(session) is predicting and predicting.live is not None
+
+
 @pytest.mark.gui
 def test_a_prediction_in_a_child_is_shown_in_a_real_viewer(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)

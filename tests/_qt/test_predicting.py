@@ -188,6 +188,31 @@ def test_paint_in_a_prediction_is_kept_when_the_threshold_moves(viewer, predicti
     assert "It is kept" in live.session.message.text
 
 
+def test_paint_in_one_frame_keeps_the_whole_stack_and_a_new_one_is_filled(viewer, predicting, predict, tubes, qtbot):
+    viewer.add_image(tubes[:4], name="movie")
+    live = predict(whole=True)
+    mine = labels_layer(viewer, "movie")
+    mine.data_setitem((np.array([2]), np.array([1]), np.array([1])), 5)
+    before = mine.data.copy()
+    viewer.dims.set_current_step(0, 0)
+    predicting.set_config(threshold=0.9)  # what is painted is not in sight
+    qtbot.waitUntil(lambda: not live.is_tidying)
+    assert mark_of(mine) == ""
+    np.testing.assert_array_equal(mine.data, before)
+    np.testing.assert_array_equal(live.output.labels > 0, live.probabilities > 229)
+    assert labels_layer(viewer, "movie") is mine and live.output.layer is not mine
+
+
+def test_paint_that_was_undone_is_no_paint(viewer, predicting, predict, tubes):
+    viewer.add_image(tubes[0], name="tube")
+    live = predict()
+    layer = labels_layer(viewer, "tube")
+    layer.data_setitem((np.array([1]), np.array([1])), 5)
+    layer.undo()
+    predicting.set_config(threshold=0.9)
+    assert live.output.layer is layer and len(viewer.layers) == 2
+
+
 @pytest.mark.parametrize("model", ["microtube", "another"])
 def test_paint_in_a_prediction_is_kept_when_the_image_is_predicted_again(viewer, session, predict, tubes, model):
     from napari_unet_finetune.models.zoo import find_model

@@ -105,7 +105,7 @@ class LivePrediction:
             self.probability_layer.refresh(extent=False, thumbnail=False, highlight=False)
         if not is_plain(self.config):
             self._stale.add(index)
-            self._tidy()
+        self._tidy()
 
     def set_config(self, config: PredictConfig) -> None:
         """Make all labels anew as `config` wants them: those looked at now, the others soon.
@@ -145,14 +145,15 @@ class LivePrediction:
         self.output.leave_to_user()
 
     def _renew(self) -> None:
-        """Leave the layer to the user, who has painted in it, and go on in a new one."""
+        """Leave the layer to the user, who has painted in it, and go on in a new one, which `_tidy` fills."""
         assert self.output.layer is not None
         self.session.tell(f"You have edited {self.output.layer.name}. It is kept, and the labels go to a new layer.")
+        shown = self.output.shown_frame
         self.output.leave_to_user()
         self.output = PredictionLayer(self.session.viewer, self.stack, self._folder)
-        for index in self._predicted:
-            self._write_plain(index)
-        self._stale = set() if is_plain(self.config) else set(self._predicted)
+        self._stale = set(self._predicted)
+        if shown in self._stale:
+            self._write_plain(shown)
         with selection_kept(self.session.viewer):
             self.output.show()
 

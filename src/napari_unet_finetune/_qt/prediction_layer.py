@@ -42,6 +42,7 @@ class PredictionLayer:
         self.labels: NDArray[Any] = new_array(stack.shape, np.uint16, folder / f"labels-{id(self)}.npy")
         self.layer: Labels | None = None
         self._checksums: dict[Index, int] = {}
+        self._is_touched = False
 
     @property
     def is_shown(self) -> bool:
@@ -54,13 +55,18 @@ class PredictionLayer:
         return self.stack.shown(self._viewer, self.layer) if self.layer is not None else ()
 
     def is_edited(self, index: Index | None = None) -> bool:
-        """Tell whether somebody else changed frame `index`, or any if it is None, since it was written here."""
+        """Tell whether somebody else changed the labels since they were written here.
+
+        Frame `index` is looked at in any case, the others if somebody painted or if `index` is None.
+        """
         if self.layer is None:
             return False
         if self.layer.data is not self.labels:
             return True
-        indices = tuple(self._checksums) if index is None else (index,)
-        return any(i in self._checksums and _checksum(self.frame(i)) != self._checksums[i] for i in indices)
+        indices = tuple(self._checksums) if index is None or self._is_touched else (index,)
+        is_edited = any(i in self._checksums and _checksum(self.frame(i)) != self._checksums[i] for i in indices)
+        self._is_touched = self._is_touched and is_edited  # paint may have been undone
+        return is_edited
 
     def frame(self, index: Index) -> NDArray[Any]:
         """Return the labels (Y, X) of a frame, not a copy."""
@@ -85,15 +91,24 @@ class PredictionLayer:
         """Make the layer one of the user's, which is never written to again."""
         if self.layer is not None:
             self.layer.metadata = {key: value for key, value in self.layer.metadata.items() if key != OURS}
-            self.layer = None
+            self._forget_layer()
 
     def remove(self) -> None:
         """Take the layer out of the viewer."""
         if self.layer is not None and self.is_shown:
             self._viewer.layers.remove(self.layer)
+        self._forget_layer()
+
+    def _forget_layer(self) -> None:
+        if self.layer is not None:
+            self.layer.events.labels_update.disconnect(self._on_painted)
         self.layer = None
 
+    def _on_painted(self, _event: Any) -> None:
+        self._is_touched = True
+
     def _add_layer(self) -> None:
+        self._forget_layer()
         self.layer = self._viewer.add_labels(
             self.labels,
             name=f"{self.stack.name} prediction",
@@ -101,6 +116,7 @@ class PredictionLayer:
             opacity=0.5,
             **self.stack.placement,
         )
+        self.layer.events.labels_update.connect(self._on_painted)
 
     def _widen(self, dtype: np.dtype[Any]) -> None:
         wide = new_array(self.stack.shape, dtype, self._folder / f"labels-{id(self)}-wide.npy")
