@@ -424,8 +424,9 @@ def test_closing_saves_lets_go_and_leaves_the_layers_to_the_user(annotation, vie
 
 
 def test_what_another_part_chooses_is_opened(annotation, viewer):
-    annotation.session.current = "img_4"
-    assert names(viewer) == ["img_4", "mask · img_4"]
+    for name in ("img_4", "img_2"):
+        annotation.session.current = name
+        assert names(viewer) == [name, f"mask · {name}"]
 
 
 def test_another_dataset_gets_the_layers_and_the_first_its_paint(annotation, viewer, tmp_path):

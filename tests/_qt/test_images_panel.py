@@ -11,6 +11,7 @@ pytest.importorskip("qtpy")
 
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QComboBox
 
 from napari_unet_finetune._qt import images_panel
 from napari_unet_finetune._qt.image_table import Column
@@ -186,9 +187,7 @@ class TestImporting:
     def test_a_mask_is_chosen_in_a_box(self, dialog):
         index = dialog._model.index(4, 1)
         dialog.table.edit(index)
-        box = dialog.table.indexWidget(index) or dialog.table.findChild(
-            type(dialog.table.itemDelegate().createEditor(None, None, index))
-        )
+        (box,) = dialog.table.findChildren(QComboBox)
         box.setCurrentText("img_1")
         box.activated.emit(box.currentIndex())
         assert dialog._model.index(4, 1).data() == "img_1"
@@ -299,6 +298,14 @@ def test_buttons_ask_for_folders_and_files(panel, qtbot, folder, masks, session,
     panel.import_button.click()
     qtbot.waitUntil(lambda: bool(panel.findChildren(ImportDialog)))
     panel.findChildren(ImportDialog)[0].reject()
+
+
+def test_a_pairing_that_comes_after_the_release_opens_no_dialog(panel, qtbot, folder, masks):
+    opened(panel, qtbot, folder)
+    panel.import_masks(masks)
+    panel.release()
+    qtbot.waitUntil(lambda: panel._planning is None)
+    assert not panel.findChildren(ImportDialog)
 
 
 def test_released_panels_hear_nothing_and_leave_nothing(panel, qtbot, folder, session):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from ..data.project_masks import BACKGROUND, OBJECT
@@ -10,10 +11,11 @@ from ..errors import FinetuneError
 from .annotation import annotation_of
 from .first_guess import start_from_prediction
 from .image_table import mask_text
-from .painting import is_painted
+from .painting import BACKGROUND_COLOR, OBJECT_COLOR, is_painted
 from .session import Session
 from .shortcuts import CanvasKeys, bind_shortcuts
 
+_PATCH_PX = 12
 _DENSE = "Paint the objects, all with label 1 or each with its own. What you do not paint is background."
 _SPARSE = "Paint some background with label 1 and some object with label 2. What you do not paint stays unknown."
 
@@ -81,6 +83,10 @@ class AnnotatePanel(QWidget):
             ),
         ):
             widget.setToolTip(tip)
+        for button, color in ((self.background_button, BACKGROUND_COLOR), (self.object_button, OBJECT_COLOR)):
+            patch = QPixmap(_PATCH_PX, _PATCH_PX)
+            patch.fill(QColor(color))  # the color of the label, whatever the theme
+            button.setIcon(QIcon(patch))
         for label in (self.hint, self.problem, self.removed, self.title):
             label.setWordWrap(True)
         self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

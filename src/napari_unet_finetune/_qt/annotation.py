@@ -184,7 +184,8 @@ class Annotation:
         session.annotation = None
 
     def _is_shown(self, name: str) -> bool:
-        return self.layer is not None and self.session.current == name and self._image in self.session.viewer.layers
+        is_painted = self.layer is not None and self._autosave is not None and self._autosave.name == name
+        return is_painted and self._image in self.session.viewer.layers
 
     def _after_current(self) -> list[str]:
         """Return all other images, beginning behind the current one."""

@@ -223,8 +223,8 @@ class ImagesPanel(QWidget):
 
     def _show_plan(self, plan: ImportPlan) -> None:
         self._planning = None
-        project = self._session.project
-        if project is None or not self._annotation.save():
+        project, is_released = self._session.project, self._session.annotation is not self._annotation
+        if project is None or is_released or not self._annotation.save():
             return
         dialog = ImportDialog(project, plan, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
