@@ -16,7 +16,7 @@ from napari_unet_finetune.events import StepEnd, drain
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import FinetuneRequest, PairFiles
+from napari_unet_finetune.runs.request import CurveRequest, FinetuneRequest, PairFiles, write_request
 from napari_unet_finetune.training.finetune import random_checkpoint
 
 CONFIG = FinetuneConfig(
@@ -137,8 +137,16 @@ def test_what_cannot_be_done_is_refused_before_any_work(plan, tmp_path, changes,
 def test_folders_of_other_jobs_are_passed_over(done, tmp_path):
     (tmp_path / "other").mkdir()
     assert [study.path for study in find_studies([tmp_path / "other", done[0]])] == [done[0]]
-    with pytest.raises(RunError, match="not the folder of a study"):
+    with pytest.raises(RunError, match="holds no readable request"):
         _ = StudyFolder(tmp_path / "other").plan
+
+
+def test_a_curve_that_was_only_asked_for_has_a_plan_and_nothing_else(plan, tmp_path):
+    fields = plan.model_dump(exclude={"base"})
+    write_request(tmp_path, CurveRequest(**fields, checkpoint=plan.base))
+    folder = StudyFolder(tmp_path)
+    assert folder.plan == plan and folder.points == () and not folder.is_finished
+    assert list(find_studies([tmp_path])) == []
 
 
 def test_reading_a_study_needs_no_torch():

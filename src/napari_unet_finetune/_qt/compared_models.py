@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.project import Project
@@ -31,14 +31,14 @@ class ComparedEntry:
         What tables, figures and layers call it; no two entries have the same.
     tip
         Where it comes from, in words.
-    study
-        The learning curve it was trained for.
+    is_trained_here
+        It comes from a training or a learning curve of this dataset.
     """
 
     model: str
     label: str
     tip: str = ""
-    study: Path | None = None
+    is_trained_here: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ class Colors:
 def _of_runs(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
     for run in past_trainings(folders):
         if run.model is not None:
-            entry = ComparedEntry(str(run.model), _images(run.image_count), f"Finetuned on {run.when}\n{run.model}")
+            entry = ComparedEntry(
+                str(run.model), _images(run.image_count), f"Finetuned on {run.when}\n{run.model}", True
+            )
             yield run.image_count, entry
 
 
@@ -106,7 +108,7 @@ def _of_studies(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
         seeds = sorted({arm.seed for arm in study.models})
         for arm, file in study.models.items():
             seed = "" if arm.seed == seeds[0] else f", seed {arm.seed}"
-            entry = ComparedEntry(str(file), _images(arm.count) + seed, f"Of a learning curve\n{file}", study.path)
+            entry = ComparedEntry(str(file), _images(arm.count) + seed, f"Of a learning curve\n{file}", True)
             yield arm.count, entry
 
 
@@ -121,7 +123,7 @@ def _distinct(entries: Iterable[ComparedEntry]) -> Iterator[ComparedEntry]:
         models.add(file)
         labels[entry.label] = number = labels.get(entry.label, 0) + 1
         label = entry.label if number == 1 else f"{entry.label} ({number})"
-        yield ComparedEntry(entry.model, label, entry.tip, entry.study)
+        yield replace(entry, label=label)
 
 
 def _images(count: int) -> str:

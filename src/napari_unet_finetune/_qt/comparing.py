@@ -32,6 +32,7 @@ from .settings import default_device, recent_models_file
 
 LABELS = "comparison"
 MOST_MODELS = 8
+_FIRST_MODELS = 4  # of this dataset that are ticked at first
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Comparing:
             columns = tuple(self._column(entry) for entry in self.entries if entry.model in self.chosen)
             self._begin(project, columns, images)
             session.aside.start(
-                folder / "job", f"Comparing {len(columns)} models", request=request, on_event=self._on_event,
+                folder / "job", f"Comparing {_count(len(columns), 'model')}", request=request, on_event=self._on_event,
                 on_end=lambda _file: self._on_end(project), on_error=session.fail,
             )  # fmt: skip
             self.changed.emit()
@@ -217,7 +218,7 @@ class Comparing:
         elif missing:
             session.tell(f"Stopped: {missing} of {len(self.columns) * len(self.images)} predictions are missing.")
         else:
-            session.tell(f"Compared {len(self.columns)} models on {_images(len(self.images))}.")
+            session.tell(f"Compared {_count(len(self.columns), 'model')} on {_count(len(self.images), 'image')}.")
         self.changed.emit()
 
     def _list_models(self) -> None:
@@ -228,20 +229,17 @@ class Comparing:
         known = {entry.model for entry in self.entries}
         self.chosen &= known
         if self._is_fresh:
-            self.chosen = set(self._first_choice())
+            self.chosen = set(self._first_choice()[:MOST_MODELS])
 
     def _first_choice(self) -> list[str]:
-        """Return the base, and the newest models: those of the last learning curve, or of the last training."""
+        """Return the base, and the models of the last learning curve or, without one, of the last trainings."""
         project = self.session.project
         first = [entry.model for entry in self.entries if entry.label == RAW]
         study = last_study(project) if project else None
         if study is not None and study.models:
-            of_study = [
-                entry.model for entry in self.entries if entry.study == study.path and "seed" not in entry.label
-            ]
-            return [*first, *of_study][:MOST_MODELS]
-        predictor = self.session.predictor
-        return [*first, *(entry.model for entry in self.entries if entry.model == predictor and entry.label != RAW)]
+            return [*first, *(str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed)]
+        trained = [entry.model for entry in self.entries if entry.is_trained_here]
+        return [*first, *trained[-_FIRST_MODELS:]]
 
     def _list_images(self) -> None:
         project = self.session.project
@@ -274,5 +272,5 @@ def _stamp(project: Project, name: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

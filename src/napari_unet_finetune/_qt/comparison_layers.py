@@ -45,6 +45,8 @@ class ComparisonLayers:
         self._grid = GridView(viewer)
         self._is_busy = False
         self._picture: Picture | None = None
+        self._size: tuple[int, ...] = ()
+        self._size_before_grid: tuple[int, ...] = ()
         self.mode: Mode = "overlay"
         self.label = ""
         self.with_truth = True
@@ -61,18 +63,22 @@ class ComparisonLayers:
 
     def show(self, picture: Picture, label: str, mode: Mode) -> None:
         """Show `picture` with the model called `label`, in the layers that are there already as far as they fit."""
-        other = self._picture is None or self._picture.pixels.array.shape != picture.pixels.array.shape
+        size = picture.pixels.array.shape
+        other, self._size = size != self._size, size
         self._picture, self.label = picture, label
+        was_grid = self._grid.is_on
         with self._own_changes():
             if mode != "grid":
                 self._leave_grid()
+            elif not was_grid:
+                self._size_before_grid = size
             has_cells = bool(picture.guesses) or picture.truth is not None
             self.mode = mode = mode if has_cells or mode != "grid" else "overlay"
             self._show_layers(picture)
             if mode == "grid":
                 self._enter_grid(picture)
             self._set_visible()
-        if other:
+        if other or (was_grid and mode != "grid" and size != self._size_before_grid):
             self._viewer.fit_to_view(layers=[find_ours(self._viewer, IMAGE)])
 
     def hide(self) -> None:
@@ -81,7 +87,7 @@ class ComparisonLayers:
             self._leave_grid()
             for layer in self._ours():
                 layer.visible = False
-        self._picture = None
+        self._picture, self._size = None, ()
 
     def clear(self) -> None:
         """Give back the grid, and remove all layers of the comparison."""
@@ -89,7 +95,7 @@ class ComparisonLayers:
             self._leave_grid()
             for layer in self._ours():
                 self._viewer.layers.remove(layer)
-        self._picture = None
+        self._picture, self._size = None, ()
 
     def release(self) -> None:
         """Give back the grid and let go of the viewer; the layers stay."""
@@ -119,13 +125,14 @@ class ComparisonLayers:
             layers.append(truth)
         errors = picture.errors(self.label) if self.mode == "errors" else None
         if errors is not None:
-            layer = show_labels(
-                viewer, ERROR, f"errors of {self.label}", errors, placement=placement, opacity=_ERROR_OPACITY
-            )
+            guess = picture.guess(self.label)
+            title = f"errors of {guess.title if guess else self.label}"
+            layer = show_labels(viewer, ERROR, title, errors, placement=placement, opacity=_ERROR_OPACITY)
             _paint(layer, {TRUE_POSITIVE: CORRECT_COLOR, FALSE_POSITIVE: EXTRA_COLOR, FALSE_NEGATIVE: MISSED_COLOR})
             layers.append(layer)
         self._remove_others(layers)
-        self._order([*(layer for layer in viewer.layers if layer not in layers), *layers])
+        if self.mode != "grid":
+            self._order([*(layer for layer in viewer.layers if layer not in layers), *layers])
 
     def _enter_grid(self, picture: Picture) -> None:
         """Give every model, and the truth, a copy of the image below it, which shares its pixels."""

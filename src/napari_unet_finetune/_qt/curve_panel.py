@@ -106,9 +106,10 @@ class CurvePanel(QWidget):
         column.addLayout(form)
         column.addWidget(self.plan)
         column.addLayout(buttons)
-        column.addWidget(self.chart, stretch=1)
+        column.addWidget(self.chart, stretch=10)
         column.addWidget(self.words)
         column.addWidget(self.save)
+        column.addStretch(1)
 
     def _connect(self) -> None:
         self.counts.textChanged.connect(lambda _text: self._show_plan())

@@ -22,7 +22,11 @@ SCORES = {
     "area_ratio": ("Area ratio", "Predicted over true area: above 1 too much is predicted, below 1 too little."),
 }
 WORST, SEEN, FAILED, PENDING, UNSCORED = "▼", "°", "✖", "…", "–"
-KEY = f"{WORST} worst image of a model   {SEEN} trained with this image   {FAILED} failed   {UNSCORED} no mask"
+_MEANINGS = (
+    (WORST, "worst image of a model"), (SEEN, "trained with this image"), (FAILED, "failed"), (UNSCORED, "no mask"),
+)  # fmt: skip
+# Each sign stays on a line with its meaning.
+KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
 _MEAN = "mean"
 _LONGEST_NAME = 18
 _SWATCH_PX = 10

@@ -36,17 +36,7 @@ def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Eve
     from ..evaluation.learning_curve import ArmEnded, CurvePlan, run_study
     from ..evaluation.rows import to_json
 
-    plan = CurvePlan(
-        train=request.train,
-        test=request.test,
-        dataset1=request.dataset1,
-        sparse=request.sparse,
-        counts=request.counts,
-        seeds=request.seeds,
-        base=request.checkpoint,
-        config=request.config,
-    )
-    study = run_study(plan, folder, should_stop=control.should_stop)
+    study = run_study(CurvePlan.of(request), folder, should_stop=control.should_stop)
     while True:
         try:
             event = next(study)

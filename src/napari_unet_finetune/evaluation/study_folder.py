@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ..errors import RunError
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
+from ..runs.request import CurveRequest, read_request
 from .rows import Row
 from .study_plan import Arm, CurvePlan, StudyPlan, arms_of
 
@@ -38,13 +39,17 @@ class StudyFolder:
 
     @cached_property
     def plan(self) -> StudyPlan | CurvePlan:
-        """What was asked.
+        """What was asked; of a learning curve that has just been asked for, its request.
 
         Raises
         ------
         RunError
-            If the folder holds no readable plan.
+            If the folder holds neither.
         """
+        if not (self.path / PLAN).is_file():
+            request = read_request(self.path)
+            if isinstance(request, CurveRequest):
+                return CurvePlan.of(request)
         try:
             fields = json.loads((self.path / PLAN).read_bytes())
             return (CurvePlan if "train" in fields else StudyPlan).model_validate(fields)
@@ -96,14 +101,14 @@ class StudyFolder:
 
 
 def find_studies(folders: Iterable[Path]) -> Iterator[StudyFolder]:
-    """Yield the studies among `folders`; others, and those that cannot be read, are passed over."""
+    """Yield the studies that were begun among `folders`; others, and those that cannot be read, are passed over."""
     for folder in folders:
         study = StudyFolder(folder)
         try:
-            _ = study.plan
+            if (folder / PLAN).is_file() and study.plan:
+                yield study
         except RunError:
             continue
-        yield study
 
 
 def prediction_path(out: Path, count: int, dataset: int, image: str) -> Path:

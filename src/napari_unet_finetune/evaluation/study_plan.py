@@ -13,7 +13,7 @@ from ..config import FinetuneConfig, ModelConfig
 from ..data.dataset import AnnotatedFolder
 from ..data.pairing import Pairing
 from ..errors import DataError
-from ..runs.request import FinetuneRequest, PairFiles
+from ..runs.request import CurveRequest, FinetuneRequest, PairFiles
 
 # Images of a folder of Dataset 1 that are only tested: the last ones, as in the study.
 OLD_TESTS = 10
@@ -74,6 +74,12 @@ class CurvePlan(BaseModel):
     seeds: int = Field(1, ge=1)
     base: str
     config: FinetuneConfig
+
+    @classmethod
+    def of(cls, request: CurveRequest) -> CurvePlan:
+        """Return what `request` asks for."""
+        fields = {name: getattr(request, name) for name in cls.model_fields if name != "base"}
+        return cls(**fields, base=request.checkpoint)
 
     def open(self) -> PairSource:
         """Find the images.

@@ -1,0 +1,222 @@
+"""Models and images are chosen, a job compares them, and the table knows what came of it."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("qtpy")
+
+from napari_unet_finetune._qt.compare_export import figure_rows, save_figures, save_table, table_rows
+from napari_unet_finetune._qt.compared_models import COLORS, Colors, list_models_to_compare, read_training
+from napari_unet_finetune._qt.comparing import MOST_MODELS, Comparing
+from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.errors import RunError
+from napari_unet_finetune.events import ImageCompared, drain
+from napari_unet_finetune.runs.compare_plan import CurveSettings, make_curve_request, plan_curve
+from napari_unet_finetune.runs.execute import run_here
+from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.request import FinetuneRequest, read_request
+
+from .comparison_data import SIZE, project_with_tests, with_models
+from .datasets import message
+from .finetuning_data import TINY
+
+
+@pytest.fixture
+def project(tmp_path, write_squares):
+    return project_with_tests(tmp_path, write_squares)
+
+
+@pytest.fixture
+def comparing(session, project, tmp_path):
+    """Return a comparison of a base with another model, not yet begun."""
+    files = with_models(session, tmp_path / "models")
+    session.project = project
+    found = Comparing(session)
+    for file in files[1:]:
+        found.add_file(type(tmp_path)(file))
+    yield found
+    found.release()
+
+
+def finetune(project, base, count):
+    """Leave a training with `count` images in the project."""
+    folder = project.new_run_folder(f"fast-{count}-images")
+    asked = make_curve_request(plan_curve(project, (count,)), folder, CurveSettings(base, TINY))
+    request = FinetuneRequest(task="finetune", pairs=asked.train, checkpoint=base, config=TINY)
+    drain(run_here(RunFolder.create(folder, request)))
+    return folder
+
+
+def test_base_trainings_and_shipped_models_are_listed_with_distinct_labels(session, project, tmp_path):
+    (base,) = with_models(session, tmp_path / "models", 1)
+    for count in (3, 2, 3):
+        finetune(project, base, count)
+    entries = list_models_to_compare(project, base)
+    assert [entry.label for entry in entries][:4] == ["raw", "2 images", "3 images", "3 images (2)"]
+    assert len({entry.model for entry in entries}) == len(entries) == len({entry.label for entry in entries})
+    trained = read_training(entries[1].model)
+    assert (trained.count, trained.seed) == (2, 0) and trained.images == {"img_00", "img_01"}
+    assert read_training(base).count == 0 and not read_training(base).images
+
+
+def test_a_model_keeps_its_color():
+    colors = Colors()
+    first = [colors.of(name) for name in "abc"]
+    assert [colors.of(name) for name in "cdba"] == [first[2], COLORS[3], first[1], first[0]]
+    assert len(set(COLORS)) == MOST_MODELS
+
+
+def test_test_images_and_the_models_of_the_dataset_are_chosen_at_first(session, project, tmp_path):
+    (base,) = with_models(session, tmp_path / "models", 1)
+    folder = finetune(project, base, 2)
+    session.project = project
+    comparing = Comparing(session)
+    assert comparing.image_set.names == ("img_04", "img_05")
+    assert comparing.chosen == {base, str(folder / "model.safetensors")}
+    comparing.release()
+
+
+def test_every_model_is_compared_on_every_image(comparing, session):
+    assert comparing.problem == ""
+    comparing.compare()
+    assert [column.label for column in comparing.columns] == ["raw", "model-1"]
+    assert set(comparing.cells) == {(label, name) for label in ("raw", "model-1") for name in ("img_04", "img_05")}
+    assert all(cell.dice is not None and cell.labels.is_file() for cell in comparing.cells.values())
+    assert session.message.text == "Compared 2 models on 2 images."
+    folder = session.project.folder / "comparison"
+    assert len(list((folder / "labels").glob("*.tif"))) == 4
+    assert len(json.loads((folder / "job" / "result.json").read_text())["cells"]) == 4
+
+
+def test_a_second_comparison_computes_only_what_is_new(comparing, session):
+    comparing.compare()
+    labels = {path: path.stat().st_mtime_ns for path in session.project.folder.glob("comparison/labels/*.tif")}
+    comparing.choose_images("annotated")
+    comparing.compare()
+    assert {path: path.stat().st_mtime_ns for path in labels} == labels
+    assert len(comparing.cells) == 12 and comparing.images == session.project.names[:6]
+
+
+def test_images_without_a_mask_are_predicted_and_not_scored(comparing):
+    comparing.choose_images("bare")
+    comparing.compare()
+    assert [(cell.dice, cell.error) for cell in comparing.cells.values()] == [(None, None)] * 2
+    assert table_rows(comparing) == []
+
+
+def test_an_image_that_fails_is_told_and_the_others_go_on(comparing, session):
+    session.project.image("img_04").ref.path.unlink()
+    with message("img_04.*no such file|img_04"):
+        comparing.compare()
+    assert comparing.cell("raw", "img_04").error and comparing.cell("raw", "img_05").dice is not None
+    assert "and 1 more, marked in the table" in session.message.text
+
+
+def test_what_keeps_it_from_starting_is_said(session, project):
+    comparing = Comparing(session)
+    assert "Open a dataset first" in comparing.problem
+    session.project = project
+    comparing.choose_models([])
+    assert comparing.problem == "Tick at least one model."
+    comparing.choose_models([str(number) for number in range(MOST_MODELS + 1)])
+    assert "at most 8" in comparing.problem
+    comparing.release()
+
+
+def test_a_file_that_is_no_model_is_refused(comparing, project):
+    before = comparing.entries
+    with message("is an image, not a model"):
+        comparing.add_file(project.image("img_00").mask)
+    assert comparing.entries == before
+
+
+def test_cells_come_one_by_one_and_another_job_is_refused(waiting, project, tmp_path):
+    session, runner = waiting
+    with_models(session, tmp_path / "models", 1)
+    session.project = project
+    comparing = Comparing(session)
+    comparing.compare()
+    assert comparing.images == ("img_04", "img_05") and not comparing.cells
+    request = read_request(runner.folder)
+    assert [model.label for model in request.models] == ["raw"] and request.images[0].mask is not None
+    event = ImageCompared("raw", "img_04", dice=0.5)
+    runner.listener.on_report(SimpleNamespace(event=event, progress=session.aside.progress))
+    assert comparing.cell("raw", "img_04") is event
+    assert "under way" in comparing.problem
+    before = dict(comparing.cells)
+    with message("under way"):
+        comparing.compare()
+    assert comparing.cells == before
+    runner.listener.on_end(None)
+    assert "Stopped: 1 of 2 predictions are missing." in session.message.text
+    comparing.release()
+
+
+def test_a_mask_that_changes_makes_its_scores_stale(comparing, session):
+    comparing.compare()
+    assert comparing.stale == ()
+    labels = session.project.read_labels("img_05")
+    labels[:20] = 1
+    session.project.save_labels("img_05", labels, "corrected")
+    assert comparing.stale == ("img_05",)
+    comparing.compare()
+    assert comparing.stale == ()
+
+
+def test_another_dataset_empties_the_table(comparing, session, tmp_path, write_squares):
+    comparing.compare()
+    session.project = Project.open(write_squares(tmp_path / "other", 2) / "images", tmp_path / "second")
+    assert (comparing.columns, comparing.images, comparing.cells) == ((), (), {})
+
+
+def test_the_table_is_saved_as_csv_with_the_model(comparing, tmp_path):
+    with pytest.raises(RunError, match="no score to save"):
+        save_table(comparing, tmp_path / "table.csv")
+    comparing.compare()
+    save_table(comparing, tmp_path / "table.csv")
+    header, *lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert header.split(",") == [
+        "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio", "model",
+    ]  # fmt: skip
+    assert [(line.split(",")[4], line.split(",")[-1]) for line in lines] == [
+        ("img_04", "raw"), ("img_05", "raw"), ("img_04", "model-1"), ("img_05", "model-1"),
+    ]  # fmt: skip
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written"):
+        save_table(comparing, tmp_path / "file" / "table.csv")
+
+
+def test_figures_are_drawn_by_a_job(comparing, session, tmp_path):
+    with pytest.raises(RunError, match="nothing to draw"):
+        save_figures(comparing, ["img_04"], tmp_path / "a.png", study=None, curve=None)
+    comparing.compare()
+    save_figures(comparing, comparing.images, tmp_path / "a.png", study=None, curve=None)
+    assert (tmp_path / "a.png").stat().st_size > 5000
+    assert session.message.text == f"Saved {tmp_path / 'a.png'}."
+
+
+def test_images_without_mask_or_with_a_failure_are_left_out_of_the_figure(comparing, session):
+    comparing.choose_images("all")
+    comparing.compare()
+    failed = comparing.cells["raw", "img_01"]
+    comparing.cells["raw", "img_01"] = ImageCompared("raw", "img_01", error="no")
+    rows = figure_rows(comparing, session.project, comparing.images)
+    assert [row.name for row in rows] == ["img_00", "img_02", "img_03", "img_04", "img_05"]
+    assert [title for title, _ in rows[0].predictions] == ["raw", "model-1"]
+    assert failed.labels is not None
+
+
+def test_painting_is_saved_before_it_is_compared(comparing, session):
+    blob = np.zeros(SIZE, np.uint16)
+    blob[5:15, 5:15] = 1
+
+    def save():
+        session.project.save_labels("img_04", blob, "painted")
+
+    session.before_use.connect(save)
+    comparing.compare()
+    assert comparing.stale == () and comparing.cell("raw", "img_04").dice is not None
