@@ -5,7 +5,7 @@ from __future__ import annotations
 import napari
 
 PLUGIN = "napari-unet-finetune"
-DOCKS = ("Annotate & finetune", "Compare models", "Predict")
+DOCKS = ("Annotate and finetune", "Compare models", "Predict")
 
 
 def main() -> None:

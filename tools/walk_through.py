@@ -89,7 +89,7 @@ class Walk:
         self.viewer = napari.Viewer(title="napari", show_welcome_screen=False)
         self.viewer.theme = theme
         self.viewer.window.resize(*map(int, size.split("x")))
-        self.dock = self._open_dock("Annotate & finetune")
+        self.dock = self._open_dock("Annotate and finetune")
         self.session = self.dock.session
         self.step("open")
 
@@ -170,21 +170,30 @@ class Walk:
         self._click(dock, "Compare")
         self._wait(lambda: not self.session.aside.is_running)
         _let(1.0)
-        self.step("compare-overlay")
-        for mode in ("Grid", "Errors"):
+        for mode in ("Overlay", "Grid", "Errors"):
             self._click(dock, mode)
             _let(1.0)
             self.step(f"compare-{mode.lower()}")
         self._click(dock, "Overlay")
+        self._click(dock, "Clear")
 
     def predict(self) -> None:
-        """Predict all images of the dataset."""
+        """Predict the image that is shown, measure its objects, then predict all images of the dataset."""
         dock = self._open_dock("Predict")
-        self.step("predict-choose")
+        self._click(dock, "Predict")
+        self._wait(lambda: not self.session.aside.is_running)
+        _let(1.0)
+        self.step("predicted")
+        self._click(dock, "Measure")
+        _let(1.5)
+        if (table := self._dialog()) is not None:
+            _grab(table, self.out / f"{self.number:02d}-measured-dialog.png")
+            table.close()
+        dock.predict.source.set_value("dataset")
         self._click(dock, "Predict")
         _let(0.5)
         self._wait(lambda: not self.session.aside.is_running)
-        self.step("predicted")
+        self.step("predicted-all")
 
     def close(self) -> None:
         """Close the window."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from .session import session_of, unwrapped
 
@@ -33,6 +33,8 @@ class Dock(QWidget):
         self._panels: list[Panel] = []
         self._window: QObject | None = None
         self.setMinimumWidth(MIN_WIDTH_PX)
+        # Otherwise napari adds empty room below, and takes it from what should grow.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def keep(self, *panels: Panel) -> None:
         """Release `panels` when this dock goes."""

@@ -1,4 +1,4 @@
-"""The dock "Annotate & finetune": four sections, one of them open, over a footer that stays in sight."""
+"""The dock "Annotate and finetune": four sections, one of them open, over a footer that stays in sight."""
 
 from __future__ import annotations
 
