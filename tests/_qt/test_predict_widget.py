@@ -133,6 +133,12 @@ def test_layers_to_measure_follow_the_viewer_and_the_table_opens(viewer, measure
     assert measure.labels.currentText() == "first"
     viewer.layers.selection.active = image
     assert measure.labels.currentText() == "first"
+    new = viewer.add_labels(np.zeros((64, 80), int), name="seen", metadata={"napari-unet-finetune": "prediction"})
+    viewer.layers.remove(new)
+    viewer.layers.selection.active = first
+    viewer.layers.append(new)
+    assert measure.labels.currentText() == "seen"
+    viewer.layers.selection.active = first
     measure.button.click()
     qtbot.waitUntil(lambda: measure.dialog is not None)
     assert measure.dialog.objects.row(0)["area_px"] == 64 * 80

@@ -83,14 +83,13 @@ class MeasurePanel(QWidget):
         return next((layer for layer in self.session.viewer.layers if id(layer) == key), None)
 
     def _chosen(self, layers: list[Layer], box: ChoiceBox) -> Layer | None:
-        """Return the selected layer, else a prediction that is new, else what was chosen before, else the topmost."""
+        """Return a prediction that is new, else the selected layer, else what was chosen before, else the topmost."""
         active = self.session.viewer.layers.selection.active
-        if active in layers:
-            return active
         known = {box.itemData(row) for row in range(box.count())}
         new = [layer for layer in layers if mark_of(layer) == PREDICTION and id(layer) not in known]
         before = [layer for layer in layers if id(layer) == box.value()]
-        return next(iter([*new, *before, *reversed(layers)]), None)
+        chosen = [layer for layer in layers if layer is active]
+        return next(iter([*new, *chosen, *before, *reversed(layers)]), None)
 
     def _lay_out(self) -> None:
         self.labels.setToolTip("Each number is an object; labels of nothing but 1 are measured region by region.")

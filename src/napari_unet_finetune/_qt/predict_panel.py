@@ -118,7 +118,7 @@ class PredictPanel(QWidget):
         if kind == "dataset":
             project = self.session.project
             if project is None:
-                return "Open a dataset in Annotate & finetune first.", False
+                return "Open a dataset in Annotate and finetune first.", False
             count = len(project.images)
             return f"{count} image{'' if count == 1 else 's'} in {project.source.name}", True
         source = self.images.value()
