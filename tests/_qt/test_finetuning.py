@@ -131,7 +131,6 @@ def test_at_the_end_raw_and_finetuned_are_said_and_the_new_model_predicts(ready,
     assert session.message.text == "Dice 0.41 → 0.88 on 1 held-out image; old dataset: 0.95 → 0.94."
     assert (session.model, session.predictor) == ("microtube", str(model))
     assert new_models == [True]
-    assert find_ours(session.viewer, "preview") is None
     assert finetuning.outcome.model == model
     assert finetuning.outcome.progress.losses == ((400, 0.1),)
     assert finetuning.pace > 0
@@ -144,13 +143,15 @@ def test_the_predictions_of_the_new_model_appear_on_their_images(ready, tmp_path
     finetuning, session, runner = ready
     _open(session, "img_04")
     finetuning.start(CONFIG)
-    Reporter(runner).end(STARTED, ENDED)
-    report = Reporter(runner)
+    Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), ENDED)
+    report, preview = Reporter(runner), find_ours(session.viewer, "preview")
     for index, name in enumerate(("img_04", "img_05")):
         file = tmp_path / f"{name}.npy"
         np.save(file, np.full((48, 48), 200 - 150 * index, np.uint8))
         report(ImagePredicted(index, 2, name, file, 0.5))
-    assert find_ours(session.viewer, "prediction").data.all()
+    assert find_ours(session.viewer, "prediction") is preview  # a layer that is removed holds napari up
+    assert find_ours(session.viewer, "preview") is None
+    assert preview.data.all() and preview.name == "prediction · img_04"
     _open(session, "img_05")
     layer = find_ours(session.viewer, "prediction")
     assert layer.name == "prediction · img_05" and not layer.data.any()
@@ -158,14 +159,26 @@ def test_the_predictions_of_the_new_model_appear_on_their_images(ready, tmp_path
     assert find_ours(session.viewer, "prediction") is None
 
 
-def test_a_base_that_was_kept_goes_on_predicting(ready):
+def test_a_base_that_was_kept_goes_on_predicting(ready, tmp_path):
     finetuning, session, runner = ready
+    _open(session, "img_04")
     finetuning.start(CONFIG)
-    Reporter(runner).end(STARTED, replace(ENDED, kept_raw=True))
+    Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), replace(ENDED, kept_raw=True))
+    assert find_ours(session.viewer, "preview") is None
     assert session.message.tone == "warning"
     assert "base model is kept" in session.message.text
     assert session.predictor == "microtube"
     assert not session.aside.is_running
+
+
+def test_a_prediction_that_fails_takes_the_preview_away(ready, tmp_path):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), ENDED)
+    runner.listener.on_error(RunError("The computation was ended from outside."))
+    assert find_ours(session.viewer, "preview") is None
+    assert session.message.tone == "error"
 
 
 def test_a_training_stopped_before_its_first_step_says_so(ready):

@@ -49,7 +49,9 @@ def test_a_card_tells_what_a_biologist_wants_to_know():
     assert "percentiles 0.1 and 99.9 of an image become 0 and 1" in rows["Sees"]
     assert "1 channel in patches of 128 px (width 16, 4 levels)" in rows["Sees"]
     assert rows["Threshold"] == "0.5"
-    assert "0.98 on test images" in rows["Dice"]
+    assert rows["Dice"] == "0.98 on held-out images, 0.98 on test images"
+    assert rows["About"].startswith("Cells in a microtube") and "for trying the program" not in rows["About"]
+    assert "for trying the program" in rows["Notes"]
     assert rows["Licence"] == "BSD-3-Clause"
     assert "1.7 MB, made 2026-11-20" in rows["File"]
     assert "Parent" not in rows

@@ -83,7 +83,8 @@ class FinetunePanel(QWidget):
         self.button.setEnabled(not problem)
         self.reason.say(problem)
         names = ", ".join(self.finetuning.changed_since)
-        self.changed_since.say(f"Labels changed since this training began: {names}." if names else "")
+        which = "this training" if self.session.run.is_running else "the last training"
+        self.changed_since.say(f"Labels changed since {which} began: {names}." if names else "")
         self._show_words()
         self._soon.start()
 

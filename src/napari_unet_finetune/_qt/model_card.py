@@ -53,8 +53,8 @@ def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
     """Yield what is known of a model, label by label; what is not known is left out."""
     about = card.provenance
     yield "Model", card.name
-    if about.notes:
-        yield "About", " ".join(about.notes)
+    if about.notes and not card.is_finetuned:
+        yield "About", about.notes[0]  # what it finds; the rest says how it was made and where it fails
     if card.is_finetuned:
         yield "Parent", about.parent or "a model without a name"
     if about.images:
@@ -63,19 +63,28 @@ def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
     if card.view.in_channels == 1 and card.model:
         yield "Colors", _colors(card.channels)
     yield "Threshold", f"{card.threshold:.2g}"
-    if card.scores:
-        yield "Dice", ", ".join(f"{value:.2f} {_SCORES.get(name, name)}" for name, value in card.scores.items())
+    if scores := list(_scores(card)):
+        yield "Dice", ", ".join(scores)
     if about.licence:
         yield "Licence", about.licence
     if about.citation:
         yield "To cite", about.citation
     made = f", made {about.created[:10]}" if about.created else ""
     yield "File", f"{card.path.name}, {size(card.size_bytes)}{made}"
+    if notes := about.notes[0 if card.is_finetuned else 1 :]:
+        yield "Notes", " ".join(notes)
 
 
 def size(count: int) -> str:
     """Return a number of bytes in plain units."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _scores(card: ModelCard) -> Iterator[str]:
+    """Yield the scores with what they were measured on; those of an untrained network tell nothing."""
+    for name, value in card.scores.items():
+        if name != "raw_val_dice" or card.is_finetuned:
+            yield f"{value:.2f} {_SCORES.get(name, name.replace('test_dice of', 'on').replace('_', ' '))}"
 
 
 def _images(card: ModelCard) -> str:

@@ -15,7 +15,7 @@ from .message_line import MessageLine
 from .progress_words import place, position, scores
 from .session import Session
 
-REDRAW_MS = 100
+REDRAW_MS = 200
 _MEMORY_S = 2.0
 _BAR = 1000
 
@@ -68,8 +68,10 @@ class RunFooter(QWidget):
         if is_training:
             self.curve.set_progress(progress)
             self.scores.setText(scores(progress))
+        self.bar.setUpdatesEnabled(False)  # or it is painted at once, and the canvas with it
         self.bar.setValue(round(_BAR * (progress.fraction or 0.0)))
         self.bar.setFormat(position(progress, is_paused=slot.is_paused, is_stopping=slot.is_stopping))
+        self.bar.setUpdatesEnabled(True)
         self.pause.setText("Resume" if slot.is_paused else "Pause")
         self.pause.setEnabled(not slot.is_stopping)
         self.stop.setEnabled(not slot.is_stopping)
@@ -147,11 +149,16 @@ class Activity:
         self._bar: Any = None
 
     def show(self, title: str, fraction: float | None) -> None:
-        """Show `fraction` under `title`; without a title, the bar goes."""
+        """Show `fraction` under `title`, once it is known; without a title, the bar goes.
+
+        The first bar of a session takes napari some 80 ms, which are not to come on top of those of a click.
+        """
         if not title or not self._has_window:
             if self._bar is not None:
                 self._bar.close()
                 self._bar = None
+            return
+        if fraction is None:
             return
         from napari.utils import progress
 
@@ -159,6 +166,6 @@ class Activity:
             self._bar = progress(total=100, desc=title)
         elif self._bar.desc.rstrip(": ") != title:
             self._bar.set_description(title)
-        step = round(100 * (fraction or 0.0)) - self._bar.n
+        step = round(100 * fraction) - self._bar.n
         if step:
             self._bar.update(step)

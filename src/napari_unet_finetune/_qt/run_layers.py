@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,16 @@ from ..data.project import Project
 from ..errors import RunError
 from ..events import Event, ImagePredicted, PreviewReady
 from ..runs.request import ImageFile, PredictRequest
-from .layers import find_ours, place_below, placement_of, remove_ours, selection_kept, show_labels, update_labels
+from .layers import (
+    OURS,
+    find_ours,
+    place_below,
+    placement_of,
+    remove_ours,
+    selection_kept,
+    show_labels,
+    update_labels,
+)
 from .session import Session
 
 IMAGE, PAINTING, PREVIEW, PREDICTION = "image", "painting", "preview", "prediction"
@@ -51,10 +59,11 @@ class RunLayers:
         self._show(PREVIEW, f"preview · step {event.step}", np.load(event.file))
 
     def finish(self, model: Path | None, config: PredictConfig) -> None:
-        """Take the preview away and, with a new `model`, predict the current image and the next to annotate."""
-        remove_ours(self.session.viewer, PREVIEW)
+        """Predict the current image and the next to annotate with a new `model`, or take the preview away."""
         self._found.clear()
-        if model is not None:
+        if model is None:
+            remove_ours(self.session.viewer, PREVIEW)
+        else:
             self._waiting = (model.parent, str(model), config)
             self._predict_when_free()
 
@@ -84,6 +93,7 @@ class RunLayers:
         (folder, model, config), self._waiting = self._waiting, None
         names = tuple(dict.fromkeys(filter(None, (session.current, next_to_annotate(project, session.current)))))
         if not names:
+            remove_ours(session.viewer, PREVIEW)
             return
         files = tuple(ImageFile.of(project.image(name).ref) for name in names)
         request = PredictRequest(checkpoint=model, images=files, config=config)
@@ -93,34 +103,52 @@ class RunLayers:
                 self._found[names[event.index]] = (np.load(event.file) > event.threshold * _FULL).astype(np.uint8)
                 self._show_prediction()
 
+        def on_error(error: Exception) -> None:
+            remove_ours(session.viewer, PREVIEW)
+            session.fail(error)
+
         title = f"Predicting {' and '.join(names)} with the new model"
         try:
-            session.aside.start(folder / _AT_WORK, title, request=request, on_event=on_event)
+            session.aside.start(folder / _AT_WORK, title, request=request, on_event=on_event, on_error=on_error)
         except RunError as error:
-            session.fail(error)
+            on_error(error)
 
     def _show_prediction(self) -> None:
         current = self.session.current
         if current is not None and current in self._found:
+            self._turn_into_prediction(find_ours(self.session.viewer, PREVIEW))
             self._show(PREDICTION, f"prediction · {current}", self._found[current])
             self._shown = current
 
+    def _turn_into_prediction(self, preview: Any) -> None:
+        """Let the layer of the preview become that of the prediction: to remove a layer holds napari up."""
+        if preview is None:
+            return
+        if find_ours(self.session.viewer, PREDICTION) is not None:
+            remove_ours(self.session.viewer, PREVIEW)
+            return
+        preview.metadata[OURS] = PREDICTION
+        preview.colormap = _colormap(PREDICTION)
+
     def _show(self, mark: str, name: str, labels: Labels) -> None:
         """Show labels on the image that is shown, below what is painted; there must be such an image."""
-        from napari.utils.colormaps import DirectLabelColormap
-
         viewer = self.session.viewer
         image = find_ours(viewer, IMAGE)
         if image is None or update_labels(viewer, mark, name, labels):
             return
-        colors: Mapping[Any, str] = {None: _COLORS[mark], 0: "transparent"}
         with selection_kept(viewer):
             layer = show_labels(
                 viewer, mark, name, labels.copy(), placement=placement_of(image, 2), opacity=0.4,
-                colormap=DirectLabelColormap(color_dict=dict(colors)),
+                colormap=_colormap(mark),
             )  # fmt: skip
             layer.editable = False
             place_below(viewer, layer, PAINTING)
+
+
+def _colormap(mark: str) -> Any:
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict={None: _COLORS[mark], 0: "transparent"})
 
 
 def next_to_annotate(project: Project, current: str | None) -> str | None:
