@@ -63,11 +63,18 @@ def test_base_trainings_and_shipped_models_are_listed_with_distinct_labels(sessi
     assert read_training(base).count == 0 and not read_training(base).images
 
 
-def test_a_model_keeps_its_color():
+def test_a_model_keeps_its_color_and_no_two_looked_at_together_share_one():
     colors = Colors()
-    first = [colors.of(name) for name in "abc"]
-    assert [colors.of(name) for name in "cdba"] == [first[2], COLORS[3], first[1], first[0]]
-    assert len(set(COLORS)) == MOST_MODELS
+    colors.give("abc")
+    assert [colors.get(name) for name in "abcd"] == [*COLORS[:3], None]
+    colors.give("dca")
+    assert [colors.get(name) for name in "abcd"] == list(COLORS[:4])
+    colors.give("aefghi")
+    colors.give("ajklmnop")
+    assert colors.get("a") == COLORS[0]
+    for together in ("ajklmnop", "abcdefgh"):
+        colors.give(together)
+        assert len({colors.get(name) for name in together}) == len(together) == MOST_MODELS == len(set(COLORS))
 
 
 def test_test_images_and_the_models_of_the_dataset_are_chosen_at_first(session, project, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,14 +84,30 @@ def last_study(project: Project) -> StudyFolder | None:
 
 
 class Colors:
-    """Gives each model a color, and never another one."""
+    """Gives each model that is looked at a color, which it keeps; those looked at together have different ones."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._of: dict[str, str] = {}
 
-    def of(self, model: str) -> str:
-        """Return the color of `model`."""
-        return COLORS[self._places.setdefault(model, len(self._places)) % len(COLORS)]
+    def get(self, model: str) -> str | None:
+        """Return the color of `model`, None if it was not looked at yet."""
+        return self._of.get(model)
+
+    def give(self, models: Sequence[str]) -> None:
+        """Give different colors to `models`, which are looked at together; unused ones first."""
+        taken: set[str] = set()
+        waiting = []
+        for model in models:
+            color = self._of.get(model)
+            if color is None or color in taken:
+                waiting.append(model)
+            else:
+                taken.add(color)
+        for model in waiting:
+            free = [color for color in COLORS if color not in taken] or list(COLORS)
+            unused = [color for color in free if color not in self._of.values()]
+            self._of[model] = (unused or free)[0]
+            taken.add(self._of[model])
 
 
 def _of_runs(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:

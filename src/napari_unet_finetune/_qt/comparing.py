@@ -18,6 +18,7 @@ from ..runs.compare_plan import ImageSet, image_sets, pair_of
 from ..runs.recent import RecentModels
 from ..runs.request import ComparedImage, ComparedModel, CompareRequest, ImageFile
 from .compared_models import (
+    COLORS,
     RAW,
     Colors,
     ComparedEntry,
@@ -89,7 +90,7 @@ class Comparing:
     def problem(self) -> str:
         """Why it cannot start, in a sentence; empty if it can."""
         if self.session.project is None:
-            return "Open a dataset first: Annotate & finetune, Images."
+            return "Open a dataset first: Annotate and finetune, Images."
         if not self.chosen:
             return "Tick at least one model."
         if len(self.chosen) > MOST_MODELS:
@@ -109,6 +110,7 @@ class Comparing:
     def choose_models(self, models: Sequence[str]) -> None:
         """Choose models by what `ComparedEntry.model` says."""
         self.chosen, self._is_fresh = set(models), False
+        self._give_colors()
         self.listed.emit()
 
     def choose_images(self, key: str) -> None:
@@ -181,7 +183,10 @@ class Comparing:
         session.current_changed.disconnect(self._on_images_changed)
 
     def _column(self, entry: ComparedEntry) -> Column:
-        return Column(entry, self.colors.of(entry.model), read_training(entry.model))
+        return Column(entry, self.colors.get(entry.model) or COLORS[0], read_training(entry.model))
+
+    def _give_colors(self) -> None:
+        self.colors.give([entry.model for entry in self.entries if entry.model in self.chosen])
 
     def _request(self, project: Project, images: ImageSet, folder: Path) -> CompareRequest:
         return CompareRequest(
@@ -224,12 +229,11 @@ class Comparing:
     def _list_models(self) -> None:
         project, base = self.session.project, self.session.model
         self.entries = list_models_to_compare(project, base, self._added)
-        for entry in self.entries:
-            self.colors.of(entry.model)
         known = {entry.model for entry in self.entries}
         self.chosen &= known
         if self._is_fresh:
             self.chosen = set(self._first_choice()[:MOST_MODELS])
+        self._give_colors()
 
     def _first_choice(self) -> list[str]:
         """Return the base, and the models of the last learning curve or, without one, of the last trainings."""

@@ -25,7 +25,7 @@ COPY = "compare:image:"
 CORRECT_COLOR, EXTRA_COLOR, MISSED_COLOR = "#009E73", "#E69F00", "#CC79A7"
 _CONTOUR_PX = 2
 _OPACITY, _ERROR_OPACITY = 0.6, 0.7
-_TITLE_PT = 12
+_TITLE_PT, _GRID_TITLE_PT = 12, 8
 _TRUTH_TITLE = "ground truth"
 _COLORS = f"{OURS}-colors"
 # What the copies of the image in a grid have in common.
@@ -125,8 +125,8 @@ class ComparisonLayers:
             layers.append(truth)
         errors = picture.errors(self.label) if self.mode == "errors" else None
         if errors is not None:
-            guess = picture.guess(self.label)
-            title = f"errors of {guess.title if guess else self.label}"
+            chosen = picture.guess(self.label)
+            title = f"errors of {self.label if chosen is None else chosen.title}"
             layer = show_labels(viewer, ERROR, title, errors, placement=placement, opacity=_ERROR_OPACITY)
             _paint(layer, {TRUE_POSITIVE: CORRECT_COLOR, FALSE_POSITIVE: EXTRA_COLOR, FALSE_NEGATIVE: MISSED_COLOR})
             layers.append(layer)
@@ -189,7 +189,8 @@ class ComparisonLayers:
             mark = mark_of(layer)
             of_grid = is_grid and mark.startswith((MODEL, COPY))
             layer.visible = mark in shown or of_grid
-            _show_title(layer, is_shown=layer.visible and _has_title(mark, is_grid=is_grid))
+            size = _GRID_TITLE_PT if is_grid else _TITLE_PT
+            _show_title(layer, size if layer.visible and _has_title(mark, is_grid=is_grid) else 0)
 
     def _remove_others(self, kept: Sequence[Layer]) -> None:
         """Remove layers of models and truths that this picture does not have, for they show another one."""
@@ -249,8 +250,10 @@ def _has_title(mark: str, *, is_grid: bool) -> bool:
     return mark.startswith(MODEL) or mark == ERROR or (is_grid and mark == TRUTH)
 
 
-def _show_title(layer: Any, *, is_shown: bool) -> None:
+def _show_title(layer: Any, size: int) -> None:
+    """Show the name of `layer` in its cell, `size` points high; 0 hides it."""
     title = layer.name_overlay
-    if title.visible == is_shown:
-        return
-    title.position, title.font_size, title.visible = "top_left", _TITLE_PT, is_shown
+    if size:
+        title.position, title.font_size = "top_left", size
+    if title.visible != bool(size):
+        title.visible = bool(size)

@@ -15,8 +15,8 @@ from ..evaluation.study_folder import CurvePoint
 NEW, OLD = 2, 1
 _NAMES = {NEW: "this dataset", OLD: "Dataset 1"}
 _FAINT = 70  # of 255
-_GAP_PX, _DOT_PX, _SEED_PX = 5, 4.5, 2.2
-_TICKS = 4
+_GAP_PX, _DOT_PX, _SEED_PX, _SAMPLE_PX = 5, 4.5, 2.2, 34
+_TICKS, _FINE = 5, 0.1  # so many lines so far apart, else half as dense
 
 
 class CurveChart(QWidget):
@@ -50,33 +50,36 @@ class CurveChart(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         metrics = QFontMetricsF(painter.font())
         area = self._area(metrics)
-        low = self._lowest()
-        self._draw_axes(painter, area, metrics, low)
+        ticks = self._ticks()
+        low = ticks[0]
+        self._draw_axes(painter, area, metrics, ticks)
         for dataset in (OLD, NEW):
             self._draw_line(painter, area, dataset, low)
         self._draw_legend(painter, area, metrics)
         painter.end()
 
     def _area(self, metrics: QFontMetricsF) -> QRectF:
-        left, line = metrics.horizontalAdvance("0.00") + 2 * _GAP_PX, metrics.height()
+        left, line = metrics.horizontalAdvance("0.0") + 2 * _GAP_PX, metrics.height()
         rect = QRectF(self.rect())
         return rect.adjusted(left, line + 2 * _GAP_PX, -2 * _GAP_PX, -2 * line - _GAP_PX)
 
-    def _lowest(self) -> float:
-        """Return where the axis of the Dice begins: at a tenth below all points."""
-        return min(0.9, math.floor(min((point.dice for point in self._points), default=0.0) * 10) / 10)
+    def _ticks(self) -> list[float]:
+        """Return where the lines of the Dice are, the lowest of them below all points."""
+        least = min((point.dice for point in self._points), default=0.0)
+        step = _FINE if least >= 1 - _TICKS * _FINE else 2 * _FINE
+        first = min(math.floor(least / step + 1e-9), round(1 / step) - 1)
+        return [number * step for number in range(first, round(1 / step) + 1)]
 
-    def _draw_axes(self, painter: QPainter, area: QRectF, metrics: QFontMetricsF, low: float) -> None:
+    def _draw_axes(self, painter: QPainter, area: QRectF, metrics: QFontMetricsF, ticks: Sequence[float]) -> None:
         text = self._text_color()
         height = metrics.height()
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        for number in range(_TICKS + 1):
-            dice = low + (1 - low) * number / _TICKS
-            y = area.bottom() - area.height() * number / _TICKS
+        for dice in ticks:
+            y = self._y(area, dice, ticks[0])
             painter.setPen(QPen(self._faint(), 1))
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
             painter.setPen(text)
-            painter.drawText(QRectF(0, y - height / 2, area.left() - _GAP_PX, height), right, f"{dice:.2f}")
+            painter.drawText(QRectF(0, y - height / 2, area.left() - _GAP_PX, height), right, f"{dice:.1f}")
         center = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
         for count in self._counts():
             x = self._x(area, count)
@@ -112,15 +115,17 @@ class CurveChart(QWidget):
             name = f"Dice, {_NAMES[dataset]}" if dataset in shown or dataset == NEW else f"{_NAMES[dataset]}: not known"
             style = Qt.PenStyle.SolidLine if dataset == NEW else Qt.PenStyle.DashLine
             painter.setPen(QPen(text, 1.4, style))
-            painter.drawLine(QPointF(x, y), QPointF(x + 24, y))
+            painter.drawLine(QPointF(x, y), QPointF(x + _SAMPLE_PX, y))
             painter.setPen(QPen(text, 1))
             painter.setBrush(text)
-            _mark(painter, QPointF(x + 12, y), dataset)
+            _mark(painter, QPointF(x + _SAMPLE_PX / 2, y), dataset)
             width = metrics.horizontalAdvance(name) + 4
             painter.drawText(
-                QRectF(x + 29, y - metrics.height() / 2, width, metrics.height()), Qt.AlignmentFlag.AlignVCenter, name
+                QRectF(x + _SAMPLE_PX + 5, y - metrics.height() / 2, width, metrics.height()),
+                Qt.AlignmentFlag.AlignVCenter,
+                name,
             )
-            x += 29 + width + 14
+            x += _SAMPLE_PX + width + 17
 
     def _counts(self) -> list[int]:
         return sorted({point.count for point in self._points})

@@ -59,7 +59,7 @@ class CurveTraining:
         """Return what a new curve would use, or why it cannot start."""
         project, slot = self.session.project, self.session.run
         if project is None:
-            return CurvePlanning(problem="Open a dataset first: Annotate & finetune, Images.")
+            return CurvePlanning(problem="Open a dataset first: Annotate and finetune, Images.")
         planning = plan_curve(project, counts, seeds)
         if slot.is_running and not planning.problem:
             return CurvePlanning(problem=f"{slot.title} is under way. Wait for it to end, or stop it first.")
@@ -92,14 +92,13 @@ class CurveTraining:
             self.session.fail(error)
 
     def colors(self, colors: Colors) -> dict[int, str]:
-        """Return the color of each number of images: that of its model, of the first seed."""
+        """Return the color of each number of images: that of its model, of the first seed, if it was looked at."""
         if self.study is None:
             return {}
-        of_base = getattr(self.study.plan, "base", None)
-        found = {0: colors.of(of_base)} if of_base else {}
-        for arm, file in self.study.models.items():
-            found.setdefault(arm.count, colors.of(str(file)))
-        return found
+        base = getattr(self.study.plan, "base", None)
+        files = [(0, base), *((arm.count, str(file)) for arm, file in self.study.models.items())]
+        found = ((count, colors.get(file)) for count, file in files if file)
+        return {count: color for count, color in reversed(list(found)) if color}
 
     def release(self) -> None:
         """Let go of the session; trainings go on."""

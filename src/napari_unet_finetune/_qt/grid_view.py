@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,9 @@ class GridView:
             link_layers(linked, tuple(attributes))
             self._linked = list(linked)
         was_on = grid.enabled
-        grid.stride, grid.shape, grid.spacing, grid.enabled = _STRIDE, (-1, -1), _SPACING_PX, True
+        down, right = (linked[0].extent.world[1] - linked[0].extent.world[0])[-2:]
+        shape = best_shape(len(pairs) // _STRIDE, float(down / right), viewer.canvas.size)
+        grid.stride, grid.shape, grid.spacing, grid.enabled = _STRIDE, shape, _SPACING_PX, True
         for layer in pairs:
             layer.visible = True
         if not was_on:
@@ -74,3 +77,17 @@ class GridView:
         if self._linked:
             unlink_layers(self._linked)
             self._linked = []
+
+
+def best_shape(count: int, aspect: float, canvas: tuple[int, int]) -> tuple[int, int]:
+    """Return rows and columns in which `count` images are largest.
+
+    `aspect` is the height of an image over its width, `canvas` height and width of what they are shown in.
+    """
+    height, width = canvas
+
+    def image_width(columns: int) -> float:
+        return min(width / columns, height / math.ceil(count / columns) / aspect)
+
+    columns = max(range(1, count + 1), key=image_width)
+    return math.ceil(count / columns), columns

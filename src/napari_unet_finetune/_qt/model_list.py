@@ -38,7 +38,7 @@ class ModelList(QListWidget):
         with QSignalBlocker(self):
             self.clear()
             for entry in entries:
-                item = QListWidgetItem(QIcon(swatch(colors.of(entry.model))), entry.label)
+                item = QListWidgetItem(QIcon(swatch(colors.get(entry.model))), entry.label)
                 item.setData(Qt.ItemDataRole.UserRole, entry.model)
                 item.setToolTip(entry.tip)
                 item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)

@@ -28,8 +28,10 @@ _MEANINGS = (
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
 _MEAN = "mean"
+_SORT_TIP = "Click to see its worst images first, again for the order of the dataset."
 _LONGEST_NAME = 18
 _SWATCH_PX = 10
+_NO_COLOR = "#808080"
 _CENTER = Qt.AlignmentFlag.AlignCenter
 
 
@@ -105,11 +107,11 @@ class ScoreTable(QAbstractTableModel):
             )
         column = self._columns[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"{column.label} {WORST}" if self.sorted_by == column.label else column.label
+            return f"{_narrow(column.label)} {WORST}" if self.sorted_by == column.label else _narrow(column.label)
         if role == Qt.ItemDataRole.DecorationRole:
             return swatch(column.color)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{column.entry.tip}\n\nClick to see its worst images first, again for the order of the dataset."
+            return f"{column.label}\n{column.entry.tip}\n\n{_SORT_TIP}"
         return None
 
     @property
@@ -172,15 +174,16 @@ class ScoreTable(QAbstractTableModel):
         return "\n".join(lines)
 
 
-def swatch(color: str) -> QPixmap:
-    """Return a disk of `color`."""
+def swatch(color: str | None) -> QPixmap:
+    """Return a disk of `color`, a small gray one for None."""
     pixmap = QPixmap(_SWATCH_PX, _SWATCH_PX)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(color))
-    painter.drawEllipse(0, 0, _SWATCH_PX, _SWATCH_PX)
+    painter.setBrush(QColor(color or _NO_COLOR))
+    margin = 0 if color else _SWATCH_PX // 3
+    painter.drawEllipse(margin, margin, _SWATCH_PX - 2 * margin, _SWATCH_PX - 2 * margin)
     painter.end()
     return pixmap
 
@@ -190,6 +193,12 @@ def _scores(cell: ImageCompared) -> list[str]:
         return ["The image has no mask, so it cannot be scored."]
     number: Callable[[float | None], str] = lambda value: UNSCORED if value is None else f"{value:.3f}"  # noqa: E731
     return [f"{title}: {number(getattr(cell, key))}" for key, (title, _) in SCORES.items()]
+
+
+def _narrow(label: str) -> str:
+    """Return ``5`` for ``5 images``, so that several models fit into a narrow dock."""
+    number, _, rest = label.partition(" image")
+    return number + rest.removeprefix("s") if number.isdigit() else label
 
 
 def _short(name: str) -> str:

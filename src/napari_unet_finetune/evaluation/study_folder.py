@@ -105,10 +105,11 @@ def find_studies(folders: Iterable[Path]) -> Iterator[StudyFolder]:
     for folder in folders:
         study = StudyFolder(folder)
         try:
-            if (folder / PLAN).is_file() and study.plan:
-                yield study
+            _ = study.plan
         except RunError:
             continue
+        if (folder / PLAN).is_file():
+            yield study
 
 
 def prediction_path(out: Path, count: int, dataset: int, image: str) -> Path:
