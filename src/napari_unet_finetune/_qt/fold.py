@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
 _OPEN, _CLOSED = "▼", "▶"
+_NO_LIMIT = 2**24 - 1  # Qt's own
 
 
 class Fold(QCollapsible):
@@ -20,6 +21,11 @@ class Fold(QCollapsible):
         if layout is not None:
             layout.setContentsMargins(0, 2, 0, 2)
         self.collapse(animate=False)
+        self.toggled.connect(self._on_toggled)
+
+    def eventFilter(self, _watched: QObject | None, _event: QEvent | None) -> bool:
+        """Let what is inside grow: the height it had when it was opened is no limit."""
+        return False
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Draw the arrows anew in the colors of another theme."""
@@ -27,3 +33,7 @@ class Fold(QCollapsible):
         if event is not None and event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange):
             self.setExpandedIcon(_OPEN)
             self.setCollapsedIcon(_CLOSED)
+
+    def _on_toggled(self, is_open: bool) -> None:
+        if is_open:
+            self.content().setMaximumHeight(_NO_LIMIT)
