@@ -8,6 +8,7 @@ pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt.comparing import Comparing
+from napari_unet_finetune._qt.comparison_layers import ComparisonLayers
 from napari_unet_finetune._qt.comparison_view import ComparisonView
 from napari_unet_finetune._qt.layers import find_ours, mark_of
 from napari_unet_finetune._qt.picture import Guess, Picture
@@ -275,6 +276,17 @@ def test_the_truth_is_drawn_in_what_shows_on_the_image(light, is_bright):
     pixels = np.full((40, 40), light, np.uint8)
     pixels[:4], pixels[-4:] = 0, 255
     assert Picture("a", ImagePixels(pixels), None, None, ()).is_bright == is_bright
+
+
+def test_the_contour_has_that_color(viewer):
+    pixels = np.full((40, 40), 230, np.uint8)
+    pixels[:4], pixels[-4:] = 0, 255
+    layers = ComparisonLayers(viewer)
+    for array, expected in ((pixels, 0), (255 - pixels, 1)):
+        layers.show(Picture("a", ImagePixels(array), np.eye(40, dtype=np.uint8), None, ()), "raw", "overlay")
+        color = find_ours(viewer, "compare:truth").get_color(1)
+        assert np.allclose(color, (expected, expected, expected, 1), atol=0.01)
+    layers.release()
 
 
 def test_errors_count_only_where_the_truth_holds():

@@ -26,6 +26,7 @@ CORRECT_COLOR, EXTRA_COLOR, MISSED_COLOR = "#009E73", "#E69F00", "#CC79A7"
 _CONTOUR_PX = 2
 _OPACITY, _ERROR_OPACITY = 0.6, 0.7
 _TITLE_PT, _GRID_TITLE_PT = 12, 8
+_NEARLY_BLACK = "#010101"  # napari takes black for a colormap that was never set
 _TRUTH_TITLE = "ground truth"
 _COLORS = f"{OURS}-colors"
 # What the copies of the image in a grid have in common.
@@ -121,7 +122,7 @@ class ComparisonLayers:
         if picture.truth is not None:
             truth = show_labels(viewer, TRUTH, _TRUTH_TITLE, picture.truth, placement=placement, opacity=1.0)
             truth.contour = _CONTOUR_PX
-            _paint(truth, {None: "black" if picture.is_bright else "white"})
+            _paint(truth, {None: _NEARLY_BLACK if picture.is_bright else "white"})
             layers.append(truth)
         errors = picture.errors(self.label) if self.mode == "errors" else None
         if errors is not None:
