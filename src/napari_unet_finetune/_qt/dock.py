@@ -75,6 +75,8 @@ class Dock(QWidget):
     def _watch(self, window: QObject | None) -> None:
         if self._window is not None:
             self._window.removeEventFilter(self)
+            self._window.destroyed.disconnect(self.session.end_jobs)
         self._window = window
         if window is not None:
             window.installEventFilter(self)
+            window.destroyed.connect(self.session.end_jobs)

@@ -104,7 +104,6 @@ class JobSlot:
         self._runner, self._on_error = runner, on_error
         self._job: RunningJob | None = None
         self._listener: Listener | None = None
-        self._is_closed = False
         self.title = ""
         self.folder: Path | None = None
         self.progress = RunProgress()
@@ -145,32 +144,13 @@ class JobSlot:
             write_request(folder, request)
         self.title, self.folder, self.progress = title, folder, RunProgress()
         self.is_paused = self.is_stopping = False
-        failed = on_error or self._on_error
-
-        def on_report(report: Report) -> None:
-            self.progress = report.progress
-            on_event(report.event)
-            self.changed.emit()
-
-        def ended(file: Path | None) -> None:
-            is_told = not self._is_closed
-            self._free()
-            if is_told:
-                on_end(file)
-
-        def on_failure(error: Exception) -> None:
-            is_told = not self._is_closed
-            self._free()
-            if is_told:
-                failed(error)
-
-        self._listener = Listener(on_report, ended, on_failure)
+        listener = self._listener = self._listening(on_event, on_end, on_error or self._on_error)
         try:
-            job = self._runner(folder, title, self._listener)
+            job = self._runner(folder, title, listener)
         except Exception:
             self._free()
             raise
-        if self._listener is not None:  # a runner for tests may have finished already
+        if self._listener is listener:  # a runner for tests may have finished already
             self._job = job
             self.changed.emit()
 
@@ -195,14 +175,39 @@ class JobSlot:
             self._job.preview(image)
 
     def close(self) -> None:
-        """End the job now; whoever waits for it is not told."""
-        job, self._job = self._job, None
+        """End the job now; nobody is told any more, for whoever listened may be gone."""
+        job, self._job, self._listener = self._job, None, None
         if job is not None:
-            self._is_closed = True
             job.close()
+
+    def _listening(
+        self,
+        on_event: Callable[[Event], object],
+        on_end: Callable[[Path | None], object],
+        on_error: Callable[[Exception], object],
+    ) -> Listener:
+        """Return a listener that passes things on for as long as its job is the one of this slot."""
+
+        def reported(report: Report) -> None:
+            if self._listener is listener:
+                self.progress = report.progress
+                on_event(report.event)
+                self.changed.emit()
+
+        def ended(file: Path | None) -> None:
+            if self._listener is listener:
+                self._free()
+                on_end(file)
+
+        def failed(error: Exception) -> None:
+            if self._listener is listener:
+                self._free()
+                on_error(error)
+
+        listener = Listener(reported, ended, failed)
+        return listener
 
     def _free(self) -> None:
         self._job = self._listener = None
-        self._is_closed = False
         self.is_paused = self.is_stopping = False
         self.changed.emit()

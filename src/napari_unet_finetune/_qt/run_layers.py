@@ -18,6 +18,7 @@ from .layers import (
     find_ours,
     place_below,
     placement_of,
+    placement_of_pixels,
     remove_ours,
     selection_kept,
     show_labels,
@@ -131,18 +132,25 @@ class RunLayers:
         preview.colormap = _colormap(PREDICTION)
 
     def _show(self, mark: str, name: str, labels: Labels) -> None:
-        """Show labels on the image that is shown, below what is painted; there must be such an image."""
+        """Show labels on the image that is shown, below what is painted."""
         viewer = self.session.viewer
-        image = find_ours(viewer, IMAGE)
-        if image is None or update_labels(viewer, mark, name, labels):
+        if update_labels(viewer, mark, name, labels):
             return
         with selection_kept(viewer):
             layer = show_labels(
-                viewer, mark, name, labels.copy(), placement=placement_of(image, 2), opacity=0.4,
-                colormap=_colormap(mark),
-            )  # fmt: skip
+                viewer, mark, name, labels.copy(), placement=self._placement(), opacity=0.4, colormap=_colormap(mark)
+            )
             layer.editable = False
             place_below(viewer, layer, PAINTING)
+
+    def _placement(self) -> dict[str, Any]:
+        """Return where the current image lies, be its layer there or deleted."""
+        image, project, current = find_ours(self.session.viewer, IMAGE), self.session.project, self.session.current
+        if image is not None:
+            return placement_of(image, 2)
+        assert project is not None
+        assert current is not None
+        return placement_of_pixels(project.read_image(current))
 
 
 def _colormap(mark: str) -> Any:

@@ -124,8 +124,12 @@ class Session:
         self.tell(str(error), "error")
 
     def close(self) -> None:
-        """End all jobs; a training can be resumed."""
+        """Save what is unsaved, and end all jobs."""
         self.before_use.emit()
+        self.end_jobs()
+
+    def end_jobs(self) -> None:
+        """End all jobs without a word; a training can be resumed."""
         self.run.close()
         self.aside.close()
 

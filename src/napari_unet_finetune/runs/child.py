@@ -15,10 +15,11 @@ from .. import errors
 from ..errors import FinetuneError, RunError
 from ..events import Alive, Event, JobEnded, JobFailed, from_json
 from .request import ImageFile
-from .serve import GRACE_S
 
 PACKAGE = __name__.partition(".")[0]
 LOG = "child-log.txt"
+# A child whose input is closed ends at once; one that does not is killed after this time.
+GRACE_S = 2.0
 _LOG_LINES = 3
 
 
@@ -101,10 +102,10 @@ class ChildJob:
         self._tell(do="preview", image=image and image.model_dump(mode="json"))
 
     def close(self) -> None:
-        """End the child: it may save its state, and is killed if that takes longer than two seconds."""
+        """End the child; what it had saved is on disk."""
         _close(self._process.stdin)
         try:
-            self._process.wait(GRACE_S + 0.5)
+            self._process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
