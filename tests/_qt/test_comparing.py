@@ -99,6 +99,23 @@ def test_every_model_is_compared_on_every_image(comparing, session):
     assert len(json.loads((folder / "job" / "result.json").read_text())["cells"]) == 4
 
 
+def test_the_dice_of_the_model_that_predicts_goes_into_the_table_of_images(comparing, session):
+    session.predictor = comparing.entries[1].model
+    told = []
+    session.images_changed.connect(lambda: told.append(True))
+    comparing.compare()
+    label = comparing.entries[1].label
+    for name in comparing.images:
+        assert session.project.image(name).dice == comparing.cell(label, name).dice
+    assert told
+
+
+def test_a_model_that_a_training_leaves_is_ticked_too(comparing, session):
+    folder = finetune(session.project, session.model, 2)
+    session.models_changed.emit()
+    assert str(folder / "model.safetensors") in comparing.chosen and len(comparing.chosen) == 3
+
+
 def test_a_second_comparison_computes_only_what_is_new(comparing, session):
     comparing.compare()
     labels = {path: path.stat().st_mtime_ns for path in session.project.folder.glob("comparison/labels/*.tif")}

@@ -150,6 +150,25 @@ def test_another_image_and_model_in_the_grid_keep_the_pairs(view, viewer):
     assert not viewer.canvas.grid.enabled and visible(viewer) == ["compare:image", "compare:truth", "error"]
 
 
+def test_a_failure_leaves_no_empty_cell_in_the_grid(view, viewer):
+    view.comparing.cells["raw", "img_05"] = ImageCompared("raw", "img_05", error="no")
+    view.set_mode("grid")
+    view.show("img_05", "model-1")
+    assert [mark for mark in visible(viewer) if not mark.startswith("compare:image")] == [*MODELS[1:], "compare:truth"]
+    assert len(visible(viewer)) == 6 and len(viewer.layers) == 6
+
+
+def test_flicking_draws_no_labels_again(view, viewer):
+    drawn = []
+    for mark in (*MODELS, "compare:truth", "compare:image"):
+        find_ours(viewer, mark).events.data.connect(lambda _event: drawn.append(True))
+    view.next()
+    view.previous()
+    assert drawn == []
+    view.show("img_05", "raw")
+    assert len(drawn) == 5
+
+
 def test_a_grid_that_was_on_before_is_on_again(view, viewer):
     viewer.canvas.grid.enabled, viewer.canvas.grid.shape = True, (1, 4)
     view.set_mode("grid")

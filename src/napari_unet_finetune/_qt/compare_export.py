@@ -95,8 +95,10 @@ def save_canvas(comparing: Comparing, path: Path) -> None:
     Raises
     ------
     RunError
-        If the file cannot be written.
+        If the file is to be of another kind than PNG, or cannot be written.
     """
+    if path.suffix.lower() != ".png":
+        raise RunError(f"{path.name}: the canvas is saved as .png. Choose this ending.")
     try:
         comparing.session.viewer.screenshot(str(path), canvas_only=True, flash=False, scale=2)
     except OSError as error:

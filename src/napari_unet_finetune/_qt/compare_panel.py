@@ -137,6 +137,8 @@ class ComparePanel(QWidget):
             self.comparing.compare()
 
     def _show_stale(self) -> None:
+        if self.session.aside.is_running:
+            return
         stale = self.comparing.stale
         names = ", ".join(stale[:3]) + (" …" if len(stale) > 3 else "")
         self.stale.setText(f"Masks have changed since: {names}. Press Compare to score them again.")

@@ -223,14 +223,26 @@ class Comparing:
         elif missing:
             session.tell(f"Stopped: {missing} of {len(self.columns) * len(self.images)} predictions are missing.")
         else:
+            self._keep_dice(project)
             session.tell(f"Compared {_count(len(self.columns), 'model')} on {_count(len(self.images), 'image')}.")
         self.changed.emit()
 
+    def _keep_dice(self, project: Project) -> None:
+        """Enter the scores of the model that predicts into the table of images."""
+        column = next((one for one in self.columns if one.entry.model == self.session.predictor), None)
+        cells = [self.cells.get((column.label, name)) for name in self.images] if column is not None else []
+        dice = {cell.image: cell.dice for cell in cells if cell is not None and cell.dice is not None}
+        if dice:
+            project.set_dice(dice)
+            self.session.images_changed.emit()
+
     def _list_models(self) -> None:
         project, base = self.session.project, self.session.model
+        before = {entry.model for entry in self.entries}
         self.entries = list_models_to_compare(project, base, self._added)
         known = {entry.model for entry in self.entries}
-        self.chosen &= known
+        new = [entry.model for entry in self.entries if entry.is_trained_here and entry.model not in before]
+        self.chosen = (self.chosen & known) | (set(new) if len(new) == 1 and len(self.chosen) < MOST_MODELS else set())
         if self._is_fresh:
             self.chosen = set(self._first_choice()[:MOST_MODELS])
         self._give_colors()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
@@ -46,6 +47,7 @@ class ComparisonLayers:
         self._grid = GridView(viewer)
         self._is_busy = False
         self._picture: Picture | None = None
+        self._drawn: Picture | None = None  # what the layers hold
         self._size: tuple[int, ...] = ()
         self._size_before_grid: tuple[int, ...] = ()
         self.mode: Mode = "overlay"
@@ -96,7 +98,7 @@ class ComparisonLayers:
             self._leave_grid()
             for layer in self._ours():
                 self._viewer.layers.remove(layer)
-        self._picture, self._size = None, ()
+        self._picture, self._drawn, self._size = None, None, ()
 
     def release(self) -> None:
         """Give back the grid and let go of the viewer; the layers stay."""
@@ -111,29 +113,37 @@ class ComparisonLayers:
     def _show_layers(self, picture: Picture) -> None:
         """Fill one layer per model, truth and errors, and put them on top in this order."""
         viewer, placement = self._viewer, placement_of_pixels(picture.pixels)
-        image = show_image(viewer, IMAGE, picture.name, picture.pixels)
+        image = find_ours(viewer, IMAGE)
+        if image is None or picture is not self._drawn:
+            image = show_image(viewer, IMAGE, picture.name, picture.pixels)
+        self._drawn = picture
         layers = [image]
         for guess in picture.guesses:
-            layer = show_labels(
-                viewer, MODEL + guess.label, guess.title, guess.labels, placement=placement, opacity=_OPACITY
-            )  # fmt: skip
-            _paint(layer, {1: guess.color})
-            layers.append(layer)
+            layers.append(self._labels(MODEL + guess.label, guess.title, guess.labels, placement, _OPACITY))
+            _paint(layers[-1], {1: guess.color})
         if picture.truth is not None:
-            truth = show_labels(viewer, TRUTH, _TRUTH_TITLE, picture.truth, placement=placement, opacity=1.0)
-            truth.contour = _CONTOUR_PX
-            _paint(truth, {None: _NEARLY_BLACK if picture.is_bright else "white"})
-            layers.append(truth)
+            layers.append(self._labels(TRUTH, _TRUTH_TITLE, picture.truth, placement, 1.0))
+            layers[-1].contour = _CONTOUR_PX
+            _paint(layers[-1], {None: _NEARLY_BLACK if picture.is_bright else "white"})
         errors = picture.errors(self.label) if self.mode == "errors" else None
         if errors is not None:
             chosen = picture.guess(self.label)
             title = f"errors of {self.label if chosen is None else chosen.title}"
-            layer = show_labels(viewer, ERROR, title, errors, placement=placement, opacity=_ERROR_OPACITY)
-            _paint(layer, {TRUE_POSITIVE: CORRECT_COLOR, FALSE_POSITIVE: EXTRA_COLOR, FALSE_NEGATIVE: MISSED_COLOR})
-            layers.append(layer)
+            layers.append(self._labels(ERROR, title, errors, placement, _ERROR_OPACITY))
+            _paint(
+                layers[-1], {TRUE_POSITIVE: CORRECT_COLOR, FALSE_POSITIVE: EXTRA_COLOR, FALSE_NEGATIVE: MISSED_COLOR}
+            )
         self._remove_others(layers)
         if self.mode != "grid":
             self._order([*(layer for layer in viewer.layers if layer not in layers), *layers])
+
+    def _labels(self, mark: str, name: str, labels: NDArray[Any], placement: Mapping[str, Any], opacity: float) -> Any:
+        """Return the layer of `mark` with these labels; drawing the same again would take long on large images."""
+        layer = find_ours(self._viewer, mark)
+        if layer is None or layer.data is not labels:
+            return show_labels(self._viewer, mark, name, labels, placement=placement, opacity=opacity)
+        layer.name = name
+        return layer
 
     def _enter_grid(self, picture: Picture) -> None:
         """Give every model, and the truth, a copy of the image below it, which shares its pixels."""
@@ -146,6 +156,9 @@ class ComparisonLayers:
         pairs = [layer for pair in zip(images, cells, strict=True) for layer in pair]
         self._order([*pairs, *(layer for layer in viewer.layers if layer not in pairs)])
         self._grid.enter(pairs, images, _LINKED)
+        for layer in self._ours():
+            if mark_of(layer).startswith(COPY) and layer not in images:
+                self._viewer.layers.remove(layer)
 
     def _copy_image(self, first: Any, place: str) -> Any:
         """Return a layer with the same array, which is not copied."""

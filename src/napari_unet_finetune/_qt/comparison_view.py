@@ -54,10 +54,10 @@ class ComparisonView:
         project = self.session.project
         if project is None:
             return
-        self.session.before_use.emit()
         cells = tuple(self.comparing.cell(column.label, image) for column in self.comparing.columns)
         try:
             if self._picture is None or self.image != image or cells != self._cells:
+                self.session.before_use.emit()
                 self._picture, self._cells = read_picture(self.comparing, project, image), cells
         except FinetuneError as error:
             self.session.fail(error)
@@ -117,12 +117,12 @@ class ComparisonView:
         comparing = self.comparing
         if self.image is not None and self.image not in comparing.images:
             self.clear()
-        elif self.image is not None:
+        if self.image is not None:
             cells = tuple(comparing.cell(column.label, self.image) for column in comparing.columns)
             if cells != self._cells and self.layers.picture is not None and any(cells):
                 self.show(self.image, self.label if comparing.column(self.label) else comparing.columns[0].label)
-        elif comparing.cells:
-            first = next(iter(comparing.cells.values()))
+        elif len(comparing.cells) == 1:
+            (first,) = comparing.cells.values()
             self.show(first.image, first.model)
 
     def _step_aside(self) -> None:
