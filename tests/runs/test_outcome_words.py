@@ -34,3 +34,7 @@ def test_forgetting_is_said():
 def test_a_stopped_training_says_at_which_step():
     assert outcome_in_words(replace(END, stopped=True, steps=120), 2).startswith("Stopped at step 120, the best so far")
     assert outcome_in_words(replace(END, stopped=True, steps=0), 2).startswith("Stopped before the first step")
+
+
+def test_an_old_dataset_that_cannot_be_scored_is_named():
+    assert "old dataset: not measured" in outcome_in_words(replace(END, old_dice_before=None, old_dice_after=None), 2)

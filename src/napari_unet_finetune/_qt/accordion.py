@@ -42,6 +42,11 @@ class Accordion(QWidget):
         """Which section is open, counted from 0."""
         return next((index for index, heading in enumerate(self._headings) if heading.isChecked()), None)
 
+    def show_top(self, index: int) -> None:
+        """Scroll section `index` up to its beginning."""
+        if bar := self._bodies[index].verticalScrollBar():
+            bar.setValue(0)
+
     def open(self, index: int | None) -> None:
         """Open section `index` and close the others; None closes all."""
         for number, (heading, body) in enumerate(zip(self._headings, self._bodies, strict=True)):

@@ -187,7 +187,7 @@ def _on_size(facts: Comparison) -> Iterator[str]:
     yield (
         f"Objects are about {times:.2g} times as wide as in the data of {facts.model} ({new.object_width_px:.0f} px "
         f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} suit the model better: set rescale to "
-        f"{factor:g} (--rescale {factor:g})."
+        f"{factor:g}."
     )
 
 
