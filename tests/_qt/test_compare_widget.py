@@ -16,6 +16,7 @@ from napari_unet_finetune._qt.compare_footer import CompareFooter
 from napari_unet_finetune._qt.compare_panel import ComparePanel
 from napari_unet_finetune._qt.compare_widget import CompareWidget
 from napari_unet_finetune._qt.curve_training import CurveTraining
+from napari_unet_finetune._qt.image_picker import ImagePicker
 from napari_unet_finetune._qt.jobs import JobSlot, Report
 from napari_unet_finetune._qt.layers import mark_of
 from napari_unet_finetune.events import PartStarted
@@ -68,6 +69,25 @@ def test_models_are_ticked_and_images_chosen(session, project, tmp_path, qtbot):
     panel.compare.click()
     assert len(panel.comparing.cells) == 7
     panel.release()
+
+
+def test_images_are_ticked_one_by_one(panel, monkeypatch):
+    def tick(picker):
+        picker.words.setText("bare")
+        shown = [item for item in picker._items() if not item.isHidden()]
+        assert [item.text() for item in shown] == ["x_bare"]
+        shown[0].setCheckState(Qt.CheckState.Checked)
+        return True
+
+    monkeypatch.setattr(ImagePicker, "exec", tick)
+    panel.images.set_value("choose")
+    assert panel.images.currentText() == "Chosen images (3)"
+    assert panel.comparing.image_set.names == ("img_04", "img_05", "x_bare")
+    monkeypatch.setattr(ImagePicker, "exec", lambda _picker: False)
+    panel.images.set_value("choose")
+    assert panel.images.currentText() == "Chosen images (3)"
+    panel.compare.click()
+    assert len(panel.comparing.cells) == 6
 
 
 def test_a_click_on_a_cell_shows_that_image_with_that_model(panel, viewer):
@@ -214,3 +234,18 @@ def test_in_a_window_models_are_flicked_set_side_by_side_and_given_back(make_nap
     assert viewer.layers[0].name == "theirs"
     dock.close()
     dock.deleteLater()
+
+
+@pytest.mark.gui
+def test_a_window_can_be_closed_in_the_grid(make_napari_viewer, project, tmp_path):
+    viewer = make_napari_viewer()
+    dock = CompareWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Compare models")
+    session = dock.session
+    session.aside = JobSlot(run_here, session.fail)
+    with_models(session, tmp_path / "models", 1)
+    session.project = project
+    dock.compare.comparing.compare()
+    dock.compare.shown.set_mode("grid")
+    assert viewer.canvas.grid.enabled
+    viewer.close()

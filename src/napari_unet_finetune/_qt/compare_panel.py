@@ -14,12 +14,14 @@ from .comparing import Comparing
 from .comparison_view import ComparisonView
 from .curve_training import CurveTraining
 from .editors import ChoiceBox
+from .image_picker import ImagePicker
 from .model_list import ModelList
 from .score_view import ScoreView
 from .session import Session
 from .view_controls import ViewControls, bind_keys
 
 _MODELS = "Models (*.safetensors *.pth *.pt);;All files (*)"
+_CHOOSE = "choose"
 _FIGURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 
 
@@ -40,6 +42,7 @@ class ComparePanel(QWidget):
         self._connect()
         self._on_listed()
         self._on_changed()
+        self.destroyed.connect(self.shown.layers.abandon)  # napari does not say when its window goes
 
     def release(self) -> None:
         """Let go of the session and the viewer."""
@@ -92,7 +95,7 @@ class ComparePanel(QWidget):
     def _connect(self) -> None:
         comparing = self.comparing
         self.models.changed.connect(lambda: comparing.choose_models(self.models.value()))
-        self.images.changed.connect(lambda: comparing.choose_images(self.images.value()))
+        self.images.changed.connect(self._on_images_chosen)
         self.add.clicked.connect(self._add_file)
         self.compare.clicked.connect(lambda: comparing.compare())
         self.scores.cell_chosen.connect(self.shown.show)
@@ -112,6 +115,7 @@ class ComparePanel(QWidget):
             for one in comparing.sets:
                 self.images.addItem(one.text, one.key)
             if chosen is not None:
+                self.images.addItem("Choose…", _CHOOSE)
                 self.images.set_value(chosen.key)
         self._on_slot_changed()
         self._show_stale()
@@ -143,6 +147,19 @@ class ComparePanel(QWidget):
         names = ", ".join(stale[:3]) + (" …" if len(stale) > 3 else "")
         self.stale.setText(f"Masks have changed since: {names}. Press Compare to score them again.")
         self.stale.setVisible(bool(stale))
+
+    def _on_images_chosen(self) -> None:
+        key, project = self.images.value(), self.session.project
+        if key != _CHOOSE or project is None:
+            self.comparing.choose_images(key)
+            return
+        chosen = self.comparing.image_set
+        picker = ImagePicker(project.images, chosen.names if chosen else (), self)
+        if picker.exec() and picker.value():
+            self.comparing.choose_names(picker.value())
+        else:
+            self._on_listed()
+        picker.deleteLater()
 
     def _add_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", _MODELS)

@@ -31,7 +31,7 @@ from .run_folders import new_run
 from .session import Session
 from .settings import default_device, recent_models_file
 
-LABELS = "comparison"
+LABELS, CHOSEN = "comparison", "chosen"
 MOST_MODELS = 8
 _FIRST_MODELS = 4  # of this dataset that are ticked at first
 
@@ -71,6 +71,7 @@ class Comparing:
         self.images: tuple[str, ...] = ()
         self.cells: dict[tuple[str, str], ImageCompared] = {}  # by label and name
         self._set_key = ""
+        self._names: tuple[str, ...] = ()  # chosen one by one
         self._stamps: dict[str, tuple[int, int]] = {}
         self._added: list[Path] = []
         self._is_fresh = True  # the user has not chosen models yet
@@ -118,6 +119,12 @@ class Comparing:
         self._set_key = key
         self.listed.emit()
 
+    def choose_names(self, names: Sequence[str]) -> None:
+        """Choose images one by one."""
+        self._names = tuple(names)
+        self._list_images()
+        self.choose_images(CHOSEN if names else "")
+
     def add_file(self, path: Path) -> None:
         """List the model in a file, and choose it; one that is no model is refused in a sentence."""
         try:
@@ -155,7 +162,7 @@ class Comparing:
                 raise RunError(self.problem)
             folder = new_run(project, LABELS).parent.parent / LABELS
             request = self._request(project, images, folder)
-            columns = tuple(self._column(entry) for entry in self.entries if entry.model in self.chosen)
+            columns = tuple(map(self._column, self._ticked))
             self._begin(project, columns, images)
             session.aside.start(
                 folder / "job", f"Comparing {_count(len(columns), 'model')}", request=request, on_event=self._on_event,
@@ -182,19 +189,19 @@ class Comparing:
         session.images_changed.disconnect(self._on_images_changed)
         session.current_changed.disconnect(self._on_images_changed)
 
+    @property
+    def _ticked(self) -> list[ComparedEntry]:
+        return [entry for entry in self.entries if entry.model in self.chosen]
+
     def _column(self, entry: ComparedEntry) -> Column:
         return Column(entry, self.colors.get(entry.model) or COLORS[0], read_training(entry.model))
 
     def _give_colors(self) -> None:
-        self.colors.give([entry.model for entry in self.entries if entry.model in self.chosen])
+        self.colors.give([entry.model for entry in self._ticked])
 
     def _request(self, project: Project, images: ImageSet, folder: Path) -> CompareRequest:
         return CompareRequest(
-            models=tuple(
-                ComparedModel(label=entry.label, model=entry.model)
-                for entry in self.entries
-                if entry.model in self.chosen
-            ),
+            models=tuple(ComparedModel(label=entry.label, model=entry.model) for entry in self._ticked),
             images=tuple(_compared(project, name) for name in images.names),
             cache=folder / "labels",
             sparse=project.sparse,
@@ -260,9 +267,11 @@ class Comparing:
     def _list_images(self) -> None:
         project = self.session.project
         self.sets = image_sets(project, self.session.current) if project else ()
+        if self._names:
+            self.sets = (*self.sets, ImageSet(CHOSEN, f"Chosen images ({len(self._names)})", self._names))
 
     def _on_project_changed(self) -> None:
-        self.columns, self.images, self.cells, self._set_key = (), (), {}, ""
+        self.columns, self.images, self.cells, self._set_key, self._names = (), (), {}, "", ()
         self._is_fresh = True
         self.colors = Colors()
         self.refresh()

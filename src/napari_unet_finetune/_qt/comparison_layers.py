@@ -102,11 +102,15 @@ class ComparisonLayers:
 
     def release(self) -> None:
         """Give back the grid and let go of the viewer; the layers stay."""
-        self._soon.stop()
         with self._own_changes():
             self._leave_grid()
             if self.picture is not None:
                 self._set_visible()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the viewer without touching it, for its window may be gone."""
+        self._soon.stop()
         self._viewer.layers.events.inserted.disconnect(self._on_layers_changed)
         self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
 

@@ -61,7 +61,7 @@ class CurvePanel(QWidget):
         self._show_plan()
         study = self.curve.study
         points = study.points if study is not None else ()
-        self.chart.set_points(points, self.curve.colors(self._comparing.colors))
+        self._draw()
         self.chart.setVisible(bool(points))
         self.words.setText("\n".join(self.curve.sentences))
         self.words.setVisible(bool(points))
@@ -72,6 +72,7 @@ class CurvePanel(QWidget):
     def release(self) -> None:
         """Let go of the session."""
         self.curve.changed.disconnect(self.refresh)
+        self._comparing.listed.disconnect(self._draw)
         self.session.images_changed.disconnect(self._show_plan)
         self.curve.release()
 
@@ -119,7 +120,12 @@ class CurvePanel(QWidget):
         self.resume.clicked.connect(lambda: self.curve.resume())
         self.save.clicked.connect(self._save_chart)
         self.curve.changed.connect(self.refresh)
+        self._comparing.listed.connect(self._draw)  # its models may have colors now
         self.session.images_changed.connect(self._show_plan)
+
+    def _draw(self) -> None:
+        points = self.curve.study.points if self.curve.study is not None else ()
+        self.chart.set_points(points, self.curve.colors(self._comparing.colors))
 
     def _planned(self) -> CurvePlanning:
         try:
