@@ -40,7 +40,7 @@ def _old(end: RunEnded) -> str:
     if end.kept_raw:
         return ""
     if end.old_dice_before is None or end.old_dice_after is None:
-        return "" if end.raw_dice is None else "; old dataset: not measured, for there are no images of it"
+        return "" if end.raw_dice is None else "; old dataset: not measured"
     text = f"; old dataset: {end.old_dice_before:.2f} → {end.old_dice_after:.2f}"
     if _forgotten(end):
         text += ". It is being forgotten: raise Replay or the pull to the base, or give old images"
