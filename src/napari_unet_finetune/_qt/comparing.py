@@ -70,8 +70,7 @@ class Comparing:
         self.columns: tuple[Column, ...] = ()
         self.images: tuple[str, ...] = ()
         self.cells: dict[tuple[str, str], ImageCompared] = {}  # by label and name
-        self._set_key = ""
-        self._names: tuple[str, ...] = ()  # chosen one by one
+        self._set_key, self._names = "", tuple[str, ...]()  # names that were chosen one by one
         self._stamps: dict[str, tuple[int, int]] = {}
         self._added: list[Path] = []
         self._is_fresh = True  # the user has not chosen models yet
@@ -115,7 +114,7 @@ class Comparing:
         self.listed.emit()
 
     def choose_images(self, key: str) -> None:
-        """Choose a set of images by its key."""
+        """Choose a set of images."""
         self._set_key = key
         self.listed.emit()
 

@@ -66,6 +66,9 @@ class ComparisonLayers:
 
     def show(self, picture: Picture, label: str, mode: Mode) -> None:
         """Show `picture` with the model called `label`, in the layers that are there already as far as they fit."""
+        if mode == "grid" and self._grid.is_on and picture is self._drawn:
+            self.label = label  # all models are shown
+            return
         size = picture.pixels.array.shape
         other, self._size = size != self._size, size
         self._picture, self.label = picture, label
@@ -127,7 +130,8 @@ class ComparisonLayers:
             _paint(layers[-1], {1: guess.color})
         if picture.truth is not None:
             layers.append(self._labels(TRUTH, _TRUTH_TITLE, picture.truth, placement, 1.0))
-            layers[-1].contour = _CONTOUR_PX
+            if layers[-1].contour != _CONTOUR_PX:
+                layers[-1].contour = _CONTOUR_PX
             _paint(layers[-1], {None: _NEARLY_BLACK if picture.is_bright else "white"})
         errors = picture.errors(self.label) if self.mode == "errors" else None
         if errors is not None:

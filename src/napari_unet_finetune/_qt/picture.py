@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Picture:
             return None
         return error_map(guess.labels, self.truth, self.annotated)
 
-    @property
+    @cached_property
     def is_bright(self) -> bool:
         """Tell whether dark lines show better on it than light ones."""
         array = self.pixels.array[..., ::4, ::4].astype(np.float32)
