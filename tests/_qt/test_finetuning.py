@@ -253,8 +253,8 @@ def test_the_best_of_an_interrupted_training_becomes_its_model(interrupted):
     finetuning.use_best(finetuning.interrupted[0])
     assert session.predictor == str(folder.best_path)
     assert finetuning.interrupted == ()
-    said = "Stopped at step 120, the best so far is kept. Dice 0.41 → 0.70 on 1 held-out image; old dataset: not measured."
-    assert session.message.text == said
+    kept = "Stopped at step 120, the best so far is kept."
+    assert session.message.text == f"{kept} Dice 0.41 → 0.70 on 1 held-out image; old dataset: not measured."
 
 
 def test_a_discarded_training_is_moved_and_not_deleted(interrupted):
