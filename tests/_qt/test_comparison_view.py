@@ -1,5 +1,7 @@
 """A comparison in the viewer: flicked through, side by side, its errors; and all else as it was."""
 
+import operator
+
 import numpy as np
 import pytest
 import tifffile
@@ -243,6 +245,19 @@ def test_what_is_selected_stays_selected(view, viewer):
     view.set_mode("errors")
     view.show("img_05", "raw")
     assert viewer.layers.selection.active is theirs
+
+
+@pytest.mark.parametrize("end", ["clear", "layers.hide", "layers.release"])
+def test_nobody_paints_into_a_layer_that_lies_unseen_below(view, viewer, end, monkeypatch):
+    theirs = viewer.add_labels(np.zeros(SIZE, np.uint8))
+    theirs.mode = "paint"
+    viewer.layers.selection.active = theirs
+    view.show("img_05", "raw")
+    view.next()
+    assert mark_of(viewer.layers.selection.active) == "compare:image"
+    monkeypatch.setattr(view, "release", lambda: None)
+    operator.attrgetter(end)(view)()
+    assert viewer.layers.selection.active is theirs and theirs.mode == "paint"
 
 
 def test_a_model_that_failed_on_an_image_is_named_with_the_reason(view, viewer):

@@ -10,26 +10,24 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..evaluation.area_bias import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
 from .grid_view import GridView
+from .label_colors import ERROR_COLORS, NEARLY_BLACK, paint
 from .layers import OURS, find_ours, mark_of, placement_of_pixels, selection_kept, show_image, show_labels
 from .picture import Picture
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
 
 Mode = Literal["overlay", "grid", "errors"]
 IMAGE, TRUTH, ERROR, PREFIX = "compare:image", "compare:truth", "error", "compare:"
 MODEL = "compare:model:"
 COPY = "compare:image:"
-CORRECT_COLOR, EXTRA_COLOR, MISSED_COLOR = "#009E73", "#E69F00", "#CC79A7"
 _CONTOUR_PX = 2
 _OPACITY, _ERROR_OPACITY = 0.6, 0.7
 _TITLE_PT, _GRID_TITLE_PT = 12, 8
-_NEARLY_BLACK = "#010101"  # napari takes black for a colormap that was never set
 _TRUTH_TITLE = "ground truth"
-_COLORS = f"{OURS}-colors"
+_HARMLESS = ("pan_zoom", "transform", "pick")
 # What the copies of the image in a grid have in common.
 _LINKED = ("contrast_limits", "gamma", "colormap", "opacity")
 
@@ -48,6 +46,7 @@ class ComparisonLayers:
         self._is_busy = False
         self._picture: Picture | None = None
         self._drawn: Picture | None = None  # what the layers hold
+        self._painted: Any = None  # the layer that was painted in before
         self._size: tuple[int, ...] = ()
         self._size_before_grid: tuple[int, ...] = ()
         self.mode: Mode = "overlay"
@@ -84,6 +83,7 @@ class ComparisonLayers:
             if mode == "grid":
                 self._enter_grid(picture)
             self._set_visible()
+        self._stop_painting()
         if other or (was_grid and mode != "grid" and size != self._size_before_grid):
             self._viewer.fit_to_view(layers=[find_ours(self._viewer, IMAGE)])
 
@@ -93,6 +93,7 @@ class ComparisonLayers:
             self._leave_grid()
             for layer in self._ours():
                 layer.visible = False
+        self._go_on_painting()
         self._picture, self._size = None, ()
 
     def clear(self) -> None:
@@ -101,6 +102,7 @@ class ComparisonLayers:
             self._leave_grid()
             for layer in self._ours():
                 self._viewer.layers.remove(layer)
+        self._go_on_painting()
         self._picture, self._drawn, self._size = None, None, ()
 
     def release(self) -> None:
@@ -109,6 +111,7 @@ class ComparisonLayers:
             self._leave_grid()
             if self.picture is not None:
                 self._set_visible()
+        self._go_on_painting()
         self.abandon()
 
     def abandon(self) -> None:
@@ -116,6 +119,21 @@ class ComparisonLayers:
         self._soon.stop()
         self._viewer.layers.events.inserted.disconnect(self._on_layers_changed)
         self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
+
+    def _stop_painting(self) -> None:
+        """Select the image, if a click on the canvas would change a layer that lies unseen below it."""
+        active = self._viewer.layers.selection.active
+        if active is not None and not _is_ours(active) and str(active.mode) not in _HARMLESS:
+            self._painted = active
+            self._viewer.layers.selection.active = find_ours(self._viewer, IMAGE)
+
+    def _go_on_painting(self) -> None:
+        """Select again what was painted in, unless something else was selected meanwhile."""
+        layers, painted = self._viewer.layers, self._painted
+        self._painted = None
+        active = layers.selection.active
+        if painted is not None and painted in layers and (active is None or _is_ours(active)):
+            layers.selection.active = painted
 
     def _show_layers(self, picture: Picture) -> None:
         """Fill one layer per model, truth and errors, and put them on top in this order."""
@@ -127,20 +145,18 @@ class ComparisonLayers:
         layers = [image]
         for guess in picture.guesses:
             layers.append(self._labels(MODEL + guess.label, guess.title, guess.labels, placement, _OPACITY))
-            _paint(layers[-1], {1: guess.color})
+            paint(layers[-1], {1: guess.color})
         if picture.truth is not None:
             layers.append(self._labels(TRUTH, _TRUTH_TITLE, picture.truth, placement, 1.0))
             if layers[-1].contour != _CONTOUR_PX:
                 layers[-1].contour = _CONTOUR_PX
-            _paint(layers[-1], {None: _NEARLY_BLACK if picture.is_bright else "white"})
+            paint(layers[-1], {None: NEARLY_BLACK if picture.is_bright else "white"})
         errors = picture.errors(self.label) if self.mode == "errors" else None
         if errors is not None:
             chosen = picture.guess(self.label)
             title = f"errors of {self.label if chosen is None else chosen.title}"
             layers.append(self._labels(ERROR, title, errors, placement, _ERROR_OPACITY))
-            _paint(
-                layers[-1], {TRUE_POSITIVE: CORRECT_COLOR, FALSE_POSITIVE: EXTRA_COLOR, FALSE_NEGATIVE: MISSED_COLOR}
-            )
+            paint(layers[-1], ERROR_COLORS)
         self._remove_others(layers)
         if self.mode != "grid":
             self._order([*(layer for layer in viewer.layers if layer not in layers), *layers])
@@ -255,17 +271,6 @@ class ComparisonLayers:
 
 def _is_ours(layer: Layer) -> bool:
     return mark_of(layer) == ERROR or mark_of(layer).startswith(PREFIX)
-
-
-def _paint(layer: Labels, colors: dict[int | None, str]) -> None:
-    """Give labels steady colors; those that are not named, or under None if that is not, are transparent."""
-    from napari.utils.colormaps import DirectLabelColormap
-
-    if layer.metadata.get(_COLORS) == colors:
-        return
-    color_dict: dict[Any, Any] = {None: "transparent", 0: "transparent", **colors}
-    layer.metadata[_COLORS] = colors
-    layer.colormap = DirectLabelColormap(color_dict=color_dict)
 
 
 def _has_title(mark: str, *, is_grid: bool) -> bool:

@@ -6,8 +6,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from .comparison_layers import CORRECT_COLOR, EXTRA_COLOR, MISSED_COLOR, Mode
+from .comparison_layers import Mode
 from .comparison_view import NEXT_KEY, PREVIOUS_KEY, ComparisonView
+from .label_colors import ERROR_COLORS, ERROR_WORDS
 from .score_table import swatch
 
 _MODES: tuple[tuple[Mode, str, str], ...] = (
@@ -19,10 +20,6 @@ _MODES: tuple[tuple[Mode, str, str], ...] = (
     ),
     ("errors", "Errors", "Where the chosen model differs from the truth."),
 )
-_LEGEND = (
-    (CORRECT_COLOR, "right"), (EXTRA_COLOR, "false positive (predicted, no object)"),
-    (MISSED_COLOR, "false negative (object, missed)"),
-)  # fmt: skip
 
 
 class ViewControls(QWidget):
@@ -34,7 +31,7 @@ class ViewControls(QWidget):
         self.modes: dict[Mode, QPushButton] = {}
         self.previous, self.next, self.model = QPushButton("◀"), QPushButton("▶"), QLabel()
         self.truth, self.clear, self.words = QCheckBox("truth"), QPushButton("Clear"), QLabel()
-        self.legend = QLabel("<br>".join(f'<span style="color: {color}">■</span> {text}' for color, text in _LEGEND))
+        self.legend = QLabel("<br>".join(_sign(color, ERROR_WORDS[kind]) for kind, color in ERROR_COLORS.items()))
         self._color = QLabel()
         self._group = QButtonGroup(self)
         self._lay_out()
@@ -106,6 +103,10 @@ class ViewControls(QWidget):
         self.clear.clicked.connect(lambda: view.clear())
         view.changed.connect(self.refresh)
         view.comparing.changed.connect(self.refresh)
+
+
+def _sign(color: str, words: str) -> str:
+    return f'<span style="color: {color}">■</span> {words}'
 
 
 def bind_keys(widget: QWidget, view: ComparisonView) -> None:
