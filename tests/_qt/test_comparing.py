@@ -63,6 +63,14 @@ def test_base_trainings_and_shipped_models_are_listed_with_distinct_labels(sessi
     assert read_training(base).count == 0 and not read_training(base).images
 
 
+def test_a_base_that_was_itself_finetuned_is_not_called_raw(session, project, tmp_path):
+    (base,) = with_models(session, tmp_path / "models", 1)
+    model = finetune(project, base, 2) / "model.safetensors"
+    entries = list_models_to_compare(project, str(model))
+    assert (entries[0].label, entries[0].model) == ("base", str(model))
+    assert "2 images" not in [entry.label for entry in entries]
+
+
 def test_a_model_keeps_its_color_and_no_two_looked_at_together_share_one():
     colors = Colors()
     colors.give("abc")

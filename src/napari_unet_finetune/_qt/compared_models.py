@@ -14,7 +14,7 @@ from ..models.zoo import list_models
 from ..runs.history import past_trainings
 from .run_folders import runs_of
 
-RAW = "raw"
+RAW, BASE = "raw", "base"  # the base of finetunings, and one that was itself finetuned
 # Okabe and Ito's colors, told apart with every kind of color blindness; black is left out, for screens are dark.
 COLORS = ("#56B4E9", "#D55E00", "#F0E442", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#999999")
 
@@ -56,7 +56,8 @@ def list_models_to_compare(project: Project | None, base: str, files: Iterable[P
 
     Trainings are in the order of their number of images, and then the older ones first.
     """
-    found = [ComparedEntry(base, RAW, f"The model that finetunings start from: {find_model_file(base).stem}")]
+    label = BASE if read_training(base).images else RAW
+    found = [ComparedEntry(base, label, f"The model that finetunings start from: {find_model_file(base).stem}")]
     if project is not None:
         folders = runs_of(project)
         trained = [*_of_runs(folders), *_of_studies(folders)]

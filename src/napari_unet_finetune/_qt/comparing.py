@@ -19,7 +19,6 @@ from ..runs.recent import RecentModels
 from ..runs.request import ComparedImage, ComparedModel, CompareRequest, ImageFile
 from .compared_models import (
     COLORS,
-    RAW,
     Colors,
     ComparedEntry,
     Training,
@@ -148,8 +147,9 @@ class Comparing:
         """Choose the base and the models of a learning curve, those of the first seed."""
         self._list_models()
         first = {str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed}
-        base = next((entry.model for entry in self.entries if entry.label == RAW), None)
-        self.choose_models([model for model in (base, *first) if model is not None])
+        base = find_model_file(study.plan.base or "")
+        bases = [entry.model for entry in self.entries if find_model_file(entry.model) == base]
+        self.choose_models([*(bases or [self.session.model]), *first])
 
     def compare(self) -> None:
         """Predict and score every chosen model on every chosen image; what keeps it from that is told."""
@@ -256,7 +256,7 @@ class Comparing:
     def _first_choice(self) -> list[str]:
         """Return the base, and the models of the last learning curve or, without one, of the last trainings."""
         project = self.session.project
-        first = [entry.model for entry in self.entries if entry.label == RAW]
+        first = [self.session.model]
         study = last_study(project) if project else None
         if study is not None and study.models:
             return [*first, *(str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed)]
