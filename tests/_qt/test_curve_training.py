@@ -60,6 +60,12 @@ def test_what_was_painted_is_saved_first_and_masks_are_copied(curve, session):
     assert request.checkpoint == session.model and request.counts == (0, 1)
 
 
+def test_a_folder_of_the_old_dataset_is_tested_too(curve, session, tmp_path, write_squares):
+    curve.start((1,), 1, CONFIG, write_squares(tmp_path / "old", 2))
+    assert [(p.dataset, p.count) for p in curve.study.points] == [(2, 0), (2, 1), (1, 0), (1, 1)]
+    assert "Dataset 1 is" in session.message.text and "cannot be measured" not in session.message.text
+
+
 def test_what_keeps_it_from_starting_is_said(session, tmp_path, write_squares):
     curve = CurveTraining(session)
     assert "Open a dataset first" in curve.plan((1,), 1).problem
