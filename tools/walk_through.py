@@ -112,7 +112,7 @@ class Walk:
         """Import the masks, after a look at the pairing."""
         self.dock.images.import_masks(data / "masks")
         self._wait(lambda: self._dialog() is not None)
-        self.step("pairing")
+        self.number += 1
         _grab(self._dialog(), self.out / f"{self.number:02d}-pairing-dialog.png")
         dialog = self._dialog()
         self._click(dialog, dialog.button.text())
