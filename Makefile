@@ -38,7 +38,7 @@ lint: .venv/.lint-installed
 # The wheel in an environment without napari and Qt, as on a cluster.
 test-core: .venv-core/.installed
 	@$(CORE_BIN)/python tools/check_core.py dist/*.whl
-	$(CORE_BIN)/python -m pytest -m "not gui" $(PYTEST_ARGS)
+	$(CORE_BIN)/python -m pytest -m "not gui" --ignore=tests/_qt $(PYTEST_ARGS)
 
 clean:
 	rm -rf .venv .venv-core build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
