@@ -1,4 +1,4 @@
-"""The dock "Annotate and finetune": four sections, one of them open, over a footer that stays in sight."""
+"""The dock "Annotate and finetune": five sections, one of them open, over a footer that stays in sight."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from .dock import Dock
 from .finetune_panel import FinetunePanel
 from .images_panel import ImagesPanel
 from .model_panel import ModelPanel
+from .questions_panel import QuestionsPanel
 from .run_footer import RunFooter
 from .windows import open_dock
 
 if TYPE_CHECKING:
     import napari.viewer
 
-IMAGES, ANNOTATE, MODEL, FINETUNE = range(4)
+IMAGES, ANNOTATE, MODEL, FINETUNE, QUESTIONS = range(5)
 
 
 class AnnotateAndFinetuneWidget(Dock):
-    """Open a dataset, annotate some of its images, choose a model and finetune it."""
+    """Open a dataset, annotate some of its images, choose a model, finetune it, and ask about all of them."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         session = self.session
         self.images, self.annotate = ImagesPanel(session), AnnotatePanel(session)
         self.model, self.finetune = ModelPanel(session), FinetunePanel(session)
+        self.questions = QuestionsPanel(session)
         self.footer = RunFooter(session)
         self.accordion = Accordion()
         for title, panel in (
@@ -36,6 +38,7 @@ class AnnotateAndFinetuneWidget(Dock):
             ("2  Annotate", self.annotate),
             ("3  Model", self.model),
             ("4  Finetune", self.finetune),
+            ("5  Questions", self.questions),
         ):
             self.accordion.add(title, panel)
         self.accordion.open(IMAGES)
@@ -43,12 +46,16 @@ class AnnotateAndFinetuneWidget(Dock):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.accordion, stretch=1)
         layout.addWidget(self.footer)
-        self.keep(self.images, self.annotate, self.model, self.finetune, self.footer)
+        self.keep(self.images, self.annotate, self.model, self.finetune, self.questions, self.footer)
         session.models_changed.connect(self._show_outcome)
         self.images.view.open_requested.connect(lambda _name: self.accordion.open(ANNOTATE))
         self.finetune.compare_requested.connect(lambda: open_dock(napari_viewer, "Compare models"))
         self.finetune.predict_requested.connect(lambda: open_dock(napari_viewer, "Predict"))
         self.finetune.annotate_requested.connect(lambda: self.accordion.open(ANNOTATE))
+        self.questions.rescale_requested.connect(lambda factor: self._use_setting("Rescale", rescale=factor))
+        self.questions.penalty_requested.connect(
+            lambda weight: self._use_setting("Penalty on false positives", false_positive_weight=weight)
+        )
 
     def release(self) -> None:
         """Let go of the session."""
@@ -58,3 +65,13 @@ class AnnotateAndFinetuneWidget(Dock):
     def _show_outcome(self) -> None:
         """Bring into view what came of a training."""
         self.accordion.show_top(FINETUNE)
+
+    def _use_setting(self, title: str, **changes: float) -> None:
+        """Write what an answer advises into the settings of a training, and show them."""
+        config = self.finetune.config
+        if config is None:
+            self.session.tell(f"{title} was not changed: {self.finetune.settings.problem}", "warning")
+            return
+        self.finetune.settings.set_value(config.model_copy(update=changes))
+        self.session.tell(f"{title} is {next(iter(changes.values())):g} now, in section Finetune.")
+        self.accordion.open(FINETUNE)

@@ -15,10 +15,12 @@ FEW_IMAGES = 5
 
 def area_words(result: Estimation) -> str:
     """Return what an estimation says, as a few sentences."""
-    return " ".join(filter(None, (_bias(result), _errors(result), _thresholds(result), _penalty(result))))
+    parts = (bias_in_words(result), errors_in_words(result), thresholds_in_words(result), _penalty(result))
+    return " ".join(filter(None, parts))
 
 
-def _bias(result: Estimation) -> str:
+def bias_in_words(result: Estimation) -> str:
+    """Return whether too much or too little is predicted."""
     count = len(result.images)
     images = "1 image" if count == 1 else f"{count} images"
     if result.area_ratio is None:
@@ -36,14 +38,16 @@ def _bias(result: Estimation) -> str:
     return f"{ratio} ({result.low:.2f} to {result.high:.2f} over {images}): {meaning}.{doubt}"
 
 
-def _errors(result: Estimation) -> str:
+def errors_in_words(result: Estimation) -> str:
+    """Return how much of it is false, and how much is missed."""
     return (
         f"{percent(result.false_positive_share)} of what it predicts is false, "
         f"and {percent(result.false_negative_share)} of the true area is missed."
     )
 
 
-def _thresholds(result: Estimation) -> str:
+def thresholds_in_words(result: Estimation) -> str:
+    """Return which threshold would do better; empty if none does."""
     by_threshold = {point.threshold: point for point in result.curve}
     now, best = by_threshold[result.threshold], by_threshold[result.best_threshold]
     parts = []

@@ -1,0 +1,189 @@
+"""Questions about a dataset and its models: which images each is about, the job that answers it, and what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..config import FinetuneConfig
+from ..data.atomic import atomic_write
+from ..data.project import Project, ProjectImage
+from ..data.project_image import Role
+from ..errors import RunError
+from ..models.card import ModelCard
+from .compare_plan import pair_of
+from .folder import RunFolder
+from .history import PastRun
+from .plan import MASKS, copy_masks
+from .request import CheckRequest, ImageFile, PairFiles, QuestionRequest, ReportRequest, SuggestRequest
+
+Question = Literal["suggest", "check", "can_learn", "estimate", "cross_validate", "forecast", "report"]
+QUESTIONS: tuple[Question, ...] = get_args(Question)
+ASKED = "asked.json"
+SUGGESTED_COUNT = 5
+TRIAL_S = 60.0
+_FEWEST_TO_CROSS = 2
+
+
+class Asked(BaseModel):
+    """What was asked: of which model, about which images (in the order of the request), and that in words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question: Question
+    model: str = ""
+    model_name: str = ""
+    about: str = ""
+    images: tuple[str, ...] = ()
+
+    def keep(self, folder: Path) -> None:
+        """Write this into the folder of the job; raises `RunError` if that fails."""
+        text = self.model_dump_json(indent=2).encode()
+        try:
+            atomic_write(folder / ASKED, lambda file: file.write(text))
+        except OSError as error:
+            raise RunError(f"{folder}: the folder cannot be written ({error.strerror}).") from error
+
+    @classmethod
+    def read(cls, folder: Path) -> Asked:
+        """Return what was asked in the job of `folder`; raises `RunError` if it holds no question."""
+        try:
+            return cls.model_validate_json((folder / ASKED).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise RunError(f"{folder}: there is no question here.") from error
+
+
+@dataclass(frozen=True)
+class Known:
+    """Which images a model has seen: names of those it was trained with, and of those held out of its training."""
+
+    trained: frozenset[str] = frozenset()
+    held_out: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Known:
+        """Return what the card of a model, and the run that made it, say; a base knows none of the images here."""
+        if not card.is_finetuned:
+            return cls()
+        used = frozenset(image.name for image in card.provenance.images)
+        try:
+            start = PastRun(RunFolder(card.path.parent)).start
+        except RunError:
+            start = None
+        held_out = frozenset(start.validation_images) if start is not None else frozenset[str]()
+        return cls(used - held_out, held_out)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The images a question is about, and that in words; or why it cannot be asked, in a sentence."""
+
+    images: tuple[ProjectImage, ...] = ()
+    about: str = ""
+    problem: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images."""
+        return tuple(image.name for image in self.images)
+
+
+def subject_of(question: Question, project: Project, known: Known) -> Subject:
+    """Return which images of `project` a question is about, asked of a model that has seen `known`."""
+    if question in ("suggest", "check"):
+        return _whole(question, project)
+    if question == "estimate":
+        return _judged(project, known)
+    images = _annotated(project, "auto", "train", "validation")
+    if question == "cross_validate" and len(images) < _FEWEST_TO_CROSS:
+        return Subject(problem=f"Annotate at least {_FEWEST_TO_CROSS} images.")
+    if not images:
+        return Subject(problem="Annotate at least 1 image.")
+    return Subject(images, _count(images, "annotated image"))
+
+
+def _whole(question: Question, project: Project) -> Subject:
+    images = project.images
+    annotated = sum(image.is_annotated for image in images)
+    if question == "suggest" and annotated == len(images):
+        return Subject(problem="All images are annotated.")
+    return Subject(images, f"{_count(images, 'image')}, {annotated} annotated")
+
+
+def _judged(project: Project, known: Known) -> Subject:
+    """Return images that the model was not trained on, if there are any, the most trustworthy kind there is."""
+    everything = _annotated(project, "auto", "train", "validation", "test")
+    if not everything:
+        return Subject(problem="Annotate at least 1 image.")
+    held_out = tuple(image for image in everything if image.ref.name in known.held_out)
+    new = tuple(image for image in everything if image.ref.name not in known.trained)
+    choices = (
+        (_annotated(project, "test"), "test image"),
+        (held_out or _annotated(project, "validation"), "image held out of its training"),
+        (new, "image annotated since its training" if known.trained else "annotated image"),
+    )
+    for images, what in choices:
+        if images:
+            return Subject(images, _count(images, what))
+    return Subject(everything, f"{_count(everything, 'image')} it was trained on, so the answer may be too good")
+
+
+def _annotated(project: Project, *roles: Role) -> tuple[ProjectImage, ...]:
+    return tuple(image for image in project.images if image.is_annotated and image.role in roles)
+
+
+def make_question(
+    asked: Asked, project: Project, config: FinetuneConfig, folder: Path, *, seconds: float = TRIAL_S
+) -> BaseModel:
+    """Return the request of a job in `folder`; masks of a long one are copied there, so that they may change meanwhile.
+
+    Raises
+    ------
+    RunError
+        If a mask cannot be copied.
+    """
+    images = [project.image(name) for name in asked.images]
+    pairs = tuple(pair for pair in map(pair_of, images) if pair is not None)
+    if asked.question == "suggest":
+        annotated = tuple(image.ref.name for image in images if image.is_annotated)
+        return SuggestRequest(
+            checkpoint=asked.model,
+            images=_files(images),
+            annotated=annotated,
+            count=SUGGESTED_COUNT,
+            device=config.device,
+        )
+    if asked.question == "check":
+        alone = _files([image for image in images if not image.is_annotated])
+        return CheckRequest(pairs=pairs, images=alone, sparse=project.sparse, checkpoint=asked.model)
+    if asked.question in ("can_learn", "estimate", "cross_validate"):
+        is_long = asked.question == "cross_validate"
+        return QuestionRequest(
+            task=asked.question,
+            checkpoint=asked.model,
+            pairs=tuple(copy_masks([files.pair for files in pairs], folder / MASKS)) if is_long else pairs,
+            sparse=project.sparse,
+            config=config,
+            seconds=seconds,
+            maps=folder / "maps" if asked.question == "estimate" else None,
+        )
+    raise ValueError(f"{asked.question} needs no job")
+
+
+def make_report(project: Project, run: Path, out: Path, config: FinetuneConfig) -> ReportRequest:
+    """Return the request for a page about `run`, scored on the test images of `project` too."""
+    tests = tuple(map(PairFiles.of, project.pairs("test")))
+    return ReportRequest(run=run, out=out, tests=tests, sparse=project.sparse, device=config.device)
+
+
+def _files(images: Sequence[ProjectImage]) -> tuple[ImageFile, ...]:
+    return tuple(ImageFile.of(image.ref) for image in images)
+
+
+def _count(images: Sequence[ProjectImage], what: str) -> str:
+    first, _, rest = what.partition("image")
+    return f"{len(images)} {first}{'image' if len(images) == 1 else 'images'}{rest}"

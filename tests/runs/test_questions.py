@@ -1,0 +1,86 @@
+"""Which images a question is about, and the request that is made of it."""
+
+import pytest
+
+from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.runs.questions import Asked, Known, make_question, subject_of
+
+CONFIG = FinetuneConfig(device="cpu")
+
+
+@pytest.fixture
+def project(write_squares, tmp_path):
+    squares = write_squares(tmp_path / "squares", 5)
+    project = Project.open(squares / "images", tmp_path / "project")
+    project.import_masks(project.pair_masks(squares / "masks").pairs[:4])
+    return project
+
+
+def test_nothing_can_be_asked_about_masks_that_are_not_there(write_squares, tmp_path):
+    project = Project.open(write_squares(tmp_path / "squares", 2) / "images", tmp_path / "project")
+    assert subject_of("estimate", project, Known()).problem == "Annotate at least 1 image."
+    assert subject_of("can_learn", project, Known()).problem == "Annotate at least 1 image."
+    assert subject_of("cross_validate", project, Known()).problem == "Annotate at least 2 images."
+    assert not subject_of("check", project, Known()).problem
+
+
+def test_suggestions_need_an_image_without_mask(project, tmp_path):
+    assert subject_of("suggest", project, Known()).about == "5 images, 4 annotated"
+    squares = tmp_path / "squares"
+    project.import_masks(project.pair_masks(squares / "masks").pairs[4:])
+    assert subject_of("suggest", project, Known()).problem == "All images are annotated."
+
+
+def test_a_model_is_judged_on_the_images_it_has_seen_least_of(project):
+    known = Known(frozenset({"img_00", "img_01"}), frozenset({"img_02"}))
+    assert subject_of("estimate", project, known).about == "1 image held out of its training"
+    project.set_role(["img_01"], "test")
+    judged = subject_of("estimate", project, known)
+    assert (judged.names, judged.about) == (("img_01",), "1 test image")
+    project.set_role(["img_01"], "auto")
+    assert subject_of("estimate", project, Known(known.trained)).about == "2 images annotated since its training"
+    assert subject_of("estimate", project, Known()).about == "4 annotated images"
+    all_seen = Known(frozenset(project.names))
+    assert "may be too good" in subject_of("estimate", project, all_seen).about
+
+
+def test_test_images_and_unused_ones_are_kept_out_of_trainings(project):
+    project.set_role(["img_00"], "test")
+    project.set_role(["img_01"], "unused")
+    for question in ("can_learn", "cross_validate"):
+        assert subject_of(question, project, Known()).names == ("img_02", "img_03")
+
+
+def test_a_base_knows_none_of_the_images(base_file):
+    assert Known.of(read_card(base_file)) == Known()
+
+
+def test_a_check_up_takes_masks_where_there_are_any(project, tmp_path):
+    asked = Asked(question="check", model="base", images=project.names)
+    request = make_question(asked, project, CONFIG, tmp_path / "job")
+    assert [pair.image.ref.name for pair in request.pairs] == ["img_00", "img_01", "img_02", "img_03"]
+    assert [image.ref.name for image in request.images] == ["img_04"]
+
+
+def test_suggestions_are_never_images_with_a_mask(project, tmp_path):
+    asked = Asked(question="suggest", model="base", images=project.names)
+    request = make_question(asked, project, CONFIG, tmp_path / "job")
+    assert len(request.images) == 5 and request.annotated == ("img_00", "img_01", "img_02", "img_03")
+
+
+def test_masks_may_change_while_a_long_question_is_answered(project, tmp_path):
+    asked = Asked(question="cross_validate", model="base", images=project.names[:2])
+    request = make_question(asked, project, CONFIG, tmp_path / "job")
+    assert all(pair.mask.path.is_relative_to(tmp_path / "job") and pair.mask.path.is_file() for pair in request.pairs)
+    asked = Asked(question="estimate", model="base", images=project.names[:2])
+    request = make_question(asked, project, CONFIG, tmp_path / "job")
+    assert request.maps == tmp_path / "job" / "maps"
+    assert [pair.mask.path for pair in request.pairs] == [project.image(name).mask for name in project.names[:2]]
+
+
+def test_what_was_asked_is_read_as_it_was_kept(tmp_path):
+    asked = Asked(question="check", model="base", model_name="Base", about="5 images", images=("a", "b"))
+    asked.keep(tmp_path)
+    assert Asked.read(tmp_path) == asked
