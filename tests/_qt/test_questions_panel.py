@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import QUrl
 
 from napari_unet_finetune._qt import questions_panel
+from napari_unet_finetune._qt.finetuning import Finetuning
 from napari_unet_finetune._qt.jobs import Report
 from napari_unet_finetune._qt.layers import find_ours
 from napari_unet_finetune._qt.questions_panel import QuestionsPanel
-from napari_unet_finetune.evaluation.answers import Offer, keep_answer
+from napari_unet_finetune.evaluation.answers import Offer
+from napari_unet_finetune.evaluation.kept_answers import keep_answer
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.events import JobEnded
 from napari_unet_finetune.progress import RunProgress
@@ -61,7 +64,8 @@ def test_what_cannot_be_asked_says_why_and_the_rest_what_it_takes(panel: Questio
     assert [question for question in QUESTIONS if not panel.rows[question].button.isEnabled()] == ["forecast", "report"]
     assert panel.rows["forecast"].cost.text() == "Run a learning curve in Compare models first."
     assert panel.rows["report"].cost.text() == "Finetune a model first."
-    assert "6 images, 4 annotated with base: about" in panel.rows["suggest"].cost.text()
+    assert panel.rows["suggest"].cost.text() == "6 images, 4 annotated: about 10 s."
+    assert panel.rows["cross_validate"].cost.text() == "4 short trainings, each without one of the images."
     assert panel.rows["estimate"].cost.text() == "base on 4 annotated images."
     panel.session.project.remove_labels("img_00")
     panel.session.images_changed.emit()
@@ -92,6 +96,17 @@ def test_a_check_up_shows_numbers_and_its_factor_goes_to_the_settings(panel: Que
     assert asked.args == [0.5]
 
 
+def test_a_model_trained_here_is_asked_about_the_images_that_were_held_out(panel: QuestionsPanel) -> None:
+    training = Finetuning(panel.session)
+    training.start(TINY)
+    assert panel.rows["estimate"].cost.text().endswith("on 1 image held out of its training.")
+    panel.rows["estimate"].button.click()
+    assert len(cells(panel)) == 1
+    panel.session.model = panel.session.predictor
+    assert "knows these images" in panel.rows["cross_validate"].cost.text()
+    training.release()
+
+
 def test_a_trial_ends_with_a_verdict(panel: QuestionsPanel) -> None:
     panel.rows["can_learn"].button.click()
     assert panel.view.headline.text
@@ -111,6 +126,22 @@ def test_errors_are_shown_on_an_image_until_another_one_is_opened(panel: Questio
     assert session.viewer.layers.selection.active is session.annotation.layer
     session.annotation.open("img_03")
     assert find_ours(session.viewer, "error") is None
+    panel.view.table.cellClicked.emit(2, 0)
+    panel.show_answer(None)
+    assert find_ours(session.viewer, "error") is None
+    panel.show_answer("estimate")
+    panel.view.table.cellClicked.emit(2, 0)
+    session.project = reopened(session.project)
+    assert find_ours(session.viewer, "error") is None
+
+
+def test_an_image_that_has_changed_its_size_shows_no_errors(panel: QuestionsPanel) -> None:
+    panel.rows["estimate"].button.click()
+    folder = panel.asking.answers["estimate"].folder
+    tifffile.imwrite(next(folder.glob("maps/003_*")), np.zeros((8, 9), np.uint8))
+    with message("not what it was"):
+        panel.view.table.cellClicked.emit(2, 0)
+    assert find_ours(panel.session.viewer, "error") is None
 
 
 def test_a_threshold_is_used_only_for_the_model_it_was_found_for(panel: QuestionsPanel, tmp_path: Path) -> None:
@@ -215,8 +246,6 @@ def test_a_learning_curve_is_carried_on_without_a_job(panel: QuestionsPanel, qtb
 def test_a_report_is_written_where_it_was_asked_for_and_opened(
     panel: QuestionsPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unet_finetune._qt.finetuning import Finetuning
-
     training = Finetuning(panel.session)
     training.start(TINY)
     assert panel.rows["report"].cost.text().startswith("A page about the training of")

@@ -1,6 +1,7 @@
 """Check-up and suggestion as jobs: what a dock asks for is what the folder of the job holds at the end."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,12 +17,12 @@ def images(squares):
     return list_images(squares / "images").images
 
 
-def carried_out(folder, request):
+def carried_out(folder, request, stop=False):
     write_request(folder, request)
-    events = list(events_of(folder, None))
+    events = list(events_of(folder, SimpleNamespace(should_stop=lambda: stop)))
     assert [from_json(to_json(event)) for event in events] == events
     assert isinstance(events[-1], JobEnded)
-    return events, json.loads(events[-1].file.read_text())
+    return events, events[-1].file and json.loads(events[-1].file.read_text())
 
 
 def test_a_project_is_checked_with_pairs_and_images_without_mask(images, squares, model, tmp_path):
@@ -43,3 +44,9 @@ def test_images_are_suggested(images, model, tmp_path):
     assert len(events) == 6
     assert len(found["suggestions"]) == 2
     assert "img_00" not in [one["image"] for one in found["suggestions"]]
+
+
+@pytest.mark.parametrize("kind", [CheckRequest, SuggestRequest])
+def test_a_stopped_look_through_the_images_has_no_result(images, model, tmp_path, kind):
+    request = kind(checkpoint=str(model), images=tuple(map(ImageFile.of, images)))
+    assert carried_out(tmp_path / "job", request, stop=True)[1] is None

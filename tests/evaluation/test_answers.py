@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_unet_finetune.errors import RunError
-from napari_unet_finetune.evaluation.answers import KeptAnswer, answer_in_words, keep_answer, last_answers
+from napari_unet_finetune.evaluation.answers import answer_in_words
 from napari_unet_finetune.evaluation.area_bias import ThresholdCounts, estimate_areas
 from napari_unet_finetune.runs.questions import Asked
 
@@ -47,6 +46,12 @@ def test_overestimation_offers_a_higher_threshold_and_penalty():
     assert found.table.rows[0] == ("img_0", "1.50 ×", "0.80")
 
 
+def test_a_model_that_finds_nothing_is_to_be_finetuned_whatever_the_areas_say():
+    found = answer("estimate", estimation(5) | {"dice": 0.1})
+    assert found.headline == "It does not find these objects yet: Dice 0.10. Finetune it first."
+    assert not found.offers and found.is_warning
+
+
 def test_balanced_areas_offer_nothing():
     found = answer("estimate", estimation(0))
     assert found.headline == "Neither: the areas agree."
@@ -58,6 +63,7 @@ def checkup(**changes):
         "model": "nuclei", "base": {"images": 200, "object_width_px": 10, "foreground": 0.2, "raw": {}},
         "new": {"object_width_px": 30.4, "raw": {"everywhere": [0, 0.5]}}, "overall_shift": 0.04, "object_shift": 0.2,
         "background_shift": None, "scale_factor": 0.5, "verdict": ["Objects are wide."],
+        "inverted": False,
     }  # fmt: skip
     images = [{"name": "a", "mask": "a.tif", "objects": 3}, {"name": "b", "mask": "b.tif", "objects": 4}]
     base = {"problems": [], "advice": [], "images": images, "not_annotated": [], "mean_foreground": 0.25}
@@ -65,7 +71,11 @@ def checkup(**changes):
 
 
 def test_a_check_up_says_first_whether_there_is_something_to_do():
-    assert answer("check", checkup()).headline == "Your data are fine."
+    alike = checkup()["comparison"] | {"object_shift": 0.04, "background_shift": 0.02, "scale_factor": 1.0}
+    assert answer("check", checkup(comparison=alike)).headline == "Your data are fine."
+    for change in ({"inverted": True}, {"scale_factor": 2}, {"background_shift": 0.1}):
+        headline = answer("check", checkup(comparison=alike | change)).headline
+        assert headline.endswith("The images differ from those of nuclei.")
     assert "1 thing could be better" in answer("check", checkup(advice=["Add."])).headline
     found = answer("check", checkup(problems=["a: no mask.", "b: no mask."], advice=["Add."]))
     assert found.headline.startswith("2 things to put right") and found.is_warning
@@ -83,7 +93,17 @@ def test_a_check_up_has_the_numbers_of_both_datasets_and_offers_the_factor():
 
 
 def test_a_check_up_against_an_unknown_model_has_its_own_numbers_only():
-    bare = {"model": "old", "base": None, "new": None, "overall_shift": None, "scale_factor": None, "verdict": []}
+    bare = {
+        "inverted": False,
+        "object_shift": None,
+        "background_shift": None,
+        "model": "old",
+        "base": None,
+        "new": None,
+        "overall_shift": None,
+        "scale_factor": None,
+        "verdict": [],
+    }
     found = answer("check", checkup(comparison=bare))
     assert not found.offers and found.table.columns == ("", "here", "old")
 
@@ -116,25 +136,3 @@ def test_a_forecast_and_a_report_are_answers_too():
     found = answer("report", {"page": "x.html", "tables": ["a.csv", "b.csv"], "stopped": False})
     assert found.sentences == ("x.html, with 2 tables beside it.",)
     assert [(offer.kind, offer.value) for offer in found.offers] == [("open", "x.html")]
-
-
-def test_the_last_answer_to_each_question_is_found_again(tmp_path):
-    asked = Asked(question="suggest", model_name="base", about="8 images", images=("a",))
-    for day in (1, 2):
-        keep_answer(tmp_path / f"2026010{day}-120000-question-suggest", asked, SUGGESTIONS)
-    (tmp_path / "20260103-120000-question-suggest").mkdir()
-    (tmp_path / "20260104-120000-question-check").mkdir()
-    broken = keep_answer(tmp_path / "20260104-120000-question-check", Asked(question="check"), {"problems": 3})
-    (found,) = last_answers(sorted(tmp_path.iterdir(), reverse=True)).values()
-    assert found.source == "02 Jan, 12:00 · base · 8 images"
-    with pytest.raises(RunError, match="Ask again"):
-        _ = broken.answer
-
-
-def test_an_error_map_is_found_by_the_place_of_its_image(tmp_path):
-    kept = KeptAnswer(tmp_path)
-    Asked(question="estimate", images=("a b", "c")).keep(tmp_path)
-    (tmp_path / "maps").mkdir()
-    (tmp_path / "maps" / "002_c_errors.tif").touch()
-    assert kept.map_of("c") == tmp_path / "maps" / "002_c_errors.tif"
-    assert kept.map_of("a b") is None and kept.map_of("d") is None

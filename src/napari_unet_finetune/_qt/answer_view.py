@@ -18,13 +18,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..evaluation.answers import KeptAnswer, Offer, Table
+from ..evaluation.answers import Offer, Table
+from ..evaluation.kept_answers import KeptAnswer
 from .label_colors import ERROR_COLORS, ERROR_WORDS
 from .message_line import MessageLine
 from .wrapped_label import WrappedLabel
 
 _TALLEST_PX = 260
 _WIDEST_PX = 150
+_LONG = 24  # a text of more characters wraps
+_ROOM_PX = 4
 _TIPS = {
     "rescale": "Write this factor into the settings of section Finetune.",
     "threshold": "Predict with this threshold from now on; the slider of the dock Predict follows.",
@@ -113,7 +116,7 @@ class AnswerTable(QTableWidget):
         self.setSelectionMode(mode.SingleSelection if has_images else mode.NoSelection)
         self.setCursor(Qt.CursorShape.PointingHandCursor if has_images else Qt.CursorShape.ArrowCursor)
         longest = [max(map(len, cells), default=0) for cells in zip(*table.rows, strict=True)]
-        stretched = longest.index(max(longest)) if longest else 0
+        stretched = longest.index(max(longest)) if max(longest, default=0) > _LONG else 0
         for row, cells in enumerate(table.rows):
             for place, text in enumerate(cells):
                 self.setItem(row, place, _item(text, is_text=place in (0, stretched)))
@@ -141,6 +144,8 @@ class AnswerTable(QTableWidget):
 
     def _fit(self) -> None:
         self.resizeRowsToContents()
+        for row in range(self.rowCount()):
+            self.setRowHeight(row, self.rowHeight(row) + _ROOM_PX)
         self.updateGeometry()
 
 
@@ -161,9 +166,10 @@ def _paragraphs(sentences: tuple[str, ...]) -> str:
 
 
 def _hint(kept: KeptAnswer) -> str:
-    """Say what a click on a row does."""
-    if kept.answer.table is None or not kept.answer.table.images:
-        return ""
+    """Say what a click on a row does, and what else is to be known of the table."""
+    table = kept.answer.table
+    if table is None or not table.images:
+        return html.escape(table.note) if table is not None else ""
     if kept.asked.question == "estimate":
         return f"Click an image to see where:<br>{_LEGEND}"
     return "Click an image to open it."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 from psygnal import Signal
@@ -12,14 +11,13 @@ from pydantic import BaseModel
 from ..config import FinetuneConfig, PresetName
 from ..data.project import Project
 from ..errors import FinetuneError, RunError
-from ..evaluation.answers import KeptAnswer, keep_answer, last_answers
 from ..evaluation.forecast import Forecast, forecast
-from ..evaluation.study_folder import StudyFolder, find_studies
+from ..evaluation.kept_answers import KeptAnswer, keep_answer, last_answers
 from ..models.card import ModelCard, read_card
-from ..runs.folder import RunFolder
-from ..runs.history import PastRun, past_trainings, seconds_per_patch
 from ..runs.questions import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
 from .jobs import JobSlot
+from .past_work import Past, when_of
+from .prediction_task import model_label
 from .progress_words import about
 from .run_folders import new_run, runs_of
 from .session import Session
@@ -35,36 +33,17 @@ TITLES: dict[Question, str] = {
     "forecast": "Are more images worth it",
     "report": "Write a report…",
 }
+_DOING: dict[Question, str] = {
+    "suggest": "Choosing images",
+    "check": "Checking the data",
+    "can_learn": "Trying to learn",
+    "estimate": "Comparing areas",
+    "cross_validate": "Scoring unseen images",
+    "report": "Writing the report",
+}
 _OF_BASE: tuple[Question, ...] = ("check", "can_learn", "cross_validate")
 _WITHOUT_MODEL: tuple[Question, ...] = ("forecast", "report")
 _LOOK_S = 0.4  # per image on a CPU
-
-
-@dataclass(frozen=True)
-class Past:
-    """What earlier trainings of the dataset left: the newest one, the newest learning curve, and how long they took."""
-
-    training: PastRun | None = None
-    study: StudyFolder | None = None
-    pace: float | None = None  # seconds per patch pixel
-
-    @classmethod
-    def of(cls, project: Project | None) -> Past:
-        """Look into the folders of the trainings of a dataset."""
-        folders = runs_of(project)[::-1] if project is not None else ()
-        training = next((run for run in past_trainings(folders) if run.model is not None), None)
-        study = next((study for study in find_studies(folders) if study.rows), None)
-        return cls(training, study, seconds_per_patch(training) if training is not None else None)
-
-    @property
-    def newest(self) -> tuple[Path, str] | None:
-        """Folder of the newest of both, and what it is in words."""
-        found = []
-        if self.training is not None:
-            found.append((self.training.folder.path, f"training of {self.training.when}"))
-        if self.study is not None:
-            found.append((self.study.path, f"learning curve of {_when(self.study.path)}"))
-        return max(found, key=lambda one: one[0].name, default=None)
 
 
 class Asking:
@@ -112,21 +91,21 @@ class Asking:
         if project is None:
             return ""
         subject, card = self._subject(question, project)
-        model = card.name if card else ""
+        model = model_label(self._model(question))
         match question:
             case "suggest":
-                return f"Looks at {subject.about} with {model}: {about(_LOOK_S * len(subject.images))}."
+                return f"{subject.about}: {about(_LOOK_S * len(subject.images))}."
             case "check":
-                return f"Reads {subject.about}, and compares them with the data of {model}."
+                return f"{subject.about}; compared with the data of {model}."
             case "can_learn":
-                return f"Lets {model} learn two of them by heart: about a minute."
+                return "Learns two of the images by heart: about a minute."
             case "estimate":
                 return f"{model} on {subject.about}."
             case "cross_validate":
                 return self._cost_of_trainings(subject, card)
             case "forecast":
                 study = self.past.study
-                return f"Carries on the learning curve of {_when(study.path)}: at once." if study else ""
+                return f"Carries on the learning curve of {when_of(study.path)}: at once." if study else ""
             case "report":
                 newest = self.past.newest
                 return f"A page about the {newest[1]}, for the notebook or the paper." if newest else ""
@@ -144,7 +123,7 @@ class Asking:
             if question == "forecast":
                 self._look_ahead(project, folder)
                 return
-            subject, card = self._subject(question, project)
+            subject, _ = self._subject(question, project)
             config = self.settings("fast" if question == "cross_validate" else "default")
             if question == "report":
                 assert self.past.newest is not None
@@ -152,10 +131,13 @@ class Asking:
                 asked = Asked(question=question, about=words)
                 request: BaseModel = make_report(project, run, out or run / "report.html", config)
             else:
-                model = session.model if question in _OF_BASE else session.predictor
-                name = card.name if card else ""
+                model = self._model(question)
                 asked = Asked(
-                    question=question, model=model, model_name=name, about=subject.about, images=subject.names
+                    question=question,
+                    model=model,
+                    model_name=model_label(model),
+                    about=subject.about,
+                    images=subject.names,
                 )
                 request = make_question(asked, project, config, folder, seconds=self.trial_s)
             self._start(project, folder, asked, request)
@@ -188,24 +170,28 @@ class Asking:
             self._forecasting.abandon()
 
     def _start(self, project: Project, folder: Path, asked: Asked, request: BaseModel) -> None:
-        session, title = self.session, TITLES[asked.question].rstrip("…")
+        session, doing = self.session, _DOING[asked.question]
 
         def on_end(file: Path | None) -> None:
             if file is None:
-                session.tell(f"{title}: stopped, so there is no answer.")
+                session.tell(f"{doing} was stopped, so there is no answer.")
                 return
             try:
                 self._conclude(project, keep_answer(folder, asked))
             except FinetuneError as error:
                 session.fail(error)
 
-        self._slot(asked.question).start(folder, title, request=request, on_end=on_end)
+        slot = self._slot(asked.question)
+        if slot.is_running:
+            raise RunError(f"{slot.title} is under way. Wait for it to end, or stop it first.")
+        session.tell(f"{doing} has begun. You can go on annotating.")
+        slot.start(folder, doing, request=request, on_end=on_end)
 
     def _look_ahead(self, project: Project, folder: Path) -> None:
         """Carry on the newest learning curve, in a thread because it takes a few tenths of a second."""
         study = self.past.study
         assert study is not None
-        words = f"learning curve of {_when(study.path)}"
+        words = f"learning curve of {when_of(study.path)}"
 
         def look() -> Generator[None, None, Forecast]:
             yield
@@ -243,7 +229,7 @@ class Asking:
         if question in _WITHOUT_MODEL:
             return Subject(), None
         try:
-            card = read_card(self.session.model if question in _OF_BASE else self.session.predictor)
+            card = read_card(self._model(question))
         except FinetuneError as error:
             return Subject(problem=f"Choose another model: {error}"), None
         return subject_of(question, project, Known.of(card)), card
@@ -254,8 +240,14 @@ class Asking:
         time = f": {about(len(subject.images) * self.past.pace * pixels)}" if self.past.pace else ""
         doubt = ""
         if card is not None and {image.ref.name for image in subject.images} & Known.of(card).trained:
-            doubt = f" {card.name} knows these images: choose its own base in section Model first."
-        return f"One short training without each of {subject.about}{time}.{doubt}"
+            doubt = (
+                f" {model_label(self.session.model)} knows these images: choose its own base in section Model first."
+            )
+        return f"{len(subject.images)} short trainings, each without one of the images{time}.{doubt}"
+
+    def _model(self, question: Question) -> str:
+        """Return the model that is asked: the base where it is about a training, else the one that predicts."""
+        return self.session.model if question in _OF_BASE else self.session.predictor
 
     def _slot(self, question: Question) -> JobSlot:
         return self.session.run if question == "cross_validate" else self.session.aside
@@ -277,10 +269,6 @@ class Asking:
     def _look_back(self) -> None:
         self.past = Past.of(self.session.project)
         self.changed.emit()
-
-
-def _when(folder: Path) -> str:
-    return PastRun(RunFolder(folder)).when
 
 
 def _settings(preset: PresetName) -> FinetuneConfig:

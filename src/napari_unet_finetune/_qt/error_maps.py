@@ -26,6 +26,7 @@ class ErrorMap:
         self._name = ""
         self._labels: Any = None
         session.current_changed.connect(self._on_current_changed)
+        session.project_changed.connect(self._on_current_changed)
 
     def show(self, name: str, file: Path) -> None:
         """Show the image called `name` and the map in `file` over it.
@@ -52,13 +53,14 @@ class ErrorMap:
     def remove(self) -> None:
         """Take the map away, unless the layer shows something else by now."""
         layer = find_ours(self._session.viewer, ERROR)
-        if layer is not None and layer.data is self._labels:
+        if layer is not None and self._labels is not None and layer.data is self._labels:
             remove_ours(self._session.viewer, ERROR)
         self._name, self._labels = "", None
 
     def release(self) -> None:
         """Let go of the session; the layer stays."""
         self._session.current_changed.disconnect(self._on_current_changed)
+        self._session.project_changed.disconnect(self._on_current_changed)
 
     def _on_current_changed(self) -> None:
         if self._labels is not None and self._session.current != self._name:

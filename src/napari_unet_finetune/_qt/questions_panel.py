@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from ..errors import FinetuneError, RunError
-from ..evaluation.answers import KeptAnswer, Offer
+from ..evaluation.answers import Offer
+from ..evaluation.kept_answers import KeptAnswer
 from ..models.card import read_card
 from ..runs.questions import QUESTIONS, Question
 from .annotation import annotation_of
@@ -57,6 +58,9 @@ class QuestionsPanel(QWidget):
         self.view.offer_taken.connect(self._on_offer)
         self.asking.changed.connect(self.refresh)
         self.asking.answered.connect(self._on_answered)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._scroll)
         self.refresh()
 
     def ask(self, question: Question) -> None:
@@ -71,6 +75,7 @@ class QuestionsPanel(QWidget):
     def show_answer(self, question: Question | None) -> None:
         """Show the last answer to a question below it, or none."""
         self.shown = question if question in self.asking.answers else None
+        self.errors.remove()
         self._layout.removeWidget(self.view)
         if self.shown is not None:
             self._layout.insertWidget(self._layout.indexOf(self.rows[self.shown]) + 1, self.view)
@@ -95,10 +100,22 @@ class QuestionsPanel(QWidget):
         self.asking.changed.disconnect(self.refresh)
         self.asking.answered.disconnect(self._on_answered)
         self.asking.release()
+        self._soon.stop()
         self.errors.release()
 
     def _on_answered(self, kept: KeptAnswer) -> None:
+        """Show a new answer, with its question at the top."""
         self.show_answer(kept.asked.question)
+        self._soon.start(0)
+
+    def _scroll(self) -> None:
+        """Bring the answer that is shown into view, now that its height is known."""
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        bar = area.verticalScrollBar() if area is not None else None
+        if bar is not None and self.shown is not None:
+            bar.setValue(self.rows[self.shown].y())
 
     def _on_row(self, row: int) -> None:
         """Show the image of a row, and where the model was wrong on it if that is known."""

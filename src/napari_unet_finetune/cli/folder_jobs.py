@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..data.atomic import atomic_write
 from ..data.pairing import LeftOver, Pairing
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from ..runs.request import CheckRequest, SuggestRequest
     from ..runs.serve import Control
 
+Result = TypeVar("Result")
 
-def check(folder: Path, request: CheckRequest, _control: Control) -> Iterator[Event]:
-    """Look through images and masks; the result is `Checkup.to_dict()`."""
+
+def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Event]:
+    """Look through images and masks; the result is `Checkup.to_dict()`, no file if it was stopped."""
     from ..data.checkup import CheckupSource, check_images
 
     alone = tuple(LeftOver(image.ref, "it is not annotated yet") for image in request.images)
@@ -31,12 +33,12 @@ def check(folder: Path, request: CheckRequest, _control: Control) -> Iterator[Ev
         model=model_facts(request.checkpoint) if request.checkpoint else None,
         test_images=tuple(image.ref for image in request.test_images),
     )
-    checkup = yield from events
-    yield _ended(folder, checkup.to_dict())
+    checkup = yield from _until_stopped(events, control)
+    yield _ended(folder, checkup.to_dict()) if checkup is not None else JobEnded()
 
 
-def suggest(folder: Path, request: SuggestRequest, _control: Control) -> Iterator[Event]:
-    """Choose images to annotate; the result is a list of suggestions, the most useful first."""
+def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator[Event]:
+    """Choose images to annotate; the result lists suggestions, the most useful first; no file if stopped."""
     from ..models.checkpoint import load_checkpoint
     from ..suggest.suggestion import Suggestion, suggest_images
 
@@ -48,8 +50,22 @@ def suggest(folder: Path, request: SuggestRequest, _control: Control) -> Iterato
         mode=request.mode,
         device=request.device,
     )
-    suggestions = yield from events
-    yield _ended(folder, {"suggestions": [one.to_dict() for one in suggestions]})
+    suggestions = yield from _until_stopped(events, control)
+    found = {"suggestions": [one.to_dict() for one in suggestions or ()]}
+    yield _ended(folder, found) if suggestions is not None else JobEnded()
+
+
+def _until_stopped(events: Generator[Event, None, Result], control: Control) -> Generator[Event, None, Result | None]:
+    """Yield what happens and return the result, None if it was asked to stop before there was one."""
+    while True:
+        if control.should_stop():
+            return None
+        try:
+            event = next(events)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        yield event
 
 
 def _ended(folder: Path, values: dict[str, Any]) -> JobEnded:

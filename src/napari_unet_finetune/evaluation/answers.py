@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from ..data.atomic import atomic_write
 from ..data.comparison import DIFFERS
 from ..data.masks import percent
-from ..errors import RunError
-from ..runs.folder import RunFolder
-from ..runs.history import PastRun
 from ..runs.questions import Asked, Question
-from ..runs.request import RESULT
 from .area_bias import Estimation
 from .area_words import bias_in_words, errors_in_words, thresholds_in_words
 
 Result = Mapping[str, Any]
+# Of a model that finds less than this, areas and thresholds mean nothing.
+_FINDS = 0.5
+_SHIFTS = (("objects", "object_shift"), ("background", "background_shift"), ("whole images", "overall_shift"))
 _LOWEST_THRESHOLD, _HIGHEST_THRESHOLD = 0.05, 0.95
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under titles; `images` names the image of each row, empty where a row is about none."""
+    """Rows of text under titles; `images` names the image of each row, and is empty if they are about none."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     images: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,80 +49,6 @@ class Answer:
     is_warning: bool = False
     table: Table | None = None
     offers: tuple[Offer, ...] = ()
-
-
-@dataclass(frozen=True)
-class KeptAnswer:
-    """An answer in the folder of its job; files are read once.
-
-    Raises
-    ------
-    RunError
-        From each property, if the folder holds no answer that can be read.
-    """
-
-    folder: Path
-
-    @cached_property
-    def asked(self) -> Asked:
-        """What was asked."""
-        return Asked.read(self.folder)
-
-    @cached_property
-    def answer(self) -> Answer:
-        """What came of it."""
-        try:
-            return answer_in_words(self.asked, json.loads((self.folder / RESULT).read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{self.folder}: the answer cannot be read. Ask again.") from error
-
-    @property
-    def when(self) -> str:
-        """Day and time of the question."""
-        return PastRun(RunFolder(self.folder)).when
-
-    @property
-    def source(self) -> str:
-        """When it was asked, of which model, about which images."""
-        return " · ".join(filter(None, (self.when, self.asked.model_name, self.asked.about)))
-
-    def map_of(self, name: str) -> Path | None:
-        """Return the file with the errors on the image called `name`, None if there is none."""
-        if name not in self.asked.images:
-            return None
-        return next((self.folder / "maps").glob(f"{self.asked.images.index(name) + 1:03d}_*"), None)
-
-
-def keep_answer(folder: Path, asked: Asked, result: Result | None = None) -> KeptAnswer:
-    """Keep what was asked beside the result, which is written too if no job has done that.
-
-    Raises
-    ------
-    RunError
-        If the folder cannot be written.
-    """
-    if result is not None:
-        text = json.dumps(result, allow_nan=False).encode()
-        try:
-            atomic_write(folder / RESULT, lambda file: file.write(text))
-        except OSError as error:
-            raise RunError(f"{folder}: the folder cannot be written ({error.strerror}).") from error
-    asked.keep(folder)
-    return KeptAnswer(folder)
-
-
-def last_answers(folders: Iterable[Path]) -> dict[Question, KeptAnswer]:
-    """Return the last answer to each question in `folders`, given newest first; unreadable ones are passed over."""
-    found: dict[Question, KeptAnswer] = {}
-    for folder in folders:
-        kept = KeptAnswer(folder)
-        try:
-            if kept.asked.question not in found:
-                _ = kept.answer
-                found[kept.asked.question] = kept
-        except RunError:
-            continue
-    return found
 
 
 def answer_in_words(asked: Asked, result: Result) -> Answer:
@@ -152,11 +74,11 @@ def _check(result: Result) -> Answer:
         headline = f"{_count(len(problems), 'thing')} to put right before a training."
     elif advice:
         headline = f"Nothing is wrong, but {_count(len(advice), 'thing')} could be better."
+    if compared and _differs(compared):
+        headline += f" The images differ from those of {compared['model']}."
     factor = compared and compared["scale_factor"]
     offers = (Offer("rescale", f"Use factor {factor:g}", factor),) if factor and factor != 1 else ()
     sentences = (*problems, *advice, *(compared["verdict"] if compared else ()))
-    if compared and compared["overall_shift"] is not None:
-        sentences = (*sentences, f"* in brightness, after normalization; {DIFFERS:g} is much.")
     return Answer(headline, sentences, is_warning=bool(problems), table=_check_table(result), offers=offers)
 
 
@@ -173,11 +95,18 @@ def _check_table(result: Result) -> Table:
         ("width of objects, px", *(_or_dash(of.get("object_width_px"), _whole) for of in (new, base))),
         ("brightest pixels", *brightest),
     ]
-    shifts = (("objects", "object_shift"), ("background", "background_shift"), ("whole images", "overall_shift"))
-    rows += [
-        (f"change of {what}*", f"{compared[key]:.2f}", "–") for what, key in shifts if compared.get(key) is not None
-    ]
-    return Table(("", "here", compared.get("model", "model")), tuple(rows))
+    shifts = tuple(
+        (f"change of {what}*", f"{compared[key]:.2f}", "–") for what, key in _SHIFTS if compared.get(key) is not None
+    )
+    note = f"* in brightness, after normalization: {DIFFERS:g} is much." if shifts else ""
+    return Table(("", "here", compared.get("model", "model")), (*rows, *shifts), note=note)
+
+
+def _differs(compared: Result) -> bool:
+    """Tell whether intensities or sizes are other than the model's; without masks, whole images count."""
+    parts = ("overall_shift",) if compared["object_shift"] is None else ("object_shift", "background_shift")
+    is_shifted = any((compared[part] or 0) >= DIFFERS for part in parts)
+    return compared["inverted"] or is_shifted or compared["scale_factor"] not in (None, 1)
 
 
 def _brightest(of: Result) -> float | None:
@@ -194,7 +123,7 @@ def _can_learn(result: Result) -> Answer:
         "not ready": "No, not as they are.",
     }[verdict]
     rows = tuple((image, f"{dice:.2f}") for image, dice in zip(result["images"], result["dice"], strict=True))
-    table = Table(("image learned by heart", "Dice"), rows, tuple(result["images"]))
+    table = Table(("image", "Dice on it"), rows, tuple(result["images"]))
     return Answer(headline, (result["summary"],), is_warning=verdict != "ready", table=table)
 
 
@@ -206,8 +135,11 @@ def _estimate(result: Result) -> Answer:
         "balanced": "Neither: the areas agree.",
         "unclear": "That cannot be told from these images.",
     }[found.verdict]
-    is_off = found.verdict in ("overestimates", "underestimates")
-    sentences = [bias_in_words(found), errors_in_words(found), thresholds_in_words(found)]
+    finds = found.dice >= _FINDS
+    if not finds:
+        headline = f"It does not find these objects yet: Dice {found.dice:.2f}. Finetune it first."
+    is_off = finds and found.verdict in ("overestimates", "underestimates")
+    sentences = [bias_in_words(found), errors_in_words(found), thresholds_in_words(found) if finds else ""]
     if is_off and found.balancing_weight is not None:
         sentences.append(
             f"In a new finetuning, a penalty on false positives of {found.balancing_weight:.2f} instead of "
@@ -218,7 +150,8 @@ def _estimate(result: Result) -> Answer:
         for one in found.images
     )
     table = Table(("image", "area", "Dice"), rows, tuple(one.image for one in found.images))
-    return Answer(headline, tuple(filter(None, sentences)), is_off, table, tuple(_balancing(found, is_off=is_off)))
+    offers = tuple(_balancing(found, is_off=is_off)) if finds else ()
+    return Answer(headline, tuple(filter(None, sentences)), is_off or not finds, table, offers)
 
 
 def _balancing(found: Estimation, *, is_off: bool) -> Iterable[Offer]:
