@@ -81,6 +81,17 @@ def test_an_image_is_opened_a_model_finetuned_and_its_labels_appear(window: Any,
     assert RunFolder(run).is_finished
 
 
+def test_what_an_answer_advises_is_written_into_the_settings(workbench: Any) -> None:
+    workbench.accordion.open(4)
+    workbench.questions.rescale_requested.emit(0.5)
+    workbench.questions.penalty_requested.emit(0.7)
+    assert workbench.accordion.opened == 3
+    assert workbench.finetune.config.rescale == 0.5
+    assert workbench.finetune.config.false_positive_weight == 0.7
+    assert workbench.finetune.config.steps == TINY.steps
+    assert "Penalty on false positives is 0.7 now" in workbench.session.message.text
+
+
 def test_a_stopped_training_keeps_its_best_and_a_second_one_is_refused_until_then(workbench: Any, qtbot: Any) -> None:
     session = workbench.session
     run_without_end(workbench)

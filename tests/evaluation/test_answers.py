@@ -87,7 +87,7 @@ def test_a_check_up_has_the_numbers_of_both_datasets_and_offers_the_factor():
     rows = {name: values for name, *values in found.table.rows}
     assert rows["width of objects, px"] == ["30", "10"]
     assert rows["objects"] == ["7", "–"]
-    assert rows["brightest pixels"] == ["50 %", "–"]
+    assert rows["brightest, of full range"] == ["50 %", "–"]
     assert rows["change of objects*"][0] == "0.20" and "change of background*" not in rows
     assert [(offer.kind, offer.value) for offer in found.offers] == [("rescale", 0.5)]
 

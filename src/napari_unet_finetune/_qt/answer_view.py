@@ -24,7 +24,7 @@ from .label_colors import ERROR_COLORS, ERROR_WORDS
 from .message_line import MessageLine
 from .wrapped_label import WrappedLabel
 
-_TALLEST_PX = 260
+_TALLEST_PX = 280
 _WIDEST_PX = 150
 _LONG = 24  # a text of more characters wraps
 _ROOM_PX = 4
@@ -145,7 +145,8 @@ class AnswerTable(QTableWidget):
     def _fit(self) -> None:
         self.resizeRowsToContents()
         for row in range(self.rowCount()):
-            self.setRowHeight(row, self.rowHeight(row) + _ROOM_PX)
+            if self.rowHeight(row) > self.fontMetrics().height() * 2:  # of several lines
+                self.setRowHeight(row, self.rowHeight(row) + _ROOM_PX)
         self.updateGeometry()
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QVBoxLayout
 
+from ..config import FinetuneConfig
 from .accordion import Accordion
 from .annotate_panel import AnnotatePanel
 from .dock import Dock
@@ -14,6 +15,7 @@ from .images_panel import ImagesPanel
 from .model_panel import ModelPanel
 from .questions_panel import QuestionsPanel
 from .run_footer import RunFooter
+from .settings_form import ESSENTIAL
 from .windows import open_dock
 
 if TYPE_CHECKING:
@@ -52,10 +54,8 @@ class AnnotateAndFinetuneWidget(Dock):
         self.finetune.compare_requested.connect(lambda: open_dock(napari_viewer, "Compare models"))
         self.finetune.predict_requested.connect(lambda: open_dock(napari_viewer, "Predict"))
         self.finetune.annotate_requested.connect(lambda: self.accordion.open(ANNOTATE))
-        self.questions.rescale_requested.connect(lambda factor: self._use_setting("Rescale", rescale=factor))
-        self.questions.penalty_requested.connect(
-            lambda weight: self._use_setting("Penalty on false positives", false_positive_weight=weight)
-        )
+        self.questions.rescale_requested.connect(lambda factor: self._use_setting("rescale", factor))
+        self.questions.penalty_requested.connect(lambda weight: self._use_setting("false_positive_weight", weight))
 
     def release(self) -> None:
         """Let go of the session."""
@@ -66,12 +66,14 @@ class AnnotateAndFinetuneWidget(Dock):
         """Bring into view what came of a training."""
         self.accordion.show_top(FINETUNE)
 
-    def _use_setting(self, title: str, **changes: float) -> None:
+    def _use_setting(self, name: str, value: float) -> None:
         """Write what an answer advises into the settings of a training, and show them."""
-        config = self.finetune.config
-        if config is None:
-            self.session.tell(f"{title} was not changed: {self.finetune.settings.problem}", "warning")
+        settings, title = self.finetune.settings, FinetuneConfig.model_fields[name].title
+        if settings.config is None:
+            self.session.tell(f"{title} was not changed: {settings.problem}", "warning")
             return
-        self.finetune.settings.set_value(config.model_copy(update=changes))
-        self.session.tell(f"{title} is {next(iter(changes.values())):g} now, in section Finetune.")
+        settings.set_value(settings.config.model_copy(update={name: value}))
+        if name not in ESSENTIAL:
+            settings.fold.expand(animate=False)
+        self.session.tell(f"{title} is {value:g} now, for the next finetuning.")
         self.accordion.open(FINETUNE)

@@ -93,7 +93,7 @@ def _check_table(result: Result) -> Table:
         ("objects", str(sum(objects)) if objects else "–", "–"),
         ("share of objects", *(_or_dash(of, percent) for of in (result["mean_foreground"], base.get("foreground")))),
         ("width of objects, px", *(_or_dash(of.get("object_width_px"), _whole) for of in (new, base))),
-        ("brightest pixels", *brightest),
+        ("brightest, of full range", *brightest),
     ]
     shifts = tuple(
         (f"change of {what}*", f"{compared[key]:.2f}", "–") for what, key in _SHIFTS if compared.get(key) is not None
