@@ -46,6 +46,14 @@ def test_overestimation_offers_a_higher_threshold_and_penalty():
     assert found.table.rows[0] == ("img_0", "1.50 ×", "0.80")
 
 
+def test_a_threshold_beyond_the_slider_and_one_without_a_bias_are_not_offered():
+    result = estimation(5)
+    found = answer("estimate", result | {"balanced_threshold": 0.97})
+    assert [offer.kind for offer in found.offers] == ["penalty"]
+    found = answer("estimate", result | {"verdict": "unclear", "best_threshold": 0.8})
+    assert not found.offers and not found.is_warning
+
+
 def test_a_model_that_finds_nothing_is_to_be_finetuned_whatever_the_areas_say():
     found = answer("estimate", estimation(5) | {"dice": 0.1})
     assert found.headline == "It does not find these objects yet: Dice 0.10. Finetune it first."

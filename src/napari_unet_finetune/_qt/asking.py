@@ -13,7 +13,7 @@ from ..data.project import Project
 from ..errors import FinetuneError, RunError
 from ..evaluation.forecast import Forecast, forecast
 from ..evaluation.kept_answers import KeptAnswer, keep_answer, last_answers
-from ..models.card import ModelCard, read_card
+from ..models.card import read_card
 from ..runs.questions import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
 from .jobs import JobSlot
 from .past_work import Past, when_of
@@ -61,12 +61,14 @@ class Asking:
         self.past = Past()
         self.trial_s = TRIAL_S
         self.settings: Callable[[PresetName], FinetuneConfig] = _settings
+        self._known: dict[str, Known] = {}
         self._forecasting: Work[Forecast] | None = None
         self._was_running = (False, False)
         session.project_changed.connect(self._on_project_changed)
         session.models_changed.connect(self._look_back)
-        for signal in (session.images_changed, session.model_changed, session.predictor_changed):
-            signal.connect(self._on_changed)
+        session.images_changed.connect(self._on_images_changed)
+        for signal in (session.model_changed, session.predictor_changed):
+            signal.connect(self._on_model_changed)
         for slot in (session.run, session.aside):
             slot.changed.connect(self._on_slot_changed)
         self._on_project_changed()
@@ -78,7 +80,7 @@ class Asking:
             return "Open a dataset first: section Images."
         if question == "forecast":
             return "" if self.past.study else "Run a learning curve in Compare models first."
-        problem = self._subject(question, project)[0].problem
+        problem = self._subject(question, project).problem
         if question == "report" and self.past.newest is None:
             problem = "Finetune a model first."
         if slot.is_running and not problem:
@@ -90,7 +92,7 @@ class Asking:
         project = self.session.project
         if project is None:
             return ""
-        subject, card = self._subject(question, project)
+        subject = self._subject(question, project)
         model = model_label(self._model(question))
         match question:
             case "suggest":
@@ -102,7 +104,7 @@ class Asking:
             case "estimate":
                 return f"{model} on {subject.about}."
             case "cross_validate":
-                return self._cost_of_trainings(subject, card)
+                return self._cost_of_trainings(subject)
             case "forecast":
                 study = self.past.study
                 return f"Carries on the learning curve of {when_of(study.path)}: at once." if study else ""
@@ -123,7 +125,7 @@ class Asking:
             if question == "forecast":
                 self._look_ahead(project, folder)
                 return
-            subject, _ = self._subject(question, project)
+            subject = self._subject(question, project)
             config = self.settings("fast" if question == "cross_validate" else "default")
             if question == "report":
                 assert self.past.newest is not None
@@ -162,8 +164,9 @@ class Asking:
         session = self.session
         session.project_changed.disconnect(self._on_project_changed)
         session.models_changed.disconnect(self._look_back)
-        for signal in (session.images_changed, session.model_changed, session.predictor_changed):
-            signal.disconnect(self._on_changed)
+        session.images_changed.disconnect(self._on_images_changed)
+        for signal in (session.model_changed, session.predictor_changed):
+            signal.disconnect(self._on_model_changed)
         for slot in (session.run, session.aside):
             slot.changed.disconnect(self._on_slot_changed)
         if self._forecasting is not None and self._forecasting.is_running:
@@ -224,22 +227,25 @@ class Asking:
         self.changed.emit()
         self.answered.emit(kept)
 
-    def _subject(self, question: Question, project: Project) -> tuple[Subject, ModelCard | None]:
-        """Return what a question is about, and the card of the model that is asked."""
+    def _subject(self, question: Question, project: Project) -> Subject:
+        """Return what a question is about."""
         if question in _WITHOUT_MODEL:
-            return Subject(), None
+            return Subject()
+        model = self._model(question)
         try:
-            card = read_card(self._model(question))
+            if model not in self._known:  # the log of a run is long
+                self._known[model] = Known.of(read_card(model))
         except FinetuneError as error:
-            return Subject(problem=f"Choose another model: {error}"), None
-        return subject_of(question, project, Known.of(card)), card
+            return Subject(problem=f"Choose another model: {error}")
+        return subject_of(question, project, self._known[model])
 
-    def _cost_of_trainings(self, subject: Subject, card: ModelCard | None) -> str:
+    def _cost_of_trainings(self, subject: Subject) -> str:
         config = FinetuneConfig.from_preset("fast")
         pixels = config.steps * config.batch_size * config.patch_px**2
         time = f": {about(len(subject.images) * self.past.pace * pixels)}" if self.past.pace else ""
         doubt = ""
-        if card is not None and {image.ref.name for image in subject.images} & Known.of(card).trained:
+        known = self._known.get(self.session.model, Known())
+        if {image.ref.name for image in subject.images} & known.trained:
             doubt = (
                 f" {model_label(self.session.model)} knows these images: choose its own base in section Model first."
             )
@@ -252,7 +258,11 @@ class Asking:
     def _slot(self, question: Question) -> JobSlot:
         return self.session.run if question == "cross_validate" else self.session.aside
 
-    def _on_changed(self) -> None:
+    def _on_images_changed(self) -> None:
+        self.changed.emit()
+
+    def _on_model_changed(self) -> None:
+        self._known.clear()
         self.changed.emit()
 
     def _on_slot_changed(self) -> None:
@@ -268,6 +278,7 @@ class Asking:
 
     def _look_back(self) -> None:
         self.past = Past.of(self.session.project)
+        self._known.clear()
         self.changed.emit()
 
 

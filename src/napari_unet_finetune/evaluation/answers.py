@@ -150,17 +150,17 @@ def _estimate(result: Result) -> Answer:
         for one in found.images
     )
     table = Table(("image", "area", "Dice"), rows, tuple(one.image for one in found.images))
-    offers = tuple(_balancing(found, is_off=is_off)) if finds else ()
+    offers = tuple(_balancing(found)) if is_off else ()
     return Answer(headline, tuple(filter(None, sentences)), is_off or not finds, table, offers)
 
 
-def _balancing(found: Estimation, *, is_off: bool) -> Iterable[Offer]:
-    threshold = found.balanced_threshold if is_off and found.balanced_threshold else found.best_threshold
-    threshold = min(max(round(threshold, 2), _LOWEST_THRESHOLD), _HIGHEST_THRESHOLD)
-    if threshold != round(found.threshold, 2):
-        yield Offer("threshold", f"Use threshold {threshold:.2f}", threshold)
+def _balancing(found: Estimation) -> Iterable[Offer]:
+    """Yield what would balance the areas, a threshold only if it can be set."""
+    threshold = found.balanced_threshold
+    if threshold is not None and _LOWEST_THRESHOLD <= threshold <= _HIGHEST_THRESHOLD:
+        yield Offer("threshold", f"Use threshold {threshold:.2f}", round(threshold, 2))
     weight = found.balancing_weight
-    if is_off and weight is not None and weight != found.false_positive_weight:
+    if weight is not None and weight != found.false_positive_weight:
         yield Offer("penalty", f"Use penalty {weight:.2f}", weight)
 
 
