@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import psutil
 from qtpy.QtCore import QTimer
@@ -33,7 +32,6 @@ class RunFooter(QWidget):
         self.bar.setRange(0, _BAR)
         self.pause, self.stop = QPushButton("Pause"), QPushButton("Stop")
         self._memory = Memory()
-        self._activity = Activity(session)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(REDRAW_MS)
@@ -59,7 +57,6 @@ class RunFooter(QWidget):
         slot = self.slot
         progress, running = slot.progress, slot.is_running
         self._job.setVisible(running)
-        self._activity.show(slot.title if running else "", progress.fraction)
         if not running:
             return
         is_training = bool(progress.steps)
@@ -80,7 +77,6 @@ class RunFooter(QWidget):
     def release(self) -> None:
         """Let go of the session."""
         self._timer.stop()
-        self._activity.show("", None)
         self.session.message_changed.disconnect(self._on_message)
         self.session.run.changed.disconnect(self._on_changed)
         self.session.aside.changed.disconnect(self._on_changed)
@@ -139,33 +135,3 @@ class Memory:
                 return None
             self._pid, self._time = pid, now
         return self._bytes
-
-
-class Activity:
-    """The same progress in napari's own activity dock, if there is a window."""
-
-    def __init__(self, session: Session) -> None:
-        self._has_window = hasattr(session.viewer, "window")
-        self._bar: Any = None
-
-    def show(self, title: str, fraction: float | None) -> None:
-        """Show `fraction` under `title`, once it is known; without a title, the bar goes.
-
-        The first bar of a session takes napari some 80 ms, which are not to come on top of those of a click.
-        """
-        if not title or not self._has_window:
-            if self._bar is not None:
-                self._bar.close()
-                self._bar = None
-            return
-        if fraction is None:
-            return
-        from napari.utils import progress
-
-        if self._bar is None:
-            self._bar = progress(total=100, desc=title)
-        elif self._bar.desc.rstrip(": ") != title:
-            self._bar.set_description(title)
-        step = round(100 * fraction) - self._bar.n
-        if step:
-            self._bar.update(step)
