@@ -48,6 +48,7 @@ def main() -> None:
         walk.finetune(options.steps)
         walk.compare()
         walk.predict()
+        walk.ask()
         walk.close()
 
 
@@ -194,6 +195,19 @@ class Walk:
         _let(0.5)
         self._wait(lambda: not self.session.aside.is_running)
         self.step("predicted-all")
+
+    def ask(self) -> None:
+        """Ask what to annotate next."""
+        self._open_dock("Annotate and finetune")
+        self.dock.accordion.open(4)
+        _let(0.5)
+        self._click(self.dock.questions, "What to annotate next")
+        _let(0.5)
+        self._wait(lambda: not self.session.aside.is_running)
+        _let(0.5)
+        self.step("questions")
+        self.dock.accordion.open(0)
+        self.step("suggested")
 
     def close(self) -> None:
         """Close the window."""
