@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import napari
+from qtpy.QtCore import QTimer
 
 PLUGIN = "napari-unet-finetune"
 DOCKS = ("Annotate and finetune", "Compare models", "Predict")
@@ -15,7 +16,8 @@ def main() -> None:
     for title in DOCKS:
         viewer.window.add_plugin_dock_widget(PLUGIN, title, tabify=True)
     dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCKS[0])
-    dock.raise_()
+    QTimer.singleShot(0, dock.raise_)  # tabs take their order once the window is drawn
+    QTimer.singleShot(0, viewer.reset_view)
     napari.run()
 
 
