@@ -75,7 +75,7 @@ def compare(new: DataStatistics | None, model: ModelFacts) -> Comparison:
     )
     sentences = (
         *_on_intensity(facts, base, new, normalizes=model.view.normalization.method != "none"),
-        *_on_size(facts),
+        *_on_size(facts, model.view.rescale),
     )
     return Comparison(**{**facts.__dict__, "verdict": sentences})
 
@@ -173,7 +173,7 @@ def _raw_difference(old: Intensities, now: Intensities) -> str:
     )
 
 
-def _on_size(facts: Comparison) -> Iterator[str]:
+def _on_size(facts: Comparison, rescale: float) -> Iterator[str]:
     factor, base, new = facts.scale_factor, facts.base, facts.new
     if base and new and differ_in_shape(base, new):
         shapes = f"{new.object_elongation or 1:.0f} times as long as wide against {base.object_elongation or 1:.0f}"
@@ -184,10 +184,11 @@ def _on_size(facts: Comparison) -> Iterator[str]:
     if factor in (None, 1.0) or base is None or new is None or not base.object_width_px or not new.object_width_px:
         return
     times = new.object_width_px / base.object_width_px
+    setting = round(factor * rescale, 2)  # the setting replaces the base's own
     yield (
         f"Objects are about {times:.2g} times as wide as in the data of {facts.model} ({new.object_width_px:.0f} px "
         f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} suit the model better: set rescale to "
-        f"{factor:g}."
+        f"{setting:g}."
     )
 
 
