@@ -1,7 +1,5 @@
 """The verdict on new images says what the numbers mean, and nothing where they mean nothing."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -99,9 +97,9 @@ def test_larger_objects_give_a_factor_and_similar_ones_no_word():
 
 
 def test_the_factor_to_set_takes_the_place_of_the_base_s_own():
-    base = model_of(cells(40, 160, size=10))
-    base = replace(base, view=base.view.model_copy(update={"rescale": 0.5}))
-    found, text = verdict(cells(40, 160, size=60), base)
+    base = model_of(cells(40, 160, size=8), VIEW.model_copy(update={"rescale": 0.5}))
+    found, text = verdict(cells(40, 160, size=30), base)
+    assert found.scale_factor == pytest.approx(1.5 * 8 / 30, abs=0.05)
     assert f"resampled by {found.scale_factor:g} suit" in text
     assert f"set rescale to {round(found.scale_factor * 0.5, 2):g}." in text
 
