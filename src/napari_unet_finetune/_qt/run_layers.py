@@ -13,6 +13,7 @@ from ..data.project import Project
 from ..errors import RunError
 from ..events import Event, ImagePredicted, PreviewReady
 from ..runs.request import ImageFile, PredictRequest
+from .drawing import drawn_later
 from .layers import (
     OURS,
     find_ours,
@@ -136,7 +137,7 @@ class RunLayers:
         viewer = self.session.viewer
         if update_labels(viewer, mark, name, labels):
             return
-        with selection_kept(viewer):
+        with drawn_later(), selection_kept(viewer):
             layer = show_labels(
                 viewer, mark, name, labels.copy(), placement=self._placement(), opacity=0.4, colormap=_colormap(mark)
             )
