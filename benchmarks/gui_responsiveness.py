@@ -158,8 +158,10 @@ class _Painter:
     """Somebody who paints: each move goes a little further along a curve, with the button held down."""
 
     def __init__(self, viewer: Any) -> None:
-        viewer.add_image(np.random.default_rng(0).integers(0, 255, (1024, 1024)).astype(np.uint8))
-        self._labels = viewer.add_labels(np.zeros((1024, 1024), np.uint16), name="painted")
+        # In the units of the dataset: napari warns with every layer it adds beside others of another unit.
+        units = {"units": ("um", "um"), "scale": (0.5, 0.5)}
+        viewer.add_image(np.random.default_rng(0).integers(0, 255, (1024, 1024)).astype(np.uint8), **units)
+        self._labels = viewer.add_labels(np.zeros((1024, 1024), np.uint16), name="painted", **units)
         self._labels.mode = "paint"
         self._labels.brush_size = 20
         self._moves = 0

@@ -1,10 +1,12 @@
 """Compare settings of a finetuning on annotated images that no test will use: the pool of Dataset 2 without its tests.
 
-Each arm is a list of settings. It finetunes the base model on the first images of the pool and is scored on the rest
-of the pool; what Dataset 1 loses is measured on the patches that the base model carries of its held-out images. The
-test images of either dataset are not opened. Arms that are done are not repeated.
+Each arm is a list of settings. It finetunes the base model on a few images of the pool and is scored on the rest of
+the pool; what Dataset 1 loses is measured on the patches that the base model carries of its held-out images. Seed 0
+takes the first images, seed 1 those that follow them, and so on: arms are compared on the same images, and the spread
+holds that of the choice of images. The test images of either dataset are not opened. Arms that are done are not
+repeated.
 
-    python benchmarks/recipe_search.py PAIR/dataset2 --base MODEL --out DIR --count 5 --seeds 2
+    python benchmarks/recipe_search.py PAIR/dataset2 --base MODEL --out DIR --count 5 --seeds 0 1 2
         --arm default --arm steps=800 --arm layers=spot,learning_rate=0.003
 """
 
@@ -39,7 +41,7 @@ def main() -> None:
     base = load_checkpoint(options.base)
     results = {}
     for arm in options.arm or [PLAIN]:
-        results[arm] = [run(arm, seed, base, pool, options) for seed in range(options.seeds)]
+        results[arm] = [run(arm, seed, base, pool, options) for seed in options.seeds]
         print(line(arm, results[arm]), flush=True)
     print(f"\n| settings | seeds | Dice on {len(pool) - options.count} | area | old patches | drop | s |")
     print("|---|---|---|---|---|---|---|")
@@ -53,9 +55,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("dataset", type=Path, help="Dataset 2: a folder with images and masks")
     parser.add_argument("--base", required=True, help="base model: a file or the name of one that ships")
     parser.add_argument("--out", type=Path, required=True, help="folder for one JSON file per arm and seed")
-    parser.add_argument("--count", type=int, default=5, help="images to finetune with, the first of the pool")
+    parser.add_argument("--count", type=int, default=5, help="images to finetune with")
     parser.add_argument("--tests", type=int, default=11, help="last images of the dataset, which stay closed")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--arm", action="append", help="NAME=VALUE,NAME=VALUE … or default; as often as needed")
     return parser.parse_args()
 
@@ -67,9 +69,10 @@ def run(arm: str, seed: int, base: Checkpoint, pool: AnnotatedFolder, options: a
         return dict(json.loads(file.read_bytes()))
     start = perf_counter()
     changes = [] if arm == PLAIN else arm.split(",")
-    result = drain(finetune(pool[: options.count], base, training_config("default", changes, seed=seed)))
+    chosen, others = parts(pool.names, options.count, seed)
+    result = drain(finetune(pool.only(chosen), base, training_config("default", changes, seed=seed)))
     seconds = perf_counter() - start
-    scores = evaluate(result.checkpoint, pool[options.count :])
+    scores = evaluate(result.checkpoint, pool.only(others))
     before, after = result.old_dice_before, result.old_dice_after
     row = {
         "dice": mean(score.dice for score in scores),
@@ -82,6 +85,13 @@ def run(arm: str, seed: int, base: Checkpoint, pool: AnnotatedFolder, options: a
     options.out.mkdir(parents=True, exist_ok=True)
     atomic_write(file, lambda stream: stream.write(json.dumps(row, indent=1).encode()))
     return row
+
+
+def parts(names: Sequence[str], count: int, seed: int) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the `count` images that a seed trains on, and the others."""
+    start = seed * count % len(names)
+    turned = [*names[start:], *names[:start]]
+    return turned[:count], turned[count:]
 
 
 def line(arm: str, rows: Sequence[dict[str, Any]]) -> str:

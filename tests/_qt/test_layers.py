@@ -14,6 +14,7 @@ from napari_unet_finetune._qt.layers import (
     mark_of,
     placement_of,
     remove_ours,
+    selection_kept,
     show_image,
     show_labels,
 )
@@ -164,3 +165,59 @@ def test_marks_tell_layers_apart(viewer):
         show_labels(viewer, mark, mark, np.zeros((4, 4), np.uint8))
     assert all(one is not other for one, other in pairwise(viewer.layers))
     assert find_ours(viewer, "preview") is None
+
+
+def test_a_new_layer_goes_below_the_one_it_belongs_to(viewer):
+    show_image(viewer, "image", "a", ImagePixels(grey()))
+    painting = show_labels(viewer, "painting", "mask", np.zeros((20, 30), np.uint16))
+    preview = show_labels(viewer, "preview", "p", np.zeros((20, 30), np.uint8), below="painting", editable=False)
+    sight = show_image(viewer, "sight", "s", ImagePixels(grey()), below="painting")
+    assert [layer.name for layer in viewer.layers] == ["a", "p", "s", "mask"]
+    assert (painting.editable, preview.editable, sight.editable) == (True, False, True)
+
+
+def test_nobody_hears_of_a_selection_that_comes_back(viewer):
+    painting = viewer.add_labels(np.zeros((20, 30), np.uint16))
+    heard = []
+    viewer.layers.selection.events.connect(heard.append)
+    with selection_kept(viewer):
+        added = viewer.add_labels(np.zeros((20, 30), np.uint16))
+        assert viewer.layers.selection.active is added
+    assert viewer.layers.selection.active is painting
+    assert not heard
+
+
+def test_several_selected_layers_stay_so(viewer):
+    layers = {viewer.add_labels(np.zeros((20, 30), np.uint16)) for _ in range(2)}
+    viewer.layers.selection = layers
+    with selection_kept(viewer):
+        viewer.add_labels(np.zeros((20, 30), np.uint16))
+    assert viewer.layers.selection == layers
+    assert viewer.layers.selection.active is None
+
+
+def test_a_selected_layer_that_goes_is_made_known(viewer):
+    kept, lost = (viewer.add_labels(np.zeros((20, 30), np.uint16)) for _ in range(2))
+    viewer.layers.selection = {kept, lost}
+    heard, active = [], []
+    viewer.layers.selection.events.changed.connect(lambda event: heard.append(event.removed))
+    viewer.layers.selection.events.active.connect(lambda event: active.append(event.value))
+    with selection_kept(viewer):
+        viewer.layers.remove(lost)
+    assert (heard, active) == ([{lost}], [kept])
+    assert viewer.layers.selection == {kept}
+
+
+@pytest.mark.gui
+def test_a_layer_added_aside_leaves_the_controls_of_the_painted_one(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    painting = show_labels(viewer, "painting", "mask", np.zeros((20, 30), np.uint16))
+    with selection_kept(viewer):
+        preview = show_labels(viewer, "preview", "p", np.eye(20, 30, dtype=np.uint8), below="painting", editable=False)
+    window = viewer.window._qt_viewer
+    qtbot.wait(50)
+    assert window.controls.currentWidget() is window.controls.widgets[painting]
+    assert window.layers.selectedIndexes()[0].data() == "mask"
+    viewer.layers.selection.active = preview
+    assert window.controls.currentWidget() is window.controls.widgets[preview]
+    assert viewer.screenshot(flash=False).any()

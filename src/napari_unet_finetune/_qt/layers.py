@@ -43,11 +43,15 @@ def remove_ours(viewer: ViewerModel, mark: str) -> None:
         viewer.layers.remove(layer)
 
 
-def show_image(viewer: ViewerModel, mark: str, name: str, pixels: ImagePixels, **options: Any) -> Image:
+def show_image(
+    viewer: ViewerModel, mark: str, name: str, pixels: ImagePixels, *, below: str = "", **options: Any
+) -> Image:
     """Show an image, (Y, X) or (C, Y, X), in the layer made for `mark`, which is made anew if it does not fit.
 
-    Three channels of 8 or 16 bits are shown as colors, others behind a slider.
+    Three channels of 8 or 16 bits are shown as colors, others behind a slider. A new layer goes below that of `below`.
     """
+    from napari.layers import Image
+
     array, is_rgb = _displayed(pixels.array)
     layer = find_ours(viewer, mark)
     if layer is not None and (layer.rgb != is_rgb or layer.data.ndim != array.ndim):
@@ -56,13 +60,11 @@ def show_image(viewer: ViewerModel, mark: str, name: str, pixels: ImagePixels, *
     lead = array.ndim - _DIRECTIONS - is_rgb
     placement = {"scale": (*(1.0,) * lead, *pixels.scale), "units": (*("pixel",) * lead, *(_unit(pixels.unit),) * 2)}
     if layer is None:
-        place = viewer.layers.index(below) if (below := find_ours(viewer, options.pop("below", ""))) else None
-        layer = viewer.add_image(
+        layer = Image(
             array, name=name, rgb=is_rgb, metadata={OURS: mark}, axis_labels=(*("c",) * lead, "y", "x"), **placement,
             **options,
         )  # fmt: skip
-        if place is not None:
-            viewer.layers.move(viewer.layers.index(layer), place)
+        _insert(viewer, layer, below)
         return layer
     same_type = layer.data.dtype == array.dtype
     limits = tuple(layer.contrast_limits) if same_type and not is_rgb else None
@@ -82,18 +84,27 @@ def show_labels(
     labels: NDArray[np.integer[Any]],
     *,
     placement: Mapping[str, Any] | None = None,
+    below: str = "",
     **options: Any,
 ) -> Labels:
     """Show labels in the layer made for `mark`; a layer of that mark gets the new data, otherwise one is made.
 
-    `placement` comes from `placement_of`; without it the layer lies on pixels. `options` hold for a new layer only.
+    `placement` comes from `placement_of`; without it the layer lies on pixels. What follows holds for a new layer only:
+    it goes below that of `below`, and `options` are those of napari, with ``editable=False`` to forbid painting.
     """
+    from napari.layers import Labels
+
     layer = find_ours(viewer, mark)
     if layer is not None and layer.data.ndim != labels.ndim:
         viewer.layers.remove(layer)
         layer = None
     if layer is None:
-        return viewer.add_labels(labels, name=name, metadata={OURS: mark}, **dict(placement or {}), **options)
+        is_locked = not options.pop("editable", True)
+        layer = Labels(labels, name=name, metadata={OURS: mark}, **dict(placement or {}), **options)
+        if is_locked:
+            _lock(layer)
+        _insert(viewer, layer, below)
+        return layer
     layer.data, layer.name = labels, name
     for key, value in (placement or {}).items():
         setattr(layer, key, value)
@@ -114,22 +125,42 @@ def update_labels(viewer: ViewerModel, mark: str, name: str, labels: NDArray[np.
     return True
 
 
+def _insert(viewer: ViewerModel, layer: Layer, below: str) -> None:
+    """Add `layer` right below the one made for `below`, on top if there is none; to add and then move takes longer."""
+    above = find_ours(viewer, below)
+    viewer.layers.insert(len(viewer.layers) if above is None else viewer.layers.index(above), layer)
+
+
+def _lock(layer: Labels) -> None:
+    """Forbid painting, and spare napari the brush and the polygon, which it makes for what is visible of a layer.
+
+    They take a third of the time that a new Labels layer takes. napari has no public way to them: where it keeps them
+    elsewhere, they are made as ever.
+    """
+    layer.editable = False
+    for overlay in getattr(layer, "_overlays", {}).values():
+        overlay.visible = False
+
+
 @contextmanager
 def selection_kept(viewer: ViewerModel) -> Iterator[None]:
-    """Keep the selected layers, and those painted in, selected while layers are added."""
-    selected, active = set(viewer.layers.selection), viewer.layers.selection.active
-    yield
-    viewer.layers.selection = {layer for layer in selected if layer in viewer.layers}
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
+    """Keep the selected layers, and those painted in, selected while layers are added.
 
-
-def place_below(viewer: ViewerModel, layer: Layer, mark: str) -> None:
-    """Move `layer` right below the one made for `mark`, if there is one."""
-    above = find_ours(viewer, mark)
-    if above is None or above is layer:
-        return
-    viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(above))
+    napari hears only of what has changed at the end: to follow a selection and back takes it a third of the time
+    that a new layer takes.
+    """
+    layers, selection = viewer.layers, viewer.layers.selection
+    selected = set(selection)
+    with selection.events.blocker_all():
+        try:
+            yield
+        finally:
+            gone = {layer for layer in selected if layer not in layers}
+            selection.clear()
+            selection.update(selected - gone)
+    if gone:
+        selection.events.changed(added=set(), removed=gone)
+        selection.events.active(value=selection.active)
 
 
 def placement_of(layer: Layer, ndim: int = _DIRECTIONS) -> dict[str, Any]:

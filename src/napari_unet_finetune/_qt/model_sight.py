@@ -13,7 +13,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
 from ..data.pixels import ImagePixels
 from ..models.card import ModelCard
-from .layers import OURS, find_ours, place_below, remove_ours, selection_kept, show_image
+from .layers import OURS, find_ours, remove_ours, selection_kept, show_image
 from .session import Session
 from .worker import Work
 
@@ -87,13 +87,11 @@ class ModelSight:
         viewer, limits = self.session.viewer, (-1.0, 3.0) if card.normalization.method == "zscore" else (0.0, 1.0)
         with selection_kept(viewer):
             self._removing = True  # a layer that does not fit is replaced
-            layer = show_image(
-                viewer, SIGHT, f"{name} as {card.name} sees it", ImagePixels(array, pixels.scale, pixels.unit)
-            )
+            image = ImagePixels(array, pixels.scale, pixels.unit)
+            layer = show_image(viewer, SIGHT, f"{name} as {card.name} sees it", image, below=PAINTING)
             self._removing = False
             if not layer.rgb:
                 layer.contrast_limits = limits
-            place_below(viewer, layer, PAINTING)
 
     def _remove(self) -> None:
         self._removing = True

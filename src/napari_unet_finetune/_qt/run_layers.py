@@ -17,7 +17,6 @@ from .drawing import drawn_later
 from .layers import (
     OURS,
     find_ours,
-    place_below,
     placement_of,
     placement_of_pixels,
     remove_ours,
@@ -138,11 +137,10 @@ class RunLayers:
         if update_labels(viewer, mark, name, labels):
             return
         with drawn_later(), selection_kept(viewer):
-            layer = show_labels(
-                viewer, mark, name, labels.copy(), placement=self._placement(), opacity=0.4, colormap=_colormap(mark)
-            )
-            layer.editable = False
-            place_below(viewer, layer, PAINTING)
+            show_labels(
+                viewer, mark, name, labels.copy(), placement=self._placement(), below=PAINTING, editable=False,
+                opacity=0.4, colormap=_colormap(mark),
+            )  # fmt: skip
 
     def _placement(self) -> dict[str, Any]:
         """Return where the current image lies, be its layer there or deleted."""
