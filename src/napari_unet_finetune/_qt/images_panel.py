@@ -29,7 +29,9 @@ from .annotation import annotation_of
 from .folder_question import ask_for_folder
 from .image_view import ImageView
 from .import_dialog import ImportDialog
+from .labels_dialog import LabelsDialog
 from .layers_dialog import LayersDialog
+from .open_labels import labels_choices
 from .opening import Opener
 from .session import Session
 from .shortcuts import bind_shortcuts
@@ -149,6 +151,7 @@ class ImagesPanel(QWidget):
             ("Open file…", "A stack, each of whose frames is an image.", self._on_open_file),
             ("Use open layers…", "Image layers of this viewer, frame by frame.", self._on_use_layers),
             ("Import masks from a file…", "A stack of masks for a stack of images.", self._on_import_file),
+            ("Import masks from open layers…", "Labels layers of this viewer, frame by frame.", self._on_import_layers),
             ("Keep masks elsewhere…", "Open these images with masks in another folder.", self._on_keep_elsewhere),
             ("Look for new images", "List the folder again.", self._on_reload),
         ):
@@ -231,7 +234,7 @@ class ImagesPanel(QWidget):
         dialog.finished.connect(lambda _result: self._on_imported(dialog))
         dialog.open()
 
-    def _on_imported(self, dialog: ImportDialog) -> None:
+    def _on_imported(self, dialog: ImportDialog | LabelsDialog) -> None:
         if dialog.imported:
             self._annotation.reload(dialog.imported)
             refused = f", {len(dialog.refused)} refused" if dialog.refused else ""
@@ -271,6 +274,18 @@ class ImagesPanel(QWidget):
     def _on_import_file(self) -> None:
         if chosen := QFileDialog.getOpenFileName(self, "Stack of masks", "", _FILES)[0]:
             self.import_masks(Path(chosen))
+
+    def _on_import_layers(self) -> None:
+        project, choices = self._session.project, labels_choices(self._session.viewer)
+        if project is None:
+            self._session.tell("Open a dataset first, for instance with Use open layers.")
+        elif not choices:
+            self._session.tell("There is no Labels layer in this viewer but those of this plugin. Open or draw one.")
+        elif not self._annotation.is_converting and self._annotation.save():
+            dialog = LabelsDialog(project, self._session.current, choices, self)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.finished.connect(lambda _result: self._on_imported(dialog))
+            dialog.open()
 
     def _on_keep_elsewhere(self) -> None:
         project = self._session.project

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +192,7 @@ def placement_of_pixels(pixels: ImagePixels) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Frame:
-    """One plane of an image layer: (Y, X) or (C, Y, X), and where it stands in the stack."""
+    """One plane of a layer: (Y, X) or (C, Y, X), and where it stands in the stack."""
 
     name: str
     pixels: NDArray[Any]
@@ -201,13 +201,13 @@ class Frame:
     unit: str
 
 
-def frame_shape(layer: Image) -> tuple[int, ...]:
+def frame_shape(layer: Image | Labels) -> tuple[int, ...]:
     """Return how many frames `layer` holds along each axis that is neither a channel nor a direction of the image."""
     return tuple(layer.data.shape[axis] for axis in _frame_axes(layer))
 
 
-def frames_of(layer: Image, indices: Iterator[tuple[int, ...]] | None = None) -> Iterator[Frame]:
-    """Yield copies of the frames of an image layer one by one; dask and zarr arrays are read frame by frame.
+def frames_of(layer: Image | Labels, indices: Iterable[tuple[int, ...]] | None = None) -> Iterator[Frame]:
+    """Yield copies of the frames of a layer one by one; dask and zarr arrays are read frame by frame.
 
     `indices` chooses frames by their place along the axes of `frame_shape`; None takes all.
 
@@ -245,24 +245,24 @@ def file_of(layer: Layer) -> Path | None:
     return Path(path) if path and Path(path).exists() else None
 
 
-def _frame_axes(layer: Image) -> tuple[int, ...]:
+def _frame_axes(layer: Image | Labels) -> tuple[int, ...]:
     channel = channel_axis(layer)
     return tuple(axis for axis in range(layer.ndim - _DIRECTIONS) if axis != channel)
 
 
-def channel_axis(layer: Image) -> int | None:
+def channel_axis(layer: Image | Labels) -> int | None:
     """Return which axis of `layer` counts channels, going by its name; None if none does."""
     labels = [str(label).lower() for label in layer.axis_labels[: layer.ndim - _DIRECTIONS]]
     return next((axis for axis, label in enumerate(labels) if label in CHANNEL_AXES), None)
 
 
-def _plane(layer: Image, index: tuple[int, ...]) -> NDArray[Any]:
+def _plane(layer: Image | Labels, index: tuple[int, ...]) -> NDArray[Any]:
     data = layer.data[0] if layer.multiscale else layer.data
     place: list[Any] = [slice(None)] * data.ndim
     for axis, number in zip(_frame_axes(layer), index, strict=True):
         place[axis] = number
     plane = np.array(data[tuple(place)])  # a copy, and computed if it is lazy
-    return np.moveaxis(plane[..., :3], -1, 0) if layer.rgb else plane
+    return np.moveaxis(plane[..., :3], -1, 0) if getattr(layer, "rgb", False) else plane
 
 
 def _scale(layer: Image) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from ..errors import DataError
 from .files import ImageRef, list_images, read_headers
 from .pairing import Pair, pair_images
 from .project import Project
-from .project_image import ProjectImage
+from .project_image import OWN, ProjectImage
 
 _NAMES_SHOWN = 5
 
@@ -87,7 +87,7 @@ class ImportPlan:
     def _checked(self, row: ImportRow) -> ImportRow:
         size = self.sizes.get(row.mask) if row.mask else None
         problem = ""
-        if row.image.origin in ("painted", "corrected"):
+        if row.image.origin in OWN:
             problem = f"has a {row.image.origin} mask, which is kept"
         elif size and row.image.size and size != row.image.size:
             problem = f"sizes differ: the image is {_px(row.image.size)}, the mask {_px(size)}"

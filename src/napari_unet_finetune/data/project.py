@@ -16,8 +16,17 @@ from .dataset import read_pair
 from .files import ImageHeader, ImagePixels, ImageRef, list_images, read_image
 from .frames import Frame, write_frames
 from .pairing import Pair, Pairing, pair_images
-from .project_image import ROLES, Origin, ProjectImage, Role, SavedMask, file_stem
-from .project_masks import MASKS, STROKES, convert_masks, put_aside, read_foreign_mask, read_mask_file, save_mask
+from .project_image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask, file_stem
+from .project_masks import (
+    MASKS,
+    STROKES,
+    convert_masks,
+    fit_foreign_mask,
+    put_aside,
+    read_foreign_mask,
+    read_mask_file,
+    save_mask,
+)
 from .project_opening import NotWritableError, Opened, find_images, locate, with_mask
 from .project_record import ProjectRecord, image_record, stored_source, write_record
 from .project_runs import new_run_folder, run_folders
@@ -25,14 +34,13 @@ from .project_runs import new_run_folder, run_folders
 __all__ = ["ROLES", "NotWritableError", "Origin", "Project", "ProjectImage", "Role", "SavedMask"]
 
 IMAGES = "images"
-_OWN: tuple[Origin, ...] = ("painted", "corrected")
 
 
 class Project:
     """A dataset being annotated; open one with `Project.open` or `Project.from_frames`.
 
     All changes are on disk when a method returns. Images are never written to, masks never deleted. What only reads,
-    `write_labels`, `write_imported` and `converted` may run in another thread, the rest in one alone.
+    `converted` and all that begins with `write_` may run in another thread, the rest in one alone.
 
     Parameters
     ----------
@@ -212,13 +220,22 @@ class Project:
         image = next((image for image in self.images if image.ref == pair.image), None)
         if image is None:
             raise DataError(f"{pair.mask.name}: its image {pair.image.name} is not in this dataset.")
-        if image.origin in _OWN:
-            raise DataError(
-                f"{image.name} has a {image.origin} mask, which is kept. Remove it first to import another."
-            )
+        _check_replaceable(image)
         labels = read_foreign_mask(pair.mask, image.name, self._header(image.name).size, sparse=self._sparse)
         put_aside(self._mask_path(image.name))
         return self.write_labels(image.name, labels, "imported")
+
+    def write_imported_labels(self, name: str, labels: NDArray[Any], *, called: str) -> SavedMask:
+        """Write labels that are in no file as `write_imported` does those of a file; messages say `called` for them.
+
+        Raises what `write_imported` raises.
+        """
+        _check_replaceable(self.image(name))
+        if labels.dtype == np.uint8:
+            labels = labels.astype(np.uint16)  # they number objects: 255 is no shade of a soft mask
+        fitting = fit_foreign_mask(labels, called, name, self._header(name).size, sparse=self._sparse)
+        put_aside(self._mask_path(name))
+        return self.write_labels(name, fitting, "imported")
 
     def set_role(self, names: Iterable[str], role: Role) -> None:
         """Set what images are used for."""
@@ -292,6 +309,11 @@ class Project:
         source = stored_source(self.source, self.folder)
         record = ProjectRecord(source=source, sparse=self._sparse, images=(*kept, *self._opened.absent))
         write_record(self.folder, record)
+
+
+def _check_replaceable(image: ProjectImage) -> None:
+    if image.origin in OWN:
+        raise DataError(f"{image.name} has a {image.origin} mask, which is kept. Remove it first to import another.")
 
 
 def _pair(image: ProjectImage) -> Pair:

@@ -15,6 +15,7 @@ from .files import ImageRef
 Origin = Literal["none", "imported", "painted", "corrected"]  # corrected: it began as a prediction
 Role = Literal["auto", "train", "validation", "test", "unused"]  # auto: train or validation, the training decides
 ROLES: tuple[Role, ...] = get_args(Role)
+OWN: tuple[Origin, ...] = ("painted", "corrected")  # masks made here, which no import replaces
 
 _GOOD_NUMBER = (5, 20)
 _LONGEST_STEM = 120  # bytes; with a temporary suffix it must fit into the 255 that file systems allow

@@ -98,10 +98,17 @@ def read_foreign_mask(ref: ImageRef, name: str, size: tuple[int, int], *, sparse
     DataError
         If it cannot be read or understood, or its size differs.
     """
-    labels = understand_mask(read_image(ref, as_labels=True).array, name=ref.name, sparse=sparse)
+    return fit_foreign_mask(read_image(ref, as_labels=True).array, ref.name, name, size, sparse=sparse)
+
+
+def fit_foreign_mask(
+    array: NDArray[np.generic], called: str, name: str, size: tuple[int, int], *, sparse: bool
+) -> Labels:
+    """Return a mask `called` so as the image `name` of `size` keeps it; raises what `read_foreign_mask` raises."""
+    labels = understand_mask(array, name=called, sparse=sparse)
     if labels.shape != size:
         raise DataError(
-            f"{name}: image is {size} but the mask {ref.name} is {labels.shape}. Choose a mask drawn on this image."
+            f"{name}: image is {size} but the mask {called} is {labels.shape}. Choose a mask drawn on this image."
         )
     return labels
 

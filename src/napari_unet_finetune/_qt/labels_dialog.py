@@ -1,0 +1,243 @@
+"""The dialog in which frames of an open Labels layer are imported as masks of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..data.label_frames import FramePlan, best_stack, find_stacks, take_frames
+from ..data.project import Project, SavedMask
+from ..errors import FinetuneError
+from .open_labels import LabelsChoice
+from .worker import Work
+
+_WIDTH_PX = 460
+_REFUSED_SHOWN = 8
+_HINT = "Each frame of the Labels layer becomes the mask of one image; the layer itself stays as it is."
+_EMPTY_TIP = (
+    "A frame without any label may show no object, or nobody may have looked at it yet.\n"
+    "Leave this off if it was not looked at: its image then stays without a mask.\n"
+    "Tick it if the empty frames are right: a training then learns that there is no object in them."
+)
+_STROKES = "Frames that hold both 1 and 2 are read as strokes, all others as whole masks."
+_Outcome = tuple[list[SavedMask], list[str]]
+
+
+class LabelsDialog(QDialog):
+    """Shows how many frames of which layer become masks of which images, and imports them.
+
+    Parameters
+    ----------
+    project, current
+        The dataset, and the image that is shown.
+    choices
+        The layers to choose from, at least one.
+    parent
+        The panel, whose theme it takes.
+    """
+
+    def __init__(
+        self, project: Project, current: str | None, choices: Sequence[LabelsChoice], parent: QWidget | None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Import masks from open layers")
+        self._project, self._choices = project, choices
+        self._stacks = find_stacks(project.images, current)
+        self._is_empty: dict[int, tuple[bool, ...]] = {}  # by place in `choices`
+        self._work: Work[Any] | None = None
+        self._is_stopped = False
+        self.imported: tuple[str, ...] = ()
+        self.refused: tuple[str, ...] = ()
+        self.layer, self.target = _box(), _box()
+        self.with_empty = QCheckBox("Also import frames without a label")
+        self.summary, self.progress, self.button = _wrapped_label(), QProgressBar(), QPushButton()
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self._lay_out()
+        self.layer.addItems([choice.frames.text for choice in choices])
+        self.target.addItems([stack.text for stack in self._stacks])
+        self.layer.currentIndexChanged.connect(self._on_layer)
+        self.target.currentIndexChanged.connect(self._show)
+        self.with_empty.toggled.connect(self._show)
+        self.button.clicked.connect(self._on_import)
+        self._on_layer()
+
+    def reject(self) -> None:
+        """Close; masks that are imported already stay."""
+        self._is_stopped = True
+        if self._work is None:
+            super().reject()
+
+    @property
+    def choice(self) -> LabelsChoice:
+        """The layer that is chosen."""
+        return self._choices[self.layer.currentIndex()]
+
+    @property
+    def plan(self) -> FramePlan | None:
+        """What would be imported; None if the layer does not fit or has not been looked through yet."""
+        is_empty = self._is_empty.get(self.layer.currentIndex())
+        if is_empty is None or self._problem:
+            return None
+        return FramePlan(self._stacks[self.target.currentIndex()], is_empty, self.with_empty.isChecked())
+
+    @property
+    def _problem(self) -> str:
+        return self._stacks[self.target.currentIndex()].misfit(self.choice.frames)
+
+    def _lay_out(self) -> None:
+        self.setMinimumWidth(_WIDTH_PX)
+        self.with_empty.setToolTip(_EMPTY_TIP)
+        self.target.setToolTip("The images that the layer lies over, frame by frame in their order.")
+        self.buttons.addButton(self.button, QDialogButtonBox.ButtonRole.ActionRole)
+        self.buttons.rejected.connect(self.reject)
+        self.progress.hide()
+        hint = _wrapped_label()
+        hint.setText(f"{_HINT} {_STROKES}" if self._project.sparse else _HINT)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Labels layer", self.layer)
+        form.addRow("Masks for", self.target)
+        form.addRow("", self.with_empty)
+        layout = QVBoxLayout(self)
+        layout.addWidget(hint)
+        layout.addLayout(form)
+        for widget in (self.summary, self.progress, self.buttons):
+            layout.addWidget(widget)
+
+    def _on_layer(self) -> None:
+        best = best_stack(self._stacks, self.choice.frames)
+        with QSignalBlocker(self.target):
+            self.target.setCurrentIndex(self._stacks.index(best))
+        self._show()
+
+    def _show(self) -> None:
+        """Say what would be imported; a layer that fits is looked through for empty frames first."""
+        plan, problem = self.plan, self._problem
+        count = len(plan.taken) if plan else 0
+        self.button.setText(f"Import {count}")
+        self.button.setEnabled(count > 0)
+        self.summary.setText(plan.summary if plan else problem)
+        if plan is None and not problem:
+            self._look_through(self.layer.currentIndex())
+
+    def _look_through(self, place: int) -> None:
+        choice = self._choices[place]
+
+        def look() -> Generator[int, None, tuple[bool, ...]]:
+            is_empty: list[bool] = []
+            for plane in choice.planes():
+                is_empty.append(not plane.any())
+                yield len(is_empty)
+                if self._is_stopped:
+                    break
+            return tuple(is_empty)
+
+        def on_end(is_empty: tuple[bool, ...]) -> None:
+            if not self._is_stopped:
+                self._is_empty[place] = is_empty
+            self._end()
+            if not self._is_stopped:
+                self._show()
+
+        self.summary.setText(f"Looking through {choice.frames.name} …")
+        self._start(look, f"Looking through {choice.frames.name}", choice.frames.count, on_end)
+
+    def _on_import(self) -> None:
+        plan, choice = self.plan, self.choice
+        if plan is None:
+            return
+        planes = choice.planes([place for place, _ in plan.taken])
+
+        def write() -> Generator[int, None, _Outcome]:
+            written: list[SavedMask] = []
+            refused: list[str] = []
+            for outcome in take_frames(self._project, plan, choice.frames.name, planes):
+                if isinstance(outcome, SavedMask):
+                    written.append(outcome)
+                else:
+                    refused.append(str(outcome))
+                yield len(written) + len(refused)
+                if self._is_stopped:
+                    break
+            return written, refused
+
+        self._start(write, f"Importing {len(plan.taken)} masks", len(plan.taken), self._on_imported)
+
+    def _start(self, events: Any, title: str, total: int, on_end: Any) -> None:
+        for widget in (self.layer, self.target, self.with_empty, self.button):
+            widget.setEnabled(False)
+        self.progress.setRange(0, total)
+        self.progress.setValue(0)
+        self.progress.show()
+        self._work = Work(
+            events, title=title, on_event=self.progress.setValue, on_end=on_end, on_error=self._on_failed,
+            on_abort=self._end,
+        )  # fmt: skip
+
+    def _end(self) -> None:
+        """Let the user choose again, or close if that was asked for meanwhile."""
+        self._work = None
+        self.progress.hide()
+        for widget in (self.layer, self.target, self.with_empty):
+            widget.setEnabled(True)
+        if self._is_stopped:
+            super().reject()
+
+    def _on_imported(self, outcome: _Outcome) -> None:
+        written, refused = outcome
+        try:
+            if written:
+                self._project.keep(*written)
+        except FinetuneError as error:
+            refused.append(str(error))
+        self.imported, self.refused = tuple(mask.name for mask in written), tuple(refused)
+        if refused and not self._is_stopped:
+            self._end()
+            self._show_refused()
+        else:
+            self._work = None
+            self.accept()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._is_stopped = True
+        self._end()
+        raise error
+
+    def _show_refused(self) -> None:
+        shown = [f"• {sentence}" for sentence in self.refused[:_REFUSED_SHOWN]]
+        more = len(self.refused) - len(shown)
+        shown += [f"• and {more} more"] if more > 0 else []
+        self.summary.setText(f"{len(self.imported)} imported, {len(self.refused)} refused:\n" + "\n".join(shown))
+        for widget in (self.layer, self.target, self.with_empty):
+            widget.setEnabled(False)
+        self.button.hide()
+        self.buttons.setStandardButtons(QDialogButtonBox.StandardButton.Close)
+
+
+def _box() -> QComboBox:
+    """Return a box that a long name does not widen."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(20)
+    return box
+
+
+def _wrapped_label() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
