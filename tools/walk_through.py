@@ -23,7 +23,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, QEventLoop, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QApplication, QDialog, QWidget
+from qtpy.QtWidgets import QAbstractButton, QApplication, QDialog, QTableView, QWidget
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.files import list_images, read_image
@@ -175,6 +175,7 @@ class Walk:
             self._click(dock, mode)
             _let(1.0)
             self.step(f"compare-{mode.lower()}")
+        print("mean scores |", _first_row(dock.findChild(QTableView)), flush=True)
         self._click(dock, "Overlay")
         self._click(dock, "Clear")
 
@@ -285,6 +286,13 @@ def _strokes(mask: np.ndarray[Any, Any]) -> list[list[tuple[float, float]]]:
         points = [(float(row), float(end)) for row, pair in zip(rows, ends, strict=False) for end in pair]
         strokes.append(points or [ndimage.center_of_mass(objects == number)] * 2)
     return strokes
+
+
+def _first_row(table: QTableView) -> str:
+    """Return the columns of a table with what stands first in them."""
+    model = table.model()
+    titles = (model.headerData(column, Qt.Orientation.Horizontal) for column in range(model.columnCount()))
+    return " | ".join(f"{title}: {model.index(0, column).data()}" for column, title in enumerate(titles))
 
 
 def _grab(widget: QWidget | None, file: Path) -> None:

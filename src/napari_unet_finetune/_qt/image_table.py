@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSortFilterProxyModel, Qt
 from qtpy.QtGui import QFont, QPixmap
 
 from ..data.files import natural_key
@@ -57,8 +57,8 @@ class ImageTableModel(QAbstractTableModel):
         Called with a name and a role when the user chooses one.
     """
 
-    def __init__(self, set_role: Callable[[Sequence[str], Role], object]) -> None:
-        super().__init__()
+    def __init__(self, set_role: Callable[[Sequence[str], Role], object], parent: QObject | None = None) -> None:
+        super().__init__(parent)
         self._set_role = set_role
         self._images: tuple[ProjectImage, ...] = ()
         self._rows: dict[str, int] = {}
@@ -179,8 +179,8 @@ class ImageTableModel(QAbstractTableModel):
 class ImageFilter(QSortFilterProxyModel):
     """The rows in the order and with the filter that the user chose."""
 
-    def __init__(self, model: ImageTableModel) -> None:
-        super().__init__()
+    def __init__(self, model: ImageTableModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
         self._model = model
         self._words = ""
         self._annotated_only = False

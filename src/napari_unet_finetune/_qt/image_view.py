@@ -37,8 +37,8 @@ class ImageView(QTableView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.images = ImageTableModel(self._request_role)
-        self.filter = ImageFilter(self.images)
+        self.images = ImageTableModel(self._request_role, self)
+        self.filter = ImageFilter(self.images, self)
         self.setModel(self.filter)
         self._set_up()
         self._set_up_header()

@@ -54,7 +54,7 @@ class ImportDialog(QDialog):
         self.refused: tuple[str, ...] = ()
         self._work: Work[_Outcome] | None = None
         self._is_stopped = False
-        self._model = PlanModel(plan)
+        self._model = PlanModel(plan, self)
         self.table = QTableView()
         self.summary, self.progress = _wrapped_label(), QProgressBar()
         self.button = QPushButton("Import")
@@ -163,8 +163,8 @@ _Outcome = tuple[list[SavedMask], list[str]]
 class PlanModel(QAbstractTableModel):
     """The rows of an `ImportPlan`; its masks can be edited."""
 
-    def __init__(self, plan: ImportPlan) -> None:
-        super().__init__()
+    def __init__(self, plan: ImportPlan, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self._plan = plan
 
     def rowCount(self, parent: _Index = _NOWHERE) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
 
 from ..data.files import natural_key
@@ -38,8 +38,8 @@ _CENTER = Qt.AlignmentFlag.AlignCenter
 class ScoreTable(QAbstractTableModel):
     """Rows of images under a row of means, columns of models."""
 
-    def __init__(self, comparing: Comparing) -> None:
-        super().__init__()
+    def __init__(self, comparing: Comparing, parent: QObject | None = None) -> None:
+        super().__init__(parent)
         self._comparing = comparing
         self.score = "dice"
         self.sorted_by: str | None = None  # label of a model; None is the order of the dataset

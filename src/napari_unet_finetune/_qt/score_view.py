@@ -20,7 +20,7 @@ class ScoreView(QWidget):
 
     def __init__(self, comparing: Comparing) -> None:
         super().__init__()
-        self.table = ScoreTable(comparing)
+        self.table = ScoreTable(comparing, self)
         self.view = QTableView()
         self.score = ChoiceBox([(title, key) for key, (title, _) in SCORES.items()])
         self.key = QLabel(KEY)
