@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator[Event]:
-    """Predict and score every model on every image; the result is a list of `ImageCompared` as JSON."""
+    """Predict and score every model on every image; the result is a list of `ImageCompared` as JSON.
+
+    What is kept of models and images that are gone or have changed is removed at the end.
+    """
+    from ..evaluation.kept_labels import prune
     from ..evaluation.model_comparison import Comparison, compare_models
     from ..events import to_json
 
@@ -28,6 +32,7 @@ def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator
         request.models, request.images, request.cache, sparse=request.sparse, config=request.config
     )  # fmt: skip
     cells = yield from compare_models(comparison, should_stop=control.should_stop)
+    prune(request.cache, [cell.labels for cell in cells if cell.labels is not None])
     yield _ended(folder, {"cells": [json.loads(to_json(cell)) for cell in cells]})
 
 

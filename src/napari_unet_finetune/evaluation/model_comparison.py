@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.dataset import file_hash, read_mask
+from ..data.dataset import read_mask
 from ..data.files import ImageRef, read_image, write_labels
 from ..device import is_out_of_memory
 from ..errors import DeviceError, FinetuneError
 from ..events import Event, ImageCompared, PartStarted
 from ..inference.predict import Prediction, Predictor, never
-from ..models.card import find_model_file
 from ..models.checkpoint import load_checkpoint
 from ..runs.request import ComparedImage, ComparedModel
+from .kept_labels import HashedModel, KeptLabels, Source
 from .metrics import Scores, score
 
-# Settings that decide only where and how fast a prediction is computed.
-_NO_MATTER = {"device", "precision", "batch_size"}
 _TOLERANCE_PX = 2.0
 
 
@@ -78,7 +74,7 @@ class _Column:
     def __init__(self, comparison: Comparison, model: ComparedModel) -> None:
         self._comparison, self._model = comparison, model
         self._predictor: Predictor | None = None
-        self._hash = ""
+        self._hashed: HashedModel | None = None
         self._problem: FinetuneError | None = None
 
     def cell(
@@ -87,10 +83,10 @@ class _Column:
         """Return what the model makes of `image`, None if it was stopped."""
         cell = ImageCompared(self._model.label, image.name)
         try:
-            file = self._file(image.image.ref)
-            if not file.is_file() and not (yield from self._predict(image.image.ref, file, should_stop)):
+            kept = KeptLabels.find(self._comparison.cache, self._model_file(), image.image, self._comparison.config)
+            if not kept.file.is_file() and not (yield from self._predict(image.image.ref, kept, should_stop)):
                 return None
-            scores = None if image.mask is None else self._score(image, file)
+            scores = self._score(image, kept)
         except DeviceError:
             raise  # no other image would fare better
         except FinetuneError as error:
@@ -100,34 +96,30 @@ class _Column:
                 raise
             return replace(cell, error=f"{image.name} does not fit in memory. Cut it into smaller images.")
         if scores is None:
-            return replace(cell, labels=file)
-        return replace(
-            cell, labels=file, dice=scores.dice, iou=scores.iou, surface_dice=scores.surface_dice,
-            area_ratio=scores.area_ratio,
-        )  # fmt: skip
+            return replace(cell, labels=kept.file)
+        return replace(cell, labels=kept.file, **asdict(scores))
 
-    def _file(self, ref: ImageRef) -> Path:
-        """Return where the labels lie: a name made of model, image and settings, so that none is taken for another."""
+    def _model_file(self) -> HashedModel:
         if self._problem is not None:
             raise self._problem
         try:
-            self._hash = self._hash or file_hash(find_model_file(self._model.model))
+            self._hashed = self._hashed or HashedModel.of(self._model.model)
         except FinetuneError as error:
             self._problem = error
             raise
-        config = self._comparison.config.model_dump(mode="json", exclude=_NO_MATTER)
-        found = _stamp(ref.path)
-        key = json.dumps([self._hash, str(ref.path.resolve()), found, ref.frame, config])
-        return self._comparison.cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.tif"
+        return self._hashed
 
-    def _predict(self, ref: ImageRef, file: Path, should_stop: Callable[[], bool]) -> Generator[Event, None, bool]:
+    def _predict(
+        self, ref: ImageRef, kept: KeptLabels, should_stop: Callable[[], bool]
+    ) -> Generator[Event, None, bool]:
         """Write the labels of an image, and tell whether it came to its end."""
         pixels = read_image(ref)
         image = AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
         prediction = yield from self._loaded().stream(image, should_stop=should_stop)
         if not isinstance(prediction, Prediction):
             return False
-        write_labels(file, prediction.labels, scale=image.scale, unit=image.unit)
+        kept.write_note()  # first: labels without a note would never be removed
+        write_labels(kept.file, prediction.labels, scale=image.scale, unit=image.unit)
         return True
 
     def _loaded(self) -> Predictor:
@@ -139,17 +131,15 @@ class _Column:
                 raise
         return self._predictor
 
-    def _score(self, image: ComparedImage, file: Path) -> Scores:
-        assert image.mask is not None
+    def _score(self, image: ComparedImage, kept: KeptLabels) -> Scores | None:
+        """Return and note how the labels score; None without a mask."""
+        if image.mask is None:
+            kept.write_note()
+            return None
+        source = Source.of(image.mask, sparse=self._comparison.sparse)
         truth = read_mask(image.mask.ref, sparse=self._comparison.sparse)
-        labels = read_image(ImageRef(file), as_labels=True).array
+        labels = read_image(kept.ref, as_labels=True).array
         checked = AnnotatedImage(image.name, labels, truth.labels, truth.annotated)
-        return score(labels, checked.target, annotated=checked.annotated, tolerance=_TOLERANCE_PX)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return length and time of a file, by which a change is noticed; None if it is not there."""
-    if not path.is_file():
-        return None
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+        scores = score(labels, checked.target, annotated=checked.annotated, tolerance=_TOLERANCE_PX)
+        kept.write_note(source, scores)
+        return scores
