@@ -1,19 +1,25 @@
 """Models and images are chosen, a job compares them, and the table knows what came of it."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
+from napari_unet_finetune._qt import comparing as comparing_module
 from napari_unet_finetune._qt.compare_export import figure_rows, save_figures, save_table, table_rows
 from napari_unet_finetune._qt.compared_models import COLORS, Colors, list_models_to_compare, read_training
 from napari_unet_finetune._qt.comparing import MOST_MODELS, Comparing
+from napari_unet_finetune._qt.recalling import job_folder, labels_folder
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import RunError
+from napari_unet_finetune.evaluation.last_comparison import read_last_comparison
 from napari_unet_finetune.events import ImageCompared, drain
 from napari_unet_finetune.runs.compare_plan import CurveSettings, make_curve_request, plan_curve
 from napari_unet_finetune.runs.execute import run_here
@@ -21,7 +27,7 @@ from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import FinetuneRequest, read_request
 
 from .comparison_data import SIZE, project_with_tests, with_models
-from .datasets import message
+from .datasets import message, reopened
 from .finetuning_data import TINY
 
 
@@ -131,6 +137,18 @@ def test_a_second_comparison_computes_only_what_is_new(comparing, session):
     comparing.compare()
     assert {path: path.stat().st_mtime_ns for path in labels} == labels
     assert len(comparing.cells) == 12 and comparing.images == session.project.names[:6]
+
+
+def test_a_comparison_removes_what_is_kept_of_models_that_are_gone(comparing, session, tmp_path):
+    comparing.compare()
+    gone = [cell.labels for (label, _), cell in comparing.cells.items() if label == "model-1"]
+    (tmp_path / "models" / "model-1.safetensors").unlink()
+    comparing.choose_models([session.model])
+    comparing.choose_images("annotated")
+    comparing.compare()
+    folder = session.project.folder / "comparison" / "labels"
+    assert {file.name for file in folder.glob("*.tif")} == {cell.labels.name for cell in comparing.cells.values()}
+    assert len(gone) == 2 and not any(file.exists() or file.with_suffix(".json").exists() for file in gone)
 
 
 def test_images_without_a_mask_are_predicted_and_not_scored(comparing):
@@ -252,3 +270,66 @@ def test_painting_is_saved_before_it_is_compared(comparing, session):
     session.before_use.connect(save)
     comparing.compare()
     assert comparing.stale == () and comparing.cell("raw", "img_04").dice is not None
+
+
+class TestReopening:
+    @pytest.fixture
+    def again(self, comparing, session, qtbot):
+        """Return a function that opens the dock and the dataset once more, as they are on disk."""
+        opened = []
+
+        def reopen(wait_for=lambda found: found.cells):
+            session.project = reopened(session.project)
+            found = Comparing(session)
+            opened.append(found)
+            qtbot.waitUntil(lambda: bool(wait_for(found)))
+            return found
+
+        comparing.compare()
+        comparing.release()
+        comparing.release = lambda: None
+        yield reopen
+        for found in opened:
+            found.release()
+
+    def test_the_last_scores_are_shown_without_a_job(self, comparing, again, session, monkeypatch):
+        monkeypatch.setattr(session.aside, "start", None)
+        found = again()
+        assert found.cells == {key: replace(cell, done=0, total=0) for key, cell in comparing.cells.items()}
+        assert [column.label for column in found.columns] == ["raw", "model-1"]
+        assert len({column.color for column in found.columns}) == 2
+        assert (found.images, found.stale) == (("img_04", "img_05"), ())
+        assert len(table_rows(found)) == 4
+        assert [Path(entry.model).stem for entry in found.entries if entry.label == "model-1"] == ["model-1"]
+
+    def test_they_are_shown_when_another_dataset_comes_back(self, again, session, qtbot, tmp_path, write_squares):
+        found, first = again(), session.project
+        session.project = Project.open(write_squares(tmp_path / "other", 2) / "images", tmp_path / "second")
+        assert not found.cells
+        session.project = first
+        qtbot.waitUntil(lambda: len(found.cells) == 4)
+
+    def test_scores_of_a_mask_that_has_changed_are_left_out_and_that_is_said(self, again, session):
+        labels = session.project.read_labels("img_05")
+        labels[:20] = 1
+        session.project.save_labels("img_05", labels, "corrected")
+        found = again()
+        assert {image for _, image in found.cells} == {"img_04"}
+        assert found.stale == ("img_05",)
+
+    def test_a_model_that_is_gone_and_an_image_that_has_changed_are_left_out(self, again, session, tmp_path):
+        (tmp_path / "models" / "model-1.safetensors").unlink()
+        tifffile.imwrite(session.project.image("img_04").ref.path, np.full(SIZE, 9, np.uint8))
+        found = again()
+        assert set(found.cells) == {("raw", "img_05")}
+        assert ([column.label for column in found.columns], found.images) == (["raw"], ("img_05",))
+
+    def test_a_comparison_that_begins_meanwhile_is_not_overwritten(self, again, session, monkeypatch):
+        asked = []
+        monkeypatch.setattr(comparing_module, "recall_comparison", lambda _project, show, _fail: asked.append(show))
+        found = again(lambda _found: asked)
+        last = read_last_comparison(job_folder(session.project), labels_folder(session.project), session.project)
+        found.choose_images("bare")
+        found.compare()
+        asked[0](last)
+        assert found.images == ("x_bare",)

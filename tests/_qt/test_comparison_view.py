@@ -337,3 +337,10 @@ def test_a_new_comparison_takes_the_old_one_away(view, viewer):
     view.comparing.compare()
     assert view.image == "x_bare" and "no mask to score with" in view.words
     assert visible(viewer) == ["compare:image", "compare:model:raw"]
+
+
+def test_a_single_result_that_was_only_read_again_is_not_shown_by_itself(view, viewer):
+    view.clear()
+    view.comparing.cells = dict(list(view.comparing.cells.items())[:1])
+    view.comparing.changed.emit()
+    assert view.image is None and visible(viewer) == []

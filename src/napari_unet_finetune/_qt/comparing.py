@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psygnal import Signal
@@ -11,12 +11,13 @@ from psygnal import Signal
 from ..config import PredictConfig
 from ..data.project import Project
 from ..errors import FinetuneError, RunError
+from ..evaluation.last_comparison import LastComparison
 from ..evaluation.study_folder import StudyFolder
 from ..events import Event, ImageCompared
 from ..models.card import find_model_file, read_card
-from ..runs.compare_plan import ImageSet, image_sets, pair_of
+from ..runs.compare_plan import ImageSet, compared_image, image_sets
 from ..runs.recent import RecentModels
-from ..runs.request import ComparedImage, ComparedModel, CompareRequest, ImageFile
+from ..runs.request import ComparedModel, CompareRequest
 from .compared_models import (
     COLORS,
     Colors,
@@ -26,11 +27,11 @@ from .compared_models import (
     list_models_to_compare,
     read_training,
 )
-from .run_folders import new_run
+from .recalling import job_folder, labels_folder, recall_comparison
 from .session import Session
 from .settings import default_device, recent_models_file
 
-LABELS, CHOSEN = "comparison", "chosen"
+CHOSEN = "chosen"
 MOST_MODELS = 8
 _FIRST_MODELS = 4  # of this dataset that are ticked at first
 
@@ -73,12 +74,14 @@ class Comparing:
         self._stamps: dict[str, tuple[int, int]] = {}
         self._added: list[Path] = []
         self._is_fresh = True  # the user has not chosen models yet
+        self._is_released = False
         session.project_changed.connect(self._on_project_changed)
         session.models_changed.connect(self.refresh)
         session.model_changed.connect(self.refresh)
         session.images_changed.connect(self._on_images_changed)
         session.current_changed.connect(self._on_images_changed)
         self.refresh()
+        self._recall()
 
     @property
     def image_set(self) -> ImageSet | None:
@@ -134,7 +137,7 @@ class Comparing:
         self._added = [*(one for one in self._added if one != path), path]
         self.recent.add(path)
         self._list_models()
-        same = next(entry.model for entry in self.entries if find_model_file(entry.model).absolute() == path)
+        same = next(entry.model for entry in self.entries if _file(entry.model) == path)
         self.choose_models([*self.chosen, same])
 
     def refresh(self) -> None:
@@ -159,13 +162,12 @@ class Comparing:
         try:
             if self.problem or project is None or images is None:
                 raise RunError(self.problem)
-            folder = new_run(project, LABELS).parent.parent / LABELS
-            request = self._request(project, images, folder)
+            request = self._request(project, images)
             columns = tuple(map(self._column, self._ticked))
             self._begin(project, columns, images)
             session.aside.start(
-                folder / "job", f"Comparing {_count(len(columns), 'model')}", request=request, on_event=self._on_event,
-                on_end=lambda _file: self._on_end(project), on_error=session.fail,
+                job_folder(project), f"Comparing {_count(len(columns), 'model')}", request=request,
+                on_event=self._on_event, on_end=lambda _file: self._on_end(project), on_error=session.fail,
             )  # fmt: skip
             self.changed.emit()
         except FinetuneError as error:
@@ -182,6 +184,7 @@ class Comparing:
     def release(self) -> None:
         """Let go of the session."""
         session = self.session
+        self._is_released = True
         session.project_changed.disconnect(self._on_project_changed)
         session.models_changed.disconnect(self.refresh)
         session.model_changed.disconnect(self.refresh)
@@ -198,11 +201,11 @@ class Comparing:
     def _give_colors(self) -> None:
         self.colors.give([entry.model for entry in self._ticked])
 
-    def _request(self, project: Project, images: ImageSet, folder: Path) -> CompareRequest:
+    def _request(self, project: Project, images: ImageSet) -> CompareRequest:
         return CompareRequest(
             models=tuple(ComparedModel(label=entry.label, model=entry.model) for entry in self._ticked),
-            images=tuple(_compared(project, name) for name in images.names),
-            cache=folder / "labels",
+            images=tuple(compared_image(project, name) for name in images.names),
+            cache=labels_folder(project),
             sparse=project.sparse,
             config=PredictConfig(device=default_device()),
         )
@@ -211,6 +214,32 @@ class Comparing:
         """Empty the table; nothing is emitted before the job has begun."""
         self.columns, self.images, self.cells = columns, images.names, {}
         self._stamps = {name: _stamp(project, name) for name in images.names}
+
+    def _recall(self) -> None:
+        """Show what is kept of the last comparison of the dataset, unless the user begins another one meanwhile."""
+        project = self.session.project
+
+        def show(last: LastComparison) -> None:
+            if project is not None and self.session.project is project and not self.columns and not self._is_released:
+                self._show_last(project, last)
+
+        if project is not None:
+            recall_comparison(project, show, self.session.fail)
+
+    def _show_last(self, project: Project, last: LastComparison) -> None:
+        listed = {_file(entry.model) for entry in self.entries}
+        self._added += [_file(model) for model in last.models if _file(model) not in listed]
+        self._list_models()
+        entries = {_file(entry.model): entry for entry in self.entries}
+        shown = {model: entries[_file(model)] for model in last.models}
+        self.colors.give([entry.model for entry in shown.values()])
+        self._give_colors()
+        self.columns, self.images = tuple(map(self._column, shown.values())), last.images
+        cells = [replace(cell, model=shown[model].label) for (model, _), cell in last.cells.items()]
+        self.cells = {(cell.model, cell.image): cell for cell in cells}
+        self._stamps = {name: _stamp(project, name) for name in last.images if name not in last.outdated}
+        self.listed.emit()
+        self.changed.emit()
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, ImageCompared):
@@ -275,16 +304,15 @@ class Comparing:
         self.colors = Colors()
         self.refresh()
         self.changed.emit()
+        self._recall()
 
     def _on_images_changed(self) -> None:
         self._list_images()
         self.listed.emit()
 
 
-def _compared(project: Project, name: str) -> ComparedImage:
-    image = project.image(name)
-    pair = pair_of(image)
-    return ComparedImage(name=name, image=ImageFile.of(image.ref), mask=pair and pair.mask)
+def _file(model: str) -> Path:
+    return find_model_file(model).absolute()
 
 
 def _stamp(project: Project, name: str) -> tuple[int, int]:

@@ -121,7 +121,7 @@ class ComparisonView:
             cells = tuple(comparing.cell(column.label, self.image) for column in comparing.columns)
             if cells != self._cells and self.layers.picture is not None and any(cells):
                 self.show(self.image, self.label if comparing.column(self.label) else comparing.columns[0].label)
-        elif len(comparing.cells) == 1:
+        elif len(comparing.cells) == 1 and self.session.aside.is_running:
             (first,) = comparing.cells.values()
             self.show(first.image, first.model)
 

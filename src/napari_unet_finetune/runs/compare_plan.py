@@ -12,7 +12,7 @@ from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, split_images
 from ..errors import DataError
 from .plan import MASKS, copy_masks
-from .request import CurveRequest, ImageFile, PairFiles
+from .request import ComparedImage, CurveRequest, ImageFile, PairFiles
 
 COUNTS = (5, 10, 15, 20)
 # Where no image has the role test, this share of the annotated ones is held out for testing.
@@ -175,6 +175,13 @@ def _pairs(images: Sequence[ProjectImage]) -> list[Pair]:
 def pair_of(image: ProjectImage) -> PairFiles | None:
     """Return image and mask as files, None without a mask."""
     return next((PairFiles.of(pair) for pair in _pairs([image])), None)
+
+
+def compared_image(project: Project, name: str) -> ComparedImage:
+    """Return an image of `project` as a comparison names it, with its mask if it has one."""
+    image = project.image(name)
+    pair = pair_of(image)
+    return ComparedImage(name=name, image=ImageFile.of(image.ref), mask=pair and pair.mask)
 
 
 def parse_counts(text: str) -> tuple[int, ...]:
