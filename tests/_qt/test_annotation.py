@@ -7,8 +7,8 @@ import tifffile
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-from napari_unet_finetune._qt import autosave
-from napari_unet_finetune._qt.annotation import KEPT_LAYERS, annotation_of
+from napari_unet_finetune._qt import autosave, painting
+from napari_unet_finetune._qt.annotation import KEPT_PASTS, annotation_of
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 
@@ -147,25 +147,55 @@ def test_the_end_of_all_annotating_is_said(annotation):
 def test_undo_survives_going_back_for_the_last_images_only(annotation):
     annotation.open("img_0")
     paint(annotation)
-    first = annotation.layer
     annotation.next()
-    annotation.previous()
-    assert annotation.layer is first
     annotation.layer.undo()
     assert not annotation.layer.data.any()
-    for _ in range(KEPT_LAYERS):
+    annotation.previous()
+    assert annotation.layer.data.any()
+    annotation.layer.undo()
+    assert not annotation.layer.data.any()
+    annotation.layer.redo()
+    assert annotation.layer.data.any()
+    for _ in range(KEPT_PASTS + 1):
         annotation.next()
     annotation.open("img_0")
+    annotation.layer.undo()
+    assert annotation.layer.data.any()
+
+
+def test_the_layer_of_the_next_image_is_that_of_the_last(annotation, viewer):
+    annotation.open("img_0")
+    layer = annotation.layer
+    layer.visible = False
+    annotation.next()
+    assert annotation.layer is layer
+    assert (layer.name, layer.visible) == ("mask · img_1", True)
+    assert names(viewer) == ["img_1", "mask · img_1"]
+
+
+def test_napari_that_keeps_its_history_elsewhere_gets_a_new_layer_each_time(annotation, viewer, monkeypatch):
+    monkeypatch.setattr(painting.Past, "of", lambda _layer: None)
+    annotation.open("img_0")
+    paint(annotation)
+    first = annotation.layer
+    annotation.next()
     assert annotation.layer is not first
+    annotation.layer.undo()
+    annotation.previous()
+    annotation.layer.undo()
+    assert annotation.layer.data.any()
+    assert names(viewer) == ["img_0", "mask · img_0"]
 
 
-def test_a_mask_that_was_changed_on_disk_is_shown_instead_of_the_kept_layer(annotation):
+def test_a_mask_that_was_changed_on_disk_cannot_be_undone(annotation):
     annotation.open("img_0")
     paint(annotation)
     annotation.next()
     other = np.full(SIZE, 7, np.uint16)
     annotation.session.project.save_labels("img_0", other, "painted")
     annotation.previous()
+    np.testing.assert_array_equal(annotation.layer.data, other)
+    annotation.layer.undo()
     np.testing.assert_array_equal(annotation.layer.data, other)
 
 

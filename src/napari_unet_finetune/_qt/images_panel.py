@@ -188,6 +188,7 @@ class ImagesPanel(QWidget):
         if project is not None:
             self._thumbnails = ThumbnailLoader(project)
             self._thumbnails.ready.connect(self.view.images.refresh_thumbnail)
+            self.view.images.destroyed.connect(self._thumbnails.close)
             self.view.images.thumbnail = self._thumbnails.get
         has_images = project is not None
         self.empty.setVisible(not has_images)
@@ -213,6 +214,7 @@ class ImagesPanel(QWidget):
         self.view.images.thumbnail = lambda _name: None
         if self._thumbnails is not None:
             self._thumbnails.ready.disconnect(self.view.images.refresh_thumbnail)
+            self.view.images.destroyed.disconnect(self._thumbnails.close)
             self._thumbnails.close()
             self._thumbnails = None
 

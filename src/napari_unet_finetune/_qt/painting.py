@@ -53,6 +53,31 @@ class Brush:
         layer.brush_size, layer.selected_label, layer.mode = self.size, self.label, self.mode
 
 
+@dataclass(frozen=True)
+class Past:
+    """What was painted in an image, and the steps that can be undone and redone.
+
+    napari has no public way to them. A version that keeps them elsewhere has no past, and each image gets a new layer.
+    """
+
+    labels: NDArray[np.uint16]
+    undo: tuple[Any, ...] = ()
+    redo: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, layer: Labels) -> Past | None:
+        """Return the past of what is painted in `layer`."""
+        if not all(hasattr(layer, name) for name in ("_undo_history", "_redo_history", "_reset_history")):
+            return None
+        return cls(np.asarray(layer.data), tuple(layer._undo_history), tuple(layer._redo_history))
+
+    def give_to(self, layer: Labels) -> None:
+        """Let the steps of `layer` be these and no others."""
+        layer._reset_history()
+        layer._undo_history.extend(self.undo)
+        layer._redo_history.extend(self.redo)
+
+
 def new_painting(name: str, labels: NDArray[np.uint16], pixels: ImagePixels, *, sparse: bool) -> Labels:
     """Return a layer to paint `labels` of the image `name` in; the array is copied."""
     from napari.layers import Labels
@@ -74,6 +99,18 @@ def new_painting(name: str, labels: NDArray[np.uint16], pixels: ImagePixels, *, 
         **placement_of_pixels(pixels),
         **options,
     )
+
+
+def repaint(layer: Labels, name: str, past: Past, pixels: ImagePixels) -> None:
+    """Let `layer` be the one of another image, which takes napari a fifth of the time of a new layer."""
+    brush = Brush.of(layer)
+    layer.data = np.array(past.labels, np.uint16)
+    past.give_to(layer)
+    layer.name, layer.visible = layer_name(name), True
+    for key, value in placement_of_pixels(pixels).items():
+        if tuple(getattr(layer, key)) != tuple(value):
+            setattr(layer, key, value)
+    brush.apply(layer)  # with new data napari goes back to moving the image
 
 
 def layer_name(name: str) -> str:
