@@ -117,7 +117,7 @@ class FinetuneConfig(_Config):
     gradient_clip: float = Field(1.0, ge=0, title="Gradient clip", description="Largest norm of the gradient; 0 switches it off.")
     weight_average: float = Field(0.98, ge=0, lt=1, title="Weight averaging", description="Decay per step of the moving average of the weights that is validated and kept; 0 switches it off.")
 
-    steps: int = Field(400, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
+    steps: int = Field(1000, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
     epochs: int | None = Field(None, ge=1, title="Epochs", description="Passes over all patches of a grid instead of a number of steps.")
     batch_size: int = Field(4, ge=1, le=1024, title="Batch size", description="Patches per step.")
     patch_size: int | None = Field(None, ge=32, le=1024, multiple_of=8, title="Patch size (px)", description="Side of a training patch; prediction uses tiles of the same size. Empty takes the base model's, and 128 for a new model.")
@@ -182,7 +182,7 @@ class FinetuneConfig(_Config):
 
 PRESETS: dict[PresetName, dict[str, Any]] = {
     "default": {},
-    "fast": {"steps": 150},
+    "fast": {"steps": 300},
     "seed recipe": {
         "optimizer": "adam",
         "learning_rate": 1e-5,
