@@ -26,8 +26,8 @@ def test_a_base_that_was_kept_is_said_first():
 
 
 def test_forgetting_is_said():
-    forgetful = replace(END, old_dice_after=0.5)
-    assert "0.95 → 0.50. It is being forgotten" in outcome_in_words(forgetful, 2)
+    forgetful = replace(END, old_dice_after=0.93)
+    assert "0.95 → 0.93. It is being forgotten" in outcome_in_words(forgetful, 2)
     assert is_disappointing(forgetful)
 
 

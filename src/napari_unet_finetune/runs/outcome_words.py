@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from ..events import RunEnded
-
-# A larger loss of Dice on the old dataset is worth a warning.
-FORGETTING = 0.03
+from ..events import RunEnded, forgets
 
 
 def outcome_in_words(end: RunEnded, held_out: int) -> str:
@@ -48,5 +45,4 @@ def _old(end: RunEnded) -> str:
 
 
 def _forgotten(end: RunEnded) -> bool:
-    before, after = end.old_dice_before, end.old_dice_after
-    return before is not None and after is not None and before - after > FORGETTING and not end.kept_raw
+    return forgets(end.old_dice_before, end.old_dice_after) and not end.kept_raw

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..events import forgets
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
 from ..models.provenance import Provenance, package_versions
@@ -28,8 +29,6 @@ ENOUGH_HELD_OUT = 3
 NOISE = 0.01
 # A calibrated threshold may cost the old dataset this much Dice; it seldom gains more on the new one.
 THRESHOLD_COST = 0.005
-# A larger loss of Dice on the old dataset is worth a warning.
-FORGETTING = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +183,7 @@ def _summary(result: FinetuneResult, setup: Setup) -> str:
     text = _scores_in_words(result, setup)
     if result.old_dice_before is not None and result.old_dice_after is not None:
         text += f" Old dataset: {result.old_dice_before:.3f} → {result.old_dice_after:.3f}."
-        if result.old_dice_before - result.old_dice_after > FORGETTING:
+        if forgets(result.old_dice_before, result.old_dice_after):
             text += " The old dataset is being forgotten: raise replay_share, set l2sp, or give more old images."
     return text
 
