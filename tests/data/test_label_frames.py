@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet_finetune.data.label_frames import FramePlan, LabelFrames, best_stack, find_stacks, take_frames
+from napari_unet_finetune.data.label_frames import (
+    FramePlan,
+    FrameValues,
+    LabelFrames,
+    best_stack,
+    find_stacks,
+    look_through,
+    take_frames,
+)
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 
@@ -93,7 +101,7 @@ def test_labels_that_do_not_fit_are_one_sentence(project):
 
 def test_every_frame_with_a_label_becomes_an_imported_mask(project):
     (stack,) = find_stacks(project.images)
-    plan = FramePlan(stack, (False, True, False, False))
+    plan = FramePlan(stack, FrameValues((False, True, False, False)))
     assert plan.summary == "3 of 4 images get a mask. 1 frame without a label is left out."
     assert take(project, plan, MASK, MASK.astype(np.int32), MASK > 0) == []
     assert [image.origin for image in project.images] == ["imported", "none", "imported", "imported"]
@@ -101,7 +109,7 @@ def test_every_frame_with_a_label_becomes_an_imported_mask(project):
 
 
 def test_empty_frames_are_masks_without_objects_where_the_user_wants_them(project):
-    plan = FramePlan(find_stacks(project.images)[0], (True,) * 4, with_empty=True)
+    plan = FramePlan(find_stacks(project.images)[0], FrameValues((True,) * 4), with_empty=True)
     assert plan.summary == "4 of 4 images get a mask."
     assert take(project, plan, *[np.zeros(SIZE, np.uint8)] * 4) == []
     assert [image.foreground for image in project.images] == [0.0] * 4
@@ -112,7 +120,7 @@ def test_painted_masks_are_kept_and_imported_ones_are_moved_aside(project):
     project.save_labels("stack[001]", MASK, "corrected")
     project.save_labels("stack[002]", MASK, "imported")
     (stack,) = find_stacks(project.images)
-    plan = FramePlan(stack, (False,) * 4)
+    plan = FramePlan(stack, FrameValues((False,) * 4))
     assert plan.summary == (
         "2 of 4 images get a mask. 2 images keep the mask painted or corrected here; remove it first to replace it. "
         "1 mask imported before is replaced and moved aside."
@@ -124,7 +132,7 @@ def test_painted_masks_are_kept_and_imported_ones_are_moved_aside(project):
 
 def test_what_was_painted_meanwhile_is_refused_and_the_others_go_on(project):
     (stack,) = find_stacks(project.images)
-    plan = FramePlan(stack, (False, False, True, True))
+    plan = FramePlan(stack, FrameValues((False, False, True, True)))
     project.save_labels("stack[000]", MASK, "painted")
     (refused,) = take(project, plan, MASK + 1, MASK)
     assert refused == "stack[000] has a painted mask, which is kept. Remove it first to import another."
@@ -134,21 +142,64 @@ def test_what_was_painted_meanwhile_is_refused_and_the_others_go_on(project):
 
 def test_numbers_of_objects_in_8_bits_are_no_soft_mask(project):
     numbered = np.arange(236, 236 + 20, dtype=np.uint8)[:, None].repeat(30, 1)
-    take(project, FramePlan(find_stacks(project.images, "stack[000]")[0], (False,)), numbered)
+    take(project, FramePlan(find_stacks(project.images, "stack[000]")[0], FrameValues((False,))), numbered)
     np.testing.assert_array_equal(project.read_labels("stack[000]"), numbered)
 
 
-def test_labels_over_strokes_are_strokes_or_whole_masks(project):
+def looked(*frames, **options):
+    looking = look_through([np.array(frame, np.uint8) for frame in frames], **options)
+    while True:
+        try:
+            next(looking)
+        except StopIteration as end:
+            return end.value
+
+
+def test_it_is_told_which_frames_are_empty_and_whether_they_may_be_strokes():
+    assert looked([[0, 0]], [[0, 1]]) == FrameValues((True, False))
+    assert looked([[0, 1]], [[1, 2]]) == FrameValues((False, False), may_be_strokes=True)
+    assert looked([[1, 2]], [[3, 0]]) == FrameValues((False, False))
+    assert looked([[1, 2]], should_stop=lambda: True) is None
+
+
+def test_in_a_dataset_of_strokes_all_frames_of_strokes_are_strokes(project):
     project.sparse = True
-    strokes = np.zeros(SIZE, np.uint8)
-    strokes[0], strokes[1] = 1, 2
-    plan = FramePlan(find_stacks(project.images)[0], (False, False, True, True))
-    assert take(project, plan, strokes, MASK) == []
-    np.testing.assert_array_equal(project.read_labels("stack[000]"), strokes)
-    np.testing.assert_array_equal(project.read_labels("stack[001]"), np.where(MASK, 2, 1))
+    both, objects_only = np.zeros((2, *SIZE), np.uint8)
+    both[0], both[1], objects_only[1] = 1, 2, 2
+    values = looked(both, objects_only, np.zeros(SIZE), np.zeros(SIZE))
+    plan = FramePlan(find_stacks(project.images)[0], values, with_empty=True, sparse=True)
+    assert plan.summary == (
+        "2 of 4 images get a mask. They are read as strokes: 1 is background, 2 is object. "
+        "2 frames without a label are left out."
+    )
+    assert take(project, plan, both, objects_only) == []
+    np.testing.assert_array_equal(project.read_labels("stack[000]"), both)
+    np.testing.assert_array_equal(project.read_labels("stack[001]"), objects_only)
+
+
+def test_numbered_objects_become_strokes_that_cover_the_image_also_where_a_frame_has_but_two(project):
+    project.sparse = True
+    two, three = np.zeros((2, *SIZE), np.uint8)
+    two[0, :2], three[0, :3] = (1, 2), (1, 2, 3)
+    plan = FramePlan(find_stacks(project.images)[0], looked(two, three, two, two), sparse=True)
+    assert "They are read as whole masks: what has no label is background." in plan.summary
+    assert take(project, plan, two, three, two, two) == []
+    np.testing.assert_array_equal(project.read_labels("stack[000]"), np.where(two, 2, 1))
+    np.testing.assert_array_equal(project.read_labels("stack[001]"), np.where(three, 2, 1))
+
+
+def test_strokes_of_another_size_are_refused_and_the_mask_before_stays(project):
+    project.sparse = True
+    project.save_labels("stack[000]", MASK.clip(0, 2), "imported")
+    plan = FramePlan(
+        find_stacks(project.images, "stack[000]")[0], FrameValues((False,), may_be_strokes=True), sparse=True
+    )
+    (refused,) = take(project, plan, np.ones((3, 3), np.uint8))
+    assert "image is (20, 30) but the mask truth is (3, 3)" in refused
+    np.testing.assert_array_equal(project.read_labels("stack[000]"), MASK.clip(0, 2))
 
 
 def test_labels_that_cannot_be_understood_are_refused_in_one_sentence(project):
-    plan = FramePlan(find_stacks(project.images, "stack[000]")[0], (False,))
+    plan = FramePlan(find_stacks(project.images, "stack[000]")[0], FrameValues((False,)))
     (refused,) = take(project, plan, MASK.astype(np.int32) - 1)
     assert refused.startswith("truth: a mask cannot hold negative numbers, found -1.")

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..data.label_frames import FramePlan, best_stack, find_stacks, take_frames
+from ..data.label_frames import FramePlan, FrameValues, best_stack, find_stacks, look_through, take_frames
 from ..data.project import Project, SavedMask
 from ..errors import FinetuneError
 from .open_labels import LabelsChoice
@@ -33,7 +33,6 @@ _EMPTY_TIP = (
     "Leave this off if it was not looked at: its image then stays without a mask.\n"
     "Tick it if the empty frames are right: a training then learns that there is no object in them."
 )
-_STROKES = "Frames that hold both 1 and 2 are read as strokes, all others as whole masks."
 _Outcome = tuple[list[SavedMask], list[str]]
 
 
@@ -57,7 +56,7 @@ class LabelsDialog(QDialog):
         self.setWindowTitle("Import masks from open layers")
         self._project, self._choices = project, choices
         self._stacks = find_stacks(project.images, current)
-        self._is_empty: dict[int, tuple[bool, ...]] = {}  # by place in `choices`
+        self._values: dict[int, FrameValues] = {}  # by place in `choices`
         self._work: Work[Any] | None = None
         self._is_stopped = False
         self.imported: tuple[str, ...] = ()
@@ -89,10 +88,11 @@ class LabelsDialog(QDialog):
     @property
     def plan(self) -> FramePlan | None:
         """What would be imported; None if the layer does not fit or has not been looked through yet."""
-        is_empty = self._is_empty.get(self.layer.currentIndex())
-        if is_empty is None or self._problem:
+        values = self._values.get(self.layer.currentIndex())
+        if values is None or self._problem:
             return None
-        return FramePlan(self._stacks[self.target.currentIndex()], is_empty, self.with_empty.isChecked())
+        stack = self._stacks[self.target.currentIndex()]
+        return FramePlan(stack, values, self.with_empty.isChecked(), self._project.sparse)
 
     @property
     def _problem(self) -> str:
@@ -106,7 +106,7 @@ class LabelsDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self.progress.hide()
         hint = _wrapped_label()
-        hint.setText(f"{_HINT} {_STROKES}" if self._project.sparse else _HINT)
+        hint.setText(_HINT)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Labels layer", self.layer)
@@ -131,30 +131,24 @@ class LabelsDialog(QDialog):
         self.button.setText(f"Import {count}")
         self.button.setEnabled(count > 0)
         self.summary.setText(plan.summary if plan else problem)
+        self.with_empty.setEnabled(plan is not None and not plan.are_strokes)
         if plan is None and not problem:
             self._look_through(self.layer.currentIndex())
 
     def _look_through(self, place: int) -> None:
         choice = self._choices[place]
 
-        def look() -> Generator[int, None, tuple[bool, ...]]:
-            is_empty: list[bool] = []
-            for plane in choice.planes():
-                is_empty.append(not plane.any())
-                yield len(is_empty)
-                if self._is_stopped:
-                    break
-            return tuple(is_empty)
-
-        def on_end(is_empty: tuple[bool, ...]) -> None:
-            if not self._is_stopped:
-                self._is_empty[place] = is_empty
+        def on_end(values: FrameValues | None) -> None:
             self._end()
-            if not self._is_stopped:
+            if values is not None and not self._is_stopped:
+                self._values[place] = values
                 self._show()
 
         self.summary.setText(f"Looking through {choice.frames.name} …")
-        self._start(look, f"Looking through {choice.frames.name}", choice.frames.count, on_end)
+        self._start(
+            lambda: look_through(choice.planes(), lambda: self._is_stopped),
+            f"Looking through {choice.frames.name}", choice.frames.count, on_end,
+        )  # fmt: skip
 
     def _on_import(self) -> None:
         plan, choice = self.plan, self.choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .project import Project, SavedMask
 from .project_image import OWN, ProjectImage
+from .project_masks import BACKGROUND, OBJECT, UNKNOWN
 
 # As `frames.write_frames` calls frames, with the marks that a name gets on the way to a file.
 _FRAME = re.compile(r"(?P<stack>.+)\[(?P<place>\d{3,}(?:,\d{3,})*)\](?:-[0-9a-f]{8})?(?P<copy> \(\d+\))?")
@@ -86,25 +87,48 @@ class ImageStack:
 
 
 @dataclass(frozen=True)
-class FramePlan:
-    """Which frames of labels become masks.
+class FrameValues:
+    """What the frames of labels hold.
 
     Parameters
     ----------
     is_empty
         Of each frame, whether it holds no label at all.
+    may_be_strokes
+        No frame holds anything but 0, 1 and 2, and at least one holds both 1 and 2.
+    """
+
+    is_empty: tuple[bool, ...]
+    may_be_strokes: bool = False
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """Which frames of labels become masks.
+
+    Parameters
+    ----------
     with_empty
-        Such frames become masks too: those of images without any object.
+        Frames without a label become masks too: those of images without any object.
+    sparse
+        The dataset is one of strokes, and labels that may be strokes are: in such frames, 0 is not annotated.
     """
 
     stack: ImageStack
-    is_empty: tuple[bool, ...]
+    values: FrameValues
     with_empty: bool = False
+    sparse: bool = False
+
+    @property
+    def are_strokes(self) -> bool:
+        """Whether the frames are read as strokes, and not as whole masks."""
+        return self.sparse and self.values.may_be_strokes
 
     @property
     def taken(self) -> tuple[tuple[int, ProjectImage], ...]:
         """The number of each frame that becomes a mask, with its image."""
-        return tuple((place, image) for place, image in self._free if self.with_empty or not self.is_empty[place])
+        with_empty = self.with_empty and not self.are_strokes
+        return tuple((place, image) for place, image in self._free if with_empty or not self.values.is_empty[place])
 
     @property
     def summary(self) -> str:
@@ -118,6 +142,12 @@ class FramePlan:
         return [(place, image) for place, image in pairs if image.origin not in OWN]
 
     def _exceptions(self) -> Iterator[str]:
+        if self.sparse:
+            yield (
+                "They are read as strokes: 1 is background, 2 is object."
+                if self.are_strokes
+                else "They are read as whole masks: what has no label is background."
+            )
         if left_out := len(self._free) - len(self.taken):
             yield f"{_number(left_out, 'frame')} without a label {_be(left_out)} left out."
         if kept := len(self.stack.images) - len(self._free):
@@ -152,6 +182,22 @@ def best_stack(stacks: Sequence[ImageStack], labels: LabelFrames) -> ImageStack:
     )
 
 
+def look_through(
+    frames: Iterable[NDArray[Any]], should_stop: Callable[[], bool] = lambda: False
+) -> Generator[int, None, FrameValues | None]:
+    """Yield how many of `frames` have been looked at, and return what they hold; None if it was stopped."""
+    is_empty: list[bool] = []
+    are_few, is_twofold = True, False
+    for frame in frames:
+        if should_stop():
+            return None
+        is_empty.append(not frame.any())
+        are_few = are_few and bool(frame.min() >= UNKNOWN and frame.max() <= OBJECT)
+        is_twofold = is_twofold or (are_few and bool((frame == BACKGROUND).any() and (frame == OBJECT).any()))
+        yield len(is_empty)
+    return FrameValues(tuple(is_empty), are_few and is_twofold)
+
+
 def take_frames(
     project: Project, plan: FramePlan, name: str, frames: Iterable[NDArray[Any]]
 ) -> Iterator[SavedMask | DataError]:
@@ -161,7 +207,7 @@ def take_frames(
     """
     for (_, image), frame in zip(plan.taken, frames, strict=True):
         try:
-            yield project.write_imported_labels(image.name, frame, called=name)
+            yield project.write_imported_labels(image.name, frame, called=name, strokes=plan.are_strokes)
         except DataError as error:
             yield error
 

@@ -21,7 +21,7 @@ from .project_masks import (
     MASKS,
     STROKES,
     convert_masks,
-    fit_foreign_mask,
+    fit_foreign_labels,
     put_aside,
     read_foreign_mask,
     read_mask_file,
@@ -225,15 +225,18 @@ class Project:
         put_aside(self._mask_path(image.name))
         return self.write_labels(image.name, labels, "imported")
 
-    def write_imported_labels(self, name: str, labels: NDArray[Any], *, called: str) -> SavedMask:
+    def write_imported_labels(
+        self, name: str, labels: NDArray[Any], *, called: str, strokes: bool = False
+    ) -> SavedMask:
         """Write labels that are in no file as `write_imported` does those of a file; messages say `called` for them.
+
+        In a dataset of strokes, `strokes` tells whether the labels are strokes or whole masks; it is not guessed.
 
         Raises what `write_imported` raises.
         """
         _check_replaceable(self.image(name))
-        if labels.dtype == np.uint8:
-            labels = labels.astype(np.uint16)  # they number objects: 255 is no shade of a soft mask
-        fitting = fit_foreign_mask(labels, called, name, self._header(name).size, sparse=self._sparse)
+        size, sparse = self._header(name).size, self._sparse
+        fitting = fit_foreign_labels(labels, called, name, size, strokes=strokes and sparse, sparse=sparse)
         put_aside(self._mask_path(name))
         return self.write_labels(name, fitting, "imported")
 

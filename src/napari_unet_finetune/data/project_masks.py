@@ -106,11 +106,31 @@ def fit_foreign_mask(
 ) -> Labels:
     """Return a mask `called` so as the image `name` of `size` keeps it; raises what `read_foreign_mask` raises."""
     labels = understand_mask(array, name=called, sparse=sparse)
+    _check_size(labels, called, name, size)
+    return labels
+
+
+def fit_foreign_labels(
+    array: NDArray[np.generic], called: str, name: str, size: tuple[int, int], *, strokes: bool, sparse: bool
+) -> Labels:
+    """Return labels of which it is known whether they are `strokes` or number objects; `fit_foreign_mask` guesses it.
+
+    Raises what `fit_foreign_mask` raises.
+    """
+    if strokes:
+        read_labels(array, name=called, sparse=True)
+        _check_size(array, called, name, size)
+        return array.astype(np.uint16)
+    numbers = array.astype(np.uint16) if array.dtype == np.uint8 else array  # 255 is no shade of a soft mask
+    dense = fit_foreign_mask(numbers, called, name, size, sparse=False)
+    return dense_to_strokes(dense) if sparse else dense
+
+
+def _check_size(labels: NDArray[np.generic], called: str, name: str, size: tuple[int, int]) -> None:
     if labels.shape != size:
         raise DataError(
             f"{name}: image is {size} but the mask {called} is {labels.shape}. Choose a mask drawn on this image."
         )
-    return labels
 
 
 def understand_mask(array: NDArray[np.generic], *, name: str, sparse: bool) -> Labels:
