@@ -122,6 +122,7 @@ class LabelsDialog(QDialog):
         best = best_stack(self._stacks, self.choice.frames)
         with QSignalBlocker(self.target):
             self.target.setCurrentIndex(self._stacks.index(best))
+        self.layer.setToolTip(self.choice.frames.text)  # whole, for the box cuts a long name
         self._show()
 
     def _show(self) -> None:
