@@ -1,8 +1,9 @@
-# make demo · make app · make test · make lint · make test-core · make screenshots · make clean
+# make demo · make app · make test · make lint · make test-core · make test-pyside6 · make screenshots · make clean
 # Needs Python 3.11 or newer; PYTHON=… picks one.
 PYTHON ?= python3
 BIN := .venv/bin
 CORE_BIN := .venv-core/bin
+PYSIDE6_BIN := .venv-pyside6/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PROJECT := pyproject.toml hatch_build.py napari.yaml constraints.txt
 # Threads that spin while they wait make torch ten times slower on a busy machine.
@@ -10,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 SOURCES := $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: demo app screenshots test lint test-core clean
+.PHONY: demo app screenshots test lint test-core test-pyside6 clean
 
 demo: .venv/.core-installed
 	$(BIN)/unet-finetune demo --out demo-output
@@ -40,8 +41,13 @@ test-core: .venv-core/.installed
 	@$(CORE_BIN)/python tools/check_core.py dist/*.whl
 	$(CORE_BIN)/python -m pytest -m "not gui" --ignore=tests/_qt $(PYTEST_ARGS)
 
+# The docks in real windows with the other binding of Qt.
+test-pyside6: .venv-pyside6/.installed
+	@tools/system_libraries.sh
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(PYSIDE6_BIN)/python -m pytest -m gui tests/_qt $(PYTEST_ARGS)
+
 clean:
-	rm -rf .venv .venv-core build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-core .venv-pyside6 build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.core-installed: .venv/.ready $(PROJECT)
@@ -61,6 +67,10 @@ clean:
 	$(CORE_BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(CORE_BIN)/python $(INSTALL) --group core-test dist/*.whl
 	$(CORE_BIN)/python $(INSTALL) --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+.venv-pyside6/.installed: .venv-pyside6/.ready $(PROJECT)
+	$(PYSIDE6_BIN)/python $(INSTALL) --group pyside6-test -e .
 	@touch $@
 
 # pip knows dependency groups from 25.1 on.

@@ -84,7 +84,6 @@ class Autosave:
     def close(self) -> None:
         """Let go of the layer; what is unsaved stays so."""
         self._timer.stop()
-        self._timer.deleteLater()  # here: a collector that happens to run in a thread must not find it
         self._overtake()
         self.layer.events.paint.disconnect(self._on_paint)
         for event in (self.layer.events.labels_update, self.layer.events.set_data, self.layer.events.reload):

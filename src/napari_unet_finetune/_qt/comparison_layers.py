@@ -117,7 +117,6 @@ class ComparisonLayers:
     def abandon(self) -> None:
         """Let go of the viewer without touching it, for its window may be gone."""
         self._soon.stop()
-        self._soon.deleteLater()
         self._viewer.layers.events.inserted.disconnect(self._on_layers_changed)
         self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
 

@@ -45,15 +45,19 @@ class Work(Generic[Result]):
     ) -> None:
         from napari.qt.threading import create_worker
 
-        def events() -> Generator[Any, None, Result]:
-            return (yield from make_events())
+        def events() -> Generator[Any, None, Callable[[], object]]:
+            # An error is handed over like a result: for errors napari has a slot of its own, which fails with PySide6.
+            try:
+                result = yield from make_events()
+            except Exception as error:
+                return functools.partial(on_error, error)
+            return functools.partial(on_end, result)
 
         function = _Named(events)
         function.title = title
-        self._worker = create_worker(function, _start_thread=False, _ignore_errors=True)
+        self._worker = create_worker(function, _start_thread=False)
         self._worker.yielded.connect(on_event)
-        self._worker.returned.connect(on_end)
-        self._worker.errored.connect(on_error)
+        self._worker.returned.connect(_call)
         self._worker.aborted.connect(on_abort)
         self._worker.start()
 
@@ -65,3 +69,7 @@ class Work(Generic[Result]):
     def abandon(self) -> None:
         """End the work at its next yield; `on_abort` is called."""
         self._worker.quit()
+
+
+def _call(function: Callable[[], object]) -> None:
+    function()
