@@ -8,7 +8,7 @@ pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt import autosave, painting
-from napari_unet_finetune._qt.annotation import KEPT_PASTS, annotation_of
+from napari_unet_finetune._qt.annotation import KEPT_HISTORIES, annotation_of
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 
@@ -156,7 +156,7 @@ def test_undo_survives_going_back_for_the_last_images_only(annotation):
     assert not annotation.layer.data.any()
     annotation.layer.redo()
     assert annotation.layer.data.any()
-    for _ in range(KEPT_PASTS + 1):
+    for _ in range(KEPT_HISTORIES + 1):
         annotation.next()
     annotation.open("img_0")
     annotation.layer.undo()
@@ -174,7 +174,7 @@ def test_the_layer_of_the_next_image_is_that_of_the_last(annotation, viewer):
 
 
 def test_napari_that_keeps_its_history_elsewhere_gets_a_new_layer_each_time(annotation, viewer, monkeypatch):
-    monkeypatch.setattr(painting.Past, "of", lambda _layer: None)
+    monkeypatch.setattr(painting.History, "of", lambda _layer: None)
     annotation.open("img_0")
     paint(annotation)
     first = annotation.layer

@@ -8,6 +8,7 @@ pytest.importorskip("qtpy")
 
 from qtpy.QtGui import QColor, QImage
 
+from napari_unet_finetune._qt import curve_training
 from napari_unet_finetune._qt.compare_panel import ComparePanel
 from napari_unet_finetune._qt.compared_models import list_models_to_compare
 from napari_unet_finetune._qt.curve_chart import CurveChart
@@ -147,6 +148,21 @@ def test_the_panel_plans_starts_and_says_what_came_of_it(curve, session, qtbot, 
     assert panel.chart.isVisible() and "test images" in panel.words.text() and panel.resume.isHidden()
     panel.release()
     compare.release()
+
+
+def test_how_long_it_will_take_is_known_from_the_last_training(curve, session, qtbot, monkeypatch):
+    panel = CurvePanel(session, curve, ComparePanel(session, curve).comparing)
+    qtbot.addWidget(panel)
+    panel.counts.setText("1, 2")
+    assert "steps each" not in panel.plan.text()
+    monkeypatch.setattr(curve_training.Past, "of", lambda _project: curve_training.Past(pace=1e-6))
+    session.project_changed.emit()
+    assert "1,000 steps each, about 2 min in all" in panel.plan.text()
+    panel.preset.set_value("fast")
+    assert "300 steps each, about 40 s in all" in panel.plan.text()
+    panel.preset.set_value("seed recipe")
+    assert "steps each" not in panel.plan.text()
+    panel.release()
 
 
 def test_masks_that_are_added_change_the_plan(curve, session, qtbot):

@@ -285,6 +285,16 @@ def test_a_training_of_another_dataset_that_ends_is_told_and_changes_nothing(rea
     assert session.predictor == "microtube"
 
 
+def test_what_was_shown_of_a_dataset_goes_with_it(ready, tmp_path, write_squares):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    Reporter(runner)(STARTED, _preview(tmp_path, "img_04"))
+    assert find_ours(session.viewer, "preview") is not None
+    session.project = annotated_project(tmp_path / "other", write_squares, 2, 1)
+    assert find_ours(session.viewer, "preview") is None
+
+
 def test_the_whole_of_it_in_this_process(session, project, tmp_path):
     session.project = project
     session.model = save_model(tmp_path / "base.safetensors")

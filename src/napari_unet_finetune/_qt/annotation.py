@@ -15,7 +15,7 @@ from ..errors import FinetuneError
 from .autosave import Autosave
 from .conversion import convert_in_background
 from .layers import show_image
-from .painting import IMAGE, PAINTING, Brush, Past, disown_copies, fill_with, new_painting, repaint, show_whole
+from .painting import IMAGE, PAINTING, Brush, History, disown_copies, fill_with, new_painting, repaint, show_whole
 from .removal import Removed, bring_back, move_aside
 from .session import Session
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FLAT = 2
 _MOST_TRIED = 5  # a whole disk may be gone
-KEPT_PASTS = 5  # images whose steps can still be undone after going to another
+KEPT_HISTORIES = 5  # images whose steps can still be undone after going to another
 
 
 class Annotation:
@@ -43,7 +43,7 @@ class Annotation:
         self._autosave: Autosave | None = None
         self._image: Image | None = None
         self._brush: Brush | None = None
-        self._pasts: OrderedDict[str, Past] = OrderedDict()
+        self._histories: OrderedDict[str, History] = OrderedDict()
         session.before_use.connect(self.save)
         session.project_changed.connect(self._on_project_changed)
         session.current_changed.connect(self._on_current_changed)
@@ -155,7 +155,7 @@ class Annotation:
         if project is None or sparse == project.sparse or self.is_converting or not self.save():
             return
         self._drop_layer()
-        self._pasts.clear()
+        self._histories.clear()
         self._brush, self.is_converting = None, True
         convert_in_background(self.session, project, sparse=sparse, on_end=self._on_converted)
         self.changed.emit()
@@ -164,8 +164,8 @@ class Annotation:
         """Show masks that were changed on disk, by anything else than painting."""
         current = self.session.current
         names = set(names)
-        for name in names & self._pasts.keys():
-            del self._pasts[name]
+        for name in names & self._histories.keys():
+            del self._histories[name]
         if current in names and self.layer is not None:
             self._drop_layer()
             self.open(current)
@@ -220,32 +220,32 @@ class Annotation:
         size = pixels.array.shape[-2:]
         stored = np.zeros(size, np.uint16) if labels is None else labels
         layer = self.layer
-        if layer is None or Past.of(layer) is None:
+        if layer is None or History.of(layer) is None:
             self._drop_layer()
             layer = None
         else:
             self._let_go()
         disown_copies(viewer, self._image, layer)
         self._image = show_image(viewer, IMAGE, name, pixels, below=PAINTING)
-        past = self._past_of(name, stored)
+        history = self._history_of(name, stored)
         if layer is None:
             layer = new_painting(name, stored, pixels, sparse=project.sparse)
-            if past.undo or past.redo:
-                past.give_to(layer)
+            if history.undo or history.redo:
+                history.give_to(layer)
             viewer.layers.append(layer)
             (self._brush or Brush.first(size, sparse=project.sparse)).apply(layer)
         else:
-            repaint(layer, name, past, pixels)
+            repaint(layer, name, history, pixels)
         viewer.layers.selection.active = layer
         show_whole(viewer, layer)
         self._autosave = Autosave(project, name, layer, labels)
         self._autosave.saved.connect(self._on_saved)
         self._autosave.changed.connect(self.changed.emit)
 
-    def _past_of(self, name: str, stored: NDArray[np.uint16]) -> Past:
+    def _history_of(self, name: str, stored: NDArray[np.uint16]) -> History:
         """Return what can be undone in an image, nothing if its mask has changed on disk."""
-        past = self._pasts.pop(name, None)
-        return past if past is not None and np.array_equal(past.labels, stored) else Past(stored)
+        history = self._histories.pop(name, None)
+        return history if history is not None and np.array_equal(history.labels, stored) else History(stored)
 
     def _drop_layer(self) -> None:
         """Take the painting layer out of the viewer; what can be undone is kept."""
@@ -264,11 +264,11 @@ class Annotation:
         return autosave
 
     def _remember(self, autosave: Autosave) -> None:
-        past = Past.of(autosave.layer)
-        if past is not None:
-            self._pasts[autosave.name] = past
-            while len(self._pasts) > KEPT_PASTS:
-                self._pasts.popitem(last=False)
+        history = History.of(autosave.layer)
+        if history is not None:
+            self._histories[autosave.name] = history
+            while len(self._histories) > KEPT_HISTORIES:
+                self._histories.popitem(last=False)
 
     def _on_converted(self) -> None:
         self.is_converting = False
@@ -286,7 +286,7 @@ class Annotation:
         if self.save():
             self._drop_layer()
         self._let_go()
-        self._pasts.clear()
+        self._histories.clear()
         self._brush, self.removed = None, ()
         disown_copies(self.session.viewer, self._image)
         if self._image is not None and self._image in self.session.viewer.layers:

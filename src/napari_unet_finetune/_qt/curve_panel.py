@@ -115,6 +115,7 @@ class CurvePanel(QWidget):
     def _connect(self) -> None:
         self.counts.textChanged.connect(lambda _text: self._show_plan())
         self.seeds.valueChanged.connect(lambda _value: self._show_plan())
+        self.preset.changed.connect(self._show_plan)
         self.old.changed.connect(self._show_plan)
         self.start.clicked.connect(self._start)
         self.resume.clicked.connect(lambda: self.curve.resume())
@@ -139,7 +140,8 @@ class CurvePanel(QWidget):
         problem = planning.problem
         if not problem and old is not None and not old.is_dir():
             problem = f"{old}: there is no such folder."
-        self.plan.setText(problem or "\n".join(planning.sentences))
+        duration = self.curve.duration(len(planning.counts) * self.seeds.value(), self.config)
+        self.plan.setText(problem or "\n".join(filter(None, (*planning.sentences, duration))))
         self.start.setEnabled(not problem)
 
     def _start(self) -> None:

@@ -16,6 +16,8 @@ from ..evaluation.study_folder import StudyFolder
 from ..events import Event, Notice, PartStarted
 from ..runs.compare_plan import CurvePlanning, CurveSettings, make_curve_request, plan_curve
 from .compared_models import Colors, last_study
+from .past_work import Past
+from .progress_words import about
 from .run_folders import new_run
 from .session import Session
 
@@ -34,6 +36,7 @@ class CurveTraining:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.study: StudyFolder | None = None
+        self._pace: float | None = None  # seconds per patch pixel of the last training
         session.project_changed.connect(self._on_project_changed)
         session.run.changed.connect(self._on_slot_changed)
         self._was_running = False
@@ -64,6 +67,13 @@ class CurveTraining:
         if slot.is_running and not planning.problem:
             return CurvePlanning(problem=f"{slot.title} is under way. Wait for it to end, or stop it first.")
         return planning
+
+    def duration(self, trainings: int, config: FinetuneConfig) -> str:
+        """Return how long `trainings` will take in words, as far as an earlier training tells; empty if none does."""
+        if self._pace is None or config.epochs:
+            return ""
+        seconds = trainings * self._pace * config.steps * config.batch_size * config.patch_px**2
+        return f"{config.steps:,} steps each, {about(seconds)} in all on this computer; the scoring comes on top."
 
     def start(self, counts: Sequence[int], seeds: int, config: FinetuneConfig, dataset1: Path | None = None) -> None:
         """Copy the masks and start all trainings; what keeps it from that is told."""
@@ -145,9 +155,11 @@ class CurveTraining:
     def _on_slot_changed(self) -> None:
         if self._was_running != self.session.run.is_running:
             self._was_running = self.session.run.is_running
+            self._pace = Past.of(self.session.project).pace
             self.changed.emit()
 
     def _on_project_changed(self) -> None:
         project = self.session.project
         self.study = last_study(project) if project is not None else None
+        self._pace = Past.of(project).pace
         self.changed.emit()

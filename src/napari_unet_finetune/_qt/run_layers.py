@@ -84,8 +84,11 @@ class RunLayers:
         self._show_prediction()
 
     def _forget(self) -> None:
+        """Take away what was shown of the former dataset."""
         self._found.clear()
-        self._waiting = None
+        self._waiting = self._shown = None
+        for mark in (PREVIEW, PREDICTION):
+            remove_ours(self.session.viewer, mark)
 
     def _predict_when_free(self) -> None:
         session, project = self.session, self.session.project
