@@ -4,9 +4,9 @@
 
 A heartbeat of 10 ms runs in the event loop from before the click on Finetune until the new model has predicted the next
 image, start-up included, with the dock, its curve and its preview in sight, while ten times a second something is
-painted into a Labels layer of 1024² and the canvas is drawn anew. The delay of a beat is the time it came late; the arm
-`idle` shows what painting alone costs. Each arm is a napari of its own, because a thread imports torch only once. Needs
-a display, or Xvfb.
+painted into a Labels layer of 1024² and the canvas is drawn anew, and every four seconds the next image is opened. The
+delay of a beat is the time it came late; the arm `idle` shows what painting alone costs. Each arm is a napari of its
+own, because a thread imports torch only once. Needs a display, or Xvfb.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 
 BEAT_MS = 10
 STROKE_MS = 100
+TURN_MS = 4000
 ARMS = ("idle", "child", "thread")
 
 
@@ -60,25 +61,24 @@ def _arguments() -> argparse.Namespace:
 def measure(arm: str, steps: int) -> dict[str, Any]:
     """Return delays of the heartbeat while `arm` carries out one finetuning, from the click to the last prediction."""
     import napari
-    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtCore import Qt
 
     viewer = napari.Viewer(show_welcome_screen=False)
     viewer.window.resize(1280, 800)
     painter = _Painter(viewer)
     beats: list[float] = []
-    beat = QTimer()
+    beat, stroke = _timer(lambda: beats.append(time.perf_counter())), _timer(painter.move)
     beat.setTimerType(Qt.TimerType.PreciseTimer)
-    beat.timeout.connect(lambda: beats.append(time.perf_counter()))
-    stroke = QTimer()
-    stroke.timeout.connect(painter.move)
     with tempfile.TemporaryDirectory() as folder:
         dock = _open_dock(viewer, Path(folder), steps)
         session = dock.session
+        turn = _timer(lambda: session.annotation.next() if session.run.is_running else None)
         if arm == "thread":
             session.run._runner = session.aside._runner = _run_in_thread
         _let(seconds=3)  # the window has been drawn, layers and thumbnails have been prepared
         beat.start(BEAT_MS)
         stroke.start(STROKE_MS)
+        turn.start(TURN_MS)
         start = time.perf_counter()
         if arm == "idle":
             _let(seconds=10)
@@ -91,6 +91,7 @@ def measure(arm: str, steps: int) -> dict[str, Any]:
             _let(seconds=1)
         beat.stop()
         stroke.stop()
+        turn.stop()
         print(session.message.text, file=sys.stderr)
         viewer.close()
         _let(seconds=0.2)
@@ -179,6 +180,14 @@ class _Painter:
         place = (512 + radius * np.sin(angle), 512 + radius * np.cos(angle))
         here = (round(place[0]), round(place[1]))
         self._labels.paint(here, 1)
+
+
+def _timer(action: Callable[[], object]) -> Any:
+    from qtpy.QtCore import QTimer
+
+    timer = QTimer()
+    timer.timeout.connect(action)
+    return timer
 
 
 def _let(seconds: float = 0.0, until: Callable[[], bool] | None = None) -> None:

@@ -107,6 +107,22 @@ def test_the_layer_that_is_painted_in_stays_selected_and_on_top(ready, tmp_path)
     assert names.index("preview · step 50") == names.index(painting.name) - 1
 
 
+def test_the_preview_is_empty_until_there_is_one_of_the_next_image(ready, tmp_path):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    session.viewer.add_labels(np.zeros((30, 40), np.uint16), metadata={"napari-unet-finetune": "painting"})
+    finetuning.start(CONFIG)
+    report = Reporter(runner)
+    report(STARTED, _preview(tmp_path, "img_04"))
+    layer = find_ours(session.viewer, "preview")
+    _open(session, "img_05")
+    assert find_ours(session.viewer, "preview") is layer
+    assert (layer.name, layer.data.shape, layer.data.any()) == ("preview · soon", (30, 40), False)
+    report(_preview(tmp_path, "img_05"))
+    assert find_ours(session.viewer, "preview") is layer
+    assert layer.data.shape == (48, 48) and layer.data.all()
+
+
 def test_another_image_gets_a_preview_of_its_own(ready, tmp_path):
     finetuning, session, runner = ready
     _open(session, "img_04")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune._qt.layers import (
+    change,
     current_frame,
     find_ours,
     frame_shape,
@@ -221,3 +222,15 @@ def test_a_layer_added_aside_leaves_the_controls_of_the_painted_one(make_napari_
     viewer.layers.selection.active = preview
     assert window.controls.currentWidget() is window.controls.widgets[preview]
     assert viewer.screenshot(flash=False).any()
+
+
+def test_only_what_differs_is_set(viewer):
+    layer = viewer.add_labels(np.zeros((4, 4), np.uint8), scale=(0.5, 0.5), units=("um", "um"), axis_labels=("y", "x"))
+    heard = []
+    layer.events.connect(lambda event: heard.append(event.type))
+    same = {"scale": (0.5, 0.5), "units": ("um", "um"), "axis_labels": ("y", "x"), "visible": True, "mode": "pan_zoom"}
+    change(layer, affine=np.eye(3), **same)
+    assert not heard
+    change(layer, **{**same, "units": ("nm", "nm"), "mode": "paint"})
+    assert [str(unit) for unit in layer.units] == ["nanometer", "nanometer"] and layer.mode == "paint"
+    assert "scale" not in heard

@@ -14,6 +14,7 @@ from ..data.project_masks import BACKGROUND
 from ..errors import FinetuneError
 from .autosave import Autosave
 from .conversion import convert_in_background
+from .drawing import drawn_later
 from .layers import show_image
 from .painting import IMAGE, PAINTING, Brush, History, disown_copies, fill_with, new_painting, repaint, show_whole
 from .removal import Removed, bring_back, move_aside
@@ -73,7 +74,8 @@ class Annotation:
             return False
         try:
             if not self._is_shown(name):
-                self._show(name)
+                with drawn_later():
+                    self._show(name)
         except FinetuneError as error:
             self.session.fail(error)
             return False

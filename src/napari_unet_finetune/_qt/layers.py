@@ -69,9 +69,9 @@ def show_image(
     same_type = layer.data.dtype == array.dtype
     limits = tuple(layer.contrast_limits) if same_type and not is_rgb else None
     layer.data, layer.name = array, name
-    layer.scale, layer.units = placement["scale"], placement["units"]
+    change(layer, **placement)
     if limits:
-        layer.contrast_limits = limits
+        change(layer, contrast_limits=limits)
     elif not is_rgb:
         layer.reset_contrast_limits()
     return layer
@@ -106,8 +106,7 @@ def show_labels(
         _insert(viewer, layer, below)
         return layer
     layer.data, layer.name = labels, name
-    for key, value in (placement or {}).items():
-        setattr(layer, key, value)
+    change(layer, **dict(placement or {}))
     return layer
 
 
@@ -123,6 +122,20 @@ def update_labels(viewer: ViewerModel, mark: str, name: str, labels: NDArray[np.
     layer.name = name
     layer.refresh(extent=False, thumbnail=False, highlight=False)
     return True
+
+
+def change(layer: Layer, **values: Any) -> None:
+    """Set what is not so already: napari draws a layer anew with each of its properties that is set."""
+    for name, value in values.items():
+        if not _is_same(getattr(layer, name), value):
+            setattr(layer, name, value)
+
+
+def _is_same(now: Any, value: Any) -> bool:
+    if isinstance(now, tuple) and now and hasattr(now[0], "dimensionality"):  # units, which words may stand for
+        return list(now) == [type(unit)(str(one)) for unit, one in zip(now, value, strict=True)]
+    now, value = (getattr(one, "affine_matrix", one) for one in (now, value))
+    return bool(np.array_equal(now, value))
 
 
 def _insert(viewer: ViewerModel, layer: Layer, below: str) -> None:

@@ -75,13 +75,24 @@ class RunLayers:
         self.session.aside.changed.disconnect(self._predict_when_free)
 
     def _on_current_changed(self) -> None:
-        remove_ours(self.session.viewer, PREVIEW)
-        if self._shown not in (None, self.session.current):
-            remove_ours(self.session.viewer, PREDICTION)
-            self._shown = None
         if self.session.run.is_running:
             self.watch()
-        self._show_prediction()
+            self._blank_preview()
+        else:
+            remove_ours(self.session.viewer, PREVIEW)
+        if self.session.current in self._found:
+            self._show_prediction()
+        elif self._shown is not None:
+            remove_ours(self.session.viewer, PREDICTION)
+            self._shown = None
+
+    def _blank_preview(self) -> None:
+        """Empty the preview until there is one of the new image: to remove a layer holds napari up."""
+        painting = find_ours(self.session.viewer, PAINTING)
+        if painting is None:
+            remove_ours(self.session.viewer, PREVIEW)
+        elif find_ours(self.session.viewer, PREVIEW) is not None:
+            self._show(PREVIEW, "preview · soon", np.zeros(painting.data.shape, np.uint8))
 
     def _forget(self) -> None:
         """Take away what was shown of the former dataset."""
@@ -120,7 +131,8 @@ class RunLayers:
     def _show_prediction(self) -> None:
         current = self.session.current
         if current is not None and current in self._found:
-            self._turn_into_prediction(find_ours(self.session.viewer, PREVIEW))
+            if not self.session.run.is_running:
+                self._turn_into_prediction(find_ours(self.session.viewer, PREVIEW))
             self._show(PREDICTION, f"prediction · {current}", self._found[current])
             self._shown = current
 
