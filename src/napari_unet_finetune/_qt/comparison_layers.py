@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 from psygnal import Signal
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 
 from .grid_view import GridView
@@ -116,7 +117,8 @@ class ComparisonLayers:
 
     def abandon(self) -> None:
         """Let go of the viewer without touching it, for its window may be gone."""
-        self._soon.stop()
+        if isalive(self._soon):  # with PySide6 it is gone when the application ends
+            self._soon.stop()
         self._viewer.layers.events.inserted.disconnect(self._on_layers_changed)
         self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
 
