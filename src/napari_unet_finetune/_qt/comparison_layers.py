@@ -117,7 +117,7 @@ class ComparisonLayers:
 
     def abandon(self) -> None:
         """Let go of the viewer without touching it, for its window may be gone."""
-        if isalive(self._soon):  # with PySide6 it is gone when the application ends
+        if isalive(self._soon):  # type: ignore[no-untyped-call]  # with PySide6 it goes before, as the application ends
             self._soon.stop()
         self._viewer.layers.events.inserted.disconnect(self._on_layers_changed)
         self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
