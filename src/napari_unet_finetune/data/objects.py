@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 # Share of a mask's variance that the mean of its rows (or columns) explains. Measured: 0.79 to 0.85 for coatings in
 # layers, 0.05 to 0.10 for nuclei and filaments, 0.25 to 0.32 for cells in a microtube.
@@ -48,6 +47,8 @@ class ObjectMeasures:
 
 def measure_objects(labels: NDArray[Any]) -> ObjectMeasures:
     """Count and measure the objects in `labels` (Y, X); above 0 is object."""
+    from scipy import ndimage  # here: docks would take a third longer to open
+
     numbered = labels if labels.max(initial=0) > 1 and labels.dtype != bool else ndimage.label(labels > 0)[0]
     ids = np.unique(numbered[numbered > 0], return_counts=True)
     edge = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
@@ -72,6 +73,8 @@ def layering(target: NDArray[np.bool_]) -> tuple[float, float]:
 
 def _shape(target: NDArray[np.bool_]) -> tuple[float, float] | None:
     """Return width and elongation of the typical region."""
+    from scipy import ndimage
+
     if not target.any() or target.all() or max(layering(target)) >= LAYERED:
         return None
     stride = -(-max(target.shape) // _LARGEST_SIDE_PX)
@@ -90,6 +93,8 @@ def _shape(target: NDArray[np.bool_]) -> tuple[float, float] | None:
 
 def _spanning(regions: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Tell of each region whether it runs through the image."""
+    from scipy import ndimage
+
     height, width = regions.shape
     return np.array(
         [
