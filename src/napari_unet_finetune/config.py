@@ -156,6 +156,11 @@ class FinetuneConfig(_Config):
         """Side of a patch, once it is settled."""
         return self.patch_size or DEFAULT_PATCH_PX
 
+    @property
+    def trained_px(self) -> int:
+        """Pixels of all patches of a training of so many steps, to which its time is proportional."""
+        return int(self.steps * self.batch_size * self.patch_px**2)
+
     @model_validator(mode="before")
     @classmethod
     def _begin_with_the_preset(cls, values: Any) -> Any:

@@ -240,8 +240,7 @@ class Asking:
         return subject_of(question, project, self._known[model])
 
     def _cost_of_trainings(self, subject: Subject) -> str:
-        config = FinetuneConfig.from_preset("fast")
-        pixels = config.steps * config.batch_size * config.patch_px**2
+        pixels = FinetuneConfig.from_preset("fast").trained_px
         time = f": {about(len(subject.images) * self.past.pace * pixels)}" if self.past.pace else ""
         doubt = ""
         known = self._known.get(self.session.model, Known())

@@ -72,7 +72,7 @@ class CurveTraining:
         """Return how long `trainings` will take in words, as far as an earlier training tells; empty if none does."""
         if self._pace is None or config.epochs:
             return ""
-        seconds = trainings * self._pace * config.steps * config.batch_size * config.patch_px**2
+        seconds = trainings * self._pace * config.trained_px
         return f"{config.steps:,} steps each, {about(seconds)} in all on this computer; the scoring comes on top."
 
     def start(self, counts: Sequence[int], seeds: int, config: FinetuneConfig, dataset1: Path | None = None) -> None:

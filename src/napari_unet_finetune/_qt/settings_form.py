@@ -119,7 +119,7 @@ class SettingsForm(QWidget):
             config = FinetuneConfig.from_preset(name)
             details = f"{config.epochs} epochs" if config.epochs else f"{config.steps} steps"
             if pace is not None and not config.epochs:
-                details += f", {about(pace * config.steps * config.batch_size * config.patch_px**2)}"
+                details += f", {about(pace * config.trained_px)}"
             self.preset.setItemText(place, f"{_PRESETS[name]} ({details})")
 
     def add_folded(self, form: QWidget) -> None:
