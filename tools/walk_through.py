@@ -163,6 +163,7 @@ class Walk:
         self._wait(lambda: not self.session.run.is_running)
         self._wait(lambda: not self.session.aside.is_running)
         self.step("finetuned")
+        self._dismiss_notifications()
 
     def compare(self) -> None:
         """Compare base and finetuned model on the test images."""
@@ -229,6 +230,12 @@ class Walk:
         if not buttons[0].isEnabled():
             sys.exit(f"The button '{text}' is not enabled: {self.session.message.text}")
         QTest.mouseClick(buttons[0], Qt.MouseButton.LeftButton)
+
+    def _dismiss_notifications(self) -> None:
+        """Close what napari shows over the canvas, which otherwise stays until the mouse has been there."""
+        for one in QApplication.allWidgets():
+            if type(one).__name__ == "NapariQtNotification":
+                one.close()
 
     def _dialog(self) -> QDialog | None:
         windows = QApplication.topLevelWidgets()
