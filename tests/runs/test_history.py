@@ -6,7 +6,7 @@ from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.history import PastRun, past_trainings, seconds_per_patch
+from napari_unet_finetune.runs.history import PastRun, past_trainings, seconds_per_pixel
 from napari_unet_finetune.runs.recent import KEPT, RecentModels
 from napari_unet_finetune.runs.request import PredictRequest, write_request
 
@@ -29,7 +29,7 @@ def test_an_interrupted_training_offers_its_best_model(interrupted):
     assert interrupted.progress.step == 6
     assert interrupted.image_count == 5
     assert interrupted.when == "21 Nov, 09:15"
-    assert seconds_per_patch(interrupted) > 0
+    assert seconds_per_pixel(interrupted) > 0
     model = interrupted.use_best()
     again = PastRun(interrupted.folder)
     assert not again.is_interrupted

@@ -12,7 +12,7 @@ from ..data.project import Project
 from ..errors import FinetuneError, RunError
 from ..progress import RunProgress
 from ..runs.folder import RunFolder
-from ..runs.history import PastRun, past_trainings, seconds_per_patch
+from ..runs.history import PastRun, past_trainings, seconds_per_pixel
 from ..runs.outcome_words import is_disappointing, outcome_in_words
 from ..runs.plan import OldImages, make_request, plan_training
 from .run_folders import new_run, runs_of
@@ -136,7 +136,7 @@ class Finetuning:
         """Say what came of the training in `folder`, and predict with its model from now on."""
         run = PastRun(RunFolder(folder))
         self.outcome = read_outcome(run)
-        self.pace = seconds_per_patch(run) or self.pace
+        self.pace = seconds_per_pixel(run) or self.pace
         new_model = self.outcome.model if model is not None else None
         self.session.tell(self.outcome.message.text, self.outcome.message.tone)
         self.session.models_changed.emit()
@@ -151,7 +151,7 @@ class Finetuning:
         last = _last_ended(project) if project else None
         if last is not None:
             self.outcome = read_outcome(last, when=last.when)
-            self.pace = seconds_per_patch(last) or self.pace
+            self.pace = seconds_per_pixel(last) or self.pace
             if self.outcome.model is not None:
                 self.session.predictor = self.outcome.model
         self._look_for_interrupted()

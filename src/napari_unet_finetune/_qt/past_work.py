@@ -8,7 +8,7 @@ from pathlib import Path
 from ..data.project import Project
 from ..evaluation.study_folder import StudyFolder, find_studies
 from ..runs.folder import RunFolder
-from ..runs.history import PastRun, past_trainings, seconds_per_patch
+from ..runs.history import PastRun, past_trainings, seconds_per_pixel
 from .run_folders import runs_of
 
 
@@ -26,7 +26,7 @@ class Past:
         folders = runs_of(project)[::-1] if project is not None else ()
         training = next((run for run in past_trainings(folders) if run.model is not None), None)
         study = next((study for study in find_studies(folders) if study.rows), None)
-        return cls(training, study, seconds_per_patch(training) if training is not None else None)
+        return cls(training, study, seconds_per_pixel(training) if training is not None else None)
 
     @property
     def newest(self) -> tuple[Path, str] | None:

@@ -135,8 +135,8 @@ def past_trainings(folders: Iterable[Path]) -> Iterator[PastRun]:
         yield run
 
 
-def seconds_per_patch(run: PastRun) -> float | None:
-    """Return how long a training took per patch and pixel row of it, to estimate others; None if it is not known."""
+def seconds_per_pixel(run: PastRun) -> float | None:
+    """Return how long a training took per pixel of its patches, to estimate others; None if it is not known."""
     times = run.progress.recent_step_s
     if not times:
         return None
