@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_unet_finetune.training.store import PatchStore
-from napari_unet_finetune.training.validation import calibrate_threshold, mean_dice
+from napari_unet_finetune.training.validation import calibrate_threshold, mean_dice, pooled_dice
 
 
 def image_of(target, annotated=None):
@@ -31,6 +31,14 @@ def test_pixels_that_are_not_annotated_do_not_count(half):
     wrong_on_the_right = np.full((10, 10), 0.9, np.float32)
     assert mean_dice([image_of(half)], [wrong_on_the_right], 0.5) < 0.7
     assert mean_dice([image_of(half, annotated=half)], [wrong_on_the_right], 0.5) == 1
+
+
+def test_one_wrong_pixel_in_an_empty_patch_is_no_more_than_one_pixel_of_all(half):
+    empty, one_pixel = np.zeros((10, 10), bool), np.zeros((10, 10), np.float32)
+    one_pixel[0, 0] = 0.9
+    patches, probabilities = [image_of(half), image_of(empty)], [half.astype(np.float32), one_pixel]
+    assert mean_dice(patches, probabilities, 0.5) == 0.5
+    assert pooled_dice(patches, probabilities, 0.5) == pytest.approx(100 / 101)
 
 
 def test_the_threshold_moves_to_where_the_objects_are_right(half):

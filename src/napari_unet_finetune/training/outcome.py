@@ -18,7 +18,7 @@ from .rehearsal import collect_patches
 from .state import Progress
 from .store import PreparedImage
 from .trainer import Trainer
-from .validation import ImageValidator, calibrate_threshold, mean_dice, predict_prepared
+from .validation import ImageValidator, calibrate_threshold, mean_dice, pooled_dice, predict_prepared
 
 Probabilities = NDArray[np.float32]
 
@@ -118,8 +118,8 @@ def _dice_with(
 
 
 def dice_on_old(model: AttentionUNet, setup: Setup, threshold: float) -> float | None:
-    """Return the mean Dice on held-out images or patches of the old dataset, or None if there are none."""
-    return mean_dice(setup.old, _predict(model, setup.old, setup), threshold) if setup.old else None
+    """Return Dice on all held-out images or patches of the old dataset together, or None if there are none."""
+    return pooled_dice(setup.old, _predict(model, setup.old, setup), threshold) if setup.old else None
 
 
 def _choose_threshold(model: AttentionUNet, setup: Setup, *, calibrate: bool) -> tuple[float, float | None]:
@@ -146,7 +146,7 @@ def _costs_the_old_dataset(model: AttentionUNet, setup: Setup, threshold: float,
     probabilities = _predict(model, setup.old, setup)
     if not probabilities:
         return False
-    moved, stayed = (mean_dice(setup.old, probabilities, value) for value in (threshold, start))
+    moved, stayed = (pooled_dice(setup.old, probabilities, value) for value in (threshold, start))
     return moved < stayed - THRESHOLD_COST
 
 

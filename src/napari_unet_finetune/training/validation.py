@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -84,12 +84,28 @@ def predict_prepared(
 
 def mean_dice(images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float) -> float:
     """Return the mean over images of Dice on annotated pixels."""
-    scores = []
+    return float(np.mean([dice(*pair) for pair in _annotated_pixels(images, probabilities, threshold)]))
+
+
+def pooled_dice(
+    images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
+) -> float:
+    """Return Dice on the annotated pixels of all images together.
+
+    Where images are patches, some show no object: in the mean over patches, one wrong pixel there would count as much
+    as a patch that is all wrong.
+    """
+    predicted, truth = zip(*_annotated_pixels(images, probabilities, threshold), strict=True)
+    return dice(np.concatenate(predicted), np.concatenate(truth))
+
+
+def _annotated_pixels(
+    images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Yield what is predicted and what is true on the annotated pixels of each image."""
     for image, probability in zip(images, probabilities, strict=True):
         known = image.annotated.cpu().numpy() > 0
-        truth = image.target.cpu().numpy() > 0
-        scores.append(dice((probability > threshold)[known], truth[known]))
-    return float(np.mean(scores))
+        yield (probability > threshold)[known], image.target.cpu().numpy()[known] > 0
 
 
 def calibrate_threshold(
