@@ -304,6 +304,16 @@ def test_a_base_without_old_patches_says_that_forgetting_cannot_be_measured(untr
     assert any("cannot be measured" in event.message for event in events if isinstance(event, Notice))
 
 
+def test_dropout_is_the_trainings_choice_and_the_models_own_if_left_empty(untrained):
+    def weights(dropout):
+        config = tiny_config(steps=2, dropout=dropout)
+        return drain(finetune(make_squares(3), untrained, config)).checkpoint.weights
+
+    assert FinetuneConfig().dropout == 0 and FinetuneConfig.from_preset("seed recipe").dropout is None
+    assert untrained.model.dropout == 0.2
+    assert same(weights(None), weights(0.2)) and not same(weights(None), weights(0.0))
+
+
 def test_the_seed_recipe_runs_the_grid_of_the_study(untrained):
     recipe = FinetuneConfig.from_preset("seed recipe", epochs=2, patch_size=32, patch_stride=16, device="cpu")
     events, result = collect(finetune(make_squares(4), untrained, recipe))

@@ -174,6 +174,9 @@ def _optimisation(record: RunRecord, references: References) -> Iterator[str]:
     config = record.config
     loss = _loss(config, references)
     yield f"Training of {_trained_layers(config)} minimised {loss} with {_optimizer(config, references)}."
+    dropout = record.checkpoint.model.dropout if config.dropout is None else config.dropout
+    if dropout:
+        yield f"In each level of the decoder {percent(dropout)} of the feature maps were dropped at random."
     if config.l2sp and not record.from_scratch:
         cited = references.cite("l2sp")
         yield f"Weights were pulled towards those of the base model (L2-SP {cited}, strength {config.l2sp:g})."

@@ -42,6 +42,8 @@ class Trainer:
         memory_format = torch.channels_last if device.type == "cuda" else torch.preserve_format
         self.model = model.to(device)
         self.model.to(memory_format=memory_format)  # type: ignore[call-overload]
+        if config.dropout is not None:
+            self.model.dropout.p = config.dropout
         self.source, self.config = source, config
         self.loss: Loss = build_loss(config.loss, config.false_positive_weight)
         self.optimizer = build_optimizer(self.model, config)
