@@ -118,7 +118,7 @@ class FinetuneConfig(_Config):
     dropout: float | None = Field(0.0, ge=0, lt=1, title="Dropout", description="Share of feature maps dropped in each level of the decoder; empty takes the model's own, 0.2 as in the study.")
     weight_average: float = Field(0.98, ge=0, lt=1, title="Weight averaging", description="Decay per step of the moving average of the weights that is validated and kept; 0 switches it off.")
 
-    steps: int = Field(1000, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
+    steps: int = Field(2000, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
     epochs: int | None = Field(None, ge=1, title="Epochs", description="Passes over all patches of a grid instead of a number of steps.")
     batch_size: int = Field(4, ge=1, le=1024, title="Batch size", description="Patches per step.")
     patch_size: int | None = Field(None, ge=32, le=1024, multiple_of=8, title="Patch size (px)", description="Side of a training patch; prediction uses tiles of the same size. Empty takes the base model's, and 128 for a new model.")
@@ -215,7 +215,6 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "precision": "fp32",
     },
     "from scratch": {
-        "steps": 2000,
         "validate_every": 100,
         "augment": AugmentConfig(p_affine=0.5, p_gamma=0.5, p_brightness=0.3, p_contrast=0.3, p_noise=0.3, p_blur=0.3, p_low_resolution=0.2, p_invert=0.3),
         "replay_share": 0.0,

@@ -157,7 +157,7 @@ def test_how_long_it_will_take_is_known_from_the_last_training(curve, session, q
     assert "steps each" not in panel.plan.text()
     monkeypatch.setattr(curve_training.Past, "of", lambda _project: curve_training.Past(pace=1e-6))
     session.project_changed.emit()
-    assert "1,000 steps each, about 2 min in all" in panel.plan.text()
+    assert "2,000 steps each, about 4 min in all" in panel.plan.text()
     panel.preset.set_value("fast")
     assert "300 steps each, about 40 s in all" in panel.plan.text()
     panel.preset.set_value("seed recipe")

@@ -165,7 +165,7 @@ def test_the_end_stays_readable_with_what_to_do_next(ready, qtbot):
     assert panel.outcome.message.text == "Dice 0.41 → 0.88 on 1 held-out image; old dataset: 0.95 → 0.94."
     assert panel.button.isEnabled()
     assert panel.base.text() == "Starts from microtube."
-    assert panel.settings.preset.currentText() == "Default (1000 steps, about 4 min)"
+    assert panel.settings.preset.currentText() == "Default (2000 steps, about 8 min)"
     panel.show()
     for button, signal in (
         (panel.outcome.compare, panel.compare_requested),

@@ -86,7 +86,7 @@ def test_hashes_are_whole_in_the_table_and_the_images_unchanged(whole, finetuned
 
 def test_settings_name_who_set_them(whole):
     rows = {row["setting"]: row for row in table(whole[0], "settings")}
-    assert rows["steps"] == {"setting": "steps", "value": "4", "preset_value": "1000", "origin": "user"}
+    assert rows["steps"] == {"setting": "steps", "value": "4", "preset_value": "2000", "origin": "user"}
     assert rows["learning_rate"]["origin"] == "preset"
     assert (rows["patch_size"]["value"], rows["patch_size"]["origin"]) == ("32", "program")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..events import forgets
 from .area_bias import NEGLIGIBLE
-from .rows import TOLERATED_DROP, Row
+from .rows import Row
 from .study_folder import CurvePoint, StudyFolder
 
 # More images that gain less Dice than this are hardly worth their annotation.
@@ -60,7 +61,7 @@ def _forgetting(old: dict[int, float]) -> Iterator[str]:
     raw = old.get(0)
     if raw is None:
         return
-    forgotten = {count: dice for count, dice in old.items() if raw - dice > TOLERATED_DROP}
+    forgotten = {count: dice for count, dice in old.items() if forgets(raw, dice)}
     if forgotten:
         lost = ", ".join(f"{dice:.2f} with {_images(count)}" for count, dice in forgotten.items())
         yield f"Dataset 1 is being forgotten: Dice {raw:.2f} → {lost}. Raise Replay, or give its images."

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import fmean
 
+from ..events import forgets
 from .area_bias import Estimation
 from .area_words import FEW_IMAGES
 from .report_data import Role, RunRecord, UsedImage
 from .report_methods import base_name, count_images, device_name
 from .report_scores import BASE, FINAL, Scored
-from .rows import TOLERATED_DROP
 
 GROUP_NAMES: dict[Role, str] = {"test": "test", "held out": "held-out", "training": "training"}
 
@@ -136,7 +136,7 @@ def _about_run(record: RunRecord) -> Iterator[str]:
         yield "Whether the old dataset is forgotten was not measured: there were no old images and no patches of them."
     elif ended is not None and ended.old_dice_before is not None and ended.old_dice_after is not None:
         drop = ended.old_dice_before - ended.old_dice_after
-        if drop > TOLERATED_DROP:
+        if forgets(ended.old_dice_before, ended.old_dice_after):
             yield f"The old dataset lost {drop:.3f} Dice: for its images, the base model is the better one."
     if record.started.device != "cpu":
         yield "On a GPU the same seed does not give exactly the same weights."

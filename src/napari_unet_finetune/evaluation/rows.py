@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..events import forgets
 from .metrics import Scores
-
-# A larger loss of Dice on Dataset 1 is called forgetting.
-TOLERATED_DROP = 0.01
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def summarize(rows: Sequence[Row]) -> list[Summary]:
     """Return one summary per preset, dataset and count, in that order.
 
     `dice_std` is the standard deviation over seeds of the mean over images, None for one seed. `drop` is what
-    Dataset 1 lost in Dice against the raw model, and `forgetting` says that this is more than `TOLERATED_DROP`.
+    Dataset 1 lost in Dice against the raw model, and `forgetting` says that this is too much.
     """
     keys = sorted({(row.preset, row.dataset, row.count) for row in rows})
     return [_summary(rows, *key) for key in keys]
@@ -82,7 +80,7 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
     by_seed = [_mean(row.dice for row in chosen if row.seed == seed) for seed in sorted({row.seed for row in chosen})]
     raw = [row.dice for row in rows if (row.preset, row.dataset, row.count) == (preset, 1, 0)]
     dice = float(np.mean(by_seed))
-    drop = float(np.mean(raw)) - dice if dataset == 1 and raw else None
+    before = _mean(raw) if dataset == 1 and raw else None
     ratios = [row.area_ratio for row in chosen if row.area_ratio is not None]
     return Summary(
         count=count,
@@ -95,8 +93,8 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
         iou=_mean(row.iou for row in chosen),
         surface_dice=_mean(row.surface_dice for row in chosen),
         area_ratio=_mean(ratios) if ratios else None,
-        drop=drop,
-        forgetting=drop is not None and drop > TOLERATED_DROP,
+        drop=None if before is None else before - dice,
+        forgetting=forgets(before, dice),
     )
 
 
