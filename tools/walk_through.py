@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with `images` and `masks`; generated data without it")
     parser.add_argument("--model", default="microtube", help="base model")
-    parser.add_argument("--steps", type=int, default=150, help="steps of the finetuning")
+    parser.add_argument("--steps", type=int, default=200, help="steps of the finetuning")
     parser.add_argument("--size", default="1280x800", help="size of the window")
     parser.add_argument("--theme", default="dark", choices=("dark", "light"))
     parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")

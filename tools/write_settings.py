@@ -90,11 +90,7 @@ def _preset_rows() -> Iterator[tuple[str, ...]]:
     for name, _, _ in describe(FinetuneConfig):
         values = [preset.get(name, defaults.get(name)) for preset in presets]
         if any(value != defaults.get(name) for value in values):
-            yield (f"`{name}`", *("" if value == defaults.get(name) else _value(value) for value in values))
-
-
-def _value(value: Any) -> str:
-    return "empty" if value is None else _code(str(value))
+            yield (f"`{name}`", *("" if value == defaults.get(name) else _code(str(value)) for value in values))
 
 
 def _flat(preset: Any) -> dict[str, Any]:

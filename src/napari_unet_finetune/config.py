@@ -32,7 +32,7 @@ class ModelConfig(_Config):
     width: int = Field(16, ge=16, le=256, multiple_of=16, title="Width", description="Filters of the first level; 16 is light, 64 is PAULow's.")
     levels: int = Field(4, ge=2, le=6, title="Levels", description="Resolution levels; each further one halves the image and doubles the filters.")
     in_channels: int = Field(1, ge=1, le=64, title="Channels", description="Image channels that the network sees.")
-    dropout: float = Field(0.2, ge=0, lt=1, title="Dropout", description="Share of feature maps dropped in each decoder level by a training that leaves it to the model.")
+    dropout: float = Field(0.2, ge=0, lt=1, title="Dropout", description="Share of feature maps dropped in each decoder level while training.")
 
     @property
     def side_multiple(self) -> int:
@@ -115,7 +115,7 @@ class FinetuneConfig(_Config):
     schedule: Literal["cosine", "step", "constant"] = Field("cosine", title="Schedule", description="cosine: falls smoothly to 1 %; step: a tenth after three quarters; constant.")
     warmup_steps: int = Field(30, ge=0, title="Warm-up (steps)", description="Steps over which the learning rate rises.")
     gradient_clip: float = Field(1.0, ge=0, title="Gradient clip", description="Largest norm of the gradient; 0 switches it off.")
-    dropout: float | None = Field(0.0, ge=0, lt=1, title="Dropout", description="Share of feature maps dropped in each level of the decoder; empty takes the model's own, 0.2 as in the study.")
+    dropout: float | None = Field(None, ge=0, lt=1, title="Dropout", description="Share of feature maps dropped in each level of the decoder; empty takes the model's own.")
     weight_average: float = Field(0.98, ge=0, lt=1, title="Weight averaging", description="Decay per step of the moving average of the weights that is validated and kept; 0 switches it off.")
 
     steps: int = Field(2000, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
@@ -196,7 +196,6 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "schedule": "constant",
         "warmup_steps": 0,
         "gradient_clip": 0.0,
-        "dropout": None,
         "weight_average": 0.0,
         "epochs": 100,
         "patch_size": 128,
@@ -215,6 +214,7 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "precision": "fp32",
     },
     "from scratch": {
+        "steps": 2400,
         "validate_every": 100,
         "augment": AugmentConfig(p_affine=0.5, p_gamma=0.5, p_brightness=0.3, p_contrast=0.3, p_noise=0.3, p_blur=0.3, p_low_resolution=0.2, p_invert=0.3),
         "replay_share": 0.0,
