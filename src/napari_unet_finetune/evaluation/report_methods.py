@@ -251,9 +251,11 @@ def _kept_weights(record: RunRecord) -> str:
     if not record.started.validation_images:
         return f"No image was held out; the weights{average} of the last step were kept."
     step = f" (step {best.step:,})" if best else ""
+    measured = record.ended is not None and record.ended.old_dice_before is not None
+    last = ", or the last ones if these were worse by no more than chance," if measured else ""
     return (
         f"Weights{average} were validated every {config.validate_every} steps, and those with the highest mean Dice "
-        f"coefficient on the held-out images were kept{step}."
+        f"coefficient on the held-out images{last} were kept{step}."
     )
 
 

@@ -15,7 +15,7 @@ from ..errors import RunError
 from ..events import Notice, RunEnded, RunStarted, TrainingEvent, ValidationEnd
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
-from .outcome import FinetuneResult, conclude, dice_on_old, provenance_of
+from .outcome import FinetuneResult, conclude, dice_on_old, is_best, provenance_of
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
 from .trainer import Trainer
@@ -174,7 +174,7 @@ def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationE
     """Score the averaged weights and remember them if they are the best; without held-out data the last are."""
     model = trainer.averaged_model()
     score = None if setup.validator is None else setup.validator.score(model)
-    best = score is None or progress.best_score is None or score > progress.best_score
+    best = score is None or is_best(score, setup, progress)
     if best:
         progress.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
         progress.best_score, progress.best_step = score, progress.step

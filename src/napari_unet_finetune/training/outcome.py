@@ -27,6 +27,8 @@ Probabilities = NDArray[np.float32]
 ENOUGH_HELD_OUT = 3
 # A difference in Dice that one or two images cannot tell from chance.
 NOISE = 0.01
+# The same for more held-out images.
+SMALL_NOISE = 0.002
 # A calibrated threshold may cost the old dataset this much Dice; it seldom gains more on the new one.
 THRESHOLD_COST = 0.005
 
@@ -44,6 +46,22 @@ class FinetuneResult:
     old_dice_before: float | None
     old_dice_after: float | None
     summary: str
+
+
+def is_best(score: float, setup: Setup, progress: Progress) -> bool:
+    """Tell whether the weights of a validation are to be kept instead of the best so far.
+
+    Where there is an old dataset, the last ones are kept even if they are worse by no more than chance: at the end of
+    the schedule the new images lose nothing by it, and the old ones gain (docs/results.md).
+    """
+    best = progress.best_score
+    if best is None or score > best:
+        return True
+    is_last = progress.step == setup.source.steps and isinstance(setup.validator, ImageValidator)
+    raw_decides = progress.raw_score is not None and score <= progress.raw_score < best
+    if not is_last or not setup.old or setup.config.schedule == "constant" or raw_decides:
+        return False
+    return score >= best - (SMALL_NOISE if len(setup.held_out) >= ENOUGH_HELD_OUT else NOISE)
 
 
 def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
