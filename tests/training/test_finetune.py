@@ -304,6 +304,18 @@ def test_a_base_without_old_patches_says_that_forgetting_cannot_be_measured(untr
     assert any("cannot be measured" in event.message for event in events if isinstance(event, Notice))
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_rule_for_the_best_weights_decides_what_is_returned(untrained, monkeypatch, kept):
+    monkeypatch.setattr(
+        "napari_unet_finetune.training.finetune.is_best", lambda _score, _setup, progress: progress.best is None or kept
+    )
+    config = tiny_config(steps=4, validate_every=2, keep_raw=False)
+    store = MemoryStore()
+    events, result = collect(finetune(make_squares(5), untrained, config, store=store))
+    assert [event.best for event in events if isinstance(event, ValidationEnd)] == [True, kept]
+    assert same(result.checkpoint.weights, store.best[-1].weights) and len(store.best) == 1 + kept
+
+
 def test_dropout_is_the_trainings_choice_and_the_models_own_if_left_empty(untrained):
     def weights(dropout):
         config = tiny_config(steps=2, dropout=dropout)
