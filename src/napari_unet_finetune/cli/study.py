@@ -184,7 +184,7 @@ def demo(out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto"
         dataset1=(data / "dataset1").absolute(),
         dataset2=(data / "dataset2").absolute(),
         seeds=1,
-        config=training_config("fast", None, steps=100, seed=seed, device=device),
+        config=training_config("fast", None, steps=200, seed=seed, device=device),
         base_config=training_config("from scratch", None, steps=200, seed=seed, device=device),
     )
     run(plan, out, as_json=as_json)
