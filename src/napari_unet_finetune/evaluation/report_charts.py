@@ -10,7 +10,7 @@ from html import escape
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 420, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 26, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 20, 26, 38  # the last number below an axis reaches half its width to the right
 _NICE_STEPS = (1, 2, 2.5, 5, 10)
 
 
