@@ -5,8 +5,12 @@ Dataset 1 and kept in the output folder; the pool is the first 20 images of Data
 are never touched. Since different choices leave different images to be scored, each image's Dice is also compared with
 the mean Dice that models of random draws reach on that very image: the gain.
 
+With --annotated N it is a later round: the first N images of the pool are annotated, a model finetuned on them suggests
+the next ones, and every training gets these N and the chosen ones.
+
     python benchmarks/suggest_gain.py DATA --out gain                         # all pairs, 10 draws, the default recipe
     python benchmarks/suggest_gain.py DATA --out gain --pairs PAIR --draws 3 --repeats 1 --steps 120 --base MODEL
+    python benchmarks/suggest_gain.py DATA --out gain-later --annotated 5 --steps 150
 """
 
 from __future__ import annotations
@@ -52,6 +56,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3, help="trainings on the suggested images, with other seeds")
     parser.add_argument("--count", type=int, default=5)
+    parser.add_argument("--annotated", type=int, default=0, help="first images, annotated before: a later round")
     parser.add_argument("--steps", type=int, help="of a finetuning; default: the preset's")
     parser.add_argument("--base-steps", type=int)
     parser.add_argument("--base", help="model file to start from instead of one trained on Dataset 1")
@@ -66,12 +71,17 @@ def run_pair(pair: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     base = base_model(pair, folder, options)
     pool = AnnotatedFolder.open(options.data / pair / "dataset2/images", options.data / pair / "dataset2/masks")
     pool = pool[:POOL_IMAGES]
-    suggestions = drain(suggest_images([one.image for one in pool.pairing.pairs], base, options.count))
+    annotated = pool.names[: options.annotated]
+    model = finetuned(pool.only(annotated), base, 0, options) if annotated else base
+    refs = [one.image for one in pool.pairing.pairs]
+    suggestions = drain(suggest_images(refs, model, options.count, annotated=annotated))
     chosen = [(SUGGESTED, seed, [one.image for one in suggestions]) for seed in range(options.repeats)]
     for draw in range(options.draws):
-        names = np.random.default_rng(draw).choice(pool.names, options.count, replace=False).tolist()
+        names = np.random.default_rng(draw).choice(pool.names[len(annotated) :], options.count, replace=False).tolist()
         chosen.append(("random", draw, names))
-    return [run_arm(folder / f"{arm}-{seed}.json", names, pool, base, options) for arm, seed, names in chosen]
+    return [
+        run_arm(folder / f"{arm}-{seed}.json", [*annotated, *names], pool, base, options) for arm, seed, names in chosen
+    ]
 
 
 def base_model(pair: str, folder: Path, options: argparse.Namespace) -> Checkpoint:
@@ -95,16 +105,21 @@ def run_arm(
     if file.exists():
         entry: dict[str, Any] = json.loads(file.read_text())
         return entry
-    changes = {} if options.steps is None else {"steps": options.steps}
-    config = FinetuneConfig(seed=int(file.stem.split("-")[1]), device=options.device, **changes)
-    checkpoint = drain(finetune(list(pool.only(names)), base, config)).checkpoint
-    predictor = Predictor(checkpoint, PredictConfig(device=options.device))
+    model = finetuned(pool.only(names), base, int(file.stem.split("-")[1]), options)
+    predictor = Predictor(model, PredictConfig(device=options.device))
     scores = {}
     for image in pool.only(name for name in pool.names if name not in names):
         scores[image.name] = dice(predictor.predict(image).labels > 0, image.target)
     entry = {"arm": file.stem.split("-")[0], "chosen": names, "dice": scores}
     file.write_text(json.dumps(entry, indent=1))
     return entry
+
+
+def finetuned(images: AnnotatedFolder, base: Checkpoint, seed: int, options: argparse.Namespace) -> Checkpoint:
+    """Return `base` finetuned on all of `images`."""
+    changes = {} if options.steps is None else {"steps": options.steps}
+    config = FinetuneConfig(seed=seed, device=options.device, **changes)
+    return drain(finetune(list(images), base, config)).checkpoint
 
 
 def table_lines(pair: str, arms: list[dict[str, Any]]) -> list[str]:
