@@ -57,6 +57,11 @@ def test_neighbours_overlap_at_least_as_much_as_asked(size: int, tile: int, over
     assert np.diff(starts).max(initial=0) <= max(1, round(tile * (1 - overlap)))
 
 
+@given(st.integers(25, 200), st.sampled_from([8, 16, 24]), st.floats(0, 0.89))
+def test_tiles_are_spread_evenly(size: int, tile: int, overlap: float) -> None:
+    assert np.ptp(np.diff(plan_tiles((size, size), tile, overlap).rows.starts)) <= 1
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 15])
 def test_a_small_image_is_mirrored_to_both_sides(size: int) -> None:
     axis = plan_tiles((size, 40), 16, 0.5).rows

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.windows import reflected_indices, window_starts
+from ..data.windows import reflected_indices
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,18 @@ class TilePlan:
 def plan_tiles(shape: tuple[int, int], tile: int, overlap: float) -> TilePlan:
     """Return tiles that cover an image of `shape` (Y, X).
 
-    Neighbours share at least `overlap` (0 to below 1) of a tile of `tile` pixels. No tile sees anything but the
-    image: the last ones are flush with its edge, and an image smaller than a tile is mirrored.
+    Neighbours share at least `overlap` (0 to below 1) of a tile of `tile` pixels, all of them equally much: two that
+    nearly coincide would see the same surroundings and be of one mind. No tile sees anything but the image; one smaller
+    than a tile is mirrored.
     """
     stride = max(1, round(tile * (1 - overlap)))
-    rows, columns = (
-        TileAxis(size, tile, tuple(max(start, 0) for start in window_starts(size, tile, stride))) for size in shape
-    )
+    rows, columns = (TileAxis(size, tile, _even_starts(max(size - tile, 0), stride)) for size in shape)
     return TilePlan(rows, columns)
+
+
+def _even_starts(last: int, stride: int) -> tuple[int, ...]:
+    """Return starts from 0 to `last`, at most `stride` apart and evenly spread."""
+    return tuple(int(start) for start in np.linspace(0, last, math.ceil(last / stride) + 1).round())
 
 
 def blend_window(tile: int) -> NDArray[np.float64]:
