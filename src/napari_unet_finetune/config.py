@@ -135,7 +135,7 @@ class FinetuneConfig(_Config):
     normalization: Normalization | None = Field(None, title="Normalization", description="For a model trained from scratch; a finetuned model keeps the rule of its base.")
 
     replay_share: float = Field(0.2, ge=0, le=0.9, title="Replay", description="Share of each batch taken from the old dataset, so that it is not forgotten.")
-    l2sp: float | None = Field(None, ge=0, title="Pull to the base", description="Strength of the pull towards the base model's weights (L2-SP); empty: 0.01 with up to five annotated images or without old images to replay, less with more images.")
+    l2sp: float | None = Field(None, ge=0, title="Pull to the base", description="Strength of the pull towards the base model's weights (L2-SP); empty switches it on only where there are no old images to replay.")
     rehearsal_patches: int = Field(256, ge=0, le=4096, title="Patches to keep", description="Training patches stored in the model for later replay; 0 stores none.")
 
     validation: Literal["images", "patches", "none"] = Field("images", title="Validation", description="What is held out: whole images, or random patches as in the study.")

@@ -12,7 +12,7 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd, drain
 from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
-from napari_unet_finetune.training.rehearsal import PULL
+from napari_unet_finetune.training.rehearsal import PULL_WITHOUT_REPLAY
 from napari_unet_finetune.training.state import TrainingState
 from napari_unet_finetune.training.trainer import Trainer
 
@@ -397,7 +397,7 @@ def test_the_model_file_says_where_it_comes_from(untrained):
     assert [record.name for record in origin.images] == [f"square {index}" for index in range(5)]
     assert len({record.sha256 for record in origin.images}) == 5
     assert origin.parent_sha256 and origin.seed == 0
-    settled = tiny_config(l2sp=PULL)  # untrained carries no patches to replay
+    settled = tiny_config(l2sp=PULL_WITHOUT_REPLAY)  # untrained carries no patches to replay
     assert FinetuneConfig.model_validate(origin.config) == settled
     assert origin.scores["val_dice"] == result.finetuned_dice
 

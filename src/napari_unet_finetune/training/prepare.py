@@ -103,9 +103,7 @@ def prepare(
     replay = None
     if len(old.train):
         replay = PatchSampler(old.train, settle_orientation(config, old.train.images)[0], stream=1)
-    settled, guard = settle_pull(
-        settled, len(loaded.records), has_old_images=replay is not None, from_scratch=from_scratch
-    )
+    settled, guard = settle_pull(settled, has_old_images=replay is not None, from_scratch=from_scratch)
     precision = pick_precision(config.precision, device)
     source, validator = _batches(loaded, replay, settled, base, precision)
     return Setup(

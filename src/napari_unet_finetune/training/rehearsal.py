@@ -14,30 +14,22 @@ from .store import PatchStore
 HELD_OUT_SHARE = 0.25
 # Fewer patches are kept if they are large: this many pixels are 1,024 patches of 128 px.
 MAX_PIXELS = 1024 * 128**2
-# The pull towards the base's weights: this strong where nothing can be replayed, and with so few images; with more it
-# falls with the square of their number. What it saves and costs is in docs/results.md.
-PULL = 0.01
-FEW_IMAGES = 5
+# The pull towards the base's weights where nothing can be replayed; docs/results.md has what it saves and costs.
+PULL_WITHOUT_REPLAY = 0.01
 
 
-def settle_pull(
-    config: FinetuneConfig, images: int, *, has_old_images: bool, from_scratch: bool
-) -> tuple[FinetuneConfig, str]:
-    """Return settings in which an empty `l2sp` is a number, and a sentence if it stands in for replay.
-
-    The fewer the annotated `images`, the more the base model has to say.
-    """
+def settle_pull(config: FinetuneConfig, *, has_old_images: bool, from_scratch: bool) -> tuple[FinetuneConfig, str]:
+    """Return settings in which an empty `l2sp` is a number, and a sentence if it is on without being asked for."""
     if config.l2sp is not None:
         return config, ""
-    if from_scratch:
-        return config.model_copy(update={"l2sp": 0.0}), ""
-    if config.replay_share and not has_old_images:
-        return config.model_copy(update={"l2sp": PULL}), (
-            f"The weights are pulled towards the base's instead (l2sp = {PULL:g}), which slows forgetting "
-            "but does not prevent it."
-        )
-    strength = PULL * min(1, (FEW_IMAGES / images) ** 2)
-    return config.model_copy(update={"l2sp": float(f"{strength:.2g}")}), ""
+    needed = not (has_old_images or from_scratch) and config.replay_share > 0
+    settled = config.model_copy(update={"l2sp": PULL_WITHOUT_REPLAY if needed else 0.0})
+    if not needed:
+        return settled, ""
+    return settled, (
+        f"The weights are pulled towards the base's instead (l2sp = {PULL_WITHOUT_REPLAY:g}), which slows forgetting "
+        "but does not prevent it."
+    )
 
 
 def store_patches(rehearsal: RehearsalPatches, device: torch.device) -> tuple[PatchStore, PatchStore]:
