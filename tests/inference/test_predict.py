@@ -1,6 +1,5 @@
 """Prediction does what the network says, whatever makes it fast, and stops when asked."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,6 @@ from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.inference.predict import Prediction, Predictor, Stopped, TileEnd, predict
 from napari_unet_finetune.models.checkpoint import Checkpoint
 
-Turn = Callable[[np.ndarray], np.ndarray]
 FP32 = PredictConfig(device="cpu", precision="fp32")
 
 
@@ -65,21 +63,50 @@ def test_bf16_is_close_to_fp32(checkpoint: Checkpoint) -> None:
     assert np.abs(exact.probabilities - fast.probabilities).mean() < 0.01
 
 
-@pytest.mark.parametrize("turn", [lambda a: a[::-1].copy(), lambda a: np.rot90(a).copy(), lambda a: a.T.copy()])
-def test_with_test_time_augmentation_a_turned_image_gives_the_turned_result(checkpoint: Checkpoint, turn: Turn) -> None:
+def trained_with(checkpoint: Checkpoint, **augment: object) -> Checkpoint:
+    origin = checkpoint.provenance.model_copy(update={"config": {"augment": augment}})
+    return replace(checkpoint, provenance=origin)
+
+
+@pytest.fixture
+def mirrored(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the model as if it had been trained on patches turned freely."""
+    return trained_with(checkpoint, orientation="any", flips=True)
+
+
+@pytest.mark.parametrize("axes", [0, 1, (0, 1)])
+def test_a_mirrored_image_gives_the_mirrored_result(mirrored: Checkpoint, axes: int | tuple[int, int]) -> None:
     image = random_image(32, 48)
-    config = FP32.model_copy(update={"augment": True})
-    straight = predict(image, checkpoint, config).probabilities
-    turned = predict(replace(image, image=turn(image.image)), checkpoint, config).probabilities
-    np.testing.assert_allclose(turned, turn(straight), atol=1e-4)
+    straight = predict(image, mirrored, FP32).probabilities
+    turned = predict(replace(image, image=np.flip(image.image, axes).copy()), mirrored, FP32).probabilities
+    np.testing.assert_allclose(turned, np.flip(straight, axes), atol=1e-4)
+
+
+def test_views_are_averaged_only_by_a_model_that_knows_them(checkpoint: Checkpoint, mirrored: Checkpoint) -> None:
+    image = random_image(32, 48)
     plain = predict(image, checkpoint, FP32).probabilities
-    assert np.abs(straight - plain).max() > 1e-3
+    once = FP32.model_copy(update={"augment": False})
+    np.testing.assert_array_equal(predict(image, mirrored, once).probabilities, plain)
+    assert np.abs(predict(image, mirrored, FP32).probabilities - plain).max() > 1e-3
+    for known in ({"orientation": "upright", "flips": True}, {"orientation": "any", "flips": False}):
+        np.testing.assert_array_equal(predict(image, trained_with(checkpoint, **known), FP32).probabilities, plain)
 
 
-def test_progress_of_test_time_augmentation_runs_once_to_its_end(checkpoint: Checkpoint) -> None:
-    predictor = Predictor(checkpoint, FP32.model_copy(update={"augment": True, "batch_size": 2}))
+def test_averaged_views_overlap_less_unless_asked(mirrored: Checkpoint) -> None:
+    image = random_image(32, 128)
+    assert tiles_of(Predictor(mirrored, FP32), image) == 4 * 5
+    assert tiles_of(Predictor(mirrored, FP32.model_copy(update={"augment": False})), image) == 7
+    assert tiles_of(Predictor(mirrored, FP32.model_copy(update={"overlap": 0.0})), image) == 4 * 4
+
+
+def tiles_of(predictor: Predictor, image: AnnotatedImage) -> int:
+    return list(predictor.stream(image))[-1].total
+
+
+def test_progress_over_views_runs_once_to_its_end(mirrored: Checkpoint) -> None:
+    predictor = Predictor(mirrored, FP32.model_copy(update={"batch_size": 2, "overlap": 0.5}))
     ends = list(predictor.stream(random_image(32, 48)))
-    assert ends == [TileEnd(done, 16) for done in range(2, 17, 2)]
+    assert ends == [TileEnd(done, 8) for done in range(2, 9, 2)]
 
 
 def test_a_wish_to_stop_ends_the_prediction_before_the_next_batch(checkpoint: Checkpoint) -> None:

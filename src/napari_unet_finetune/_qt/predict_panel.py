@@ -53,7 +53,7 @@ class PredictPanel(QWidget):
         self.images, self.out = PathBox("Choose the folder with the images"), PathBox("Choose a folder for the labels")
         self.overwrite = QCheckBox("Overwrite labels that are there")
         self.model, self.load = ModelBox(), QPushButton("Load…")
-        self.augment = QCheckBox("Average over flips and turns")
+        self.augment = QCheckBox("Average over mirrored views")
         self.augment.setChecked(predicting.augment)
         self.button = QPushButton("Predict")
         self._lay_out()
@@ -151,7 +151,9 @@ class PredictPanel(QWidget):
         self.overwrite.setToolTip(
             "Unticked, images whose labels file exists are skipped. Images are never overwritten."
         )
-        self.augment.setToolTip("Slightly better where the model is unsure, but eight times slower.")
+        self.augment.setToolTip(
+            "Slightly better; without it, predicting takes about half the time. No difference for objects in layers."
+        )
         self.load.setToolTip("Choose a model file of this program, or a PAULow .pth file.")
         self.model.setToolTip("The model that predicts.")
         self.about.setWordWrap(True)

@@ -40,7 +40,7 @@ class Predicting:
         self.session = session
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
-        self.augment = False
+        self.augment = True
         self._config = PredictConfig()
         self._model = ""  # that predicted last
         self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))

@@ -94,7 +94,7 @@ def predict(
     min_size: Annotated[int | None, typer.Option(min=0, help="Remove objects with fewer pixels.")] = None,
     fill_holes: Annotated[bool, typer.Option(help="Close holes inside objects.")] = False,
     instances: Annotated[bool, typer.Option(help="Number the objects and split those that touch.")] = False,
-    augment: Annotated[bool, typer.Option(help="Mean over eight flips and turns; eight times slower.")] = False,
+    augment: Annotated[bool, typer.Option(help="Mean over four mirrored views; twice as fast without.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Predict again where labels exist.")] = False,
     device: Device = "auto",
     changes: Set = None,
@@ -111,7 +111,7 @@ def predict(
         min_size_px=min_size,
         fill_holes=fill_holes or None,
         instances=instances or None,
-        augment=augment or None,
+        augment=augment,
         device=device,
     )
     predictor = Predictor(load_checkpoint(model), config)

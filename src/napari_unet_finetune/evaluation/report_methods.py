@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..config import AugmentConfig, FinetuneConfig
 from ..data.masks import percent
+from ..inference.views import known_views, usual_overlap
 from ..models.provenance import DISTRIBUTION
 from ..runs.folder import BEST, RESULT
 from ..training.outcome import ENOUGH_HELD_OUT
@@ -239,7 +240,12 @@ def _selection(record: RunRecord) -> Iterator[str]:
     else:
         yield f"The probability threshold was {record.checkpoint.threshold:.2f}."
     size = record.checkpoint.patch_size
-    yield f"Images were predicted in tiles of {size} × {size} px overlapping by half, whose probabilities were blended."
+    views = known_views(config.augment.orientation, flips=config.augment.flips)
+    averaged = " and averaged over four mirrored views" if len(views) > 1 else ""
+    yield (
+        f"Images were predicted in tiles of {size} × {size} px overlapping by "
+        f"{percent(usual_overlap(views))}, whose probabilities were blended{averaged}."
+    )
 
 
 def _kept_weights(record: RunRecord) -> str:

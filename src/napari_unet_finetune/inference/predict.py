@@ -20,16 +20,12 @@ from ..models.attention_unet import fold_standardization
 from ..models.checkpoint import Checkpoint
 from .blending import blend_tiles
 from .postprocess import to_labels
+from .views import ONE_VIEW, blend_views, known_views, usual_overlap
 
 __all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "blend_tiles", "never", "predict"]
 
 # Tiles in a trial of speed: on a busy machine fewer often made the slower precision look like the faster one.
 _TRIAL_TILES = 4
-
-# Quarter turns and whether to mirror first: the eight symmetries of a square.
-_VIEWS = tuple((turns, mirror) for mirror in (False, True) for turns in range(4))
-# A model of objects in layers has never seen them turned: it gets the image and its mirror image along the layers.
-_VIEWS_OF = {"upright": ((0, False), (0, True)), "sideways": ((0, False), (2, True))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +124,9 @@ class Predictor:
         if self.device.type != "mps":
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = pick_precision(self.config.precision, self.device)
-        augment = checkpoint.provenance.config.get("augment", {})
-        self._views = _VIEWS_OF.get(augment.get("orientation", "any"), _VIEWS)
+        trained = checkpoint.provenance.config.get("augment", {})
+        known = known_views(trained.get("orientation"), flips=trained.get("flips", False))
+        self._views = known if self.config.augment else ONE_VIEW
 
     def logits(self, tiles: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalised and on the device."""
@@ -179,34 +176,15 @@ class Predictor:
         return torch.from_numpy(network_input(image, view).pixels).to(self.device)
 
     def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
-        views = self._views if self.config.augment else _VIEWS[:1]
-        mean = torch.zeros(pixels.shape[-2:], device=self.device)
-        for part, (turns, mirror) in enumerate(views):
-            turned = torch.rot90(pixels.flip(-1) if mirror else pixels, turns, (-2, -1))
-            blended = yield from _part(part, len(views), self._blend(turned))
-            back = torch.rot90(blended, -turns, (-2, -1))
-            mean += (back.flip(-1) if mirror else back) / len(views)
-        return mean
-
-    def _blend(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
-        return blend_tiles(
+        overlap = self.config.overlap
+        return blend_views(
             self.logits,
             pixels,
+            views=self._views,
             tile=self.checkpoint.patch_size,
-            overlap=self.config.overlap,
+            overlap=usual_overlap(self._views) if overlap is None else overlap,
             batch_size=self.config.batch_size,
         )
-
-
-def _part(part: int, parts: int, tiles: Generator[TileEnd, None, Tensor]) -> Generator[TileEnd, None, Tensor]:
-    """Pass on `tiles` as one of several parts of equal length."""
-    while True:
-        try:
-            end = next(tiles)
-        except StopIteration as returned:
-            result: Tensor = returned.value
-            return result
-        yield TileEnd(part * end.total + end.done, parts * end.total)
 
 
 def _until(

@@ -13,13 +13,12 @@ from ..config import FinetuneConfig, PrecisionName
 from ..device import autocast
 from ..evaluation.metrics import dice
 from ..events import drain
-from ..inference.predict import blend_tiles
+from ..inference.views import blend_views, known_views, usual_overlap
 from ..models.attention_unet import AttentionUNet
 from .losses import Loss
 from .patches import PatchView, cut_batch
 from .store import PatchStore, PreparedImage
 
-OVERLAP = 0.5
 THRESHOLDS = np.linspace(0.1, 0.9, 33)
 # A threshold other than the old one must gain this much Dice; smaller gains are noise of few images.
 THRESHOLD_GAIN = 0.002
@@ -69,14 +68,16 @@ class PatchValidator:
 def predict_prepared(
     model: AttentionUNet, image: PreparedImage, config: FinetuneConfig, device: torch.device, precision: PrecisionName
 ) -> NDArray[np.float32]:
-    """Return the probabilities (Y, X) of a prepared image, from tiles of the training patch's size."""
+    """Return the probabilities (Y, X) of a prepared image, as `Predictor` does from the model that is trained."""
     model.eval()
+    views = known_views(config.augment.orientation, flips=config.augment.flips)
     with torch.inference_mode(), autocast(device, precision):
-        tiles = blend_tiles(
+        tiles = blend_views(
             model,
             image.pixels.to(device).float(),
+            views=views,
             tile=config.patch_px,
-            overlap=OVERLAP,
+            overlap=usual_overlap(views),
             batch_size=config.batch_size,
         )
         return drain(tiles).float().cpu().numpy()
