@@ -86,8 +86,9 @@ def test_rows_come_one_by_one_and_are_those_of_evaluate(checkpoint, dataset1):
 
 
 def test_a_row_counts_the_images_of_the_finetuning_and_none_for_a_base_model(dataset1, dataset2):
-    base = drain(train(dataset1, CONFIG, model=TINY)).checkpoint
-    tuned = drain(finetune(dataset2[:3], base, CONFIG)).checkpoint
+    config = CONFIG.model_copy(update={"keep_raw": False})
+    base = drain(train(dataset1, config, model=TINY)).checkpoint
+    tuned = drain(finetune(dataset2[:3], base, config)).checkpoint
     rows = [evaluate(model, dataset2[3:], PREDICT)[0] for model in (base, tuned)]
     assert [(row.count, row.seed, row.preset, row.dataset) for row in rows] == [
         (0, 3, "default", 2), (3, 3, "default", 2),
