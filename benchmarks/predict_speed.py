@@ -27,7 +27,8 @@ from napari_unet_finetune.data.normalize import model_input
 from napari_unet_finetune.device import autocast, synchronize
 from napari_unet_finetune.evaluation.metrics import dice
 from napari_unet_finetune.events import drain
-from napari_unet_finetune.inference.predict import Predictor, blend_tiles
+from napari_unet_finetune.inference.blending import blend_tiles
+from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.models.attention_unet import AttentionUNet, fold_standardization
 from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
 

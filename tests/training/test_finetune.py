@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConfig
+from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError, RunError
+from napari_unet_finetune.evaluation.metrics import dice
 from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd, drain
+from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.inference.views import known_views
 from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
 from napari_unet_finetune.training.rehearsal import PULL_WITHOUT_REPLAY
 from napari_unet_finetune.training.state import TrainingState
@@ -435,3 +438,28 @@ def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
     without = drain(finetune(make_squares(3, seed=1), replace(base, rehearsal=None), config)).checkpoint
     assert with_old.threshold == base.threshold
     assert without.threshold == pytest.approx(0.99999)
+
+
+MIRRORING = AugmentConfig.none().model_copy(update={"orientation": "any", "flips": True})
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.5])
+def test_the_base_model_is_scored_as_its_user_has_it(untrained, threshold):
+    """A model that never saw mirrored views is not asked about them, whatever the training shows."""
+    images, base = make_squares(5), replace(untrained, threshold=threshold)
+    settings = tiny_config(steps=1, held_out=(images[0].name,), augment=MIRRORING)
+    result = drain(finetune(images, base, settings))
+    assert result.raw_dice == pytest.approx(dice_of(base, images[0]))
+
+
+def test_the_finetuned_model_is_scored_as_it_will_predict(untrained):
+    images = make_squares(5)
+    settings = tiny_config(held_out=(images[0].name,), keep_raw=False, augment=MIRRORING)
+    result = drain(finetune(images, untrained, settings))
+    assert len(known_views(result.checkpoint)) == 4
+    assert result.finetuned_dice == pytest.approx(dice_of(result.checkpoint, images[0]))
+
+
+def dice_of(checkpoint, image):
+    predictor = Predictor(checkpoint, PredictConfig(device="cpu", precision="fp32"))
+    return dice(predictor.predict(image).labels > 0, image.target)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..config import AugmentConfig, FinetuneConfig
 from ..data.masks import percent
-from ..inference.views import known_views, usual_overlap
+from ..inference.views import trained_views, usual_overlap
 from ..models.provenance import DISTRIBUTION
 from ..runs.folder import BEST, RESULT
 from ..training.outcome import ENOUGH_HELD_OUT
@@ -240,7 +240,7 @@ def _selection(record: RunRecord) -> Iterator[str]:
     else:
         yield f"The probability threshold was {record.checkpoint.threshold:.2f}."
     size = record.checkpoint.patch_size
-    views = known_views(config.augment.orientation, flips=config.augment.flips)
+    views = trained_views(config.augment)
     averaged = " and averaged over four mirrored views" if len(views) > 1 else ""
     yield (
         f"Images were predicted in tiles of {size} × {size} px overlapping by "

@@ -18,11 +18,10 @@ from ..device import autocast, pick_device, pick_precision
 from ..events import TileEnd, drain
 from ..models.attention_unet import fold_standardization
 from ..models.checkpoint import Checkpoint
-from .blending import blend_tiles
 from .postprocess import to_labels
 from .views import ONE_VIEW, blend_views, known_views, usual_overlap
 
-__all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "blend_tiles", "never", "predict"]
+__all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "never", "predict"]
 
 # Tiles in a trial of speed: on a busy machine fewer often made the slower precision look like the faster one.
 _TRIAL_TILES = 4
@@ -124,9 +123,7 @@ class Predictor:
         if self.device.type != "mps":
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = pick_precision(self.config.precision, self.device)
-        trained = checkpoint.provenance.config.get("augment", {})
-        known = known_views(trained.get("orientation"), flips=trained.get("flips", False))
-        self._views = known if self.config.augment else ONE_VIEW
+        self._views = known_views(checkpoint) if self.config.augment else ONE_VIEW
 
     def logits(self, tiles: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalised and on the device."""

@@ -7,24 +7,34 @@ from collections.abc import Callable, Generator
 import torch
 from torch import Tensor
 
+from ..config import AugmentConfig
 from ..events import TileEnd
+from ..models.checkpoint import Checkpoint
 from .blending import blend_tiles
 
 # Axes along which a view is mirrored.
-View = tuple[int, ...]
-ONE_VIEW: tuple[View, ...] = ((),)
-MIRRORED_VIEWS: tuple[View, ...] = ((), (-2,), (-1,), (-2, -1))
+Views = tuple[tuple[int, ...], ...]
+ONE_VIEW: Views = ((),)
+MIRRORED_VIEWS: Views = ((), (-2,), (-1,), (-2, -1))
 
 
-def known_views(orientation: str | None, *, flips: bool) -> tuple[View, ...]:
-    """Return the views on which a model was trained, by the settings of its augmentation.
+def trained_views(augment: AugmentConfig) -> Views:
+    """Return the views that a training with these settled settings shows."""
+    return _views(augment.orientation, flips=augment.flips)
 
-    Objects in layers are never mirrored top to bottom; their two views differ too little to be worth the time.
-    """
+
+def known_views(checkpoint: Checkpoint) -> Views:
+    """Return the views on which a model was trained; one, if its file does not say."""
+    augment = checkpoint.provenance.config.get("augment", {})
+    return _views(augment.get("orientation"), flips=augment.get("flips", False))
+
+
+def _views(orientation: str | None, *, flips: bool) -> Views:
+    # Objects in layers are never mirrored top to bottom; their two views differ too little to be worth the time.
     return MIRRORED_VIEWS if orientation == "any" and flips else ONE_VIEW
 
 
-def usual_overlap(views: tuple[View, ...]) -> float:
+def usual_overlap(views: Views) -> float:
     """Return the share of a tile that is best shared with the next one.
 
     Overlapping tiles are averaged as well, but a mirrored tile tells more than a shifted one: four views at a quarter
@@ -37,7 +47,7 @@ def blend_views(
     network: Callable[[Tensor], Tensor],
     image: Tensor,
     *,
-    views: tuple[View, ...],
+    views: Views,
     tile: int,
     overlap: float,
     batch_size: int,

@@ -13,6 +13,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..device import free_memory
 from ..errors import RunError
 from ..events import Notice, RunEnded, RunStarted, TrainingEvent, ValidationEnd
+from ..inference.views import known_views
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
 from .outcome import FinetuneResult, conclude, dice_on_old, is_best, provenance_of
@@ -137,16 +138,16 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
 
 def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
-    score = _raw_score(trainer, setup) if isinstance(setup.validator, ImageValidator) else None
-    old_dice = dice_on_old(trainer.model, setup, setup.base.threshold)
+    score = _raw_score(setup) if isinstance(setup.validator, ImageValidator) else None
+    old_dice = dice_on_old(trainer.model, setup, setup.base.threshold, known_views(setup.original))
     return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup))
 
 
-def _raw_score(trainer: Trainer, setup: Setup) -> float | None:
+def _raw_score(setup: Setup) -> float:
     """Score the base model as its user has it; a changed first layer would see the images in another way."""
-    if setup.raw_held_out is None:
-        return setup.validator.score(trainer.model) if setup.validator else None
-    validator = ImageValidator(setup.raw_held_out, setup.config, setup.precision, setup.base.threshold)
+    images = setup.held_out if setup.raw_held_out is None else setup.raw_held_out
+    views = known_views(setup.original)
+    validator = ImageValidator(images, setup.config, setup.precision, setup.base.threshold, views)
     return validator.score(setup.original.build_model().to(setup.device))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..events import forgets
+from ..inference.views import Views, known_views, trained_views
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
 from ..models.provenance import Provenance, package_versions
@@ -121,23 +122,24 @@ def _raw_is_as_good(model: AttentionUNet, setup: Setup, progress: Progress) -> b
         return False
     if len(setup.held_out) >= ENOUGH_HELD_OUT or gain < -NOISE:
         return True
-    raw, finetuned = (
-        _dice_with(model, weights, setup, setup.train.images) for weights in (setup.base.weights, progress.best)
-    )
+    raw = _dice_with(model, setup.base.weights, setup, known_views(setup.original))
+    finetuned = _dice_with(model, progress.best, setup, trained_views(setup.config.augment))
     return finetuned <= raw + NOISE
 
 
-def _dice_with(
-    model: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, images: Sequence[PreparedImage]
-) -> float:
+def _dice_with(model: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, views: Views) -> float:
+    """Return the mean Dice on the training images."""
     model.load_state_dict(weights)
-    windows = [image.cropped(setup.config.validation_crop_px) for image in images]
-    return mean_dice(windows, _predict(model, windows, setup), setup.base.threshold)
+    windows = [image.cropped(setup.config.validation_crop_px) for image in setup.train.images]
+    return mean_dice(windows, _predict(model, windows, setup, views), setup.base.threshold)
 
 
-def dice_on_old(model: AttentionUNet, setup: Setup, threshold: float) -> float | None:
-    """Return Dice on all held-out images or patches of the old dataset together, or None if there are none."""
-    return pooled_dice(setup.old, _predict(model, setup.old, setup), threshold) if setup.old else None
+def dice_on_old(model: AttentionUNet, setup: Setup, threshold: float, views: Views | None = None) -> float | None:
+    """Return Dice on all held-out images or patches of the old dataset together, or None if there are none.
+
+    `views` are those that the model knows; left out, those of this training.
+    """
+    return pooled_dice(setup.old, _predict(model, setup.old, setup, views), threshold) if setup.old else None
 
 
 def _choose_threshold(model: AttentionUNet, setup: Setup, *, calibrate: bool) -> tuple[float, float | None]:
@@ -168,8 +170,11 @@ def _costs_the_old_dataset(model: AttentionUNet, setup: Setup, threshold: float,
     return moved < stayed - THRESHOLD_COST
 
 
-def _predict(model: AttentionUNet, images: Sequence[PreparedImage], setup: Setup) -> list[Probabilities]:
-    return [predict_prepared(model, image, setup.config, setup.device, setup.precision) for image in images]
+def _predict(
+    model: AttentionUNet, images: Sequence[PreparedImage], setup: Setup, views: Views | None = None
+) -> list[Probabilities]:
+    views = trained_views(setup.config.augment) if views is None else views
+    return [predict_prepared(model, image, setup.config, views, setup.device, setup.precision) for image in images]
 
 
 def provenance_of(setup: Setup, result: FinetuneResult | None = None) -> Provenance:

@@ -17,6 +17,7 @@ from ..data.split import Split, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, measure_image
 from ..device import pick_device, pick_precision
 from ..errors import DataError
+from ..inference.views import trained_views
 from ..models.checkpoint import Checkpoint
 from ..models.provenance import ImageRecord
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
@@ -228,7 +229,8 @@ def _batches(
     precision: PrecisionName,
 ) -> tuple[BatchSource, Validator | None]:
     threshold = config.threshold or base.threshold
-    images = ImageValidator(loaded.held_out, config, precision, threshold) if len(loaded.held_out) else None
+    views = trained_views(config.augment)
+    images = ImageValidator(loaded.held_out, config, precision, threshold, views) if len(loaded.held_out) else None
     if config.epochs is None:
         return RandomBatches(PatchSampler(loaded.train, config), replay, config), images
     grid = split_grid(loaded.train, config)

@@ -13,7 +13,7 @@ from ..config import FinetuneConfig, PrecisionName
 from ..device import autocast
 from ..evaluation.metrics import dice
 from ..events import drain
-from ..inference.views import blend_views, known_views, usual_overlap
+from ..inference.views import Views, blend_views, usual_overlap
 from ..models.attention_unet import AttentionUNet
 from .losses import Loss
 from .patches import PatchView, cut_batch
@@ -34,8 +34,11 @@ class Validator(Protocol):
 class ImageValidator:
     """Mean Dice over typical windows of the held-out images, predicted in tiles of the patch's size."""
 
-    def __init__(self, store: PatchStore, config: FinetuneConfig, precision: PrecisionName, threshold: float) -> None:
+    def __init__(
+        self, store: PatchStore, config: FinetuneConfig, precision: PrecisionName, threshold: float, views: Views
+    ) -> None:
         self.images = [image.cropped(config.validation_crop_px) for image in store.images]
+        self.views = views
         self.device, self.config, self.precision, self.threshold = store.device, config, precision, threshold
 
     def score(self, model: AttentionUNet) -> float:
@@ -44,7 +47,10 @@ class ImageValidator:
 
     def probabilities(self, model: AttentionUNet) -> list[NDArray[np.float32]]:
         """Return the probabilities (Y, X) of every held-out image."""
-        return [predict_prepared(model, image, self.config, self.device, self.precision) for image in self.images]
+        return [
+            predict_prepared(model, image, self.config, self.views, self.device, self.precision)
+            for image in self.images
+        ]
 
 
 class PatchValidator:
@@ -66,11 +72,15 @@ class PatchValidator:
 
 
 def predict_prepared(
-    model: AttentionUNet, image: PreparedImage, config: FinetuneConfig, device: torch.device, precision: PrecisionName
+    model: AttentionUNet,
+    image: PreparedImage,
+    config: FinetuneConfig,
+    views: Views,
+    device: torch.device,
+    precision: PrecisionName,
 ) -> NDArray[np.float32]:
-    """Return the probabilities (Y, X) of a prepared image, as `Predictor` does from the model that is trained."""
+    """Return the probabilities (Y, X) of a prepared image, as `Predictor` does with a model that knows `views`."""
     model.eval()
-    views = known_views(config.augment.orientation, flips=config.augment.flips)
     with torch.inference_mode(), autocast(device, precision):
         tiles = blend_views(
             model,
