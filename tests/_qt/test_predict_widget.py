@@ -123,6 +123,19 @@ def test_the_settings_act_on_the_prediction_and_show_those_of_the_selected_one(
     assert live.config.threshold is None
 
 
+def test_the_box_switches_mirrored_views_off(viewer, predicting, panel, qtbot):
+    def probabilities():
+        panel.button.click()
+        qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+        return predicting.live.probabilities[:].astype(int)
+
+    viewer.add_image(TUBES[0], name="tube")
+    assert panel.augment.isChecked()
+    averaged = probabilities()
+    panel.augment.click()
+    assert np.abs(probabilities() - averaged).max() > 5
+
+
 def test_layers_to_measure_follow_the_viewer_and_the_table_opens(viewer, measure, qtbot):
     assert not measure.button.isEnabled()
     image = viewer.add_image(TUBES[0], name="tube")

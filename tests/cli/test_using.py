@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from napari_unet_finetune.data.files import ImageRef, read_image, write_labels
+from napari_unet_finetune.inference.predict import Predictor
 
 KEYS = ["count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio"]
 CPU = ["--device", "cpu", "--set", "precision=fp32"]
@@ -66,6 +67,24 @@ def test_a_stack_becomes_a_stack_with_its_scale(answer, model, tmp_path):
     assert tifffile.imread(written).shape == (3, 40, 36)
     labels = read_image(ImageRef(tmp_path / "stack_labels.tif", 1))
     assert labels.scale == pytest.approx((0.5, 0.25)) and labels.unit == "um"
+
+
+@pytest.mark.parametrize(("option", "augment"), [((), True), (("--no-augment",), False)])
+def test_mirrored_views_are_averaged_unless_switched_off(
+    answer, squares, model, tmp_path, monkeypatch, option, augment
+):
+    seen = []
+
+    class Spy(Predictor):
+        def __init__(self, checkpoint, config):
+            seen.append(config.augment)
+            super().__init__(checkpoint, config)
+
+    monkeypatch.setattr("napari_unet_finetune.inference.predict.Predictor", Spy)
+    code, _ = answer(
+        "predict", "--model", model, "--images", squares / "images", "--out", tmp_path / "out", *option, *CPU
+    )
+    assert code == 0 and seen == [augment]
 
 
 def test_a_model_scores_one_against_its_own_prediction(answer, squares, model, tmp_path):
