@@ -104,6 +104,8 @@ def run_arm(
     """Finetune on the images called `names` and score all others; a result that is there is only read."""
     if file.exists():
         entry: dict[str, Any] = json.loads(file.read_text())
+        if entry["chosen"] != names:
+            raise SystemExit(f"{file} is of another choice of images. Give another --out.")
         return entry
     model = finetuned(pool.only(names), base, int(file.stem.split("-")[1]), options)
     predictor = Predictor(model, PredictConfig(device=options.device))
