@@ -20,11 +20,13 @@ from napari_unet_finetune.events import (
     RunEnded,
     RunStarted,
     StepEnd,
+    Stream,
     TileEnd,
     ValidationEnd,
     drain,
     from_json,
     to_json,
+    until,
 )
 
 EXAMPLES = [
@@ -66,14 +68,45 @@ def test_there_is_an_example_of_every_kind_and_no_kind_twice():
     assert set(kinds.values()) == {event.kind for event in EXAMPLES}
 
 
-def test_drain_runs_to_the_end_and_returns_the_result():
-    seen = []
-
-    def work():
-        for number in range(3):
+def working(seen, count=3):
+    try:
+        for number in range(count):
             seen.append(number)
             yield Notice(str(number))
-        return "result"
+    finally:
+        seen.append("ended")
+    return "result"
 
-    assert drain(work()) == "result"
-    assert seen == [0, 1, 2]
+
+def test_drain_runs_to_the_end_and_returns_the_result():
+    seen = []
+    assert drain(working(seen)) == "result"
+    assert seen == [0, 1, 2, "ended"]
+
+
+def test_a_stream_keeps_the_result_for_after_the_loop():
+    stream = Stream(working([]))
+    assert [event.message for event in stream] == ["0", "1", "2"]
+    assert stream.result == "result"
+
+
+def test_a_stream_that_was_left_early_ends_its_work_and_has_no_result():
+    seen = []
+    stream = Stream(working(seen))
+    for _ in stream:
+        break
+    assert seen == [0, "ended"]
+    assert not hasattr(stream, "result")
+
+
+@pytest.mark.parametrize(("asked", "passed_on"), [(0, 0), (2, 2), (3, 3)])
+def test_until_ends_the_work_when_it_is_asked_to_stop(asked, passed_on):
+    seen, answers = [], iter([False] * asked)
+    stream = Stream(until(lambda: next(answers, True), working(seen)))
+    assert len(list(stream)) == passed_on
+    assert stream.result is None
+    assert seen == ([*range(passed_on), "ended"] if passed_on else [])
+
+
+def test_until_returns_the_result_if_nobody_asks_it_to_stop():
+    assert drain(until(lambda: False, working([]))) == "result"

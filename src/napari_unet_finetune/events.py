@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 Result = TypeVar("Result")
+One = TypeVar("One")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +240,33 @@ def from_json(line: str) -> Any:
     return cls(**values)
 
 
+class Stream(Generic[One, Result]):
+    """Events to loop over; their `result` is there once the loop has come to its end."""
+
+    result: Result
+
+    def __init__(self, events: Generator[One, None, Result]) -> None:
+        self._events = events
+
+    def __iter__(self) -> Iterator[One]:
+        self.result = yield from self._events
+
+
 def drain(events: Generator[Any, None, Result]) -> Result:
     """Run a stream of events to its end and return its result."""
-    while True:
-        try:
-            next(events)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+    stream = Stream(events)
+    for _ in stream:
+        pass
+    return stream.result
+
+
+def until(should_stop: Callable[[], bool], events: Generator[One, None, Result]) -> Generator[One, None, Result | None]:
+    """Pass on `events`; end them and return None if `should_stop` says yes before they come to their end."""
+    stream = Stream(events)
+    if should_stop():
+        return None
+    for event in stream:
+        yield event
+        if should_stop():
+            return None
+    return stream.result

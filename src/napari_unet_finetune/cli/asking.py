@@ -71,18 +71,15 @@ def stop_if_none(result: Any) -> None:
 
 def show_parts(events: Generator[Any, None, Any], description: str, *, quiet: bool) -> Any:
     """Draw a bar over the parts of a computation, a second one while one of them trains, and return its result."""
-    from ..events import Notice, PartStarted, RunEnded
+    from ..events import Notice, PartStarted, RunEnded, Stream
     from ..progress import RunProgress, advance
 
     with progress_bar(quiet=quiet) as bar:
         parts = bar.add_task(description, total=None, note="")
         training = bar.add_task("", total=None, note="", visible=False)
         progress = RunProgress()
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as stop:
-                return stop.value
+        stream = Stream(events)
+        for event in stream:
             if isinstance(event, PartStarted):
                 progress = RunProgress()
                 bar.update(parts, completed=event.index - 1, total=event.total, note=event.label)
@@ -94,6 +91,7 @@ def show_parts(events: Generator[Any, None, Any], description: str, *, quiet: bo
                 progress = advance(progress, event)
                 bar.update(training, visible=True, description="Training")
                 draw(bar, training, progress)
+        return stream.result
 
 
 def _show_estimation(console: Console, result: Any) -> None:

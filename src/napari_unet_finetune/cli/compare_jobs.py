@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.atomic import atomic_write
 from ..errors import DataError
-from ..events import Event, JobEnded, Notice, PartStarted
+from ..events import Event, JobEnded, Notice, PartStarted, Stream
 from ..runs.request import RESULT, FigureRow
 
 if TYPE_CHECKING:
@@ -41,20 +41,15 @@ def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Eve
     from ..evaluation.learning_curve import ArmEnded, CurvePlan, run_study
     from ..evaluation.rows import to_json
 
-    study = run_study(CurvePlan.of(request), folder, should_stop=control.should_stop)
-    while True:
-        try:
-            event = next(study)
-        except StopIteration as end:
-            rows: list[Row] = end.value
-            break
+    study = Stream(run_study(CurvePlan.of(request), folder, should_stop=control.should_stop))
+    for event in study:
         if isinstance(event, ArmEnded):
             yield from _in_words(event.rows)
         elif isinstance(event, PartStarted):
             yield PartStarted(arm_title(event.label), event.index, event.total)
         else:
             yield event
-    yield _ended(folder, to_json(rows))
+    yield _ended(folder, to_json(study.result))
 
 
 def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[Event]:

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from ..data.atomic import atomic_write
 from ..errors import DataError, FinetuneError
-from ..events import ImageSeen, Notice, TrainingEvent
+from ..events import ImageEnd, ImageSeen, Notice, Stream, TrainingEvent
 from ..progress import RunProgress, advance
 from .options import explain
 
@@ -153,16 +153,13 @@ def show_training(events: Generator[TrainingEvent, None, R], description: str, *
     progress = RunProgress()
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task(description, total=None, note="")
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as stop:
-                result: R = stop.value
-                return result
+        stream = Stream(events)
+        for event in stream:
             progress = advance(progress, event)
             if isinstance(event, Notice) and not quiet:
                 bar.console.print(event.message, soft_wrap=True)
             draw(bar, task, progress)
+        return stream.result
 
 
 def draw(bar: Progress, task: Any, progress: RunProgress) -> None:
@@ -188,17 +185,16 @@ def counting(description: str, total: int, *, quiet: bool) -> tuple[Progress, Ca
 
 
 def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> R:
-    """Draw one bar over the images that `events` report and return their result."""
+    """Draw one bar over the images that `events` report as seen or done, and return their result."""
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task(description, total=None, note="")
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as stop:
-                result: R = stop.value
-                return result
+        stream = Stream(events)
+        for event in stream:
             if isinstance(event, ImageSeen):
                 bar.update(task, completed=event.done, total=event.total, note=event.image)
+            elif isinstance(event, ImageEnd):
+                bar.update(task, completed=event.done, total=event.total, note=event.path.name)
+        return stream.result
 
 
 def score_table(title: str, columns: list[str]) -> Table:

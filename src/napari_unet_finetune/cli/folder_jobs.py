@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..data.atomic import atomic_write
 from ..data.pairing import LeftOver, Pairing
-from ..events import Event, JobEnded
+from ..events import Event, JobEnded, until
 from ..runs.request import RESULT
 from .inspecting import model_facts
 
 if TYPE_CHECKING:
     from ..runs.request import CheckRequest, SuggestRequest
     from ..runs.serve import Control
-
-Result = TypeVar("Result")
 
 
 def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Event]:
@@ -33,7 +31,7 @@ def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Eve
         model=model_facts(request.checkpoint) if request.checkpoint else None,
         test_images=tuple(image.ref for image in request.test_images),
     )
-    checkup = yield from _until_stopped(events, control)
+    checkup = yield from until(control.should_stop, events)
     yield _ended(folder, checkup.to_dict()) if checkup is not None else JobEnded()
 
 
@@ -50,22 +48,9 @@ def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator
         mode=request.mode,
         device=request.device,
     )
-    suggestions = yield from _until_stopped(events, control)
+    suggestions = yield from until(control.should_stop, events)
     found = {"suggestions": [one.to_dict() for one in suggestions or ()]}
     yield _ended(folder, found) if suggestions is not None else JobEnded()
-
-
-def _until_stopped(events: Generator[Event, None, Result], control: Control) -> Generator[Event, None, Result | None]:
-    """Yield what happens and return the result, None if it was asked to stop before there was one."""
-    while True:
-        if control.should_stop():
-            return None
-        try:
-            event = next(events)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        yield event
 
 
 def _ended(folder: Path, values: dict[str, Any]) -> JobEnded:

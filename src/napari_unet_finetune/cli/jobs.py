@@ -52,17 +52,12 @@ def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Iterato
     from ..runs.folder import RunFolder
 
     run = RunFolder(folder)
-    events = run_here(run, should_stop=control.should_stop)
-    while True:
-        try:
-            event = next(events)
-        except StopIteration:
-            files = (run.result_path, run.best_path)  # only the best if it was stopped, none if before a step
-            yield JobEnded(next((file for file in files if file.is_file()), None))
-            return
+    for event in run_here(run, should_stop=control.should_stop):
         yield event
         if isinstance(event, ValidationEnd) and event.best and control.preview:
             yield _preview(run, control.preview, event.step)
+    files = (run.result_path, run.best_path)  # only the best if it was stopped, none if before a step
+    yield JobEnded(next((file for file in files if file.is_file()), None))
 
 
 def _preview(run: Any, image: ImageFile, step: int) -> PreviewReady:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from ..events import Event, JobEnded
-from .console import FAILED, INTERRUPTED, Json, finish, messages, progress_bar, reports_errors, stops_on_interrupt
+from .console import FAILED, INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
 from .options import Images
 
 if TYPE_CHECKING:
-    from ..evaluation.measured_files import MeasuredFiles
-    from ..events import ImageEnd
     from ..runs.request import MeasureRequest
     from ..runs.serve import Control
 
@@ -35,7 +33,7 @@ def measure(
     pairs, left_out = pair_files(images, labels)
     with stops_on_interrupt() as stop:
         events = measure_files(pairs, out, overwrite=overwrite, should_stop=stop)
-        report = _show_files(events, quiet=as_json)
+        report = watch(events, "Measure", quiet=as_json)
     failed = (*left_out, *report.failed)
     values = {
         "objects": report.objects,
@@ -47,18 +45,6 @@ def measure(
     finish(values, as_json=as_json, show=lambda console: _show_report(console, values))
     if report.stopped or failed:
         raise typer.Exit(INTERRUPTED if report.stopped else FAILED)
-
-
-def _show_files(events: Generator[ImageEnd, None, MeasuredFiles], *, quiet: bool) -> MeasuredFiles:
-    with progress_bar(quiet=quiet) as bar:
-        task = bar.add_task("Measure", total=None, note="")
-        while True:
-            try:
-                end = next(events)
-            except StopIteration as stop:
-                report: MeasuredFiles = stop.value
-                return report
-            bar.update(task, completed=end.done, total=end.total, note=end.path.name)
 
 
 def _show_report(console: Console, values: dict[str, Any]) -> None:

@@ -116,7 +116,7 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
 def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list[Any]:
     """Draw one bar over the models and one for the training that runs; return the rows."""
     from ..evaluation.learning_curve import ArmEnded
-    from ..events import PartStarted
+    from ..events import PartStarted, Stream
     from ..progress import RunProgress, advance
 
     with progress_bar(quiet=quiet) as bar:
@@ -125,12 +125,8 @@ def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list
             bar.add_task("", total=None, note="", visible=False),
         )
         progress = RunProgress()
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as stop:
-                rows: list[Any] = stop.value
-                return rows
+        stream = Stream(events)
+        for event in stream:
             if isinstance(event, PartStarted):
                 progress = RunProgress()
                 bar.update(models, completed=max(0, event.index - 1), total=event.total, note=event.label)
@@ -140,6 +136,7 @@ def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list
             else:
                 progress = advance(progress, event)
                 draw(bar, training, progress)
+        return stream.result
 
 
 def _show_arm(console: Console, event: Any, *, quiet: bool) -> None:

@@ -17,10 +17,10 @@ from .console import (
     finish,
     messages,
     number,
-    progress_bar,
     reports_errors,
     score_table,
     stops_on_interrupt,
+    watch,
     write_text,
 )
 from .options import Device, Images, Masks, Model, Out, Set, Sparse, prediction_config
@@ -117,7 +117,7 @@ def predict(
     predictor = Predictor(load_checkpoint(model), config)
     with stops_on_interrupt() as stop:
         events = predict_folder(images, out, predictor, overwrite=overwrite, should_stop=stop)
-        report = _show_files(events, quiet=as_json)
+        report = watch(events, "Predict", quiet=as_json)
     values = {
         "written": [str(path) for path in report.written],
         "skipped": [str(path) for path in report.skipped],
@@ -128,21 +128,6 @@ def predict(
     finish(values, as_json=as_json, show=lambda console: _show_report(console, values, out))
     if report.stopped or report.failed:
         raise typer.Exit(INTERRUPTED if report.stopped else FAILED)
-
-
-def _show_files(events: Any, *, quiet: bool) -> Any:
-    """Draw one bar over the files until the prediction ends and return its report."""
-    from ..events import ImageEnd
-
-    with progress_bar(quiet=quiet) as bar:
-        task = bar.add_task("Predict", total=None, note="")
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as stop:
-                return stop.value
-            if isinstance(event, ImageEnd):
-                bar.update(task, completed=event.done, total=event.total, note=event.path.name)
 
 
 def _show_report(console: Console, values: dict[str, Any], out: Path) -> None:

@@ -15,7 +15,7 @@ from ..config import AugmentConfig, FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
 from ..errors import DataError
-from ..events import Event, PartStarted, StepEnd
+from ..events import Event, PartStarted, StepEnd, Stream
 from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint
 from ..training.channels import fit_channels
@@ -85,24 +85,22 @@ def can_learn(
         return None
     yield PartStarted("learning two images by heart", 2, 2)
     start, losses = time.perf_counter(), []
-    events = finetune(
-        chosen,
-        checkpoint,
-        config,
-        should_stop=lambda: should_stop() or time.perf_counter() - start > seconds,
+    events = Stream(
+        finetune(
+            chosen,
+            checkpoint,
+            config,
+            should_stop=lambda: should_stop() or time.perf_counter() - start > seconds,
+        )
     )
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as stop:
-            learnt: Checkpoint = stop.value.checkpoint
-            break
+    for event in events:
         if isinstance(event, StepEnd):
             losses.append(event.train_loss)
         yield event
     if should_stop():
         return None
     took = time.perf_counter() - start
+    learnt = events.result.checkpoint
     dice = tuple(
         _dice(Predictor(learnt, PredictConfig(device=config.device, precision=config.precision)), image)
         for image in chosen

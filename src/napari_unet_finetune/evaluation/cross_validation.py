@@ -11,7 +11,7 @@ import numpy as np
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
-from ..events import Event, Notice, PartStarted
+from ..events import Event, Notice, PartStarted, Stream
 from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint
 from ..training.finetune import Run, finetune, never
@@ -120,16 +120,13 @@ def cross_validate(
 
 def _without_repeats(training: Run, told: set[str]) -> Run:
     """Pass the events of a training on, but say nothing twice that holds for all folds."""
-    while True:
-        try:
-            event = next(training)
-        except StopIteration as stop:
-            result: FinetuneResult = stop.value
-            return result
+    events = Stream(training)
+    for event in events:
         if not isinstance(event, Notice) or event.message not in told:
             yield event
         if isinstance(event, Notice):
             told.add(event.message)
+    return events.result
 
 
 def split_folds(count: int, folds: int | None, seed: int) -> list[list[int]]:

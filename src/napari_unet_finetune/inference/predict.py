@@ -15,7 +15,7 @@ from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.network_input import network_input, resample
 from ..device import autocast, pick_device, pick_precision
-from ..events import TileEnd, drain
+from ..events import TileEnd, drain, until
 from ..models.attention_unet import fold_standardization
 from ..models.checkpoint import Checkpoint
 from .postprocess import to_labels
@@ -159,7 +159,7 @@ class Predictor:
         DeviceError
             If a single tile does not fit into the device's memory.
         """
-        blended = yield from _until(should_stop, self._blended(self._pixels(image)))
+        blended = yield from until(should_stop, self._blended(self._pixels(image)))
         if blended is None:
             return Stopped(image.name)
         probabilities = resample(blended.cpu().numpy(), image.shape)
@@ -182,18 +182,3 @@ class Predictor:
             overlap=usual_overlap(self._views) if overlap is None else overlap,
             batch_size=self.config.batch_size,
         )
-
-
-def _until(
-    should_stop: Callable[[], bool], tiles: Generator[TileEnd, None, Tensor]
-) -> Generator[TileEnd, None, Tensor | None]:
-    """Pass on `tiles`; return None if `should_stop` says yes before they end."""
-    while not should_stop():
-        try:
-            end = next(tiles)
-        except StopIteration as returned:
-            result: Tensor = returned.value
-            return result
-        yield end
-    tiles.close()
-    return None

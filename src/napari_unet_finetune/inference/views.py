@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..config import AugmentConfig
-from ..events import TileEnd
+from ..events import Stream, TileEnd
 from ..models.checkpoint import Checkpoint
 from .blending import blend_tiles
 
@@ -65,10 +65,7 @@ def blend_views(
 
 def _part(part: int, parts: int, tiles: Generator[TileEnd, None, Tensor]) -> Generator[TileEnd, None, Tensor]:
     """Pass on `tiles` as one of several parts of equal length."""
-    while True:
-        try:
-            end = next(tiles)
-        except StopIteration as returned:
-            result: Tensor = returned.value
-            return result
+    stream = Stream(tiles)
+    for end in stream:
         yield TileEnd(part * end.total + end.done, parts * end.total)
+    return stream.result

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from ..data.dataset import AnnotatedFolder
 from ..data.pairing import Pairing
 from ..errors import RunError
-from ..events import Notice
+from ..events import Notice, Stream
 from ..models.checkpoint import load_checkpoint
 from ..training.finetune import Run, finetune, never, train
-from ..training.outcome import FinetuneResult
 from .folder import LOG, RunFolder
 from .request import FinetuneRequest
 
@@ -94,14 +93,11 @@ def _with_note(events: Run, note: str) -> Run:
 
 
 def _recorded(events: Run, folder: RunFolder) -> Run:
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as stop:
-            result: FinetuneResult = stop.value
-            return result
+    stream = Stream(events)
+    for event in stream:
         folder.append(event)
         yield event
+    return stream.result
 
 
 @contextmanager
