@@ -107,13 +107,15 @@ def measure(arm: str, steps: int) -> dict[str, Any]:
 def _open_dock(viewer: Any, folder: Path, steps: int) -> Any:
     """Return the dock with a dataset of which five images are annotated, ready for the click."""
     from napari_unet_finetune.config import FinetuneConfig
+    from napari_unet_finetune.data.importing import import_masks
+    from napari_unet_finetune.data.mask_import import plan_import
     from napari_unet_finetune.data.microtube import write_microtube
     from napari_unet_finetune.data.project import Project
 
     _, data = write_microtube(folder / "data", seed=0)
     _, dock = viewer.window.add_plugin_dock_widget("napari-unet-finetune", "Annotate and finetune")
     project = Project.open(data / "images")
-    project.import_masks(project.pair_masks(data / "masks").pairs[:5])
+    import_masks(project, plan_import(project, data / "masks").pairs[:5])
     dock.session.project = project
     dock.session.model = "microtube"
     dock.images.view.open_requested.emit(project.names[5])

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from napari_unet_finetune.data.importing import import_masks
+from napari_unet_finetune.data.mask_import import plan_import
 from napari_unet_finetune.data.project import Project
 
 from .finetuning_data import save_model
@@ -20,7 +22,7 @@ def project_with_tests(folder: Path, write_squares: Any, count: int = 6, tests: 
     squares = write_squares(folder / "squares", count)
     tifffile.imwrite(squares / "images" / "x_bare.tif", np.full(SIZE, 7, np.uint8))
     project = Project.open(squares / "images", folder / "project")
-    project.import_masks(project.pair_masks(squares / "masks").pairs)
+    import_masks(project, plan_import(project, squares / "masks").pairs)
     project.set_role(project.names[count - tests : count], "test")
     return project
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from napari_unet_finetune._qt.jobs import Report
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
+from napari_unet_finetune.data.importing import import_masks
+from napari_unet_finetune.data.mask_import import plan_import
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.events import Event, RunEnded, RunStarted, StepEnd, ValidationEnd
 from napari_unet_finetune.models.checkpoint import save_checkpoint
@@ -26,7 +28,7 @@ def annotated_project(folder: Path, write_squares: Any, count: int = 6, masks: i
     """Return a dataset of `count` images, the first `masks` of them annotated."""
     squares = write_squares(folder / "squares", count)
     project = Project.open(squares / "images", folder / "project")
-    project.import_masks(project.pair_masks(squares / "masks").pairs[:masks])
+    import_masks(project, plan_import(project, squares / "masks").pairs[:masks])
     return project
 
 

@@ -8,7 +8,8 @@ pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt import autosave, painting
-from napari_unet_finetune._qt.annotation import KEPT_HISTORIES, annotation_of
+from napari_unet_finetune._qt.annotation import annotation_of
+from napari_unet_finetune._qt.painting import KEPT_HISTORIES
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 

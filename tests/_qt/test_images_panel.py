@@ -196,7 +196,7 @@ class TestImporting:
     def test_masks_are_imported_and_shown(self, dialog, panel, qtbot, session):
         session.annotation.open("img_0")
         dialog.button.click()
-        qtbot.waitUntil(lambda: bool(dialog.imported))
+        qtbot.waitUntil(lambda: bool(dialog.imported.names))
         qtbot.waitUntil(lambda: session.message.text == "3 masks imported.")
         assert [image.origin for image in reopened(session.project).images[:4]] == ["imported"] * 3 + ["none"]
         np.testing.assert_array_equal(session.annotation.layer.data, BLOB)
@@ -205,7 +205,7 @@ class TestImporting:
     def test_what_is_refused_is_listed_and_the_dialog_stays(self, dialog, qtbot, masks, session):
         (masks / "img_1.tif").write_bytes(b"II*\0broken")
         dialog.button.click()
-        qtbot.waitUntil(lambda: bool(dialog.refused))
+        qtbot.waitUntil(lambda: bool(dialog.imported.refused))
         assert dialog.isVisible()
         assert "2 imported, 1 refused" in dialog.summary.text()
         assert "img_1.tif" in dialog.summary.text()
@@ -304,7 +304,7 @@ def test_a_pairing_that_comes_after_the_release_opens_no_dialog(panel, qtbot, fo
     opened(panel, qtbot, folder)
     panel.import_masks(masks)
     panel.release()
-    qtbot.waitUntil(lambda: panel._planning is None)
+    qtbot.waitUntil(lambda: not panel.importing.is_busy)
     assert not panel.findChildren(ImportDialog)
 
 

@@ -60,7 +60,7 @@ def dialog_of(panel, qtbot):
 
 def imported(dialog, qtbot):
     dialog.button.click()
-    qtbot.waitUntil(lambda: bool(dialog.imported) or bool(dialog.refused))
+    qtbot.waitUntil(lambda: bool(dialog.imported.names or dialog.imported.refused))
 
 
 def test_each_frame_becomes_the_mask_of_its_image_but_the_empty_one(panel, project, truth, session, qtbot):

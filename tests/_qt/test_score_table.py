@@ -9,8 +9,7 @@ pytest.importorskip("qtpy")
 
 from qtpy.QtCore import Qt
 
-from napari_unet_finetune._qt.compared_models import ComparedEntry, Training
-from napari_unet_finetune._qt.comparing import Column
+from napari_unet_finetune._qt.compared_models import Column, ComparedEntry, Training
 from napari_unet_finetune._qt.score_table import ScoreTable, swatch
 from napari_unet_finetune._qt.score_view import ScoreView
 from napari_unet_finetune.events import ImageCompared

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_unet_finetune.data.masks import percent, read_labels
+from napari_unet_finetune.data.masks import read_labels
 from napari_unet_finetune.errors import DataError
 
 OBJECTS = np.zeros((10, 10), bool)
@@ -139,10 +139,3 @@ def test_without_sparse_the_same_numbers_are_objects():
 @given(hnp.arrays(np.uint16, (5, 6), elements=st.integers(0, 2000)))
 def test_integers_from_1_on_are_always_objects(array):
     np.testing.assert_array_equal(read_labels(array, name="m").labels > 0, array > 0)
-
-
-@pytest.mark.parametrize(
-    ("share", "text"), [(0, "0 %"), (0.00001, "below 0.1 %"), (0.004, "0.4 %"), (0.234, "23 %"), (1, "100 %")]
-)
-def test_percentages_have_the_digits_that_tell_something(share, text):
-    assert percent(share) == text

@@ -11,7 +11,6 @@ import tifffile
 
 from napari_unet_finetune.data import project_masks, project_opening, project_record
 from napari_unet_finetune.data.files import ImageRef
-from napari_unet_finetune.data.pairing import Pair
 from napari_unet_finetune.data.project import NotWritableError, Project
 from napari_unet_finetune.errors import DataError
 
@@ -297,65 +296,6 @@ class TestRemoving:
 
     def test_removing_what_is_not_there_is_no_error(self, project):
         assert project.remove_labels("img_1") is None
-
-
-class TestImporting:
-    def test_masks_are_paired_by_name_and_copied_in(self, project, tmp_path):
-        masks = write_masks(
-            tmp_path / "m", img_1_mask=np.uint8(BLOB * 255), img_2_mask=np.uint8(TWO), other=np.uint8(BLOB)
-        )
-        pairing = project.pair_masks(masks)
-        assert [(pair.image.name, pair.mask.name) for pair in pairing.pairs] == [
-            ("img_1", "img_1_mask"),
-            ("img_2", "img_2_mask"),
-        ]
-        assert [one.ref.name for one in pairing.masks_without_image] == ["other"]
-        assert not project.folder.exists()
-        assert project.import_masks(pairing.pairs) == ()
-        assert [image.origin for image in reopened(project).images] == ["imported", "imported", "none"]
-        np.testing.assert_array_equal(project.read_labels("img_1"), BLOB)
-
-    def test_a_painted_mask_is_never_overwritten_but_an_imported_one_is_put_aside(self, project, tmp_path):
-        project.save_labels("img_1", BLOB, "painted")
-        project.save_labels("img_2", BLOB, "corrected")
-        project.save_labels("img_10", BLOB, "imported")
-        masks = write_masks(tmp_path / "m", img_1=np.uint8(TWO), img_2=np.uint8(TWO), img_10=np.uint8(TWO))
-        refused = project.import_masks(project.pair_masks(masks).pairs)
-        assert [sentence.split(" has a ")[0] for sentence in refused] == ["img_1", "img_2"]
-        assert [image.objects for image in project.images] == [1, 1, 2]
-        (aside,) = (project.folder / "masks" / "removed").iterdir()
-        np.testing.assert_array_equal(tifffile.imread(aside), BLOB)
-
-    def test_masks_that_do_not_fit_are_refused_one_by_one(self, project, tmp_path):
-        masks = write_masks(tmp_path / "m", img_1=np.uint8(BLOB[:5]), img_2=RNG.integers(0, 9, (20, 30, 3), np.uint8))
-        write_masks(masks, img_10=np.uint8(BLOB))
-        refused = project.import_masks(project.pair_masks(masks).pairs)
-        assert "img_1: image is (20, 30) but the mask img_1 is (5, 30)" in refused[0]
-        assert "exactly two colours" in refused[1]
-        assert [image.origin for image in project.images] == ["none", "none", "imported"]
-
-    def test_a_pair_of_another_dataset_is_refused(self, project, tmp_path):
-        stranger = Pair(ImageRef(tmp_path / "x.tif"), ImageRef(tmp_path / "m.tif"), "")
-        assert "not in this dataset" in project.import_masks([stranger])[0]
-
-    def test_object_numbers_beyond_16_bits_are_numbered_anew(self, project, tmp_path):
-        labels = BLOB.astype(np.uint32) * 70_000
-        labels[0, 0] = 5
-        (tmp_path / "m").mkdir()
-        tifffile.imwrite(tmp_path / "m" / "img_1.tif", labels)
-        project.import_masks(project.pair_masks(tmp_path / "m").pairs)
-        read = project.read_labels("img_1")
-        assert sorted(np.unique(read)) == [0, 1, 2]
-        np.testing.assert_array_equal(read == 2, BLOB > 0)
-
-    def test_whole_masks_become_strokes_and_strokes_stay_strokes(self, project, tmp_path):
-        project.sparse = True
-        strokes = np.zeros(SIZE, np.uint8)
-        strokes[0], strokes[1] = 1, 2
-        masks = write_masks(tmp_path / "m", img_1=np.uint8(BLOB), img_2=strokes)
-        assert project.import_masks(project.pair_masks(masks).pairs) == ()
-        np.testing.assert_array_equal(project.read_labels("img_1"), BLOB + 1)
-        np.testing.assert_array_equal(project.read_labels("img_2"), strokes)
 
 
 class TestStrokes:

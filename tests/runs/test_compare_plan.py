@@ -4,6 +4,8 @@ import imageio.v3 as iio
 import pytest
 
 from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.importing import import_masks
+from napari_unet_finetune.data.mask_import import plan_import
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.runs.compare_plan import (
@@ -20,7 +22,7 @@ from napari_unet_finetune.runs.compare_plan import (
 def project(tmp_path, write_squares):
     squares = write_squares(tmp_path / "squares", 8)
     project = Project.open(squares / "images", tmp_path / "project")
-    project.import_masks(project.pair_masks(squares / "masks").pairs[:6])
+    import_masks(project, plan_import(project, squares / "masks").pairs[:6])
     return project
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.importing import import_masks
+from napari_unet_finetune.data.mask_import import plan_import
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.runs.plan import OldImages, make_request, plan_training
 
@@ -14,7 +16,7 @@ CONFIG = FinetuneConfig()
 def project(tmp_path, write_squares):
     folder = write_squares(tmp_path / "squares", 6)
     project = Project.open(folder / "images", tmp_path / "project")
-    project.import_masks(project.pair_masks(folder / "masks").pairs)
+    import_masks(project, plan_import(project, folder / "masks").pairs)
     return project
 
 

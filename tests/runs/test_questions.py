@@ -3,6 +3,8 @@
 import pytest
 
 from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.importing import import_masks
+from napari_unet_finetune.data.mask_import import plan_import
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.runs.questions import Asked, Known, make_question, subject_of
@@ -14,7 +16,7 @@ CONFIG = FinetuneConfig(device="cpu")
 def project(write_squares, tmp_path):
     squares = write_squares(tmp_path / "squares", 5)
     project = Project.open(squares / "images", tmp_path / "project")
-    project.import_masks(project.pair_masks(squares / "masks").pairs[:4])
+    import_masks(project, plan_import(project, squares / "masks").pairs[:4])
     return project
 
 
@@ -29,7 +31,7 @@ def test_nothing_can_be_asked_about_masks_that_are_not_there(write_squares, tmp_
 def test_suggestions_need_an_image_without_mask(project, tmp_path):
     assert subject_of("suggest", project, Known()).about == "5 images, 4 annotated"
     squares = tmp_path / "squares"
-    project.import_masks(project.pair_masks(squares / "masks").pairs[4:])
+    import_masks(project, plan_import(project, squares / "masks").pairs[4:])
     assert subject_of("suggest", project, Known()).problem == "All images are annotated."
 
 

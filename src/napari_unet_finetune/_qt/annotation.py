@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..data.project_masks import BACKGROUND
@@ -16,7 +14,18 @@ from .autosave import Autosave
 from .conversion import convert_in_background
 from .drawing import drawn_later
 from .layers import show_image
-from .painting import IMAGE, PAINTING, Brush, History, disown_copies, fill_with, new_painting, repaint, show_whole
+from .painting import (
+    IMAGE,
+    PAINTING,
+    Brush,
+    Histories,
+    History,
+    disown_copies,
+    fill_with,
+    new_painting,
+    repaint,
+    show_whole,
+)
 from .removal import Removed, bring_back, move_aside
 from .session import Session
 
@@ -25,7 +34,6 @@ if TYPE_CHECKING:
 
 _FLAT = 2
 _MOST_TRIED = 5  # a whole disk may be gone
-KEPT_HISTORIES = 5  # images whose steps can still be undone after going to another
 
 
 class Annotation:
@@ -44,7 +52,7 @@ class Annotation:
         self._autosave: Autosave | None = None
         self._image: Image | None = None
         self._brush: Brush | None = None
-        self._histories: OrderedDict[str, History] = OrderedDict()
+        self._histories = Histories()
         session.before_use.connect(self.save)
         session.project_changed.connect(self._on_project_changed)
         session.current_changed.connect(self._on_current_changed)
@@ -166,8 +174,7 @@ class Annotation:
         """Show masks that were changed on disk, by anything else than painting."""
         current = self.session.current
         names = set(names)
-        for name in names & self._histories.keys():
-            del self._histories[name]
+        self._histories.forget(names)
         if current in names and self.layer is not None:
             self._drop_layer()
             self.open(current)
@@ -229,7 +236,7 @@ class Annotation:
             self._let_go()
         disown_copies(viewer, self._image, layer)
         self._image = show_image(viewer, IMAGE, name, pixels, below=PAINTING)
-        history = self._history_of(name, stored)
+        history = self._histories.take(name, stored)
         if layer is None:
             layer = new_painting(name, stored, pixels, sparse=project.sparse)
             if history.undo or history.redo:
@@ -244,11 +251,6 @@ class Annotation:
         self._autosave.saved.connect(self._on_saved)
         self._autosave.changed.connect(self.changed.emit)
 
-    def _history_of(self, name: str, stored: NDArray[np.uint16]) -> History:
-        """Return what can be undone in an image, nothing if its mask has changed on disk."""
-        history = self._histories.pop(name, None)
-        return history if history is not None and np.array_equal(history.labels, stored) else History(stored)
-
     def _drop_layer(self) -> None:
         """Take the painting layer out of the viewer; what can be undone is kept."""
         autosave = self._let_go()
@@ -262,15 +264,8 @@ class Annotation:
         autosave, self._autosave = self._autosave, None
         if autosave is not None:
             autosave.close()
-            self._remember(autosave)
+            self._histories.keep(autosave.name, autosave.layer)
         return autosave
-
-    def _remember(self, autosave: Autosave) -> None:
-        history = History.of(autosave.layer)
-        if history is not None:
-            self._histories[autosave.name] = history
-            while len(self._histories) > KEPT_HISTORIES:
-                self._histories.popitem(last=False)
 
     def _on_converted(self) -> None:
         self.is_converting = False

@@ -12,8 +12,10 @@ from ..evaluation.study_folder import StudyFolder, find_studies
 from ..models.card import find_model_file, read_card
 from ..models.zoo import list_models
 from ..runs.history import past_trainings
+from ..words import count_of
 from .run_folders import runs_of
 
+_FIRST_TRAININGS = 4
 RAW, BASE = "raw", "base"  # the base of finetunings, and one that was itself finetuned
 # Okabe and Ito's colors, told apart with every kind of color blindness; black is left out, for screens are dark.
 COLORS = ("#56B4E9", "#D55E00", "#F0E442", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#999999")
@@ -51,6 +53,20 @@ class Training:
     images: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class Column:
+    """A model of the table: as it is listed, in its color, and what it was trained with."""
+
+    entry: ComparedEntry
+    color: str
+    training: Training
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.entry.label
+
+
 def list_models_to_compare(project: Project | None, base: str, files: Iterable[Path] = ()) -> list[ComparedEntry]:
     """Return the base, the models of this dataset's trainings and learning curves, those of `files`, and the shipped.
 
@@ -77,6 +93,14 @@ def read_training(model: str) -> Training:
         return Training(preset=str(origin.config.get("preset", "")))
     images = frozenset(image.name for image in origin.images)
     return Training(len(origin.images), origin.seed or 0, str(origin.config.get("preset", "")), images)
+
+
+def first_models(project: Project | None, base: str, entries: Iterable[ComparedEntry]) -> list[str]:
+    """Return the base, and the models of the last learning curve or, without one, of the last trainings."""
+    study = last_study(project) if project else None
+    if study is not None and study.models:
+        return [base, *(str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed)]
+    return [base, *[entry.model for entry in entries if entry.is_trained_here][-_FIRST_TRAININGS:]]
 
 
 def last_study(project: Project) -> StudyFolder | None:
@@ -115,7 +139,7 @@ def _of_runs(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
     for run in past_trainings(folders):
         if run.model is not None:
             entry = ComparedEntry(
-                str(run.model), _images(run.image_count), f"Finetuned on {run.when}\n{run.model}", True
+                str(run.model), count_of(run.image_count, "image"), f"Finetuned on {run.when}\n{run.model}", True
             )
             yield run.image_count, entry
 
@@ -125,7 +149,7 @@ def _of_studies(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
         seeds = sorted({arm.seed for arm in study.models})
         for arm, file in study.models.items():
             seed = "" if arm.seed == seeds[0] else f", seed {arm.seed}"
-            entry = ComparedEntry(str(file), _images(arm.count) + seed, f"Of a learning curve\n{file}", True)
+            entry = ComparedEntry(str(file), count_of(arm.count, "image") + seed, f"Of a learning curve\n{file}", True)
             yield arm.count, entry
 
 
@@ -141,7 +165,3 @@ def _distinct(entries: Iterable[ComparedEntry]) -> Iterator[ComparedEntry]:
         labels[entry.label] = number = labels.get(entry.label, 0) + 1
         label = entry.label if number == 1 else f"{entry.label} ({number})"
         yield replace(entry, label=label)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"

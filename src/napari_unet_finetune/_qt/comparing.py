@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from psygnal import Signal
@@ -18,12 +18,13 @@ from ..models.card import find_model_file, read_card
 from ..runs.compare_plan import ImageSet, compared_image, image_sets
 from ..runs.recent import RecentModels
 from ..runs.request import ComparedModel, CompareRequest
+from ..words import count_of
 from .compared_models import (
     COLORS,
     Colors,
+    Column,
     ComparedEntry,
-    Training,
-    last_study,
+    first_models,
     list_models_to_compare,
     read_training,
 )
@@ -33,21 +34,6 @@ from .settings import default_device, recent_models_file
 
 CHOSEN = "chosen"
 MOST_MODELS = 8
-_FIRST_MODELS = 4  # of this dataset that are ticked at first
-
-
-@dataclass(frozen=True)
-class Column:
-    """A model of the table: as it is listed, in its color, and what it was trained with."""
-
-    entry: ComparedEntry
-    color: str
-    training: Training
-
-    @property
-    def label(self) -> str:
-        """What it is called."""
-        return self.entry.label
 
 
 class Comparing:
@@ -166,7 +152,7 @@ class Comparing:
             columns = tuple(map(self._column, self._ticked))
             self._begin(project, columns, images)
             session.aside.start(
-                job_folder(project), f"Comparing {_count(len(columns), 'model')}", request=request,
+                job_folder(project), f"Comparing {count_of(len(columns), 'model')}", request=request,
                 on_event=self._on_event, on_end=lambda _file: self._on_end(project), on_error=session.fail,
             )  # fmt: skip
             self.changed.emit()
@@ -259,7 +245,7 @@ class Comparing:
             session.tell(f"Stopped: {missing} of {len(self.columns) * len(self.images)} predictions are missing.")
         else:
             self._keep_dice(project)
-            session.tell(f"Compared {_count(len(self.columns), 'model')} on {_count(len(self.images), 'image')}.")
+            session.tell(f"Compared {count_of(len(self.columns), 'model')} on {count_of(len(self.images), 'image')}.")
         self.changed.emit()
 
     def _keep_dice(self, project: Project) -> None:
@@ -279,18 +265,8 @@ class Comparing:
         new = [entry.model for entry in self.entries if entry.is_trained_here and entry.model not in before]
         self.chosen = (self.chosen & known) | (set(new) if len(new) == 1 and len(self.chosen) < MOST_MODELS else set())
         if self._is_fresh:
-            self.chosen = set(self._first_choice()[:MOST_MODELS])
+            self.chosen = set(first_models(project, base, self.entries)[:MOST_MODELS])
         self._give_colors()
-
-    def _first_choice(self) -> list[str]:
-        """Return the base, and the models of the last learning curve or, without one, of the last trainings."""
-        project = self.session.project
-        first = [self.session.model]
-        study = last_study(project) if project else None
-        if study is not None and study.models:
-            return [*first, *(str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed)]
-        trained = [entry.model for entry in self.entries if entry.is_trained_here]
-        return [*first, *trained[-_FIRST_MODELS:]]
 
     def _list_images(self) -> None:
         project = self.session.project
@@ -322,7 +298,3 @@ def _stamp(project: Project, name: str) -> tuple[int, int]:
         return (0, 0)
     found = mask.stat()
     return found.st_size, found.st_mtime_ns
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from ..runs.folder import RunFolder
 from ..runs.history import PastRun, past_trainings, seconds_per_pixel
 from ..runs.outcome_words import is_disappointing, outcome_in_words
 from ..runs.plan import OldImages, make_request, plan_training
+from ..words import count_of
 from .run_folders import new_run, runs_of
 from .run_layers import RunLayers
 from .session import Message, Session
@@ -77,7 +78,7 @@ class Finetuning:
     def resume(self, run: PastRun) -> None:
         """Go on with an interrupted training."""
         try:
-            images = "1 image" if run.image_count == 1 else f"{run.image_count} images"
+            images = count_of(run.image_count, "image")
             self._stamps = {}
             self._run(run.folder.path, f"Finetuning with {images}", run.request.config)
         except FinetuneError as error:

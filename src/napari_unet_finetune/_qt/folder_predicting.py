@@ -19,6 +19,7 @@ from ..errors import DataError, FinetuneError, RunError
 from ..evaluation.measured_files import check_tables, images_table
 from ..events import Event, ImageEnd
 from ..runs.request import FilePair, MeasureRequest, PredictFolderRequest
+from ..words import count_of
 from .layers import OURS, find_ours, placement_of_pixels
 from .prediction_layer import PREDICTION
 from .session import Session
@@ -157,7 +158,7 @@ class FolderPredicting:
     def _on_predicted(self, out: Path) -> None:
         written = sum(end.labels is not None and not end.skipped for end in self.ends)
         skipped = sum(end.skipped for end in self.ends)
-        words = [f"{written} labels file{'' if written == 1 else 's'} written to {out}"]
+        words = [f"{count_of(written, 'labels file')} written to {out}"]
         if skipped:
             words.append(f"{skipped} existed already")
         total = max((end.total for end in self.ends), default=0)

@@ -10,8 +10,8 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentMo
 from qtpy.QtGui import QFont, QPixmap
 
 from ..data.files import natural_key
-from ..data.masks import percent
 from ..data.project import ROLES, ProjectImage, Role
+from ..words import count_of, percent
 
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
@@ -219,7 +219,7 @@ def mask_text(image: ProjectImage) -> str:
     elif image.objects == 0:
         text = "no object"
     else:
-        text = "1 object" if image.objects == 1 else f"{image.objects} objects"
+        text = count_of(image.objects, "object")
     share = "" if not image.foreground else f" · {percent(image.foreground)}"
     return f"● {text}\n{image.origin}{share}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 
@@ -21,22 +20,18 @@ from qtpy.QtWidgets import (
 )
 
 from ..data.files import SUFFIXES
-from ..data.mask_import import ImportPlan, plan_import
 from ..data.project import Role
 from ..data.project_image import summarize
 from ..errors import FinetuneError
 from .annotation import annotation_of
 from .folder_question import ask_for_folder
 from .image_view import ImageView
-from .import_dialog import ImportDialog
-from .labels_dialog import LabelsDialog
 from .layers_dialog import LayersDialog
-from .open_labels import labels_choices
+from .mask_importing import MaskImporting
 from .opening import Opener
 from .session import Session
 from .shortcuts import bind_shortcuts
 from .thumbnail_loader import ThumbnailLoader
-from .worker import Work
 
 _NO_DATASET = (
     "Drop a folder of images here, or choose one above.\n\n"
@@ -59,7 +54,7 @@ class ImagesPanel(QWidget):
         self._session, self._annotation = session, annotation_of(session)
         self._opener = Opener(session, partial(ask_for_folder, self))
         self._thumbnails: ThumbnailLoader | None = None
-        self._planning: Work[ImportPlan] | None = None
+        self.importing = MaskImporting(session, self._annotation, self)
         self._is_opening = False
         self.view = ImageView()
         self.words, self.annotated_only = QLineEdit(), QCheckBox("annotated only")
@@ -83,22 +78,7 @@ class ImagesPanel(QWidget):
 
     def import_masks(self, masks: Path) -> None:
         """Pair the masks in a folder or a file with the images, and show the pairing."""
-        project = self._session.project
-        is_busy = self._planning is not None or self._annotation.is_converting
-        if project is None or is_busy or not self._annotation.save():
-            return
-
-        def plan() -> Generator[None, None, ImportPlan]:
-            yield
-            return plan_import(project, masks)
-
-        self._planning = Work(
-            plan,
-            title="Pairing masks",
-            on_event=lambda _none: None,
-            on_end=self._show_plan,
-            on_error=self._on_no_plan,
-        )
+        self.importing.from_files(masks)
 
     def release(self) -> None:
         """Let go of the session; thumbnails that are being made are the last."""
@@ -151,7 +131,11 @@ class ImagesPanel(QWidget):
             ("Open file…", "A stack, each of whose frames is an image.", self._on_open_file),
             ("Use open layers…", "Image layers of this viewer, frame by frame.", self._on_use_layers),
             ("Import masks from a file…", "A stack of masks for a stack of images.", self._on_import_file),
-            ("Import masks from open layers…", "Labels layers of this viewer, frame by frame.", self._on_import_layers),
+            (
+                "Import masks from open layers…",
+                "Labels layers of this viewer, frame by frame.",
+                self.importing.from_layers,
+            ),
             ("Keep masks elsewhere…", "Open these images with masks in another folder.", self._on_keep_elsewhere),
             ("Look for new images", "List the folder again.", self._on_reload),
         ):
@@ -226,27 +210,6 @@ class ImagesPanel(QWidget):
             self._session.fail(error)
         self._session.images_changed.emit()
 
-    def _show_plan(self, plan: ImportPlan) -> None:
-        self._planning = None
-        project, is_released = self._session.project, self._session.annotation is not self._annotation
-        if project is None or is_released or not self._annotation.save():
-            return
-        dialog = ImportDialog(project, plan, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.finished.connect(lambda _result: self._on_imported(dialog))
-        dialog.open()
-
-    def _on_imported(self, dialog: ImportDialog | LabelsDialog) -> None:
-        if dialog.imported:
-            self._annotation.reload(dialog.imported)
-            refused = f", {len(dialog.refused)} refused" if dialog.refused else ""
-            count = len(dialog.imported)
-            self._session.tell(f"{count} {'mask' if count == 1 else 'masks'} imported{refused}.")
-
-    def _on_no_plan(self, error: Exception) -> None:
-        self._planning = None
-        self._session.fail(error)
-
     def _on_open_requested(self, name: str) -> None:
         self._is_opening = True
         self._annotation.open(name)
@@ -276,18 +239,6 @@ class ImagesPanel(QWidget):
     def _on_import_file(self) -> None:
         if chosen := QFileDialog.getOpenFileName(self, "Stack of masks", "", _FILES)[0]:
             self.import_masks(Path(chosen))
-
-    def _on_import_layers(self) -> None:
-        project, choices = self._session.project, labels_choices(self._session.viewer)
-        if project is None:
-            self._session.tell("Open a dataset first, for instance with Use open layers.")
-        elif not choices:
-            self._session.tell("There is no Labels layer in this viewer but those of this plugin. Open or draw one.")
-        elif not self._annotation.is_converting and self._annotation.save():
-            dialog = LabelsDialog(project, self._session.current, choices, self)
-            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-            dialog.finished.connect(lambda _result: self._on_imported(dialog))
-            dialog.open()
 
     def _on_keep_elsewhere(self) -> None:
         project = self._session.project

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from qtpy.QtWidgets import (
     QComboBox,
@@ -21,15 +19,14 @@ from qtpy.QtWidgets import (
 )
 
 from ..data.files import ImageRef
+from ..data.importing import Imported, Taken, collect, enter_masks, take_masks
 from ..data.mask_import import ImportPlan
-from ..data.project import Project, SavedMask
-from ..errors import FinetuneError
+from ..data.project import Project
 from .worker import Work
 
 NO_MASK = "– none –"
 _TITLES = ("Image", "Mask", "Why")
 _MASK_COLUMN = 1
-_REFUSED_SHOWN = 8
 _SIZE_PX = (640, 460)
 _Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
@@ -50,9 +47,8 @@ class ImportDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Import masks")
         self.project, self.plan = project, plan
-        self.imported: tuple[str, ...] = ()
-        self.refused: tuple[str, ...] = ()
-        self._work: Work[_Outcome] | None = None
+        self.imported = Imported()
+        self._work: Work[tuple[Taken, ...]] | None = None
         self._is_stopped = False
         self._model = PlanModel(plan, self)
         self.table = QTableView()
@@ -105,37 +101,18 @@ class ImportDialog(QDialog):
         self.progress.setValue(0)
         self.progress.show()
 
-        def copy() -> Generator[int, None, _Outcome]:
-            written: list[SavedMask] = []
-            refused: list[str] = []
-            for number, pair in enumerate(pairs, 1):
-                if self._is_stopped:
-                    break
-                try:
-                    written.append(self.project.write_imported(pair))
-                except FinetuneError as error:
-                    refused.append(str(error))
-                yield number
-            return written, refused
-
         self._work = Work(
-            copy,
+            lambda: collect(take_masks(self.project, pairs), lambda: self._is_stopped),
             title=f"Importing {len(pairs)} masks",
             on_event=self.progress.setValue,
             on_end=self._on_copied,
             on_error=self._on_failed,
         )
 
-    def _on_copied(self, outcome: _Outcome) -> None:
+    def _on_copied(self, taken: tuple[Taken, ...]) -> None:
         self._work = None
-        written, refused = outcome
-        try:
-            if written:
-                self.project.keep(*written)
-        except FinetuneError as error:
-            refused.append(str(error))
-        self.imported, self.refused = tuple(mask.name for mask in written), tuple(refused)
-        if refused and not self._is_stopped:
+        self.imported = enter_masks(self.project, taken)
+        if self.imported.refused and not self._is_stopped:
             self._show_refused()
         else:
             self.accept()
@@ -146,18 +123,10 @@ class ImportDialog(QDialog):
         raise error
 
     def _show_refused(self) -> None:
-        shown = [f"• {sentence}" for sentence in self.refused[:_REFUSED_SHOWN]]
-        more = len(self.refused) - len(shown)
-        shown += [f"• and {more} more"] if more > 0 else []
-        self.summary.setText(
-            f"{len(self.imported)} imported, {len(self.refused)} refused:\n" + "\n".join(shown)
-        )  # fmt: skip
+        self.summary.setText(self.imported.text)
         self.progress.hide()
         self.button.hide()
         self.buttons.setStandardButtons(QDialogButtonBox.StandardButton.Close)
-
-
-_Outcome = tuple[list[SavedMask], list[str]]
 
 
 class PlanModel(QAbstractTableModel):

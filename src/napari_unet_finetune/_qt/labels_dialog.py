@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -19,21 +19,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..data.importing import Imported, Taken, collect, enter_masks
 from ..data.label_frames import FramePlan, FrameValues, best_stack, find_stacks, look_through, take_frames
-from ..data.project import Project, SavedMask
-from ..errors import FinetuneError
+from ..data.project import Project
 from .open_labels import LabelsChoice
 from .worker import Work
 
 _WIDTH_PX = 460
-_REFUSED_SHOWN = 8
 _HINT = "Each frame of the Labels layer becomes the mask of one image; the layer itself stays as it is."
 _EMPTY_TIP = (
     "A frame without any label may show no object, or nobody may have looked at it yet.\n"
     "Leave this off if it was not looked at: its image then stays without a mask.\n"
     "Tick it if the empty frames are right: a training then learns that there is no object in them."
 )
-_Outcome = tuple[list[SavedMask], list[str]]
 
 
 class LabelsDialog(QDialog):
@@ -59,8 +57,7 @@ class LabelsDialog(QDialog):
         self._values: dict[int, FrameValues] = {}  # by place in `choices`
         self._work: Work[Any] | None = None
         self._is_stopped = False
-        self.imported: tuple[str, ...] = ()
-        self.refused: tuple[str, ...] = ()
+        self.imported = Imported()
         self.layer, self.target = _box(), _box()
         self.with_empty = QCheckBox("Also import frames without a label")
         self.summary, self.progress, self.button = _wrapped_label(), QProgressBar(), QPushButton()
@@ -157,20 +154,11 @@ class LabelsDialog(QDialog):
             return
         planes = choice.planes([place for place, _ in plan.taken])
 
-        def write() -> Generator[int, None, _Outcome]:
-            written: list[SavedMask] = []
-            refused: list[str] = []
-            for outcome in take_frames(self._project, plan, choice.frames.name, planes):
-                if isinstance(outcome, SavedMask):
-                    written.append(outcome)
-                else:
-                    refused.append(str(outcome))
-                yield len(written) + len(refused)
-                if self._is_stopped:
-                    break
-            return written, refused
-
-        self._start(write, f"Importing {len(plan.taken)} masks", len(plan.taken), self._on_imported)
+        taken = take_frames(self._project, plan, choice.frames.name, planes)
+        self._start(
+            lambda: collect(taken, lambda: self._is_stopped),
+            f"Importing {len(plan.taken)} masks", len(plan.taken), self._on_imported,
+        )  # fmt: skip
 
     def _start(self, events: Any, title: str, total: int, on_end: Any) -> None:
         for widget in (self.layer, self.target, self.with_empty, self.button):
@@ -192,15 +180,9 @@ class LabelsDialog(QDialog):
         if self._is_stopped:
             super().reject()
 
-    def _on_imported(self, outcome: _Outcome) -> None:
-        written, refused = outcome
-        try:
-            if written:
-                self._project.keep(*written)
-        except FinetuneError as error:
-            refused.append(str(error))
-        self.imported, self.refused = tuple(mask.name for mask in written), tuple(refused)
-        if refused and not self._is_stopped:
+    def _on_imported(self, taken: tuple[Taken, ...]) -> None:
+        self.imported = enter_masks(self._project, taken)
+        if self.imported.refused and not self._is_stopped:
             self._end()
             self._show_refused()
         else:
@@ -213,10 +195,7 @@ class LabelsDialog(QDialog):
         raise error
 
     def _show_refused(self) -> None:
-        shown = [f"• {sentence}" for sentence in self.refused[:_REFUSED_SHOWN]]
-        more = len(self.refused) - len(shown)
-        shown += [f"• and {more} more"] if more > 0 else []
-        self.summary.setText(f"{len(self.imported)} imported, {len(self.refused)} refused:\n" + "\n".join(shown))
+        self.summary.setText(self.imported.text)
         for widget in (self.layer, self.target, self.with_empty):
             widget.setEnabled(False)
         self.button.hide()

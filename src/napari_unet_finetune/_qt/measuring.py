@@ -13,7 +13,8 @@ from psygnal import Signal
 from ..errors import DataError, FinetuneError
 from ..evaluation.measured_files import check_tables, write_table
 from ..evaluation.measurements import Measured, Place, Row, columns_of, is_mask, measure
-from .layers import channel_axis, current_frame, frame_shape, frames_of
+from ..words import count_of
+from .layer_frames import channel_axis, current_frame, frame_shape, frames_of
 from .session import Session
 from .stacks import pixel_size
 from .worker import Work
@@ -177,4 +178,4 @@ def _attach(labels: Labels, measured: Measured) -> None:
 def _summary(name: str, measured: Measured) -> str:
     count, frames = len(measured.objects), len(measured.images)
     where = f" in {frames} frames" if frames > 1 else ""
-    return f"{name}: {count} object{'' if count == 1 else 's'}{where} measured."
+    return f"{name}: {count_of(count, 'object')}{where} measured."

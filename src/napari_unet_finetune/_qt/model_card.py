@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..config import ChannelRule, Normalization
 from ..models.card import ModelCard
+from ..words import count_of
 from .wrapped_label import WrappedLabel
 
 _SCORES = {
@@ -91,7 +92,7 @@ def _images(card: ModelCard) -> str:
     records = card.provenance.images
     names = ", ".join(record.name for record in records[:_NAMES_SHOWN])
     more = ", …" if len(records) > _NAMES_SHOWN else ""
-    return f"{len(records)} image{'' if len(records) == 1 else 's'} ({names}{more})"
+    return f"{count_of(len(records), 'image')} ({names}{more})"
 
 
 def _network(card: ModelCard) -> str:
@@ -99,7 +100,7 @@ def _network(card: ModelCard) -> str:
         return f"patches of {card.patch_size} px"
     channels = card.model.in_channels
     return (
-        f"{channels} channel{'' if channels == 1 else 's'} in patches of {card.patch_size} px "
+        f"{count_of(channels, 'channel')} in patches of {card.patch_size} px "
         f"(width {card.model.width}, {card.model.levels} levels)"
     )
 

@@ -14,6 +14,7 @@ from ..models.card import find_model_file, read_card
 from ..models.zoo import list_models
 from ..runs.history import PastRun, past_trainings
 from ..runs.recent import RecentModels
+from ..words import count_of
 from .editors import ChoiceBox
 from .run_folders import runs_of
 
@@ -49,7 +50,7 @@ def _of_runs(project: Project) -> Iterator[ModelChoice]:
 
 
 def _run_text(run: PastRun) -> str:
-    images = f"{run.image_count} image{'' if run.image_count == 1 else 's'}"
+    images = count_of(run.image_count, "image")
     dice = run.end.finetuned_dice if run.end else None
     return " · ".join(filter(None, (images, "" if dice is None else f"Dice {dice:.2f}", run.when)))
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.label_frames import LabelFrames
-from .layers import channel_axis, frame_shape, frames_of, mark_of
+from .layer_frames import channel_axis, frame_shape, frames_of
+from .layers import mark_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -12,8 +12,10 @@ from psygnal import Signal
 from ..data.frames import Frame, write_frames
 from ..data.project import NotWritableError, Project
 from ..errors import DataError
+from ..words import count_of
 from .annotation import annotation_of
-from .layers import file_of, frame_shape, frames_of, mark_of
+from .layer_frames import frame_shape, frames_of
+from .layers import file_of, mark_of
 from .session import Session
 from .worker import Work
 
@@ -35,7 +37,7 @@ class LayerChoice:
     @property
     def text(self) -> str:
         """The layer in words."""
-        frames = "1 image" if self.frames == 1 else f"{self.frames} images"
+        frames = count_of(self.frames, "image")
         return f"{self.layer.name} · {frames} · {self.file.name if self.file else 'not in a file'}"
 
 
@@ -162,9 +164,8 @@ class Opener:
         self._session.project = project
         chosen = {path.absolute() for path in select}
         self.opened.emit(tuple(image.name for image in project.images if image.ref.path.absolute() in chosen))
-        count = len(project.images)
         where = f"Masks are kept in {project.folder}."
-        self._session.tell(f"{count} {'image' if count == 1 else 'images'} from {project.source.name}. {where}")
+        self._session.tell(f"{count_of(len(project.images), 'image')} from {project.source.name}. {where}")
 
     def _say(self, doing: str) -> None:
         self.doing = doing

@@ -6,6 +6,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..runs.history import PastRun
+from ..words import count_of
 from .curve_plot import CurvePlot
 from .finetuning import Outcome
 from .message_line import MessageLine
@@ -76,7 +77,7 @@ class InterruptedBox(QWidget):
             return
         progress = run.progress
         where = f"at step {progress.step} of {progress.steps}" if progress.steps else "before its first step"
-        images = "1 image" if run.image_count == 1 else f"{run.image_count} images"
+        images = count_of(run.image_count, "image")
         self.message.say(f"The training of {run.when} with {images} was interrupted {where}.", "warning")
         self.resume.setEnabled(not is_busy)
         self.best.setEnabled(run.folder.best_path.is_file())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 IMAGE, PAINTING = "image", "painting"
 BACKGROUND_COLOR, OBJECT_COLOR = "#56B4E9", "#E69F00"  # apart also for the color-blind, on dark and light images
+KEPT_HISTORIES = 5  # images whose steps can still be undone after going to another
 _BRUSH_SHARE = 50  # the brush is this many times smaller than the image
 _SMALLEST_BRUSH_PX = 4
 _LARGEST_BRUSH_PX = 40
@@ -76,6 +78,35 @@ class History:
         layer._reset_history()
         layer._undo_history.extend(self.undo)
         layer._redo_history.extend(self.redo)
+
+
+class Histories:
+    """What can still be undone in the images that were gone from last."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, History] = {}
+
+    def keep(self, name: str, layer: Labels) -> None:
+        """Keep the history of what is painted in an image; of too many the oldest goes."""
+        history = History.of(layer)
+        if history is not None:
+            self._of[name] = history
+            while len(self._of) > KEPT_HISTORIES:
+                del self._of[next(iter(self._of))]
+
+    def take(self, name: str, stored: NDArray[np.uint16]) -> History:
+        """Return what can be undone in an image, nothing if its mask on disk is not what was painted."""
+        history = self._of.pop(name, None)
+        return history if history is not None and np.array_equal(history.labels, stored) else History(stored)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget the histories of images whose masks have changed on disk."""
+        for name in names:
+            self._of.pop(name, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._of.clear()
 
 
 def new_painting(name: str, labels: NDArray[np.uint16], pixels: ImagePixels, *, sparse: bool) -> Labels:

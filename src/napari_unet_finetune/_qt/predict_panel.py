@@ -20,8 +20,9 @@ from qtpy.QtWidgets import (
 from ..errors import FinetuneError
 from ..models.card import read_card
 from ..runs.recent import RecentModels
+from ..words import count_of
 from .editors import ChoiceBox
-from .layers import current_frame, frame_name
+from .layer_frames import current_frame, frame_name
 from .model_choices import ModelBox, list_choices
 from .path_box import PathBox
 from .predicting import Predicting
@@ -120,7 +121,7 @@ class PredictPanel(QWidget):
             if project is None:
                 return "Open a dataset in Annotate and finetune first.", False
             count = len(project.images)
-            return f"{count} image{'' if count == 1 else 's'} in {project.source.name}", True
+            return f"{count_of(count, 'image')} in {project.source.name}", True
         source = self.images.value()
         if source is None:
             return "Choose the folder with the images.", False
@@ -136,7 +137,7 @@ class PredictPanel(QWidget):
             count *= length
         size = " × ".join(map(str, reversed(stack.size)))
         if whole:
-            return f"{stack.name} · {count} frame{'' if count == 1 else 's'} of {size} px", True
+            return f"{stack.name} · {count_of(count, 'frame')} of {size} px", True
         name = frame_name(stack.name, current_frame(self.session.viewer, layer), stack.frames)
         return f"{name} · {size} px", True
 

@@ -16,7 +16,8 @@ from ..errors import DataError, FinetuneError, RunError
 from ..events import Event, ImagePredicted
 from ..runs.request import ImageFile, PredictRequest
 from .folder_predicting import FolderPredicting
-from .layers import current_frame, mark_of
+from .layer_frames import current_frame
+from .layers import mark_of
 from .live_prediction import LivePrediction
 from .measuring import Measuring
 from .painting import IMAGE

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data.frames import write_frames
-from .layers import frame_name, frames_of
+from .layer_frames import frame_name, frames_of
 from .prediction_layer import Index
 from .stacks import Stack
 

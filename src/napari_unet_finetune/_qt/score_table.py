@@ -11,7 +11,8 @@ from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
 
 from ..data.files import natural_key
 from ..events import ImageCompared
-from .comparing import Column, Comparing
+from .compared_models import Column
+from .comparing import Comparing
 
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()

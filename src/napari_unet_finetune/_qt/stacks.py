@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .layers import channel_axis, frame_shape, placement_of
+from .layer_frames import channel_axis, frame_shape
+from .layers import placement_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

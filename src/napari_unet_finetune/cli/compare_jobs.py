@@ -11,6 +11,7 @@ from ..data.atomic import atomic_write
 from ..errors import DataError
 from ..events import Event, JobEnded, Notice, PartStarted, Stream
 from ..runs.request import RESULT, FigureRow
+from ..words import count_of
 
 if TYPE_CHECKING:
     from ..evaluation.figures import OverlayRow
@@ -72,7 +73,7 @@ def arm_title(label: str) -> str:
     if not label[:1].isdigit():
         return "Testing the base" if label == "raw" else label
     count, _, _, seed = label.split("-")
-    return f"{int(count)} {'image' if int(count) == 1 else 'images'}, seed {seed}"
+    return f"{count_of(int(count), 'image')}, seed {seed}"
 
 
 def _in_words(rows: tuple[Row, ...]) -> Iterator[Notice]:
@@ -80,7 +81,7 @@ def _in_words(rows: tuple[Row, ...]) -> Iterator[Notice]:
     dice = [row.dice for row in rows if row.dataset == 2]
     if dice:
         count = rows[0].count
-        model = "The base" if not count else "With 1 image" if count == 1 else f"With {count} images"
+        model = f"With {count_of(count, 'image')}" if count else "The base"
         yield Notice(f"{model}: Dice {sum(dice) / len(dice):.2f} on {len(dice)} test images.")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from ..words import percent
 from .duplicates import Duplicate
 from .findings import ImageFindings, Unpaired
-from .masks import LOOKS_INVERTED, percent
+from .masks import LOOKS_INVERTED
 
 PATCH_PX = 128
 _NAMES_SHOWN = 5

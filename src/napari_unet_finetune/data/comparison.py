@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .masks import percent
+from ..words import percent
 from .scale import differ_in_shape, scale_factor
 from .statistics import DataStatistics, Intensities, ModelFacts
 

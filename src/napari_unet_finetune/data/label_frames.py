@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..words import count_of
 from .project import Project, SavedMask
 from .project_image import OWN, ProjectImage
 from .project_masks import BACKGROUND, OBJECT, UNKNOWN
@@ -46,7 +47,7 @@ class LabelFrames:
     @property
     def text(self) -> str:
         """The labels in words."""
-        return f"{self.name} · {_number(self.count, 'frame')}"
+        return f"{self.name} · {count_of(self.count, 'frame')}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class FramePlan:
     def summary(self) -> str:
         """What will happen, and what is left out."""
         count, total = len(self.taken), len(self.stack.images)
-        return " ".join([f"{count} of {_number(total, 'image')} {_verb(count, 'get')} a mask.", *self._exceptions()])
+        return " ".join([f"{count} of {count_of(total, 'image')} {_verb(count, 'get')} a mask.", *self._exceptions()])
 
     @property
     def _free(self) -> list[tuple[int, ProjectImage]]:
@@ -149,12 +150,12 @@ class FramePlan:
                 else "They are read as whole masks: what has no label is background."
             )
         if left_out := len(self._free) - len(self.taken):
-            yield f"{_number(left_out, 'frame')} without a label {_be(left_out)} left out."
+            yield f"{count_of(left_out, 'frame')} without a label {_be(left_out)} left out."
         if kept := len(self.stack.images) - len(self._free):
             verb = _verb(kept, "keep")
-            yield f"{_number(kept, 'image')} {verb} the mask painted or corrected here; remove it first to replace it."
+            yield f"{count_of(kept, 'image')} {verb} the mask painted or corrected here; remove it first to replace it."
         if replaced := sum(image.is_annotated for _, image in self.taken):
-            yield f"{_number(replaced, 'mask')} imported before {_be(replaced)} replaced and moved aside."
+            yield f"{count_of(replaced, 'mask')} imported before {_be(replaced)} replaced and moved aside."
 
 
 def find_stacks(images: Sequence[ProjectImage], current: str | None = None) -> tuple[ImageStack, ...]:
@@ -227,7 +228,7 @@ def _stack(name: str, frames: dict[tuple[int, ...], ProjectImage]) -> ImageStack
     frames = {place: image for place, image in frames.items() if len(place) == axes}
     shape = tuple(max(numbers) + 1 for numbers in zip(*frames, strict=True))
     places = tuple(int(np.ravel_multi_index(place, shape)) for place in frames)
-    return ImageStack(name, f"{name} · {_number(len(frames), 'image')}", tuple(frames.values()), places, shape)
+    return ImageStack(name, f"{name} · {count_of(len(frames), 'image')}", tuple(frames.values()), places, shape)
 
 
 def _same_frames(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -239,10 +240,6 @@ def _same_frames(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 def _frames(shape: tuple[int, ...]) -> str:
     long = [str(length) for length in shape if length > 1]
     return f"{' × '.join(long) or '1'} {'frames' if long else 'frame'}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _verb(count: int, verb: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..words import percent
 
 LOOKS_INVERTED = 0.95
 _DARK, _LIGHT = 16, 239  # what JPEG and smoothing leave of 0 and 255
@@ -180,11 +181,3 @@ def _as_integers(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.max() > np.iinfo(np.uint32).max:
         raise DataError(f"{name}: object numbers reach {array.max():g}, more than 4294967295. Number them anew.")
     return array.astype(np.int64) if array.min() < 0 else array.astype(np.min_scalar_type(int(array.max())))
-
-
-def percent(share: float) -> str:
-    """Return `share` as a percentage with as many digits as tell something: ``23 %``, ``0.4 %``, ``below 0.1 %``."""
-    if 0 < share < 0.001:
-        return "below 0.1 %"
-    digits = 0 if share >= 0.1 or share == 0 else 1
-    return f"{100 * share:.{digits}f} %"

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .annotated_image import AnnotatedImage
 from .dataset import read_pair
-from .files import ImageHeader, ImagePixels, ImageRef, list_images, read_image
+from .files import ImageHeader, ImagePixels, ImageRef, read_image
 from .frames import Frame, write_frames
-from .pairing import Pair, Pairing, pair_images
+from .pairing import Pair
 from .project_image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask, file_stem
 from .project_masks import (
     MASKS,
@@ -188,26 +188,6 @@ class Project:
     def restore_labels(self, name: str, aside: Path, origin: Origin) -> ProjectImage:
         """Take a mask back that `remove_labels` moved to `aside`; raises `DataError` if it cannot be read."""
         return self.save_labels(name, read_mask_file(aside), origin)
-
-    def pair_masks(self, masks: Path) -> Pairing:
-        """Return which mask file in `masks` belongs to which image; nothing is changed.
-
-        Raises
-        ------
-        DataError
-            If there is no mask that can be read.
-        """
-        return pair_images([image.ref for image in self.images], list_images(masks))
-
-    def import_masks(self, pairs: Iterable[Pair]) -> tuple[str, ...]:
-        """Copy masks in, and return one sentence per mask that was refused; a painted mask is never overwritten."""
-        refused = []
-        for pair in pairs:
-            try:
-                self.keep(self.write_imported(pair))
-            except DataError as error:
-                refused.append(str(error))
-        return tuple(refused)
 
     def write_imported(self, pair: Pair) -> SavedMask:
         """Write a mask from elsewhere as the file of a mask here; `keep` it to enter it.

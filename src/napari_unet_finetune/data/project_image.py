@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..words import count_of
 from .files import ImageRef
 
 Origin = Literal["none", "imported", "painted", "corrected"]  # corrected: it began as a prediction
@@ -123,7 +124,7 @@ def file_stem(name: str) -> str:
 def summarize(images: Sequence[ProjectImage]) -> str:
     """Return how many images there are, how many are annotated and for what, and how many would be good."""
     annotated = [image for image in images if image.is_annotated]
-    total = f"{len(images)} {'image' if len(images) == 1 else 'images'}"
+    total = count_of(len(images), "image")
     roles: Counter[Role] = Counter("train" if image.role == "auto" else image.role for image in annotated)
     counts = ", ".join(f"{roles[role]} {role}" for role in ROLES if roles[role])
     parts = [total, f"{len(annotated)} annotated" + (f" ({counts})" if counts else "")]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
+from ..words import count_of
 
 MIN_IMAGES = 4
 SOLID_IMAGES = 5
@@ -40,7 +41,7 @@ def split_images(foreground_fractions: Sequence[float], share: float, seed: int)
     """
     count = len(foreground_fractions)
     if count < MIN_IMAGES:
-        images = "1 image is" if count == 1 else f"{count} images are"
+        images = f"{count_of(count, 'image')} {'is' if count == 1 else 'are'}"
         return Split(tuple(range(count)), (), f"{images} too few to hold one out: there is no held-out Dice.")
     held_out = min(count - 1, max(1, round(share * count)))
     rng = np.random.default_rng(seed)
@@ -100,7 +101,7 @@ def _all_but(chosen: Sequence[int], count: int) -> tuple[int, ...]:
 
 def _note(chosen: Sequence[int], fractions: Sequence[float]) -> str:
     if not any(fractions[i] > 0 for i in chosen):
-        images = "1 held-out image" if len(chosen) == 1 else f"{len(chosen)} held-out images"
+        images = count_of(len(chosen), "held-out image")
         return f"{images} without any object: the Dice says only whether the model finds objects where there are none."
     return _note_on(len(chosen))
 

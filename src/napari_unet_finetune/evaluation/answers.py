@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from ..data.comparison import DIFFERS
-from ..data.masks import percent
 from ..runs.questions import Asked, Question
+from ..words import count_of, percent
 from .area_bias import Estimation
 from .area_words import bias_in_words, errors_in_words, thresholds_in_words
 
@@ -71,9 +71,9 @@ def _check(result: Result) -> Answer:
     compared = result["comparison"]
     headline = "Your data are fine."
     if problems:
-        headline = f"{_count(len(problems), 'thing')} to put right before a training."
+        headline = f"{count_of(len(problems), 'thing')} to put right before a training."
     elif advice:
-        headline = f"Nothing is wrong, but {_count(len(advice), 'thing')} could be better."
+        headline = f"Nothing is wrong, but {count_of(len(advice), 'thing')} could be better."
     if compared and _differs(compared):
         headline += f" The images differ from those of {compared['model']}."
     factor = compared and compared["scale_factor"]
@@ -188,7 +188,7 @@ def _forecast(result: Result) -> Answer:
 
 
 def _report(result: Result) -> Answer:
-    tables = _count(len(result["tables"]), "table")
+    tables = count_of(len(result["tables"]), "table")
     return Answer(
         "The report is incomplete: it was stopped." if result["stopped"] else "The report is written.",
         (f"{result['page']}, with {tables} beside it.",),
@@ -218,7 +218,3 @@ def _whole(value: float) -> str:
 
 def _times(value: float) -> str:
     return f"{value:.2f} ×"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..data.masks import percent
+from ..words import count_of, percent
 
 if TYPE_CHECKING:
     from .area_bias import Estimation
@@ -22,7 +22,7 @@ def area_words(result: Estimation) -> str:
 def bias_in_words(result: Estimation) -> str:
     """Return whether too much or too little is predicted."""
     count = len(result.images)
-    images = "1 image" if count == 1 else f"{count} images"
+    images = count_of(count, "image")
     if result.area_ratio is None:
         return f"There is no true object in {images}, yet the model predicts some: it overestimates."
     ratio = f"The model predicts {result.area_ratio:.2f} × the true area"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..events import forgets
+from ..words import count_of
 from .area_bias import NEGLIGIBLE
 from .rows import Row
 from .study_folder import CurvePoint, StudyFolder
@@ -24,7 +25,7 @@ def _sentences(points: Sequence[CurvePoint], rows: Sequence[Row]) -> Iterator[st
         return
     images = len({row.image for row in rows if row.dataset == 2})
     steps = " → ".join(f"{dice:.2f} ({_model(count)})" for count, dice in new.items())
-    yield f"Dice on {images} test image{'' if images == 1 else 's'}: {steps}."
+    yield f"Dice on {count_of(images, 'test image')}: {steps}."
     yield from _plateau(new)
     yield from _area(rows, max(new))
     if max(new):
@@ -43,7 +44,7 @@ def _plateau(new: dict[int, float]) -> Iterator[str]:
     counts, best = list(new), max(new.values())
     enough = next(count for count in counts if new[count] >= best - WORTHWHILE)
     if enough and enough != counts[-1]:
-        yield f"Beyond {_images(enough)} little is gained (less than {WORTHWHILE:.2f})."
+        yield f"Beyond {count_of(enough, 'image')} little is gained (less than {WORTHWHILE:.2f})."
 
 
 def _area(rows: Sequence[Row], count: int) -> Iterator[str]:
@@ -63,7 +64,7 @@ def _forgetting(old: dict[int, float]) -> Iterator[str]:
         return
     forgotten = {count: dice for count, dice in old.items() if forgets(raw, dice)}
     if forgotten:
-        lost = ", ".join(f"{dice:.2f} with {_images(count)}" for count, dice in forgotten.items())
+        lost = ", ".join(f"{dice:.2f} with {count_of(count, 'image')}" for count, dice in forgotten.items())
         yield f"Dataset 1 is being forgotten: Dice {raw:.2f} → {lost}. Raise Replay, or give its images."
     else:
         yield f"Dataset 1 is kept: Dice {raw:.2f} → {list(old.values())[-1]:.2f}."
@@ -80,9 +81,5 @@ def _model(count: int) -> str:
     return "raw" if not count else str(count)
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
 def _with(count: int) -> str:
-    return f"With {_images(count)}" if count else "Without finetuning"
+    return f"With {count_of(count, 'image')}" if count else "Without finetuning"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.masks import percent
+from ..words import percent
 
 DoubtKind = Literal["shifted", "exchanged", "inverted", "empty", "tiny", "constant", "clipped", "channels"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..config import AugmentConfig, FinetuneConfig
-from ..data.masks import percent
 from ..inference.views import trained_views, usual_overlap
 from ..models.provenance import DISTRIBUTION
 from ..runs.folder import BEST, RESULT
 from ..training.outcome import ENOUGH_HELD_OUT
+from ..words import count_of, percent
 from .area_bias import CONFIDENCE
 from .report_data import RunRecord
 from .report_references import References
@@ -92,8 +92,8 @@ def _images(record: RunRecord) -> Iterator[str]:
         if record.from_scratch
         else f"A base model ({base_name(record)}) was finetuned"
     )
-    rest = f"; {count_images(held_out)} of the same dataset {'was' if held_out == 1 else 'were'} held out"
-    yield f"{start} on {count_images(trained, 'annotated image')}{rest if held_out else ''}."
+    rest = f"; {count_of(held_out, 'image')} of the same dataset {'was' if held_out == 1 else 'were'} held out"
+    yield f"{start} on {count_of(trained, 'annotated image')}{rest if held_out else ''}."
     if record.request.sparse:
         yield "Annotations were brush strokes; only annotated pixels entered loss and scores."
 
@@ -102,11 +102,6 @@ def base_name(record: RunRecord) -> str:
     """Return what the base model is called, from its file or its record."""
     parts = (record.request.checkpoint or "unnamed").replace("\\", "/").split("/")
     return "/".join(parts[-2:] if parts[-1] in (RESULT, BEST) else parts[-1:])
-
-
-def count_images(count: int, noun: str = "image") -> str:
-    """Return a number of images in words."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _inputs(record: RunRecord) -> Iterator[str]:

@@ -10,6 +10,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, RunError
 from ..events import PartStarted
 from ..models.provenance import DISTRIBUTION, installed_version
+from ..words import count_of
 from .area_words import FEW_IMAGES
 from .figures import OverlayRow, contrast, error_overlay, seed_means
 from .forecast import Forecast, forecast
@@ -17,7 +18,7 @@ from .metrics import dice
 from .report_card import setting_tables, versions
 from .report_charts import Line, line_chart
 from .report_data import RunRecord, UsedImage, describe, read_run, readable
-from .report_methods import count_images, methods
+from .report_methods import methods
 from .report_page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, Section, Table, Text, picture_uri
 from .report_references import References
 from .report_run import BLUE, LEGEND, ORANGE, image_table, number, today
@@ -100,7 +101,7 @@ def _design(study: StudyFolder, rows: Sequence[Row]) -> str:
     old = f" and {tests[1]} of the old one" if tests[1] else ""
     return (
         f"A base model was finetuned with the first {listed} images of a new dataset, {seeds}, and tested on "
-        f"{count_images(tests[2])} of it{old}; all models on the same images, which no training saw."
+        f"{count_of(tests[2], 'image')} of it{old}; all models on the same images, which no training saw."
     )
 
 
@@ -221,7 +222,7 @@ def _limits(rows: Sequence[Row], seeds: int) -> Iterator[str]:
     if seeds == 1:
         yield "One training per number of images: differences of about 0.01 may be those of the seed."
     if tests < FEW_IMAGES:
-        yield f"With only {count_images(tests, 'test image')} of the new dataset, others may give other means."
+        yield f"With only {count_of(tests, 'test image')} of the new dataset, others may give other means."
     yield "The subsets are nested and follow one order of the images: another order may give another curve."
     if not any(row.dataset == 1 for row in rows):
         yield "The old dataset was not tested, so what is forgotten is not in these tables."

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from ..events import forgets
+from ..words import count_of
 from .area_bias import Estimation
 from .area_words import FEW_IMAGES
 from .report_data import Role, RunRecord, UsedImage
-from .report_methods import base_name, count_images, device_name
+from .report_methods import base_name, device_name
 from .report_scores import BASE, FINAL, Scored
 
 GROUP_NAMES: dict[Role, str] = {"test": "test", "held out": "held-out", "training": "training"}
@@ -17,7 +18,7 @@ GROUP_NAMES: dict[Role, str] = {"test": "test", "held out": "held-out", "trainin
 
 def lead(record: RunRecord) -> tuple[str, ...]:
     """Return in two sentences what was done and what came of it."""
-    images = count_images(len(record.started.train_images), "annotated image")
+    images = count_of(len(record.started.train_images), "annotated image")
     held_out = len(record.started.validation_images)
     rest = "none was held out" if not held_out else f"{held_out} more {'was' if held_out == 1 else 'were'} held out"
     what = (
@@ -46,7 +47,7 @@ def highlights(record: RunRecord, scored: Scored, estimation: Estimation | None)
     """Return the few figures that matter most: value, name, and a note."""
     cards = [_dice_card(scored, role) for role in scored.roles if role != "training"]
     if not cards and record.ended is not None and record.ended.finetuned_dice is not None:
-        name = f"Dice on {count_images(len(record.started.validation_images), 'held-out image')}"
+        name = f"Dice on {count_of(len(record.started.validation_images), 'held-out image')}"
         cards.append((_change(record.ended.raw_dice, record.ended.finetuned_dice), name, "as measured in training"))
     if record.ended is not None and record.ended.old_dice_after is not None:
         value = _change(record.ended.old_dice_before, record.ended.old_dice_after)
@@ -61,7 +62,7 @@ def highlights(record: RunRecord, scored: Scored, estimation: Estimation | None)
 
 def _dice_card(scored: Scored, role: Role) -> tuple[str, str, str]:
     before, after = (mean_dice(scored, role, model) for model in (BASE, FINAL))
-    count = count_images(len(scored.of(role, FINAL)), f"{GROUP_NAMES[role]} image")
+    count = count_of(len(scored.of(role, FINAL)), f"{GROUP_NAMES[role]} image")
     note = "base → this model" if before is not None else "this model"
     return _change(before, after), f"mean Dice on {count}", note
 
@@ -106,7 +107,7 @@ def _about_held_out(record: RunRecord, scored: Scored) -> Iterator[str]:
             )
         )
     if 0 < count < FEW_IMAGES:
-        yield f"With {count_images(count, 'held-out image')}, a mean is a rough number: another choice of images may change it by several hundredths."  # noqa: E501
+        yield f"With {count_of(count, 'held-out image')}, a mean is a rough number: another choice of images may change it by several hundredths."  # noqa: E501
     if scored.of("training", FINAL):
         yield "Scores on training images show that the model could learn them, not how good it is on new ones."
 

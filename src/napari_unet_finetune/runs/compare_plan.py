@@ -11,6 +11,7 @@ from ..data.pairing import Pair
 from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, split_images
 from ..errors import DataError
+from ..words import count_of
 from .plan import MASKS, copy_masks
 from .request import ComparedImage, CurveRequest, ImageFile, PairFiles
 
@@ -102,7 +103,7 @@ def _problem(
         return f"Annotate at least {MIN_IMAGES} images: some train, and at least one other has to be tested on."
     if not fitting:
         least = f" Give a count of at most {len(train)}, or annotate more." if left_out else ""
-        return f"No count of images fits: there are {_count(train, 'annotated image')} to train with.{least}"
+        return f"No count of images fits: there are {count_of(len(train), 'annotated image')} to train with.{least}"
     if not any(image.foreground for image in train[: fitting[0]]):
         return (
             f"None of the first {fitting[0]} images shows an object. Annotate one of them, or begin with more images."
@@ -116,17 +117,17 @@ def _in_words(
 ) -> Iterator[str]:  # fmt: skip
     trainings = len(fitting) * seeds
     yield (
-        f"{trainings} training{'' if trainings == 1 else 's'}, with the first {_listed(fitting)} of "
-        f"{_count(train, 'annotated image')}."
+        f"{count_of(trainings, 'training')}, with the first {_listed(fitting)} of "
+        f"{count_of(len(train), 'annotated image')}."
     )
     names = ", ".join(image.name for image in test[:3]) + (" …" if len(test) > 3 else "")
     if is_held_out:
         yield (
-            f"No image has the role test, so {_count(test, 'annotated image')} ({names}) "
+            f"No image has the role test, so {count_of(len(test), 'annotated image')} ({names}) "
             f"{'is' if len(test) == 1 else 'are'} held out of all trainings."
         )
     else:
-        yield f"Tested on {_count(test, 'test image')} ({names})."
+        yield f"Tested on {count_of(len(test), 'test image')} ({names})."
     if left_out:
         yield f"Left out, for there are not so many images: {_listed(left_out)}."
 
@@ -203,7 +204,3 @@ def parse_counts(text: str) -> tuple[int, ...]:
 
 def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def _count(images: Sequence[ProjectImage], what: str) -> str:
-    return f"{len(images)} {what}{'' if len(images) == 1 else 's'}"

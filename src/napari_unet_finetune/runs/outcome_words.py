@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..events import RunEnded, forgets
+from ..words import count_of
 
 
 def outcome_in_words(end: RunEnded, held_out: int) -> str:
@@ -19,7 +20,7 @@ def is_disappointing(end: RunEnded) -> bool:
 
 
 def _scores(end: RunEnded, held_out: int) -> str:
-    images = f"{held_out} held-out image{'' if held_out == 1 else 's'}"
+    images = count_of(held_out, "held-out image")
     if end.kept_raw:
         dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.2f} on {images})"
         return (

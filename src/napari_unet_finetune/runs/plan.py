@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..config import FinetuneConfig
-from ..data.masks import percent
 from ..data.pairing import Pair
 from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, SOLID_IMAGES, split_images
 from ..errors import RunError
+from ..words import count_of, percent
 from .request import FinetuneRequest, ImageFile, PairFiles
 
 MASKS = "masks"
@@ -66,7 +66,7 @@ class TrainingPlan:
     @property
     def title(self) -> str:
         """What the training is called while it runs."""
-        return f"Finetuning with {_count(self.used, 'image')}"
+        return f"Finetuning with {count_of(len(self.used), 'image')}"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -129,17 +129,17 @@ def _problem(plan: TrainingPlan) -> str:
 def _in_words(plan: TrainingPlan) -> Iterator[str]:
     chosen = ", chosen by the program" if plan.is_chosen and plan.held_out else ""
     held_out = f"{len(plan.held_out)} held out ({_some(plan.held_out)}{chosen})" if plan.held_out else "none held out"
-    yield f"{_count(plan.used, 'annotated image')}: {len(plan.train)} to train on, {held_out}."
+    yield f"{count_of(len(plan.used), 'annotated image')}: {len(plan.train)} to train on, {held_out}."
     if plan.note:
         yield plan.note
     elif not plan.held_out:
         yield f"How good the model is can be said from {MIN_IMAGES} annotated images on."
     elif len(plan.held_out) < SOLID_IMAGES:
         worth = "weak" if len(plan.held_out) == 1 else "rough"
-        yield f"A Dice on {_count(plan.held_out, 'image')} is a {worth} number."
+        yield f"A Dice on {count_of(len(plan.held_out), 'image')} is a {worth} number."
     for images, verb in ((plan.test, "kept for testing"), (plan.unused, "left out")):
         if images:
-            yield f"{_count(images, 'annotated image')} {'is' if len(images) == 1 else 'are'} {verb}."
+            yield f"{count_of(len(images), 'annotated image')} {'is' if len(images) == 1 else 'are'} {verb}."
     yield from _balance(plan.used)
     yield from _sizes(plan.used)
 
@@ -168,10 +168,6 @@ def _size(size: tuple[int, int]) -> str:
 def _some(images: Sequence[ProjectImage]) -> str:
     more = f" and {len(images) - _NAMES_SHOWN} more" if len(images) > _NAMES_SHOWN else ""
     return ", ".join(image.name for image in images[:_NAMES_SHOWN]) + more
-
-
-def _count(images: Sequence[ProjectImage], what: str) -> str:
-    return f"{len(images)} {what}{'' if len(images) == 1 else 's'}"
 
 
 def make_request(

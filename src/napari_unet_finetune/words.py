@@ -1,0 +1,16 @@
+"""Numbers in words, said alike everywhere."""
+
+from __future__ import annotations
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number of things, such as ``1 image`` and ``3 images``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """Return `share` as a percentage with as many digits as tell something: ``23 %``, ``0.4 %``, ``below 0.1 %``."""
+    if 0 < share < 0.001:
+        return "below 0.1 %"
+    digits = 0 if share >= 0.1 or share == 0 else 1
+    return f"{100 * share:.{digits}f} %"
