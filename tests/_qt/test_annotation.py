@@ -325,6 +325,24 @@ class TestFailures:
         assert annotation.problem == ""
         assert on_disk(annotation, "img_0").any()
 
+    def test_a_mask_that_cannot_be_removed_is_unsaved_until_it_can(self, annotation, monkeypatch):
+        annotation.open("img_0")
+        paint(annotation)
+        assert annotation.save()
+
+        def refuse(_project, name):
+            raise DataError(f"{name}.tif cannot be moved: it is open in another program.")
+
+        monkeypatch.setattr(Project, "remove_labels", refuse)
+        annotation.layer.data[...] = 0
+        for _ in range(2):
+            with message("open in another program"):
+                assert not annotation.save()
+            assert annotation.unsaved == "img_0"
+        monkeypatch.undo()
+        assert annotation.save()
+        assert not annotation.session.project.image("img_0").is_annotated
+
     @pytest.mark.usefixtures("full")
     def test_another_dataset_does_not_take_unsaved_paint_away(self, annotation, viewer):
         annotation.open("img_0")

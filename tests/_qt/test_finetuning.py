@@ -7,11 +7,15 @@ import pytest
 
 pytest.importorskip("qtpy")
 
+from napari_unet_finetune._qt.annotation import annotation_of
 from napari_unet_finetune._qt.finetuning import Finetuning
 from napari_unet_finetune._qt.jobs import run_in_child
 from napari_unet_finetune._qt.layers import find_ours, show_image
+from napari_unet_finetune._qt.prediction_layer import RUN_PREDICTION, RUN_PREVIEW, PredictionLayer
 from napari_unet_finetune._qt.session import Session
+from napari_unet_finetune._qt.stacks import stack_of
 from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImagePredicted, PreviewReady, StepEnd, ValidationEnd
 from napari_unet_finetune.runs.folder import STATE, RunFolder
@@ -81,17 +85,17 @@ def test_a_preview_is_drawn_over_the_current_image_and_refreshed_in_place(ready,
     assert runner.job.said[-1].ref.name == "img_04"
     report = Reporter(runner)
     report(STARTED, _preview(tmp_path, "img_04"))
-    layer = find_ours(session.viewer, "preview")
+    layer = find_ours(session.viewer, RUN_PREVIEW)
     array = layer.data
     assert array.dtype == np.uint8 and array.all() and not layer.editable
     assert tuple(layer.scale) == tuple(find_ours(session.viewer, "image").scale)
     report(_preview(tmp_path, "img_04", 0, 100))
-    assert find_ours(session.viewer, "preview") is layer
+    assert find_ours(session.viewer, RUN_PREVIEW) is layer
     assert layer.data is array and not array.any()
     assert layer.name == "preview · step 100"
     session.viewer.layers.remove(layer)
     report(_preview(tmp_path, "img_04"))
-    assert find_ours(session.viewer, "preview") is not None
+    assert find_ours(session.viewer, RUN_PREVIEW) is not None
 
 
 def test_the_layer_that_is_painted_in_stays_selected_and_on_top(ready, tmp_path):
@@ -114,12 +118,12 @@ def test_the_preview_is_empty_until_there_is_one_of_the_next_image(ready, tmp_pa
     finetuning.start(CONFIG)
     report = Reporter(runner)
     report(STARTED, _preview(tmp_path, "img_04"))
-    layer = find_ours(session.viewer, "preview")
+    layer = find_ours(session.viewer, RUN_PREVIEW)
     _open(session, "img_05")
-    assert find_ours(session.viewer, "preview") is layer
+    assert find_ours(session.viewer, RUN_PREVIEW) is layer
     assert (layer.name, layer.data.shape, layer.data.any()) == ("preview · soon", (30, 40), False)
     report(_preview(tmp_path, "img_05"))
-    assert find_ours(session.viewer, "preview") is layer
+    assert find_ours(session.viewer, RUN_PREVIEW) is layer
     assert layer.data.shape == (48, 48) and layer.data.all()
 
 
@@ -131,9 +135,9 @@ def test_another_image_gets_a_preview_of_its_own(ready, tmp_path):
     report(STARTED, _preview(tmp_path, "img_04"))
     _open(session, "img_05")
     assert runner.job.said[-1].ref.name == "img_05"
-    assert find_ours(session.viewer, "preview") is None
+    assert find_ours(session.viewer, RUN_PREVIEW) is None
     report(_preview(tmp_path, "img_04"))
-    assert find_ours(session.viewer, "preview") is None
+    assert find_ours(session.viewer, RUN_PREVIEW) is None
 
 
 def test_at_the_end_raw_and_finetuned_are_said_and_the_new_model_predicts(ready, tmp_path):
@@ -160,19 +164,47 @@ def test_the_predictions_of_the_new_model_appear_on_their_images(ready, tmp_path
     _open(session, "img_04")
     finetuning.start(CONFIG)
     Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), ENDED)
-    report, preview = Reporter(runner), find_ours(session.viewer, "preview")
+    report, preview = Reporter(runner), find_ours(session.viewer, RUN_PREVIEW)
     for index, name in enumerate(("img_04", "img_05")):
         file = tmp_path / f"{name}.npy"
         np.save(file, np.full((48, 48), 200 - 150 * index, np.uint8))
         report(ImagePredicted(index, 2, name, file, 0.5))
-    assert find_ours(session.viewer, "prediction") is preview  # a layer that is removed holds napari up
-    assert find_ours(session.viewer, "preview") is None
+    assert find_ours(session.viewer, RUN_PREDICTION) is preview  # a layer that is removed holds napari up
+    assert find_ours(session.viewer, RUN_PREVIEW) is None
     assert preview.data.all() and preview.name == "prediction · img_04"
     _open(session, "img_05")
-    layer = find_ours(session.viewer, "prediction")
+    layer = find_ours(session.viewer, RUN_PREDICTION)
     assert layer.name == "prediction · img_05" and not layer.data.any()
     _open(session, "img_00")
-    assert find_ours(session.viewer, "prediction") is None
+    assert find_ours(session.viewer, RUN_PREDICTION) is None
+
+
+def test_a_prediction_that_was_asked_for_is_left_to_the_user(ready, tmp_path, project):
+    finetuning, session, runner = ready
+    asked = PredictionLayer(session.viewer, stack_of(session.viewer.add_image(np.zeros((48, 48)))), tmp_path)
+    asked.write((), np.ones((48, 48), np.uint16))
+    asked.show()
+    asked.layer.data_setitem((np.array([5]), np.array([5])), 7)  # corrected by painting
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), ENDED)
+    np.save(tmp_path / "seen.npy", np.full((48, 48), 200, np.uint8))
+    Reporter(runner)(ImagePredicted(0, 1, "img_04", tmp_path / "seen.npy", 0.5))
+    assert find_ours(session.viewer, RUN_PREDICTION) is not asked.layer
+    session.project = Project.open(project.source, tmp_path / "another")
+    assert asked.layer in session.viewer.layers
+    assert asked.layer.data[5, 5] == 7
+
+
+def test_the_image_that_is_predicted_next_is_the_next_of_the_table(ready, tmp_path):
+    finetuning, session, runner = ready
+    annotation = annotation_of(session)
+    annotation.order = lambda: ("img_05", "img_00", "img_04")
+    assert annotation.open("img_00")
+    finetuning.start(CONFIG)
+    Reporter(runner).end(STARTED, _preview(tmp_path, "img_00"), ENDED)
+    assert [image.ref.name for image in read_request(runner.folder).images] == ["img_00", "img_04"]
+    annotation.close()
 
 
 def test_a_base_that_was_kept_goes_on_predicting(ready, tmp_path):
@@ -180,7 +212,7 @@ def test_a_base_that_was_kept_goes_on_predicting(ready, tmp_path):
     _open(session, "img_04")
     finetuning.start(CONFIG)
     Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), replace(ENDED, kept_raw=True))
-    assert find_ours(session.viewer, "preview") is None
+    assert find_ours(session.viewer, RUN_PREVIEW) is None
     assert session.message.tone == "warning"
     assert "base model is kept" in session.message.text
     assert session.predictor == "microtube"
@@ -193,7 +225,7 @@ def test_a_prediction_that_fails_takes_the_preview_away(ready, tmp_path):
     finetuning.start(CONFIG)
     Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), ENDED)
     runner.listener.on_error(RunError("The computation was ended from outside."))
-    assert find_ours(session.viewer, "preview") is None
+    assert find_ours(session.viewer, RUN_PREVIEW) is None
     assert session.message.tone == "error"
 
 
@@ -306,9 +338,9 @@ def test_what_was_shown_of_a_dataset_goes_with_it(ready, tmp_path, write_squares
     _open(session, "img_04")
     finetuning.start(CONFIG)
     Reporter(runner)(STARTED, _preview(tmp_path, "img_04"))
-    assert find_ours(session.viewer, "preview") is not None
+    assert find_ours(session.viewer, RUN_PREVIEW) is not None
     session.project = annotated_project(tmp_path / "other", write_squares, 2, 1)
-    assert find_ours(session.viewer, "preview") is None
+    assert find_ours(session.viewer, RUN_PREVIEW) is None
 
 
 def test_the_whole_of_it_in_this_process(session, project, tmp_path):
@@ -321,7 +353,7 @@ def test_the_whole_of_it_in_this_process(session, project, tmp_path):
     assert PastRun(RunFolder(project.runs[0])).end.finetuned_dice == pytest.approx(
         finetuning.outcome.progress.best_dice, abs=0.2
     )
-    assert find_ours(session.viewer, "prediction").data.shape == (48, 48)
+    assert find_ours(session.viewer, RUN_PREDICTION).data.shape == (48, 48)
     assert str(session.model).endswith("base.safetensors")
     finetuning.release()
 
@@ -336,7 +368,7 @@ def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
     assert session.run.is_running
     qtbot.waitUntil(lambda: not session.run.is_running, timeout=60_000)
     assert finetuning.outcome.model is not None, session.message
-    qtbot.waitUntil(lambda: find_ours(viewer, "prediction") is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: find_ours(viewer, RUN_PREDICTION) is not None, timeout=60_000)
     qtbot.waitUntil(lambda: not session.aside.is_running, timeout=60_000)
     finetuning.release()
     session.close()

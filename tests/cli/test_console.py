@@ -7,8 +7,9 @@ import signal
 import pytest
 import typer
 
-from napari_unet_finetune.cli.console import finish, format_seconds, number, reports_errors, stops_on_interrupt
+from napari_unet_finetune.cli.console import finish, format_seconds, number, reports_errors, stops_on_interrupt, watch
 from napari_unet_finetune.errors import RunError
+from napari_unet_finetune.events import ImageSeen, Notice
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,14 @@ def test_the_first_interrupt_asks_to_stop_and_the_second_one_stops():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_notices_are_told_while_images_are_looked_through(capsys, quiet):
+    def look():
+        yield Notice("bad.tif cannot be read and is left out.")
+        yield ImageSeen("good", 1, 1)
+        return "seen"
+
+    assert watch(look(), "Look", quiet=quiet) == "seen"
+    assert ("bad.tif cannot be read" in capsys.readouterr().err) is not quiet

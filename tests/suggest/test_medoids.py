@@ -62,6 +62,18 @@ def test_the_darkest_and_the_brightest_tenth_are_covered():
     assert cover_extremes(DISTANCES, before, np.full(60, 0.5), fixed=[]) == before
 
 
+def test_extremes_that_most_images_share_are_covered_too():
+    """Many dark images have one and the same median: all that is chosen may lie in the lowest tenth."""
+    brightness = np.zeros(60)
+    brightness[[7, 50]] = 1.0
+    chosen = cover_extremes(DISTANCES, [25, 30, 33], brightness, fixed=[])
+    assert len(set(chosen)) == 3
+    assert {brightness[index] for index in chosen} == {0.0}  # nine tenths are alike: there is no highest tenth
+    brightness[:10] = 1.0
+    chosen = cover_extremes(DISTANCES, [25, 30, 33], brightness, fixed=[])
+    assert {brightness[index] for index in chosen} == {0.0, 1.0}
+
+
 def test_an_outlier_stands_for_nobody_and_is_not_chosen_for_its_distance():
     points = np.concatenate([POINTS, [[300.0, 300.0]]])
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)

@@ -11,7 +11,7 @@ from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConf
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.metrics import dice
-from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd, drain
+from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, Stream, ValidationEnd, drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import known_views
 from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
@@ -24,12 +24,8 @@ from .conftest import TINY, make_squares, tiny_config
 
 def collect(run):
     """Return all events and the result."""
-    events = []
-    while True:
-        try:
-            events.append(next(run))
-        except StopIteration as stop:
-            return events, stop.value
+    stream = Stream(run)
+    return list(stream), stream.result
 
 
 class MemoryStore:
@@ -109,6 +105,25 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(untrained, 
     assert whole.raw_dice == resumed.raw_dice
 
 
+def test_an_interruption_before_the_first_validation_changes_nothing(untrained):
+    """The look out of turn finds weights that are better by chance than all later ones; they must not win."""
+    config = tiny_config(keep_raw=False, learning_rate=0.5, warmup_steps=0, weight_average=0, calibrate=False)
+    whole = drain(finetune(make_squares(5), untrained, config))
+    steps, store = [], MemoryStore()
+    run = Stream(finetune(make_squares(5), untrained, config, store=store, should_stop=lambda: bool(steps)))
+    steps.extend(event for event in run if isinstance(event, StepEnd))
+    assert run.result.steps == 1 and store.best
+    events, resumed = collect(finetune(make_squares(5), untrained, config, store=store))
+    assert (events[0].first_step, events[0].best_dice) == (1, None)
+    assert same(whole.checkpoint.weights, resumed.checkpoint.weights)
+
+
+def test_a_run_that_was_stopped_before_it_began_says_so(untrained):
+    result = drain(finetune(make_squares(5), untrained, tiny_config(), should_stop=lambda: True))
+    assert result.raw_dice is not None
+    assert result.summary.startswith("Stopped before the first step: the base model is returned.")
+
+
 def test_state_is_kept_before_the_event_that_announces_it(untrained):
     store = MemoryStore()
     for event in finetune(make_squares(5), untrained, tiny_config(), store=store):
@@ -125,14 +140,9 @@ def test_stop_returns_the_best_weights_so_far(untrained):
         return len(steps) >= 8
 
     run = finetune(make_squares(5), untrained, tiny_config(keep_raw=False), store=store, should_stop=should_stop)
-    while True:
-        try:
-            event = next(run)
-        except StopIteration as stop:
-            result = stop.value
-            break
-        if isinstance(event, StepEnd):
-            steps.append(event)
+    run = Stream(run)
+    steps.extend(event for event in run if isinstance(event, StepEnd))
+    result = run.result
     assert result.stopped and result.steps == 8
     assert same(result.checkpoint.weights, store.best[-1].weights)
 
@@ -144,14 +154,9 @@ def test_a_stop_before_the_first_validation_is_never_below_the_base(steps):
     base = drain(train(make_squares(6), config, model=TINY)).checkpoint
     harmful = tiny_config(learning_rate=0.5, warmup_steps=0)
     run = finetune(make_squares(5, seed=3), base, harmful, should_stop=lambda: len(done) >= steps)
-    while True:
-        try:
-            event = next(run)
-        except StopIteration as stop:
-            result = stop.value
-            break
-        if isinstance(event, StepEnd):
-            done.append(event)
+    run = Stream(run)
+    done.extend(event for event in run if isinstance(event, StepEnd))
+    result = run.result
     assert result.stopped and result.steps == steps
     assert result.kept_raw and same(result.checkpoint.weights, base.weights)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from ..data.project_image import to_annotate
 from ..data.project_masks import BACKGROUND
 from ..errors import FinetuneError
 from .autosave import Autosave
@@ -74,6 +75,15 @@ class Annotation:
         """Why the last save failed; empty if it did not."""
         return self._autosave.problem if self._autosave else ""
 
+    @property
+    def after_current(self) -> list[str]:
+        """All other images in the order of the table, beginning behind the current one."""
+        order, current = list(self.order()), self.session.current
+        if current not in order:
+            return order
+        place = order.index(current)
+        return order[place + 1 :] + order[:place]
+
     def open(self, name: str) -> bool:
         """Show the image called `name`, ready for painting, and tell whether that worked; if not, the user is told."""
         if self.is_converting:
@@ -95,19 +105,18 @@ class Annotation:
 
     def next(self) -> bool:
         """Go to the next image in the order of the table; at its end, begin anew."""
-        return self._open_first(self._after_current())
+        return self._open_first(self.after_current)
 
     def previous(self) -> bool:
         """Go to the image before."""
-        return self._open_first(self._after_current()[::-1])
+        return self._open_first(self.after_current[::-1])
 
     def next_to_annotate(self) -> bool:
         """Go to the next image that is suggested or, if none is, to the next without a mask."""
         project = self.session.project
         if project is None:
             return False
-        waiting = [image for image in map(project.image, self._after_current()) if not image.is_annotated]
-        waiting.sort(key=lambda image: not image.suggested)
+        waiting = to_annotate(map(project.image, self.after_current))
         if not waiting:
             self.session.tell("All images are annotated.")
         return self._open_first([image.name for image in waiting])
@@ -196,14 +205,6 @@ class Annotation:
     def _is_shown(self, name: str) -> bool:
         is_painted = self.layer is not None and self._autosave is not None and self._autosave.name == name
         return is_painted and self._image in self.session.viewer.layers
-
-    def _after_current(self) -> list[str]:
-        """Return all other images, beginning behind the current one."""
-        order, current = list(self.order()), self.session.current
-        if current not in order:
-            return order
-        place = order.index(current)
-        return order[place + 1 :] + order[:place]
 
     def _open_first(self, names: Sequence[str]) -> bool:
         """Open the first of `names` that can be read; the user is told of those that cannot."""

@@ -160,15 +160,15 @@ class Autosave:
         return self.origin or ("corrected" if before == "corrected" else "painted")
 
     def _entered(self, mask: SavedMask, labels: NDArray[np.uint16]) -> None:
+        self.project.keep(mask)
         self._on_disk = labels
         if self.origin == mask.origin:
             self.origin = None
-        self.project.keep(mask)
         self.saved.emit(self.name)
 
     def _remove(self) -> None:
-        self._on_disk = np.zeros_like(self._on_disk)
         self.project.remove_labels(self.name)
+        self._on_disk = np.zeros_like(self._on_disk)
         self.saved.emit(self.name)
 
     def _settle(self) -> None:

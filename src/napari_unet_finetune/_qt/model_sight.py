@@ -14,10 +14,11 @@ from ..data.normalize import model_input
 from ..data.pixels import ImagePixels
 from ..models.card import ModelCard
 from .layers import OURS, find_ours, remove_ours, selection_kept, show_image
+from .painting import PAINTING
 from .session import Session
 from .worker import Work
 
-SIGHT, PAINTING = "model sight", "painting"
+SIGHT = "model sight"
 
 
 class ModelSight:

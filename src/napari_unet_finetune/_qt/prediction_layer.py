@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-PREDICTION, PROBABILITY = "prediction", "probability"
+PREDICTION, PROBABILITY = "prediction", "probability"  # asked for, and the user's from then on
+RUN_PREVIEW, RUN_PREDICTION = "run preview", "run prediction"  # come and go with a training
 # Larger arrays lie in a file, from which the system reads what is looked at.
 LARGEST_IN_MEMORY = 512 * 2**20
 
@@ -143,7 +144,7 @@ def show_probabilities(viewer: ViewerModel, stack: Stack, array: NDArray[np.uint
 
 def is_prediction(layer: Any) -> bool:
     """Tell whether `layer` shows a prediction or probabilities, so that it is no image to predict."""
-    return mark_of(layer) in (PREDICTION, PROBABILITY)
+    return mark_of(layer) in (PREDICTION, PROBABILITY, RUN_PREVIEW, RUN_PREDICTION)
 
 
 def new_array(shape: tuple[int, ...], dtype: Any, file: Path) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..config import PredictConfig
 from ..data.project import Project
+from ..data.project_image import to_annotate
 from ..errors import RunError
 from ..events import Event, ImagePredicted, PreviewReady
 from ..runs.request import ImageFile, PredictRequest
@@ -24,9 +25,11 @@ from .layers import (
     show_labels,
     update_labels,
 )
+from .painting import IMAGE, PAINTING
+from .prediction_layer import RUN_PREDICTION as PREDICTION
+from .prediction_layer import RUN_PREVIEW as PREVIEW
 from .session import Session
 
-IMAGE, PAINTING, PREVIEW, PREDICTION = "image", "painting", "preview", "prediction"
 _COLORS = {PREVIEW: "#009E73", PREDICTION: "#D55E00"}
 _FULL = 255  # of a probability of 1 in eight bits
 _AT_WORK = "first-look"
@@ -106,7 +109,7 @@ class RunLayers:
         if self._waiting is None or session.aside.is_running or project is None:
             return
         (folder, model, config), self._waiting = self._waiting, None
-        names = tuple(dict.fromkeys(filter(None, (session.current, next_to_annotate(project, session.current)))))
+        names = self._first_looks(project)
         if not names:
             remove_ours(session.viewer, PREVIEW)
             return
@@ -127,6 +130,13 @@ class RunLayers:
             session.aside.start(folder / _AT_WORK, title, request=request, on_event=on_event, on_error=on_error)
         except RunError as error:
             on_error(error)
+
+    def _first_looks(self, project: Project) -> tuple[str, ...]:
+        """Return the names of the current image and of the one that is annotated next."""
+        session = self.session
+        order = project.names if session.annotation is None else session.annotation.after_current
+        waiting = [image.name for image in to_annotate(map(project.image, order)) if image.name != session.current]
+        return tuple(name for name in (session.current, *waiting[:1]) if name is not None)
 
     def _show_prediction(self) -> None:
         current = self.session.current
@@ -171,15 +181,6 @@ def _colormap(mark: str) -> Any:
     from napari.utils.colormaps import DirectLabelColormap
 
     return DirectLabelColormap(color_dict={None: _COLORS[mark], 0: "transparent"})
-
-
-def next_to_annotate(project: Project, current: str | None) -> str | None:
-    """Return the next image without a mask behind `current`, suggested ones first; None if all others have one."""
-    names = list(project.names)
-    place = names.index(current) + 1 if current in names else 0
-    waiting = [image for image in map(project.image, names[place:] + names[:place]) if not image.is_annotated]
-    waiting = [image for image in waiting if image.name != current]
-    return min(waiting, key=lambda image: not image.suggested).name if waiting else None
 
 
 def _file_of(project: Project | None, name: str | None) -> ImageFile | None:

@@ -194,6 +194,8 @@ def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> 
                 bar.update(task, completed=event.done, total=event.total, note=event.image)
             elif isinstance(event, ImageEnd):
                 bar.update(task, completed=event.done, total=event.total, note=event.path.name)
+            elif isinstance(event, Notice) and not quiet:
+                bar.console.print(event.message, soft_wrap=True)
         return stream.result
 
 

@@ -13,7 +13,8 @@ import typer
 from ..data.annotated_image import AnnotatedImage
 from ..data.atomic import atomic_write
 from ..data.files import read_image
-from ..events import Event, ImagePredicted, JobEnded, PreviewReady, ValidationEnd
+from ..errors import FinetuneError
+from ..events import Event, ImagePredicted, JobEnded, Notice, PreviewReady, ValidationEnd
 from . import compare_jobs, folder_jobs, measuring, question_jobs
 
 if TYPE_CHECKING:
@@ -55,9 +56,23 @@ def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Iterato
     for event in run_here(run, should_stop=control.should_stop):
         yield event
         if isinstance(event, ValidationEnd) and event.best and control.preview:
-            yield _preview(run, control.preview, event.step)
+            yield _preview_or_notice(run, control.preview, event.step)
     files = (run.result_path, run.best_path)  # only the best if it was stopped, none if before a step
     yield JobEnded(next((file for file in files if file.is_file()), None))
+
+
+def _preview_or_notice(run: Any, image: ImageFile, step: int) -> Event:
+    """Return the preview, or why there is none: what is only looked at must not end a training."""
+    from ..device import is_out_of_memory
+
+    try:
+        return _preview(run, image, step)
+    except FinetuneError as error:
+        return Notice(f"No preview of {image.ref.name}: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        return Notice(f"No preview of {image.ref.name}: it does not fit in memory beside the training.")
 
 
 def _preview(run: Any, image: ImageFile, step: int) -> PreviewReady:

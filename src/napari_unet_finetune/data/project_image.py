@@ -121,6 +121,11 @@ def file_stem(name: str) -> str:
     return name if short == name else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def to_annotate(images: Iterable[ProjectImage]) -> list[ProjectImage]:
+    """Return those without a mask in their order, suggested ones first."""
+    return sorted((image for image in images if not image.is_annotated), key=lambda image: not image.suggested)
+
+
 def summarize(images: Sequence[ProjectImage]) -> str:
     """Return how many images there are, how many are annotated and for what, and how many would be good."""
     annotated = [image for image in images if image.is_annotated]

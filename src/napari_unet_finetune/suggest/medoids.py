@@ -92,10 +92,10 @@ def cover_extremes(
     for tenth in (np.flatnonzero(values <= low), np.flatnonzero(values >= high)):
         covered = set(tenth.tolist()) & {*result, *kept}
         if covered:
-            locked |= covered
+            locked.add(min(covered))
             continue
         candidates = np.setdiff1d(tenth, kept)
-        places = [place for place, image in enumerate(result) if image not in locked]
+        places = [place for place, image in enumerate(result) if image not in locked]  # never empty: one is locked
         near = distances[candidates][:, [result[place] for place in places]]
         row, column = np.unravel_index(int(np.argmin(near)), near.shape)
         result[places[column]] = int(candidates[row])

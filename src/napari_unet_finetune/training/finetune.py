@@ -123,11 +123,14 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
         progress.step = step + 1
         if progress.step % setup.source.validate_every == 0 or progress.step == setup.source.steps:
             validation = _validate(trainer, setup, progress)
-            _save(trainer, setup, progress, store, best=validation.best)
+            if validation.best:
+                store.save_best(_best_model(setup, progress))
+            store.save_state(TrainingState(progress.to_dict(), trainer.state()))
             yield validation
     if stopped and progress.step:
-        best = progress.best is None and _validate(trainer, setup, progress).best
-        _save(trainer, setup, progress, store, best=best)
+        store.save_state(TrainingState(progress.to_dict(), trainer.state()))
+        if progress.best is None and _validate(trainer, setup, progress).best:  # out of turn, so not part of the state
+            store.save_best(_best_model(setup, progress))
     result = conclude(trainer, setup, progress, stopped=stopped)
     if not stopped:
         store.save_result(result.checkpoint)
@@ -185,10 +188,9 @@ def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationE
     return ValidationEnd(progress.step, None if by_loss else score, val_loss, best)
 
 
-def _save(trainer: Trainer, setup: Setup, progress: Progress, store: StateStore, *, best: bool) -> None:
-    if best and progress.best is not None:
-        store.save_best(replace(setup.base, weights=progress.best, provenance=provenance_of(setup)))
-    store.save_state(TrainingState(progress.to_dict(), trainer.state()))
+def _best_model(setup: Setup, progress: Progress) -> Checkpoint:
+    assert progress.best is not None
+    return replace(setup.base, weights=progress.best, provenance=provenance_of(setup))
 
 
 def _run_started(setup: Setup, progress: Progress) -> RunStarted:

@@ -14,6 +14,7 @@ from ..inference.views import Views, known_views, trained_views
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
 from ..models.provenance import Provenance, package_versions
+from ..words import count_of
 from .prepare import Setup
 from .rehearsal import collect_patches
 from .state import Progress
@@ -213,8 +214,8 @@ def _summary(result: FinetuneResult, setup: Setup) -> str:
 
 def _scores_in_words(result: FinetuneResult, setup: Setup) -> str:
     count = len(setup.held_out)
-    images = f"{count} held-out image{'s' if count != 1 else ''}"
-    if result.kept_raw and result.raw_dice is None:
+    images = count_of(count, "held-out image")
+    if result.stopped and not result.steps:
         return "Stopped before the first step: the base model is returned."
     if result.kept_raw:
         return (

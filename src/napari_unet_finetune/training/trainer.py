@@ -160,9 +160,21 @@ class Trainer:
         self.average.weights = {name: value.to(self.device).clone() for name, value in state["average"].items()}
         self.average.updates = state["average_updates"]
         self.optimizer.load_state_dict(state["optimizer"])
+        _lay_out_like_weights(self.optimizer)
         self.micro_batch = state["micro_batch"]
         if state["device"] == self.device.type:
             self.precision = state["precision"]
+
+
+def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give what an optimizer remembers the memory layout of its weights, which another device may lay out otherwise.
+
+    Fused steps walk through memory, not through indices: without this they pair numbers that do not belong together.
+    """
+    for weight, remembered in optimizer.state.items():
+        for name, value in remembered.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                remembered[name] = torch.empty_like(weight).copy_(value)
 
 
 def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
