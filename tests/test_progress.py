@@ -1,23 +1,17 @@
 """Progress is a fold over events, and an interruption leaves no trace in it."""
 
 from dataclasses import replace
+from functools import reduce
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
-from napari_unet_finetune.progress import RECENT_STEPS, RunProgress, advance
+from napari_unet_finetune.events import Notice, PartStarted, RunEnded, RunStarted, StepEnd, ValidationEnd
+from napari_unet_finetune.progress import RECENT_STEPS, RunProgress, advance, fold
 
 STEPS, EVERY = 24, 4
 DICES = (0.3, 0.6, 0.5, 0.6, 0.7, 0.65)
-
-
-def fold(events):
-    progress = RunProgress()
-    for event in events:
-        progress = advance(progress, event)
-    return progress
 
 
 def started(first_step=0):
@@ -49,6 +43,13 @@ def test_a_whole_run_is_summed_up():
     assert progress.ended
     assert progress.message == ENDED.summary
     assert progress.seconds_left == 0
+
+
+@pytest.mark.parametrize(
+    "events", [[], WHOLE, [*WHOLE[:9], started(4), *working(4)], [*WHOLE, PartStarted("next", 2, 3), *WHOLE[:5]]]
+)
+def test_folding_at_once_is_the_same_as_event_by_event(events):
+    assert fold(events) == reduce(advance, events, RunProgress())
 
 
 @given(st.lists(st.integers(1, len(WHOLE) - 2), max_size=4))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -232,12 +232,19 @@ def to_json(event: Event) -> str:
 
 
 def from_json(line: str) -> Any:
-    """Return the event that `to_json` wrote; lists become tuples, and names of files paths again."""
-    fields = json.loads(line)
-    cls = _KINDS[fields.pop("kind")]
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    values.update({name: Path(values[name]) for name in cls.paths if values.get(name) is not None})
-    return cls(**values)
+    """Return the event that `to_json` wrote; lists become tuples, and names of files paths again.
+
+    Fields that a later version has added are passed over. Raises `ValueError` for a line that is no event.
+    """
+    try:
+        found = json.loads(line)
+        cls = _KINDS[found["kind"]]
+        known = {field.name for field in fields(cls)}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items() if k in known}
+        values.update({name: Path(values[name]) for name in cls.paths if values.get(name) is not None})
+        return cls(**values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{line[:80]!r} is no event") from error
 
 
 class Stream(Generic[One, Result]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .events import (
@@ -93,6 +94,21 @@ def advance(progress: RunProgress, event: Event) -> RunProgress:
             return RunProgress(part=event.label, parts=(max(0, event.index - 1), event.total))
         case _:
             return progress
+
+
+def fold(events: Iterable[Event]) -> RunProgress:
+    """Return the progress after all `events`: what `advance` does, without copying all losses at every step."""
+    progress, losses = RunProgress(), list[tuple[int, float]]()
+    for event in events:
+        progress = advance(progress, event)
+        if isinstance(event, StepEnd):
+            losses.extend(progress.losses)
+            progress = replace(progress, losses=())
+        elif isinstance(event, RunStarted):
+            losses = [entry for entry in losses if entry[0] <= event.first_step]
+        elif isinstance(event, PartStarted):
+            losses.clear()
+    return replace(progress, losses=tuple(losses))
 
 
 def _share(counts: tuple[int, int]) -> float | None:

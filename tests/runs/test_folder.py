@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from napari_unet_finetune.errors import RunError
-from napari_unet_finetune.events import Notice, StepEnd
+from napari_unet_finetune.events import Notice, StepEnd, to_json
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.runs.folder import BEST, EVENTS, RESULT, STATE, RunFolder
 from napari_unet_finetune.runs.request import REQUEST, FinetuneRequest
@@ -106,6 +106,23 @@ def test_an_event_cut_off_by_a_kill_is_passed_over_and_swept_away(folder):
     folder.sweep()
     folder.append(StepEnd(2, 0.5, 1e-3, 0.1))
     assert [event.step for event in folder.events()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "line", ["\0\0\0\0", "[]", '{"kind": "of a later version"}', '{"kind": "step_end", "step": 7}', "\udcff"]
+)
+def test_a_damaged_line_of_the_record_is_passed_over(folder, line):
+    folder.append(StepEnd(1, 0.5, 1e-3, 0.1))
+    with (folder.path / EVENTS).open("ab") as file:
+        file.write(line.encode("utf-8", "surrogateescape") + b"\n")
+    folder.append(StepEnd(2, 0.5, 1e-3, 0.1))
+    assert [event.step for event in folder.events()] == [1, 2]
+
+
+def test_a_field_of_a_later_version_is_passed_over(folder):
+    with (folder.path / EVENTS).open("a") as file:
+        file.write(to_json(StepEnd(1, 0.5, 1e-3, 0.1)).replace("}", ', "samples": 4}') + "\n")
+    assert list(folder.events()) == [StepEnd(1, 0.5, 1e-3, 0.1)]
 
 
 def test_sweeping_removes_what_killed_writers_left_and_nothing_else(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -19,6 +20,8 @@ from .request import FinetuneRequest, read_request, write_request
 if TYPE_CHECKING:  # the user interface looks into run folders without torch
     from ..models.checkpoint import Checkpoint
     from ..training.state import TrainingState
+
+logger = logging.getLogger(__name__)
 
 EVENTS, LOG = "events.jsonl", "log.txt"
 STATE, BEST, RESULT = "state.pt", "best.safetensors", "model.safetensors"
@@ -141,10 +144,17 @@ class RunFolder:
             raise _not_written(self.path / EVENTS, error) from error
 
     def events(self) -> Iterator[TrainingEvent]:
-        """Yield what is on record so far; a line that is still being written is left out."""
+        """Yield what is on record so far; a line that is still being written, or damaged, is left out."""
         file = self.path / EVENTS
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
-        yield from (from_json(line) for line in lines if line.endswith("\n"))
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if file.is_file() else []
+        for number, line in enumerate(lines, start=1):
+            if line.endswith("\n"):
+                try:
+                    event = from_json(line)
+                except ValueError as error:
+                    logger.warning("%s, line %d is left out: %s.", file, number, error)
+                else:
+                    yield event
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the run, so that nobody else works on it; raises what `lock.locked` raises."""

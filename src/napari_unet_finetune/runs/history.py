@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import RunError
-from ..events import RunEnded, RunStarted
+from ..events import RunEnded, RunStarted, TrainingEvent
 from ..models.card import read_card
-from ..progress import RunProgress, advance
+from ..progress import RunProgress, fold
 from .folder import RunFolder
 from .request import FinetuneRequest
 
@@ -35,23 +35,24 @@ class PastRun:
         return self.folder.request
 
     @cached_property
+    def _events(self) -> tuple[TrainingEvent, ...]:
+        return tuple(self.folder.events())
+
+    @cached_property
     def progress(self) -> RunProgress:
         """How far it came."""
-        progress = RunProgress()
-        for event in self.folder.events():
-            progress = advance(progress, event)
-        return progress
+        return fold(self._events)
 
     @cached_property
     def start(self) -> RunStarted | None:
         """How it last began."""
-        return next((event for event in reversed(tuple(self.folder.events())) if isinstance(event, RunStarted)), None)
+        return next((event for event in reversed(self._events) if isinstance(event, RunStarted)), None)
 
     @cached_property
     def end(self) -> RunEnded | None:
         """How it ended, None if it has not."""
         last = None
-        for event in self.folder.events():
+        for event in self._events:
             last = event if isinstance(event, RunEnded) else None if isinstance(event, RunStarted) else last
         return last
 
