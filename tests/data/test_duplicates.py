@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from napari_unet_finetune.data.duplicates import find_duplicates, find_shared, take_fingerprint
+from napari_unet_finetune.data import duplicates
+from napari_unet_finetune.data.duplicates import Duplicate, find_duplicates, find_shared, take_fingerprint
 
 
 def prints(*images):
@@ -30,3 +31,14 @@ def test_colour_images_smaller_than_the_thumbnail_can_be_compared():
     image = np.random.default_rng(0).random((3, 9, 20))
     assert find_shared(prints(image), prints(1 - image, image))[0].second == "1"
     assert find_shared(prints(image), []) == ()
+
+
+def test_copies_are_found_across_the_rows_that_are_compared_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(64, 64)) for _ in range(5)]
+    images += [images[0].copy(), np.rot90(images[3]) + rng.normal(0, 0.1, (64, 64))]
+    seen = prints(*images)
+    expected = (Duplicate("0", "5", exact=True), Duplicate("3", "6", exact=False, turned=True))
+    assert find_duplicates(seen) == expected
+    monkeypatch.setattr(duplicates, "_ROWS", 2)
+    assert find_duplicates(seen) == expected

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .axes import PLANE_AXES, count_frames, guess_axes, take_frame
-from .pixels import ImageHeader, ImagePixels, check_declared_size
+from .pixels import ImageHeader, ImagePixels, check_declared_size, checked_frame
 
 
 def count_array_frames(path: Path) -> int:
@@ -30,11 +30,16 @@ def read_array_headers(path: Path) -> list[ImageHeader]:
     return [ImageHeader((height, width))] * count_frames(shape, axes)
 
 
-def read_array_frame(path: Path, index: int) -> ImagePixels:
-    """Return frame `index`; a fourth colour that can only be alpha is dropped."""
+def read_array_frame(path: Path, frame: int | None) -> ImagePixels:
+    """Return one frame, ``None`` for the only one; a fourth colour that can only be alpha is dropped.
+
+    Raises `DataError` if there is no such frame, or none is named where there are several.
+    """
     array = _read_npz(path) if _is_npz(path) else npy.open_memmap(path, mode="r")
     axes = guess_axes(array.shape)
-    nbytes = array.nbytes // max(1, count_frames(array.shape, axes))
+    frames = count_frames(array.shape, axes)
+    index = checked_frame(path.name, frame, frames)
+    nbytes = array.nbytes // max(1, frames)
     check_declared_size(path.name, nbytes, path.stat().st_size)
     return ImagePixels(_without_alpha(take_frame(array, axes, index)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ THUMBNAIL_PX = 32
 # Correlation of two thumbnails from which images count as nearly the same. Measured on nuclei, coatings, filaments and
 # microtubes: different images stay below 0.66, copies of half the size with noise lie above 0.85.
 NEARLY_THE_SAME = 0.76
+_ROWS = 256  # images compared with all others at a time, so that thousands need little memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,34 +54,40 @@ def find_shared(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) ->
     return _find(images, others, lambda _first, _second: True)
 
 
-def _find(images: Sequence[Fingerprint], others: Sequence[Fingerprint], wanted: Any) -> tuple[Duplicate, ...]:
+def _find(
+    images: Sequence[Fingerprint], others: Sequence[Fingerprint], wanted: Callable[[int, int], bool]
+) -> tuple[Duplicate, ...]:
     if not images or not others:
         return ()
-    straight, turned = _correlations(images, others)
-    same = np.array([[one.sha256 == other.sha256 for other in others] for one in images])
-    near = np.maximum(straight, turned) >= NEARLY_THE_SAME
-    return tuple(
-        Duplicate(
-            images[row].name,
-            others[column].name,
-            exact=bool(same[row, column]),
-            turned=bool(not same[row, column] and turned[row, column] > straight[row, column] + 0.01),
-        )
-        for row, column in np.argwhere(same | near).tolist()
-        if wanted(row, column)
-    )
+    numbers = {one.sha256: number for number, one in enumerate([*images, *others])}  # equal for equal pixels
+    first, second = (np.array([numbers[one.sha256] for one in side]) for side in (images, others))
+    thumbnails = np.stack([one.thumbnail for one in others]).reshape(len(others), -1).T
+    found = []
+    for start in range(0, len(images), _ROWS):
+        straight, turned = _correlations(images[start : start + _ROWS], thumbnails)
+        same = first[start : start + _ROWS, None] == second
+        for row, column in np.argwhere(same | (np.maximum(straight, turned) >= NEARLY_THE_SAME)).tolist():
+            if wanted(start + row, column):
+                exact = bool(same[row, column])
+                is_turned = not exact and bool(turned[row, column] > straight[row, column] + 0.01)
+                found.append(Duplicate(images[start + row].name, others[column].name, exact, is_turned))
+    return tuple(found)
 
 
 def _correlations(
-    images: Sequence[Fingerprint], others: Sequence[Fingerprint]
+    images: Sequence[Fingerprint], thumbnails: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the correlation of every pair as it is, and the best over the seven other symmetries of a square."""
-    first = np.stack([one.thumbnail for one in images])
-    second = np.stack([one.thumbnail for one in others])
-    views = [np.rot90(side, turns, (1, 2)) for side in (first, first[:, ::-1]) for turns in range(4)]
-    flat = second.reshape(len(second), -1).T
-    straight, *turned = (view.reshape(len(view), -1) @ flat for view in views)
-    return straight, np.max(turned, axis=0)
+    pictures = np.stack([one.thumbnail for one in images])
+    turned = np.full((len(images), thumbnails.shape[1]), -np.inf)
+    for mirrored in (pictures, pictures[:, ::-1]):
+        for turns in range(4):
+            correlation = np.rot90(mirrored, turns, (1, 2)).reshape(len(images), -1) @ thumbnails
+            if mirrored is pictures and turns == 0:
+                straight = correlation
+            else:
+                np.maximum(turned, correlation, out=turned)
+    return straight, turned
 
 
 def _thumbnail(grey: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import overload
 
 from ..errors import DataError, FinetuneError
 from .arrays import count_array_frames, read_array_frame, read_array_headers
-from .pixels import ImageHeader, ImagePixels, checked_pixels
+from .pixels import ImageHeader, ImagePixels, checked_frame, checked_pixels
 from .raster import count_raster_frames, read_raster, read_raster_header
 from .tiff import count_tiff_frames, read_tiff_frame, read_tiff_headers
 from .writing import write_labels
@@ -180,15 +180,12 @@ def _count_frames(path: Path) -> int:
 
 
 def _read(ref: ImageRef, *, as_labels: bool) -> ImagePixels:
-    frames = _count_frames(ref.path)
-    if ref.frame is None and frames != 1:
-        raise DataError(f"{ref.path.name} holds {frames} images. Choose one frame of it.")
-    if ref.frame is not None and ref.frame >= frames:
-        raise DataError(f"{ref.path.name} holds {frames} frames, so there is none with number {ref.frame}.")
-    if ref.path.suffix.lower() in TIFF_SUFFIXES:
-        return read_tiff_frame(ref.path, ref.frame or 0)
-    if ref.path.suffix.lower() in ARRAY_SUFFIXES:
-        return read_array_frame(ref.path, ref.frame or 0)
+    suffix = ref.path.suffix.lower()
+    if suffix in TIFF_SUFFIXES:
+        return read_tiff_frame(ref.path, ref.frame)
+    if suffix in ARRAY_SUFFIXES:
+        return read_array_frame(ref.path, ref.frame)
+    checked_frame(ref.path.name, ref.frame, _count_frames(ref.path))
     return read_raster(ref.path, as_labels=as_labels)
 
 

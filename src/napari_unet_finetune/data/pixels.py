@@ -62,6 +62,21 @@ def check_declared_size(name: str, nbytes: int, stored_bytes: int) -> None:
         )
 
 
+def checked_frame(name: str, frame: int | None, frames: int) -> int:
+    """Return which of the `frames` of a file is meant; ``None`` means the only one.
+
+    Raises
+    ------
+    DataError
+        If there is no such frame, or none is named where there are several.
+    """
+    if frame is None and frames != 1:
+        raise DataError(f"{name} holds {frames} images. Choose one frame of it.")
+    if frame is not None and frame >= frames:
+        raise DataError(f"{name} holds {frames} frames, so there is none with number {frame}.")
+    return frame or 0
+
+
 def checked_pixels(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return `array` as ``(Y, X)`` or ``(C, Y, X)`` of finite numbers in native byte order; grey as RGB becomes grey.
 

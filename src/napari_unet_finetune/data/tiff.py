@@ -13,7 +13,7 @@ from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage, Ti
 
 from ..errors import DataError
 from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes, take_frame
-from .pixels import ImageHeader, ImagePixels, check_declared_size
+from .pixels import ImageHeader, ImagePixels, check_declared_size, checked_frame
 from .tiff_scale import pixel_size
 
 
@@ -31,10 +31,14 @@ def read_tiff_headers(path: Path) -> list[ImageHeader]:
         return [header for series in _image_series(tif) for header in _series_headers(tif, series)]
 
 
-def read_tiff_frame(path: Path, index: int) -> ImagePixels:
-    """Return frame `index` of the file; series follow one another, the alpha channel is dropped."""
+def read_tiff_frame(path: Path, frame: int | None) -> ImagePixels:
+    """Return one frame of the file, ``None`` for the only one; series follow one another, alpha is dropped.
+
+    Raises `DataError` if there is no such frame, or none is named where there are several.
+    """
     with _open(path) as tif:
-        series, index = _locate(tif, index)
+        frames = sum(map(_series_frames, _image_series(tif)))
+        series, index = _locate(tif, checked_frame(path.name, frame, frames))
         _check_size(path, series)
         array = _without_alpha(_read(path, series, index), series.keyframe)
         return ImagePixels(_right_way_round(array, tif, series.keyframe), *pixel_size(tif, series))
