@@ -13,7 +13,7 @@ from .first_guess import start_from_prediction
 from .image_table import mask_text
 from .painting import BACKGROUND_COLOR, OBJECT_COLOR, is_painted
 from .session import Session
-from .shortcuts import CanvasKeys, bind_shortcuts
+from .shortcuts import CanvasKeys, bind_keys, image_keys
 
 _PATCH_PX = 12
 _DENSE = "Paint the objects, all with label 1 or each with its own. What you do not paint is background."
@@ -43,7 +43,7 @@ class AnnotatePanel(QWidget):
         self._explain()
         self._lay_out()
         self._connect()
-        self._keys = CanvasKeys(session.viewer, self._annotation)
+        self._keys = CanvasKeys(session.viewer, image_keys(self._annotation))
         self._refresh()
 
     def release(self) -> None:
@@ -132,7 +132,7 @@ class AnnotatePanel(QWidget):
         self.dense_box.clicked.connect(self._on_dense)
         self.background_button.clicked.connect(lambda: self._paint_with(BACKGROUND))
         self.object_button.clicked.connect(lambda: self._paint_with(OBJECT))
-        bind_shortcuts(self, annotation)
+        bind_keys(self, image_keys(annotation))
 
     def _refresh(self) -> None:
         project, name = self._session.project, self._session.current

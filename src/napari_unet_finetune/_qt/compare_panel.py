@@ -18,7 +18,8 @@ from .image_picker import ImagePicker
 from .model_list import ModelList
 from .score_view import ScoreView
 from .session import Session
-from .view_controls import ViewControls, bind_keys
+from .shortcuts import bind_keys
+from .view_controls import ViewControls
 
 _MODELS = "Models (*.safetensors *.pth *.pt);;All files (*)"
 _CHOOSE = "choose"
@@ -104,7 +105,7 @@ class ComparePanel(QWidget):
         self.shown.changed.connect(self._on_shown)
         self.session.aside.changed.connect(self._on_slot_changed)
         self._curve.ended.connect(self._on_curve_ended)
-        bind_keys(self, self.shown)
+        bind_keys(self, self.shown.keys)
 
     def _on_listed(self) -> None:
         comparing = self.comparing

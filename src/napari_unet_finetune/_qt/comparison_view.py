@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from psygnal import Signal
 
 from ..errors import FinetuneError
@@ -12,6 +9,7 @@ from ..events import ImageCompared
 from .comparing import Comparing
 from .comparison_layers import ComparisonLayers, Mode
 from .picture import Picture, read_picture
+from .shortcuts import Actions, CanvasKeys
 
 PREVIOUS_KEY, NEXT_KEY = ",", "."
 
@@ -30,11 +28,16 @@ class ComparisonView:
         self.mode: Mode = "overlay"
         self._picture: Picture | None = None
         self._cells: tuple[ImageCompared | None, ...] = ()
-        self._keys = _Keys(self.session.viewer, {PREVIOUS_KEY: self.previous, NEXT_KEY: self.next})
+        self._keys = CanvasKeys(self.session.viewer, self.keys)
         self.layers.left.connect(self._on_left)
         comparing.changed.connect(self._on_cells_changed)
         self.session.current_changed.connect(self._step_aside)
         self.session.project_changed.connect(self.clear)
+
+    @property
+    def keys(self) -> Actions:
+        """The keys that go from model to model."""
+        return {PREVIOUS_KEY: self.previous, NEXT_KEY: self.next}
 
     @property
     def words(self) -> str:
@@ -135,30 +138,6 @@ class ComparisonView:
     def _on_left(self) -> None:
         self.mode = self.layers.mode
         self.changed.emit()
-
-
-class _Keys:
-    """Keys on the canvas, until they are released; what they did before they do again then."""
-
-    def __init__(self, viewer: Any, actions: dict[str, Callable[[], None]]) -> None:
-        from napari.utils.key_bindings import coerce_keybinding
-
-        self._viewer = viewer
-        self._before = {key: viewer.keymap.get(coerce_keybinding(key)) for key in actions}
-        for key, action in actions.items():
-            viewer.bind_key(key, _for_viewer(action), overwrite=True)
-
-    def release(self) -> None:
-        """Give the keys back."""
-        for key, before in self._before.items():
-            self._viewer.bind_key(key, before, overwrite=True)
-
-
-def _for_viewer(action: Callable[[], None]) -> Callable[[Any], None]:
-    def on_key(_viewer: Any) -> None:
-        action()
-
-    return on_key
 
 
 def _area(cell: ImageCompared) -> str:

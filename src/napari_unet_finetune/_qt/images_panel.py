@@ -30,7 +30,7 @@ from .layers_dialog import LayersDialog
 from .mask_importing import MaskImporting
 from .opening import Opener
 from .session import Session
-from .shortcuts import bind_shortcuts
+from .shortcuts import bind_keys, image_keys
 from .thumbnail_loader import ThumbnailLoader
 
 _NO_DATASET = (
@@ -164,7 +164,7 @@ class ImagesPanel(QWidget):
         self.view.open_requested.connect(self._on_open_requested)
         self.view.role_requested.connect(self._set_role)
         self.view.removal_requested.connect(self._annotation.remove_masks)
-        bind_shortcuts(self, self._annotation)
+        bind_keys(self, image_keys(self._annotation))
 
     def _on_project_changed(self) -> None:
         self._drop_thumbnails()

@@ -1,8 +1,8 @@
-"""Keys that go from image to image: on the canvas and in the dock."""
+"""Keys for what docks do: on the canvas, and while a dock has the focus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -14,40 +14,47 @@ from .annotation import Annotation
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-NEXT, PREVIOUS = ("PageDown", "N"), ("PageUp", "Shift-N")
-
-
-def bind_shortcuts(widget: QWidget, annotation: Annotation) -> None:
-    """Let the keys work while `widget` or a part of it has the focus."""
-    for key, go in _bindings(annotation):
-        shortcut = QShortcut(QKeySequence(_QT_NAMES.get(key, key)), widget)
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(go)
-
-
-class CanvasKeys:
-    """The keys on the canvas, until they are released."""
-
-    def __init__(self, viewer: ViewerModel, annotation: Annotation) -> None:
-        self._viewer = viewer
-        for key, go in _bindings(annotation):
-            viewer.bind_key(key, _for_viewer(go), overwrite=True)
-
-    def release(self) -> None:
-        """Give the keys back."""
-        for key in (*NEXT, *PREVIOUS):
-            self._viewer.bind_key(key, None)
-
-
+Actions = Mapping[str, Callable[[], object]]  # by key, called as napari calls it
 _QT_NAMES = {"PageDown": "PgDown", "PageUp": "PgUp", "Shift-N": "Shift+N"}
 
 
-def _bindings(annotation: Annotation) -> list[tuple[str, Callable[[], bool]]]:
-    return [(key, annotation.next) for key in NEXT] + [(key, annotation.previous) for key in PREVIOUS]
+def image_keys(annotation: Annotation) -> Actions:
+    """Return the keys that go from image to image."""
+    return {
+        "PageDown": annotation.next,
+        "N": annotation.next,
+        "PageUp": annotation.previous,
+        "Shift-N": annotation.previous,
+    }
 
 
-def _for_viewer(go: Callable[[], object]) -> Callable[[Any], None]:
+def bind_keys(widget: QWidget, actions: Actions) -> None:
+    """Let the keys work while `widget` or a part of it has the focus."""
+    for key, act in actions.items():
+        shortcut = QShortcut(QKeySequence(_QT_NAMES.get(key, key)), widget)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(act)
+
+
+class CanvasKeys:
+    """Keys on the canvas, until they are released; what they did before they do again then."""
+
+    def __init__(self, viewer: ViewerModel, actions: Actions) -> None:
+        from napari.utils.key_bindings import coerce_keybinding
+
+        self._viewer = viewer
+        self._before = {key: viewer.keymap.get(coerce_keybinding(key)) for key in actions}
+        for key, act in actions.items():
+            viewer.bind_key(key, _for_viewer(act), overwrite=True)
+
+    def release(self) -> None:
+        """Give the keys back."""
+        for key, before in self._before.items():
+            self._viewer.bind_key(key, before, overwrite=True)
+
+
+def _for_viewer(act: Callable[[], object]) -> Callable[[Any], None]:
     def on_key(_viewer: Any) -> None:
-        go()
+        act()
 
     return on_key

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from .comparison_layers import Mode
@@ -107,11 +105,3 @@ class ViewControls(QWidget):
 
 def _sign(color: str, words: str) -> str:
     return f'<span style="color: {color}">■</span> {words}'
-
-
-def bind_keys(widget: QWidget, view: ComparisonView) -> None:
-    """Let the keys work while `widget` or a part of it has the focus."""
-    for key, go in ((PREVIOUS_KEY, view.previous), (NEXT_KEY, view.next)):
-        shortcut = QShortcut(QKeySequence(key), widget)
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(go)
