@@ -25,7 +25,7 @@ from napari_unet_finetune.data.atomic import atomic_write
 from napari_unet_finetune.data.dataset import AnnotatedFolder
 from napari_unet_finetune.evaluation.compare import evaluate
 from napari_unet_finetune.events import drain
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
+from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, weights_hash
 from napari_unet_finetune.training.finetune import finetune
 
 PLAIN = "default"
@@ -65,8 +65,12 @@ def parse() -> argparse.Namespace:
 def run(arm: str, seed: int, base: Checkpoint, pool: AnnotatedFolder, options: argparse.Namespace) -> dict[str, Any]:
     """Return the scores of one training, from its file if it is done."""
     file = options.out / f"{options.dataset.parent.name}_{options.count:02d}_{arm.replace('/', ' ')}_seed-{seed}.json"
+    made_with = {"base": weights_hash(base.weights), "pool": list(pool.names)}
     if file.is_file():
-        return dict(json.loads(file.read_bytes()))
+        done: dict[str, Any] = json.loads(file.read_bytes())
+        if any(done[name] != value for name, value in made_with.items()):
+            raise SystemExit(f"{file} is of another base model or other images. Give another --out.")
+        return done
     start = perf_counter()
     changes = [] if arm == PLAIN else arm.split(",")
     chosen, others = parts(pool.names, options.count, seed)
@@ -75,6 +79,7 @@ def run(arm: str, seed: int, base: Checkpoint, pool: AnnotatedFolder, options: a
     scores = evaluate(result.checkpoint, pool.only(others))
     before, after = result.old_dice_before, result.old_dice_after
     row = {
+        **made_with,
         "dice": mean(score.dice for score in scores),
         "area": mean(score.area_ratio for score in scores if score.area_ratio is not None),
         "old": after,

@@ -28,7 +28,7 @@ from napari_unet_finetune.data.dataset import AnnotatedFolder
 from napari_unet_finetune.evaluation.metrics import dice
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Predictor
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_hash
 from napari_unet_finetune.suggest.suggestion import suggest_images
 from napari_unet_finetune.training.finetune import finetune, train
 
@@ -74,7 +74,7 @@ def run_pair(pair: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     annotated = pool.names[: options.annotated]
     model = finetuned(pool.only(annotated), base, 0, options) if annotated else base
     refs = [one.image for one in pool.pairing.pairs]
-    suggestions = drain(suggest_images(refs, model, options.count, annotated=annotated))
+    suggestions = drain(suggest_images(refs, model, options.count, annotated=annotated, device=options.device))
     chosen = [(SUGGESTED, seed, [one.image for one in suggestions]) for seed in range(options.repeats)]
     for draw in range(options.draws):
         names = np.random.default_rng(draw).choice(pool.names[len(annotated) :], options.count, replace=False).tolist()
@@ -102,17 +102,18 @@ def run_arm(
     file: Path, names: list[str], pool: AnnotatedFolder, base: Checkpoint, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Finetune on the images called `names` and score all others; a result that is there is only read."""
+    made_with = {"chosen": names, "steps": options.steps, "base": weights_hash(base.weights)}
     if file.exists():
         entry: dict[str, Any] = json.loads(file.read_text())
-        if entry["chosen"] != names:
-            raise SystemExit(f"{file} is of another choice of images. Give another --out.")
+        if any(entry[name] != value for name, value in made_with.items()):
+            raise SystemExit(f"{file} is of other images, steps or another base model. Give another --out.")
         return entry
     model = finetuned(pool.only(names), base, int(file.stem.split("-")[1]), options)
     predictor = Predictor(model, PredictConfig(device=options.device))
     scores = {}
     for image in pool.only(name for name in pool.names if name not in names):
         scores[image.name] = dice(predictor.predict(image).labels > 0, image.target)
-    entry = {"arm": file.stem.split("-")[0], "chosen": names, "dice": scores}
+    entry = {"arm": file.stem.split("-")[0], **made_with, "dice": scores}
     file.write_text(json.dumps(entry, indent=1))
     return entry
 

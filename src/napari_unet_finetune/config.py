@@ -7,6 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 CONFIG_VERSION = 1
+# Raise it when the same model and settings give other labels than before: those that were kept are then made anew.
+PREDICTION_VERSION = 1
 DEFAULT_PATCH_PX = 128
 
 LayerGroup = Literal["first", "spot", "encoder", "decoder", "last", "norm", "all"]

@@ -140,17 +140,6 @@ def test_a_double_click_opens_an_image_and_next_follows_the_table(panel, qtbot, 
     assert session.current == "img_7"
 
 
-def test_the_section_stays_open_only_for_the_keys(panel, qtbot, folder, session, monkeypatch):
-    opened(panel, qtbot, folder)
-    monkeypatch.setattr(panel.view, "hasFocus", lambda: True)
-    stays = []
-    note = session.current_changed.connect(lambda: stays.append(panel.keeps_open))
-    panel.view.open_requested.emit("img_0")
-    session.annotation.next()
-    assert stays == [False, True]
-    session.current_changed.disconnect(note)
-
-
 def test_roles_chosen_in_the_table_are_on_disk_and_counted(panel, qtbot, folder):
     project = opened(panel, qtbot, folder)
     project.save_labels("img_1", BLOB, "painted")

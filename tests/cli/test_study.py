@@ -75,7 +75,7 @@ def test_other_settings_for_the_same_folder_are_one_sentence(complaint, command,
         (["--base-preset", "best"], "Preset 'best' does not exist"),
         (["--base", "missing.pth"], "missing.pth does not exist"),
         (["--dataset1", "nowhere"], "no such folder"),
-        (["--out", __file__], "cannot be used"),
+        (["--out", __file__], "cannot be written"),
     ],
 )
 def test_bad_input_is_one_sentence(complaint, command, arguments, sentence):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_unet_finetune.data.atomic import atomic_write, remove_partial
+from napari_unet_finetune.data.atomic import atomic_write, remove_partial, write_file
+from napari_unet_finetune.errors import DataError, RunError
 
 
 def test_the_file_holds_what_was_written_and_nothing_is_left_beside_it(tmp_path):
@@ -83,3 +84,16 @@ def test_a_killed_writer_leaves_the_old_file_and_only_a_partial_that_is_swept(tm
 def test_a_folder_that_takes_no_files_is_an_os_error():
     with pytest.raises(OSError, match=r"a\.bin"):
         atomic_write(Path("/proc/self/a.bin"), lambda file: file.write(b"x"))
+
+
+@pytest.mark.parametrize("content", ["text", b"text", lambda file: file.write(b"text")])
+def test_text_bytes_and_writers_are_written_alike(tmp_path, content):
+    write_file(tmp_path / "new" / "a.txt", content)
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"text"
+
+
+@pytest.mark.parametrize("error", [DataError, RunError])
+def test_what_cannot_be_written_is_said_in_a_sentence(tmp_path, error):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(error, match=r"a\.txt cannot be written \(.+\)\. Free some space or choose another folder\."):
+        write_file(tmp_path / "file" / "a.txt", "text", error=error)

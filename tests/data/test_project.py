@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from napari_unet_finetune.data import project_masks, project_opening, project_record
+from napari_unet_finetune.data.atomic import atomic_write
 from napari_unet_finetune.data.files import ImageRef
 from napari_unet_finetune.data.project import NotWritableError, Project
 from napari_unet_finetune.errors import DataError
@@ -208,11 +209,13 @@ class TestCrashes:
         assert reopened(project).image("img_1").role == "test"
 
     def test_a_full_disk_while_the_record_is_written_is_one_sentence(self, project, monkeypatch):
-        def full(*_args, **_kwargs):
-            raise OSError(28, "No space left on device")
+        def full(path, write):
+            if path.name == project_record.RECORD:
+                raise OSError(28, "No space left on device")
+            atomic_write(path, write)
 
-        monkeypatch.setattr(project_record, "atomic_write", full)
-        with pytest.raises(DataError, match=r"project\.json cannot be written: No space left"):
+        monkeypatch.setattr("napari_unet_finetune.data.atomic.atomic_write", full)
+        with pytest.raises(DataError, match=r"project\.json cannot be written \(No space left"):
             project.set_role(["img_1"], "test")
 
     def test_a_lost_record_leaves_the_masks(self, project):

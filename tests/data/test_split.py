@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet_finetune.data.split import leave_one_out, split_images
+from napari_unet_finetune.data.split import split_images
 
 FRACTIONS = st.lists(st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.3, 0.9]), min_size=4, max_size=40)
 
@@ -56,10 +56,3 @@ def test_the_note_says_how_weak_the_number_is(count, words):
 
 def test_held_out_images_without_objects_are_pointed_out():
     assert "without any object" in split_images([0.0] * 8, 0.2, 0).note
-
-
-def test_leave_one_out_holds_out_each_image_once():
-    splits = list(leave_one_out(3))
-    assert [split.validation for split in splits] == [(0,), (1,), (2,)]
-    assert [split.train for split in splits] == [(1, 2), (0, 2), (0, 1)]
-    assert list(leave_one_out(1)) == []

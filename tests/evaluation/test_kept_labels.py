@@ -9,6 +9,7 @@ import tifffile
 
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.evaluation import kept_labels
 from napari_unet_finetune.evaluation.kept_labels import HashedModel, KeptLabels, Source, prune
 from napari_unet_finetune.evaluation.metrics import Scores
 from napari_unet_finetune.runs.request import ImageFile
@@ -43,6 +44,12 @@ def test_a_note_says_what_labels_were_made_of_and_how_they_score(cache, files):
     assert again.file == kept.file
     assert (again.note.truth, again.note.scores) == (truth, SCORES)
     assert again.note.is_current
+
+
+def test_labels_of_an_earlier_way_to_predict_are_not_taken_for_those_of_this_one(cache, files, monkeypatch):
+    kept = keep(cache, *files)
+    monkeypatch.setattr(kept_labels, "PREDICTION_VERSION", kept_labels.PREDICTION_VERSION + 1)
+    assert keep(cache, *files).file != kept.file
 
 
 def test_a_note_that_says_the_same_is_not_written_again(cache, files):

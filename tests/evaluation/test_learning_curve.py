@@ -199,7 +199,7 @@ def test_too_few_images_are_refused_before_any_work(plan, tmp_path, changes, sen
 def test_a_folder_that_cannot_be_made_is_named(plan, tmp_path):
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "out"):
-        with pytest.raises(RunError, match="cannot be used"):
+        with pytest.raises(RunError, match="cannot be written"):
             next(run_study(plan, out))
 
 

@@ -9,7 +9,7 @@ import torch
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.normalize import model_input
-from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.errors import DataError, DeviceError
 from napari_unet_finetune.inference.predict import Prediction, Predictor, Stopped, TileEnd, predict
 from napari_unet_finetune.models.checkpoint import Checkpoint
 
@@ -35,6 +35,15 @@ def test_the_result_has_the_size_and_scale_of_the_image(checkpoint: Checkpoint, 
     assert result.probabilities.shape == result.labels.shape == shape
     assert result.probabilities.dtype == np.float32
     assert (result.name, result.scale, result.unit) == ("img3", (0.5, 0.25), "um")
+
+
+def test_an_image_that_the_device_cannot_hold_is_named(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(torch, "zeros", full)
+    with pytest.raises(DeviceError, match=r"img3: the memory of 'cpu' does not hold an image of 90 x 70 pixels"):
+        predict(random_image(70, 90), checkpoint, FP32)
 
 
 def test_labels_are_the_probabilities_above_the_models_threshold(checkpoint: Checkpoint) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.errors import DataError, RunError
+from napari_unet_finetune.errors import DataError, DeviceError, RunError
 from napari_unet_finetune.evaluation.metrics import dice
 from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, Stream, ValidationEnd, drain
 from napari_unet_finetune.inference.predict import Predictor
@@ -189,6 +189,16 @@ def test_changed_images_are_noticed_on_resuming(untrained):
     drain(finetune(make_squares(5), untrained, tiny_config(), store=store))
     with pytest.raises(RunError, match="changed since this run began"):
         next(finetune(make_squares(5, seed=9), untrained, tiny_config(), store=MemoryStore(store.states[0])))
+
+
+def test_changed_old_images_are_noticed_on_resuming(untrained):
+    store, images = MemoryStore(), make_squares(5, bright=False)
+    old = {"base_images": make_squares(5)}
+    drain(finetune(images, untrained, tiny_config(), **old, store=store))
+    again = MemoryStore(store.states[0])
+    with pytest.raises(RunError, match="changed since this run began"):
+        next(finetune(images, untrained, tiny_config(), base_images=make_squares(5, seed=9), store=again))
+    next(finetune(images, untrained, tiny_config(), **old, store=again))
 
 
 def test_a_state_of_another_model_is_refused_in_a_sentence(untrained):
@@ -397,6 +407,19 @@ def test_out_of_memory_halves_the_batch_and_goes_on_with_the_same_effective_one(
     events, _ = collect(finetune(make_squares(4), untrained, tiny_config(steps=2)))
     assert sizes == [4, 2, 2, 2, 2]
     assert any("ran out: going on with 2 patches" in event.message for event in events if isinstance(event, Notice))
+
+
+@pytest.mark.parametrize("where", ["_loss", "optimizer"])
+def test_no_memory_for_a_single_patch_is_explained(untrained, monkeypatch, where):
+    def full(*_arguments, **_options):
+        raise torch.OutOfMemoryError("out of memory")
+
+    if where == "_loss":
+        monkeypatch.setattr(Trainer, where, full)
+    else:
+        monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(DeviceError, match="ran out with a single patch"):
+        drain(finetune(make_squares(4), untrained, tiny_config(steps=2)))
 
 
 def test_the_model_file_says_where_it_comes_from(untrained):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..data.atomic import atomic_write
+from ..data.atomic import write_file
 from ..data.project import Project
 from ..errors import RunError
 from ..evaluation.rows import ModelRow, to_csv
@@ -34,10 +34,7 @@ def save_table(comparing: Comparing, path: Path) -> None:
     rows = table_rows(comparing)
     if not rows:
         raise RunError("There is no score to save. Compare models on images with masks first.")
-    try:
-        atomic_write(path, lambda file: file.write(to_csv(rows).encode()))
-    except OSError as error:
-        raise RunError(f"{path} cannot be written ({error.strerror}). Choose another folder.") from error
+    write_file(path, to_csv(rows), error=RunError)
 
 
 def figure_rows(comparing: Comparing, project: Project, names: Sequence[str]) -> tuple[FigureRow, ...]:

@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from ..config import PredictConfig
 from ..data.project import Project
+from ..data.stamps import file_stamp
 from ..errors import FinetuneError, RunError
 from ..evaluation.last_comparison import LastComparison
 from ..evaluation.study_folder import StudyFolder
@@ -93,7 +94,7 @@ class Comparing:
         project = self.session.project
         if project is None:
             return ()
-        return tuple(name for name in self.images if self._stamps.get(name) != _stamp(project, name))
+        return tuple(name for name in self.images if self._stamps.get(name) != file_stamp(project.image(name).mask))
 
     def choose_models(self, models: Sequence[str]) -> None:
         """Choose models by what `ComparedEntry.model` says."""
@@ -199,7 +200,7 @@ class Comparing:
     def _begin(self, project: Project, columns: tuple[Column, ...], images: ImageSet) -> None:
         """Empty the table; nothing is emitted before the job has begun."""
         self.columns, self.images, self.cells = columns, images.names, {}
-        self._stamps = {name: _stamp(project, name) for name in images.names}
+        self._stamps = {name: file_stamp(project.image(name).mask) for name in images.names}
 
     def _recall(self) -> None:
         """Show what is kept of the last comparison of the dataset, unless the user begins another one meanwhile."""
@@ -223,7 +224,7 @@ class Comparing:
         self.columns, self.images = tuple(map(self._column, shown.values())), last.images
         cells = [replace(cell, model=shown[model].label) for (model, _), cell in last.cells.items()]
         self.cells = {(cell.model, cell.image): cell for cell in cells}
-        self._stamps = {name: _stamp(project, name) for name in last.images if name not in last.outdated}
+        self._stamps = {name: file_stamp(project.image(name).mask) for name in last.images if name not in last.outdated}
         self.listed.emit()
         self.changed.emit()
 
@@ -289,12 +290,3 @@ class Comparing:
 
 def _file(model: str) -> Path:
     return find_model_file(model).absolute()
-
-
-def _stamp(project: Project, name: str) -> tuple[int, int]:
-    """Return length and time of the mask of an image, by which a change is noticed."""
-    mask = project.image(name).mask
-    if mask is None or not mask.is_file():
-        return (0, 0)
-    found = mask.stat()
-    return found.st_size, found.st_mtime_ns

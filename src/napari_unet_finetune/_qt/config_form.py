@@ -80,12 +80,6 @@ class ConfigForm(QWidget, Generic[Model]):
             if editor.styleSheet() != style:
                 editor.setStyleSheet(style)
 
-    def set_shown(self, name: str, shown: bool) -> None:
-        """Let the row of a field be seen or not."""
-        layout = self.layout()
-        assert isinstance(layout, QFormLayout)
-        layout.setRowVisible(self.editors[name], shown)
-
     def _add(self, layout: QFormLayout, field: FieldInfo, editor: Any) -> None:
         tip = f"<qt>{html.escape(tooltip(field))}</qt>"
         editor.setToolTip(tip)

@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from ..data.checkup import Checkup, CheckupSource, check_images
 from ..data.pairing import Pairing
+from ..data.stamps import Stamp, file_stamp
 from ..errors import FinetuneError
 from ..models.card import ModelCard
 from ..runs.plan import TrainingPlan
@@ -75,5 +76,5 @@ class DataCheck:
         self.sentences = (str(error),)
 
 
-def _stamp(image: Path, mask: Path | None) -> tuple[Path, Path | None, int]:
-    return image, mask, mask.stat().st_mtime_ns if mask and mask.is_file() else 0
+def _stamp(image: Path, mask: Path | None) -> tuple[Path, Path | None, Stamp]:
+    return image, mask, file_stamp(mask)

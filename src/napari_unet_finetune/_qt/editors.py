@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QValidator, QWheelEvent
@@ -13,18 +13,6 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit
 EMPTY = "(empty)"
 _DECIMALS = 10
 _SEPARATOR = ";"
-
-
-class Editor(Protocol):
-    """What all boxes have in common."""
-
-    changed: Any
-
-    def value(self) -> Any:
-        """Return what is in the box; None if it is empty."""
-
-    def set_value(self, value: Any) -> None:
-        """Put `value` into the box."""
 
 
 class NumberBox(QDoubleSpinBox):

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from ..config import FinetuneConfig, PredictConfig
 from ..data.project import Project
+from ..data.stamps import file_stamp
 from ..errors import FinetuneError, RunError
 from ..progress import RunProgress
 from ..runs.folder import RunFolder
@@ -70,7 +71,7 @@ class Finetuning:
                 plan, folder, config, checkpoint=session.model, sparse=project.sparse, old=old
             )  # fmt: skip
             RunFolder.create(folder, request)
-            self._stamps = {image.name: _stamp(image.mask) for image in plan.used if image.mask}
+            self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}
             self._run(folder, plan.title, config)
         except FinetuneError as error:
             session.fail(error)
@@ -169,7 +170,7 @@ class Finetuning:
         project = self.session.project
         if project is None or not self._stamps:
             return
-        now = {image.name: _stamp(image.mask) for image in project.images if image.mask}
+        now = {image.name: file_stamp(image.mask) for image in project.images if image.mask}
         changed = tuple(name for name, stamp in self._stamps.items() if now.get(name) != stamp)
         if changed != self.changed_since:
             self.changed_since = changed
@@ -190,11 +191,3 @@ def read_outcome(run: PastRun, when: str = "") -> Outcome:
 def _last_ended(project: Project) -> PastRun | None:
     """Return the last training that left a model."""
     return next((run for run in past_trainings(reversed(runs_of(project))) if run.model is not None), None)
-
-
-def _stamp(mask: Path | None) -> tuple[int, int]:
-    """Return length and time of a file, by which a change is noticed."""
-    if mask is None or not mask.is_file():
-        return (0, 0)
-    found = mask.stat()
-    return found.st_size, found.st_mtime_ns

@@ -55,7 +55,6 @@ class ImagesPanel(QWidget):
         self._opener = Opener(session, partial(ask_for_folder, self))
         self._thumbnails: ThumbnailLoader | None = None
         self.importing = MaskImporting(session, self._annotation, self)
-        self._is_opening = False
         self.view = ImageView()
         self.words, self.annotated_only = QLineEdit(), QCheckBox("annotated only")
         self.folder_button, self.import_button = QPushButton("Open folder…"), QPushButton("Import masks…")
@@ -66,11 +65,6 @@ class ImagesPanel(QWidget):
         self._connect()
         self._annotation.order = self.view.filter.names
         self._on_project_changed()
-
-    @property
-    def keeps_open(self) -> bool:
-        """Whether this section stays open when another image is shown: while the keys go through the table."""
-        return self.view.hasFocus() and not self._is_opening
 
     def open(self, source: Path, folder: Path | None = None) -> None:
         """Open a folder or a file as the dataset; `folder` is where masks are kept, if not beside the images."""
@@ -161,7 +155,7 @@ class ImagesPanel(QWidget):
         self.import_button.clicked.connect(self._on_import_folder)
         self.words.textChanged.connect(self._on_filter)
         self.annotated_only.toggled.connect(self._on_filter)
-        self.view.open_requested.connect(self._on_open_requested)
+        self.view.open_requested.connect(self._annotation.open)
         self.view.role_requested.connect(self._set_role)
         self.view.removal_requested.connect(self._annotation.remove_masks)
         bind_keys(self, image_keys(self._annotation))
@@ -209,11 +203,6 @@ class ImagesPanel(QWidget):
         except FinetuneError as error:
             self._session.fail(error)
         self._session.images_changed.emit()
-
-    def _on_open_requested(self, name: str) -> None:
-        self._is_opening = True
-        self._annotation.open(name)
-        self._is_opening = False
 
     def _on_opening(self) -> None:
         is_busy = self._opener.is_busy

@@ -55,6 +55,7 @@ def save_labels(session: Session, layer: Labels, file: str | Path) -> None:
         session.fail(error)
         return
     data = layer.data[0] if layer.multiscale else layer.data
+    data = data.copy() if type(data) is np.ndarray else data  # somebody may go on painting
     scale, unit = pixel_size(layer)
     frames = int(np.prod(data.shape[:-_PLANE]))
 

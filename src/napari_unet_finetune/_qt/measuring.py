@@ -163,7 +163,7 @@ def _measured(
 
 def _frame(labels: Labels, index: Index) -> NDArray[Any]:
     data = labels.data[0] if labels.multiscale else labels.data
-    return np.asarray(data[index])
+    return np.array(data[index])  # a copy: somebody may be painting
 
 
 def _attach(labels: Labels, measured: Measured) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..data.atomic import atomic_write
 from ..errors import DataError
-from ..events import Event, JobEnded, Notice, PartStarted, Stream
-from ..runs.request import RESULT, FigureRow
+from ..events import Event, Notice, PartStarted, Stream
+from ..runs.request import FigureRow
 from ..words import count_of
+from .result_file import ended
 
 if TYPE_CHECKING:
     from ..evaluation.figures import OverlayRow
@@ -34,7 +34,7 @@ def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator
     )  # fmt: skip
     cells = yield from compare_models(comparison, should_stop=control.should_stop)
     prune(request.cache, [cell.labels for cell in cells if cell.labels is not None])
-    yield _ended(folder, {"cells": [json.loads(to_json(cell)) for cell in cells]})
+    yield ended(folder, {"cells": [json.loads(to_json(cell)) for cell in cells]})
 
 
 def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Event]:
@@ -50,7 +50,7 @@ def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Eve
             yield PartStarted(arm_title(event.label), event.index, event.total)
         else:
             yield event
-    yield _ended(folder, to_json(study.result))
+    yield ended(folder, to_json(study.result))
 
 
 def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[Event]:
@@ -65,7 +65,7 @@ def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[
     if request.study is not None and request.curve is not None:
         yield PartStarted(request.curve.name, 1, 1)
         drawn.append(learning_curve_figure(StudyFolder(request.study).drawable_rows, request.curve))
-    yield _ended(folder, {"figures": [str(path) for path in drawn]})
+    yield ended(folder, {"figures": [str(path) for path in drawn]})
 
 
 def arm_title(label: str) -> str:
@@ -96,9 +96,3 @@ def _row(row: FigureRow, *, sparse: bool) -> OverlayRow:
     if len(sizes) > 1:
         raise DataError(f"{row.name}: its image, mask and predictions differ in size. Compare the models on it again.")
     return OverlayRow(row.name, pixels.array, mask.labels, predictions, mask.annotated)
-
-
-def _ended(folder: Path, values: dict[str, Any]) -> JobEnded:
-    file = folder / RESULT
-    atomic_write(file, lambda stream: stream.write(json.dumps(values, allow_nan=False).encode()))
-    return JobEnded(file)

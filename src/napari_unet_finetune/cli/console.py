@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -21,8 +20,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from ..data.atomic import atomic_write
-from ..errors import DataError, FinetuneError
+from ..errors import FinetuneError
 from ..events import ImageEnd, ImageSeen, Notice, Stream, TrainingEvent
 from ..progress import RunProgress, advance
 from .options import explain
@@ -44,20 +42,6 @@ def finish(values: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
         typer.echo(json.dumps(values, default=str, allow_nan=False))
     else:
         show(results)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
-
-    Raises
-    ------
-    DataError
-        If it cannot be written.
-    """
-    try:
-        atomic_write(path, lambda file: file.write(text.encode()))
-    except OSError as error:
-        raise DataError(f"{path}: the file cannot be written ({error.strerror}). Choose another one.") from error
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

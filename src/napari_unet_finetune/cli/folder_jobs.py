@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..data.atomic import atomic_write
 from ..data.pairing import LeftOver, Pairing
 from ..events import Event, JobEnded, until
-from ..runs.request import RESULT
 from .inspecting import model_facts
+from .result_file import ended
 
 if TYPE_CHECKING:
     from ..runs.request import CheckRequest, SuggestRequest
@@ -32,7 +30,7 @@ def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Eve
         test_images=tuple(image.ref for image in request.test_images),
     )
     checkup = yield from until(control.should_stop, events)
-    yield _ended(folder, checkup.to_dict()) if checkup is not None else JobEnded()
+    yield ended(folder, checkup.to_dict()) if checkup is not None else JobEnded()
 
 
 def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator[Event]:
@@ -50,10 +48,4 @@ def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator
     )
     suggestions = yield from until(control.should_stop, events)
     found = {"suggestions": [one.to_dict() for one in suggestions or ()]}
-    yield _ended(folder, found) if suggestions is not None else JobEnded()
-
-
-def _ended(folder: Path, values: dict[str, Any]) -> JobEnded:
-    file = folder / RESULT
-    atomic_write(file, lambda stream: stream.write(json.dumps(values, allow_nan=False).encode()))
-    return JobEnded(file)
+    yield ended(folder, found) if suggestions is not None else JobEnded()

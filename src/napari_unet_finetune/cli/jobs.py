@@ -11,9 +11,9 @@ import numpy as np
 import typer
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.atomic import atomic_write
+from ..data.atomic import write_file
 from ..data.files import read_image
-from ..errors import FinetuneError
+from ..errors import FinetuneError, RunError
 from ..events import Event, ImagePredicted, JobEnded, Notice, PreviewReady, ValidationEnd
 from . import compare_jobs, folder_jobs, measuring, question_jobs
 
@@ -122,7 +122,7 @@ def _open(image: ImageFile) -> AnnotatedImage:
 
 
 def _write_array(file: Path, array: np.ndarray[Any, Any]) -> None:
-    atomic_write(file, lambda stream: np.save(stream, array))
+    write_file(file, lambda stream: np.save(stream, array), error=RunError)
 
 
 _JOBS: dict[str, Callable[[Path, Any, Control], Iterator[Event]]] = {

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import PredictConfig
-from ..data.atomic import atomic_write
 from ..data.dataset import AnnotatedFolder
 from ..data.pairing import Pairing
 from ..events import Event, JobEnded
-from ..runs.request import RESULT
+from .result_file import ended
 
 if TYPE_CHECKING:
     from ..runs.request import PairFiles, QuestionRequest, ReportRequest
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 def ask(folder: Path, request: QuestionRequest, control: Control) -> Iterator[Event]:
     """Answer; the result is `to_dict()` of `Estimation`, `CanLearn` or `CrossValidation`, no file if it was stopped."""
     answer = yield from _answer(request, control)
-    yield _ended(folder, answer.to_dict()) if answer is not None else JobEnded()
+    yield ended(folder, answer.to_dict()) if answer is not None else JobEnded()
 
 
 def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None, Any]:
@@ -49,14 +47,8 @@ def report(folder: Path, request: ReportRequest, control: Control) -> Iterator[E
     tests = _images(request.tests, request.sparse)
     events = write(request.run, request.out, tests=tests, device=request.device, should_stop=control.should_stop)
     files = yield from events
-    yield _ended(folder, files.to_dict())
+    yield ended(folder, files.to_dict())
 
 
 def _images(pairs: Sequence[PairFiles], sparse: bool) -> AnnotatedFolder:
     return AnnotatedFolder(Pairing(tuple(files.pair for files in pairs)), sparse)
-
-
-def _ended(folder: Path, values: dict[str, Any]) -> JobEnded:
-    file = folder / RESULT
-    atomic_write(file, lambda stream: stream.write(json.dumps(values, allow_nan=False).encode()))
-    return JobEnded(file)

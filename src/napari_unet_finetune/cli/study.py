@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import ModelConfig
+from ..data.atomic import write_file
 from ..errors import DataError
 from .console import (
     INTERRUPTED,
@@ -23,7 +24,6 @@ from .console import (
     reports_errors,
     score_table,
     stops_on_interrupt,
-    write_text,
 )
 from .options import BaseSet, Device, Out, Preset, Seed, Set, Width, training_config
 from .training import absolute_model
@@ -98,7 +98,7 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
 
     with stops_on_interrupt() as stop:
         rows = _show_study(run_study(plan, out, should_stop=stop), quiet=as_json)
-    write_text(out / TABLE, to_csv(rows))
+    write_file(out / TABLE, to_csv(rows))
     figures = [] if stop.pressed else draw_figures(plan, out, rows, curve=out / CURVE, overlay=out / OVERLAY)
     values = {
         "out": str(out),

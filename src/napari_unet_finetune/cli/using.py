@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ..data.atomic import write_file
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -21,7 +22,6 @@ from .console import (
     score_table,
     stops_on_interrupt,
     watch,
-    write_text,
 )
 from .options import Device, Images, Masks, Model, Out, Set, Sparse, prediction_config
 
@@ -64,7 +64,7 @@ def evaluate(
             rows.append(row)
             move(len(rows), row.image)
     if csv is not None:
-        write_text(csv, to_csv(rows))
+        write_file(csv, to_csv(rows))
     left_out = [{"file": name, "reason": reason} for name, reason in pairs.left_out]
     values = {"model": model, "left_out": left_out, **to_json(rows)}
     finish(values, as_json=as_json, show=lambda console: show_rows(console, rows))

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from ..errors import DataError, FinetuneError
+
 PARTIAL_SUFFIX = ".partial"
 
 
@@ -31,6 +33,29 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def write_file(
+    path: Path, content: str | bytes | Callable[[BinaryIO], object], *, error: type[FinetuneError] = DataError
+) -> None:
+    """Write `content`, or let it write, as `atomic_write` does; what the user can put right is said in a sentence.
+
+    Raises
+    ------
+    FinetuneError
+        An `error`, if the folder or the disk does not take the file.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        atomic_write(path, data if callable(data) else lambda file: file.write(data))
+    except OSError as found:
+        raise error(not_written(path, found)) from found
+
+
+def not_written(path: Path, error: OSError) -> str:
+    """Return the sentence for a file that the folder or the disk does not take."""
+    reason = error.strerror or "the disk did not take it"  # tifffile gives no error number for a full disk
+    return f"{path} cannot be written ({reason}). Free some space or choose another folder."
 
 
 def remove_partial(folder: Path) -> None:

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .atomic import atomic_write
+from .atomic import write_file
 from .project_image import file_stem
 
 Frame = tuple[str, NDArray[Any], tuple[float, float], str]  # name, (Y, X) or (C, Y, X), scale, unit
@@ -59,11 +59,7 @@ def _write(path: Path, pixels: NDArray[Any], scale: tuple[float, float], unit: s
     def write(file: BinaryIO) -> None:
         tifffile.imwrite(file, storable, ome=True, photometric="minisblack", compression="zlib", metadata=metadata)
 
-    try:
-        atomic_write(path, write)
-    except OSError as error:
-        reason = error.strerror or "the disk did not take it"
-        raise DataError(f"{path} cannot be written: {reason}. Free some space or choose another folder.") from error
+    write_file(path, write)
 
 
 def _storable(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from ..errors import DataError
 from .files import ImageHeader, ImageRef, read_image, write_labels
 from .masks import read_labels
 from .project_image import Origin, ProjectImage, SavedMask
+from .stamps import file_stamp
 
 Labels = NDArray[np.uint16]
 
@@ -222,9 +223,3 @@ def put_aside(path: Path) -> Path | None:
     except OSError as error:
         raise DataError(f"{path} cannot be moved to {target.parent}: {error.strerror}. Check its rights.") from error
     return target
-
-
-def file_stamp(path: Path) -> tuple[int, int]:
-    """Return length and time of a file; either differs after a change from outside."""
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns

@@ -11,8 +11,9 @@ from pathlib import Path
 from ..errors import DataError
 from .files import ImageHeader, ImageRef, list_images, read_headers
 from .project_image import ProjectImage, SavedMask, file_stem, unique_names
-from .project_masks import describe_mask, file_stamp, read_mask_file
+from .project_masks import describe_mask, read_mask_file
 from .project_record import RECORD, ImageRecord, ProjectRecord, found_source, read_record, record_key
+from .stamps import file_stamp
 
 DEFAULT_FOLDER = "unet-finetune"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import DataError
-from .atomic import atomic_write
+from .atomic import write_file
 from .files import ImageRef
 from .project_image import Origin, ProjectImage, Role
 
@@ -79,14 +79,7 @@ def write_record(folder: Path, record: ProjectRecord) -> None:
     DataError
         If the disk does not take it.
     """
-    content = record.model_dump_json(indent=1, exclude_defaults=True).encode()
-    try:
-        atomic_write(folder / RECORD, lambda file: file.write(content))
-    except OSError as error:
-        reason = error.strerror or "the disk did not take it"
-        raise DataError(
-            f"{folder / RECORD} cannot be written: {reason}. Free some space or choose another folder."
-        ) from error
+    write_file(folder / RECORD, record.model_dump_json(indent=1, exclude_defaults=True))
 
 
 def stored_source(source: Path, folder: Path) -> str:

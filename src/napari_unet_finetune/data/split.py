@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,12 +68,6 @@ def split_by_name(names: Sequence[str], held_out: Sequence[str]) -> Split:
     if not chosen:
         return Split(tuple(range(len(names))), (), "Nothing is held out: there is no held-out Dice.")
     return Split(_all_but(chosen, len(names)), tuple(chosen), _note_on(len(chosen)))
-
-
-def leave_one_out(count: int) -> Iterator[Split]:
-    """Yield `count` splits, each with another single image held out; none for fewer than two images."""
-    for held_out in range(count if count > 1 else 0):
-        yield Split(_all_but([held_out], count), (held_out,), "Only 1 held-out image: its Dice is a weak number.")
 
 
 def _middle(group: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

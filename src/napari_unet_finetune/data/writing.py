@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .atomic import atomic_write
+from .atomic import write_file
 
 
 def write_labels(
@@ -49,11 +49,7 @@ def write_labels(
     def write(file: BinaryIO) -> None:
         tifffile.imwrite(file, compact, compression="zlib", photometric="minisblack", **options)
 
-    try:
-        atomic_write(path, write)
-    except OSError as error:
-        reason = error.strerror or "the disk did not take it"  # tifffile gives no error number for a full disk
-        raise DataError(f"{path} cannot be written: {reason}. Free some space or choose another folder.") from error
+    write_file(path, write)
 
 
 def _smallest(name: str, labels: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.atomic import atomic_write
+from ..data.atomic import write_file
 from ..errors import DataError
 from .metrics import dice
 from .rows import Row
@@ -289,5 +289,5 @@ def _save(figure: Figure, path: Path) -> Path:
         figure.savefig(file, format=suffix[1:], dpi=DPI, bbox_inches="tight", pad_inches=0.05)
 
     with rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
-        atomic_write(path, write)
+        write_file(path, write)
     return path

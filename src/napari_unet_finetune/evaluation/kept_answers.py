@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..data.atomic import atomic_write
+from ..data.atomic import write_file
 from ..errors import RunError
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
@@ -68,11 +68,7 @@ def keep_answer(folder: Path, asked: Asked, result: Result | None = None) -> Kep
         If the folder cannot be written.
     """
     if result is not None:
-        text = json.dumps(result, allow_nan=False).encode()
-        try:
-            atomic_write(folder / RESULT, lambda file: file.write(text))
-        except OSError as error:
-            raise RunError(f"{folder}: the folder cannot be written ({error.strerror}).") from error
+        write_file(folder / RESULT, json.dumps(result, allow_nan=False), error=RunError)
     asked.keep(folder)
     return KeptAnswer(folder)
 

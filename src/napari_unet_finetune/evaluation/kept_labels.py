@@ -13,10 +13,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..config import PredictConfig
-from ..data.atomic import atomic_write
+from ..config import PREDICTION_VERSION, PredictConfig
+from ..data.atomic import write_file
 from ..data.dataset import file_hash
 from ..data.files import ImageRef
+from ..data.stamps import NO_FILE, Stamp, file_stamp
 from ..errors import DataError
 from ..models.card import find_model_file
 from ..runs.request import ImageFile
@@ -25,9 +26,6 @@ from .metrics import Scores
 # Settings that decide only where and how fast a prediction is computed.
 _NO_MATTER = {"device", "precision", "batch_size"}
 _OURS = re.compile(r"[0-9a-f]{32}\.json")
-
-Stamp = tuple[int, int]
-"""Length and time of a file, by which a change is noticed."""
 
 
 class _Noted(BaseModel):
@@ -39,23 +37,23 @@ class HashedModel(_Noted):
 
     file: Path
     sha256: str
-    stamp: Stamp | None
+    stamp: Stamp
 
     @classmethod
     def of(cls, model: str) -> Self:
         """Return the model in a file, or of that name if it ships; raises `DataError` if it cannot be read."""
         file = find_model_file(model).absolute()
-        stamp = stamp_of(file)
+        stamp = file_stamp(file)
         return cls(file=file, sha256=file_hash(file), stamp=stamp)
 
     @property
     def is_there(self) -> bool:
         """Tell whether the file is still the same; only one with another time is read for it."""
-        stamp = stamp_of(self.file)
+        stamp = file_stamp(self.file)
         if stamp == self.stamp:
-            return stamp is not None
+            return stamp != NO_FILE
         try:
-            return stamp is not None and file_hash(self.file) == self.sha256
+            return stamp != NO_FILE and file_hash(self.file) == self.sha256
         except DataError:
             return False
 
@@ -64,18 +62,18 @@ class Source(_Noted):
     """An image or a mask as it was, and whether the mask holds strokes."""
 
     image: ImageFile
-    stamp: Stamp | None
+    stamp: Stamp
     sparse: bool = False
 
     @classmethod
     def of(cls, image: ImageFile, *, sparse: bool = False) -> Self:
         """Return a file as it is now."""
-        return cls(image=image, stamp=stamp_of(image.path), sparse=sparse)
+        return cls(image=image, stamp=file_stamp(image.path), sparse=sparse)
 
     @property
     def is_there(self) -> bool:
         """Tell whether the file is still the same."""
-        return self.stamp is not None and stamp_of(self.image.path) == self.stamp
+        return self.stamp != NO_FILE and file_stamp(self.image.path) == self.stamp
 
 
 class Note(_Noted):
@@ -108,7 +106,8 @@ class KeptLabels:
         """Return where the labels lie in the folder `cache`."""
         source = Source.of(image)
         settings = config.model_dump(mode="json", exclude=_NO_MATTER)
-        key = json.dumps([model.sha256, str(image.path.resolve()), source.stamp, image.frame, settings])
+        made_of = (PREDICTION_VERSION, model.sha256, str(image.path.resolve()), source.stamp, image.frame, settings)
+        key = json.dumps(made_of)
         return cls(cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.tif", model, source)
 
     @property
@@ -132,11 +131,7 @@ class KeptLabels:
         note = Note(model=self.model, image=self.image, truth=truth, scores=scores)
         if note == self.note:
             return
-        text = note.model_dump_json(indent=1).encode()
-        try:
-            atomic_write(self.file.with_suffix(".json"), lambda file: file.write(text))
-        except OSError as error:
-            raise DataError(f"{self.file.parent} cannot be written: {error.strerror}. Free some space.") from error
+        write_file(self.file.with_suffix(".json"), note.model_dump_json(indent=1))
 
 
 def prune(cache: Path, kept: Collection[Path] = ()) -> tuple[Path, ...]:
@@ -154,15 +149,6 @@ def prune(cache: Path, kept: Collection[Path] = ()) -> tuple[Path, ...]:
             note_file.unlink()
             removed.append(labels)
     return tuple(removed)
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """Return length and time of a file; None if it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def _note_files(cache: Path) -> Iterator[Path]:

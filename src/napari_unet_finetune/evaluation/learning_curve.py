@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..config import PredictConfig
-from ..data.atomic import atomic_write, remove_partial
+from ..data.atomic import remove_partial, write_file
 from ..data.dataset import AnnotatedFolder
 from ..data.files import write_labels
 from ..errors import RunError
@@ -87,9 +87,9 @@ class Study:
 def _keep_plan(plan: StudyPlan | CurvePlan, out: Path) -> None:
     file = out / PLAN
     text = plan.model_dump_json(indent=2)
+    if not file.is_file():
+        write_file(file, text, error=RunError)
     try:
-        if not file.is_file():
-            atomic_write(file, lambda stream: stream.write(text.encode()))
         kept = file.read_text(encoding="utf-8")
     except OSError as error:
         raise RunError(f"{out}: the folder cannot be used ({error.strerror}). Choose another one.") from error
@@ -167,8 +167,7 @@ def _test(study: Study, arm: Arm, checkpoint: Checkpoint) -> tuple[Row, ...]:
     """Score a model on both test sets; the labels of the first seed are kept for the figure."""
     rows = tuple(_test_rows(study, arm, Predictor(checkpoint, PredictConfig(device=study.plan.config.device))))
     file = study.out / ROWS / f"{arm.label}.json"
-    content = json.dumps([asdict(row) for row in rows], indent=1).encode()
-    atomic_write(file, lambda stream: stream.write(content))
+    write_file(file, json.dumps([asdict(row) for row in rows], indent=1), error=RunError)
     return rows
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.atomic import atomic_write
+from ..data.atomic import write_file
 from ..data.files import ImageRef, list_images, read_image
 from ..data.masks import read_labels
 from ..data.pairing import Pair, pair_images
@@ -114,11 +114,7 @@ def write_table(table: Path, rows: Sequence[Row]) -> None:
     DataError
         If the disk does not take it.
     """
-    text = to_csv(rows).encode()
-    try:
-        atomic_write(table, lambda file: file.write(text))
-    except OSError as error:
-        raise DataError(f"{table}: the table cannot be written ({error.strerror}). Choose another place.") from error
+    write_file(table, to_csv(rows))
 
 
 @dataclass

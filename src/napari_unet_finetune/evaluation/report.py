@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.atomic import atomic_write
-from ..errors import DataError
+from ..data.atomic import write_file
 from ..events import PartStarted
 from ..runs.execute import images_of
 from ..training.finetune import never
 from .report_card import setting_rows
-from .report_data import Role, RunRecord, UsedImage, describe, read_run, readable
+from .report_data import Role, RunRecord, UsedImage, describe, read_run
 from .report_page import render, to_csv
 from .report_run import run_page
 from .report_scores import Scored, estimation_of, score_models
@@ -74,8 +73,7 @@ def report(
     if is_study(run):
         return (yield from _study(run, out or run / REPORT, should_stop))
     record = read_run(run)
-    problems: list[str] = []
-    known = [describe(image, "test", {}) for _, image in readable([""] * len(tests), tests, problems)]
+    known = [describe(image, "test", {}) for image in tests]
     groups = [(role, images) for role, images in (("test", tests), *_groups(record)) if len(images)]
     scored = yield from score_models(record, groups, device=device, should_stop=should_stop)
     estimation = None
@@ -162,8 +160,4 @@ def write_files(files: dict[Path, str]) -> None:
         If the disk does not take one.
     """
     for path, text in files.items():
-        content = text.encode()
-        try:
-            atomic_write(path, lambda file, content=content: file.write(content))  # type: ignore[misc]
-        except OSError as error:
-            raise DataError(f"{path}: the file cannot be written ({error.strerror}). Choose another one.") from error
+        write_file(path, text)

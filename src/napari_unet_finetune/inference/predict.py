@@ -14,7 +14,8 @@ from torch import Tensor
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.network_input import network_input, resample
-from ..device import autocast, pick_device, pick_precision
+from ..device import autocast, is_out_of_memory, pick_device, pick_precision
+from ..errors import DeviceError
 from ..events import TileEnd, drain, until
 from ..models.attention_unet import fold_standardization
 from ..models.checkpoint import Checkpoint
@@ -22,9 +23,6 @@ from .postprocess import to_labels
 from .views import ONE_VIEW, blend_views, known_views, usual_overlap
 
 __all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "never", "predict"]
-
-# Tiles in a trial of speed: on a busy machine fewer often made the slower precision look like the faster one.
-_TRIAL_TILES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,9 +155,17 @@ class Predictor:
         DataError
             If the image's channels do not fit the model.
         DeviceError
-            If a single tile does not fit into the device's memory.
+            If the image or a single tile does not fit into the device's memory.
         """
-        blended = yield from until(should_stop, self._blended(self._pixels(image)))
+        try:
+            blended = yield from until(should_stop, self._blended(self._pixels(image)))
+        except RuntimeError as error:  # the image and its probabilities lie on the device, too
+            if not is_out_of_memory(error):
+                raise
+            raise DeviceError(
+                f"{image.name}: the memory of '{self.device.type}' does not hold an image of {image.shape[1]} x "
+                f"{image.shape[0]} pixels. Choose the device 'cpu', or cut the image."
+            ) from error
         if blended is None:
             return Stopped(image.name)
         probabilities = resample(blended.cpu().numpy(), image.shape)

@@ -58,7 +58,9 @@ def blend_views(
     """
     mean = torch.zeros(image.shape[-2:], device=image.device)
     for part, view in enumerate(views):
-        tiles = blend_tiles(network, image.flip(view), tile=tile, overlap=overlap, batch_size=batch_size)
+        tiles = blend_tiles(
+            network, image.flip(view) if view else image, tile=tile, overlap=overlap, batch_size=batch_size
+        )
         mean += (yield from _part(part, len(views), tiles)).flip(view) / len(views)
     return mean
 

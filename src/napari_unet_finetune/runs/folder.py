@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ..data.atomic import atomic_write, remove_partial
+from ..data.atomic import not_written, remove_partial, write_file
 from ..errors import RunError
 from ..events import TrainingEvent, from_json, to_json
 from .lock import locked
@@ -141,7 +141,7 @@ class RunFolder:
             with (self.path / EVENTS).open("a", encoding="utf-8") as file:
                 file.write(to_json(event) + "\n")
         except OSError as error:
-            raise _not_written(self.path / EVENTS, error) from error
+            raise RunError(not_written(self.path / EVENTS, error)) from error
 
     def events(self) -> Iterator[TrainingEvent]:
         """Yield what is on record so far; a line that is still being written, or damaged, is left out."""
@@ -169,13 +169,4 @@ class RunFolder:
             os.truncate(file, whole)
 
     def _write(self, name: str, content: bytes) -> None:
-        try:
-            atomic_write(self.path / name, lambda file: file.write(content))
-        except OSError as error:
-            raise _not_written(self.path / name, error) from error
-
-
-def _not_written(file: Path, error: OSError) -> RunError:
-    return RunError(
-        f"{file}: the file cannot be written ({error.strerror or error}). Free some space or choose another folder."
-    )
+        write_file(self.path / name, content, error=RunError)

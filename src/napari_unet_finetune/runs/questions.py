@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..config import FinetuneConfig
-from ..data.atomic import atomic_write
+from ..data.atomic import write_file
 from ..data.project import Project, ProjectImage
 from ..data.project_image import Role
 from ..errors import RunError
@@ -42,11 +42,7 @@ class Asked(BaseModel):
 
     def keep(self, folder: Path) -> None:
         """Write this into the folder of the job; raises `RunError` if that fails."""
-        text = self.model_dump_json(indent=2).encode()
-        try:
-            atomic_write(folder / ASKED, lambda file: file.write(text))
-        except OSError as error:
-            raise RunError(f"{folder}: the folder cannot be written ({error.strerror}).") from error
+        write_file(folder / ASKED, self.model_dump_json(indent=2), error=RunError)
 
     @classmethod
     def read(cls, folder: Path) -> Asked:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from ..config import DeviceName, FinetuneConfig, ModelConfig, PredictConfig
-from ..data.atomic import atomic_write
+from ..data.atomic import write_file
 from ..data.files import ImageRef
 from ..data.pairing import Pair
 from ..errors import RunError
@@ -260,11 +260,7 @@ def write_request(folder: Path, request: BaseModel) -> None:
     RunError
         If the folder cannot be written.
     """
-    text = request.model_dump_json(indent=2).encode()
-    try:
-        atomic_write(folder / REQUEST, lambda file: file.write(text))
-    except OSError as error:
-        raise RunError(f"{folder}: the folder cannot be written ({error.strerror}). Choose another one.") from error
+    write_file(folder / REQUEST, request.model_dump_json(indent=2), error=RunError)
 
 
 def read_request(folder: Path) -> Any:

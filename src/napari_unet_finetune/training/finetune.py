@@ -169,8 +169,8 @@ def _resume(trainer: Trainer, setup: Setup, store: StateStore) -> Progress | Non
 
 
 def _data_sha256(setup: Setup) -> str:
-    """Return a hash of the images and the base model, to notice on resuming that one of them has changed."""
-    parts = [record.sha256 for record in setup.records] + [weights_hash(setup.base.weights)]
+    """Return a hash of all images and the base model, to notice on resuming that one of them has changed."""
+    parts = [record.sha256 for record in (*setup.records, *setup.old_records)] + [weights_hash(setup.base.weights)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

@@ -23,7 +23,7 @@ def build_optimizer(model: AttentionUNet, config: FinetuneConfig) -> torch.optim
     groups = [
         {"params": parameters, "rate": config.level_decay**depth} for depth, parameters in sorted(by_depth.items())
     ]
-    # One kernel for the whole update; MPS has none for it.
+    # One kernel for the whole update; that of MPS is not in every version of torch that is supported.
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
     if config.optimizer == "adam":
         return torch.optim.Adam(groups, lr=config.learning_rate, fused=fused)

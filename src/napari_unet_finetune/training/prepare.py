@@ -57,6 +57,7 @@ class Setup:
     notices: tuple[str, ...]
     from_scratch: bool
     raw_held_out: PatchStore | None = None
+    old_records: tuple[ImageRecord, ...] = ()  # of old images that were given as such
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def prepare(
         tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices), guard))),
         from_scratch,
         _as_the_original_sees_them(images, loaded.held_out, checkpoint) if adapted else None,
+        old.records,
     )
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -89,17 +86,14 @@ class PatchStore:
         self.device = device
         self.images: list[PreparedImage] = []
         self._budget = free_bytes(device) * RESIDENT_SHARE if budget_bytes is None else budget_bytes
-        self._folder: Path | None = None
-        self._whole: PatchStore | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def part(self, indices: Iterable[int]) -> PatchStore:
-        """Return a store of some of the images; their file, if they lie in one, lives as long as either store."""
+        """Return a store of some of the images."""
         part = PatchStore(self.device, budget_bytes=0)
         part.images = [self.images[index] for index in indices]
-        part._whole = self
         return part
 
     def add(
@@ -126,11 +120,8 @@ class PatchStore:
         self._budget -= pixels.nbytes
         if self._budget >= 0:
             return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = self._folder / f"{len(self.images)}.npy"
-        mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=pixels.shape)
+        with tempfile.TemporaryFile(prefix="unet-finetune-") as file:  # gone with its last use, even after a kill
+            mapped = np.memmap(file, np.float16, "w+", shape=pixels.shape)
         mapped[:] = pixels
         return torch.from_numpy(mapped)
 

@@ -61,15 +61,20 @@ class Trainer:
         RunError
             If the loss is not a number even in fp32.
         DeviceError
-            If memory runs out at a batch of one patch.
+            If memory runs out with a single patch at a time.
         """
         start = time.perf_counter()
         learning_rate = learning_rate_at(index, self.source.steps, self.config)
         set_learning_rate(self.optimizer, learning_rate)
         start_phase(self.model, self.config, index, self.source.steps)
-        loss = self._backward_within_limits(self.source.batch(index), index)
-        self.optimizer.step()
-        self.average.update(self.model)
+        try:
+            loss = self._backward_within_limits(self.source.batch(index), index)
+            self.optimizer.step()
+            self.average.update(self.model)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise self._no_memory() from error
+            raise
         return StepEnd(index + 1, loss, learning_rate, time.perf_counter() - start)
 
     def averaged_model(self) -> AttentionUNet:
@@ -101,14 +106,17 @@ class Trainer:
 
     def _halve_micro_batch(self, error: RuntimeError) -> None:
         if self.micro_batch == 1:
-            raise DeviceError(
-                f"Memory of {self.device.type} ran out with a single patch. Choose a smaller patch or the device 'cpu'."
-            ) from error
+            raise self._no_memory() from error
         self.micro_batch = -(-self.micro_batch // 2)
         free_memory(self.device)
         self._note(
             f"Memory of {self.device.type} ran out: going on with {self.micro_batch} patches at a time, "
             f"{self.config.batch_size} per step."
+        )
+
+    def _no_memory(self) -> DeviceError:
+        return DeviceError(
+            f"Memory of {self.device.type} ran out with a single patch. Choose a smaller patch or the device 'cpu'."
         )
 
     def take_notices(self) -> list[str]:
