@@ -267,6 +267,11 @@ def drain(events: Generator[Any, None, Result]) -> Result:
     return stream.result
 
 
+def never() -> bool:
+    """Tell that nobody asks to stop."""
+    return False
+
+
 def until(should_stop: Callable[[], bool], events: Generator[One, None, Result]) -> Generator[One, None, Result | None]:
     """Pass on `events`; end them and return None if `should_stop` says yes before they come to their end."""
     stream = Stream(events)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from ..errors import DataError
-from ..events import drain
+from ..events import drain, never
 from .pairing import Pair
 from .project import Project
 from .project_image import SavedMask
@@ -66,4 +66,4 @@ def enter_masks(project: Project, taken: Iterable[Taken]) -> Imported:
 
 def import_masks(project: Project, pairs: Iterable[Pair]) -> Imported:
     """Copy masks in, all that can be."""
-    return enter_masks(project, drain(collect(take_masks(project, pairs), lambda: False)))
+    return enter_masks(project, drain(collect(take_masks(project, pairs), never)))

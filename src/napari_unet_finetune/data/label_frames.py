@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..events import never
 from ..words import count_of
 from .project import Project, SavedMask
 from .project_image import OWN, ProjectImage
@@ -184,7 +185,7 @@ def best_stack(stacks: Sequence[ImageStack], labels: LabelFrames) -> ImageStack:
 
 
 def look_through(
-    frames: Iterable[NDArray[Any]], should_stop: Callable[[], bool] = lambda: False
+    frames: Iterable[NDArray[Any]], should_stop: Callable[[], bool] = never
 ) -> Generator[int, None, FrameValues | None]:
     """Yield how many of `frames` have been looked at, and return what they hold; None if it was stopped."""
     is_empty: list[bool] = []

@@ -15,11 +15,11 @@ from ..config import AugmentConfig, FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
 from ..errors import DataError
-from ..events import Event, PartStarted, StepEnd, Stream
+from ..events import Event, PartStarted, StepEnd, Stream, never
 from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint
 from ..training.channels import fit_channels
-from ..training.finetune import finetune, never
+from ..training.finetune import finetune
 from .area_bias import ThresholdCounts
 from .mask_doubts import Doubt, Sample, find_doubts
 

@@ -11,10 +11,10 @@ import numpy as np
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
-from ..events import Event, Notice, PartStarted, Stream
+from ..events import Event, Notice, PartStarted, Stream, never
 from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint
-from ..training.finetune import Run, finetune, never
+from ..training.finetune import Run, finetune
 from ..training.outcome import FinetuneResult
 from .compare import score_prediction
 

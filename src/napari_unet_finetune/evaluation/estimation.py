@@ -10,10 +10,9 @@ from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.writing import write_labels
 from ..errors import DataError
-from ..events import PartStarted
+from ..events import PartStarted, never
 from ..inference.predict import Prediction, Predictor
 from ..models.checkpoint import Checkpoint
-from ..training.finetune import never
 from .area_bias import THRESHOLDS, Estimation, ThresholdCounts, error_map, estimate_areas
 
 MAP_SUFFIX = "_errors.tif"

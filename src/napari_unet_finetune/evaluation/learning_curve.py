@@ -12,14 +12,13 @@ from ..data.atomic import remove_partial, write_file
 from ..data.dataset import AnnotatedFolder
 from ..data.files import write_labels
 from ..errors import RunError
-from ..events import PartStarted, TrainingEvent
+from ..events import PartStarted, TrainingEvent, never
 from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint, load_checkpoint
 from ..runs.execute import run_here
 from ..runs.folder import RunFolder
 from ..runs.lock import locked
 from ..runs.request import FinetuneRequest
-from ..training.finetune import never
 from .compare import evaluate_images
 from .rows import Row
 from .study_folder import PLAN, PREDICTIONS, ROWS, RUNS, load_rows, prediction_path

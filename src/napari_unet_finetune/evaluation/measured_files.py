@@ -11,7 +11,7 @@ from ..data.files import ImageRef, list_images, read_image
 from ..data.masks import read_labels
 from ..data.pairing import Pair, pair_images
 from ..errors import DataError
-from ..events import ImageEnd
+from ..events import ImageEnd, never
 from .measurements import Measured, Place, Row, measure, to_csv
 
 FilePair = tuple[Path, Path]
@@ -48,7 +48,7 @@ def pair_files(images: Path, labels: Path) -> tuple[tuple[FilePair, ...], tuple[
 
 
 def measure_files(
-    files: Iterable[FilePair], out: Path, *, overwrite: bool = False, should_stop: Callable[[], bool] = lambda: False
+    files: Iterable[FilePair], out: Path, *, overwrite: bool = False, should_stop: Callable[[], bool] = never
 ) -> Generator[ImageEnd, None, MeasuredFiles]:
     """Write one table of all objects to `out` and one of all images beside it; yield progress, return what happened.
 

@@ -12,8 +12,8 @@ from ..data.dataset import read_mask
 from ..data.files import ImageRef, read_image, write_labels
 from ..device import is_out_of_memory
 from ..errors import DeviceError, FinetuneError
-from ..events import Event, ImageCompared, PartStarted
-from ..inference.predict import Prediction, Predictor, never
+from ..events import Event, ImageCompared, PartStarted, never
+from ..inference.predict import Prediction, Predictor
 from ..models.checkpoint import load_checkpoint
 from ..runs.request import ComparedImage, ComparedModel
 from .kept_labels import HashedModel, KeptLabels, Source

@@ -9,9 +9,8 @@ from typing import Any
 
 from ..data.annotated_image import AnnotatedImage
 from ..data.atomic import write_file
-from ..events import PartStarted
+from ..events import PartStarted, never
 from ..runs.execute import images_of
-from ..training.finetune import never
 from .report_card import setting_rows
 from .report_data import Role, RunRecord, UsedImage, describe, read_run
 from .report_page import render, to_csv

@@ -16,8 +16,8 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.files import SUFFIXES, ImageRef, list_images, read_image, write_labels
 from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
-from ..events import ImageEnd, TileEnd
-from .predict import Prediction, Predictor, Stopped, never
+from ..events import ImageEnd, TileEnd, never
+from .predict import Prediction, Predictor, Stopped
 
 SUFFIX = "_labels.tif"
 

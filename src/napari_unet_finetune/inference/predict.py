@@ -16,13 +16,13 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.network_input import network_input, resample
 from ..device import autocast, is_out_of_memory, pick_device, pick_precision
 from ..errors import DeviceError
-from ..events import TileEnd, drain, until
+from ..events import TileEnd, drain, never, until
 from ..models.attention_unet import fold_standardization
 from ..models.checkpoint import Checkpoint
 from .postprocess import to_labels
 from .views import ONE_VIEW, blend_views, known_views, usual_overlap
 
-__all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "never", "predict"]
+__all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "predict"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +56,6 @@ class Stopped:
     """Result of a prediction that was asked to stop before its end."""
 
     name: str
-
-
-def never() -> bool:
-    """Return that there is no wish to stop."""
-    return False
 
 
 @overload

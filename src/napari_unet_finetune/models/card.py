@@ -82,6 +82,30 @@ def find_model_file(model: str | Path) -> Path:
     return find_model(str(model)) or Path(model)
 
 
+def find_named_model(model: str | Path) -> Path:
+    """Return what `find_model_file` returns; a bare name that is neither a file nor a model that ships is refused.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model of that name.
+    """
+    path = find_model_file(model)
+    if len(path.parts) == 1 and not path.suffix and not _exists(path):
+        names = ", ".join(one.name for one in list_models()) or "none yet"
+        raise CheckpointError(
+            f"There is no model called '{model}'. Give the path of a model file, or a model that ships: {names}."
+        )
+    return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a file's name
+        return False
+
+
 def read_card(model: str | Path) -> ModelCard:
     """Return the card of a model file, or of a model that ships.
 
@@ -92,10 +116,7 @@ def read_card(model: str | Path) -> ModelCard:
     CheckpointError
         If there is no such model, or its file is damaged, foreign or of a newer version.
     """
-    path = find_model_file(model)
-    if len(path.parts) == 1 and not path.suffix and not path.exists():
-        names = ", ".join(one.name for one in list_models()) or "none yet"
-        raise CheckpointError(f"There is no model called '{model}'. Choose a file or one of those that ship: {names}.")
+    path = find_named_model(model)
     if model_file_kind(path) == "torch":
         return _paulow_card(path)
     description = read_description(path)

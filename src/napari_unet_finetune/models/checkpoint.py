@@ -14,6 +14,7 @@ from torch import Tensor
 from ..config import ChannelRule, ModelConfig, Normalization
 from ..data.atomic import atomic_write
 from ..errors import CheckpointError
+from .card import find_named_model
 from .checkpoint_data import Checkpoint, check_weights, weights_hash
 from .checkpoint_file import decode, encode
 from .description import FORMAT_VERSION
@@ -21,7 +22,6 @@ from .file_kinds import model_file_kind
 from .importers import import_paulow
 from .provenance import Provenance, installed_version
 from .rehearsal_patches import RehearsalPatches
-from .zoo import find_model, list_models
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "weights_hash"]
 
@@ -77,28 +77,8 @@ def load_checkpoint(path_or_name: str | PathLike[str]) -> Checkpoint:
     CheckpointError
         If there is no such file or name, or the file is damaged, foreign or of a newer version.
     """
-    path = _resolve(path_or_name)
+    path = find_named_model(fspath(path_or_name))
     return _load_own(path) if model_file_kind(path) == "safetensors" else import_paulow(path)
-
-
-def _resolve(path_or_name: str | PathLike[str]) -> Path:
-    path = Path(path_or_name)
-    if shipped := find_model(fspath(path_or_name)):
-        return shipped
-    is_bare_name = len(path.parts) == 1 and not path.suffix
-    if is_bare_name and not _exists(path):
-        names = ", ".join(model.name for model in list_models()) or "none yet"
-        raise CheckpointError(
-            f"There is no model called '{path}'. Give the path of a model file or one of the models that ship: {names}."
-        )
-    return path
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # too long for a file's name
-        return False
 
 
 def _load_own(path: Path) -> Checkpoint:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from ..data.dataset import AnnotatedFolder
 from ..data.pairing import Pairing
 from ..errors import RunError
-from ..events import Notice, Stream
+from ..events import Notice, Stream, never
 from ..models.checkpoint import load_checkpoint
-from ..training.finetune import Run, finetune, never, train
+from ..training.finetune import Run, finetune, train
 from .folder import LOG, RunFolder
 from .request import FinetuneRequest
 

@@ -12,7 +12,7 @@ from ..config import ChannelRule, FinetuneConfig, ModelConfig, Normalization
 from ..data.annotated_image import AnnotatedImage
 from ..device import free_memory
 from ..errors import RunError
-from ..events import Notice, RunEnded, RunStarted, TrainingEvent, ValidationEnd
+from ..events import Notice, RunEnded, RunStarted, TrainingEvent, ValidationEnd, never
 from ..inference.views import known_views
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
@@ -23,11 +23,6 @@ from .trainer import Trainer
 from .validation import ImageValidator, PatchValidator
 
 Run = Generator[TrainingEvent, None, FinetuneResult]
-
-
-def never() -> bool:
-    """Tell that nobody asked to stop."""
-    return False
 
 
 def finetune(
