@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from ..data.annotated_image import AnnotatedImage
 from ..data.atomic import write_file
-from ..data.files import read_image
+from ..data.dataset import read_unannotated
 from ..errors import FinetuneError, RunError
 from ..events import Event, ImagePredicted, JobEnded, Notice, PreviewReady, ValidationEnd
 from . import compare_jobs, folder_jobs, measuring, question_jobs
@@ -77,7 +76,7 @@ def _preview_or_notice(run: Any, image: ImageFile, step: int) -> Event:
 
 def _preview(run: Any, image: ImageFile, step: int) -> PreviewReady:
     """Predict `image` with the best model so far, which is on disk before its validation is reported."""
-    prediction = _predictor(str(run.best_path), run.request.config.device).predict(_open(image))
+    prediction = _predictor(str(run.best_path), run.request.config.device).predict(read_unannotated(image.ref))
     file = run.path / PREVIEW
     _write_array(file, prediction.labels.astype(np.uint8))
     return PreviewReady(step, image.ref.name, file)
@@ -88,7 +87,7 @@ def _predict(folder: Path, request: PredictRequest, control: Control) -> Iterato
 
     predictor = _predictor(request.checkpoint, request.config)
     for index, image in enumerate(request.images):
-        prediction = yield from predictor.stream(_open(image), should_stop=control.should_stop)
+        prediction = yield from predictor.stream(read_unannotated(image.ref), should_stop=control.should_stop)
         if not isinstance(prediction, Prediction):
             break
         file = folder / PROBABILITIES / f"{index:05d}.npy"
@@ -114,11 +113,6 @@ def _predictor(checkpoint: str, config: Any) -> Predictor:
 
     config = config if isinstance(config, PredictConfig) else PredictConfig(device=config)
     return Predictor(load_checkpoint(checkpoint), config)
-
-
-def _open(image: ImageFile) -> AnnotatedImage:
-    pixels = read_image(image.ref)
-    return AnnotatedImage(image.ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
 
 
 def _write_array(file: Path, array: np.ndarray[Any, Any]) -> None:

@@ -129,6 +129,12 @@ def read_pair(pair: Pair, *, sparse: bool = False) -> AnnotatedImage:
     )
 
 
+def read_unannotated(ref: ImageRef) -> AnnotatedImage:
+    """Read an image that has no mask, or whose mask does not matter; raises `DataError` if it cannot be read."""
+    pixels = read_image(ref)
+    return AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+
+
 def read_mask(ref: ImageRef, *, sparse: bool = False) -> LabelReading:
     """Read a mask and say how it was understood.
 

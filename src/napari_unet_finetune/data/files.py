@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -22,6 +22,7 @@ __all__ = [
     "ImagePixels",
     "ImageRef",
     "Listing",
+    "headers_of",
     "list_images",
     "natural_key",
     "read_headers",
@@ -125,6 +126,17 @@ def read_headers(path: Path) -> tuple[ImageHeader, ...]:
         if suffix in ARRAY_SUFFIXES:
             return tuple(read_array_headers(path))
         return (read_raster_header(path),)
+
+
+def headers_of(refs: Iterable[ImageRef]) -> dict[ImageRef, ImageHeader]:
+    """Return what the headers tell of images; those of files that cannot be read are left out."""
+    headers: dict[ImageRef, ImageHeader] = {}
+    for path in dict.fromkeys(ref.path for ref in refs):
+        with suppress(DataError):  # whoever reads the image is told what is wrong
+            found = read_headers(path)
+            frames = (None,) if len(found) == 1 else range(len(found))
+            headers |= {ImageRef(path, frame): header for frame, header in zip(frames, found, strict=True)}
+    return headers
 
 
 def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:

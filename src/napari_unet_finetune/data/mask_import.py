@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import DataError
-from .files import ImageRef, list_images, read_headers
+from .files import ImageRef, headers_of, list_images
 from .pairing import Pair, pair_images
 from .project import Project
 from .project_image import OWN, ProjectImage
@@ -106,24 +104,13 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
     pairing = pair_images([image.ref for image in project.images], listing)
     paired = {pair.image: pair for pair in pairing.pairs}
     reasons = {one.ref: one.reason for one in pairing.images_without_mask}
-    plan = ImportPlan([], listing.images, _sizes(listing.images), listing.unreadable)
+    sizes = {ref: header.size for ref, header in headers_of(listing.images).items()}
+    plan = ImportPlan([], listing.images, sizes, listing.unreadable)
     for image in project.images:
         pair = paired.get(image.ref)
         reason = pair.reason if pair else reasons.get(image.ref, "")
         plan.rows.append(plan._checked(ImportRow(image, pair.mask if pair else None, reason)))
     return plan
-
-
-def _sizes(refs: Sequence[ImageRef]) -> dict[ImageRef, tuple[int, int]]:
-    sizes: dict[ImageRef, tuple[int, int]] = {}
-    for path in dict.fromkeys(ref.path for ref in refs):
-        try:
-            headers = read_headers(path)
-        except DataError:  # said when the mask itself is read
-            continue
-        frames = (None,) if len(headers) == 1 else range(len(headers))
-        sizes |= {ImageRef(path, frame): header.size for frame, header in zip(frames, headers, strict=True)}
-    return sizes
 
 
 def _px(size: tuple[int, int]) -> str:

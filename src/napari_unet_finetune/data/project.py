@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .annotated_image import AnnotatedImage
-from .dataset import read_pair
+from .dataset import read_pair, read_unannotated
 from .files import ImageHeader, ImagePixels, ImageRef, read_image
 from .frames import Frame, write_frames
 from .pairing import Pair
@@ -146,8 +146,7 @@ class Project:
         """
         image = self.image(name)
         if image.mask is None:
-            pixels = self.read_image(name)
-            return AnnotatedImage(name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+            return replace(read_unannotated(image.ref), name=name)
         return replace(read_pair(_pair(image), sparse=self._sparse), name=name)
 
     def save_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> ProjectImage:

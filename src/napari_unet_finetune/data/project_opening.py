@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import DataError
-from .files import ImageHeader, ImageRef, list_images, read_headers
+from .files import ImageHeader, ImageRef, headers_of, list_images
 from .project_image import ProjectImage, SavedMask, file_stem, unique_names
 from .project_masks import describe_mask, read_mask_file
 from .project_record import RECORD, ImageRecord, ProjectRecord, found_source, read_record, record_key
@@ -99,7 +97,7 @@ def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Open
     opened = Opened(
         absent=[one for key, one in records.items() if key not in present], unreadable=list(listing.unreadable)
     )
-    headers = _headers(listing.images)
+    headers = headers_of(listing.images)
     sparse = record.sparse if record else False
     for ref, name in names.items():
         if ref in headers:
@@ -125,17 +123,6 @@ def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> Non
     before = found_source(record.source, folder)
     if before.exists() and not before.samefile(source):
         raise DataError(f"{folder} holds the masks of other images, those in {before}. Choose another folder.")
-
-
-def _headers(refs: Iterable[ImageRef]) -> dict[ImageRef, ImageHeader]:
-    headers: dict[ImageRef, ImageHeader] = {}
-    files = dict.fromkeys(ref.path for ref in refs)
-    for path in files:
-        with contextlib.suppress(DataError):  # the image says what is wrong when it is opened
-            found = read_headers(path)
-            frames = (None,) if len(found) == 1 else range(len(found))
-            headers |= {ImageRef(path, frame): header for frame, header in zip(frames, found, strict=True)}
-    return headers
 
 
 def _image(ref: ImageRef, name: str, header: ImageHeader | None, known: ImageRecord | None) -> ProjectImage:

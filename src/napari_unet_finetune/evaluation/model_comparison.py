@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.dataset import read_mask
+from ..data.dataset import read_mask, read_unannotated
 from ..data.files import ImageRef, read_image, write_labels
 from ..device import is_out_of_memory
 from ..errors import DeviceError, FinetuneError
@@ -113,8 +113,7 @@ class _Column:
         self, ref: ImageRef, kept: KeptLabels, should_stop: Callable[[], bool]
     ) -> Generator[Event, None, bool]:
         """Write the labels of an image, and tell whether it came to its end."""
-        pixels = read_image(ref)
-        image = AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+        image = read_unannotated(ref)
         prediction = yield from self._loaded().stream(image, should_stop=should_stop)
         if not isinstance(prediction, Prediction):
             return False

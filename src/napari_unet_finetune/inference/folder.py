@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.annotated_image import AnnotatedImage
-from ..data.files import SUFFIXES, ImageRef, list_images, read_image, write_labels
+from ..data.dataset import read_unannotated
+from ..data.files import SUFFIXES, ImageRef, list_images, write_labels
 from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
 from ..events import ImageEnd, TileEnd, never
@@ -126,7 +126,7 @@ def _predict_file(
     try:
         predictions = []
         for ref in frames:
-            prediction = yield from predictor.stream(_open(ref), should_stop=should_stop)
+            prediction = yield from predictor.stream(read_unannotated(ref), should_stop=should_stop)
             if isinstance(prediction, Stopped):
                 return prediction
             predictions.append(replace(prediction, probabilities=np.empty((0, 0), np.float32)))
@@ -141,11 +141,6 @@ def _predict_file(
             raise
         return ImageEnd(path, error=f"{path.name} does not fit in memory. Cut it into smaller images.")
     return ImageEnd(path, labels=target)
-
-
-def _open(ref: ImageRef) -> AnnotatedImage:
-    pixels = read_image(ref)
-    return AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
 
 
 def _stack(frames: Sequence[ImageRef], predictions: Sequence[Prediction]) -> NDArray[np.unsignedinteger[Any]]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..config import DeviceName
 from ..data.annotated_image import AnnotatedImage
-from ..data.files import ImageRef, read_image
+from ..data.dataset import read_unannotated
+from ..data.files import ImageRef
 from ..errors import DataError
 from ..events import ImageSeen, Notice
 from ..models.checkpoint import Checkpoint
@@ -91,10 +92,7 @@ def suggest_images(
 
 
 def _opened(image: ImageRef | AnnotatedImage) -> AnnotatedImage:
-    if isinstance(image, AnnotatedImage):
-        return image
-    pixels = read_image(image)
-    return AnnotatedImage(image.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+    return image if isinstance(image, AnnotatedImage) else read_unannotated(image)
 
 
 def _distances(traits: Sequence[Traits]) -> Distances:
