@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -274,11 +275,12 @@ def never() -> bool:
 
 def until(should_stop: Callable[[], bool], events: Generator[One, None, Result]) -> Generator[One, None, Result | None]:
     """Pass on `events`; end them and return None if `should_stop` says yes before they come to their end."""
-    stream = Stream(events)
-    if should_stop():
-        return None
-    for event in stream:
-        yield event
+    with closing(events):
+        stream = Stream(events)
         if should_stop():
             return None
-    return stream.result
+        for event in stream:
+            yield event
+            if should_stop():
+                return None
+        return stream.result

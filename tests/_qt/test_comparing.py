@@ -18,6 +18,7 @@ from napari_unet_finetune._qt.compared_models import COLORS, Colors, list_models
 from napari_unet_finetune._qt.comparing import MOST_MODELS, Comparing
 from napari_unet_finetune._qt.recalling import job_folder, labels_folder
 from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.data.project_runs import new_run_folder
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.evaluation.last_comparison import read_last_comparison
 from napari_unet_finetune.events import ImageCompared, drain
@@ -50,7 +51,7 @@ def comparing(session, project, tmp_path):
 
 def finetune(project, base, count):
     """Leave a training with `count` images in the project."""
-    folder = project.new_run_folder(f"fast-{count}-images")
+    folder = new_run_folder(project.folder, f"fast-{count}-images")
     asked = make_curve_request(plan_curve(project, (count,)), folder, CurveSettings(base, TINY))
     request = FinetuneRequest(task="finetune", pairs=asked.train, checkpoint=base, config=TINY)
     drain(run_here(RunFolder.create(folder, request)))

@@ -15,6 +15,7 @@ from napari_unet_finetune._qt.curve_chart import CurveChart
 from napari_unet_finetune._qt.curve_panel import CurvePanel
 from napari_unet_finetune._qt.curve_training import CurveTraining
 from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.data.project_runs import run_folders
 from napari_unet_finetune.evaluation.study_folder import CurvePoint
 from napari_unet_finetune.runs.request import read_request
 
@@ -73,7 +74,7 @@ def test_what_keeps_it_from_starting_is_said(session, tmp_path, write_squares):
     session.project = Project.open(write_squares(tmp_path / "few", 2) / "images", tmp_path / "project")
     with message("Annotate at least 4 images"):
         curve.start((1,), 1, CONFIG)
-    assert session.project.runs == ()
+    assert run_folders(session.project.folder) == ()
     curve.release()
 
 
@@ -108,7 +109,7 @@ def test_an_interrupted_one_is_found_on_another_day_and_resumed(curve, session, 
     session.run.changed.connect(lambda: seen.append(session.run.progress.step))
     again.resume()
     assert again.study.is_finished and len(again.study.models) == 2
-    assert len(session.project.runs) == 1
+    assert len(run_folders(session.project.folder)) == 1
     again.release()
 
 

@@ -16,6 +16,7 @@ from napari_unet_finetune._qt.session import Session
 from napari_unet_finetune._qt.stacks import stack_of
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.data.project_runs import run_folders
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImagePredicted, PreviewReady, StepEnd, ValidationEnd
 from napari_unet_finetune.runs.folder import STATE, RunFolder
@@ -63,7 +64,7 @@ def test_unsaved_paint_is_saved_before_the_masks_are_copied(ready):
     assert session.run.title == "Finetuning with 4 images"
     assert request.pairs[0].mask.path.read_bytes() == session.project.image("img_00").mask.read_bytes()
     assert request.config.held_out is not None
-    assert runner.folder in session.project.runs
+    assert runner.folder in run_folders(session.project.folder)
     assert "has begun" in session.message.text
 
 
@@ -350,7 +351,7 @@ def test_the_whole_of_it_in_this_process(session, project, tmp_path):
     _open(session, "img_04")
     finetuning.start(TINY)
     assert finetuning.outcome is not None and finetuning.outcome.model is not None
-    assert PastRun(RunFolder(project.runs[0])).end.finetuned_dice == pytest.approx(
+    assert PastRun(RunFolder(run_folders(project.folder)[0])).end.finetuned_dice == pytest.approx(
         finetuning.outcome.progress.best_dice, abs=0.2
     )
     assert find_ours(session.viewer, RUN_PREDICTION).data.shape == (48, 48)

@@ -16,6 +16,7 @@ from napari_unet_finetune._qt.finetuning import Finetuning
 from napari_unet_finetune._qt.jobs import Report
 from napari_unet_finetune._qt.layers import find_ours
 from napari_unet_finetune._qt.questions_panel import QuestionsPanel
+from napari_unet_finetune.data.project_runs import run_folders
 from napari_unet_finetune.evaluation.answers import Offer
 from napari_unet_finetune.evaluation.kept_answers import keep_answer
 from napari_unet_finetune.evaluation.rows import Row
@@ -185,7 +186,7 @@ def test_a_training_under_way_keeps_only_another_training_from_starting(
 
 def test_unsaved_paint_is_saved_before_a_question(panel: QuestionsPanel) -> None:
     saved: list[int] = []
-    panel.session.before_use.connect(lambda: saved.append(len(panel.session.project.runs)))
+    panel.session.before_use.connect(lambda: saved.append(len(run_folders(panel.session.project.folder))))
     panel.rows["check"].button.click()
     assert saved == [0]
 
@@ -268,7 +269,7 @@ def test_a_report_is_written_where_it_was_asked_for_and_opened(
 def test_a_report_is_not_written_without_a_place_for_it(panel: QuestionsPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questions_panel.QFileDialog, "getSaveFileName", lambda *_args: ("", ""))
     panel.ask("report")
-    assert not panel.session.project.runs
+    assert not run_folders(panel.session.project.folder)
 
 
 def test_a_released_section_hears_nothing_any_more(

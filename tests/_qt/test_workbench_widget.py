@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.data.project_runs import run_folders
 from napari_unet_finetune.runs.folder import RunFolder
 
 from .finetuning_data import TINY, annotated_project, save_model
@@ -77,7 +78,7 @@ def test_an_image_is_opened_a_model_finetuned_and_its_labels_appear(window: Any,
     assert "held-out image" in session.message.text
     assert Path(session.predictor).is_file()
     assert session.model != session.predictor  # the next finetuning starts from the base again
-    (run,) = session.project.runs
+    (run,) = run_folders(session.project.folder)
     assert RunFolder(run).is_finished
 
 
@@ -98,11 +99,11 @@ def test_a_stopped_training_keeps_its_best_and_a_second_one_is_refused_until_the
     qtbot.waitUntil(lambda: session.run.progress.best_dice is not None, timeout=CHILD_MS)
     workbench.finetune.finetuning.start(TINY)
     assert "under way" in session.message.text
-    assert len(session.project.runs) == 1
+    assert len(run_folders(session.project.folder)) == 1
     assert not workbench.finetune.button.isEnabled()
     session.run.stop()
     qtbot.waitUntil(lambda: not session.run.is_running, timeout=CHILD_MS)
-    assert RunFolder(session.project.runs[0]).best_path.is_file()
+    assert RunFolder(run_folders(session.project.folder)[0]).best_path.is_file()
 
 
 def test_layers_deleted_while_a_training_runs_come_back_with_its_result(

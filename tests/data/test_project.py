@@ -13,6 +13,7 @@ from napari_unet_finetune.data import project_masks, project_opening, project_re
 from napari_unet_finetune.data.atomic import atomic_write
 from napari_unet_finetune.data.files import ImageRef
 from napari_unet_finetune.data.project import NotWritableError, Project
+from napari_unet_finetune.data.project_runs import new_run_folder, run_folders
 from napari_unet_finetune.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -435,14 +436,14 @@ class TestFolders:
         assert Project.open(tmp_path / "gone", tmp_path / "mine").image("img_1").role == "test"
 
     def test_run_folders_are_new_and_sorted(self, project):
-        first = project.new_run_folder("Finetune: 5 images / base")
+        first = new_run_folder(project.folder, "Finetune: 5 images / base")
         first.mkdir(parents=True)
-        second = project.new_run_folder("Finetune: 5 images / base")
+        second = new_run_folder(project.folder, "Finetune: 5 images / base")
         second.mkdir()
         assert first != second
         assert first.parent == project.folder / "runs"
         assert first.name.endswith("-Finetune-5-images-base")
-        assert project.runs == (first, second)
+        assert run_folders(project.folder) == (first, second)
 
 
 class TestFrames:

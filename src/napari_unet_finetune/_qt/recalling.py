@@ -8,7 +8,7 @@ from pathlib import Path
 from ..data.project import Project
 from ..evaluation.last_comparison import LastComparison, read_last_comparison
 from ..runs.request import REQUEST
-from .run_folders import new_run
+from .run_folders import home_of
 from .worker import Work
 
 COMPARISON = "comparison"
@@ -16,12 +16,12 @@ COMPARISON = "comparison"
 
 def job_folder(project: Project) -> Path:
     """Return the folder of the job that compares, of which there is one."""
-    return _folder(project) / "job"
+    return home_of(project) / COMPARISON / "job"
 
 
 def labels_folder(project: Project) -> Path:
     """Return the folder in which labels are kept, see `evaluation.kept_labels`."""
-    return _folder(project) / "labels"
+    return home_of(project) / COMPARISON / "labels"
 
 
 def recall_comparison(
@@ -43,7 +43,3 @@ def recall_comparison(
         on_end=lambda last: on_end(last) if last is not None else None,
         on_error=on_error,
     )
-
-
-def _folder(project: Project) -> Path:
-    return new_run(project, COMPARISON).parent.parent / COMPARISON

@@ -10,16 +10,20 @@ from ..data.project_runs import new_run_folder, run_folders
 from .settings import runs_folder
 
 
+def home_of(project: Project) -> Path:
+    """Return the folder in which trainings and comparisons are kept."""
+    return _elsewhere(project) or project.folder
+
+
 def new_run(project: Project, label: str) -> Path:
     """Return a folder for a new training, not yet made."""
-    elsewhere = _elsewhere(project)
-    return new_run_folder(elsewhere, label) if elsewhere else project.new_run_folder(label)
+    return new_run_folder(home_of(project), label)
 
 
 def runs_of(project: Project) -> tuple[Path, ...]:
     """Return the folders of all trainings and other jobs of a dataset, oldest first."""
     elsewhere = _elsewhere(project)
-    found = (*project.runs, *(run_folders(elsewhere) if elsewhere else ()))
+    found = (*run_folders(project.folder), *(run_folders(elsewhere) if elsewhere else ()))
     return tuple(sorted(found, key=lambda folder: folder.name))
 
 

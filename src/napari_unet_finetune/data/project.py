@@ -29,7 +29,6 @@ from .project_masks import (
 )
 from .project_opening import NotWritableError, Opened, find_images, locate, with_mask
 from .project_record import ProjectRecord, image_record, stored_source, write_record
-from .project_runs import new_run_folder, run_folders
 
 __all__ = ["ROLES", "NotWritableError", "Origin", "Project", "ProjectImage", "Role", "SavedMask"]
 
@@ -256,15 +255,6 @@ class Project:
     def pairs(self, *roles: Role) -> tuple[Pair, ...]:
         """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
         return tuple(_pair(image) for image in self.images if image.mask and image.role in (roles or ROLES))
-
-    def new_run_folder(self, label: str) -> Path:
-        """Return a folder for a run that is not there yet; its name begins with the time."""
-        return new_run_folder(self.folder, label)
-
-    @property
-    def runs(self) -> tuple[Path, ...]:
-        """Folders of the runs, oldest first."""
-        return run_folders(self.folder)
 
     def _enter(self, saved: SavedMask) -> None:
         self._images[saved.name] = with_mask(self.image(saved.name), saved)
