@@ -1,11 +1,18 @@
-"""Numbers in words, said alike everywhere."""
+"""Numbers and lists in words, said alike everywhere."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def count_of(number: int, noun: str) -> str:
     """Return a number of things, such as ``1 image`` and ``3 images``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def first_of(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first of `names`, such as ``a, b, c, …``."""
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
 
 
 def percent(share: float) -> str:

@@ -71,3 +71,13 @@ def test_settings_are_listed_with_default_and_meaning(answer, invoke):
     assert not {"version", "preset"} & set(training)
     assert {setting["name"] for setting in listed["prediction"]} == set(PredictConfig.model_fields)
     assert "learning_rate" in invoke("settings").stdout
+
+
+def test_masks_that_were_matched_by_order_are_named_with_their_images(invoke, tmp_path, squares):
+    for kind, letters in (("images", "abcde"), ("masks", "vwxyz")):
+        (tmp_path / kind).mkdir()
+        for letter, file in zip(letters, sorted((squares / kind).iterdir()), strict=True):
+            shutil.copyfile(file, tmp_path / kind / f"{letter}{letter}.png")
+    text = invoke("check", "--images", tmp_path / "images", "--masks", tmp_path / "masks").stdout
+    assert "matched in their order: aa with vv.png, bb with ww.png, cc with xx.png, …. Check" in text
+    assert "zz.png: " in text

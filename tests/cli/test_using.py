@@ -11,6 +11,8 @@ import tifffile
 from napari_unet_finetune.data.files import ImageRef, read_image, write_labels
 from napari_unet_finetune.inference.predict import Predictor
 
+from .conftest import TINY
+
 KEYS = ["count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio"]
 CPU = ["--device", "cpu", "--set", "precision=fp32"]
 
@@ -129,6 +131,18 @@ def test_a_state_dict_of_paulow_is_evaluated(answer, data, paulow_model):
     assert code == 0
     assert scores["model"] == str(paulow_model)
     assert len(scores["rows"]) == 5
+
+
+def test_images_a_model_was_trained_on_are_named_and_so_is_its_run(answer, invoke, data, model, tmp_path):
+    run = tmp_path / "second try"
+    answer("finetune", *data, "--model", model, "--out", run, *TINY, "--set", "keep_raw=false")
+    command = ["evaluate", *data, "--model", run / "model.safetensors", *CPU]
+    assert answer(*command)[1]["trained_on"] == [f"img_0{number}" for number in range(5)]
+    assert "trained on 5 of these 5 images (img_00, img_01, img_02, …): scores on them are too good." in (
+        invoke(*command).stderr
+    )
+    assert answer("evaluate", *data, "--model", model, *CPU)[1]["trained_on"] == []
+    assert "Compared with second try" in invoke("check", *data, "--model", run / "model.safetensors").stdout
 
 
 def test_images_without_a_mask_are_named(answer, invoke, squares, model, tmp_path):

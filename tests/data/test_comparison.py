@@ -51,6 +51,32 @@ def test_darker_raw_images_need_nothing_because_each_is_normalized():
     assert found.object_shift < 0.05
 
 
+def in_color(images, *channels):
+    """The images in three channels, each the image itself or, where a channel says so, its negative."""
+    return [
+        AnnotatedImage(one.name, np.stack([one.image if as_is else 200 - one.image for as_is in channels]), one.labels)
+        for one in images
+    ]
+
+
+def test_exchanged_colors_are_seen_though_the_brightness_is_the_same():
+    view = ModelView(in_channels=3)
+    model = model_of(in_color(cells(40, 160), True, False, True), view)
+    found, text = verdict(in_color(cells(40, 160, seed=1), True, False, True), model)
+    assert "nothing needs to be done" in text and found.object_shift < 0.02
+    found, text = verdict(in_color(cells(40, 160, seed=1), False, True, True), model)
+    assert "in channel 0 (red)" in text or "in channel 1 (green)" in text
+    assert "Finetune on images" in text and found.object_shift > 0.3
+
+
+def test_a_model_whose_file_knows_no_colors_is_compared_in_brightness_only():
+    view = ModelView(in_channels=3)
+    images = in_color(cells(40, 160), True, False, True)
+    older = measure(images, view).model_copy(update={"channels": ()})
+    _, text = verdict(images, ModelFacts("base", view, older))
+    assert text == "In brightness objects and background are like those of base; its file says nothing of their colors."
+
+
 def test_without_normalization_darker_images_do_matter():
     view = ModelView(normalization=Normalization(method="none"))
     dim = [AnnotatedImage(one.name, one.image // 6, one.labels) for one in cells(40, 160)]

@@ -20,7 +20,7 @@ def disks(diameter, spacing, *, shape=(200, 200), first=20):
 @pytest.mark.parametrize("diameter", [10, 24])
 def test_disks_are_counted_and_measured_in_numbered_and_plain_masks(diameter):
     labels = disks(diameter, 40)
-    for mask in (labels, labels > 0, (labels > 0).astype(np.uint8)):
+    for mask in (labels, labels > 0, (labels > 0).astype(np.uint8), np.uint8(255) * (labels > 0)):
         found = measure_objects(mask)
         assert found.count == labels.max()
         assert found.median_diameter_px == pytest.approx(diameter, rel=0.06)

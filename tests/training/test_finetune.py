@@ -433,6 +433,15 @@ def test_the_model_file_says_where_it_comes_from(untrained):
     assert origin.scores["val_dice"] == result.finetuned_dice
 
 
+def test_images_that_the_base_was_trained_on_are_pointed_out(untrained):
+    first = drain(finetune(make_squares(5), untrained, tiny_config(steps=2, keep_raw=False))).checkpoint
+    again = [*make_squares(5)[:2], *make_squares(5, seed=9)[2:]]
+    notices = [event.message for event in finetune(again, first, tiny_config(steps=2)) if isinstance(event, Notice)]
+    assert any("trained on 2 of these 5 images before (square 0, square 1)" in text for text in notices)
+    others = finetune(make_squares(5, seed=9), first, tiny_config(steps=2))
+    assert not any("before (" in event.message for event in others if isinstance(event, Notice))
+
+
 def test_the_threshold_is_calibrated_on_annotated_images_only_if_asked(untrained):
     fixed = drain(finetune(make_squares(4), untrained, tiny_config(calibrate=False, threshold=0.3, keep_raw=False)))
     assert fixed.checkpoint.threshold == 0.3

@@ -54,8 +54,8 @@ def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
     """Yield what is known of a model, label by label; what is not known is left out."""
     about = card.provenance
     yield "Model", card.name
-    if about.notes and not card.is_finetuned:
-        yield "About", about.notes[0]  # what it finds; the rest says how it was made and where it fails
+    if card.is_shipped:
+        yield "About", " ".join(about.notes[:1])
     if card.is_finetuned:
         yield "Parent", about.parent or "a model without a name"
     if about.images:
@@ -72,7 +72,7 @@ def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield "To cite", about.citation
     made = f", made {about.created[:10]}" if about.created else ""
     yield "File", f"{card.path.name}, {size(card.size_bytes)}{made}"
-    if notes := about.notes[0 if card.is_finetuned else 1 :]:
+    if notes := about.notes[1 if card.is_shipped else 0 :]:
         yield "Notes", " ".join(notes)
 
 

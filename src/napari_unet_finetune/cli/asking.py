@@ -51,8 +51,8 @@ def estimate(
     from ..models.checkpoint import load_checkpoint
 
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
-    if pairs.left_out_note:
-        messages.print(pairs.left_out_note, soft_wrap=True)
+    for note in pairs.notes:
+        messages.print(note, soft_wrap=True)
     config = prediction_config(changes, threshold=threshold, device=device)
     with stops_on_interrupt() as stop:
         events = run(load_checkpoint(model), pairs, config, maps=maps, seed=seed, should_stop=stop)
@@ -165,8 +165,8 @@ def cross_validate(
     from ..models.checkpoint import load_checkpoint
 
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
-    if pairs.left_out_note:
-        messages.print(pairs.left_out_note, soft_wrap=True)
+    for note in pairs.notes:
+        messages.print(note, soft_wrap=True)
     config = training_config(preset, changes, steps=steps, seed=seed, device=device)
     with stops_on_interrupt() as stop:
         events = run(pairs, load_checkpoint(model), config, folds=_folds(folds), should_stop=stop)

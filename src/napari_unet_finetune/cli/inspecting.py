@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import FinetuneConfig, PredictConfig
+from ..data.files import ImageRef
 from .console import FAILED, Json, finish, number, reports_errors, score_table, watch
 from .options import Images, Sparse, describe
 
@@ -56,7 +57,7 @@ def model_facts(model: str) -> Any:
     from ..models.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(model)
-    return ModelFacts(Path(model).stem, checkpoint.view, checkpoint.provenance.statistics)
+    return ModelFacts(checkpoint.provenance.name, checkpoint.view, checkpoint.provenance.statistics)
 
 
 def _show_checkup(console: Console, checkup: Any) -> None:
@@ -66,8 +67,8 @@ def _show_checkup(console: Console, checkup: Any) -> None:
     for image in checkup.images:
         size = "×".join(map(str, image.size)) if image.size else "–"
         counts = [number(value, digits) for value, digits in _measures(image)]
-        kind = image.dtype if image.channels == 1 else f"{image.channels} × {image.dtype}"
-        table.add_row(image.name, size, kind or "–", *counts, image.description or "–")
+        kind = f"{image.channels} × {image.dtype}" if (image.channels or 1) > 1 else image.dtype
+        table.add_row(image.name, size, kind or "–", *counts, _mask_in_words(image))
     console.print(table)
     if checkup.mean_foreground is not None:
         console.print(f"Mean foreground {checkup.mean_foreground:.1%}, {checkup.empty_masks} empty masks.")
@@ -84,6 +85,13 @@ def _show_checkup(console: Console, checkup: Any) -> None:
             console.print(Text(title, style=f"bold {style}"))
         for line in lines:
             console.print(f"- {line}", soft_wrap=True, markup=False)
+
+
+def _mask_in_words(image: Any) -> str:
+    """Return how the mask was read, after the name of its file if that is another than the image's."""
+    file = Path(image.mask) if image.mask else None
+    name = "" if file is None or ImageRef(file).stem == ImageRef(Path(image.path)).stem else f"{file.name}: "
+    return f"{name}{image.description or '–'}"
 
 
 def _measures(image: Any) -> tuple[tuple[float | None, int], ...]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..data.atomic import write_file
+from ..words import count_of, first_of
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -47,7 +48,7 @@ def evaluate(
 ) -> None:
     """Score a model on images with known masks: Dice, IoU, surface Dice, predicted over true area."""
     from ..data.dataset import AnnotatedFolder
-    from ..evaluation.compare import Tolerance, score_rows
+    from ..evaluation.compare import Tolerance, score_rows, trained_on
     from ..evaluation.rows import to_csv, to_json
     from ..inference.predict import Predictor
     from ..models.checkpoint import load_checkpoint
@@ -55,8 +56,11 @@ def evaluate(
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     config = prediction_config(changes, threshold=threshold, device=device)
     predictor = Predictor(load_checkpoint(model), config)
-    if pairs.left_out_note:
-        messages.print(pairs.left_out_note, soft_wrap=True)
+    for note in pairs.notes:
+        messages.print(note, soft_wrap=True)
+    if known := trained_on(predictor.checkpoint, pairs):
+        some = f"{len(known)} of these {count_of(len(pairs), 'image')} ({first_of(known)})"
+        messages.print(f"The model was trained on {some}: scores on them are too good.", soft_wrap=True)
     bar, move = counting("Evaluate", len(pairs), quiet=as_json)
     rows = []
     with bar:
@@ -66,7 +70,7 @@ def evaluate(
     if csv is not None:
         write_file(csv, to_csv(rows))
     left_out = [{"file": name, "reason": reason} for name, reason in pairs.left_out]
-    values = {"model": model, "left_out": left_out, **to_json(rows)}
+    values = {"model": model, "left_out": left_out, "trained_on": list(known), **to_json(rows)}
     finish(values, as_json=as_json, show=lambda console: show_rows(console, rows))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from ..words import percent
 from .duplicates import Duplicate
 from .findings import ImageFindings, Unpaired
 from .masks import LOOKS_INVERTED
+from .pairing import BY_ORDER, name_guesses
 
 PATCH_PX = 128
 _NAMES_SHOWN = 5
@@ -65,7 +67,7 @@ def give_advice(
     """Return what may make a training on `images` worse than it need be, one sentence each."""
     usable, rest = ([image for image in part if image.problem is None] for part in (images, not_annotated))
     checks: tuple[Callable[[Sequence[ImageFindings]], Iterator[str]], ...] = (
-        _balance, _objects, _empty, _inverted, _border, _constant, _small, _mixed,
+        _guessed, _balance, _objects, _empty, _inverted, _border, _constant, _small, _mixed,
     )  # fmt: skip
     sentences = [sentence for check in checks for sentence in check(usable)]
     return (*sentences, *_coverage(usable, rest), *_duplicates(duplicates))
@@ -80,6 +82,12 @@ def _left_over(rest: Sequence[Unpaired], many: str, one: str) -> list[str]:
     for item in rest:
         by_reason.setdefault(item.reason, []).append(item.name)
     return [f"{_some(names)} {one if len(names) == 1 else many}: {reason}." for reason, names in by_reason.items()]
+
+
+def _guessed(images: Sequence[ImageFindings]) -> Iterator[str]:
+    guessed = ((image.name, Path(image.mask).name) for image in images if image.mask and image.reason == BY_ORDER)
+    if sentence := name_guesses(guessed):
+        yield sentence
 
 
 def _balance(images: Sequence[ImageFindings]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from .statistics import DataStatistics, Intensities, ModelFacts
 # coatings, 0.84 between backgrounds of opposite contrast.
 DIFFERS = 0.1
 _RAW_RATIO = 1.5
+_COLORS = ("0 (red)", "1 (green)", "2 (blue)")
 _LEAST_CONTRAST = 0.1
 
 
@@ -31,7 +32,7 @@ class Comparison:
         Statistics of the model's data and of the images.
     overall_shift, object_shift, background_shift
         Mean distance between the normalised intensities of both, in units of the range that the base's fill: of all
-        pixels, of objects and of background.
+        pixels, of objects and of background; of several channels the one in which they differ most counts.
     inverted
         Objects are darker than the background here and brighter there, or the other way round.
     scale_factor
@@ -80,12 +81,36 @@ def compare(new: DataStatistics | None, model: ModelFacts) -> Comparison:
     return Comparison(**{**facts.__dict__, "verdict": sentences})
 
 
+@dataclass(frozen=True)
+class _Difference:
+    """How far two distributions lie apart, which they are, and in which channel; ``where`` is empty for their mean."""
+
+    shift: float
+    old: tuple[float, ...]
+    now: tuple[float, ...]
+    where: str = ""
+
+
+def _difference(base: DataStatistics, new: DataStatistics, part: str) -> _Difference | None:
+    """Return the larger Wasserstein distance (mean distance of quantiles) of all channels, or of their mean."""
+    pairs = [("", base.normalized, new.normalized)]
+    if len(base.channels) == len(new.channels):
+        count = len(base.channels)
+        names = _COLORS if count == len(_COLORS) else tuple(map(str, range(count)))
+        wheres = (f" in channel {name}" for name in names)
+        pairs += zip(wheres, base.channels, new.channels, strict=True)
+    known = [(where, getattr(old, part), getattr(now, part)) for where, old, now in pairs]
+    found = [
+        _Difference(round(float(np.abs(np.subtract(now, old)).mean()) / _span(base), 3), old, now, where)
+        for where, old, now in known
+        if old and now
+    ]
+    return max(found, key=lambda one: one.shift, default=None)
+
+
 def _shift(base: DataStatistics, new: DataStatistics, part: str) -> float | None:
-    """Return the Wasserstein distance of two distributions: the mean distance of their quantiles."""
-    old_values, new_values = getattr(base.normalized, part), getattr(new.normalized, part)
-    if not old_values or not new_values:
-        return None
-    return round(float(np.abs(np.subtract(new_values, old_values)).mean()) / _span(base), 3)
+    found = _difference(base, new, part)
+    return None if found is None else found.shift
 
 
 def _span(base: DataStatistics) -> float:
@@ -113,12 +138,13 @@ def _on_intensity(facts: Comparison, base: DataStatistics, new: DataStatistics, 
             "saw that takes one for the other: look at a prediction, and finetune on at least 5 annotated images."
         )
     elif facts.object_shift is None and (facts.overall_shift or 0) >= DIFFERS:
-        how = _how(base.normalized.everywhere, new.normalized.everywhere, "are")
+        found = _difference(base, new, "everywhere")
+        how = _how(found, "are") if found else ""
         yield (
             f"The intensities of whole images {how} than in the data of {facts.model}. That may come from other "
             "intensities or just from more or larger objects: annotate a few images and check again with their masks."
         )
-    elif differs := _differing(facts, base, new):
+    elif differs := _differing(base, new):
         what = f"{'After normalization, ' if normalizes else 'This model does not normalize intensities, and '}"
         yield (
             f"{what}{' and '.join(differs)} than in the data of {facts.model}. Finetune on images that cover the dark "
@@ -128,26 +154,23 @@ def _on_intensity(facts: Comparison, base: DataStatistics, new: DataStatistics, 
         yield _alike(facts, base, new)
 
 
-def _differing(facts: Comparison, base: DataStatistics, new: DataStatistics) -> list[str]:
+def _differing(base: DataStatistics, new: DataStatistics) -> list[str]:
     """Return what is brighter or darker, objects and background apart."""
-    parts = (
-        ("objects", "are", "objects", facts.object_shift),
-        ("the background", "is", "background", facts.background_shift),
-    )
-    return [
-        f"{subject} {_how(getattr(base.normalized, part), getattr(new.normalized, part), verb)}"
-        for subject, verb, part, shift in parts
-        if shift is not None and shift >= DIFFERS
-    ]
+    parts = (("objects", "are", "objects"), ("the background", "is", "background"))
+    found = [(subject, verb, _difference(base, new, part)) for subject, verb, part in parts]
+    return [f"{subject} {_how(one, verb)}" for subject, verb, one in found if one is not None and one.shift >= DIFFERS]
 
 
-def _how(old: tuple[float, ...], now: tuple[float, ...], verb: str) -> str:
+def _how(found: _Difference, verb: str) -> str:
     """Say how a distribution differs: by its middle or, where that stays, by its width."""
+    old, now = found.old, found.now
     move = _median(now) - _median(old)
     if abs(move) >= DIFFERS / 2:
-        return f"{verb} {'brighter' if move > 0 else 'darker'} ({_median(now):.2f} against {_median(old):.2f})"
+        how = f"{'brighter' if move > 0 else 'darker'}{found.where} ({_median(now):.2f} against {_median(old):.2f})"
+        return f"{verb} {how}"
     wider = float(np.std(now)) > float(np.std(old))
-    return f"{verb} {'more' if wider else 'less'} spread out (std {np.std(now):.2f} against {np.std(old):.2f})"
+    spread = f"(std {np.std(now):.2f} against {np.std(old):.2f})"
+    return f"{verb} {'more' if wider else 'less'} spread out{found.where} {spread}"
 
 
 def _alike(facts: Comparison, base: DataStatistics, new: DataStatistics) -> str:
@@ -157,6 +180,8 @@ def _alike(facts: Comparison, base: DataStatistics, new: DataStatistics) -> str:
             f"{raw}, but each image is normalized, and after that {what} like those of {facts.model}: "
             "nothing needs to be done about intensities."
         )
+    if len(base.channels) != len(new.channels):
+        return f"In brightness {what} like those of {facts.model}; its file says nothing of their colors."
     return f"Intensities are like those of {facts.model}: nothing needs to be done about them."
 
 

@@ -12,7 +12,7 @@ from ..errors import DataError
 from .annotated_image import AnnotatedImage
 from .files import ImageRef, list_images, read_image
 from .masks import LabelReading, read_labels
-from .pairing import Pair, Pairing, pair_images
+from .pairing import BY_ORDER, Pair, Pairing, name_guesses, pair_images
 
 _NAMES_SHOWN = 3
 
@@ -69,6 +69,12 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         reasons = [f"{name} ({reason.rstrip('.')})" for name, reason in self.left_out]
         files = "file is" if len(reasons) == 1 else "files are"
         return f"{len(reasons)} {files} left out: {_some(reasons)}." if reasons else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the pairs: those that were guessed, and what is left out."""
+        guessed = ((pair.image.name, pair.mask.name) for pair in self.pairing.pairs if pair.reason == BY_ORDER)
+        return tuple(filter(None, (name_guesses(guessed), self.left_out_note)))
 
     def only(self, names: Iterable[str] | None) -> AnnotatedFolder:
         """Return the pairs of the images called `names`, in that order; ``None`` keeps all.

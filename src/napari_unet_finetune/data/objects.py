@@ -49,8 +49,11 @@ def measure_objects(labels: NDArray[Any]) -> ObjectMeasures:
     """Count and measure the objects in `labels` (Y, X); above 0 is object."""
     from scipy import ndimage  # here: docks would take a third longer to open
 
-    numbered = labels if labels.max(initial=0) > 1 and labels.dtype != bool else ndimage.label(labels > 0)[0]
-    ids = np.unique(numbered[numbered > 0], return_counts=True)
+    ids = np.unique(labels[labels > 0], return_counts=True)
+    numbered = labels
+    if len(ids[0]) == 1:  # 1 or 255 or whatever stands for object
+        numbered = ndimage.label(labels > 0)[0]
+        ids = np.unique(numbered[numbered > 0], return_counts=True)
     edge = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
     width, elongation = _shape(labels > 0) or (None, None)
     return ObjectMeasures(

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..words import first_of
 from .file_names import core, has_mask_word, varying_numbers, without_mask_words, words_and_numbers, words_vary
 from .files import ImageRef
+
+BY_ORDER = "natural order, names differ"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,17 @@ class Pairing:
     pairs: tuple[Pair, ...]
     images_without_mask: tuple[LeftOver, ...] = ()
     masks_without_image: tuple[LeftOver, ...] = ()
+
+
+def name_guesses(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a sentence on images and masks, by their names, that were matched by order alone; empty for none."""
+    guessed = [f"{image} with {mask}" for image, mask in pairs]
+    if not guessed:
+        return ""
+    return (
+        f"No name of a mask fits that of an image, so they were matched in their order: {first_of(guessed)}. "
+        "Check that they belong together, or give them equal names."
+    )
 
 
 def pair_images(images: Sequence[ImageRef], masks: Sequence[ImageRef]) -> Pairing:
@@ -174,7 +188,7 @@ def _by_order(images: Sequence[_File], masks: Sequence[_File]) -> list[Pair]:
     image_refs, mask_refs = ([ref for file in files for ref in file.refs] for files in (images, masks))
     if len(image_refs) != len(mask_refs) or not _order_is_plausible(images, masks):
         return []
-    return [Pair(image, mask, "natural order, names differ") for image, mask in zip(image_refs, mask_refs, strict=True)]
+    return [Pair(image, mask, BY_ORDER) for image, mask in zip(image_refs, mask_refs, strict=True)]
 
 
 def _order_is_plausible(images: Sequence[_File], masks: Sequence[_File]) -> bool:

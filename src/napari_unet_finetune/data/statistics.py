@@ -49,7 +49,9 @@ class DataStatistics(_Record):
     raw
         Intensities as shares of the data type's range, before anything is done to them.
     normalized
-        Intensities as they enter the network.
+        Intensities as they enter the network, the mean of its channels.
+    channels
+        The same of each channel, where the network has several.
     median_range
         Smallest and largest median of an image, raw.
     foreground
@@ -64,6 +66,7 @@ class DataStatistics(_Record):
     images: int
     raw: Intensities
     normalized: Intensities
+    channels: tuple[Intensities, ...] = ()
     median_range: tuple[float, float] | None = None
     foreground: float | None = None
     object_width_px: float | None = None
@@ -111,6 +114,7 @@ def measure_image(
         images=1,
         raw=everywhere or Intensities(),
         normalized=_intensities(normalized, parts),
+        channels=tuple(_intensities(one[None], parts) for one in normalized) if len(normalized) > 1 else (),
         median_range=None if everywhere is None else (_middle(everywhere.everywhere),) * 2,
         foreground=None if parts is None else _share(*parts),
         object_width_px=None if shape is None or shape.width_px is None else round(shape.width_px * view.rescale, 2),
@@ -132,6 +136,7 @@ def combine(statistics: Iterable[DataStatistics]) -> DataStatistics | None:
         images=sum(one.images for one in all_of_them),
         raw=_mean([one.raw for one in all_of_them]),
         normalized=_mean([one.normalized for one in all_of_them]),
+        channels=tuple(map(_mean, zip(*(one.channels for one in all_of_them), strict=True))),
         median_range=(min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None,
         foreground=round(float(np.mean(shares)), _DIGITS) if shares else None,
         object_width_px=_median([one.object_width_px for one in shapes]) if has_shape else None,

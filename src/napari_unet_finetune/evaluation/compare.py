@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..models.checkpoint import Checkpoint
+from ..training.prepare import image_hash
 from .metrics import Scores, score
 from .rows import Row
 
@@ -41,6 +42,12 @@ class Tolerance:
 
 
 TWO_PIXELS = Tolerance()
+
+
+def trained_on(checkpoint: Checkpoint, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
+    """Return the names of those `images` with which the model was trained: scores on them are too good."""
+    known = {record.sha256 for record in checkpoint.provenance.images}
+    return tuple(image.name for image in images if known and image_hash(image) in known)
 
 
 def evaluate_images(

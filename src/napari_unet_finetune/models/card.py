@@ -16,11 +16,12 @@ from ..errors import CheckpointError
 from .description import damaged, read_description
 from .file_kinds import model_file_kind
 from .provenance import Provenance
-from .zoo import find_model, list_models
+from .zoo import SHIPPED, find_model, list_models
 
 # PAULow takes a pixel for an object where its logit is above 0.5.
 PAULOW_THRESHOLD = 1 / (1 + math.exp(-0.5))
 PAULOW_PATCH_PX = 128
+_RESULTS = ("model", "best")  # as runs call theirs
 _PAULOW_NOTE = "A PAULow state dict, which tells nothing of its training; its width and channels show when it is used."
 
 
@@ -59,6 +60,11 @@ class ModelCard:
         return self.provenance.parent_sha256 is not None
 
     @property
+    def is_shipped(self) -> bool:
+        """Tell whether it ships with this program; the first of its notes then says what it finds."""
+        return self.path.parent == SHIPPED
+
+    @property
     def scores(self) -> Mapping[str, float]:
         """Scores by their names, for example ``val_dice``."""
         return self.provenance.scores
@@ -75,6 +81,11 @@ class ModelCard:
     def facts(self) -> ModelFacts:
         """What images are compared with."""
         return ModelFacts(self.name, self.view, self.provenance.statistics)
+
+
+def name_of_file(path: Path) -> str:
+    """Return how to call a model without a name of its own: as its file, or as the run whose result it is."""
+    return path.absolute().parent.name if path.stem in _RESULTS else path.stem
 
 
 def find_model_file(model: str | Path) -> Path:
@@ -129,7 +140,7 @@ def read_card(model: str | Path) -> ModelCard:
 def _own_card(path: Path, description: Mapping[str, Any]) -> ModelCard:
     provenance = Provenance.model_validate(description["provenance"])
     return ModelCard(
-        name=provenance.name or path.stem,
+        name=provenance.name or name_of_file(path),
         path=path,
         model=ModelConfig.model_validate(description["model"]),
         normalization=Normalization.model_validate(description["normalization"]),
@@ -144,7 +155,7 @@ def _own_card(path: Path, description: Mapping[str, Any]) -> ModelCard:
 
 def _paulow_card(path: Path) -> ModelCard:
     return ModelCard(
-        name=path.stem,
+        name=name_of_file(path),
         path=path,
         model=None,
         normalization=Normalization(method="none"),

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import ChannelRule, ModelConfig, Normalization
 from ..data.atomic import atomic_write
 from ..errors import CheckpointError
-from .card import find_named_model
+from .card import find_named_model, name_of_file
 from .checkpoint_data import Checkpoint, check_weights, weights_hash
 from .checkpoint_file import decode, encode
 from .description import FORMAT_VERSION
@@ -86,6 +86,7 @@ def _load_own(path: Path) -> Checkpoint:
     description = _parse(path, fields)
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(_REHEARSAL)}
     check_weights(str(path), weights, description.model)
+    provenance = description.provenance
     return Checkpoint(
         weights=weights,
         model=description.model,
@@ -94,7 +95,7 @@ def _load_own(path: Path) -> Checkpoint:
         patch_size=description.patch_size,
         threshold=description.threshold,
         rescale=description.rescale,
-        provenance=description.provenance,
+        provenance=provenance.model_copy(update={"name": provenance.name or name_of_file(path)}),
         rehearsal=_rehearsal(path, tensors),
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..config import ModelConfig, Normalization
 from ..errors import CheckpointError
-from .card import PAULOW_PATCH_PX, PAULOW_THRESHOLD
+from .card import PAULOW_PATCH_PX, PAULOW_THRESHOLD, name_of_file
 from .checkpoint_data import Checkpoint, check_weights
 from .provenance import Provenance
 
@@ -51,7 +51,7 @@ def import_paulow(path: Path) -> Checkpoint:
         patch_size=PAULOW_PATCH_PX,
         threshold=PAULOW_THRESHOLD,
         provenance=Provenance(
-            name=path.stem,
+            name=name_of_file(path),
             notes=(_NOTE,),
         ),
     )

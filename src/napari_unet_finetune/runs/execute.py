@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from ..data.dataset import AnnotatedFolder
@@ -42,7 +42,7 @@ def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> R
 def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Run:
     images = images_of(request)
     events = _start(request, images, folder, should_stop)
-    result = yield from _recorded(_with_note(events, images.left_out_note), folder)
+    result = yield from _recorded(_with_notes(events, images.notes), folder)
     if result.stopped:
         folder.save_best(result.checkpoint)
     return result
@@ -84,11 +84,10 @@ def _start(
     )
 
 
-def _with_note(events: Run, note: str) -> Run:
-    """Pass `events` on, with a notice after the first one."""
+def _with_notes(events: Run, notes: Iterable[str]) -> Run:
+    """Pass `events` on, with notices after the first one."""
     yield next(events)
-    if note:
-        yield Notice(note)
+    yield from map(Notice, notes)
     return (yield from events)
 
 

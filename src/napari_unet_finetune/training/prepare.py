@@ -20,6 +20,7 @@ from ..errors import DataError
 from ..inference.views import trained_views
 from ..models.checkpoint import Checkpoint
 from ..models.provenance import ImageRecord
+from ..words import count_of, first_of
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .channels import fit_channels
 from .losses import build_loss
@@ -106,6 +107,7 @@ def prepare(
     if len(old.train):
         replay = PatchSampler(old.train, settle_orientation(config, old.train.images)[0], stream=1)
     settled, guard = settle_pull(settled, has_old_images=replay is not None, from_scratch=from_scratch)
+    known = "" if from_scratch else _known_to_base(loaded.records, checkpoint)
     precision = pick_precision(config.precision, device)
     source, validator = _batches(loaded, replay, settled, base, precision)
     return Setup(
@@ -121,10 +123,22 @@ def prepare(
         tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
         loaded.records,
         loaded.statistics,
-        tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices), guard))),
+        tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices), guard, known))),
         from_scratch,
         _as_the_original_sees_them(images, loaded.held_out, checkpoint) if adapted else None,
         old.records,
+    )
+
+
+def _known_to_base(records: Sequence[ImageRecord], base: Checkpoint) -> str:
+    """Say which images the base model was trained on already; empty if none."""
+    trained_on = {record.sha256 for record in base.provenance.images}
+    names = [record.name for record in records if record.sha256 in trained_on]
+    if not names:
+        return ""
+    return (
+        f"The base model was trained on {len(names)} of these {count_of(len(records), 'image')} before "
+        f"({first_of(names)}): the Dice on held-out images will be too good. Start from the model that it came from."
     )
 
 
