@@ -230,6 +230,7 @@ class PredictConfig(_Config):
 
     threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability above which a pixel is an object; empty takes the model's own.")
     rescale: float | None = Field(None, gt=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them; empty takes the model's own.")
+    channels: ChannelRule | None = Field(None, title="Channel rule", description="How images with other channels are brought to the model's; empty takes the model's own.")
     overlap: float | None = Field(None, ge=0, lt=0.9, title="Overlap", description="Share of a tile that overlaps with the next one; empty: 0.25 where views are averaged, else 0.5.")
     batch_size: int = Field(8, ge=1, le=1024, title="Batch size", description="Tiles per pass.")
     augment: bool = Field(True, title="Test-time augmentation", description="Mean over four mirrored views, if the model was trained on such views; takes 1.6 to 2.7 times as long.")

@@ -54,9 +54,9 @@ def test_the_panel_says_what_would_be_predicted_or_what_is_missing(viewer, sessi
     assert (panel.about.text(), panel.button.isEnabled()) == ("Open an image first.", False)
     viewer.add_image(TUBES, name="movie")
     viewer.dims.set_current_step(0, 1)
-    assert (panel.about.text(), panel.button.isEnabled()) == ("movie[001] · 80 × 64 px", True)
+    assert (panel.about.text(), panel.button.isEnabled()) == ("movie[001] · 64 × 80 px", True)
     panel.source.set_value("stack")
-    assert panel.about.text() == "movie · 2 frames of 80 × 64 px"
+    assert panel.about.text() == "movie · 2 frames of 64 × 80 px"
     panel.source.set_value("dataset")
     assert "Open a dataset" in panel.about.text() and not panel.button.isEnabled()
     tifffile.imwrite(tmp_path / "a.tif", TUBES[0], photometric="minisblack")

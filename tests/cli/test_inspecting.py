@@ -69,7 +69,7 @@ def test_settings_are_listed_with_default_and_meaning(answer, invoke):
     assert training["augment.p_gamma"]["description"]
     assert {"channels.method", "normalization.low"} <= set(training)
     assert not {"version", "preset"} & set(training)
-    assert {setting["name"] for setting in listed["prediction"]} == set(PredictConfig.model_fields)
+    assert {setting["name"].partition(".")[0] for setting in listed["prediction"]} == set(PredictConfig.model_fields)
     assert "learning_rate" in invoke("settings").stdout
 
 

@@ -145,6 +145,22 @@ def test_images_a_model_was_trained_on_are_named_and_so_is_its_run(answer, invok
     assert "Compared with second try" in invoke("check", *data, "--model", run / "model.safetensors").stdout
 
 
+def test_scores_are_never_written_over_a_file_of_another_kind(complaint, squares, model, tmp_path):
+    mask = shutil.copy(squares / "masks" / "img_00.png", tmp_path)
+    command = ["evaluate", "--images", squares / "images", "--masks", squares / "masks", "--model", model, *CPU]
+    assert "must end in .csv" in complaint(*command, "--csv", mask)
+    assert iio.imread(mask).max() == 255
+
+
+def test_a_channel_rule_can_be_chosen_for_a_prediction(answer, model, tmp_path):
+    tifffile.imwrite(
+        tmp_path / "two.tif", np.random.default_rng(0).random((2, 40, 40), np.float32), metadata={"axes": "CYX"}
+    )
+    command = ["predict", "--model", model, "--images", tmp_path / "two.tif", "--out", tmp_path / "out", *CPU]
+    assert "Set channels.method to mean" in answer(*command)[1]["failed"][0]["reason"]
+    assert len(answer(*command, "--set", "channels.method=mean")[1]["written"]) == 1
+
+
 def test_images_without_a_mask_are_named(answer, invoke, squares, model, tmp_path):
     shutil.copytree(squares / "masks", tmp_path / "masks")
     (tmp_path / "masks" / "img_02.png").unlink()

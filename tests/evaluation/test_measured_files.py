@@ -101,8 +101,10 @@ def test_a_table_is_not_replaced_unasked_and_an_input_never(folders, tmp_path):
         drain(measure_files(pairs, tmp_path / "t.csv"))
     drain(measure_files(pairs, tmp_path / "t.csv", overwrite=True))
     assert len(read(tmp_path / "t-images.csv")) == 2
-    with pytest.raises(DataError, match="is one of the files to measure"):
+    before = pairs[0][0].read_bytes()
+    with pytest.raises(DataError, match=r"must end in \.csv"):
         drain(measure_files(pairs, pairs[0][0], overwrite=True))
+    assert pairs[0][0].read_bytes() == before
 
 
 def test_what_was_measured_before_a_stop_is_kept(folders, tmp_path):

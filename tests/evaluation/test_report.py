@@ -12,7 +12,7 @@ import pytest
 
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.dataset import AnnotatedFolder
-from napari_unet_finetune.errors import RunError
+from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.compare import evaluate
 from napari_unet_finetune.evaluation.learning_curve import StudyPlan, run_study
 from napari_unet_finetune.evaluation.report import report
@@ -119,7 +119,7 @@ def test_citations_are_numbered_and_all_of_them_listed(whole):
 
 
 def test_limits_tell_that_held_out_images_chose_the_model(whole, finetuned, tmp_path):
-    assert "The held-out images also chose the step and the threshold" in whole[1]
+    assert "The held-out images also chose the step of this model" in whole[1]  # too few for the threshold
     alone = written(finetuned.run, tmp_path / "alone.html")[1]
     assert "add them with --images and --masks" in alone
 
@@ -246,3 +246,11 @@ def test_strokes_are_reported_as_strokes(finetuned, tmp_path):
     run = start(tmp_path / "run", tmp_path / "strokes", task="finetune", checkpoint=base, sparse=True)
     page = written(run.path, tmp_path / "strokes.html")[1]
     assert "Annotations were brush strokes" in page and "Only annotated pixels were scored" in page
+
+
+def test_a_report_is_never_written_over_a_file_of_another_kind(finetuned, tmp_path):
+    image = tmp_path / "image.tif"
+    image.write_bytes(b"pixels")
+    with pytest.raises(DataError, match=r"image\.tif: this file must end in \.html or \.htm"):
+        drain(report(finetuned.run, image))
+    assert image.read_bytes() == b"pixels"

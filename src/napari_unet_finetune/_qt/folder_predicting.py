@@ -75,8 +75,7 @@ class FolderPredicting:
         try:
             if not files:
                 raise DataError("There are no labels files to measure. Predict a folder first.")
-            pairs = [(pair.image, pair.labels) for pair in files]
-            check_tables((table, images_table(table)), pairs, overwrite=overwrite)
+            check_tables((table, images_table(table)), overwrite=overwrite)
         except FinetuneError as error:
             self.session.fail(error)
             return

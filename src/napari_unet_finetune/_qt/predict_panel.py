@@ -135,7 +135,7 @@ class PredictPanel(QWidget):
         count = 1
         for length in stack.frames:
             count *= length
-        size = " × ".join(map(str, reversed(stack.size)))
+        size = " × ".join(map(str, stack.size))
         if whole:
             return f"{stack.name} · {count_of(count, 'frame')} of {size} px", True
         name = frame_name(stack.name, current_frame(self.session.viewer, layer), stack.frames)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ..data.atomic import write_file
+from ..data.atomic import check_suffix, write_file
 from ..words import count_of, first_of
 from .console import (
     FAILED,
@@ -53,6 +53,8 @@ def evaluate(
     from ..inference.predict import Predictor
     from ..models.checkpoint import load_checkpoint
 
+    if csv is not None:
+        check_suffix(csv, ".csv")
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     config = prediction_config(changes, threshold=threshold, device=device)
     predictor = Predictor(load_checkpoint(model), config)

@@ -52,6 +52,18 @@ def write_file(
         raise error(not_written(path, found)) from found
 
 
+def check_suffix(path: Path, *suffixes: str) -> None:
+    """Refuse to write over a file of another kind, be it there or not: a slip of the hand may name an image.
+
+    Raises
+    ------
+    DataError
+        If `path` ends in none of `suffixes`.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise DataError(f"{path}: this file must end in {' or '.join(suffixes)}. Choose such a name.")
+
+
 def not_written(path: Path, error: OSError) -> str:
     """Return the sentence for a file that the folder or the disk does not take."""
     reason = error.strerror or "the disk did not take it"  # tifffile gives no error number for a full disk

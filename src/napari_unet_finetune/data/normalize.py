@@ -74,7 +74,8 @@ def to_channels(
     cure = (
         f"Set channels.method to mean, or to channel with channels.channel from 0 to {count - 1}."
         if in_channels == 1
-        else f"Give the model {count} input channels (setting in_channels), or take images with {in_channels} or one."
+        else f"Take images with {in_channels} channels or one. A training can also give the model {count} "
+        f"(in_channels={count}), or make all images grey (in_channels=1 and channels.method=mean)."
     )
     raise DataError(
         f"{name}: the image has {count} channels, the model takes {in_channels}, and the channel rule is "

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data.atomic import write_file
+from ..data.atomic import check_suffix, write_file
 from ..data.files import ImageRef, list_images, read_image
 from ..data.masks import read_labels
 from ..data.pairing import Pair, pair_images
@@ -62,7 +62,7 @@ def measure_files(
     """
     files = tuple(files)
     tables = (out, images_table(out))
-    check_tables(tables, files, overwrite=overwrite)
+    check_tables(tables, overwrite=overwrite)
     work, stopped = _Work(), False
     for done, (image, labels) in enumerate(files, start=1):
         if stopped := should_stop():
@@ -78,20 +78,18 @@ def images_table(out: Path) -> Path:
     return out.with_name(f"{out.stem}-images{out.suffix}")
 
 
-def check_tables(tables: Sequence[Path], files: Iterable[FilePair] = (), *, overwrite: bool) -> None:
+def check_tables(tables: Iterable[Path], *, overwrite: bool) -> None:
     """Find out before the work whether the tables may be written.
 
     Raises
     ------
     DataError
-        If one exists already and `overwrite` is not set, or is one of the files to measure.
+        If one exists already and `overwrite` is not set, or is no CSV file by its name.
     """
-    inputs = {path.resolve() for pair in files for path in pair}
     for table in tables:
-        if table.resolve() in inputs:
-            raise DataError(f"{table} is one of the files to measure. Choose another name for the table.")
+        check_suffix(table, ".csv")
         if table.exists() and not overwrite:
-            raise DataError(f"{table} exists already. Choose another name or allow it to be overwritten.")
+            raise DataError(f"{table} exists already. Choose another name or allow it to be overwritten (--overwrite).")
 
 
 def write_tables(tables: tuple[Path, Path], measured: Measured) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.atomic import write_file
+from ..data.atomic import check_suffix, write_file
 from ..events import PartStarted, never
 from ..runs.execute import images_of
 from .report_card import setting_rows
@@ -65,10 +65,12 @@ def report(
     RunError
         If the folder holds no run, or one without a model.
     DataError
-        If a test image cannot be used or a file cannot be written.
+        If a test image cannot be used, or a file cannot be written or is no HTML file by its name.
     DeviceError
         If the device is absent or its memory does not hold one tile.
     """
+    if out is not None:
+        check_suffix(out, ".html", ".htm")
     if is_study(run):
         return (yield from _study(run, out or run / REPORT, should_stop))
     record = read_run(run)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from ..events import forgets
+from ..training.outcome import ENOUGH_HELD_OUT
 from ..words import count_of
 from .area_bias import Estimation
 from .area_words import FEW_IMAGES
@@ -97,7 +98,8 @@ def _about_held_out(record: RunRecord, scored: Scored) -> Iterator[str]:
             ": nothing here tells how good the model is on new images."
         )  # fmt: skip
     elif not record.kept_raw:
-        chose = "the step and the threshold" if record.config.calibrate else "the step"
+        is_threshold = record.config.calibrate and count >= ENOUGH_HELD_OUT
+        chose = "the step and the threshold" if is_threshold else "the step"
         yield (
             f"The held-out images also chose {chose} of this model, so their scores are a little too good"
             + (

@@ -168,9 +168,10 @@ class Predictor:
         return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit)
 
     def _pixels(self, image: AnnotatedImage) -> Tensor:
-        view = self.checkpoint.view
-        if self.config.rescale is not None:
-            view = view.model_copy(update={"rescale": self.config.rescale})
+        chosen = {"rescale": self.config.rescale, "channels": self.config.channels}
+        view = self.checkpoint.view.model_copy(
+            update={name: value for name, value in chosen.items() if value is not None}
+        )
         return torch.from_numpy(network_input(image, view).pixels).to(self.device)
 
     def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:

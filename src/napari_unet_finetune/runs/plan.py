@@ -162,7 +162,7 @@ def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
 
 
 def _size(size: tuple[int, int]) -> str:
-    return f"{size[1]} × {size[0]} px"
+    return f"{size[0]} × {size[1]} px"
 
 
 def _some(images: Sequence[ProjectImage]) -> str:

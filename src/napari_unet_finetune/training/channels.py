@@ -8,13 +8,14 @@ from dataclasses import replace
 from ..config import ChannelRule, FinetuneConfig
 from ..data.annotated_image import AnnotatedImage
 from ..models.checkpoint import Checkpoint
+from ..words import count_of
 
 # Enough to notice colour, without reading every file twice.
 _LOOKED_AT = 5
 
 
 def fit_channels(
-    images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig
+    images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, *, from_scratch: bool = False
 ) -> tuple[Checkpoint, list[str]]:
     """Return `base` with the channels and the channel rule of this training, and what the user should know of it.
 
@@ -35,7 +36,8 @@ def fit_channels(
     if wanted is None or wanted == base.model.in_channels:
         return base, _difference(base, found)
     adapted = base.with_in_channels(wanted)
-    notice = f"The first layer was adapted from {base.model.in_channels} to {wanted} channels"
+    change = f"The first layer was adapted from {base.model.in_channels} to {wanted} channels"
+    notice = f"The model takes {count_of(wanted, 'channel')}" if from_scratch else change
     if automatic:
         notice += ", because the images are in colour; set in_channels to 1 to train on their grey values"
     return adapted, [f"{notice}.", *_difference(adapted, found)]

@@ -228,7 +228,5 @@ def _scores_in_words(result: FinetuneResult, setup: Setup) -> str:
         return "Nothing was held out, so how good the model is cannot be said. Annotate at least 4 images to know."
     if result.raw_dice is None:
         return f"Dice {result.finetuned_dice:.3f} on {images}."
-    return (
-        f"Dice {result.raw_dice:.3f} → {result.finetuned_dice:.3f} on {images}, "
-        "which also chose the step and the threshold."
-    )
+    chose = "the step and the threshold" if setup.config.calibrate and count >= ENOUGH_HELD_OUT else "the step"
+    return f"Dice {result.raw_dice:.3f} → {result.finetuned_dice:.3f} on {images}, which also chose {chose}."

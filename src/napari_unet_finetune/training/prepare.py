@@ -97,7 +97,7 @@ def prepare(
         raise DataError("There are no annotated images to train on. Annotate at least one image.")
     device = pick_device(config.device)
     config = config.model_copy(update={"patch_size": config.patch_size or checkpoint.patch_size})
-    base, notices = _fit_base(images, checkpoint, config)
+    base, notices = _fit_base(images, checkpoint, config, from_scratch=from_scratch)
     adapted = base.view != checkpoint.view
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
@@ -143,7 +143,7 @@ def _known_to_base(records: Sequence[ImageRecord], base: Checkpoint) -> str:
 
 
 def _fit_base(
-    images: Sequence[AnnotatedImage], checkpoint: Checkpoint, config: FinetuneConfig
+    images: Sequence[AnnotatedImage], checkpoint: Checkpoint, config: FinetuneConfig, *, from_scratch: bool
 ) -> tuple[Checkpoint, list[str]]:
     """Return the base model as the settings ask for it, and what the user should know of that."""
     base, notices = replace(checkpoint, patch_size=config.patch_px), []
@@ -154,7 +154,7 @@ def _fit_base(
         )
     if config.normalization not in (None, base.normalization):
         notices.append(f"The base model's normalization ({base.normalization.method}) is kept.")
-    base, about_channels = fit_channels(images, base, config)
+    base, about_channels = fit_channels(images, base, config, from_scratch=from_scratch)
     rescale, about_size = config.rescale, ""
     if rescale == 0:
         rescale, about_size = estimate_rescale(images, checkpoint.provenance.statistics, base.view)
