@@ -168,7 +168,7 @@ class TestImporting:
         cells = [[dialog._model.index(row, column).data() for column in range(3)] for row in (0, 3, 4)]
         assert cells == [
             ["img_0", "img_0", "same name"],
-            ["img_3", "img_3", "sizes differ: the image is 40 × 60, the mask 9 × 9"],
+            ["img_3", "img_3", "is 40 × 60 px, but its mask img_3 is 9 × 9 px"],
             ["img_4", NO_MASK, "no mask has a matching name"],
         ]
         assert dialog.button.text() == "Import 3"
@@ -186,7 +186,9 @@ class TestImporting:
         session.annotation.open("img_0")
         dialog.button.click()
         qtbot.waitUntil(lambda: bool(dialog.imported.names))
-        qtbot.waitUntil(lambda: session.message.text == "3 masks imported.")
+        assert "img_3 is 40 × 60 px" in dialog.summary.text()  # the dialog stays to say what was left out
+        dialog.reject()
+        qtbot.waitUntil(lambda: session.message.text == "3 masks imported, 1 refused.")
         assert [image.origin for image in reopened(session.project).images[:4]] == ["imported"] * 3 + ["none"]
         np.testing.assert_array_equal(session.annotation.layer.data, BLOB)
         assert "3 annotated" in panel.footer.text()
@@ -196,10 +198,10 @@ class TestImporting:
         dialog.button.click()
         qtbot.waitUntil(lambda: bool(dialog.imported.refused))
         assert dialog.isVisible()
-        assert "2 imported, 1 refused" in dialog.summary.text()
+        assert "2 imported, 2 refused" in dialog.summary.text()
         assert "img_1.tif" in dialog.summary.text()
         dialog.reject()
-        qtbot.waitUntil(lambda: session.message.text == "2 masks imported, 1 refused.")
+        qtbot.waitUntil(lambda: session.message.text == "2 masks imported, 2 refused.")
 
     def test_cancel_imports_nothing(self, dialog, session):
         dialog.reject()

@@ -3,6 +3,8 @@
 import csv
 import shutil
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 
 from napari_unet_finetune.cli.jobs import events_of
@@ -24,6 +26,17 @@ def test_masks_are_measured_into_two_tables_once(answer, invoke, complaint, squa
     assert "t.csv exists already" in complaint(*command)
     shown = invoke(*command, "--overwrite").stdout
     assert f"{report['objects']} objects in 5 images, written to {tmp_path / 't.csv'}" in shown
+
+
+def test_no_table_is_written_if_nothing_can_be_measured(answer, invoke, squares, tmp_path):
+    shutil.copytree(squares / "masks", tmp_path / "masks")
+    for file in (tmp_path / "masks").iterdir():
+        iio.imwrite(file, np.ones((9, 9), np.uint8))
+    command = ["measure", "--images", squares / "images", "--labels", tmp_path / "masks", "--out", tmp_path / "t.csv"]
+    code, report = answer(*command)
+    assert (code, report["tables"], len(report["failed"])) == (1, [], 5)
+    assert "0 objects in 0 images, nothing is written." in invoke(*command).stdout
+    assert not (tmp_path / "t.csv").exists()
 
 
 def test_a_broken_file_is_named_and_the_exit_code_tells(answer, invoke, squares, tmp_path):

@@ -17,6 +17,15 @@ def test_images_are_suggested_with_a_reason(answer, invoke, squares, model, tmp_
     assert found["suggestions"][0]["image"] in text and "like" in text
 
 
+def test_labels_that_were_written_beside_the_images_are_not_suggested(answer, squares, model, tmp_path):
+    shutil.copytree(squares / "images", tmp_path / "images")
+    for number in range(5):
+        shutil.copyfile(squares / "masks" / "img_00.png", tmp_path / "images" / f"img_0{number}_labels.png")
+    found = answer("suggest", "--images", tmp_path / "images", "--model", model, "--count", 9)[1]
+    assert {one["image"] for one in found["suggestions"]} == {f"img_0{number}" for number in range(5)}
+    assert len(answer("check", "--images", tmp_path / "images")[1]["images"]) == 5
+
+
 def test_a_mode_that_does_not_exist_is_refused(invoke, squares, model):
     result = invoke("suggest", "--images", squares / "images", "--model", model, "--mode", "soon")
     assert result.exit_code == 2 and "auto, start, next" in result.stderr

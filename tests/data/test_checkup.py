@@ -124,6 +124,10 @@ def test_strokes_count_objects_among_annotated_pixels(folder):
     result = check(folder, sparse=True)
     assert result.images[0].foreground == pytest.approx(0.8)
     assert result.images[0].description.startswith("strokes: 3.6 % annotated, 80 % of it object")
+    assert not any("--sparse" in sentence for sentence in result.advice)
+    forgotten = check(folder)
+    assert forgotten.images[0].description.startswith("instance labels 1 and 2, 2 objects")
+    assert any("holds the numbers 1 and 2 and no other" in sentence for sentence in forgotten.advice)
 
 
 def add_dots(folder, name, count, *, first=10):

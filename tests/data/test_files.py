@@ -122,6 +122,14 @@ def test_a_palette_gives_colours_for_an_image_and_numbers_for_labels(tmp_path):
     np.testing.assert_array_equal(read_image(ref, as_labels=True).array, numbers)
 
 
+def test_numbers_of_a_palette_that_makes_them_look_alike_are_kept_for_labels(tmp_path):
+    numbers = RNG.integers(0, 2, (20, 30), dtype=np.uint8)
+    image = Image.fromarray(numbers)
+    image.putpalette([0, 0, 0])  # no colour is said of 1
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(ImageRef(tmp_path / "a.png"), as_labels=True).array, numbers)
+
+
 def test_white_is_zero_comes_the_right_way_round(tmp_path):
     bright = GREY > 200
     tifffile.imwrite(tmp_path / "bits.tif", ~bright, photometric="miniswhite", software="a scanner")

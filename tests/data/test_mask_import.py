@@ -39,10 +39,13 @@ def row(plan, place):
 def test_each_image_has_its_mask_or_the_reason_why_not(project, masks):
     plan = plan_import(project, masks)
     assert row(plan, 0) == ("img_0_mask", "same name but for the word for a mask")
-    assert row(plan, 2) == ("img_2_mask", "sizes differ: the image is 20 × 30, the mask 5 × 30")
+    assert row(plan, 2) == ("img_2_mask", "is 20 × 30 px, but its mask img_2_mask is 5 × 30 px")
     assert row(plan, 3) == (None, "no mask has a matching name")
     assert [pair.image.name for pair in plan.pairs] == ["img_0", "img_1"]
-    assert plan.summary == "2 of 4 images get a mask. 1 mask belongs to none: stranger."
+    assert plan.summary == (
+        "2 of 4 images get a mask. 1 mask cannot be imported. The first: img_2 is 20 × 30 px, but its mask img_2_mask "
+        "is 5 × 30 px. 1 mask belongs to none: stranger."
+    )
 
 
 def test_a_choice_takes_the_mask_from_the_image_that_had_it(project, masks):
@@ -59,7 +62,7 @@ def test_a_choice_takes_the_mask_from_the_image_that_had_it(project, masks):
 def test_a_chosen_mask_is_checked_for_its_size(project, masks):
     plan = plan_import(project, masks)
     plan.choose(1, plan.rows[2].mask)
-    assert "sizes differ" in plan.rows[1].problem
+    assert "is 5 × 30 px" in plan.rows[1].problem
     assert not plan.rows[1].is_importable
 
 

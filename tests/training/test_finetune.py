@@ -433,6 +433,12 @@ def test_the_model_file_says_where_it_comes_from(untrained):
     assert origin.scores["val_dice"] == result.finetuned_dice
 
 
+def test_an_image_without_any_structure_is_named(untrained):
+    flat = replace(make_squares(1)[0], name="flat", image=np.full((48, 48), 7, np.uint8))
+    run = finetune([*make_squares(4), flat], untrained, tiny_config(steps=2))
+    assert any(event.message.startswith("flat: all pixels are alike") for event in run if isinstance(event, Notice))
+
+
 def test_images_that_the_base_was_trained_on_are_pointed_out(untrained):
     first = drain(finetune(make_squares(5), untrained, tiny_config(steps=2, keep_raw=False))).checkpoint
     again = [*make_squares(5)[:2], *make_squares(5, seed=9)[2:]]

@@ -72,10 +72,10 @@ class ImportDialog(QDialog):
         self.table.setModel(self._model)
         self.table.setItemDelegate(_MaskDelegate(self.plan, self.table))
         self.table.setEditTriggers(QTableView.EditTrigger.AllEditTriggers)
-        self.table.setWordWrap(False)
         rows = self.table.verticalHeader()
         assert rows is not None
         rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)  # the reasons are long
         header = self.table.horizontalHeader()
         assert header is not None
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
@@ -111,7 +111,8 @@ class ImportDialog(QDialog):
 
     def _on_copied(self, taken: tuple[Taken, ...]) -> None:
         self._work = None
-        self.imported = enter_masks(self.project, taken)
+        imported = enter_masks(self.project, taken)
+        self.imported = Imported(imported.names, (*self.plan.misfits, *imported.refused))
         if self.imported.refused and not self._is_stopped:
             self._show_refused()
         else:

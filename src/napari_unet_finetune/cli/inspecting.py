@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..config import FinetuneConfig, PredictConfig
 from ..data.files import ImageRef
+from ..words import count_of, percent
 from .console import FAILED, Json, finish, number, reports_errors, score_table, watch
 from .options import Images, Sparse, describe
 
@@ -62,7 +63,7 @@ def model_facts(model: str) -> Any:
 
 def _show_checkup(console: Console, checkup: Any) -> None:
     columns = ["image", "size", "type", "objects", "Ø px", "at edge", "mask"]
-    table = score_table(f"{len(checkup.images)} images", columns)
+    table = score_table(count_of(len(checkup.images), "image"), columns)
     table.columns[-1].justify = "left"
     for image in checkup.images:
         size = "×".join(map(str, image.size)) if image.size else "–"
@@ -71,9 +72,10 @@ def _show_checkup(console: Console, checkup: Any) -> None:
         table.add_row(image.name, size, kind or "–", *counts, _mask_in_words(image))
     console.print(table)
     if checkup.mean_foreground is not None:
-        console.print(f"Mean foreground {checkup.mean_foreground:.1%}, {checkup.empty_masks} empty masks.")
+        empty = count_of(checkup.empty_masks, "empty mask")
+        console.print(f"Mean foreground {percent(checkup.mean_foreground)}, {empty}.")
     if checkup.not_annotated:
-        console.print(f"{len(checkup.not_annotated)} images without a mask.")
+        console.print(f"{count_of(len(checkup.not_annotated), 'image')} without a mask.")
     compared = checkup.comparison
     sections = (
         ("Problems", checkup.problems, "red"),

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..events import Event, JobEnded
+from ..words import count_of
 from .console import FAILED, INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
 from .options import Images
 
@@ -50,10 +51,9 @@ def measure(
 def _show_report(console: Console, values: dict[str, Any]) -> None:
     for entry in values["failed"]:
         messages.print(Text(f"{entry['file']}: {entry['reason']}", style="red"), soft_wrap=True)
-    console.print(
-        f"{values['objects']} objects in {values['images']} images, written to {' and '.join(values['tables'])}.",
-        soft_wrap=True,
-    )
+    found = f"{count_of(values['objects'], 'object')} in {count_of(values['images'], 'image')}"
+    where = f"written to {' and '.join(values['tables'])}" if values["tables"] else "nothing is written"
+    console.print(f"{found}, {where}.", soft_wrap=True)
 
 
 def measure_job(_folder: Path, request: MeasureRequest, control: Control) -> Iterator[Event]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import typer
 from rich.console import Console
 
-from ..data.files import list_images
+from ..data.files import list_images, without_labels
 from ..data.pairing import pair_images
 from .console import Json, finish, number, reports_errors, score_table, watch
 from .options import Device, Images, Model
@@ -36,7 +36,7 @@ def suggest(
     found = list_images(images)
     annotated = [pair.image.name for pair in pair_images(found, list_images(masks)).pairs] if masks else []
     events = suggest_images(
-        found,
+        without_labels(found),
         load_checkpoint(model),
         count,
         annotated=annotated,

@@ -13,6 +13,7 @@ from .masks import LOOKS_INVERTED
 from .pairing import BY_ORDER, name_guesses
 
 PATCH_PX = 128
+_ONE_AND_TWO = "instance labels 1 and 2,"
 _NAMES_SHOWN = 5
 _DOMINANT = 0.5
 _MIN_IMAGES_TO_DOMINATE = 3
@@ -67,7 +68,7 @@ def give_advice(
     """Return what may make a training on `images` worse than it need be, one sentence each."""
     usable, rest = ([image for image in part if image.problem is None] for part in (images, not_annotated))
     checks: tuple[Callable[[Sequence[ImageFindings]], Iterator[str]], ...] = (
-        _guessed, _balance, _objects, _empty, _inverted, _border, _constant, _small, _mixed,
+        _guessed, _strokes, _balance, _objects, _empty, _inverted, _border, _constant, _small, _mixed,
     )  # fmt: skip
     sentences = [sentence for check in checks for sentence in check(usable)]
     return (*sentences, *_coverage(usable, rest), *_duplicates(duplicates))
@@ -88,6 +89,16 @@ def _guessed(images: Sequence[ImageFindings]) -> Iterator[str]:
     guessed = ((image.name, Path(image.mask).name) for image in images if image.mask and image.reason == BY_ORDER)
     if sentence := name_guesses(guessed):
         yield sentence
+
+
+def _strokes(images: Sequence[ImageFindings]) -> Iterator[str]:
+    """Background strokes taken for objects: every mask holds the numbers 1 and 2 and no other."""
+    read = [image.description for image in images if image.description]
+    if len(read) >= _MIN_IMAGES_TO_DOMINATE and all(text.startswith(_ONE_AND_TWO) for text in read):
+        yield (
+            "Every mask holds the numbers 1 and 2 and no other. If these are strokes, 1 for background and 2 for "
+            "objects, say so (--sparse)."
+        )
 
 
 def _balance(images: Sequence[ImageFindings]) -> Iterator[str]:

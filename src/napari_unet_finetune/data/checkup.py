@@ -14,7 +14,7 @@ from ..events import ImageSeen, drain
 from .advice import give_advice, name_problems, name_shared
 from .comparison import Comparison, compare
 from .duplicates import Duplicate, find_duplicates, find_shared
-from .files import ImageRef, list_images
+from .files import ImageRef, list_images, without_labels
 from .findings import ImageFindings, Unpaired
 from .looking import Look, look_at
 from .pairing import LeftOver, Pair, Pairing, pair_images
@@ -94,7 +94,7 @@ class CheckupSource:
         """
         found = list_images(images)
         if masks is None:
-            alone = tuple(LeftOver(ref, "no masks were given") for ref in found)
+            alone = tuple(LeftOver(ref, "no masks were given") for ref in without_labels(found))
             return cls(Pairing((), images_without_mask=alone), found.unreadable, has_masks=False)
         found_masks = list_images(masks)
         unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))

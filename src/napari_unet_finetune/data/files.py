@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ __all__ = [
     "natural_key",
     "read_headers",
     "read_image",
+    "without_labels",
     "write_labels",
 ]
 
@@ -34,6 +35,7 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 ARRAY_SUFFIXES = (".npy", ".npz")
 SUFFIXES = TIFF_SUFFIXES + RASTER_SUFFIXES + ARRAY_SUFFIXES
+LABELS_MARK = "_labels"  # ends the names of labels that are written for images
 FORMATS = "TIFF, PNG, JPEG, BMP, NPY or NPZ"
 
 
@@ -126,6 +128,17 @@ def read_headers(path: Path) -> tuple[ImageHeader, ...]:
         if suffix in ARRAY_SUFFIXES:
             return tuple(read_array_headers(path))
         return (read_raster_header(path),)
+
+
+def without_labels(images: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
+    """Return `images` without the labels files that `predict` has written beside some of them."""
+    stems = {ref.path.with_name(ref.stem) for ref in images}
+    return tuple(ref for ref in images if not _is_labels_of(ref, stems))
+
+
+def _is_labels_of(ref: ImageRef, stems: Collection[Path]) -> bool:
+    stem = ref.stem.removesuffix(LABELS_MARK)
+    return stem != ref.stem and ref.path.with_name(stem) in stems
 
 
 def headers_of(refs: Iterable[ImageRef]) -> dict[ImageRef, ImageHeader]:

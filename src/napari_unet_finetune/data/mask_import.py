@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..words import count_of, first_of
 from .files import ImageRef, headers_of, list_images
 from .pairing import Pair, pair_images
 from .project import Project
@@ -62,6 +63,11 @@ class ImportPlan:
         return tuple(Pair(row.image.ref, row.mask, row.reason) for row in self.rows if row.mask and row.is_importable)
 
     @property
+    def misfits(self) -> tuple[str, ...]:
+        """One sentence per mask that belongs to an image but cannot be imported for it."""
+        return tuple(f"{row.image.name} {row.problem}." for row in self.rows if row.problem)
+
+    @property
     def left_over(self) -> tuple[ImageRef, ...]:
         """Masks that belong to no image."""
         used = {row.mask for row in self.rows}
@@ -72,24 +78,26 @@ class ImportPlan:
         """What will happen, and what is left over."""
         count = len(self.pairs)
         sentences = [f"{count} of {len(self.rows)} images {'gets' if count == 1 else 'get'} a mask."]
+        if self.misfits:
+            sentences.append(f"{count_of(len(self.misfits), 'mask')} cannot be imported. The first: {self.misfits[0]}")
         if self.left_over:
             names = [mask.name for mask in self.left_over]
-            shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
-            sentences.append(f"{len(names)} {'mask belongs' if len(names) == 1 else 'masks belong'} to none: {shown}.")
+            verb = "belongs" if len(names) == 1 else "belong"
+            sentences.append(f"{count_of(len(names), 'mask')} {verb} to none: {first_of(names, _NAMES_SHOWN)}.")
         if self.unreadable:
             first = self.unreadable[0][1]
-            files = "mask file" if len(self.unreadable) == 1 else "mask files"
-            sentences.append(f"{len(self.unreadable)} {files} cannot be read. The first: {first}")
+            sentences.append(f"{count_of(len(self.unreadable), 'mask file')} cannot be read. The first: {first}")
         return " ".join(sentences)
 
     def _checked(self, row: ImportRow) -> ImportRow:
-        size = self.sizes.get(row.mask) if row.mask else None
-        problem = ""
+        if row.mask is None:
+            return replace(row, problem="")
+        size, problem = self.sizes.get(row.mask), ""
         if row.image.origin in OWN:
             problem = f"has a {row.image.origin} mask, which is kept"
         elif size and row.image.size and size != row.image.size:
-            problem = f"sizes differ: the image is {_px(row.image.size)}, the mask {_px(size)}"
-        return replace(row, problem=problem if row.mask else "")
+            problem = f"is {_px(row.image.size)}, but its mask {row.mask.name} is {_px(size)}"
+        return replace(row, problem=problem)
 
 
 def plan_import(project: Project, masks: Path) -> ImportPlan:
@@ -114,4 +122,4 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
 
 
 def _px(size: tuple[int, int]) -> str:
-    return f"{size[0]} × {size[1]}"
+    return f"{size[0]} × {size[1]} px"

@@ -85,6 +85,8 @@ def _from_integers(array: NDArray[Any], name: str) -> LabelReading:
     if len(ids) <= 1 and len(values) == 2:
         return _reading(array, f"0/{ids[0]} mask")
     kind = f"instance labels, {len(ids)} objects" if len(ids) > 1 else "mask of one value"
+    if np.array_equal(ids, (1, 2)):
+        kind = "instance labels 1 and 2, 2 objects"
     return _reading(array, kind)
 
 

@@ -70,6 +70,8 @@ def checked_frame(name: str, frame: int | None, frames: int) -> int:
     DataError
         If there is no such frame, or none is named where there are several.
     """
+    if frames == 0:
+        raise DataError(f"{name} holds no image. Save it again or leave it out.")
     if frame is None and frames != 1:
         raise DataError(f"{name} holds {frames} images. Choose one frame of it.")
     if frame is not None and frame >= frames:

@@ -41,13 +41,13 @@ def read_raster_header(path: Path) -> ImageHeader:
 def read_raster(path: Path, *, as_labels: bool = False) -> ImagePixels:
     """Return the pixels without alpha.
 
-    A palette is applied, except that with `as_labels` a palette of more than two used colours is taken as one number
-    per object.
+    A palette is applied, except that with `as_labels` a palette of more than two used colours, or of two that look
+    alike, is taken as one number per object.
     """
     with _open(path) as image:
         if _is_deep_png(path):
             array = _read_deep_png(path)
-        elif as_labels and image.mode == "P" and len(image.getcolors() or "") > 2:
+        elif as_labels and image.mode == "P" and _has_numbers(image):
             array = np.asarray(image)
         else:
             array = _colours(image)
@@ -73,6 +73,12 @@ def _colours(image: ImageFile) -> NDArray[Any]:
     if image.mode in _PLAIN_MODES:
         return np.asarray(image)
     return np.asarray(image.convert(_WITHOUT_ALPHA.get(image.mode, "RGB")))
+
+
+def _has_numbers(image: ImageFile) -> bool:
+    """Tell whether the indices of a palette image matter more than its colours, of which there are many or one."""
+    used = image.getcolors() or ()
+    return len(used) > 2 or len(np.unique(_colours(image).reshape(-1, 3), axis=0)) < len(used)
 
 
 def _is_deep_png(path: Path) -> bool:

@@ -52,8 +52,8 @@ def measure_files(
 ) -> Generator[ImageEnd, None, MeasuredFiles]:
     """Write one table of all objects to `out` and one of all images beside it; yield progress, return what happened.
 
-    A file that cannot be read or does not fit is reported and the others go on. If `should_stop` says yes, the tables
-    hold what was measured until then.
+    A file that cannot be read or does not fit is reported and the others go on; no table is written if all fail. If
+    `should_stop` says yes, the tables hold what was measured until then.
 
     Raises
     ------
@@ -68,8 +68,10 @@ def measure_files(
         if stopped := should_stop():
             break
         yield ImageEnd(image, labels=labels, error=work.add(image, labels), done=done, total=len(files))
-    write_tables(tables, work.measured)
     measured = work.measured
+    if work.failed and not measured.images:
+        return MeasuredFiles(0, 0, (), tuple(work.failed), stopped)
+    write_tables(tables, measured)
     return MeasuredFiles(len(measured.objects), len(measured.images), tables, tuple(work.failed), stopped)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.dataset import read_unannotated
-from ..data.files import SUFFIXES, ImageRef, list_images, write_labels
+from ..data.files import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
 from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
 from ..events import ImageEnd, TileEnd, never
 from .predict import Prediction, Predictor, Stopped
 
-SUFFIX = "_labels.tif"
+SUFFIX = f"{LABELS_MARK}.tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,8 @@ def plan_labels_files(
     DataError
         If two images would get the same labels file, or if labels would replace one of the files given.
     """
-    targets = {
-        path: out / f"{frames[0].stem}{SUFFIX}" for path, frames in stacks.items() if not _is_labels_of(path, stacks)
-    }
+    images = {ref.path for ref in without_labels([frames[0] for frames in stacks.values()])}
+    targets = {path: out / f"{frames[0].stem}{SUFFIX}" for path, frames in stacks.items() if path in images}
     inputs = {path.resolve(): path for path in stacks}
     earlier = {inputs[target.resolve()] for target in targets.values() if target.resolve() in inputs}
     if earlier and overwrite:
@@ -93,12 +92,6 @@ def plan_labels_files(
     targets = {path: target for path, target in targets.items() if path not in earlier}
     _check_distinct(targets)
     return targets
-
-
-def _is_labels_of(path: Path, stacks: Container[Path]) -> bool:
-    """Tell whether `path` is a labels file that was written beside one of the images."""
-    stem = path.name.removesuffix(SUFFIX)
-    return stem != path.name and any(path.with_name(f"{stem}{suffix}") in stacks for suffix in SUFFIXES)
 
 
 def _check_distinct(targets: dict[Path, Path]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..words import percent
+
 _EXTREME = 0.9
 _CLEARLY = 0.5
 
@@ -22,11 +24,11 @@ def reason_for_next(numbers: Mapping[str, float]) -> str:
     """Return why an image is suggested after a model was finetuned."""
     parts = []
     if numbers["disagreement_share"] >= _CLEARLY:
-        changes = f"by {numbers['disagreement']:.1%}, more than in {_of_ten(numbers['disagreement_share'])}"
+        changes = f"by {percent(numbers['disagreement'])}, more than in {_of_ten(numbers['disagreement_share'])}"
         parts.append(f"its prediction changes with brightness, contrast and sharpness ({changes})")
     if numbers["undecided_share"] >= _CLEARLY:
         share = _of_ten(numbers["undecided_share"])
-        parts.append(f"{numbers['undecided']:.0%} of what it finds is near the threshold, more than in {share}")
+        parts.append(f"{percent(numbers['undecided'])} of what it finds is near the threshold, more than in {share}")
     if not parts:
         parts.append("the least certain of several images like it")
     return _sentence(parts + _look(numbers))

@@ -168,6 +168,8 @@ def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneCo
         if image.annotated is not None and not image.annotated.any():
             notices.append(f"{image.name}: nothing is annotated in this image; it is left out.")
             continue
+        if image.image.min() == image.image.max():
+            notices.append(f"{image.name}: all pixels are alike, so nothing can be learnt from this image.")
         seen = network_input(image, base.view)
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
         records.append(ImageRecord(name=image.name, sha256=image_hash(image)))
