@@ -164,7 +164,7 @@ class Opener:
         self._session.project = project
         chosen = {path.absolute() for path in select}
         self.opened.emit(tuple(image.name for image in project.images if image.ref.path.absolute() in chosen))
-        where = f"Masks are kept in {project.folder}."
+        where = f"Masks are kept in {project.folder}. Double-click an image to paint in it."
         self._session.tell(f"{count_of(len(project.images), 'image')} from {project.source.name}. {where}")
 
     def _say(self, doing: str) -> None:

@@ -98,7 +98,7 @@ class CheckupSource:
             return cls(Pairing((), images_without_mask=alone), found.unreadable, has_masks=False)
         found_masks = list_images(masks)
         unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
-        return cls(pair_images(found, found_masks), unreadable)
+        return cls(pair_images(found, found_masks).explained(unreadable), unreadable)
 
 
 def check_folder(

@@ -46,10 +46,11 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         """
         images, masks = Path(images), Path(masks)
         found, found_masks = list_images(images), list_images(masks)
-        pairing = pair_images(found, found_masks)
+        unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
+        pairing = pair_images(found, found_masks).explained(unreadable)
         if not pairing.pairs:
             raise DataError(_nothing_pairs(images, masks, pairing))
-        return cls(pairing, sparse, tuple(dict.fromkeys(found.unreadable + found_masks.unreadable)))
+        return cls(pairing, sparse, unreadable)
 
     @property
     def names(self) -> tuple[str, ...]:

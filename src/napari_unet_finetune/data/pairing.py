@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..words import first_of
@@ -37,6 +37,20 @@ class Pairing:
     pairs: tuple[Pair, ...]
     images_without_mask: tuple[LeftOver, ...] = ()
     masks_without_image: tuple[LeftOver, ...] = ()
+
+    def explained(self, unreadable: Iterable[tuple[Path, str]]) -> Pairing:
+        """Return the same with another reason for what would have a partner, could its file be read."""
+        broken = [ImageRef(path).stem for path, _ in unreadable]
+        return replace(
+            self,
+            images_without_mask=_with_broken(self.images_without_mask, broken, "its mask cannot be read"),
+            masks_without_image=_with_broken(self.masks_without_image, broken, "its image cannot be read"),
+        )
+
+
+def _with_broken(left: Iterable[LeftOver], broken: Sequence[str], reason: str) -> tuple[LeftOver, ...]:
+    keys = {core(stem) for stem in broken} - {()}
+    return tuple(replace(one, reason=reason) if core(one.ref.stem) in keys else one for one in left)
 
 
 def name_guesses(pairs: Iterable[tuple[str, str]]) -> str:
