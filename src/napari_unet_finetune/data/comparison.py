@@ -212,8 +212,8 @@ def _on_size(facts: Comparison, rescale: float) -> Iterator[str]:
     setting = round(factor * rescale, 2)  # the setting replaces the base's own
     yield (
         f"Objects are about {times:.2g} times as wide as in the data of {facts.model} ({new.object_width_px:.0f} px "
-        f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} suit the model better: set rescale to "
-        f"{setting:g}."
+        f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} come within the widths it copes with: "
+        f"set rescale to {setting:g}."
     )
 
 
