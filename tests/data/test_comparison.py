@@ -126,7 +126,7 @@ def test_the_factor_to_set_takes_the_place_of_the_base_s_own():
     base = model_of(cells(40, 160, size=8), VIEW.model_copy(update={"rescale": 0.5}))
     found, text = verdict(cells(40, 160, size=30), base)
     assert found.scale_factor == pytest.approx(1.5 * 8 / 30, abs=0.05)
-    assert f"resampled by {found.scale_factor:g} suit" in text
+    assert f"resampled by {found.scale_factor:g} come within" in text
     assert f"set rescale to {round(found.scale_factor * 0.5, 2):g}." in text
 
 
