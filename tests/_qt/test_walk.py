@@ -21,7 +21,7 @@ STEPS = (
 @pytest.mark.slow
 def test_a_user_gets_from_a_folder_of_images_to_a_better_model_and_predictions_of_all(tmp_path, qapp):  # noqa: ARG001
     walk = subprocess.run(
-        [sys.executable, WALK, "--out", tmp_path, "--steps", "40"], capture_output=True, text=True, timeout=400,
+        [sys.executable, WALK, "--out", tmp_path, "--steps", "40"], capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert walk.returncode == 0, walk.stdout + walk.stderr
     said = dict(line.split(" | ", 1) for line in walk.stdout.splitlines() if " | " in line)
