@@ -97,7 +97,7 @@ def _strokes(images: Sequence[ImageFindings]) -> Iterator[str]:
     if len(read) >= _MIN_IMAGES_TO_DOMINATE and all(text.startswith(_ONE_AND_TWO) for text in read):
         yield (
             "Every mask holds the numbers 1 and 2 and no other. If these are strokes, 1 for background and 2 for "
-            "objects, say so (--sparse)."
+            "objects, have them read as strokes (option --sparse)."
         )
 
 

@@ -91,7 +91,7 @@ def check_tables(tables: Iterable[Path], *, overwrite: bool) -> None:
     for table in tables:
         check_suffix(table, ".csv")
         if table.exists() and not overwrite:
-            raise DataError(f"{table} exists already. Choose another name or allow it to be overwritten (--overwrite).")
+            raise DataError(f"{table} exists already. Choose another name or allow it to be overwritten.")
 
 
 def write_tables(tables: tuple[Path, Path], measured: Measured) -> None:
