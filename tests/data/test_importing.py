@@ -13,12 +13,9 @@ from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import drain
 
+from .blobs import BLOB, SIZE, TWO
+
 RNG = np.random.default_rng(0)
-SIZE = (20, 30)
-BLOB = np.zeros(SIZE, np.uint16)
-BLOB[2:6, 3:9] = 1
-TWO = BLOB.copy()
-TWO[10:14, 20:25] = 1
 
 
 @pytest.fixture

@@ -16,12 +16,9 @@ from napari_unet_finetune.data.project import NotWritableError, Project
 from napari_unet_finetune.data.project_runs import new_run_folder, run_folders
 from napari_unet_finetune.errors import DataError
 
+from .blobs import BLOB, SIZE, TWO
+
 RNG = np.random.default_rng(0)
-SIZE = (20, 30)
-BLOB = np.zeros(SIZE, np.uint16)
-BLOB[2:6, 3:9] = 1
-TWO = BLOB.copy()
-TWO[10:14, 20:25] = 1
 
 
 def write_image(path: Path, shape: tuple[int, ...] = SIZE) -> Path:
