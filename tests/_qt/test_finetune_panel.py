@@ -98,15 +98,24 @@ def test_the_button_says_what_is_missing(panel, tmp_path, write_squares):
     assert not panel.button.isEnabled()
 
 
-def test_old_images_need_their_masks(ready, tmp_path):
+def test_old_masks_need_their_images(ready, tmp_path):
     panel, _, runner = ready
-    panel.old.images.setText(str(tmp_path))
-    assert "need their masks" in panel.reason.text
-    panel.old.masks.setText(str(tmp_path / "gone"))
-    assert "there is no such folder" in panel.reason.text
     panel.old.masks.setText(str(tmp_path))
+    assert "need their images" in panel.reason.text
+    panel.old.images.setText(str(tmp_path / "gone"))
+    assert "there is no such folder" in panel.reason.text
+    panel.old.images.setText(str(tmp_path))
     panel.start()
     assert read_request(runner.folder).base_masks == tmp_path
+
+
+def test_old_images_may_come_without_masks(ready, tmp_path):
+    panel, _, runner = ready
+    panel.old.images.setText(str(tmp_path))
+    assert panel.reason.text == ""
+    panel.start()
+    request = read_request(runner.folder)
+    assert (request.base_images, request.base_masks) == (tmp_path, None)
 
 
 def test_what_a_training_will_use_is_said_at_once(ready):

@@ -112,6 +112,14 @@ def test_methods_claim_only_what_happened(whole, finetuned, tmp_path):
     assert "old dataset" not in base.partition("Methods")[2].partition("Images")[0]
 
 
+def test_old_images_without_masks_are_reported_as_self_distillation(finetuned, tmp_path):
+    old = {"base_images": finetuned.new / "images", "checkpoint": str(finetuned.base / "model.safetensors")}
+    run = start(tmp_path / "run", finetuned.new, task="finetune", **old)
+    text = re.sub(r"\s+", " ", html.unescape(written(run.path, tmp_path / "old.html")[1]))
+    assert "stored in the base model's file, and from its images, with the base model's predictions as masks" in text
+    assert "Learning without forgetting" in text and "patches kept in the base model" in text
+
+
 def test_citations_are_numbered_and_all_of_them_listed(whole):
     methods = whole[1].partition("<h2>Methods</h2>")[2].partition("</section>")[0]
     cited = {int(number) for group in re.findall(r"\[([\d, ]+)\]", methods) for number in group.split(",")}

@@ -210,6 +210,12 @@ def test_a_base_model_is_trained_and_then_finetuned_with_old_images(tmp_path, re
     assert result.checkpoint.provenance.parent_sha256
 
 
+def test_old_images_without_masks_are_replayed_as_the_base_model_sees_them(tmp_path, request_):
+    folder = RunFolder.create(tmp_path / "run", request_.model_copy(update={"base_images": request_.images}))
+    result = drain(run_here(folder))
+    assert any("what the base model predicts there is replayed" in note for note in result.checkpoint.provenance.notes)
+
+
 def test_a_finetuning_without_a_model_is_refused(tmp_path, request_):
     folder = RunFolder.create(tmp_path / "run", request_.model_copy(update={"checkpoint": None}))
     with pytest.raises(RunError, match="names no base model"):

@@ -136,6 +136,11 @@ def test_images_take_turns():
     assert counts.tolist() == [4] * 5
 
 
+def test_images_of_joined_stores_take_turns_together():
+    stores = [store_of((40, 40)), store_of((50, 60), (70, 80))]
+    assert [image.shape for image in stores[0].joined(stores[1]).images] == [(40, 40), (50, 60), (70, 80)]
+
+
 def test_the_same_step_gives_the_same_batch_and_another_step_another():
     augmented = FinetuneConfig(patch_size=32)
     store = store_of((90, 60), (50, 80))

@@ -1,4 +1,4 @@
-"""Two folders, with images and masks of the old dataset, against forgetting; both may be left empty."""
+"""Two folders, with images and masks of the old dataset, against forgetting; the masks or both may be left empty."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from ..runs.plan import OldImages
+
+IMAGES_TIP = (
+    "Folder with images of the data that the base model was trained on, or is good at. They are replayed, so that it "
+    "stays good at them. Empty takes the patches that the base model carries."
+)
+MASKS_TIP = (
+    "Folder with the masks of the old images: they are scored before and after, so that you see what is forgotten. "
+    "Left empty, what the base model predicts in the old images is replayed, and nothing is scored."
+)
 
 
 class OldImagesForm(QWidget):
@@ -21,29 +30,28 @@ class OldImagesForm(QWidget):
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        tip = (
-            "Folder with {} of the data that the base model was trained on. They are replayed and scored before and "
-            "after, so that you see what is forgotten. Empty takes the patches that the base model carries."
-        )
-        for title, edit, what in (("Old images", self.images, "images"), ("Old masks", self.masks, "the masks")):
-            layout.addRow(title, self._row(edit, title, f"<qt>{tip.format(what)}</qt>"))
+        for title, edit, tip in (("Old images", self.images, IMAGES_TIP), ("Old masks", self.masks, MASKS_TIP)):
+            layout.addRow(title, self._row(edit, title, f"<qt>{tip}</qt>"))
             edit.textChanged.connect(lambda _: self.changed.emit())
 
     @property
     def problem(self) -> str:
         """What is wrong with the folders, in a sentence; empty if nothing is."""
-        named = [Path(edit.text()) for edit in (self.images, self.masks) if edit.text().strip()]
-        if len(named) == 1:
-            return "Old images need their masks, and old masks their images. Choose both folders or none."
-        missing = [path for path in named if not path.exists()]
+        images, masks = self._folder(self.images), self._folder(self.masks)
+        if masks and not images:
+            return "Old masks need their images. Choose the folder of old images too, or leave both empty."
+        missing = [path for path in (images, masks) if path and not path.exists()]
         return f"{missing[0]}: there is no such folder." if missing else ""
 
     @property
     def value(self) -> OldImages | None:
         """The folders, None if they are empty."""
-        if not self.images.text().strip() or self.problem:
-            return None
-        return OldImages(Path(self.images.text()), Path(self.masks.text()))
+        images = self._folder(self.images)
+        return OldImages(images, self._folder(self.masks)) if images and not self.problem else None
+
+    @staticmethod
+    def _folder(edit: QLineEdit) -> Path | None:
+        return Path(edit.text()) if edit.text().strip() else None
 
     def _row(self, edit: QLineEdit, title: str, tip: str) -> QWidget:
         row, button = QWidget(), QPushButton("…")

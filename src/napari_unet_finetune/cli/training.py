@@ -54,7 +54,9 @@ def finetune(
     model: Model,
     out: RunOut,
     base_images: Annotated[Path | None, typer.Option(help="Images of the old dataset, against forgetting.")] = None,
-    base_masks: Annotated[Path | None, typer.Option(help="Masks of the old dataset.")] = None,
+    base_masks: Annotated[
+        Path | None, typer.Option(help="Their masks; without them the model's own predictions are replayed.")
+    ] = None,
     sparse: Sparse = False,
     preset: Preset = "default",
     steps: Steps = None,

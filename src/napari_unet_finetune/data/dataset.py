@@ -10,7 +10,7 @@ from typing import overload
 
 from ..errors import DataError
 from .annotated_image import AnnotatedImage
-from .files import ImageRef, list_images, read_image
+from .files import ImageRef, list_images, read_image, without_labels
 from .masks import LabelReading, read_labels
 from .pairing import BY_ORDER, Pair, Pairing, name_guesses, pair_images
 
@@ -120,6 +120,40 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
 
     def _with(self, pairs: Iterable[Pair]) -> AnnotatedFolder:
         return replace(self, pairing=replace(self.pairing, pairs=tuple(pairs)))
+
+
+@dataclass(frozen=True)
+class UnannotatedFolder(Sequence[AnnotatedImage]):
+    """Image files without masks; each access reads one from disk and nothing is kept."""
+
+    refs: tuple[ImageRef, ...]
+
+    @classmethod
+    def open(cls, images: Path | str) -> UnannotatedFolder:
+        """Return the images of a folder or a stack file, without labels that `predict` has written beside them.
+
+        Raises
+        ------
+        DataError
+            If the folder is missing or empty.
+        """
+        return cls(without_labels(list_images(Path(images))))
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> UnannotatedFolder: ...
+
+    def __getitem__(self, index: int | slice) -> AnnotatedImage | UnannotatedFolder:
+        """Read one image, or return a part of the folder without reading; raises `DataError` if it cannot be read."""
+        if isinstance(index, slice):
+            return UnannotatedFolder(self.refs[index])
+        return read_unannotated(self.refs[index])
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.refs)
 
 
 def read_pair(pair: Pair, *, sparse: bool = False) -> AnnotatedImage:

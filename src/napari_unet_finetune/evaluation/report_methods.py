@@ -142,9 +142,19 @@ def _patches(record: RunRecord, references: References) -> Iterator[str]:
         f"at random and {percent(config.foreground_share)} of them near an object."
     )
     if replayed(record):
-        source = "from its images" if record.request.base_images else "stored in the base model's file"
+        source = _old_source(record, references)
         yield f"Against forgetting, {percent(config.replay_share)} of the patches were of the old dataset ({source})."
     yield _augmentation(config.augment, references)
+
+
+def _old_source(record: RunRecord, references: References) -> str:
+    stored = "stored in the base model's file"
+    if record.request.base_images is None:
+        return stored
+    if record.request.base_masks is not None:
+        return "from its images"
+    taught = f"from its images, with the base model's predictions as masks (self-distillation {references.cite('lwf')})"
+    return f"{stored}, and {taught}" if record.checkpoint.rehearsal is not None else taught
 
 
 def replayed(record: RunRecord) -> bool:

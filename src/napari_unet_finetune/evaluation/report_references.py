@@ -28,6 +28,8 @@ REFERENCES = {
     "Conference on Learning Representations (ICLR), 2017.",
     "l2sp": "Li X., Grandvalet Y., Davoine F. Explicit inductive bias for transfer learning with convolutional "
     "networks. International Conference on Machine Learning (ICML), 2018.",
+    "lwf": "Li Z., Hoiem D. Learning without forgetting. IEEE Transactions on Pattern Analysis and Machine "
+    "Intelligence 40, 2935–2947, 2018.",
     "augment": "Isensee F. et al. nnU-Net: a self-configuring method for deep learning-based biomedical image "
     "segmentation. Nature Methods 18, 203–211, 2021.",
     "surface": "Nikolov S. et al. Clinically applicable segmentation of head and neck anatomy for radiotherapy: deep "

@@ -118,7 +118,7 @@ def _score_tables(record: RunRecord, scored: Scored) -> Iterator[Table]:
         yield _score_table(scored, role)
     ended = record.ended
     if ended is not None and ended.old_dice_after is not None:
-        source = "held-out old images" if record.request.base_images else "patches kept in the base model"
+        source = "held-out old images" if record.request.base_masks else "patches kept in the base model"
         before, after = ended.old_dice_before, ended.old_dice_after
         yield Table(
             ("old dataset", "Dice before", "Dice after", "change"),

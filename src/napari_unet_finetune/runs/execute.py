@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..data.dataset import AnnotatedFolder
+from ..data.annotated_image import AnnotatedImage
+from ..data.dataset import AnnotatedFolder, UnannotatedFolder
 from ..data.pairing import Pairing
 from ..errors import RunError
 from ..events import Notice, Stream, never
@@ -71,17 +72,23 @@ def _start(
         return train(images, request.config, model=request.model, should_stop=should_stop, store=folder)
     if request.checkpoint is None:
         raise RunError(f"{folder.path}: the request names no base model. Start a new run with one.")
-    base_images = None
-    if request.base_images is not None and request.base_masks is not None:
-        base_images = AnnotatedFolder.open(request.base_images, request.base_masks)
     return finetune(
         images,
         load_checkpoint(request.checkpoint),
         request.config,
-        base_images=base_images,
+        base_images=_old_images_of(request),
         should_stop=should_stop,
         store=folder,
     )
+
+
+def _old_images_of(request: FinetuneRequest) -> Sequence[AnnotatedImage] | None:
+    """Return the images of the old dataset, with their masks if there are any; None if no folder was given."""
+    if request.base_images is None:
+        return None
+    if request.base_masks is None:
+        return UnannotatedFolder.open(request.base_images)
+    return AnnotatedFolder.open(request.base_images, request.base_masks)
 
 
 def _with_notes(events: Run, notes: Iterable[str]) -> Run:

@@ -23,10 +23,10 @@ _NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class OldImages:
-    """Folders of images and masks of the old dataset, replayed and scored against forgetting."""
+    """Folders of images of the old dataset, replayed against forgetting, and of their masks if there are any."""
 
     images: Path
-    masks: Path
+    masks: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,9 @@ class FinetuneRequest(_Request):
         return self
 
     @model_validator(mode="after")
-    def _old_images_with_masks(self) -> Self:
-        if (self.base_images is None) != (self.base_masks is None):
-            raise ValueError("images of the old dataset need their masks, and masks their images: give both or neither")
+    def _old_masks_with_images(self) -> Self:
+        if self.base_masks is not None and self.base_images is None:
+            raise ValueError("masks of the old dataset need their images: give both, or the images alone")
         return self
 
 

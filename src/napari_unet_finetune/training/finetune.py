@@ -45,7 +45,8 @@ def finetune(
     config
         The settings; the default preset if left out.
     base_images
-        Images of the old dataset, against forgetting; without them the base model's own patches are used.
+        Images of the old dataset, against forgetting; without them the base model's own patches are used. If they
+        have no labels, what the base model predicts in them is replayed, and what is forgotten cannot be measured.
     should_stop
         Asked before every step; the best weights so far are returned when it says yes.
     store

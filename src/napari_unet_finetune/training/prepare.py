@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..models.provenance import ImageRecord
 from ..words import count_of, first_of
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .channels import fit_channels
+from .imitation import imitated, imitation_notice
 from .losses import build_loss
 from .orientation import settle_orientation
 from .patches import PatchSampler
@@ -101,7 +102,7 @@ def prepare(
     adapted = base.view != checkpoint.view
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
-    old = _load_old(replace(base, rescale=checkpoint.rescale), base_images, config, device)
+    old = _load_old(checkpoint, replace(base, rescale=checkpoint.rescale), base_images, config, device)
     settled, layers = settle_orientation(config, loaded.train.images)
     replay = None
     if len(old.train):
@@ -161,7 +162,7 @@ def _fit_base(
     return replace(base, rescale=rescale or base.rescale), [*notices, *about_channels, about_size]
 
 
-def _load(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device) -> _Loaded:
+def _load(images: Iterable[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device) -> _Loaded:
     """Read every image once, leave out those without annotation, and hold some out."""
     store, records, notices, measured = PatchStore(device), [], [], []
     for image in images:
@@ -224,9 +225,15 @@ def image_hash(image: AnnotatedImage) -> str:
 
 
 def _load_old(
-    base: Checkpoint, base_images: Sequence[AnnotatedImage] | None, config: FinetuneConfig, device: torch.device
+    original: Checkpoint,
+    base: Checkpoint,
+    base_images: Sequence[AnnotatedImage] | None,
+    config: FinetuneConfig,
+    device: torch.device,
 ) -> _Loaded:
     """Return images of the old dataset to replay and to score, from a folder or from the base model itself."""
+    if base_images and base_images[0].labels is None:
+        return _load_imitated(original, base, base_images, config, device)
     if base_images:
         loaded = _load(base_images, base, config.model_copy(update={"validation": "images", "held_out": None}), device)
         return replace(loaded, notices=())
@@ -234,9 +241,29 @@ def _load_old(
         return _Loaded(*store_patches(base.rehearsal, device), (), ())
     notice = (
         "The base model carries no patches of its old dataset and no old images were given: nothing is replayed, "
-        "and what is forgotten cannot be measured. Give old images with their masks."
+        "and what is forgotten cannot be measured. Give old images, with their masks if there are any."
     )
     return _Loaded(PatchStore(device), PatchStore(device), (), (notice,) if config.replay_share else ())
+
+
+def _load_imitated(
+    original: Checkpoint,
+    base: Checkpoint,
+    base_images: Sequence[AnnotatedImage],
+    config: FinetuneConfig,
+    device: torch.device,
+) -> _Loaded:
+    """Return old images without masks, as the original model labels them, beside the patches that it carries.
+
+    Only patches with true masks are scored: a model always agrees with itself.
+    """
+    unscored = config.model_copy(update={"validation": "none", "held_out": None})
+    loaded = _load(imitated(base_images, original, config), base, unscored, device)
+    notice = imitation_notice(len(base_images), len(loaded.train), measured=base.rehearsal is not None)
+    if base.rehearsal is not None:
+        patches, held_out = store_patches(base.rehearsal, device)
+        loaded = replace(loaded, train=loaded.train.joined(patches), held_out=held_out)
+    return replace(loaded, notices=(notice,))
 
 
 def _batches(

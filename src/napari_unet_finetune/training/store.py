@@ -96,6 +96,12 @@ class PatchStore:
         part.images = [self.images[index] for index in indices]
         return part
 
+    def joined(self, other: PatchStore) -> PatchStore:
+        """Return a store of the images of both."""
+        both = PatchStore(self.device, budget_bytes=0)
+        both.images = [*self.images, *other.images]
+        return both
+
     def add(
         self,
         name: str,

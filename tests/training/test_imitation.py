@@ -1,0 +1,83 @@
+"""Old images without masks are replayed with the labels that the base model gives them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.evaluation.compare import evaluate
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.training.finetune import finetune, train
+from napari_unet_finetune.training.imitation import MOST_IMAGES, imitated, imitation_notice
+from napari_unet_finetune.training.prepare import prepare
+
+from .conftest import TINY, make_squares, tiny_config
+
+
+@pytest.fixture(scope="module")
+def base():
+    config = tiny_config(steps=40, learning_rate=3e-3, rehearsal_patches=0)
+    return drain(train(make_squares(6), config, model=TINY)).checkpoint
+
+
+def without_labels(images):
+    return [replace(image, labels=None) for image in images]
+
+
+def test_labels_are_the_models_own_where_it_is_sure(base):
+    image = make_squares(1, seed=3)[0]
+    (taught,) = imitated(without_labels([image]), base, tiny_config())
+    probabilities = (
+        Predictor(base, PredictConfig(augment=False, overlap=0.25, precision="fp32")).predict(image).probabilities
+    )
+    assert np.array_equal(taught.labels, probabilities > base.threshold)
+    assert 0.5 < taught.annotated.mean() < 1
+    assert np.abs(probabilities - base.threshold)[taught.annotated].min() > np.abs(probabilities - base.threshold).min()
+    assert (taught.labels == image.target)[taught.annotated].mean() > 0.98
+
+
+def test_a_model_as_sure_as_numbers_allow_is_imitated_too(base):
+    certain = {name: value * 1e4 if name.startswith("final") else value for name, value in base.weights.items()}
+    (taught,) = imitated(without_labels(make_squares(1)), replace(base, weights=certain), tiny_config())
+    assert taught.annotated.mean() > 0.9
+
+
+def test_of_many_images_some_are_taken_evenly(base, monkeypatch):
+    monkeypatch.setattr("napari_unet_finetune.training.imitation.MOST_IMAGES", 3)
+    images = without_labels(make_squares(5))
+    assert [image.name for image in imitated(images, base, tiny_config())] == ["square 0", "square 2", "square 4"]
+    assert "(3 of them, spread evenly)" in imitation_notice(5, 3, measured=False)
+    assert MOST_IMAGES > 3
+
+
+def test_what_the_old_images_taught_is_not_forgotten(base):
+    new, old, others = make_squares(5, bright=False, seed=1), make_squares(5, seed=2), make_squares(4, seed=7)
+    config = tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5, l2sp=0.0, keep_raw=False)
+    careful = drain(finetune(new, base, config, base_images=without_labels(old))).checkpoint
+    forgetful = drain(finetune(new, base, config)).checkpoint
+    kept, lost = (np.mean([score.dice for score in evaluate(model, others)]) for model in (careful, forgetful))
+    assert kept > lost + 0.1
+
+
+def test_what_is_forgotten_is_not_measured_by_the_models_own_labels(base):
+    setup = prepare(make_squares(5, bright=False), base, tiny_config(), base_images=without_labels(make_squares(3)))
+    assert setup.old == ()
+    assert setup.config.l2sp == 0  # something is replayed
+    assert any("cannot be measured" in notice for notice in setup.notices)
+
+
+def test_patches_with_true_masks_that_a_model_carries_still_measure():
+    carrying = drain(train(make_squares(6), tiny_config(), model=TINY)).checkpoint
+    old = without_labels(make_squares(3))
+    setup = prepare(make_squares(5, bright=False), carrying, tiny_config(), base_images=old)
+    assert len(setup.old) == carrying.rehearsal.held_out.sum()
+    assert any("measured on the patches" in notice for notice in setup.notices)
+
+
+def test_old_images_of_which_only_some_have_labels_are_refused(base):
+    old = make_squares(2) + without_labels(make_squares(1))
+    with pytest.raises(DataError, match="there are no labels"):
+        prepare(make_squares(5, bright=False), base, tiny_config(), base_images=old)
