@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -17,6 +18,11 @@ try:
     import torch
 except ImportError:
     torch = None  # type: ignore[assignment]
+
+
+# A busy machine is no fault of the code.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -154,7 +154,7 @@ def test_rehearsal_patches_of_other_channels_are_refused(small_checkpoint):
 # --- damage -----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(share=st.floats(0, 1, exclude_max=True), in_header=st.booleans(), bit=st.integers(0, 7))
 def test_a_flipped_bit_anywhere_is_found(saved, share, in_header, bit):
     data, path = saved
@@ -177,7 +177,7 @@ def test_a_changed_checksum_is_found(saved):
             load_checkpoint(path)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_truncated_file_is_found(saved, share):
     data, path = saved

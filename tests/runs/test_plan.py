@@ -42,6 +42,14 @@ def test_roles_left_open_let_the_program_hold_out_a_share(project):
     assert plan == plan_training(project, CONFIG)
 
 
+def test_images_that_are_all_to_train_are_all_trained_on(project, tmp_path):
+    project.set_role(project.names, "train")
+    plan = plan_training(project, CONFIG)
+    assert "6 to train on, none held out" in plan.sentences[0]
+    request = make_request(plan, tmp_path / "run", CONFIG, checkpoint="microtube")
+    assert request.config.held_out == ()
+
+
 def test_three_images_hold_none_out(project):
     project.set_role(project.names[3:], "unused")
     plan = plan_training(project, CONFIG)

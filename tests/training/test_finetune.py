@@ -15,9 +15,11 @@ from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, S
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import known_views
 from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
+from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.rehearsal import PULL_WITHOUT_REPLAY
 from napari_unet_finetune.training.state import TrainingState
 from napari_unet_finetune.training.trainer import Trainer
+from napari_unet_finetune.training.validation import ImageValidator
 
 from .conftest import TINY, make_squares, tiny_config
 
@@ -481,6 +483,48 @@ def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
     without = drain(finetune(make_squares(3, seed=1), replace(base, rehearsal=None), config)).checkpoint
     assert with_old.threshold == base.threshold
     assert without.threshold == pytest.approx(0.99999)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_grey_model_learns_from_images_of_several_channels_that_it_could_not_take(untrained, channels):
+    images = [replace(image, image=np.stack([image.image] * channels)) for image in make_squares(4)]
+    result = drain(finetune(images, untrained, tiny_config()))
+    assert result.raw_dice is None and result.finetuned_dice is not None
+    assert result.checkpoint.model.in_channels == channels
+
+
+def test_raw_and_finetuned_are_scored_on_the_same_held_out_images_whatever_their_names(untrained):
+    colour = [replace(image, name="img", image=np.stack([image.image] * 3)) for image in make_squares(5)]
+    setup = prepare(colour, untrained, tiny_config())
+    assert len(setup.held_out) == len(setup.raw_held_out) == 1
+    assert torch.equal(setup.held_out.images[0].target, setup.raw_held_out.images[0].target)
+
+
+def test_raw_and_finetuned_are_scored_on_the_same_part_of_an_image_whatever_its_size(untrained, monkeypatch):
+    sides = []
+    seen = ImageValidator.score
+    monkeypatch.setattr(
+        ImageValidator, "score", lambda self, model: sides.append(self.images[0].shape[0]) or seen(self, model)
+    )
+    settings = tiny_config(steps=1, rescale=0.5, validation_crop_px=64)
+    drain(finetune(make_squares(4, size=192), untrained, settings))
+    assert sides == [128, 64]
+
+
+def test_a_base_that_saw_an_image_with_another_mask_is_told_too(untrained):
+    images = make_squares(4)
+    base = drain(finetune(images, untrained, tiny_config(steps=1))).checkpoint
+    corrected = replace(images[0], labels=np.roll(images[0].labels, 1, axis=0))
+    notices = prepare([corrected, *make_squares(3, seed=8)], base, tiny_config()).notices
+    known = [note for note in notices if "was trained on 1 of these" in note]
+    assert len(known) == 1
+
+
+def test_a_base_model_has_no_raw_score_and_is_never_untrained():
+    config = FinetuneConfig.from_preset("fast", **tiny_config(steps=1).model_dump(exclude={"preset", "version"}))
+    result = drain(train(make_squares(5), config, model=TINY))
+    assert result.raw_dice is None and not result.kept_raw
+    assert result.checkpoint.provenance.images
 
 
 MIRRORING = AugmentConfig.none().model_copy(update={"orientation": "any", "flips": True})

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.config import AugmentConfig, PredictConfig
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.evaluation.compare import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.training.finetune import finetune, train
 from napari_unet_finetune.training.imitation import MOST_IMAGES, imitated, imitation_notice
+from napari_unet_finetune.training.orientation import settle_orientation
 from napari_unet_finetune.training.prepare import prepare
 
 from .conftest import TINY, make_squares, tiny_config
@@ -77,7 +78,32 @@ def test_patches_with_true_masks_that_a_model_carries_still_measure():
     assert any("measured on the patches" in notice for notice in setup.notices)
 
 
-def test_old_images_of_which_only_some_have_labels_are_refused(base):
-    old = make_squares(2) + without_labels(make_squares(1))
-    with pytest.raises(DataError, match="there are no labels"):
-        prepare(make_squares(5, bright=False), base, tiny_config(), base_images=old)
+@pytest.mark.parametrize("first", [0, 1])
+def test_old_images_of_which_only_some_have_labels_are_refused(base, first):
+    old = [make_squares(2), without_labels(make_squares(1))]
+    with pytest.raises(DataError, match="labels"):
+        prepare(make_squares(5, bright=False), base, tiny_config(), base_images=[*old[first], *old[1 - first]])
+
+
+def test_another_device_that_predicts_a_little_else_changes_no_image(base):
+    old, new = without_labels(make_squares(3)), make_squares(5, bright=False)
+    one, other = (prepare(new, model, tiny_config(), base_images=old) for model in (base, replace(base, threshold=0.9)))
+    assert one.old_records == other.old_records
+
+
+def test_old_images_of_layers_are_not_turned(base, monkeypatch):
+    layers = np.zeros((48, 48), bool)
+    layers[20:30] = True
+    monkeypatch.setattr(
+        "napari_unet_finetune.training.prepare.imitated",
+        lambda images, *_: (replace(one, labels=layers, annotated=np.eye(48) == 0) for one in images),
+    )
+    seen = []
+    settle = settle_orientation
+    monkeypatch.setattr(
+        "napari_unet_finetune.training.prepare.settle_orientation",
+        lambda config, images: seen.append(settle(config, images)[0].augment.orientation) or settle(config, images),
+    )
+    config = tiny_config(augment=AugmentConfig())
+    prepare(make_squares(5), base, config, base_images=without_labels(make_squares(3)))
+    assert seen == ["any", "upright"]

@@ -5,11 +5,12 @@ import os
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.data.windows import reflected_indices, window_starts
+from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.training.patches import PatchSampler, PatchView, cut_batch, draw_matrix, grid_views
 from napari_unet_finetune.training.store import PatchStore
 
@@ -69,7 +70,6 @@ def test_a_patch_without_augmentation_is_a_crop_or_the_mirrored_image(shape):
         assert np.array_equal(target[0] > 0, patch[0] > 0.5)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_mask_and_annotated_region_follow_the_image_through_any_geometry(seed):
     store = store_of((90, 60), annotated=None, seed=seed)
@@ -158,6 +158,12 @@ def test_images_that_do_not_fit_into_memory_give_the_same_patches_from_a_file():
         store.add("image", pixels, pixels[0] > 0.5)
         batches.append(PatchSampler(store, config()).batch(0, 0, 4).images)
     assert torch.equal(*batches)
+
+
+def test_images_that_fit_nowhere_end_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(RunError, match="set TMPDIR to a folder with more"):
+        PatchStore(CPU, budget_bytes=0).add("image", np.zeros((1, 40, 40), np.float32), np.ones((40, 40), bool))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows removes the file with its last use, not before")

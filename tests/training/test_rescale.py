@@ -1,5 +1,7 @@
 """A finetuning on larger objects can look at its images smaller; the old dataset keeps its own size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,20 @@ def test_objects_of_the_same_size_or_no_wish_keep_the_images(base, times, change
     setup = prepare(enlarged(make_squares(4), times), base, tiny_config(rescale=change))
     assert setup.base.rescale == 1
     assert any("keep their size" in notice for notice in setup.notices) == (change == 0)
+
+
+def test_an_estimate_that_finds_nothing_to_change_undoes_the_bases_own_factor(base):
+    """Compared are objects at their own size: as wide as the base saw them means no resampling at all."""
+    setup = prepare(make_squares(4), replace(base, rescale=0.5), tiny_config(rescale=0))
+    assert setup.base.rescale == 1
+    assert any("images keep their size" in notice for notice in setup.notices)
+
+
+def test_where_no_size_is_known_the_bases_own_factor_stays_and_is_named(base):
+    unknown = replace(base, rescale=0.5, provenance=base.provenance.model_copy(update={"statistics": None}))
+    setup = prepare(make_squares(4), unknown, tiny_config(rescale=0))
+    assert setup.base.rescale == 0.5
+    assert any("factor of 0.5 stays" in notice for notice in setup.notices)
 
 
 def test_a_given_factor_is_taken_and_the_old_images_keep_their_size(base):

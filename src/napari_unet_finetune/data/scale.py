@@ -49,15 +49,16 @@ def estimate_rescale(
 ) -> tuple[float | None, str]:
     """Return the factor for images of a model with `view` trained on `base`, and a sentence that says why.
 
-    ``None`` where images should keep their size.
+    ``None`` where nothing can be said: then the base model's own factor stays.
     """
+    kept = "images keep their size" if view.rescale == 1 else f"the base model's factor of {view.rescale:g} stays"
     if base is None:
-        return None, "The base model holds no statistics of its data: images keep their size."
+        return None, f"The base model holds no statistics of its data: {kept}."
     new = measure(images, view.model_copy(update={"rescale": 1.0}))
     factor = scale_factor(base, new)
     if factor is None or new is None:
-        return None, "The objects' size cannot be compared with the base's data: images keep their size."
+        return None, f"The objects' size cannot be compared with the base's data: {kept}."
     widths = f"{new.object_width_px:.0f} px against {base.object_width_px:.0f} px in the base's data"
     if factor == 1:
-        return None, f"Objects are about as wide as the base's ({widths}): images keep their size."
+        return 1.0, f"Objects are about as wide as the base's ({widths}): images keep their size."
     return factor, f"Objects are {widths} wide; images are resampled by {factor:g}, and results brought back."

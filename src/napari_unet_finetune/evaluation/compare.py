@@ -12,7 +12,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..models.checkpoint import Checkpoint
-from ..training.prepare import image_hash
+from ..training.prepare import record_of
 from .metrics import Scores, score
 from .rows import Row
 
@@ -46,8 +46,8 @@ TWO_PIXELS = Tolerance()
 
 def trained_on(checkpoint: Checkpoint, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
     """Return the names of those `images` with which the model was trained: scores on them are too good."""
-    known = {record.sha256 for record in checkpoint.provenance.images}
-    return tuple(image.name for image in images if known and image_hash(image) in known)
+    origin = checkpoint.provenance
+    return tuple(image.name for image in images if origin.images and origin.knows(record_of(image)))
 
 
 def evaluate_images(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..models.checkpoint import Checkpoint, load_checkpoint
 from ..runs.execute import images_of
 from ..runs.folder import RunFolder
 from ..runs.request import FinetuneRequest
-from ..training.prepare import image_hash
+from ..training.prepare import image_hash, pixels_hash
 
 Role = Literal["training", "held out", "not used", "test"]
 State = Literal["unchanged", "changed", "missing", "not recorded"]
@@ -236,8 +235,3 @@ def describe(image: AnnotatedImage, role: Role, recorded: dict[str, str]) -> Use
         foreground=float(image.target[known].mean()) if known.any() else None,
         pixels_sha256=pixels_hash(image),
     )
-
-
-def pixels_hash(image: AnnotatedImage) -> str:
-    """Return the sha256 of the pixels alone, to find the same image under another name or with another mask."""
-    return hashlib.sha256(np.ascontiguousarray(image.image).tobytes()).hexdigest()

@@ -30,6 +30,8 @@ def to_labels(
     mask = probabilities > threshold
     if config.fill_holes:
         mask = fill_holes(mask)
+    if not config.instances and config.min_size_px <= 1:
+        return mask.astype(np.uint8)
     if not config.instances:
         return keep_large(label(mask), config.min_size_px).astype(bool).astype(np.uint8)
     objects = keep_large(split_touching(mask), config.min_size_px)

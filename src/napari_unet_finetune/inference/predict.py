@@ -154,8 +154,8 @@ class Predictor:
         """
         try:
             blended = yield from until(should_stop, self._blended(self._pixels(image)))
-        except RuntimeError as error:  # the image and its probabilities lie on the device, too
-            if not is_out_of_memory(error):
+        except (RuntimeError, MemoryError) as error:  # the image and its probabilities lie on the device, too
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
             raise DeviceError(
                 f"{image.name}: the memory of '{self.device.type}' does not hold an image of {image.shape[1]} x "

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from ..config import ChannelRule, ModelConfig, Normalization
@@ -93,14 +94,21 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If `adapt_in_channels` cannot do it.
+            If `adapt_in_channels` cannot do it, or no network takes so many.
         """
         if in_channels == self.model.in_channels:
             return self
+        try:
+            model = ModelConfig(**{**self.model.model_dump(), "in_channels": in_channels})
+        except ValidationError as error:
+            raise CheckpointError(
+                f"A model cannot be given {in_channels} channels ({error.errors()[0]['msg']}). Choose a channel rule, "
+                "or set in_channels."
+            ) from error
         return replace(
             self,
             weights=adapt_in_channels(self.weights, in_channels),
-            model=ModelConfig(**{**self.model.model_dump(), "in_channels": in_channels}),
+            model=model,
             rehearsal=self.rehearsal and self.rehearsal.with_channels(in_channels),
         )
 

@@ -12,7 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..data.statistics import DataStatistics
 
 DISTRIBUTION = "napari-unet-finetune"
-_RECORDED = (DISTRIBUTION, "torch", "numpy", "scipy", "scikit-image", "tifffile", "imageio", "safetensors", "pydantic")
+_RECORDED = (
+    DISTRIBUTION,
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "tifffile",
+    "imagecodecs",
+    "pillow",
+    "safetensors",
+    "pydantic",
+)
 
 
 def installed_version(distribution: str = DISTRIBUTION) -> str:
@@ -37,10 +48,11 @@ class _Record(BaseModel):
 
 
 class ImageRecord(_Record):
-    """One training image: its name and the sha256 of its pixels or file."""
+    """One training image: its name, the sha256 of its pixels with their labels, and that of its pixels alone."""
 
     name: str
     sha256: str
+    pixels_sha256: str | None = None  # None in older files
 
 
 class Provenance(_Record):
@@ -65,3 +77,10 @@ class Provenance(_Record):
     notes: tuple[str, ...] = ()
     licence: str = ""
     citation: str = ""
+
+    def knows(self, image: ImageRecord) -> bool:
+        """Tell whether the model was trained on `image`, with these labels or others."""
+        return any(
+            image.sha256 == one.sha256 or (one.pixels_sha256 is not None and image.pixels_sha256 == one.pixels_sha256)
+            for one in self.images
+        )

@@ -195,7 +195,7 @@ def make_request(
         checkpoint=None if from_scratch else checkpoint,
         base_images=old and old.images,
         base_masks=old and old.masks,
-        config=config.model_copy(update={"held_out": held_out or None}),
+        config=config.model_copy(update={"held_out": held_out}),
     )
 
 

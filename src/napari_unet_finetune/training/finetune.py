@@ -137,16 +137,23 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
 
 def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
-    score = _raw_score(setup) if isinstance(setup.validator, ImageValidator) else None
+    score = _raw_score(setup)
     old_dice = dice_on_old(trainer.model, setup, setup.base.threshold, known_views(setup.original))
     return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup))
 
 
-def _raw_score(setup: Setup) -> float:
-    """Score the base model as its user has it; a changed first layer would see the images in another way."""
-    images = setup.held_out if setup.raw_held_out is None else setup.raw_held_out
+def _raw_score(setup: Setup) -> float | None:
+    """Score the base model as its user has it; a changed first layer would see the images in another way.
+
+    None if there is no base, it cannot take the images, or no image is held out.
+    """
+    if setup.from_scratch or setup.raw_held_out is None or not isinstance(setup.validator, ImageValidator):
+        return None
+    # The window shows the same part of an image that the original model sees at another size.
+    window = round(setup.config.validation_crop_px * setup.original.rescale / setup.base.rescale)
+    config = setup.config.model_copy(update={"validation_crop_px": window})
     views = known_views(setup.original)
-    validator = ImageValidator(images, setup.config, setup.precision, setup.base.threshold, views)
+    validator = ImageValidator(setup.raw_held_out, config, setup.precision, setup.base.threshold, views)
     return validator.score(setup.original.build_model().to(setup.device))
 
 

@@ -10,6 +10,7 @@ from scipy.special import logit
 
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
+from ..errors import DataError
 from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint
 from ..words import count_of
@@ -28,10 +29,20 @@ def some_evenly(images: Sequence[AnnotatedImage]) -> Iterator[AnnotatedImage]:
 
 
 def imitated(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig) -> Iterator[AnnotatedImage]:
-    """Yield some of `images` with the labels that `base` gives them, annotated where it is sure of them."""
+    """Yield some of `images` with the labels that `base` gives them, annotated where it is sure of them.
+
+    Raises
+    ------
+    DataError
+        If an image has labels of its own, or cannot be used by the model.
+    """
     quick = PredictConfig(device=config.device, precision=config.precision, augment=False, overlap=0.25)
     predictor = Predictor(base, quick)
     for image in some_evenly(images):
+        if image.labels is not None:
+            raise DataError(
+                f"{image.name}: this old image has labels and others have none. Give the labels of all, or of none."
+            )
         prediction = predictor.predict(image)
         sure = np.abs(_logit(prediction.probabilities) - _logit(predictor.threshold)) > UNSURE
         yield replace(image, labels=prediction.probabilities > predictor.threshold, annotated=sure)

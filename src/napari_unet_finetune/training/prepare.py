@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
@@ -41,7 +42,7 @@ class Setup:
 
     `original` is the base model as it was given, `base` the same with the channels and patch size of this training.
     `old` are images of the old dataset that are only scored, and `raw_held_out` the held-out images as the original
-    model sees them, if it has other channels.
+    model sees them; None if it cannot take their channels.
     """
 
     original: Checkpoint
@@ -58,7 +59,7 @@ class Setup:
     statistics: DataStatistics | None
     notices: tuple[str, ...]
     from_scratch: bool
-    raw_held_out: PatchStore | None = None
+    raw_held_out: PatchStore | None
     old_records: tuple[ImageRecord, ...] = ()  # of old images that were given as such
 
 
@@ -71,6 +72,7 @@ class _Loaded:
     records: tuple[ImageRecord, ...]
     notices: tuple[str, ...]
     statistics: DataStatistics | None = None
+    held_out_places: tuple[int, ...] = ()  # which of the images that were given
 
 
 def prepare(
@@ -99,7 +101,6 @@ def prepare(
     device = pick_device(config.device)
     config = config.model_copy(update={"patch_size": config.patch_size or checkpoint.patch_size})
     base, notices = _fit_base(images, checkpoint, config, from_scratch=from_scratch)
-    adapted = base.view != checkpoint.view
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
     old = _load_old(checkpoint, replace(base, rescale=checkpoint.rescale), base_images, config, device)
@@ -126,15 +127,14 @@ def prepare(
         loaded.statistics,
         tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices), guard, known))),
         from_scratch,
-        _as_the_original_sees_them(images, loaded.held_out, checkpoint) if adapted else None,
+        loaded.held_out if base.view == checkpoint.view else _as_seen_by(checkpoint, images, loaded),
         old.records,
     )
 
 
 def _known_to_base(records: Sequence[ImageRecord], base: Checkpoint) -> str:
-    """Say which images the base model was trained on already; empty if none."""
-    trained_on = {record.sha256 for record in base.provenance.images}
-    names = [record.name for record in records if record.sha256 in trained_on]
+    """Say which images the base model was trained on already, whatever their masks were; empty if none."""
+    names = [record.name for record in records if base.provenance.knows(record)]
     if not names:
         return ""
     return (
@@ -164,8 +164,8 @@ def _fit_base(
 
 def _load(images: Iterable[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device) -> _Loaded:
     """Read every image once, leave out those without annotation, and hold some out."""
-    store, records, notices, measured = PatchStore(device), [], [], []
-    for image in images:
+    store, records, notices, measured, places = PatchStore(device), [], [], [], []
+    for place, image in enumerate(images):
         if image.annotated is not None and not image.annotated.any():
             notices.append(f"{image.name}: nothing is annotated in this image; it is left out.")
             continue
@@ -173,27 +173,31 @@ def _load(images: Iterable[AnnotatedImage], base: Checkpoint, config: FinetuneCo
             notices.append(f"{image.name}: all pixels are alike, so nothing can be learnt from this image.")
         seen = network_input(image, base.view)
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
-        records.append(ImageRecord(name=image.name, sha256=image_hash(image)))
+        records.append(record_of(image))
+        places.append(place)
         measured.append(measure_image(image, base.view, normalized=seen.pixels))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
     split = _split(store, config)
-    train, held_out = store.part(split.train), store.part(split.validation)
-    return _Loaded(train, held_out, tuple(records), (*notices, split.note), combine(measured))
+    return _Loaded(
+        store.part(split.train),
+        store.part(split.validation),
+        tuple(records),
+        (*notices, split.note),
+        combine(measured),
+        tuple(places[index] for index in split.validation),
+    )
 
 
-def _as_the_original_sees_them(
-    images: Sequence[AnnotatedImage], held_out: PatchStore, original: Checkpoint
-) -> PatchStore | None:
-    """Return the held-out images for the unchanged base model, or None if it cannot take them."""
-    names = {image.name for image in held_out.images}
-    store = PatchStore(held_out.device)
+def _as_seen_by(original: Checkpoint, images: Sequence[AnnotatedImage], loaded: _Loaded) -> PatchStore | None:
+    """Return the held-out images as the unchanged base model sees them, or None if it cannot take them."""
+    store = PatchStore(loaded.held_out.device)
     try:
-        for image in images:
-            if image.name in names:
-                seen = network_input(image, original.view)
-                store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
-    except DataError:  # more channels than its rule covers: then there is no score of the unchanged model
+        for place in loaded.held_out_places:
+            image = images[place]
+            seen = network_input(image, original.view)
+            store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
+    except DataError:  # more channels than its rule covers
         return None
     return store
 
@@ -215,10 +219,24 @@ def _check_annotations(train: PatchStore) -> None:
         )
 
 
+def record_of(image: AnnotatedImage) -> ImageRecord:
+    """Return what is kept of a training image: its name and its hashes."""
+    return ImageRecord(name=image.name, sha256=image_hash(image), pixels_sha256=pixels_hash(image))
+
+
 def image_hash(image: AnnotatedImage) -> str:
     """Return the sha256 of an image's pixels, its labels and where they hold."""
+    return _hash(image, image.image, image.labels, image.annotated)
+
+
+def pixels_hash(image: AnnotatedImage) -> str:
+    """Return the sha256 of an image's pixels alone."""
+    return _hash(image, image.image)
+
+
+def _hash(image: AnnotatedImage, *parts: NDArray[np.generic] | None) -> str:
     digest = hashlib.sha256(repr((image.image.shape, str(image.image.dtype))).encode())
-    for part in (image.image, image.labels, image.annotated):
+    for part in parts:
         if part is not None:
             digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
@@ -260,10 +278,14 @@ def _load_imitated(
     unscored = config.model_copy(update={"validation": "none", "held_out": None})
     loaded = _load(imitated(base_images, original, config), base, unscored, device)
     notice = imitation_notice(len(base_images), len(loaded.train), measured=base.rehearsal is not None)
+    # Predictions cover whole images, unlike strokes: patches may lie anywhere, and their shape tells of layers.
+    loaded.train.images[:] = [replace(image, anywhere=None) for image in loaded.train.images]
     if base.rehearsal is not None:
         patches, held_out = store_patches(base.rehearsal, device)
         loaded = replace(loaded, train=loaded.train.joined(patches), held_out=held_out)
-    return replace(loaded, notices=(notice,))
+    # What is predicted is not recorded: another device predicts a little else, and that changes no image.
+    records = tuple(record.model_copy(update={"sha256": record.pixels_sha256}) for record in loaded.records)
+    return replace(loaded, records=records, notices=(notice,))
 
 
 def _batches(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.windows import window_starts
+from ..errors import RunError
 
 # Centres kept per image; more would only cost memory.
 MAX_CENTRES = 20_000
@@ -126,10 +129,29 @@ class PatchStore:
         self._budget -= pixels.nbytes
         if self._budget >= 0:
             return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
-        with tempfile.TemporaryFile(prefix="unet-finetune-") as file:  # gone with its last use, even after a kill
-            mapped = np.memmap(file, np.float16, "w+", shape=pixels.shape)
+        mapped = _mapped(pixels.shape)
         mapped[:] = pixels
         return torch.from_numpy(mapped)
+
+
+def _mapped(shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """Return an array in a file that is gone with its last use, even after a kill.
+
+    Raises
+    ------
+    RunError
+        If there is no room for it.
+    """
+    try:
+        with tempfile.TemporaryFile(prefix="unet-finetune-") as file:
+            if hasattr(os, "posix_fallocate"):  # a file with holes would end the process once the disk is full
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape) * np.dtype(np.float16).itemsize)
+            return np.memmap(file, np.float16, "w+", shape=shape)
+    except OSError as error:
+        raise RunError(
+            f"The images do not fit into memory, nor into {tempfile.gettempdir()} ({error.strerror}). Free some space "
+            "there, or set TMPDIR to a folder with more."
+        ) from error
 
 
 def free_bytes(device: torch.device) -> int:
