@@ -160,6 +160,18 @@ def test_images_that_do_not_fit_into_memory_give_the_same_patches_from_a_file():
     assert torch.equal(*batches)
 
 
+def test_over_the_budget_nothing_of_an_image_stays_in_memory(monkeypatch):
+    in_files, memmap = [], np.memmap
+    monkeypatch.setattr(np, "memmap", lambda *args, shape: in_files.append(shape) or memmap(*args, shape=shape))
+    store, strokes = PatchStore(CPU, budget_bytes=0), np.eye(40) > 0
+    store.add("image", np.zeros((1, 40, 40), np.float32), strokes)
+    assert in_files == [(1, 40, 40), (40, 40)]
+    everywhere = store.images[0].annotated
+    assert everywhere.untyped_storage().nbytes() == 1 and bool(everywhere.all())
+    store.add("strokes", np.zeros((1, 40, 40), np.float32), strokes, strokes)
+    assert in_files[2:] == [(1, 40, 40), (40, 40), (40, 40)]
+
+
 def test_images_that_fit_nowhere_end_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(RunError, match="set TMPDIR to a folder with more"):

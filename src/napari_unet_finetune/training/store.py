@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -113,28 +114,28 @@ class PatchStore:
         annotated: NDArray[np.bool_] | None = None,
     ) -> None:
         """Take in one normalised image (C, Y, X) with its target and annotated region (Y, X)."""
-        known = np.ones_like(target) if annotated is None else annotated
+        everywhere = torch.ones((), dtype=torch.uint8, device=self.device).expand(target.shape)  # takes no memory
         self.images.append(
             PreparedImage(
                 name,
-                self._place(pixels),
-                torch.from_numpy(target.astype(np.uint8)).to(self.device),
-                torch.from_numpy(known.astype(np.uint8)).to(self.device),
-                _some_centres(target & known),
+                self._place(pixels, np.float16),
+                self._place(target.astype(np.uint8), np.uint8),
+                everywhere if annotated is None else self._place(annotated.astype(np.uint8), np.uint8),
+                _some_centres(target if annotated is None else target & annotated),
                 None if annotated is None else _some_centres(annotated),
             )
         )
 
-    def _place(self, pixels: NDArray[np.float32]) -> Tensor:
-        self._budget -= pixels.nbytes
+    def _place(self, plane: NDArray[Any], type_in_file: type[np.generic]) -> Tensor:
+        self._budget -= plane.nbytes
         if self._budget >= 0:
-            return torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
-        mapped = _mapped(pixels.shape)
-        mapped[:] = pixels
+            return torch.from_numpy(np.ascontiguousarray(plane)).to(self.device)
+        mapped = _mapped(plane.shape, np.dtype(type_in_file))
+        mapped[:] = plane
         return torch.from_numpy(mapped)
 
 
-def _mapped(shape: tuple[int, ...]) -> NDArray[np.float16]:
+def _mapped(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an array in a file that is gone with its last use, even after a kill.
 
     Raises
@@ -145,8 +146,8 @@ def _mapped(shape: tuple[int, ...]) -> NDArray[np.float16]:
     try:
         with tempfile.TemporaryFile(prefix="unet-finetune-") as file:
             if hasattr(os, "posix_fallocate"):  # a file with holes would end the process once the disk is full
-                os.posix_fallocate(file.fileno(), 0, math.prod(shape) * np.dtype(np.float16).itemsize)
-            return np.memmap(file, np.float16, "w+", shape=shape)
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
+            return np.memmap(file, dtype, "w+", shape=shape)
     except OSError as error:
         raise RunError(
             f"The images do not fit into memory, nor into {tempfile.gettempdir()} ({error.strerror}). Free some space "
