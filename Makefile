@@ -5,6 +5,8 @@ BIN := .venv/bin
 CORE_BIN := .venv-core/bin
 PYSIDE6_BIN := .venv-pyside6/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# As many test processes as cores; a file of tests stays in one of them, since they share what is slow to make.
+IN_PARALLEL := --numprocesses logical --dist loadfile
 PROJECT := pyproject.toml hatch_build.py napari.yaml constraints.txt
 # Threads that spin while they wait make torch ten times slower on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -28,7 +30,7 @@ screenshots: .venv/.test-installed
 
 test: .venv/.test-installed
 	@tools/system_libraries.sh
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
 
 lint: .venv/.lint-installed
 	$(BIN)/ruff check .
@@ -39,7 +41,7 @@ lint: .venv/.lint-installed
 # The wheel in an environment without napari and Qt, as on a cluster.
 test-core: .venv-core/.installed
 	@$(CORE_BIN)/python tools/check_core.py dist/*.whl
-	$(CORE_BIN)/python -m pytest -m "not gui" --ignore=tests/_qt $(PYTEST_ARGS)
+	$(CORE_BIN)/python -m pytest -m "not gui" --ignore=tests/_qt $(IN_PARALLEL) $(PYTEST_ARGS)
 
 # The docks in real windows with the other binding of Qt.
 test-pyside6: .venv-pyside6/.installed

@@ -68,6 +68,8 @@ def _model(field: FieldInfo) -> type[BaseModel]:
 def _allowed(field: FieldInfo) -> str:
     """Return the values that a setting takes: names, a range, or its type."""
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return 'a list, such as `["a", "b"]`'
     names = [
         name for kind in kinds for name in (get_args(kind) if get_origin(kind) else (kind,)) if isinstance(name, str)
     ]
