@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -13,6 +14,7 @@ from napari_unet_finetune.data import project_masks, project_opening, project_re
 from napari_unet_finetune.data.atomic import atomic_write
 from napari_unet_finetune.data.files import ImageRef
 from napari_unet_finetune.data.project import NotWritableError, Project
+from napari_unet_finetune.data.project_image import unique_names
 from napari_unet_finetune.data.project_runs import new_run_folder, run_folders
 from napari_unet_finetune.errors import DataError
 
@@ -369,6 +371,50 @@ class TestNames:
         again = reopened(project)
         assert again.image("img_1").ref.path.name == "img_1.tif"
         assert not again.image("IMG_1.bmp").is_annotated
+
+    def test_a_file_that_replaces_an_annotated_one_does_not_take_its_mask(self, project, source, tmp_path):
+        project.save_labels("img_1", BLOB, "painted")
+        (source / "img_1.tif").rename(tmp_path / "away.tif")
+        iio.imwrite(source / "img_1.png", np.zeros(SIZE, np.uint8))
+        replaced = reopened(project)
+        assert [image.name for image in replaced.images if not image.is_annotated] == list(replaced.names)
+        replaced.set_role(["img_1.png"], "test")
+        (tmp_path / "away.tif").rename(source / "img_1.tif")
+        again = reopened(replaced)
+        assert (again.image("img_1").objects, again.image("img_1").ref.path.suffix) == (1, ".tif")
+        assert (again.image("img_1.png").is_annotated, again.image("img_1.png").role) == (False, "test")
+
+    def test_a_record_in_which_two_files_have_one_name_keeps_both_and_writes_two_masks(self, project, source):
+        project.save_labels("img_1", BLOB, "painted")
+        iio.imwrite(source / "img_1.png", np.zeros(SIZE, np.uint8))
+        file = project.folder / "project.json"
+        record = json.loads(file.read_text())
+        record["images"].append(record["images"][0] | {"file": "img_1.png", "role": "test"})
+        file.write_text(json.dumps(record))
+        again = reopened(project)
+        assert sorted(again.names) == ["img_1", "img_1.tif", "img_10", "img_2"]
+        again.save_labels("img_1.tif", TWO, "painted")
+        last = reopened(again)
+        assert {image.ref.path.name: (image.role, image.objects) for image in last.images if image.is_annotated} == {
+            "img_1.png": ("test", 1),
+            "img_1.tif": ("auto", 2),
+        }
+
+    def test_names_of_thousands_of_files_are_found_at_once(self):
+        refs = [ImageRef(Path(f"img_{number}.tif")) for number in range(4000)]
+        start = time.process_time()
+        assert unique_names(refs, {})[refs[-1]] == "img_3999"
+        assert time.process_time() - start < 1
+
+    def test_labels_that_were_predicted_beside_an_image_are_no_image_unless_they_were_annotated(self, source):
+        for name in ("img_1_labels.tif", "img_2_labels.tif"):
+            tifffile.imwrite(source / name, np.uint8(BLOB))
+        project = Project.open(source)
+        assert project.names == ("img_1", "img_2", "img_10")
+        project.set_role(["img_1"], "test")
+        file = project.folder / "project.json"
+        file.write_text(file.read_text().replace('"img_1.tif"', '"img_1_labels.tif"').replace('"img_1"', '"mine"'))
+        assert reopened(project).names == ("img_1", "mine", "img_2", "img_10")
 
     @pytest.mark.parametrize(
         "name",

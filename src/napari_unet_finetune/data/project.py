@@ -164,7 +164,7 @@ class Project:
         Raises what `save_labels` raises.
         """
         path = self._mask_path(name)
-        if self.image(name).mask is None:
+        if self.image(name).mask != path:
             put_aside(path)
         return replace(save_mask(path, name, labels, self._header(name), sparse=self._sparse), origin=origin)
 
@@ -261,7 +261,8 @@ class Project:
         self._opened.stamps[saved.name] = saved.stamp
 
     def _mask_path(self, name: str) -> Path:
-        return self.image(name).mask or self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(name)}.tif"
+        """Return where the mask of an image is written, though an old record may still show it that of a namesake."""
+        return self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(self.image(name).name)}.tif"
 
     def _header(self, name: str) -> ImageHeader:
         if name not in self._opened.headers:

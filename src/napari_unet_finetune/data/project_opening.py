@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import DataError
-from .files import ImageHeader, ImageRef, headers_of, list_images
+from .files import ImageHeader, ImageRef, headers_of, list_images, without_labels
 from .project_image import ProjectImage, SavedMask, file_stem, unique_names
 from .project_masks import describe_mask, read_mask_file
 from .project_record import RECORD, ImageRecord, ProjectRecord, found_source, read_record, record_key
@@ -82,7 +82,8 @@ def check_writable(folder: Path) -> None:
 def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Opened:
     """Return the images of `source` with what is remembered and found of them; only headers are read.
 
-    A mask that was changed from outside, or that is there without being remembered, is read once.
+    A mask that was changed from outside, or that is there without being remembered, is read once. Labels that `predict`
+    has written beside the images are no images, unless something is remembered of them.
 
     Raises
     ------
@@ -92,12 +93,14 @@ def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Open
     listing = list_images(source)
     records = {(one.file, one.frame): one for one in (record.images if record else ())}
     known = {ref: records[record_key(ref)] for ref in listing.images if record_key(ref) in records}
-    names = unique_names(listing.images, {ref: one.name for ref, one in known.items()})
     present = {record_key(ref) for ref in known}
-    opened = Opened(
-        absent=[one for key, one in records.items() if key not in present], unreadable=list(listing.unreadable)
-    )
-    headers = headers_of(listing.images)
+    absent = [one for key, one in records.items() if key not in present]
+    opened = Opened(absent=absent, unreadable=list(listing.unreadable))
+    wanted = {*without_labels(listing.images), *known}
+    refs = [ref for ref in listing.images if ref in wanted]
+    # A name may come back with its file, and its mask must not belong to another image until then.
+    names = unique_names(refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))
+    headers = headers_of(refs)
     sparse = record.sparse if record else False
     for ref, name in names.items():
         if ref in headers:
