@@ -188,6 +188,18 @@ class TestCrashes:
         assert project.image("img_1") == before
         np.testing.assert_array_equal(reopened(project).read_labels("img_1"), BLOB)
 
+    def test_a_failed_import_keeps_the_mask_that_it_would_have_replaced(self, project, monkeypatch):
+        project.save_labels("img_1", BLOB, "imported")
+
+        def broken(*_args, **_kwargs):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(tifffile, "imwrite", broken)
+        with pytest.raises(DataError, match=r"No space left on device"):
+            project.write_imported_labels("img_1", TWO, called="layer")
+        monkeypatch.undo()
+        np.testing.assert_array_equal(reopened(project).read_labels("img_1"), BLOB)
+
     def test_a_crash_between_mask_and_record_loses_nothing(self, project):
         project.save_labels("img_1", BLOB, "painted")
         project.write_labels("img_1", TWO, "painted")
@@ -278,6 +290,13 @@ class TestCrashes:
         again = reopened(without)
         assert (again.image("img_1").origin, again.image("img_1").role) == ("corrected", "test")
         assert again.image("img_2").role == "train"
+
+    def test_negative_numbers_in_a_mask_are_reported_and_not_wrapped(self, project):
+        mask = project.save_labels("img_1", BLOB, "painted").mask
+        tifffile.imwrite(mask, -BLOB.astype(np.int16))
+        again = reopened(project)
+        assert not again.image("img_1").is_annotated
+        assert "img_1.tif does not hold labels from 0 to 65535." in again.unreadable[0][1]
 
 
 class TestRemoving:
@@ -460,6 +479,17 @@ class TestFolders:
     def test_a_folder_that_takes_no_files_asks_for_another(self, source):
         with pytest.raises(NotWritableError, match=r"unet-finetune: masks cannot be saved there .*another folder"):
             Project.open(source)
+
+    def test_a_project_that_takes_no_files_asks_for_another_folder_and_goes_on_there(
+        self, project, tmp_path, monkeypatch
+    ):
+        project.set_role(["img_1"], "test")
+        with monkeypatch.context() as patch:
+            patch.setattr(project_opening.tempfile, "TemporaryFile", lambda **_: (project.folder / "no" / "x").open())
+            with pytest.raises(NotWritableError, match="another folder"):
+                Project.open(project.folder)
+        other = Project.open(project.folder, tmp_path / "mine")
+        assert (other.source, other.folder, other.names) == (project.source, tmp_path / "mine", project.names)
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
     def test_a_folder_that_really_takes_no_files_asks_for_another(self, source):

@@ -32,7 +32,9 @@ class Opened:
 
 
 def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord | None]:
-    """Return the images, the folder of the project and what it remembers; `source` may be either of the two.
+    """Return the images, the folder of the project and what it remembers.
+
+    `source` are the images or the folder of a project; with `folder`, a project of its own is kept there.
 
     Raises
     ------
@@ -42,10 +44,9 @@ def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord
         If the folder cannot be written to.
     """
     source = source.expanduser().absolute()
-    if folder is None and (source / RECORD).is_file():
-        record = read_record(source)
-        assert record is not None
-        return found_source(record.source, source), source, record
+    if (source / RECORD).is_file() and (own := read_record(source)) is not None:
+        folder = source if folder is None else folder
+        source = found_source(own.source, source)
     folder = default_folder(source) if folder is None else folder.expanduser().absolute()
     if not source.exists():
         raise DataError(f"{source}: there is no such folder or file. Check its name.")
