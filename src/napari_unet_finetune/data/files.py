@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
+from unicodedata import normalize
 
 from ..errors import DataError, FinetuneError
 from .arrays import count_array_frames, read_array_frame, read_array_headers
@@ -61,8 +62,11 @@ class ImageRef:
 
     @property
     def stem(self) -> str:
-        """Name of the file without its suffix, ``.ome.tif`` counting as one."""
-        return re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE)
+        """Name of the file without its suffix, ``.ome.tif`` counting as one.
+
+        Accents are one character with their letter, also in names from macOS, which stores them apart.
+        """
+        return normalize("NFC", re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE))
 
 
 @dataclass(frozen=True)
