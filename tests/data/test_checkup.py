@@ -54,6 +54,13 @@ def test_a_sound_folder_has_no_problems_and_no_advice(folder):
     assert first.percentiles[0] < 5 < 120 < first.percentiles[1] < 135 < 250 < first.percentiles[2]
 
 
+def test_percentiles_of_signed_pixels_lie_between_them(folder):
+    image = np.full((140, 150), -128, np.int8)
+    image[70:] = 127
+    add(folder, "005", image=image)
+    assert check(folder).images[4].percentiles == (-128, -0.5, 127)
+
+
 def test_everything_travels_as_json(folder):
     (folder / "images" / "bad.tif").write_bytes(b"broken")
     fields = json.loads(json.dumps(check(folder).to_dict()))
