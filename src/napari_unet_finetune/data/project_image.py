@@ -20,7 +20,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 OWN: tuple[Origin, ...] = ("painted", "corrected")  # masks made here, which no import replaces
 
 _GOOD_NUMBER = (5, 20)
-_LONGEST_STEM = 120  # bytes; with a temporary suffix it must fit into the 255 that file systems allow
+_LONGEST_STEM = 120  # bytes; with what is added when a mask is put aside it must fit into the 255 of file systems
 
 
 @dataclass(frozen=True)
