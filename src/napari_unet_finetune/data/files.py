@@ -25,6 +25,7 @@ __all__ = [
     "Listing",
     "headers_of",
     "list_images",
+    "looked_at",
     "natural_key",
     "read_headers",
     "read_image",
@@ -105,10 +106,8 @@ def list_images(source: Path) -> Listing:
     Raises
     ------
     DataError
-        If there is no such folder or file, or no image in it that can be read.
+        If there is no such folder or file, it may not be read, or there is no image in it that can be read.
     """
-    if not source.exists():
-        raise DataError(f"{source}: there is no such folder or file. Check its name.")
     found = [_list_file(path) for path in _candidates(source)]
     images = tuple(ref for refs, _ in found for ref in refs)
     unreadable = tuple(problem for _, problem in found if problem)
@@ -171,11 +170,29 @@ def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:
         return ImagePixels(checked_pixels(_long_name(ref), pixels.array), pixels.scale, pixels.unit)
 
 
+@contextmanager
+def looked_at(source: Path) -> Iterator[None]:
+    """Say in a sentence what keeps one from looking for a folder or file or into it.
+
+    Raises
+    ------
+    DataError
+        In place of an `OSError`.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{source}: there is no such folder or file. Check its name.") from error
+    except OSError as error:
+        raise DataError(f"{source} cannot be opened ({error.strerror}). Check its name and its rights.") from error
+
+
 def _candidates(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    files = (path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.name), path.name))
+    with looked_at(source):
+        if source.is_file():
+            return [source]
+        files = (path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+        return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.name), path.name))
 
 
 def _list_file(path: Path) -> tuple[tuple[ImageRef, ...], tuple[Path, str] | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import DataError
-from .files import ImageHeader, ImageRef, headers_of, list_images, without_labels
+from .files import ImageHeader, ImageRef, headers_of, list_images, looked_at, without_labels
 from .project_image import ProjectImage, SavedMask, file_stem, unique_names
 from .project_masks import describe_mask, read_mask_file
 from .project_record import RECORD, ImageRecord, ProjectRecord, found_source, read_record, record_key
@@ -44,12 +44,13 @@ def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord
         If the folder cannot be written to.
     """
     source = source.expanduser().absolute()
-    if (source / RECORD).is_file() and (own := read_record(source)) is not None:
-        folder = source if folder is None else folder
-        source = found_source(own.source, source)
-    folder = default_folder(source) if folder is None else folder.expanduser().absolute()
-    if not source.exists():
-        raise DataError(f"{source}: there is no such folder or file. Check its name.")
+    with looked_at(source):
+        if (source / RECORD).is_file() and (own := read_record(source)) is not None:
+            folder = source if folder is None else folder
+            source = found_source(own.source, source)
+    with looked_at(source):
+        folder = default_folder(source) if folder is None else folder.expanduser().absolute()
+        source.stat()
     record = read_record(folder)
     if record is not None:
         _check_same_images(source, folder, record)
