@@ -187,13 +187,12 @@ def test_copies_are_found_even_if_mirrored_noisy_or_smaller(folder):
     assert found == {
         ("005", "006"): (True, False),
         ("005", "007"): (False, True),
-        ("006", "007"): (False, True),
         ("005", "008"): (False, False),
-        ("006", "008"): (False, False),
-        ("007", "008"): (False, True),
     }
-    assert any("the same pixel for pixel (005 and 006)" in sentence for sentence in result.advice)
-    assert any("mirrored or turned" in sentence for sentence in result.advice)
+    for what in ("the same pixel for pixel", "nearly the same, mirrored or turned,", "nearly the same"):
+        name = {"the same pixel for pixel": "006", "nearly the same": "008"}.get(what, "007")
+        sentence = f"1 image is {what} as an earlier one ({name} as 005)."
+        assert any(line.startswith(sentence) for line in result.advice)
 
 
 def test_test_images_that_are_among_the_others_are_a_problem(folder, tmp_path):
