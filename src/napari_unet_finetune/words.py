@@ -15,6 +15,17 @@ def first_of(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
 
 
+def verb_for(number: int, verb: str) -> str:
+    """Return `verb` as it stands after a number of things: ``1 image gets``, ``3 images get``; be, have and others."""
+    one, many = {"be": ("is", "are"), "have": ("has", "have")}.get(verb, (f"{verb}s", verb))
+    return one if number == 1 else many
+
+
+def size_in_px(size: Sequence[int]) -> str:
+    """Return a size (Y, X), such as ``20 × 30 px``."""
+    return f"{' × '.join(map(str, size))} px"
+
+
 def percent(share: float) -> str:
     """Return `share` as a percentage with as many digits as tell something: ``23 %``, ``0.4 %``, ``below 0.1 %``."""
     if 0 < share < 0.001:

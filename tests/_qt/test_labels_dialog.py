@@ -111,7 +111,7 @@ def test_what_is_painted_is_saved_first_and_kept(panel, project, session, qtbot)
 def test_a_layer_that_does_not_fit_is_explained_and_another_can_be_chosen(panel, project, viewer, qtbot):
     viewer.add_labels(np.zeros((FRAMES, 9, 9), np.uint8), name="small")
     dialog = dialog_of(panel, qtbot)
-    assert "a frame of small is 9 × 9 pixels. Choose a Labels layer drawn on" in dialog.summary.text()
+    assert "a frame of small is 9 × 9 px. Choose a Labels layer drawn on" in dialog.summary.text()
     assert not dialog.button.isEnabled()
     dialog.layer.setCurrentText("truth · 4 frames")
     qtbot.waitUntil(dialog.button.isEnabled)

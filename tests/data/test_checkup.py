@@ -54,6 +54,13 @@ def test_a_sound_folder_has_no_problems_and_no_advice(folder):
     assert first.percentiles[0] < 5 < 120 < first.percentiles[1] < 135 < 250 < first.percentiles[2]
 
 
+def test_percentiles_of_signed_pixels_lie_between_them(folder):
+    image = np.full((140, 150), -128, np.int8)
+    image[70:] = 127
+    add(folder, "005", image=image)
+    assert check(folder).images[4].percentiles == (-128, -0.5, 127)
+
+
 def test_everything_travels_as_json(folder):
     (folder / "images" / "bad.tif").write_bytes(b"broken")
     fields = json.loads(json.dumps(check(folder).to_dict()))
@@ -180,13 +187,12 @@ def test_copies_are_found_even_if_mirrored_noisy_or_smaller(folder):
     assert found == {
         ("005", "006"): (True, False),
         ("005", "007"): (False, True),
-        ("006", "007"): (False, True),
         ("005", "008"): (False, False),
-        ("006", "008"): (False, False),
-        ("007", "008"): (False, True),
     }
-    assert any("the same pixel for pixel (005 and 006)" in sentence for sentence in result.advice)
-    assert any("mirrored or turned" in sentence for sentence in result.advice)
+    for what in ("the same pixel for pixel", "nearly the same, mirrored or turned,", "nearly the same"):
+        name = {"the same pixel for pixel": "006", "nearly the same": "008"}.get(what, "007")
+        sentence = f"1 image is {what} as an earlier one ({name} as 005)."
+        assert any(line.startswith(sentence) for line in result.advice)
 
 
 def test_test_images_that_are_among_the_others_are_a_problem(folder, tmp_path):

@@ -33,6 +33,19 @@ def test_colour_images_smaller_than_the_thumbnail_can_be_compared():
     assert find_shared(prints(image), []) == ()
 
 
+def test_each_of_many_images_that_are_alike_is_told_once_with_the_first_of_them():
+    rng = np.random.default_rng(0)
+    scene = rng.normal(size=(40, 40))
+    series = [scene + rng.normal(0, 0.1, scene.shape) for _ in range(300)]
+    found = find_duplicates(prints(*series, series[7]))
+    assert [(pair.first, pair.second) for pair in found if not pair.exact] == [("0", str(n)) for n in range(1, 300)]
+    assert found[-1] == Duplicate("7", "300", exact=True)
+    assert find_shared(prints(*series), prints(series[5], scene)) == (
+        Duplicate("5", "0", exact=True),
+        Duplicate("0", "1", exact=False),
+    )
+
+
 def test_copies_are_found_across_the_rows_that_are_compared_at_a_time(monkeypatch):
     rng = np.random.default_rng(0)
     images = [rng.normal(size=(64, 64)) for _ in range(5)]

@@ -5,6 +5,7 @@ import struct
 import warnings
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagecodecs
@@ -13,8 +14,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from tifffile import TiffFile
 
+from napari_unet_finetune.data import tiff
 from napari_unet_finetune.data.files import ImageRef, list_images, read_headers, read_image
+from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -248,6 +252,9 @@ def test_a_stack_of_one_frame_is_a_single_image(tmp_path):
         ({"resolution": (40000, 20000), "resolutionunit": "CENTIMETER"}, (0.5, 0.25), "um"),
         ({"resolution": (101600, 50800), "resolutionunit": "INCH"}, (0.5, 0.25), "um"),
         ({"resolution": (300, 300), "resolutionunit": "INCH"}, (1, 1), "px"),
+        ({"resolution": (240, 240), "resolutionunit": "INCH"}, (1, 1), "px"),
+        ({"resolution": (28.3465, 28.3465), "resolutionunit": "CENTIMETER"}, (1, 1), "px"),
+        ({"resolution": (118.11, 118.11), "resolutionunit": "CENTIMETER"}, (1, 1), "px"),
     ],
 )
 def test_pixel_size_is_read_as_y_and_x(tmp_path, options, scale, unit):
@@ -291,6 +298,23 @@ def test_a_file_without_any_image_is_listed_as_unreadable(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         list_images(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("look", [list_images, Project.open])
+def test_a_folder_that_may_not_be_read_is_one_sentence(tmp_path, monkeypatch, look):
+    def refuse(*_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", refuse)
+        with pytest.raises(DataError, match=r"cannot be opened \(Permission denied\)\. Check its name and its"):
+            look(tmp_path)
+
+
+@pytest.mark.parametrize("look", [list_images, Project.open])
+def test_a_name_longer_than_any_file_has_is_one_sentence(tmp_path, look):
+    with pytest.raises(DataError, match="Check its name"):
+        look(tmp_path / ("x" * 300))
 
 
 def test_a_file_that_vanished_is_named(tmp_path):
@@ -386,6 +410,31 @@ def test_a_stack_needs_a_frame_and_the_frame_must_be_there(tmp_path):
         read_image(ImageRef(tmp_path / "a.npy"))
     with pytest.raises(DataError, match="5 frames"):
         read_image(ImageRef(tmp_path / "a.npy", 5))
+
+
+def test_a_stack_and_its_masks_are_looked_through_once_and_not_for_each_frame(tmp_path, monkeypatch):
+    for name in "ab":
+        tifffile.imwrite(tmp_path / f"{name}.tif", STACK[:, 0], photometric="minisblack", compression="zlib")
+    opened = []
+    monkeypatch.setattr(tiff, "TiffFile", lambda path, **options: opened.append(path) or TiffFile(path, **options))
+    refs = [list_images(tmp_path / f"{name}.tif") for name in "ab"]
+    for image, mask in zip(*refs, strict=True):
+        np.testing.assert_array_equal(read_image(image).array, read_image(mask).array)
+    assert [path.name for path in opened] == ["a.tif", "b.tif"]
+
+
+def test_a_stack_that_was_replaced_is_read_anew(tmp_path):
+    for stack in (STACK[:, 0], STACK[:3, 1]):
+        tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", compression="zlib")
+        np.testing.assert_array_equal(read_all(tmp_path / "a.tif"), stack)
+
+
+def test_threads_that_read_one_stack_do_not_disturb_each_other(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", STACK[:, 0], photometric="minisblack", compression="zlib")
+    refs = list_images(tmp_path / "a.tif")[:] * 20
+    with ThreadPoolExecutor(6) as threads:
+        arrays = list(threads.map(lambda ref: read_image(ref).array, refs))
+    np.testing.assert_array_equal(arrays, np.tile(STACK[:, 0], (20, 1, 1)))
 
 
 def count_open_files() -> int:

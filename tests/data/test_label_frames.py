@@ -94,8 +94,7 @@ def test_labels_that_do_not_fit_are_one_sentence(project):
         "Show the image it belongs to first, or choose a Labels layer with as many frames."
     )
     assert stack.misfit(labels(4, size=(9, 9))) == (
-        "stack[000] is 20 × 30 pixels, but a frame of stack truth is 9 × 9 pixels. "
-        "Choose a Labels layer drawn on these images."
+        "stack[000] is 20 × 30 px, but a frame of stack truth is 9 × 9 px. Choose a Labels layer drawn on these images."
     )
 
 

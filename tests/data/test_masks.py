@@ -67,6 +67,23 @@ def test_a_0_255_mask_that_went_through_jpeg_is_cut_at_half():
     assert "soft edges" in reading.description
 
 
+def test_a_0_255_mask_that_was_shrunk_to_half_is_cut_at_half():
+    rows, columns = np.indices((100, 100))
+    large = np.hypot(rows - 48, columns - 45) < 30
+    shrunk = np.rint(255 * large.reshape(50, 2, 50, 2).mean(axis=(1, 3))).astype(np.uint8)
+    assert np.unique(shrunk).tolist() == [0, 64, 128, 191, 255]
+    reading = read_labels(shrunk, name="m")
+    np.testing.assert_array_equal(reading.labels, shrunk > 127)
+    assert "soft edges" in reading.description
+
+
+@pytest.mark.parametrize("numbers", [(1, 64, 128, 191, 255), (50, 100, 150, 200, 255), (64, 128, 191, 254)])
+def test_a_few_numbered_objects_are_not_mistaken_for_a_shrunk_mask(numbers):
+    array = np.zeros((10, 10), np.uint8)
+    array[: len(numbers)] = np.array(numbers)[:, None]
+    np.testing.assert_array_equal(read_labels(array, name="m").labels, array)
+
+
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255)])
 def test_black_and_white_stay_background_where_objects_cover_most(background):
     reading = read_labels(colour_mask(background, (255, 0, 0), ~OBJECTS), name="m")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.data.objects import layering, measure_objects
+from napari_unet_finetune.data.project_masks import count_objects
 
 
 def disks(diameter, spacing, *, shape=(200, 200), first=20):
@@ -33,6 +34,13 @@ def test_the_width_of_objects_that_touch_is_still_that_of_one():
     assert measure_objects(touching).count > 3
     assert measure_objects(touching > 0).count == 1
     assert measure_objects(touching > 0).width_px == pytest.approx(24, rel=0.1)
+
+
+def test_pixels_that_touch_at_a_corner_are_one_object():
+    mask = np.pad(np.kron(np.eye(2, dtype=np.uint8), np.ones((8, 8), np.uint8)), 20)
+    found = measure_objects(mask)
+    assert found.count == count_objects(mask) == 1
+    assert found.elongation == pytest.approx(np.sqrt(128 / np.pi) / 4, rel=0.1)
 
 
 def test_specks_do_not_change_the_width():

@@ -1,6 +1,7 @@
 """Pairing: the mask that a person would pick, and none where a person would ask."""
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,31 @@ def test_images_and_masks_of_one_folder_are_told_apart_by_name():
     pairing = pair_images(both, both)
     assert [(pair.image.name, pair.mask.name) for pair in pairing.pairs] == [("a", "a_masks"), ("b", "b_masks")]
     assert pairing.images_without_mask == pairing.masks_without_image == ()
+
+
+@pytest.mark.parametrize("name", ["ROI", "target", "Ground", "CP1", "man", "label_mask"])
+def test_a_word_for_a_mask_that_is_in_every_name_of_a_folder_says_nothing(name):
+    both = refs([f"{name}_{number}{end}" for number in range(3) for end in ("", "_seg")])
+    pairing = pair_images(both, both)
+    assert [(pair.image.name, pair.mask.name) for pair in pairing.pairs] == [
+        (f"{name}_{number}", f"{name}_{number}_seg") for number in range(3)
+    ]
+
+
+def test_accents_of_macos_are_those_of_other_systems():
+    apart = "Zelle_a\N{COMBINING DIAERESIS}"
+    pairing = pair_images(refs([f"{apart}_1", f"{apart}_2"]), refs(["Zelle_ä_1", "Zelle_ä_2"], "masks"))
+    assert [(pair.image.name, pair.reason) for pair in pairing.pairs] == [
+        ("Zelle_ä_1", "same name"),
+        ("Zelle_ä_2", "same name"),
+    ]
+
+
+def test_thousands_of_files_are_paired_at_once():
+    images, masks = (refs([f"cell_{number}" for number in range(4000)], folder) for folder in ("images", "masks"))
+    start = time.process_time()
+    assert len(pair_images(images, masks).pairs) == 4000
+    assert time.process_time() - start < 3
 
 
 def test_an_image_is_never_its_own_mask():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -13,6 +14,7 @@ from napari_unet_finetune.data import project_masks, project_opening, project_re
 from napari_unet_finetune.data.atomic import atomic_write
 from napari_unet_finetune.data.files import ImageRef
 from napari_unet_finetune.data.project import NotWritableError, Project
+from napari_unet_finetune.data.project_image import unique_names
 from napari_unet_finetune.data.project_runs import new_run_folder, run_folders
 from napari_unet_finetune.errors import DataError
 
@@ -186,6 +188,18 @@ class TestCrashes:
         assert project.image("img_1") == before
         np.testing.assert_array_equal(reopened(project).read_labels("img_1"), BLOB)
 
+    def test_a_failed_import_keeps_the_mask_that_it_would_have_replaced(self, project, monkeypatch):
+        project.save_labels("img_1", BLOB, "imported")
+
+        def broken(*_args, **_kwargs):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(tifffile, "imwrite", broken)
+        with pytest.raises(DataError, match=r"No space left on device"):
+            project.write_imported_labels("img_1", TWO, called="layer")
+        monkeypatch.undo()
+        np.testing.assert_array_equal(reopened(project).read_labels("img_1"), BLOB)
+
     def test_a_crash_between_mask_and_record_loses_nothing(self, project):
         project.save_labels("img_1", BLOB, "painted")
         project.write_labels("img_1", TWO, "painted")
@@ -276,6 +290,13 @@ class TestCrashes:
         again = reopened(without)
         assert (again.image("img_1").origin, again.image("img_1").role) == ("corrected", "test")
         assert again.image("img_2").role == "train"
+
+    def test_negative_numbers_in_a_mask_are_reported_and_not_wrapped(self, project):
+        mask = project.save_labels("img_1", BLOB, "painted").mask
+        tifffile.imwrite(mask, -BLOB.astype(np.int16))
+        again = reopened(project)
+        assert not again.image("img_1").is_annotated
+        assert "img_1.tif does not hold labels from 0 to 65535." in again.unreadable[0][1]
 
 
 class TestRemoving:
@@ -370,6 +391,50 @@ class TestNames:
         assert again.image("img_1").ref.path.name == "img_1.tif"
         assert not again.image("IMG_1.bmp").is_annotated
 
+    def test_a_file_that_replaces_an_annotated_one_does_not_take_its_mask(self, project, source, tmp_path):
+        project.save_labels("img_1", BLOB, "painted")
+        (source / "img_1.tif").rename(tmp_path / "away.tif")
+        iio.imwrite(source / "img_1.png", np.zeros(SIZE, np.uint8))
+        replaced = reopened(project)
+        assert [image.name for image in replaced.images if not image.is_annotated] == list(replaced.names)
+        replaced.set_role(["img_1.png"], "test")
+        (tmp_path / "away.tif").rename(source / "img_1.tif")
+        again = reopened(replaced)
+        assert (again.image("img_1").objects, again.image("img_1").ref.path.suffix) == (1, ".tif")
+        assert (again.image("img_1.png").is_annotated, again.image("img_1.png").role) == (False, "test")
+
+    def test_a_record_in_which_two_files_have_one_name_keeps_both_and_writes_two_masks(self, project, source):
+        project.save_labels("img_1", BLOB, "painted")
+        iio.imwrite(source / "img_1.png", np.zeros(SIZE, np.uint8))
+        file = project.folder / "project.json"
+        record = json.loads(file.read_text())
+        record["images"].append(record["images"][0] | {"file": "img_1.png", "role": "test"})
+        file.write_text(json.dumps(record))
+        again = reopened(project)
+        assert sorted(again.names) == ["img_1", "img_1.tif", "img_10", "img_2"]
+        again.save_labels("img_1.tif", TWO, "painted")
+        last = reopened(again)
+        assert {image.ref.path.name: (image.role, image.objects) for image in last.images if image.is_annotated} == {
+            "img_1.png": ("test", 1),
+            "img_1.tif": ("auto", 2),
+        }
+
+    def test_names_of_thousands_of_files_are_found_at_once(self):
+        refs = [ImageRef(Path(f"img_{number}.tif")) for number in range(4000)]
+        start = time.process_time()
+        assert unique_names(refs, {})[refs[-1]] == "img_3999"
+        assert time.process_time() - start < 1
+
+    def test_labels_that_were_predicted_beside_an_image_are_no_image_unless_they_were_annotated(self, source):
+        for name in ("img_1_labels.tif", "img_2_labels.tif"):
+            tifffile.imwrite(source / name, np.uint8(BLOB))
+        project = Project.open(source)
+        assert project.names == ("img_1", "img_2", "img_10")
+        project.set_role(["img_1"], "test")
+        file = project.folder / "project.json"
+        file.write_text(file.read_text().replace('"img_1.tif"', '"img_1_labels.tif"').replace('"img_1"', '"mine"'))
+        assert reopened(project).names == ("img_1", "mine", "img_2", "img_10")
+
     @pytest.mark.parametrize(
         "name",
         ["a b", "ä ö 細胞", "a.b.c", "x[3]", "100%", "-rf", "a'\"b", "back\\slash", "new\nline", "x" * 240, "q?*"],
@@ -414,6 +479,17 @@ class TestFolders:
     def test_a_folder_that_takes_no_files_asks_for_another(self, source):
         with pytest.raises(NotWritableError, match=r"unet-finetune: masks cannot be saved there .*another folder"):
             Project.open(source)
+
+    def test_a_project_that_takes_no_files_asks_for_another_folder_and_goes_on_there(
+        self, project, tmp_path, monkeypatch
+    ):
+        project.set_role(["img_1"], "test")
+        with monkeypatch.context() as patch:
+            patch.setattr(project_opening.tempfile, "TemporaryFile", lambda **_: (project.folder / "no" / "x").open())
+            with pytest.raises(NotWritableError, match="another folder"):
+                Project.open(project.folder)
+        other = Project.open(project.folder, tmp_path / "mine")
+        assert (other.source, other.folder, other.names) == (project.source, tmp_path / "mine", project.names)
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
     def test_a_folder_that_really_takes_no_files_asks_for_another(self, source):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ..words import percent
+from ..words import count_of, first_of, percent, verb_for
 from .duplicates import Duplicate
 from .findings import ImageFindings, Unpaired
 from .masks import LOOKS_INVERTED
@@ -14,7 +14,7 @@ from .pairing import BY_ORDER, name_guesses
 
 PATCH_PX = 128
 _ONE_AND_TWO = "instance labels 1 and 2,"
-_NAMES_SHOWN = 5
+_SHOWN = 5
 _DOMINANT = 0.5
 _MIN_IMAGES_TO_DOMINATE = 3
 _MIN_OBJECTS = 10
@@ -35,8 +35,8 @@ def name_problems(
     problems = [one.reason for one in unreadable]
     problems += [image.problem for image in images if image.problem]
     if _masks_are_missing(images, without_mask):
-        problems += _left_over(without_mask, "have no mask", "has no mask")
-    problems += _left_over(without_image, "are masks without image", "is a mask without image")
+        problems += _left_over(without_mask, "has no mask", "images have no mask")
+    problems += _left_over(without_image, "is a mask without image", "masks are without image")
     return tuple(problems)
 
 
@@ -46,16 +46,14 @@ def name_shared(shared: Sequence[Duplicate]) -> tuple[str, ...]:
     near = [f"{pair.second} (as {pair.first})" for pair in shared if not pair.exact]
     sentences = []
     if exact:
-        what = _count(exact, "test image is", "test images are")
         sentences.append(
-            f"{what} among the other images too ({_some(exact)}): the test would be too easy. "
-            "Leave them out on one side."
+            f"{_subject(exact, 'test image', 'be')} among the other images too ({first_of(exact, _SHOWN)}): the test "
+            "would be too easy. Leave them out on one side."
         )
     if near:
-        what = _count(near, "test image shows", "test images show")
         sentences.append(
-            f"{what} nearly the same as another image ({_some(near)}): the test would be too easy. Keep frames of one "
-            "series and copies on one side."
+            f"{_subject(near, 'test image', 'show')} nearly the same as another image ({first_of(near, _SHOWN)}): the "
+            "test would be too easy. Keep frames of one series and copies on one side."
         )
     return tuple(sentences)
 
@@ -78,11 +76,16 @@ def _masks_are_missing(images: Sequence[ImageFindings], without_mask: Sequence[U
     return len(without_mask) < sum(image.mask is not None for image in images)
 
 
-def _left_over(rest: Sequence[Unpaired], many: str, one: str) -> list[str]:
+def _left_over(rest: Sequence[Unpaired], one: str, many: str) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for item in rest:
         by_reason.setdefault(item.reason, []).append(item.name)
-    return [f"{_some(names)} {one if len(names) == 1 else many}: {reason}." for reason, names in by_reason.items()]
+    return [
+        f"{names[0]} {one}: {reason}."
+        if len(names) == 1
+        else f"{len(names)} {many} ({first_of(names, _SHOWN)}): {reason}."
+        for reason, names in by_reason.items()
+    ]
 
 
 def _guessed(images: Sequence[ImageFindings]) -> Iterator[str]:
@@ -127,7 +130,7 @@ def _empty(images: Sequence[ImageFindings]) -> Iterator[str]:
     empty = [image.name for image in images if image.foreground == 0]
     if empty:
         yield (
-            f"{_count(empty, 'mask is', 'masks are')} empty ({_some(empty)}). "
+            f"{_subject(empty, 'mask', 'be')} empty ({first_of(empty, _SHOWN)}). "
             "Keep them only if there is truly no object in these images."
         )
 
@@ -136,7 +139,7 @@ def _inverted(images: Sequence[ImageFindings]) -> Iterator[str]:
     inverted = [image.name for image in images if (image.foreground or 0) > LOOKS_INVERTED]
     if inverted:
         yield (
-            f"{_count(inverted, 'mask has', 'masks have')} hardly any background ({_some(inverted)}). "
+            f"{_subject(inverted, 'mask', 'have')} hardly any background ({first_of(inverted, _SHOWN)}). "
             "If objects and background are exchanged, invert them."
         )
 
@@ -153,15 +156,15 @@ def _border(images: Sequence[ImageFindings]) -> Iterator[str]:
 def _constant(images: Sequence[ImageFindings]) -> Iterator[str]:
     constant = [image.name for image in images if image.is_constant]
     if constant:
-        subject = _count(constant, "image has", "images have")
-        yield f"{subject} the same value everywhere ({_some(constant)}). Leave them out."
+        subject = _subject(constant, "image", "have")
+        yield f"{subject} the same value everywhere ({first_of(constant, _SHOWN)}). Leave them out."
 
 
 def _small(images: Sequence[ImageFindings]) -> Iterator[str]:
     small = [image.name for image in images if image.size and min(image.size) < PATCH_PX]
     if small:
         yield (
-            f"{_count(small, 'image is', 'images are')} smaller than a patch of {PATCH_PX} px ({_some(small)}). "
+            f"{_subject(small, 'image', 'be')} smaller than a patch of {PATCH_PX} px ({first_of(small, _SHOWN)}). "
             "They are mirrored at their edges; larger images teach more."
         )
 
@@ -189,8 +192,8 @@ def _coverage(images: Sequence[ImageFindings], rest: Sequence[ImageFindings]) ->
     ):
         if len(names) >= max(1, _UNCOVERED * len(known)):
             yield (
-                f"{len(names)} of {len(known)} images without a mask {'is' if len(names) == 1 else 'are'} {how} than "
-                f"every annotated one ({_some(names)}). Annotate one or two of them."
+                f"{len(names)} of {len(known)} images without a mask {verb_for(len(names), 'be')} {how} than "
+                f"every annotated one ({first_of(names, _SHOWN)}). Annotate one or two of them."
             )
 
 
@@ -198,21 +201,15 @@ def _duplicates(duplicates: Sequence[Duplicate]) -> Iterator[str]:
     for how, pairs in (
         ("the same pixel for pixel", [one for one in duplicates if one.exact]),
         ("nearly the same", [one for one in duplicates if not one.exact and not one.turned]),
-        ("nearly the same, mirrored or turned", [one for one in duplicates if one.turned]),
+        ("nearly the same, mirrored or turned,", [one for one in duplicates if one.turned]),
     ):
         if pairs:
-            names = [f"{pair.first} and {pair.second}" for pair in pairs]
+            names = [f"{pair.second} as {pair.first}" for pair in pairs]
             yield (
-                f"{_count(names, 'pair of images is', 'pairs of images are')} {how} ({_some(names)}). Keep one of "
-                "each: a copy among the held-out images makes the score too good."
+                f"{_subject(names, 'image', 'be')} {how} as an earlier one ({first_of(names, _SHOWN)}). Keep one "
+                "of each: a copy among the held-out images makes the score too good."
             )
 
 
-def _count(names: Sequence[str], one: str, many: str) -> str:
-    return f"{len(names)} {one if len(names) == 1 else many}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMES_SHOWN]) + (
-        f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    )
+def _subject(names: Sequence[str], noun: str, verb: str) -> str:
+    return f"{count_of(len(names), noun)} {verb_for(len(names), verb)}"

@@ -24,7 +24,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     OSError
         If the folder or the disk does not take the file; the caller knows what it was and says so.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")  # no longer for a long name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _fill(partial, write)

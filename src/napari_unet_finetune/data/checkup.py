@@ -36,9 +36,9 @@ class Checkup:
     unreadable
         Files that cannot be read, with the reason.
     duplicates
-        Images that are there twice, or nearly.
+        Images that are there before, or nearly; each with the first that shows the same.
     shared_with_test
-        Pairs of an image and a test image that show the same.
+        Test images that are among the others, or nearly; each with the first that shows the same.
     mean_foreground
         Mean share of object pixels over all masks, ``None`` without masks.
     empty_masks

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import overload
 
 from ..errors import DataError
+from ..words import count_of, first_of, verb_for
 from .annotated_image import AnnotatedImage
 from .files import ImageRef, list_images, read_image, without_labels
 from .masks import LabelReading, read_labels
-from .pairing import BY_ORDER, Pair, Pairing, name_guesses, pair_images
-
-_NAMES_SHOWN = 3
+from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     def left_out_note(self) -> str:
         """What is left out, in a sentence; empty if nothing is."""
         reasons = [f"{name} ({reason.rstrip('.')})" for name, reason in self.left_out]
-        files = "file is" if len(reasons) == 1 else "files are"
-        return f"{len(reasons)} {files} left out: {_some(reasons)}." if reasons else ""
+        left = f"{count_of(len(reasons), 'file')} {verb_for(len(reasons), 'be')} left out"
+        return f"{left}: {first_of(reasons)}." if reasons else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -92,7 +91,7 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         missing = [name for name in chosen if name not in pairs]
         if missing:
             raise DataError(
-                f"There is no annotated image called {_some(missing)}. Those there are: {_some(self.names)}."
+                f"There is no annotated image called {first_of(missing)}. Those there are: {first_of(self.names)}."
             )
         return self._with(pairs[name] for name in chosen)
 
@@ -207,12 +206,10 @@ def _nothing_pairs(images: Path, masks: Path, pairing: Pairing) -> str:
     reasons = {one.reason for one in (*left, *right)}
     reason = f" ({reasons.pop()})" if len(reasons) == 1 else ""
     return (
-        f"No mask in {masks} belongs to an image in {images}{reason}: {len(left)} images "
-        f"({_some([one.ref.name for one in left])}), {len(right)} masks ({_some([one.ref.name for one in right])}). "
-        "Give both the same name, or the same name with '_mask' at its end."
+        f"No mask in {masks} belongs to an image in {images}{reason}: {_counted(left, 'image')}, "
+        f"{_counted(right, 'mask')}. Give both the same name, or the same name with '_mask' at its end."
     )
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN]) or "none"
-    return shown + (", …" if len(names) > _NAMES_SHOWN else "")
+def _counted(left: Sequence[LeftOver], noun: str) -> str:
+    return f"{count_of(len(left), noun)} ({first_of([one.ref.name for one in left]) or 'none'})"

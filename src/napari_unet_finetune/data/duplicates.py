@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two images that show the same; `exact` pixel for pixel, `turned` after mirroring or turning one of them."""
+    """An image, `second`, that shows the same as the `first`: `exact` pixel for pixel, or `turned` or mirrored."""
 
     first: str
     second: str
@@ -45,33 +45,48 @@ def take_fingerprint(name: str, image: NDArray[Any]) -> Fingerprint:
 
 
 def find_duplicates(images: Sequence[Fingerprint]) -> tuple[Duplicate, ...]:
-    """Return the pairs among `images` that show the same."""
-    return _find(images, images, lambda first, second: first < second)
+    """Return each of `images` that shows the same as an earlier one, once, with the first exact or, without, near one.
+
+    The frames of a time series are all alike, and their pairs would be too many to read.
+    """
+    return _find(images, images, only_earlier=True)
 
 
 def find_shared(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> tuple[Duplicate, ...]:
-    """Return the pairs of one of `images` and one of `others` that show the same."""
-    return _find(images, others, lambda _first, _second: True)
+    """Return each of `others` that shows the same as one of `images`, once, as `find_duplicates` does."""
+    return _find(images, others, only_earlier=False)
 
 
-def _find(
-    images: Sequence[Fingerprint], others: Sequence[Fingerprint], wanted: Callable[[int, int], bool]
-) -> tuple[Duplicate, ...]:
+def _find(images: Sequence[Fingerprint], others: Sequence[Fingerprint], *, only_earlier: bool) -> tuple[Duplicate, ...]:
     if not images or not others:
         return ()
-    numbers = {one.sha256: number for number, one in enumerate([*images, *others])}  # equal for equal pixels
-    first, second = (np.array([numbers[one.sha256] for one in side]) for side in (images, others))
+    found = _find_exact(images, others, only_earlier=only_earlier)
     thumbnails = np.stack([one.thumbnail for one in others]).reshape(len(others), -1).T
-    found = []
     for start in range(0, len(images), _ROWS):
         straight, turned = _correlations(images[start : start + _ROWS], thumbnails)
-        same = first[start : start + _ROWS, None] == second
-        for row, column in np.argwhere(same | (np.maximum(straight, turned) >= NEARLY_THE_SAME)).tolist():
-            if wanted(start + row, column):
-                exact = bool(same[row, column])
-                is_turned = not exact and bool(turned[row, column] > straight[row, column] + 0.01)
-                found.append(Duplicate(images[start + row].name, others[column].name, exact, is_turned))
-    return tuple(found)
+        near = np.maximum(straight, turned) >= NEARLY_THE_SAME
+        near = np.triu(near, start + 1) if only_earlier else near
+        for column in np.flatnonzero(near.any(axis=0)).tolist():
+            row = int(near[:, column].argmax())
+            is_turned = bool(turned[row, column] > straight[row, column] + 0.01)
+            pair = Duplicate(images[start + row].name, others[column].name, exact=False, turned=is_turned)
+            found.setdefault(column, pair)
+    return tuple(found[column] for column in sorted(found))
+
+
+def _find_exact(
+    images: Sequence[Fingerprint], others: Sequence[Fingerprint], *, only_earlier: bool
+) -> dict[int, Duplicate]:
+    """Return what is known of those of `others`, by their place, that are equal to one of `images`."""
+    first: dict[str, int] = {}
+    for row, image in enumerate(images):
+        first.setdefault(image.sha256, row)
+    rows = ((column, first.get(other.sha256, len(images))) for column, other in enumerate(others))
+    return {
+        column: Duplicate(images[row].name, others[column].name, exact=True)
+        for column, row in rows
+        if row < (column if only_earlier else len(images))
+    }
 
 
 def _correlations(

@@ -30,9 +30,11 @@ def words_and_numbers(stem: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\d+|[^\W\d_]+", separated.casefold()))
 
 
-def has_mask_word(stem: str) -> bool:
-    """Tell whether the name says that it is a mask."""
-    return not MASK_WORDS.isdisjoint(words_and_numbers(stem))
+def name_masks(stems: Sequence[str]) -> list[bool]:
+    """Tell of each name whether it says that it is a mask; a word such as ROI that is in all of them says nothing."""
+    found = [MASK_WORDS.intersection(words_and_numbers(stem)) for stem in stems]
+    in_all = frozenset.intersection(*found) if found else frozenset()
+    return [words != in_all for words in found]
 
 
 def without_mask_words(stem: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
+from unicodedata import normalize
 
 from ..errors import DataError, FinetuneError
 from .arrays import count_array_frames, read_array_frame, read_array_headers
@@ -24,6 +25,7 @@ __all__ = [
     "Listing",
     "headers_of",
     "list_images",
+    "looked_at",
     "natural_key",
     "read_headers",
     "read_image",
@@ -61,8 +63,11 @@ class ImageRef:
 
     @property
     def stem(self) -> str:
-        """Name of the file without its suffix, ``.ome.tif`` counting as one."""
-        return re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE)
+        """Name of the file without its suffix, ``.ome.tif`` counting as one.
+
+        Accents are one character with their letter, also in names from macOS, which stores them apart.
+        """
+        return normalize("NFC", re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE))
 
 
 @dataclass(frozen=True)
@@ -101,10 +106,8 @@ def list_images(source: Path) -> Listing:
     Raises
     ------
     DataError
-        If there is no such folder or file, or no image in it that can be read.
+        If there is no such folder or file, it may not be read, or there is no image in it that can be read.
     """
-    if not source.exists():
-        raise DataError(f"{source}: there is no such folder or file. Check its name.")
     found = [_list_file(path) for path in _candidates(source)]
     images = tuple(ref for refs, _ in found for ref in refs)
     unreadable = tuple(problem for _, problem in found if problem)
@@ -167,11 +170,29 @@ def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:
         return ImagePixels(checked_pixels(_long_name(ref), pixels.array), pixels.scale, pixels.unit)
 
 
+@contextmanager
+def looked_at(source: Path) -> Iterator[None]:
+    """Say in a sentence what keeps one from looking for a folder or file or into it.
+
+    Raises
+    ------
+    DataError
+        In place of an `OSError`.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{source}: there is no such folder or file. Check its name.") from error
+    except OSError as error:
+        raise DataError(f"{source} cannot be opened ({error.strerror}). Check its name and its rights.") from error
+
+
 def _candidates(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    files = (path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.name), path.name))
+    with looked_at(source):
+        if source.is_file():
+            return [source]
+        files = (path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+        return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.name), path.name))
 
 
 def _list_file(path: Path) -> tuple[tuple[ImageRef, ...], tuple[Path, str] | None]:

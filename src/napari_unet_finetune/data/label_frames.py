@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..events import never
-from ..words import count_of
+from ..words import count_of, size_in_px, verb_for
 from .project import Project, SavedMask
 from .project_image import OWN, ProjectImage
 from .project_masks import BACKGROUND, OBJECT, UNKNOWN
@@ -83,7 +83,7 @@ class ImageStack:
         if wrong is None or wrong.size is None:
             return ""
         return (
-            f"{wrong.name} is {_px(wrong.size)}, but a frame of {labels.name} is {_px(labels.size)}. "
+            f"{wrong.name} is {size_in_px(wrong.size)}, but a frame of {labels.name} is {size_in_px(labels.size)}. "
             "Choose a Labels layer drawn on these images."
         )
 
@@ -136,7 +136,9 @@ class FramePlan:
     def summary(self) -> str:
         """What will happen, and what is left out."""
         count, total = len(self.taken), len(self.stack.images)
-        return " ".join([f"{count} of {count_of(total, 'image')} {_verb(count, 'get')} a mask.", *self._exceptions()])
+        return " ".join(
+            [f"{count} of {count_of(total, 'image')} {verb_for(count, 'get')} a mask.", *self._exceptions()]
+        )
 
     @property
     def _free(self) -> list[tuple[int, ProjectImage]]:
@@ -151,12 +153,12 @@ class FramePlan:
                 else "They are read as whole masks: what has no label is background."
             )
         if left_out := len(self._free) - len(self.taken):
-            yield f"{count_of(left_out, 'frame')} without a label {_be(left_out)} left out."
+            yield f"{count_of(left_out, 'frame')} without a label {verb_for(left_out, 'be')} left out."
         if kept := len(self.stack.images) - len(self._free):
-            verb = _verb(kept, "keep")
+            verb = verb_for(kept, "keep")
             yield f"{count_of(kept, 'image')} {verb} the mask painted or corrected here; remove it first to replace it."
         if replaced := sum(image.is_annotated for _, image in self.taken):
-            yield f"{count_of(replaced, 'mask')} imported before {_be(replaced)} replaced and moved aside."
+            yield f"{count_of(replaced, 'mask')} imported before {verb_for(replaced, 'be')} replaced and moved aside."
 
 
 def find_stacks(images: Sequence[ProjectImage], current: str | None = None) -> tuple[ImageStack, ...]:
@@ -241,15 +243,3 @@ def _same_frames(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 def _frames(shape: tuple[int, ...]) -> str:
     long = [str(length) for length in shape if length > 1]
     return f"{' × '.join(long) or '1'} {'frames' if long else 'frame'}"
-
-
-def _verb(count: int, verb: str) -> str:
-    return f"{verb}s" if count == 1 else verb
-
-
-def _be(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _px(size: tuple[int, int]) -> str:
-    return f"{size[0]} × {size[1]} pixels"

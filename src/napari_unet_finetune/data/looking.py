@@ -84,7 +84,8 @@ def _findings(ref: ImageRef, pixels: ImagePixels, sha256: str) -> ImageFindings:
 
 
 def _percentiles(array: NDArray[Any]) -> tuple[float, float, float]:
-    low, middle, high = np.percentile(array.astype(np.uint8) if array.dtype == bool else array, PERCENTILES).tolist()
+    values = array if array.dtype.kind == "u" else array.astype(np.float64)  # between signed integers, steps overflow
+    low, middle, high = np.percentile(values, PERCENTILES).tolist()
     return low, middle, high
 
 

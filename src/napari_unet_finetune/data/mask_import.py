@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..words import count_of, first_of
+from ..words import count_of, first_of, size_in_px, verb_for
 from .files import ImageRef, headers_of, list_images
 from .pairing import Pair, pair_images
 from .project import Project
@@ -77,12 +77,12 @@ class ImportPlan:
     def summary(self) -> str:
         """What will happen, and what is left over."""
         count = len(self.pairs)
-        sentences = [f"{count} of {len(self.rows)} images {'gets' if count == 1 else 'get'} a mask."]
+        sentences = [f"{count} of {len(self.rows)} images {verb_for(count, 'get')} a mask."]
         if self.misfits:
             sentences.append(f"{count_of(len(self.misfits), 'mask')} cannot be imported. The first: {self.misfits[0]}")
         if self.left_over:
             names = [mask.name for mask in self.left_over]
-            verb = "belongs" if len(names) == 1 else "belong"
+            verb = verb_for(len(names), "belong")
             sentences.append(f"{count_of(len(names), 'mask')} {verb} to none: {first_of(names, _NAMES_SHOWN)}.")
         if self.unreadable:
             first = self.unreadable[0][1]
@@ -96,7 +96,7 @@ class ImportPlan:
         if row.image.origin in OWN:
             problem = f"has a {row.image.origin} mask, which is kept"
         elif size and row.image.size and size != row.image.size:
-            problem = f"is {_px(row.image.size)}, but its mask {row.mask.name} is {_px(size)}"
+            problem = f"is {size_in_px(row.image.size)}, but its mask {row.mask.name} is {size_in_px(size)}"
         return replace(row, problem=problem)
 
 
@@ -119,7 +119,3 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
         reason = pair.reason if pair else reasons.get(image.ref, "")
         plan.rows.append(plan._checked(ImportRow(image, pair.mask if pair else None, reason)))
     return plan
-
-
-def _px(size: tuple[int, int]) -> str:
-    return f"{size[0]} × {size[1]} px"

@@ -14,6 +14,7 @@ from ..words import percent
 LOOKS_INVERTED = 0.95
 _DARK, _LIGHT = 16, 239  # what JPEG and smoothing leave of 0 and 255
 _SOFT_MASK_VALUES = 16
+_SHADES = 5  # what the mean of 2 x 2 pixels makes of 0 and 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +93,15 @@ def _from_integers(array: NDArray[Any], name: str) -> LabelReading:
 
 def _is_soft(array: NDArray[Any], values: NDArray[Any]) -> bool:
     """Tell whether 8-bit values crowd at 0 and 255 with some between, as JPEG or resizing make of a 0/255 mask."""
-    if array.dtype != np.uint8 or len(values) <= _SOFT_MASK_VALUES:
+    if array.dtype != np.uint8 or not (len(values) > _SOFT_MASK_VALUES or _are_shades(values)):
         return False
     not_dark = array > _DARK
     return bool(2 * (array >= _LIGHT).sum() > not_dark.sum())
+
+
+def _are_shades(values: NDArray[Any]) -> bool:
+    """Tell whether values are 0, 255 and a few between, as a mean of pixels makes; objects are numbered from 1 on."""
+    return len(values) >= _SHADES and values[0] == 0 and values[1] > _DARK and values[-1] == np.iinfo(np.uint8).max
 
 
 def _from_two_floats(array: NDArray[Any], name: str) -> LabelReading:

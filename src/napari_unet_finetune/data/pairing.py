@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..words import first_of
-from .file_names import core, has_mask_word, varying_numbers, without_mask_words, words_and_numbers, words_vary
+from .file_names import core, name_masks, varying_numbers, without_mask_words, words_and_numbers, words_vary
 from .files import ImageRef
 
 BY_ORDER = "natural order, names differ"
@@ -175,13 +175,16 @@ def _separated(images: Sequence[ImageRef], masks: Sequence[ImageRef]) -> tuple[S
     if not set(images) & set(masks):
         return images, masks
     everything = list(dict.fromkeys([*images, *masks]))
-    by_kind = {kind: [ref for ref in everything if has_mask_word(ref.stem) == kind] for kind in (False, True)}
-    return by_kind[False], by_kind[True]
+    are_masks = name_masks([ref.stem for ref in everything])
+    told = list(zip(everything, are_masks, strict=True))
+    return [ref for ref, is_mask in told if not is_mask], [ref for ref, is_mask in told if is_mask]
 
 
 def _by_file(refs: Sequence[ImageRef]) -> list[_File]:
-    paths = dict.fromkeys(ref.path for ref in refs)
-    return [_File(path, tuple(ref for ref in refs if ref.path == path)) for path in paths]
+    frames: dict[Path, list[ImageRef]] = {}
+    for ref in refs:
+        frames.setdefault(ref.path, []).append(ref)
+    return [_File(path, tuple(found)) for path, found in frames.items()]
 
 
 def _stems(files: Sequence[_File]) -> list[str]:

@@ -21,6 +21,7 @@ from .project_masks import (
     MASKS,
     STROKES,
     convert_masks,
+    copy_aside,
     fit_foreign_labels,
     put_aside,
     read_foreign_mask,
@@ -54,6 +55,7 @@ class Project:
         self.folder = folder
         self._opened = opened
         self._images = opened.images
+        self._names = {image.ref: name for name, image in opened.images.items()}
         self._sparse = sparse
 
     @classmethod
@@ -161,11 +163,13 @@ class Project:
     def write_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> SavedMask:
         """Write the file of a mask; nothing else changes until `keep` is called with the result.
 
+        What an imported mask replaces is kept aside, and so is a file that was not taken for the mask of this image.
+
         Raises what `save_labels` raises.
         """
         path = self._mask_path(name)
-        if self.image(name).mask is None:
-            put_aside(path)
+        if origin == "imported" or self.image(name).mask != path:
+            copy_aside(path)
         return replace(save_mask(path, name, labels, self._header(name), sparse=self._sparse), origin=origin)
 
     def keep(self, *masks: SavedMask) -> ProjectImage:
@@ -195,12 +199,11 @@ class Project:
         DataError
             If the image has a painted mask, the sizes differ, or the mask cannot be understood.
         """
-        image = next((image for image in self.images if image.ref == pair.image), None)
-        if image is None:
+        if pair.image not in self._names:
             raise DataError(f"{pair.mask.name}: its image {pair.image.name} is not in this dataset.")
+        image = self.image(self._names[pair.image])
         _check_replaceable(image)
         labels = read_foreign_mask(pair.mask, image.name, self._header(image.name).size, sparse=self._sparse)
-        put_aside(self._mask_path(image.name))
         return self.write_labels(image.name, labels, "imported")
 
     def write_imported_labels(
@@ -215,7 +218,6 @@ class Project:
         _check_replaceable(self.image(name))
         size, sparse = self._header(name).size, self._sparse
         fitting = fit_foreign_labels(labels, called, name, size, strokes=strokes and sparse, sparse=sparse)
-        put_aside(self._mask_path(name))
         return self.write_labels(name, fitting, "imported")
 
     def set_role(self, names: Iterable[str], role: Role) -> None:
@@ -261,7 +263,8 @@ class Project:
         self._opened.stamps[saved.name] = saved.stamp
 
     def _mask_path(self, name: str) -> Path:
-        return self.image(name).mask or self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(name)}.tif"
+        """Return where the mask of an image is written, though an old record may still show it that of a namesake."""
+        return self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(self.image(name).name)}.tif"
 
     def _header(self, name: str) -> ImageHeader:
         if name not in self._opened.headers:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -19,7 +20,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 OWN: tuple[Origin, ...] = ("painted", "corrected")  # masks made here, which no import replaces
 
 _GOOD_NUMBER = (5, 20)
-_LONGEST_STEM = 120  # bytes; with a temporary suffix it must fit into the 255 that file systems allow
+_LONGEST_STEM = 120  # bytes; with what is added when a mask is put aside it must fit into the 255 of file systems
 
 
 @dataclass(frozen=True)
@@ -93,23 +94,26 @@ class SavedMask:
     stamp: tuple[int, int]
 
 
-def unique_names(refs: Iterable[ImageRef], known: Mapping[ImageRef, str]) -> dict[ImageRef, str]:
-    """Return a name for each image, unlike all others also where capitals do not count.
+def unique_names(
+    refs: Sequence[ImageRef], known: Mapping[ImageRef, str], reserved: Iterable[str] = ()
+) -> dict[ImageRef, str]:
+    """Return a name for each image, unlike all others and those `reserved`, also where capitals do not count.
 
     Names that are known stay; of the rest, the second ``a`` becomes ``a.png``.
     """
-    refs = list(refs)
-    names = {ref: known[ref] for ref in refs if ref in known}
-    taken = {name.casefold() for name in names.values()}
-    for ref in refs:
-        if ref in names:
-            continue
-        frame = "" if ref.frame is None else f"[{ref.frame:03d}]"
-        candidates = [ref.name, ref.path.name + frame]
-        candidates += [f"{ref.path.name}{frame} ({number})" for number in range(2, len(refs) + 2)]
-        names[ref] = next(name for name in candidates if name.casefold() not in taken)
+    names: dict[ImageRef, str] = {}
+    taken = {name.casefold() for name in reserved}
+    for ref in sorted(refs, key=lambda ref: ref not in known):
+        names[ref] = next(name for name in _possible_names(ref, known.get(ref)) if name.casefold() not in taken)
         taken.add(names[ref].casefold())
     return {ref: names[ref] for ref in refs}
+
+
+def _possible_names(ref: ImageRef, known: str | None) -> Iterator[str]:
+    frame = "" if ref.frame is None else f"[{ref.frame:03d}]"
+    long = ref.path.name + frame
+    yield from (known or ref.name, ref.name, long)
+    yield from (f"{long} ({number})" for number in count(2))
 
 
 def file_stem(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .atomic import write_file
 from .files import ImageHeader, ImageRef, read_image, write_labels
 from .masks import read_labels
 from .project_image import Origin, ProjectImage, SavedMask
@@ -86,7 +87,8 @@ def read_mask_file(path: Path) -> Labels:
         If the file is missing, damaged or holds no labels.
     """
     array = read_image(ImageRef(path), as_labels=True).array
-    if array.ndim != 2 or array.dtype.kind not in "bui" or int(array.max()) > np.iinfo(np.uint16).max:
+    in_range = array.dtype.kind in "bui" and array.min() >= 0 and array.max() <= np.iinfo(np.uint16).max
+    if array.ndim != 2 or not in_range:
         raise DataError(f"{path.name} does not hold labels from 0 to 65535. Import it as a mask instead.")
     return array.astype(np.uint16)
 
@@ -179,10 +181,10 @@ def convert_masks(images: Iterable[ProjectImage], folder: Path, *, sparse: bool)
         labels, path = read_mask_file(image.mask), folder / image.mask.name
         before = read_mask_file(path) if path.is_file() else None
         if before is None or not _same_objects(before, labels, sparse=sparse):
-            put_aside(path)
+            copy_aside(path)
             before = dense_to_strokes(labels) if sparse else strokes_to_dense(labels)
             pixels = read_image(ImageRef(image.mask))
-            write_labels(path, before, scale=pixels.scale, unit=pixels.unit)
+            write_labels(path, before, scale=pixels.scale, unit=pixels.unit, overwrite=True)
         yield describe_mask(path, image.name, before, sparse=sparse, origin=image.origin)
 
 
@@ -212,14 +214,37 @@ def put_aside(path: Path) -> Path | None:
     """
     if not path.exists():
         return None
-    stem = f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    numbered = (
-        path.parent / REMOVED / f"{stem}{mark}{path.suffix}" for mark in ("", *(f"-{i}" for i in range(2, 999)))
-    )
-    target = next(candidate for candidate in numbered if not candidate.exists())
+    target = _place_aside(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
     except OSError as error:
         raise DataError(f"{path} cannot be moved to {target.parent}: {error.strerror}. Check its rights.") from error
     return target
+
+
+def copy_aside(path: Path) -> None:
+    """Keep what is in a mask file, if there is one, in the folder ``removed``, before another is written over it.
+
+    It is copied and not moved, so that it is still there if the disk does not take the other one.
+
+    Raises
+    ------
+    DataError
+        If it cannot be copied.
+    """
+    if not path.exists():
+        return
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Check its rights.") from error
+    write_file(_place_aside(path), content)
+
+
+def _place_aside(path: Path) -> Path:
+    stem = f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    numbered = (
+        path.parent / REMOVED / f"{stem}{mark}{path.suffix}" for mark in ("", *(f"-{i}" for i in range(2, 999)))
+    )
+    return next(candidate for candidate in numbered if not candidate.exists())

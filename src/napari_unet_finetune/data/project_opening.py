@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import DataError
-from .files import ImageHeader, ImageRef, headers_of, list_images
+from .files import ImageHeader, ImageRef, headers_of, list_images, looked_at, without_labels
 from .project_image import ProjectImage, SavedMask, file_stem, unique_names
 from .project_masks import describe_mask, read_mask_file
 from .project_record import RECORD, ImageRecord, ProjectRecord, found_source, read_record, record_key
@@ -32,7 +32,9 @@ class Opened:
 
 
 def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord | None]:
-    """Return the images, the folder of the project and what it remembers; `source` may be either of the two.
+    """Return the images, the folder of the project and what it remembers.
+
+    `source` are the images or the folder of a project; with `folder`, a project of its own is kept there.
 
     Raises
     ------
@@ -42,13 +44,13 @@ def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord
         If the folder cannot be written to.
     """
     source = source.expanduser().absolute()
-    if folder is None and (source / RECORD).is_file():
-        record = read_record(source)
-        assert record is not None
-        return found_source(record.source, source), source, record
-    folder = default_folder(source) if folder is None else folder.expanduser().absolute()
-    if not source.exists():
-        raise DataError(f"{source}: there is no such folder or file. Check its name.")
+    with looked_at(source):
+        if (source / RECORD).is_file() and (own := read_record(source)) is not None:
+            folder = source if folder is None else folder
+            source = found_source(own.source, source)
+    with looked_at(source):
+        folder = default_folder(source) if folder is None else folder.expanduser().absolute()
+        source.stat()
     record = read_record(folder)
     if record is not None:
         _check_same_images(source, folder, record)
@@ -82,7 +84,8 @@ def check_writable(folder: Path) -> None:
 def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Opened:
     """Return the images of `source` with what is remembered and found of them; only headers are read.
 
-    A mask that was changed from outside, or that is there without being remembered, is read once.
+    A mask that was changed from outside, or that is there without being remembered, is read once. Labels that `predict`
+    has written beside the images are no images, unless something is remembered of them.
 
     Raises
     ------
@@ -92,12 +95,14 @@ def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Open
     listing = list_images(source)
     records = {(one.file, one.frame): one for one in (record.images if record else ())}
     known = {ref: records[record_key(ref)] for ref in listing.images if record_key(ref) in records}
-    names = unique_names(listing.images, {ref: one.name for ref, one in known.items()})
     present = {record_key(ref) for ref in known}
-    opened = Opened(
-        absent=[one for key, one in records.items() if key not in present], unreadable=list(listing.unreadable)
-    )
-    headers = headers_of(listing.images)
+    absent = [one for key, one in records.items() if key not in present]
+    opened = Opened(absent=absent, unreadable=list(listing.unreadable))
+    wanted = {*without_labels(listing.images), *known}
+    refs = [ref for ref in listing.images if ref in wanted]
+    # A name may come back with its file, and its mask must not belong to another image until then.
+    names = unique_names(refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))
+    headers = headers_of(refs)
     sparse = record.sparse if record else False
     for ref, name in names.items():
         if ref in headers:

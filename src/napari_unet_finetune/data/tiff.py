@@ -14,7 +14,12 @@ from tifffile import EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage, Ti
 from ..errors import DataError
 from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes, take_frame
 from .pixels import ImageHeader, ImagePixels, check_declared_size, checked_frame
+from .stamps import Stamp, file_stamp
 from .tiff_scale import pixel_size
+
+# To find one page of a stack, tifffile walks through all of them: once per file will do. It keeps no pixels.
+_remembered: dict[tuple[str, Stamp], TiffFile] = {}
+_REMEMBERED_FILES = 4  # images and masks, for two readers
 
 
 def count_tiff_frames(path: Path) -> int:
@@ -46,13 +51,27 @@ def read_tiff_frame(path: Path, frame: int | None) -> ImagePixels:
 
 @contextmanager
 def _open(path: Path) -> Iterator[TiffFile]:
-    with TiffFile(path) as tif:
-        if not any(series.is_multifile for series in tif.series):
-            yield tif
-            return
-    # OME-XML may list the planes of sibling files; each file then answers for its own pages only.
-    with TiffFile(path, is_ome=False) as tif:
+    """Open a file; that of a stack is remembered, closed, for whoever reads its next frame.
+
+    Each reader takes the file away and puts it back afterwards, so that no two threads have the same one.
+    """
+    key = str(path), file_stamp(path)
+    tif = _remembered.pop(key, None) or _parse(path)
+    tif.filehandle.open()
+    with tif:
         yield tif
+        is_stack = len(tif.pages) > 1
+    if is_stack:
+        _remembered[key] = tif
+        for oldest in list(_remembered)[:-_REMEMBERED_FILES]:
+            _remembered.pop(oldest, None)
+
+
+def _parse(path: Path) -> TiffFile:
+    with TiffFile(path) as tif:
+        lists_others = any(series.is_multifile for series in tif.series)
+    # OME-XML may list the planes of sibling files; each file then answers for its own pages only.
+    return TiffFile(path, is_ome=False) if lists_others else tif
 
 
 def _image_series(tif: TiffFile) -> list[TiffPageSeries]:

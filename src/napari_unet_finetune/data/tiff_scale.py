@@ -22,7 +22,9 @@ _MICROMETRES = {
     "in": 25400.0,
 }
 _TAG_UNITS: dict[int, str] = {RESUNIT.INCH: "inch", RESUNIT.CENTIMETER: "cm"}
-_PRINTER_DPI = (72, 96, 100, 150, 200, 300, 600, 1200)
+_PRINTER_DPI = (72, 96, 100, 150, 180, 200, 240, 300, 350, 400, 600, 1200)
+_CM_PER_INCH = 2.54
+_ROUNDED = 0.03  # by what 118.11 per centimetre is off from 300 dpi, and more
 _LARGEST_UM = 1000.0  # no microscope has larger pixels, but tags of printed sizes do
 
 Size = tuple[tuple[float, float], str]
@@ -32,15 +34,16 @@ UNKNOWN: Size = ((1.0, 1.0), "px")
 def pixel_size(tif: TiffFile, series: TiffPageSeries) -> Size:
     """Return the size (Y, X) of a pixel in micrometres and ``"um"``, or 1 and ``"px"`` where the file does not tell.
 
-    Resolutions that editors write by default (72 dpi, 300 dpi and so on) are meant for printers and are not taken,
-    nor are pixels above 1 mm.
+    Resolutions that editors write by default (72 dpi, 300 dpi and so on, also per centimetre) are meant for printers
+    and are not taken, nor are pixels above 1 mm.
     """
     if tif.is_ome and tif.ome_metadata:
         return _from_ome(tif.ome_metadata, _position(tif, series))
     if tif.is_imagej:
         return _from_resolution(series, str((tif.imagej_metadata or {}).get("unit", "")))
     unit = _TAG_UNITS.get(series.keyframe.resolutionunit, "")
-    if unit == "inch" and round(series.keyframe.resolution[0], 2) in _PRINTER_DPI:
+    dpi = series.keyframe.resolution[0] * (_CM_PER_INCH if unit == "cm" else 1)
+    if min(abs(dpi - printer) for printer in _PRINTER_DPI) < _ROUNDED:
         return UNKNOWN
     return _from_resolution(series, unit)
 
