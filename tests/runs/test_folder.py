@@ -63,9 +63,9 @@ def test_a_damaged_request_is_explained(folder):
         _ = folder.request
 
 
-def test_old_images_without_masks_are_refused(request_):
-    values = request_.model_dump() | {"base_images": Path("/old/images")}
-    with pytest.raises(ValidationError, match="need their masks"):
+def test_old_masks_without_images_are_refused(request_):
+    values = request_.model_dump() | {"base_masks": Path("/old/masks")}
+    with pytest.raises(ValidationError, match="need their images"):
         FinetuneRequest(**values)
 
 
