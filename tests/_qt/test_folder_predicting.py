@@ -128,14 +128,12 @@ def test_errors_leave_it_ready_for_the_next_try(files, folder, tmp_path):
     assert len(files.ends) == 3
 
 
-def test_stop_is_passed_on_and_a_second_job_refused(waiting, folder, tmp_path):
+def test_a_second_job_is_refused(waiting, folder, tmp_path):
     session, runner = waiting
     files = FolderPredicting(session, tmp_path / "jobs")
     files.predict(folder, tmp_path / "out", PredictConfig())
     assert files.is_predicting and runner.folder.exists()
     files.predict(folder, tmp_path / "out", PredictConfig())
     assert "is under way" in session.message.text and files.is_predicting
-    files.stop()
-    assert runner.job.said == ["stop"]
     runner.listener.on_end(None)
     assert not files.is_busy and not runner.folder.exists()

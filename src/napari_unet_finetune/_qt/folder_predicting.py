@@ -82,11 +82,6 @@ class FolderPredicting:
         request = MeasureRequest(files=files, out=table, overwrite=overwrite)
         self._start(request, f"Measuring {len(files)} files", lambda: self._on_measured(table))
 
-    def stop(self) -> None:
-        """End after the tiles in work; files that are written stay."""
-        if self.is_busy:
-            self.session.aside.stop()
-
     def show(self, end: ImageEnd) -> None:
         """Open the image of a file and its labels in the viewer; what was opened here before is hidden."""
         if end.labels is None:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QThreadPool
 
 Result = TypeVar("Result")
 
-# At least; napari's threads are as many as there are cores. The reader of a job only waits, but holds one all the while.
+# At least; napari has as many as there are cores. The reader of a job only waits, but holds one all the while.
 THREADS = 16
 
 
