@@ -71,6 +71,15 @@ def test_models_are_ticked_and_images_chosen(session, project, tmp_path, qtbot):
     panel.release()
 
 
+def test_a_dock_opened_again_shows_the_comparison_that_was_begun_before(panel, session, qtbot):
+    panel.comparing.compare()
+    again = ComparePanel(session, CurveTraining(session))
+    qtbot.addWidget(again)
+    assert again.comparing.cells == panel.comparing.cells
+    assert again.scores.table.rowCount() > 0
+    again.release()
+
+
 def test_images_are_ticked_one_by_one(panel, monkeypatch):
     def tick(picker):
         picker.words.setText("bare")

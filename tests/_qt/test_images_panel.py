@@ -291,10 +291,11 @@ def test_buttons_ask_for_folders_and_files(panel, qtbot, folder, masks, session,
     panel.findChildren(ImportDialog)[0].reject()
 
 
-def test_a_pairing_that_comes_after_the_release_opens_no_dialog(panel, qtbot, folder, masks):
+def test_a_pairing_that_comes_after_the_release_opens_no_dialog(panel, qtbot, folder, masks, session):
     opened(panel, qtbot, folder)
     panel.import_masks(masks)
     panel.release()
+    session.close()
     qtbot.waitUntil(lambda: not panel.importing.is_busy)
     assert not panel.findChildren(ImportDialog)
 
@@ -303,6 +304,8 @@ def test_released_panels_hear_nothing_and_leave_nothing(panel, qtbot, folder, se
     opened(panel, qtbot, folder)
     thumbnails = panel._thumbnails
     panel.release()
+    assert session.annotation.order() == session.project.names
+    session.close()
     assert session.annotation is None
     for signal in (session.project_changed, session.images_changed, session.current_changed, session.before_use):
         assert len(signal) == 0

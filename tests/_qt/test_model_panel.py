@@ -127,7 +127,6 @@ def test_the_models_of_the_datasets_trainings_can_be_chosen(panel, waiting, tmp_
     assert "Finetuned on this dataset" in _texts(panel.predictor)
     assert panel.predictor.value() == str(model)
     assert panel.base.value() == "microtube"
-    finetuning.release()
 
 
 @pytest.fixture

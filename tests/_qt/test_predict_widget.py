@@ -210,7 +210,7 @@ def test_a_prediction_in_a_child_is_shown_in_a_real_viewer(make_napari_viewer, q
     widget.predict.button.click()
     qtbot.waitUntil(lambda: widget.session.aside.is_running, timeout=20_000)
     qtbot.waitUntil(lambda: "movie prediction" in viewer.layers, timeout=120_000)
-    qtbot.waitUntil(lambda: widget.session.predicting.task is None, timeout=60_000)
+    qtbot.waitUntil(lambda: predicting_of(widget.session).task is None, timeout=60_000)
     assert viewer.layers["movie prediction"].data.any(axis=(1, 2)).all()
     widget.objects.threshold.slider.setValue(95)
     viewer.window.remove_dock_widget(dock)

@@ -15,6 +15,7 @@ from napari_unet_finetune._qt import questions_panel
 from napari_unet_finetune._qt.finetuning import Finetuning
 from napari_unet_finetune._qt.jobs import Report
 from napari_unet_finetune._qt.layers import find_ours
+from napari_unet_finetune._qt.predicting import predicting_of
 from napari_unet_finetune._qt.questions_panel import QuestionsPanel
 from napari_unet_finetune.data.project_runs import run_folders
 from napari_unet_finetune.evaluation.answers import Offer
@@ -105,7 +106,6 @@ def test_a_model_trained_here_is_asked_about_the_images_that_were_held_out(panel
     assert len(cells(panel)) == 1
     panel.session.model = panel.session.predictor
     assert "knows these images" in panel.rows["cross_validate"].cost.text()
-    training.release()
 
 
 def test_a_trial_ends_with_a_verdict(panel: QuestionsPanel) -> None:
@@ -150,12 +150,12 @@ def test_a_threshold_is_used_only_for_the_model_it_was_found_for(panel: Question
     panel.rows["estimate"].button.click()
     offer = Offer("threshold", "Use threshold 0.60", 0.6)
     panel.view.offer_taken.emit(offer)
-    assert session.predicting.config.threshold == 0.6
+    assert predicting_of(session).config.threshold == 0.6
     session.predictor = save_model(tmp_path / "other.safetensors", seed=1)
-    session.predicting.set_config(threshold=None)
+    predicting_of(session).set_config(threshold=None)
     with message("another model predicts now"):
         panel.view.offer_taken.emit(offer)
-    assert session.predicting.config.threshold is None
+    assert predicting_of(session).config.threshold is None
 
 
 def test_each_image_is_scored_by_a_model_that_was_trained_without_it(panel: QuestionsPanel) -> None:
@@ -263,7 +263,6 @@ def test_a_report_is_written_where_it_was_asked_for_and_opened(
     (tmp_path / "mine.html").unlink()
     with message("not there any more"):
         button.click()
-    training.release()
 
 
 def test_a_report_is_not_written_without_a_place_for_it(panel: QuestionsPanel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,8 +55,6 @@ class AnnotatePanel(QWidget):
         ):  # fmt: skip
             signal.disconnect(self._refresh)
         self._keys.release()
-        if session.annotation is self._annotation:
-            self._annotation.close()
 
     def confirm(self, question: str, yes: str) -> bool:
         """Ask before anything that was painted changes."""

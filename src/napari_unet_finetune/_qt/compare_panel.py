@@ -32,7 +32,7 @@ class ComparePanel(QWidget):
     def __init__(self, session: Session, curve: CurveTraining, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self._curve = session, curve
-        self.comparing = Comparing(session)
+        self.comparing = session.shared(Comparing)
         self.shown = ComparisonView(self.comparing)
         self.models, self.images = ModelList(), ChoiceBox([])
         self.add, self.compare, self.export = QPushButton("Add file…"), QPushButton("Compare"), QPushButton("Export ▾")
@@ -55,7 +55,6 @@ class ComparePanel(QWidget):
         self._curve.ended.disconnect(self._on_curve_ended)
         self.controls.release()
         self.shown.release()
-        self.comparing.release()
 
     def _lay_out(self) -> None:
         self.add.setToolTip("Compare a model that lies in another folder, too.")

@@ -23,7 +23,7 @@ class CompareWidget(Dock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         session = self.session
-        curve = CurveTraining(session)
+        curve = session.shared(CurveTraining)
         self.compare = ComparePanel(session, curve)
         self.curve = CurvePanel(session, curve, self.compare.comparing)
         self.footer = CompareFooter(session)

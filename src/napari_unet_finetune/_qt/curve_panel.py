@@ -74,7 +74,6 @@ class CurvePanel(QWidget):
         self.curve.changed.disconnect(self.refresh)
         self._comparing.listed.disconnect(self._draw)
         self.session.images_changed.disconnect(self._show_plan)
-        self.curve.release()
 
     def _lay_out(self) -> None:
         self.seeds.setRange(1, _MOST_SEEDS)

@@ -249,6 +249,4 @@ class Predicting:
 
 def predicting_of(session: Session) -> Predicting:
     """Return what the docks of `session` share for predicting, made for the first of them."""
-    if session.predicting is None:
-        session.predicting = Predicting(session)
-    return session.predicting
+    return session.shared(Predicting)

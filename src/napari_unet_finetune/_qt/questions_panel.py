@@ -41,7 +41,7 @@ class QuestionsPanel(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session, self.asking = session, Asking(session)
+        self.session, self.asking = session, session.shared(Asking)
         self.errors, self.view = ErrorMap(session), AnswerView()
         self.shown: Question | None = None
         self.rows = {question: QuestionRow(TITLES[question], _TIPS[question]) for question in QUESTIONS}
@@ -99,7 +99,6 @@ class QuestionsPanel(QWidget):
         """Let go of the session."""
         self.asking.changed.disconnect(self.refresh)
         self.asking.answered.disconnect(self._on_answered)
-        self.asking.release()
         self._soon.stop()
         self.errors.release()
 

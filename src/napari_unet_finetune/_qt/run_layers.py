@@ -71,12 +71,6 @@ class RunLayers:
             self._waiting = (model.parent, str(model), config)
             self._predict_when_free()
 
-    def release(self) -> None:
-        """Let go of the session; layers stay with the user."""
-        self.session.current_changed.disconnect(self._on_current_changed)
-        self.session.project_changed.disconnect(self._forget)
-        self.session.aside.changed.disconnect(self._predict_when_free)
-
     def _on_current_changed(self) -> None:
         if self.session.run.is_running:
             self.watch()
@@ -117,7 +111,7 @@ class RunLayers:
         request = PredictRequest(checkpoint=model, images=files, config=config)
 
         def on_event(event: Event) -> None:
-            if isinstance(event, ImagePredicted) and session.project is project:
+            if isinstance(event, ImagePredicted) and session.is_open(project):
                 self._found[names[event.index]] = (np.load(event.file) > event.threshold * _FULL).astype(np.uint8)
                 self._show_prediction()
 
