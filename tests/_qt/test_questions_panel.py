@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import QUrl
 
-from napari_unet_finetune._qt import questions_panel
+from napari_unet_finetune._qt import questions_panel, save_dialog
 from napari_unet_finetune._qt.finetuning import Finetuning
 from napari_unet_finetune._qt.jobs import Report
 from napari_unet_finetune._qt.layers import find_ours
@@ -251,7 +251,7 @@ def test_a_report_is_written_where_it_was_asked_for_and_opened(
     training.start(TINY)
     assert panel.rows["report"].cost.text().startswith("A page about the training of")
     monkeypatch.setattr(
-        questions_panel.QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "mine"), "")
+        save_dialog.QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "mine"), "")
     )  # fmt: skip
     panel.rows["report"].button.click()
     assert (tmp_path / "mine.html").is_file()
@@ -266,7 +266,7 @@ def test_a_report_is_written_where_it_was_asked_for_and_opened(
 
 
 def test_a_report_is_not_written_without_a_place_for_it(panel: QuestionsPanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions_panel.QFileDialog, "getSaveFileName", lambda *_args: ("", ""))
+    monkeypatch.setattr(save_dialog.QFileDialog, "getSaveFileName", lambda *_args: ("", ""))
     panel.ask("report")
     assert not run_folders(panel.session.project.folder)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_args
 
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -26,6 +24,7 @@ from .curve_chart import CurveChart
 from .curve_training import CurveTraining
 from .editors import ChoiceBox
 from .path_box import PathBox
+from .save_dialog import ask_for_file
 from .session import Session
 from .settings import default_device
 
@@ -147,11 +146,10 @@ class CurvePanel(QWidget):
         self.curve.start(parse_counts(self.counts.text()), self.seeds.value(), self.config, self.old.value())
 
     def _save_chart(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the chart", "learning-curve.png", _FIGURES)
         study = self.curve.study
-        if not name or study is None:
+        path = ask_for_file(self, "Save the chart", "learning-curve.png", _FIGURES)
+        if path is None or study is None:
             return
-        path = Path(name) if Path(name).suffix else Path(name).with_suffix(".png")
         try:
             save_figures(self._comparing, [], None, study=study.path, curve=path)
         except FinetuneError as error:

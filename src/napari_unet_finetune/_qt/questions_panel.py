@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from ..errors import FinetuneError, RunError
 from ..evaluation.answers import Offer
@@ -18,6 +18,7 @@ from .answer_view import AnswerView
 from .asking import TITLES, Asking
 from .error_maps import ErrorMap
 from .predicting import predicting_of
+from .save_dialog import ask_for_file
 from .session import Session
 from .wrapped_label import WrappedLabel
 
@@ -158,11 +159,7 @@ class QuestionsPanel(QWidget):
         newest = self.asking.past.newest
         if newest is None:
             return None
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Write the report", str(newest[0] / "report.html"), "Web page (*.html)"
-        )
-        path = Path(name)
-        return None if not name else path if path.suffix else path.with_suffix(".html")
+        return ask_for_file(self, "Write the report", newest[0] / "report.html", "Web page (*.html)")
 
 
 class QuestionRow(QWidget):
