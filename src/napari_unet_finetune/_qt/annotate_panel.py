@@ -11,7 +11,8 @@ from ..errors import FinetuneError
 from .annotation import annotation_of
 from .first_guess import start_from_prediction
 from .image_table import mask_text
-from .painting import BACKGROUND_COLOR, OBJECT_COLOR, is_painted
+from .label_colors import BACKGROUND_COLOR, OBJECT_COLOR
+from .painting import is_painted
 from .session import Session
 from .shortcuts import CanvasKeys, bind_keys, image_keys
 

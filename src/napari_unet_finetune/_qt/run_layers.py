@@ -15,6 +15,7 @@ from ..errors import RunError
 from ..events import Event, ImagePredicted, PreviewReady
 from ..runs.request import ImageFile, PredictRequest
 from .drawing import drawn_later
+from .label_colors import PREDICTED, steady
 from .layers import (
     OURS,
     find_ours,
@@ -30,7 +31,6 @@ from .prediction_layer import RUN_PREDICTION as PREDICTION
 from .prediction_layer import RUN_PREVIEW as PREVIEW
 from .session import Session
 
-_COLORS = {PREVIEW: "#009E73", PREDICTION: "#D55E00"}
 _FULL = 255  # of a probability of 1 in eight bits
 _AT_WORK = "first-look"
 
@@ -148,7 +148,6 @@ class RunLayers:
             remove_ours(self.session.viewer, PREVIEW)
             return
         preview.metadata[OURS] = PREDICTION
-        preview.colormap = _colormap(PREDICTION)
 
     def _show(self, mark: str, name: str, labels: Labels) -> None:
         """Show labels on the image that is shown, below what is painted."""
@@ -158,7 +157,7 @@ class RunLayers:
         with drawn_later(), selection_kept(viewer):
             show_labels(
                 viewer, mark, name, labels.copy(), placement=self._placement(), below=PAINTING, editable=False,
-                opacity=0.4, colormap=_colormap(mark),
+                opacity=0.4, colormap=steady({None: PREDICTED}),
             )  # fmt: skip
 
     def _placement(self) -> dict[str, Any]:
@@ -169,12 +168,6 @@ class RunLayers:
         assert project is not None
         assert current is not None
         return placement_of_pixels(project.read_image(current))
-
-
-def _colormap(mark: str) -> Any:
-    from napari.utils.colormaps import DirectLabelColormap
-
-    return DirectLabelColormap(color_dict={None: _COLORS[mark], 0: "transparent"})
 
 
 def _file_of(project: Project | None, name: str | None) -> ImageFile | None:
