@@ -146,16 +146,15 @@ def test_an_image_that_has_changed_its_size_shows_no_errors(panel: QuestionsPane
 
 
 def test_a_threshold_is_used_only_for_the_model_it_was_found_for(panel: QuestionsPanel, tmp_path: Path) -> None:
-    session = panel.session
+    session, predicting = panel.session, predicting_of(panel.session)
     panel.rows["estimate"].button.click()
-    offer = Offer("threshold", "Use threshold 0.60", 0.6)
-    panel.view.offer_taken.emit(offer)
-    assert predicting_of(session).config.threshold == 0.6
+    asked = session.predictor
     session.predictor = save_model(tmp_path / "other.safetensors", seed=1)
-    predicting_of(session).set_config(threshold=None)
-    with message("another model predicts now"):
-        panel.view.offer_taken.emit(offer)
-    assert predicting_of(session).config.threshold is None
+    panel.view.offer_taken.emit(Offer("threshold", "Use threshold 0.60", 0.6))
+    assert "use the threshold 0.60" in session.message.text
+    assert predicting.config.threshold is None
+    session.predictor = asked
+    assert predicting.config.threshold == 0.6
 
 
 def test_each_image_is_scored_by_a_model_that_was_trained_without_it(panel: QuestionsPanel) -> None:

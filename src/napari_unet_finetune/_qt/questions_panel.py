@@ -150,10 +150,9 @@ class QuestionsPanel(QWidget):
             self.session.fail(error)
 
     def _use_threshold(self, kept: KeptAnswer, threshold: float) -> None:
-        if kept.asked.model != self.session.predictor:
-            raise RunError(f"This threshold is for {kept.asked.model_name}, but another model predicts now. Ask again.")
-        predicting_of(self.session).set_config(threshold=threshold)
-        self.session.tell(f"Predictions use the threshold {threshold:.2f} from now on, until you change it.")
+        predicting_of(self.session).set_threshold(kept.asked.model, threshold)
+        name = kept.asked.model_name
+        self.session.tell(f"Predictions of {name} use the threshold {threshold:.2f} from now on, until you change it.")
 
     def _choose_file(self) -> Path | None:
         newest = self.asking.past.newest
