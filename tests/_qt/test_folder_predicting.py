@@ -89,6 +89,22 @@ def test_a_result_opens_at_its_pixel_size_and_only_once(files, folder, tmp_path,
     assert len(viewer.layers) == 4 and image.visible and labels.data[0, 0] == 9
 
 
+def test_labels_that_were_overwritten_are_read_anew(files, folder, tmp_path, viewer, qtbot):
+    def end(files):
+        return next(end for end in files.ends if end.path.name == "a.tif")
+
+    files.predict(folder, tmp_path / "out", PredictConfig())
+    files.show(end(files))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    first = viewer.layers["a prediction"]
+    files.predict(folder, tmp_path / "out", PredictConfig(threshold=0.95), overwrite=True)
+    files.show(end(files))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    assert not first.visible
+    np.testing.assert_array_equal(viewer.layers[-1].data, tifffile.imread(tmp_path / "out" / "a_labels.tif"))
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["a", "a prediction [1]"]
+
+
 def test_a_failed_file_says_why_instead_of_opening(files, folder, tmp_path, viewer):
     files.predict(folder, tmp_path / "out", PredictConfig())
     files.show(next(end for end in files.ends if end.error))

@@ -17,6 +17,9 @@ from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.events import ImagePredicted
 from napari_unet_finetune.progress import RunProgress
 
+from .datasets import write_images
+from .finetuning_data import save_model
+
 TUBES = np.stack([frame.image for frame in make_microtube(1, 2, shape=(64, 80))])
 
 
@@ -121,6 +124,18 @@ def test_the_settings_act_on_the_prediction_and_show_those_of_the_selected_one(
     assert not objects.probability.isChecked()
     objects.threshold.restore.click()
     assert live.config.threshold is None
+
+
+def test_two_models_of_one_name_do_not_share_a_folder_of_labels(session, panel, tmp_path):
+    session.project = Project.open(write_images(tmp_path / "images", 1))
+    panel.source.set_value("dataset")
+    folders = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        session.predictor = save_model(tmp_path / place / "mine.safetensors")
+        folders.append(panel.folders()[1])
+    assert folders[0] != folders[1]
+    assert all(folder.name.startswith("mine-") for folder in folders)
 
 
 def test_the_box_switches_mirrored_views_off(viewer, predicting, panel, qtbot):
