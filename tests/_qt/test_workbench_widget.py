@@ -88,6 +88,13 @@ def test_an_image_is_opened_a_model_finetuned_and_its_labels_appear(window: Any,
     assert RunFolder(run).is_finished
 
 
+def test_predict_all_opens_the_dock_with_the_dataset_as_its_source(window: Any, workbench: Any) -> None:
+    workbench.finetune.predict_requested.emit()
+    dock = open_dock(window, "Predict")
+    assert dock.predict.source.value() == "dataset"
+    assert "6 images" in dock.predict.about.text()
+
+
 def test_what_an_answer_advises_is_written_into_the_settings(workbench: Any) -> None:
     workbench.accordion.open(4)
     workbench.questions.rescale_requested.emit(0.5)
