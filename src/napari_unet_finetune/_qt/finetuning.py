@@ -13,11 +13,11 @@ from ..data.stamps import file_stamp
 from ..errors import FinetuneError, RunError
 from ..progress import RunProgress
 from ..runs.folder import RunFolder
-from ..runs.history import PastRun, past_trainings, seconds_per_pixel
+from ..runs.history import PastRun, seconds_per_pixel
 from ..runs.outcome_words import is_disappointing, outcome_in_words
 from ..runs.plan import OldImages, make_request, plan_training
 from ..words import count_of
-from .run_folders import new_run, runs_of
+from .run_folders import new_run, past_runs
 from .run_layers import RunLayers
 from .session import Message, Session
 
@@ -161,7 +161,7 @@ class Finetuning:
     def _look_for_interrupted(self) -> None:
         project, slot = self.session.project, self.session.run
         busy = slot.folder if slot.is_running else None
-        runs = past_trainings(reversed(runs_of(project))) if project else ()
+        runs = reversed(past_runs(project))
         self.interrupted = tuple(run for run in runs if run.folder.path != busy and run.is_interrupted)
         self.changed.emit()
 
@@ -190,4 +190,4 @@ def read_outcome(run: PastRun, when: str = "") -> Outcome:
 
 def _last_ended(project: Project) -> PastRun | None:
     """Return the last training that left a model."""
-    return next((run for run in past_trainings(reversed(runs_of(project))) if run.model is not None), None)
+    return next((run for run in reversed(past_runs(project)) if run.model is not None), None)
