@@ -373,7 +373,8 @@ class TestStrokes:
         annotation.open("img_0")
         layer = annotation.layer
         assert layer.selected_label == 2
-        assert len({tuple(layer.get_color(label)) for label in (1, 2, 3)}) == 3  # what is none of them is seen too
+        assert len({tuple(layer.get_color(label)) for label in (1, 2, 3)}) == 3
+        assert layer.get_color(3)[3] == 1  # what is no stroke is seen, to be erased
         paint(annotation, 2)
         annotation.save()
         assert annotation.session.project.image("img_0").foreground == 1

@@ -218,6 +218,21 @@ def test_a_comparison_goes_on_when_its_dataset_is_opened_anew(waiting, project, 
     assert [session.project.image(name).dice for name in comparing.images] == [0.5, 0.5]
 
 
+def test_a_comparison_whose_dataset_was_left_meanwhile_fills_no_other_table(waiting, project, tmp_path, write_squares):
+    session, runner = waiting
+    with_models(session, tmp_path / "models", 1)
+    session.project = project
+    comparing = Comparing(session)
+    comparing.compare()
+    session.project = Project.open(write_squares(tmp_path / "other", 2) / "images", tmp_path / "second")
+    session.project = reopened(project)
+    before = session.message
+    event = ImageCompared("raw", "img_04", dice=0.5)
+    runner.listener.on_report(SimpleNamespace(event=event, progress=session.aside.progress))
+    runner.listener.on_end(None)
+    assert (comparing.cells, session.message) == ({}, before)
+
+
 def test_a_mask_that_changes_makes_its_scores_stale(comparing, session):
     comparing.compare()
     assert comparing.stale == ()

@@ -154,7 +154,8 @@ class Comparing:
             self._begin(project, columns, images)
             session.aside.start(
                 job_folder(project), f"Comparing {count_of(len(columns), 'model')}", request=request,
-                on_event=self._on_event, on_end=lambda _file: self._on_end(project), on_error=session.fail,
+                on_event=lambda event: self._on_event(columns, event), on_end=lambda _file: self._on_end(columns),
+                on_error=session.fail,
             )  # fmt: skip
             self.changed.emit()
         except FinetuneError as error:
@@ -219,14 +220,15 @@ class Comparing:
         self.listed.emit()
         self.changed.emit()
 
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, ImageCompared):
+    def _on_event(self, columns: tuple[Column, ...], event: Event) -> None:
+        if isinstance(event, ImageCompared) and self.columns is columns:
             self.cells[event.model, event.image] = event
             self.changed.emit()
 
-    def _on_end(self, project: Project) -> None:
+    def _on_end(self, columns: tuple[Column, ...]) -> None:
+        """Say what came of a comparison, unless its table was given up for another dataset."""
         session = self.session
-        if session.project is None or not session.is_open(project):
+        if session.project is None or self.columns is not columns:
             return
         failed = [cell for cell in self.cells.values() if cell.error is not None]
         missing = len(self.columns) * len(self.images) - len(self.cells)
