@@ -143,10 +143,26 @@ def test_a_failed_save_stands_in_the_panel(panel, annotation, monkeypatch):
     assert not panel.problem.isVisible()
 
 
+def test_what_is_painted_after_the_dock_was_closed_and_opened_again_is_saved(panel, annotation, qtbot):
+    session = panel._session
+    annotation.open("img_0")
+    layer = annotation.layer
+    panel.release()
+    again = AnnotatePanel(session)
+    qtbot.addWidget(again)
+    layer.paint((10, 10), 1)
+    assert again.state.text() == "◐ painting"
+    again.next_button.click()
+    assert session.project.image("img_0").is_annotated
+    again.release()
+    session.close()
+
+
 def test_keys_on_the_canvas_are_bound_and_given_back(panel, viewer):
     bound = {str(key) for key in viewer.keymap}
     assert {"N", "Shift+N", "PageUp", "PageDown"} <= bound
     panel.release()
+    panel._session.close()
     assert not {"N", "Shift+N", "PageUp", "PageDown"} & {str(key) for key in viewer.keymap}
 
 
@@ -154,6 +170,7 @@ def test_a_released_panel_hears_nothing(panel, annotation):
     session = panel._session
     annotation.open("img_0")
     panel.release()
+    session.close()
     signals = (session.project_changed, session.images_changed, session.current_changed, session.before_use)
     assert [len(signal) for signal in (*signals, session.aside.changed)] == [0] * 5
     np.testing.assert_array_equal(session.viewer.layers[1].data, 0)

@@ -373,7 +373,8 @@ class TestStrokes:
         annotation.open("img_0")
         layer = annotation.layer
         assert layer.selected_label == 2
-        assert not np.allclose(layer.get_color(1), layer.get_color(2))
+        assert len({tuple(layer.get_color(label)) for label in (1, 2, 3)}) == 3
+        assert layer.get_color(3)[3] == 1  # what is no stroke is seen, to be erased
         paint(annotation, 2)
         annotation.save()
         assert annotation.session.project.image("img_0").foreground == 1
@@ -423,12 +424,17 @@ class TestStrokes:
         annotation.layer.undo()
         np.testing.assert_array_equal(annotation.layer.data, painted)
 
-    def test_a_label_that_no_stroke_has_is_refused_in_words(self, annotation, switch):
+    def test_a_label_that_no_stroke_has_is_refused_in_words(self, annotation, switch, qtbot):
         switch(True)
         annotation.open("img_0")
         paint(annotation, 3)
-        with message("strokes must be 0"):
+        with message("Erase label 3; paint with 1 and 2 only"):
             assert not annotation.save()
+        annotation.layer.events.paint(value=[])
+        annotation._autosave._on_timeout()  # as it is saved in the background
+        qtbot.waitUntil(lambda: "Erase label 3" in annotation.problem)
+        annotation.layer.undo()
+        assert annotation.next()
 
 
 @pytest.mark.usefixtures("qapp")

@@ -12,15 +12,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_unet_finetune._qt.compare_export import save_canvas
-from napari_unet_finetune._qt.compare_footer import CompareFooter
 from napari_unet_finetune._qt.compare_panel import ComparePanel
 from napari_unet_finetune._qt.compare_widget import CompareWidget
 from napari_unet_finetune._qt.curve_training import CurveTraining
 from napari_unet_finetune._qt.image_picker import ImagePicker
-from napari_unet_finetune._qt.jobs import JobSlot, Report
+from napari_unet_finetune._qt.jobs import JobSlot
 from napari_unet_finetune._qt.layers import mark_of
-from napari_unet_finetune.events import PartStarted
-from napari_unet_finetune.progress import RunProgress, advance
 
 from .comparison_data import project_with_tests, with_models
 from .conftest import run_here
@@ -69,6 +66,15 @@ def test_models_are_ticked_and_images_chosen(session, project, tmp_path, qtbot):
     panel.compare.click()
     assert len(panel.comparing.cells) == 7
     panel.release()
+
+
+def test_a_dock_opened_again_shows_the_comparison_that_was_begun_before(panel, session, qtbot):
+    panel.comparing.compare()
+    again = ComparePanel(session, CurveTraining(session))
+    qtbot.addWidget(again)
+    assert again.comparing.cells == panel.comparing.cells
+    assert again.scores.table.rowCount() > 0
+    again.release()
 
 
 def test_images_are_ticked_one_by_one(panel, monkeypatch):
@@ -154,32 +160,13 @@ def test_a_file_is_not_replaced_without_asking(panel, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_saved_is_told(panel, tmp_path, monkeypatch):
-    choose_file(monkeypatch, tmp_path / "nowhere.xyz")
-    with message("figures are saved as"):
+    (tmp_path / "file").touch()
+    choose_file(monkeypatch, tmp_path / "file" / "figure.png")
+    with message("cannot be written"):
         panel._menu["Figure of this image…"]()
     panel.shown.clear()
     with message("No image is shown"):
         panel._menu["Figure of this image…"]()
-
-
-def test_the_footer_shows_the_comparison_and_otherwise_the_training(waiting, tmp_path, qtbot):
-    session, runner = waiting
-    footer = CompareFooter(session)
-    qtbot.addWidget(footer)
-    footer.show()
-    assert not footer.bar.isVisible()
-    session.run.start(tmp_path / "run", "Learning curve")
-    assert footer.slot is session.run and footer.bar.isVisible()
-    session.aside.start(tmp_path / "aside", "Comparing 2 models")
-    assert footer.slot is session.aside
-    event = PartStarted("raw", 2, 4)
-    runner.listener.on_report(Report(event, advance(RunProgress(), event)))
-    assert footer.bar.format() == "raw (2 of 4)" and footer.bar.value() == 250
-    footer.stop.click()
-    assert runner.job.said == ["stop"] and not footer.stop.isEnabled()
-    session.tell("Hello.")
-    assert footer.message.text == "Hello."
-    footer.release()
 
 
 def test_the_dock_needs_neither_torch_nor_matplotlib():

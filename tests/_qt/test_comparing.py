@@ -45,8 +45,7 @@ def comparing(session, project, tmp_path):
     found = Comparing(session)
     for file in files[1:]:
         found.add_file(type(tmp_path)(file))
-    yield found
-    found.release()
+    return found
 
 
 def finetune(project, base, count):
@@ -99,7 +98,6 @@ def test_test_images_and_the_models_of_the_dataset_are_chosen_at_first(session, 
     comparing = Comparing(session)
     assert comparing.image_set.names == ("img_04", "img_05")
     assert comparing.chosen == {base, str(folder / "model.safetensors")}
-    comparing.release()
 
 
 def test_every_model_is_compared_on_every_image(comparing, session):
@@ -175,7 +173,6 @@ def test_what_keeps_it_from_starting_is_said(session, project):
     assert comparing.problem == "Tick at least one model."
     comparing.choose_models([str(number) for number in range(MOST_MODELS + 1)])
     assert "at most 8" in comparing.problem
-    comparing.release()
 
 
 def test_a_file_that_is_no_model_is_refused(comparing, project):
@@ -204,7 +201,36 @@ def test_cells_come_one_by_one_and_another_job_is_refused(waiting, project, tmp_
     assert comparing.cells == before
     runner.listener.on_end(None)
     assert "Stopped: 1 of 2 predictions are missing." in session.message.text
-    comparing.release()
+
+
+def test_a_comparison_goes_on_when_its_dataset_is_opened_anew(waiting, project, tmp_path):
+    session, runner = waiting
+    with_models(session, tmp_path / "models", 1)
+    session.project, session.predictor = project, session.model
+    comparing = Comparing(session)
+    comparing.compare()
+    session.project = reopened(project)  # Look for new images
+    for name in comparing.images:
+        event = ImageCompared("raw", name, dice=0.5, iou=0.4, surface_dice=0.4, area_ratio=1.0)
+        runner.listener.on_report(SimpleNamespace(event=event, progress=session.aside.progress))
+    runner.listener.on_end(None)
+    assert session.message.text == "Compared 1 model on 2 images."
+    assert [session.project.image(name).dice for name in comparing.images] == [0.5, 0.5]
+
+
+def test_a_comparison_whose_dataset_was_left_meanwhile_fills_no_other_table(waiting, project, tmp_path, write_squares):
+    session, runner = waiting
+    with_models(session, tmp_path / "models", 1)
+    session.project = project
+    comparing = Comparing(session)
+    comparing.compare()
+    session.project = Project.open(write_squares(tmp_path / "other", 2) / "images", tmp_path / "second")
+    session.project = reopened(project)
+    before = session.message
+    event = ImageCompared("raw", "img_04", dice=0.5)
+    runner.listener.on_report(SimpleNamespace(event=event, progress=session.aside.progress))
+    runner.listener.on_end(None)
+    assert (comparing.cells, session.message) == ({}, before)
 
 
 def test_a_mask_that_changes_makes_its_scores_stale(comparing, session):
@@ -277,21 +303,15 @@ class TestReopening:
     @pytest.fixture
     def again(self, comparing, session, qtbot):
         """Return a function that opens the dock and the dataset once more, as they are on disk."""
-        opened = []
 
         def reopen(wait_for=lambda found: found.cells):
             session.project = reopened(session.project)
             found = Comparing(session)
-            opened.append(found)
             qtbot.waitUntil(lambda: bool(wait_for(found)))
             return found
 
         comparing.compare()
-        comparing.release()
-        comparing.release = lambda: None
-        yield reopen
-        for found in opened:
-            found.release()
+        return reopen
 
     def test_the_last_scores_are_shown_without_a_job(self, comparing, again, session, monkeypatch):
         monkeypatch.setattr(session.aside, "start", None)

@@ -42,7 +42,6 @@ def view(session, project, tmp_path):
     comparing.compare()
     yield found
     found.release()
-    comparing.release()
 
 
 def visible(viewer):
@@ -218,7 +217,6 @@ def test_closing_gives_back_keys_and_grid_and_leaves_the_layers(session, project
     comparing.compare()
     view.set_mode("grid")
     view.release()
-    comparing.release()
     assert not viewer.canvas.grid.enabled
     assert visible(viewer) == ["compare:image", "compare:model:raw", "compare:truth"]
     keys = {str(key): action for key, action in viewer.keymap.items()}
@@ -302,7 +300,6 @@ def test_frames_colors_and_sizes(session, tmp_path, viewer):
             assert find_ours(viewer, "compare:model:raw").data.shape == shape[:2]
             assert (find_ours(viewer, "compare:truth") is not None) == (name == "wide")
     view.release()
-    comparing.release()
 
 
 @pytest.mark.parametrize(("light", "is_bright"), [(20, False), (230, True)])

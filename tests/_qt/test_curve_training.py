@@ -35,9 +35,7 @@ def project(tmp_path, write_squares):
 def curve(session, project, tmp_path):
     with_models(session, tmp_path / "models", 1)
     session.project = project
-    found = CurveTraining(session)
-    yield found
-    found.release()
+    return CurveTraining(session)
 
 
 def test_trainings_leave_a_study_with_rows_and_models(curve, session, project):
@@ -75,7 +73,6 @@ def test_what_keeps_it_from_starting_is_said(session, tmp_path, write_squares):
     with message("Annotate at least 4 images"):
         curve.start((1,), 1, CONFIG)
     assert run_folders(session.project.folder) == ()
-    curve.release()
 
 
 def test_one_that_is_under_way_is_shown_and_keeps_another_from_starting(waiting, project, tmp_path):
@@ -88,7 +85,6 @@ def test_one_that_is_under_way_is_shown_and_keeps_another_from_starting(waiting,
     assert "Learning curve is under way" in curve.plan((1,), 1).problem
     runner.listener.on_end(None)
     assert "Resume goes on where it was" in session.message.text and curve.is_interrupted
-    curve.release()
 
 
 def test_an_interrupted_one_is_found_on_another_day_and_resumed(curve, session, project, monkeypatch):
@@ -110,7 +106,6 @@ def test_an_interrupted_one_is_found_on_another_day_and_resumed(curve, session, 
     again.resume()
     assert again.study.is_finished and len(again.study.models) == 2
     assert len(run_folders(session.project.folder)) == 1
-    again.release()
 
 
 def test_models_of_a_curve_are_compared_as_soon_as_it_ends(curve, session, qtbot):

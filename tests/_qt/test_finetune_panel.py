@@ -241,3 +241,16 @@ def test_the_sections_need_neither_torch_nor_plotting():
     code = "import sys\n" + "".join(f"import napari_unet_finetune._qt.{name}\n" for name in names)
     code += "sys.exit(','.join(name for name in ('torch', 'matplotlib', 'pandas') if name in sys.modules) or 0)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_section_opened_again_during_a_training_hears_of_its_end(panel, tmp_path, write_squares, qtbot):
+    panel, session, runner = panel
+    session.project = annotated_project(tmp_path, write_squares)
+    panel.start()
+    report = Reporter(runner)
+    report(STARTED)
+    again = FinetunePanel(session)
+    qtbot.addWidget(again)
+    report.end(ENDED)
+    assert not again.outcome.isHidden()
+    again.release()

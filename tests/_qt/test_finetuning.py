@@ -23,6 +23,7 @@ from napari_unet_finetune.runs.folder import STATE, RunFolder
 from napari_unet_finetune.runs.history import PastRun
 from napari_unet_finetune.runs.request import read_request
 
+from .datasets import reopened
 from .finetuning_data import ENDED, STARTED, TINY, Reporter, annotated_project, save_model
 
 CONFIG = FinetuneConfig()
@@ -38,8 +39,7 @@ def ready(waiting, project):
     session, runner = waiting
     session.model, session.project = "microtube", project
     finetuning = Finetuning(session)
-    yield finetuning, session, runner
-    finetuning.release()
+    return finetuning, session, runner
 
 
 def _open(session, name):
@@ -66,6 +66,22 @@ def test_unsaved_paint_is_saved_before_the_masks_are_copied(ready):
     assert request.config.held_out is not None
     assert runner.folder in run_folders(session.project.folder)
     assert "has begun" in session.message.text
+
+
+def test_a_training_of_a_dataset_that_was_opened_anew_is_its_own(ready):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    report = Reporter(runner)
+    report(STARTED)
+    session.project = reopened(session.project)  # Look for new images
+    session.project.save_labels("img_00", np.eye(48, dtype=np.uint16), "painted")
+    session.images_changed.emit()
+    assert finetuning.changed_since == ("img_00",)
+    model = report.end(ENDED)
+    assert "another dataset" not in session.message.text
+    assert (finetuning.outcome.model, session.predictor) == (model, str(model))
+    session.project = reopened(session.project)
+    assert session.predictor == str(model)
 
 
 def test_a_second_training_is_refused_in_a_sentence(ready):
@@ -286,7 +302,6 @@ def test_an_interrupted_training_is_offered_when_the_dataset_is_opened_again(int
     session.project = project
     assert [run.folder for run in again.interrupted] == [folder]
     assert again.interrupted[0].progress.step == 120
-    again.release()
 
 
 def test_an_interrupted_training_is_resumed_where_it_was(interrupted):
@@ -318,6 +333,7 @@ def test_the_last_training_is_read_again_when_the_dataset_is_opened(ready, proje
     finetuning, session, runner = ready
     finetuning.start(CONFIG)
     model = Reporter(runner).end(STARTED, ENDED)
+    session.project = None
     session.project = project
     assert finetuning.outcome.message.text.startswith("Dice 0.41 → 0.88")
     assert finetuning.outcome.when
@@ -356,7 +372,6 @@ def test_the_whole_of_it_in_this_process(session, project, tmp_path):
     )
     assert find_ours(session.viewer, RUN_PREDICTION).data.shape == (48, 48)
     assert str(session.model).endswith("base.safetensors")
-    finetuning.release()
 
 
 def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
@@ -371,5 +386,4 @@ def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
     assert finetuning.outcome.model is not None, session.message
     qtbot.waitUntil(lambda: find_ours(viewer, RUN_PREDICTION) is not None, timeout=60_000)
     qtbot.waitUntil(lambda: not session.aside.is_running, timeout=60_000)
-    finetuning.release()
     session.close()

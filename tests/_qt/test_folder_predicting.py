@@ -89,6 +89,22 @@ def test_a_result_opens_at_its_pixel_size_and_only_once(files, folder, tmp_path,
     assert len(viewer.layers) == 4 and image.visible and labels.data[0, 0] == 9
 
 
+def test_labels_that_were_overwritten_are_read_anew(files, folder, tmp_path, viewer, qtbot):
+    def end(files):
+        return next(end for end in files.ends if end.path.name == "a.tif")
+
+    files.predict(folder, tmp_path / "out", PredictConfig())
+    files.show(end(files))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    first = viewer.layers["a prediction"]
+    files.predict(folder, tmp_path / "out", PredictConfig(threshold=0.95), overwrite=True)
+    files.show(end(files))
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    assert not first.visible
+    np.testing.assert_array_equal(viewer.layers[-1].data, tifffile.imread(tmp_path / "out" / "a_labels.tif"))
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["a", "a prediction [1]"]
+
+
 def test_a_failed_file_says_why_instead_of_opening(files, folder, tmp_path, viewer):
     files.predict(folder, tmp_path / "out", PredictConfig())
     files.show(next(end for end in files.ends if end.error))
@@ -128,14 +144,12 @@ def test_errors_leave_it_ready_for_the_next_try(files, folder, tmp_path):
     assert len(files.ends) == 3
 
 
-def test_stop_is_passed_on_and_a_second_job_refused(waiting, folder, tmp_path):
+def test_a_second_job_is_refused(waiting, folder, tmp_path):
     session, runner = waiting
     files = FolderPredicting(session, tmp_path / "jobs")
     files.predict(folder, tmp_path / "out", PredictConfig())
     assert files.is_predicting and runner.folder.exists()
     files.predict(folder, tmp_path / "out", PredictConfig())
     assert "is under way" in session.message.text and files.is_predicting
-    files.stop()
-    assert runner.job.said == ["stop"]
     runner.listener.on_end(None)
     assert not files.is_busy and not runner.folder.exists()

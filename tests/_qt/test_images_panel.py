@@ -1,5 +1,6 @@
 """The section "Images": datasets are opened, shown, imported into, dropped, and let go."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_unet_finetune._qt.images_panel import ImagesPanel
 from napari_unet_finetune._qt.import_dialog import NO_MASK, ImportDialog
 from napari_unet_finetune._qt.layers_dialog import LayersDialog
 from napari_unet_finetune.data import project_opening
+from napari_unet_finetune.data.project import Project
 
 from .datasets import BLOB, SIZE, message, reopened, write_images
 
@@ -155,6 +157,29 @@ def test_files_that_cannot_be_read_are_counted(panel, qtbot, folder):
     assert "broken.tif" in panel.footer.toolTip()
 
 
+def test_a_stroke_that_is_saved_while_new_images_are_looked_for_is_kept(panel, qtbot, folder, session, monkeypatch):
+    first = opened(panel, qtbot, folder)
+    first.save_labels("img_1", BLOB, "painted")
+    session.annotation.open("img_0")
+    load, loaded, gate = Project.open, [], threading.Event()
+
+    def slow(*args):
+        loaded.append(load(*args))
+        gate.wait(5)
+        return loaded[-1]
+
+    monkeypatch.setattr(Project, "open", slow)
+    panel._on_reload()
+    qtbot.waitUntil(lambda: bool(loaded))  # the record is read, and then a stroke is saved
+    session.annotation.layer.paint((10, 10), 1)
+    session.annotation.save()
+    gate.set()
+    qtbot.waitUntil(lambda: session.project is not first)
+    assert session.project.image("img_0").is_annotated
+    session.annotation.open("img_0")
+    assert session.annotation.layer.data[10, 10] == 1
+
+
 class TestImporting:
     @pytest.fixture
     def dialog(self, panel, qtbot, folder, masks):
@@ -258,6 +283,22 @@ class TestLayers:
         assert session.project.source == tmp_path / "stack.tif"
         assert len(session.project.images) == 4
 
+    @pytest.mark.parametrize("name", ["cells.czi", "cells.zarr"])
+    def test_a_layer_that_a_plugin_has_read_is_copied(self, panel, qtbot, viewer, session, tmp_path, name):
+        from napari.layers import Image
+        from napari.layers._source import layer_source
+
+        (tmp_path / "cells.czi").write_bytes(b"ZISRAWFILE")
+        (tmp_path / "cells.zarr" / "0").mkdir(parents=True)
+        with layer_source(path=str(tmp_path / name)):
+            viewer.add_layer(Image(np.zeros((2, *SIZE), np.uint8), name="cells"))
+        panel._opener._choose_folder = lambda _why, _near: tmp_path / "copy"
+        (choice,) = panel._opener.choices()
+        assert choice.text == "cells · 2 images · to be copied"
+        panel._opener.open_layers([choice])
+        qtbot.waitUntil(lambda: session.project is not None)
+        assert session.project.names == ("cells[000]", "cells[001]")
+
     def test_our_own_layers_are_not_offered(self, panel, qtbot, folder, session):
         opened(panel, qtbot, folder)
         session.annotation.open("img_0")
@@ -291,10 +332,11 @@ def test_buttons_ask_for_folders_and_files(panel, qtbot, folder, masks, session,
     panel.findChildren(ImportDialog)[0].reject()
 
 
-def test_a_pairing_that_comes_after_the_release_opens_no_dialog(panel, qtbot, folder, masks):
+def test_a_pairing_that_comes_after_the_release_opens_no_dialog(panel, qtbot, folder, masks, session):
     opened(panel, qtbot, folder)
     panel.import_masks(masks)
     panel.release()
+    session.close()
     qtbot.waitUntil(lambda: not panel.importing.is_busy)
     assert not panel.findChildren(ImportDialog)
 
@@ -303,6 +345,8 @@ def test_released_panels_hear_nothing_and_leave_nothing(panel, qtbot, folder, se
     opened(panel, qtbot, folder)
     thumbnails = panel._thumbnails
     panel.release()
+    assert session.annotation.order() == session.project.names
+    session.close()
     assert session.annotation is None
     for signal in (session.project_changed, session.images_changed, session.current_changed, session.before_use):
         assert len(signal) == 0

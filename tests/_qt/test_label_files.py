@@ -21,7 +21,7 @@ def save(session, qtbot):
 
 def test_labels_keep_their_pixel_size(viewer, save, tmp_path):
     layer = viewer.add_labels(np.eye(20, dtype=int) * 3, name="a", scale=(0.5, 0.25), units=("um", "um"))
-    assert save(layer, tmp_path / "a") == f"a saved as {tmp_path / 'a.tif'}."
+    assert save(layer, tmp_path / "a.tif") == f"a saved as {tmp_path / 'a.tif'}."
     written = read_image(ImageRef(tmp_path / "a.tif"))
     assert (written.scale, written.unit) == (pytest.approx((0.5, 0.25)), "um")
     np.testing.assert_array_equal(written.array, layer.data)

@@ -41,7 +41,7 @@ def test_columns_are_named_in_words_with_their_unit(dialog):
 
 def test_the_table_that_is_shown_is_saved(dialog, tmp_path):
     widget, _, saved = dialog
-    widget.save(tmp_path / "t")
+    widget.save(tmp_path / "t.csv")
     widget.tabs.setCurrentIndex(1)
     widget.save(tmp_path / "i.csv")
     assert saved == [(OBJECTS, tmp_path / "t.csv"), (({"image": "a", "objects": 3},), tmp_path / "i.csv")]

@@ -123,16 +123,6 @@ def test_tables_are_saved_as_csv_and_a_full_disk_is_told(viewer, measuring, meas
     assert "cannot be written" in measuring.session.message.text
 
 
-def test_a_table_named_without_a_suffix_becomes_csv_but_replaces_nothing(viewer, measuring, measure, tmp_path):
-    rows = measure(viewer.add_labels(numbered())).objects
-    measuring.save(rows, tmp_path / "objects")
-    written = (tmp_path / "objects.csv").read_bytes()
-    assert b"area_px" in written
-    measuring.save(rows[:1], tmp_path / "objects")
-    assert "objects.csv exists already" in measuring.session.message.text
-    assert (tmp_path / "objects.csv").read_bytes() == written
-
-
 def test_stop_ends_after_the_frame_in_work_without_a_result(viewer, measuring, qtbot):
     labels = viewer.add_labels(numbered())
     measuring.changed.connect(measuring.stop)

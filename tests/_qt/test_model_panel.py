@@ -9,15 +9,20 @@ pytest.importorskip("qtpy")
 
 from qtpy.QtCore import Qt
 
+from napari_unet_finetune._qt.compared_models import list_models_to_compare
 from napari_unet_finetune._qt.finetuning import Finetuning
 from napari_unet_finetune._qt.layers import find_ours, show_image
 from napari_unet_finetune._qt.model_card import card_rows, size
+from napari_unet_finetune._qt.model_choices import list_choices
 from napari_unet_finetune._qt.model_panel import ModelPanel
+from napari_unet_finetune._qt.run_folders import past_runs
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.recent import RecentModels
 
-from .finetuning_data import ENDED, STARTED, Reporter, annotated_project, save_model
+from .finetuning_data import ENDED, STARTED, TINY, Reporter, annotated_project, save_model
 
 
 @pytest.fixture
@@ -127,7 +132,6 @@ def test_the_models_of_the_datasets_trainings_can_be_chosen(panel, waiting, tmp_
     assert "Finetuned on this dataset" in _texts(panel.predictor)
     assert panel.predictor.value() == str(model)
     assert panel.base.value() == "microtube"
-    finetuning.release()
 
 
 @pytest.fixture
@@ -170,3 +174,21 @@ def test_an_image_that_cannot_be_read_is_a_sentence(shown, qtbot):
     qtbot.waitUntil(lambda: session.message.tone == "error")
     assert "cannot be read" in session.message.text
     assert not panel.seen.isChecked()
+
+
+def test_the_log_of_a_training_is_read_once_and_again_when_it_has_grown(waiting, tmp_path, write_squares, monkeypatch):
+    session, runner = waiting
+    session.project = annotated_project(tmp_path, write_squares)
+    Finetuning(session).start(TINY)
+    Reporter(runner)(STARTED)
+    read, events = [], RunFolder.events
+    monkeypatch.setattr(RunFolder, "events", lambda self: read.append(self.path) or events(self))
+    for _ in range(3):
+        list_models_to_compare(session.project, "microtube")
+        list_choices(session.project, RecentModels(None))
+        (run,) = past_runs(session.project)
+        assert run.start is not None and run.end is None
+    assert len(read) == 1
+    Reporter(runner).end(ENDED)
+    (run,) = past_runs(session.project)
+    assert run.end is not None

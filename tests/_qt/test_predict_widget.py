@@ -17,6 +17,9 @@ from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.events import ImagePredicted
 from napari_unet_finetune.progress import RunProgress
 
+from .datasets import write_images
+from .finetuning_data import save_model
+
 TUBES = np.stack([frame.image for frame in make_microtube(1, 2, shape=(64, 80))])
 
 
@@ -123,6 +126,18 @@ def test_the_settings_act_on_the_prediction_and_show_those_of_the_selected_one(
     assert live.config.threshold is None
 
 
+def test_two_models_of_one_name_do_not_share_a_folder_of_labels(session, panel, tmp_path):
+    session.project = Project.open(write_images(tmp_path / "images", 1))
+    panel.source.set_value("dataset")
+    folders = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        session.predictor = save_model(tmp_path / place / "mine.safetensors")
+        folders.append(panel.folders()[1])
+    assert folders[0] != folders[1]
+    assert all(folder.name.startswith("mine-") for folder in folders)
+
+
 def test_the_box_switches_mirrored_views_off(viewer, predicting, panel, qtbot):
     def probabilities():
         panel.button.click()
@@ -210,7 +225,7 @@ def test_a_prediction_in_a_child_is_shown_in_a_real_viewer(make_napari_viewer, q
     widget.predict.button.click()
     qtbot.waitUntil(lambda: widget.session.aside.is_running, timeout=20_000)
     qtbot.waitUntil(lambda: "movie prediction" in viewer.layers, timeout=120_000)
-    qtbot.waitUntil(lambda: widget.session.predicting.task is None, timeout=60_000)
+    qtbot.waitUntil(lambda: predicting_of(widget.session).task is None, timeout=60_000)
     assert viewer.layers["movie prediction"].data.any(axis=(1, 2)).all()
     widget.objects.threshold.slider.setValue(95)
     viewer.window.remove_dock_widget(dock)

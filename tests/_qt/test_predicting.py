@@ -4,9 +4,13 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from napari_unet_finetune._qt.annotation import annotation_of
 from napari_unet_finetune._qt.layers import mark_of
 from napari_unet_finetune._qt.predicting import predicting_of
 from napari_unet_finetune.data.microtube import make_microtube
+from napari_unet_finetune.data.project import Project
+
+from .datasets import write_images
 
 SIZE = (64, 80)
 
@@ -228,6 +232,18 @@ def test_paint_in_a_prediction_is_kept_when_the_image_is_predicted_again(viewer,
     assert [layer.name for layer in viewer.layers] == ["tube", "tube prediction", "tube prediction [1]"]
 
 
+def test_what_is_painted_and_what_is_predicted_have_colors_of_their_own(viewer, session, predict, tubes, tmp_path):
+    viewer.add_image(tubes[0], name="tube")
+    predicted = predict().output.layer
+    session.project = Project.open(write_images(tmp_path / "images", 1))
+    annotation = annotation_of(session)
+    annotation.open("img_0")
+    colors = [[tuple(layer.get_color(label)) for label in (1, 2, 3)] for layer in (predicted, annotation.layer)]
+    assert colors[0][0] != colors[1][0]
+    assert all(len(set(one)) == 3 for one in colors)  # numbered objects are told apart
+    annotation.close()
+
+
 def test_another_model_takes_the_place_of_the_first_and_its_own_threshold(viewer, session, predicting, predict, tubes):
     from napari_unet_finetune.models.zoo import find_model
 
@@ -235,10 +251,12 @@ def test_another_model_takes_the_place_of_the_first_and_its_own_threshold(viewer
     first = predict()
     predicting.set_config(threshold=0.9)
     session.predictor = find_model("microtube")
+    assert predicting.config_of(session.predictor).threshold is None  # of a folder that is predicted with it
     viewer.dims.set_current_step(0, 2)
     second = predict()
     assert second is not first
-    assert second.predicted == {(2,)}
+    assert predicting.config_of(first.model).threshold == 0.9
+    assert [bool(second.probabilities[frame].any()) for frame in (0, 2)] == [False, True]
     assert second.config.threshold is None
     assert [layer.name for layer in viewer.layers] == ["movie", "movie prediction"]
 
@@ -315,7 +333,7 @@ def test_what_goes_wrong_is_one_sentence_and_the_next_prediction_works(viewer, s
     predict()
     assert "no-such-model" in session.message.text
     session.predictor = "microtube"
-    assert predict().predicted == {()}
+    assert predict().output.is_shown
 
 
 def test_probabilities_are_shown_on_demand_and_follow(viewer, predict, tubes):
@@ -365,7 +383,6 @@ def test_the_image_being_annotated_is_read_from_its_file(viewer, session, predic
     import tifffile
 
     from napari_unet_finetune._qt.layers import show_image
-    from napari_unet_finetune.data.project import Project
 
     for name, pixels in zip("ab", tubes, strict=False):
         tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="minisblack")

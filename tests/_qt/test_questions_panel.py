@@ -11,10 +11,11 @@ import pytest
 import tifffile
 from qtpy.QtCore import QUrl
 
-from napari_unet_finetune._qt import questions_panel
+from napari_unet_finetune._qt import questions_panel, save_dialog
 from napari_unet_finetune._qt.finetuning import Finetuning
 from napari_unet_finetune._qt.jobs import Report
 from napari_unet_finetune._qt.layers import find_ours
+from napari_unet_finetune._qt.predicting import predicting_of
 from napari_unet_finetune._qt.questions_panel import QuestionsPanel
 from napari_unet_finetune.data.project_runs import run_folders
 from napari_unet_finetune.evaluation.answers import Offer
@@ -105,7 +106,6 @@ def test_a_model_trained_here_is_asked_about_the_images_that_were_held_out(panel
     assert len(cells(panel)) == 1
     panel.session.model = panel.session.predictor
     assert "knows these images" in panel.rows["cross_validate"].cost.text()
-    training.release()
 
 
 def test_a_trial_ends_with_a_verdict(panel: QuestionsPanel) -> None:
@@ -146,16 +146,15 @@ def test_an_image_that_has_changed_its_size_shows_no_errors(panel: QuestionsPane
 
 
 def test_a_threshold_is_used_only_for_the_model_it_was_found_for(panel: QuestionsPanel, tmp_path: Path) -> None:
-    session = panel.session
+    session, predicting = panel.session, predicting_of(panel.session)
     panel.rows["estimate"].button.click()
-    offer = Offer("threshold", "Use threshold 0.60", 0.6)
-    panel.view.offer_taken.emit(offer)
-    assert session.predicting.config.threshold == 0.6
+    asked = session.predictor
     session.predictor = save_model(tmp_path / "other.safetensors", seed=1)
-    session.predicting.set_config(threshold=None)
-    with message("another model predicts now"):
-        panel.view.offer_taken.emit(offer)
-    assert session.predicting.config.threshold is None
+    panel.view.offer_taken.emit(Offer("threshold", "Use threshold 0.60", 0.6))
+    assert "use the threshold 0.60" in session.message.text
+    assert predicting.config.threshold is None
+    session.predictor = asked
+    assert predicting.config.threshold == 0.6
 
 
 def test_each_image_is_scored_by_a_model_that_was_trained_without_it(panel: QuestionsPanel) -> None:
@@ -251,7 +250,7 @@ def test_a_report_is_written_where_it_was_asked_for_and_opened(
     training.start(TINY)
     assert panel.rows["report"].cost.text().startswith("A page about the training of")
     monkeypatch.setattr(
-        questions_panel.QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "mine"), "")
+        save_dialog.QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "mine"), "")
     )  # fmt: skip
     panel.rows["report"].button.click()
     assert (tmp_path / "mine.html").is_file()
@@ -263,11 +262,10 @@ def test_a_report_is_written_where_it_was_asked_for_and_opened(
     (tmp_path / "mine.html").unlink()
     with message("not there any more"):
         button.click()
-    training.release()
 
 
 def test_a_report_is_not_written_without_a_place_for_it(panel: QuestionsPanel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions_panel.QFileDialog, "getSaveFileName", lambda *_args: ("", ""))
+    monkeypatch.setattr(save_dialog.QFileDialog, "getSaveFileName", lambda *_args: ("", ""))
     panel.ask("report")
     assert not run_folders(panel.session.project.folder)
 

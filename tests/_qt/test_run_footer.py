@@ -11,11 +11,14 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 
 from napari_unet_finetune._qt.curve_plot import DICE, LOSS, CurvePlot, decimate
+from napari_unet_finetune._qt.job_view import REDRAW_MS, Memory
 from napari_unet_finetune._qt.jobs import Report
 from napari_unet_finetune._qt.progress_words import about, duration, place, position, scores
-from napari_unet_finetune._qt.run_footer import REDRAW_MS, Memory, RunFooter
+from napari_unet_finetune._qt.run_footer import RunFooter
 from napari_unet_finetune.events import Alive
 from napari_unet_finetune.progress import RunProgress
+
+from .conftest import HereJob
 
 TRAINING = RunProgress(
     step=120, steps=400, device="cpu", precision="fp32", raw_dice=0.53, best_dice=0.87, best_step=100,
@@ -72,46 +75,54 @@ def test_a_message_stays_until_the_next_one(footer):
 
 def test_nothing_is_shown_of_a_job_until_there_is_one(footer, tmp_path, qtbot):
     footer, session, runner = footer
-    assert footer.bar.isHidden() or not footer.bar.isVisible()
+    assert footer.training.bar.isHidden() or not footer.training.bar.isVisible()
     session.run.start(tmp_path, "Finetuning with 5 images")
-    assert footer.bar.isVisible()
-    assert footer.bar.text() == "Starting…"
+    assert footer.training.bar.isVisible()
+    assert footer.training.bar.text() == "Starting…"
     assert not footer.curve.isVisible()
     runner.listener.on_report(Report(Alive(), TRAINING))
-    qtbot.waitUntil(lambda: footer.bar.text() == "Step 120 of 400 · 1:10 left")
-    assert footer.bar.value() == 300
+    qtbot.waitUntil(lambda: footer.training.bar.text() == "Step 120 of 400 · 1:10 left")
+    assert footer.training.bar.value() == 300
     assert footer.curve.isVisible()
     assert footer.scores.text().endswith("(best, step 100)")
     runner.listener.on_end(None)
-    assert not footer.bar.isVisible()
+    assert not footer.training.bar.isVisible()
 
 
 def test_pause_and_stop_reach_the_job(footer, tmp_path, qtbot):
     footer, session, runner = footer
     session.run.start(tmp_path, "Finetuning")
-    qtbot.mouseClick(footer.pause, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: footer.pause.text() == "Resume")
-    qtbot.mouseClick(footer.pause, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: footer.pause.text() == "Pause")
-    qtbot.mouseClick(footer.stop, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: footer.bar.text() == "Stopping…")
-    assert not footer.stop.isEnabled()
+    qtbot.mouseClick(footer.training.pause, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: footer.training.pause.text() == "Resume")
+    qtbot.mouseClick(footer.training.pause, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: footer.training.pause.text() == "Pause")
+    qtbot.mouseClick(footer.training.stop, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: footer.training.bar.text() == "Stopping…")
+    assert not footer.training.stop.isEnabled()
     assert runner.job.said == ["pause", "resume", "stop"]
 
 
-def test_a_training_comes_before_a_prediction_that_runs_beside_it(footer, tmp_path):
-    footer, session, _ = footer
-    session.aside.start(tmp_path / "aside", "Predicting")
-    assert footer.slot is session.aside
-    session.run.start(tmp_path / "run", "Finetuning")
-    assert footer.slot is session.run
+def test_a_training_and_a_prediction_beside_it_have_a_stop_each(footer, tmp_path, qtbot):
+    footer, session, runner = footer
+    session.run.start(tmp_path / "run", "Finetuning with 5 images")
+    training, runner.job = runner.job, HereJob()
+    session.aside.start(tmp_path / "aside", "Predicting 12 images")
+    assert [view.title.text() for view in (footer.training, footer.other)] == [
+        "Finetuning with 5 images",
+        "Predicting 12 images",
+    ]
+    assert footer.training.stop.isVisible() and footer.other.stop.isVisible()
+    qtbot.mouseClick(footer.other.stop, Qt.MouseButton.LeftButton)
+    assert (runner.job.said, training.said) == (["stop"], [])
+    runner.listener.on_end(None)
+    assert footer.training.isVisible() and not footer.other.isVisible()
 
 
 def test_many_reports_cost_few_redraws(footer, tmp_path, qtbot, monkeypatch):
     footer, session, runner = footer
     session.run.start(tmp_path, "Finetuning")
     redraws = []
-    monkeypatch.setattr(footer.bar, "setFormat", redraws.append)
+    monkeypatch.setattr(footer.training.bar, "setFormat", redraws.append)
     for step in range(1000):
         runner.listener.on_report(Report(Alive(), replace(TRAINING, step=step)))
     qtbot.waitUntil(lambda: bool(redraws), timeout=10 * REDRAW_MS)

@@ -11,6 +11,12 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("qtpy")
+
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication
+
+from napari_unet_finetune._qt.annotation import annotation_of
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.data.project_runs import run_folders
 from napari_unet_finetune.runs.folder import RunFolder
@@ -82,6 +88,13 @@ def test_an_image_is_opened_a_model_finetuned_and_its_labels_appear(window: Any,
     assert RunFolder(run).is_finished
 
 
+def test_predict_all_opens_the_dock_with_the_dataset_as_its_source(window: Any, workbench: Any) -> None:
+    workbench.finetune.predict_requested.emit()
+    dock = open_dock(window, "Predict")
+    assert dock.predict.source.value() == "dataset"
+    assert "6 images" in dock.predict.about.text()
+
+
 def test_what_an_answer_advises_is_written_into_the_settings(workbench: Any) -> None:
     workbench.accordion.open(4)
     workbench.questions.rescale_requested.emit(0.5)
@@ -139,6 +152,24 @@ def test_a_window_closed_in_mid_training_ends_the_child_and_leaves_a_run_to_resu
     again.session.project = Project.open(tmp_path / "squares" / "images", tmp_path / "project")
     assert again.finetune.finetuning.interrupted[0].folder.path == folder.path
     assert again.session is not session
+
+
+@pytest.mark.parametrize("is_floating", [False, True])
+def test_what_is_unsaved_is_saved_when_the_window_is_about_to_close(
+    window: Any, qtbot: Any, tmp_path: Path, write_squares: Any, is_floating: bool
+) -> None:
+    dock, workbench = window.window.add_plugin_dock_widget(PLUGIN, "Annotate and finetune")
+    qtbot.waitUntil(workbench.isVisible)
+    dock.setFloating(is_floating)
+    session = workbench.session
+    session.project = annotated_project(tmp_path, write_squares)
+    annotation = annotation_of(session)
+    annotation.open("img_05")
+    annotation.layer.paint((10, 10), 1)
+    assert annotation.unsaved == "img_05"
+    QApplication.sendEvent(window.window._qt_window, QCloseEvent())
+    assert annotation.unsaved is None
+    assert session.project.image("img_05").is_annotated
 
 
 def test_the_docks_of_a_viewer_share_one_session_which_ends_with_the_last_of_them(window: Any) -> None:

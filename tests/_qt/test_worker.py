@@ -1,5 +1,6 @@
 """A thread reports in the thread of the window: values, the result, or the error, with its traceback."""
 
+import threading
 import traceback
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-from qtpy.QtCore import QThread
+from qtpy.QtCore import QThread, QThreadPool
 
 from napari_unet_finetune._qt.worker import Work
 
@@ -49,6 +50,26 @@ def test_values_and_result_arrive(listener, qtbot):
     qtbot.waitUntil(lambda: bool(listener.results))
     assert (listener.events, listener.results, listener.errors) == ([1, 2], ["done"], [])
     qtbot.waitUntil(lambda: not work.is_running)
+
+
+def test_jobs_that_wait_keep_no_other_work_from_its_thread(listener, qtbot):
+    QThreadPool.globalInstance().setMaxThreadCount(2)  # as on two cores
+    gate = threading.Event()
+
+    def waiting():
+        yield "begun"
+        gate.wait()
+
+    def quick():
+        yield "saved"
+
+    for make_events in (waiting, waiting, quick):
+        listener.start(make_events)
+    try:
+        qtbot.waitUntil(lambda: "saved" in listener.events)
+    finally:
+        gate.set()
+    qtbot.waitUntil(lambda: len(listener.results) == 3)
 
 
 @pytest.mark.gui

@@ -11,7 +11,8 @@ from ..errors import FinetuneError
 from .annotation import annotation_of
 from .first_guess import start_from_prediction
 from .image_table import mask_text
-from .painting import BACKGROUND_COLOR, OBJECT_COLOR, is_painted
+from .label_colors import BACKGROUND_COLOR, OBJECT_COLOR
+from .painting import is_painted
 from .session import Session
 from .shortcuts import CanvasKeys, bind_keys, image_keys
 
@@ -55,8 +56,6 @@ class AnnotatePanel(QWidget):
         ):  # fmt: skip
             signal.disconnect(self._refresh)
         self._keys.release()
-        if session.annotation is self._annotation:
-            self._annotation.close()
 
     def confirm(self, question: str, yes: str) -> bool:
         """Ask before anything that was painted changes."""

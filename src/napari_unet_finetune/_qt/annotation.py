@@ -40,14 +40,15 @@ _MOST_TRIED = 5  # a whole disk may be gone
 class Annotation:
     """Shows one image of the dataset with a layer to paint its mask in, and sees to it that the paint is saved.
 
-    Only layers made here are changed or removed. Get it with `annotation_of`.
+    Only layers made here are changed or removed. It stays for as long as the session: whoever goes on painting after
+    the dock was closed has that saved as well. Get it with `annotation_of`.
     """
 
     changed = Signal()  # what is unsaved, what can be undone, or the layer
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.order: Callable[[], Sequence[str]] = lambda: session.project.names if session.project else ()
+        self.order: Callable[[], Sequence[str]] = self.names
         self.removed: tuple[Removed, ...] = ()
         self.is_converting = False  # masks to strokes, or strokes to masks
         self._autosave: Autosave | None = None
@@ -83,6 +84,10 @@ class Annotation:
             return order
         place = order.index(current)
         return order[place + 1 :] + order[:place]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all images in their own order."""
+        return self.session.project.names if self.session.project else ()
 
     def open(self, name: str) -> bool:
         """Show the image called `name`, ready for painting, and tell whether that worked; if not, the user is told."""

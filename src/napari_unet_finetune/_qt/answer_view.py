@@ -51,7 +51,6 @@ class AnswerView(QWidget):
         self.table, self.hint = AnswerTable(), WrappedLabel()
         self.buttons: list[QPushButton] = []
         self._offers = QHBoxLayout()
-        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.table.cellClicked.connect(lambda row, _column: self.row_clicked.emit(row))
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 2, 0, 8)

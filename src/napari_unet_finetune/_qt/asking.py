@@ -159,19 +159,6 @@ class Asking:
             return name if name in project.names else ""
         return next((image.name for image in project.images if image.ref.name == table.images[row]), "")
 
-    def release(self) -> None:
-        """Let go of the session; a job goes on."""
-        session = self.session
-        session.project_changed.disconnect(self._on_project_changed)
-        session.models_changed.disconnect(self._look_back)
-        session.images_changed.disconnect(self._on_images_changed)
-        for signal in (session.model_changed, session.predictor_changed):
-            signal.disconnect(self._on_model_changed)
-        for slot in (session.run, session.aside):
-            slot.changed.disconnect(self._on_slot_changed)
-        if self._forecasting is not None and self._forecasting.is_running:
-            self._forecasting.abandon()
-
     def _start(self, project: Project, folder: Path, asked: Asked, request: BaseModel) -> None:
         session, doing = self.session, _DOING[asked.question]
 
@@ -215,12 +202,12 @@ class Asking:
         """Say what came of a question and, if that is what it was about, mark the suggested images."""
         session, asked = self.session, kept.asked
         title = TITLES[asked.question].rstrip("…?")
-        if session.project is not project:
+        if session.project is None or not session.is_open(project):
             session.tell(f"{title}, of another dataset: open it again to see the answer.")
             return
         if asked.question == "suggest" and kept.answer.table is not None:
             named = ((self.image_of(kept, row), cells[1]) for row, cells in enumerate(kept.answer.table.rows))
-            project.set_suggested({name: reason for name, reason in named if name})
+            session.project.set_suggested({name: reason for name, reason in named if name})
             session.images_changed.emit()
         self.answers[asked.question] = kept
         session.tell(f"{title}: {kept.answer.headline}")

@@ -12,7 +12,8 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from ..data.project import Origin, Project, SavedMask
-from ..errors import FinetuneError
+from ..data.project_masks import BACKGROUND, OBJECT
+from ..errors import DataError, FinetuneError
 from .painting import differs, is_painted, snapshot
 from .worker import Work
 
@@ -72,7 +73,7 @@ class Autosave:
         try:
             if labels.any() or even_if_empty:
                 if overtaken or even_if_empty or self.origin or not np.array_equal(labels, self._on_disk):
-                    self._entered(self.project.write_labels(self.name, labels, self._origin()), labels)
+                    self._entered(_write(self.project, self.name, labels, self._origin()), labels)
             elif overtaken or self._on_disk.any():
                 self._remove()
         except FinetuneError as error:
@@ -195,4 +196,15 @@ class _Writing:
         yield
         if self.is_overtaken:
             return None
-        return project.write_labels(name, self.labels, origin)
+        return _write(project, name, self.labels, origin)
+
+
+def _write(project: Project, name: str, labels: NDArray[np.uint16], origin: Origin) -> SavedMask:
+    """Write a mask; a label that no stroke has is refused in the words of somebody who paints."""
+    strays = labels[labels > OBJECT] if project.sparse else labels[:0]
+    if strays.size:
+        stray = strays.min()
+        raise DataError(
+            f"{name}: label {stray} is no stroke. Erase label {stray}; paint with {BACKGROUND} and {OBJECT} only."
+        )
+    return project.write_labels(name, labels, origin)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from ..errors import FinetuneError
 from .compare_export import MOST_ROWS, save_canvas, save_figures, save_table
@@ -16,6 +16,7 @@ from .curve_training import CurveTraining
 from .editors import ChoiceBox
 from .image_picker import ImagePicker
 from .model_list import ModelList
+from .save_dialog import ask_for_file, may_replace
 from .score_view import ScoreView
 from .session import Session
 from .shortcuts import bind_keys
@@ -32,7 +33,7 @@ class ComparePanel(QWidget):
     def __init__(self, session: Session, curve: CurveTraining, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self._curve = session, curve
-        self.comparing = Comparing(session)
+        self.comparing = session.shared(Comparing)
         self.shown = ComparisonView(self.comparing)
         self.models, self.images = ModelList(), ChoiceBox([])
         self.add, self.compare, self.export = QPushButton("Add file…"), QPushButton("Compare"), QPushButton("Export ▾")
@@ -55,7 +56,6 @@ class ComparePanel(QWidget):
         self._curve.ended.disconnect(self._on_curve_ended)
         self.controls.release()
         self.shown.release()
-        self.comparing.release()
 
     def _lay_out(self) -> None:
         self.add.setToolTip("Compare a model that lies in another folder, too.")
@@ -177,13 +177,13 @@ class ComparePanel(QWidget):
         self._save_figure(list(self.comparing.images), "comparison.png")
 
     def _save_figure(self, names: list[str], suggestion: str) -> None:
-        """Save a figure, and the learning curve beside it if there is one; the dialog asks before it replaces."""
+        """Save a figure, and the learning curve beside it if there is one."""
         path = self._ask(suggestion, _FIGURES)
         if path is None:
             return
         study = self._curve.study if self._curve.study is not None and self._curve.study.rows else None
         curve = path.with_stem(f"{path.stem}-learning-curve") if study is not None else None
-        if curve is not None and curve.exists() and not self._may_replace(curve):
+        if curve is not None and not may_replace(self, curve):
             curve = None
         self._try(
             lambda: save_figures(
@@ -202,19 +202,7 @@ class ComparePanel(QWidget):
             self._try(lambda: save_table(self.comparing, path), f"Saved {path}.")
 
     def _ask(self, suggestion: str, kinds: str) -> Path | None:
-        """Ask for a file; its suffix is that of the kind chosen if none is typed."""
-        name, kind = QFileDialog.getSaveFileName(self, "Save", suggestion, kinds)
-        if not name:
-            return None
-        path = Path(name)
-        if path.suffix:
-            return path
-        path = path.with_suffix(kind[kind.index("*") + 1 : kind.index(")")])
-        return path if not path.exists() or self._may_replace(path) else None
-
-    def _may_replace(self, path: Path) -> bool:
-        answer = QMessageBox.question(self, "Replace the file?", f"{path.name} is there already. Replace it?")
-        return bool(answer == QMessageBox.StandardButton.Yes)
+        return ask_for_file(self, "Save", suggestion, kinds)
 
     def _try(self, save: Callable[[], None], done: str = "") -> None:
         try:

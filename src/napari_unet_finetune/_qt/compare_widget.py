@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QVBoxLayout
 
 from .accordion import Accordion
-from .compare_footer import CompareFooter
 from .compare_panel import ComparePanel
 from .curve_panel import CurvePanel
 from .curve_training import CurveTraining
 from .dock import Dock
+from .run_footer import RunFooter
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -23,10 +23,10 @@ class CompareWidget(Dock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         session = self.session
-        curve = CurveTraining(session)
+        curve = session.shared(CurveTraining)
         self.compare = ComparePanel(session, curve)
         self.curve = CurvePanel(session, curve, self.compare.comparing)
-        self.footer = CompareFooter(session)
+        self.footer = RunFooter(session, has_curve=False)
         self.accordion = Accordion()
         self.accordion.add("Models × images", self.compare)
         self.accordion.add("Learning curve", self.curve)

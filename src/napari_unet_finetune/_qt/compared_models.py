@@ -11,9 +11,8 @@ from ..errors import FinetuneError
 from ..evaluation.study_folder import StudyFolder, find_studies
 from ..models.card import find_model_file, read_card
 from ..models.zoo import list_models
-from ..runs.history import past_trainings
 from ..words import count_of
-from .run_folders import runs_of
+from .run_folders import past_runs, runs_of
 
 _FIRST_TRAININGS = 4
 RAW, BASE = "raw", "base"  # the base of finetunings, and one that was itself finetuned
@@ -75,8 +74,7 @@ def list_models_to_compare(project: Project | None, base: str, files: Iterable[P
     label = BASE if read_training(base).images else RAW
     found = [ComparedEntry(base, label, f"The model that finetunings start from: {find_model_file(base).stem}")]
     if project is not None:
-        folders = runs_of(project)
-        trained = [*_of_runs(folders), *_of_studies(folders)]
+        trained = [*_of_runs(project), *_of_studies(runs_of(project))]
         found += [entry for _, entry in sorted(trained, key=lambda one: one[0])]
     found += [ComparedEntry(str(path), path.stem, str(path)) for path in files]
     found += [ComparedEntry(one.name, one.name, f"Ships with this program: {one.name}") for one in list_models()]
@@ -135,8 +133,8 @@ class Colors:
             taken.add(self._of[model])
 
 
-def _of_runs(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
-    for run in past_trainings(folders):
+def _of_runs(project: Project) -> Iterator[tuple[int, ComparedEntry]]:
+    for run in past_runs(project):
         if run.model is not None:
             entry = ComparedEntry(
                 str(run.model), count_of(run.image_count, "image"), f"Finetuned on {run.when}\n{run.model}", True

@@ -61,7 +61,7 @@ class Comparing:
         self._stamps: dict[str, tuple[int, int]] = {}
         self._added: list[Path] = []
         self._is_fresh = True  # the user has not chosen models yet
-        self._is_released = False
+        self._project = session.project  # whose table it is
         session.project_changed.connect(self._on_project_changed)
         session.models_changed.connect(self.refresh)
         session.model_changed.connect(self.refresh)
@@ -154,7 +154,8 @@ class Comparing:
             self._begin(project, columns, images)
             session.aside.start(
                 job_folder(project), f"Comparing {count_of(len(columns), 'model')}", request=request,
-                on_event=self._on_event, on_end=lambda _file: self._on_end(project), on_error=session.fail,
+                on_event=lambda event: self._on_event(columns, event), on_end=lambda _file: self._on_end(columns),
+                on_error=session.fail,
             )  # fmt: skip
             self.changed.emit()
         except FinetuneError as error:
@@ -167,16 +168,6 @@ class Comparing:
     def column(self, label: str) -> Column | None:
         """Return the model of the table called `label`."""
         return next((column for column in self.columns if column.label == label), None)
-
-    def release(self) -> None:
-        """Let go of the session."""
-        session = self.session
-        self._is_released = True
-        session.project_changed.disconnect(self._on_project_changed)
-        session.models_changed.disconnect(self.refresh)
-        session.model_changed.disconnect(self.refresh)
-        session.images_changed.disconnect(self._on_images_changed)
-        session.current_changed.disconnect(self._on_images_changed)
 
     @property
     def _ticked(self) -> list[ComparedEntry]:
@@ -204,14 +195,15 @@ class Comparing:
 
     def _recall(self) -> None:
         """Show what is kept of the last comparison of the dataset, unless the user begins another one meanwhile."""
-        project = self.session.project
+        session, project = self.session, self.session.project
+        if project is None:
+            return
 
         def show(last: LastComparison) -> None:
-            if project is not None and self.session.project is project and not self.columns and not self._is_released:
-                self._show_last(project, last)
+            if session.project is not None and session.is_open(project) and not self.columns:
+                self._show_last(session.project, last)
 
-        if project is not None:
-            recall_comparison(project, show, self.session.fail)
+        recall_comparison(project, show, session.fail)
 
     def _show_last(self, project: Project, last: LastComparison) -> None:
         listed = {_file(entry.model) for entry in self.entries}
@@ -228,14 +220,15 @@ class Comparing:
         self.listed.emit()
         self.changed.emit()
 
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, ImageCompared):
+    def _on_event(self, columns: tuple[Column, ...], event: Event) -> None:
+        if isinstance(event, ImageCompared) and self.columns is columns:
             self.cells[event.model, event.image] = event
             self.changed.emit()
 
-    def _on_end(self, project: Project) -> None:
+    def _on_end(self, columns: tuple[Column, ...]) -> None:
+        """Say what came of a comparison, unless its table was given up for another dataset."""
         session = self.session
-        if session.project is not project:
+        if session.project is None or self.columns is not columns:
             return
         failed = [cell for cell in self.cells.values() if cell.error is not None]
         missing = len(self.columns) * len(self.images) - len(self.cells)
@@ -245,7 +238,7 @@ class Comparing:
         elif missing:
             session.tell(f"Stopped: {missing} of {len(self.columns) * len(self.images)} predictions are missing.")
         else:
-            self._keep_dice(project)
+            self._keep_dice(session.project)
             session.tell(f"Compared {count_of(len(self.columns), 'model')} on {count_of(len(self.images), 'image')}.")
         self.changed.emit()
 
@@ -276,12 +269,20 @@ class Comparing:
             self.sets = (*self.sets, ImageSet(CHOSEN, f"Chosen images ({len(self._names)})", self._names))
 
     def _on_project_changed(self) -> None:
+        before, self._project = self._project, self.session.project
+        if before is not None and self.session.is_open(before) and self._are_there((*self.images, *self._names)):
+            self.refresh()
+            return
         self.columns, self.images, self.cells, self._set_key, self._names = (), (), {}, "", ()
         self._is_fresh = True
         self.colors = Colors()
         self.refresh()
         self.changed.emit()
         self._recall()
+
+    def _are_there(self, names: tuple[str, ...]) -> bool:
+        """Tell whether all of these images are still in the dataset, which was opened anew."""
+        return self.session.project is not None and set(names) <= set(self.session.project.names)
 
     def _on_images_changed(self) -> None:
         self._list_images()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_args
 
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -26,6 +24,7 @@ from .curve_chart import CurveChart
 from .curve_training import CurveTraining
 from .editors import ChoiceBox
 from .path_box import PathBox
+from .save_dialog import ask_for_file
 from .session import Session
 from .settings import default_device
 
@@ -74,7 +73,6 @@ class CurvePanel(QWidget):
         self.curve.changed.disconnect(self.refresh)
         self._comparing.listed.disconnect(self._draw)
         self.session.images_changed.disconnect(self._show_plan)
-        self.curve.release()
 
     def _lay_out(self) -> None:
         self.seeds.setRange(1, _MOST_SEEDS)
@@ -148,11 +146,10 @@ class CurvePanel(QWidget):
         self.curve.start(parse_counts(self.counts.text()), self.seeds.value(), self.config, self.old.value())
 
     def _save_chart(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the chart", "learning-curve.png", _FIGURES)
         study = self.curve.study
-        if not name or study is None:
+        path = ask_for_file(self, "Save the chart", "learning-curve.png", _FIGURES)
+        if path is None or study is None:
             return
-        path = Path(name) if Path(name).suffix else Path(name).with_suffix(".png")
         try:
             save_figures(self._comparing, [], None, study=study.path, curve=path)
         except FinetuneError as error:

@@ -110,16 +110,11 @@ class CurveTraining:
         found = ((count, colors.get(file)) for count, file in files if file)
         return {count: color for count, color in reversed(list(found)) if color}
 
-    def release(self) -> None:
-        """Let go of the session; trainings go on."""
-        self.session.project_changed.disconnect(self._on_project_changed)
-        self.session.run.changed.disconnect(self._on_slot_changed)
-
     def _run(self, project: Project, folder: Path, request: BaseModel | None) -> None:
         session = self.session
 
         def on_end(_file: Path | None) -> None:
-            if session.project is not project:
+            if not session.is_open(project):
                 session.tell(f"{TITLE}, of another dataset: its models are in {folder}.")
                 return
             self.study = StudyFolder(folder)
@@ -129,7 +124,7 @@ class CurveTraining:
             self.ended.emit(self.study)
 
         def on_error(error: Exception) -> None:
-            if session.project is project:
+            if session.is_open(project):
                 self.study = last_study(project)
                 self.changed.emit()
             session.fail(error)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from .session import session_of, unwrapped
@@ -31,7 +34,7 @@ class Dock(QWidget):
         self.session = session_of(viewer)
         self._viewer = unwrapped(viewer)
         self._panels: list[Panel] = []
-        self._window: QObject | None = None
+        self._window: Callable[[], QObject | None] = lambda: None  # not kept alive by what outlives it
         self.setMinimumWidth(MIN_WIDTH_PX)
         # Otherwise napari adds empty room below, and takes it from what should grow.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -41,17 +44,22 @@ class Dock(QWidget):
         self._panels.extend(panels)
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice being put into a window and being taken out of it; napari does not close a dock that it removes."""
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None:
-                self.release()
-            else:
-                self._watch(self.window())
+        """Notice being taken out of the window; napari does not close a dock that it removes."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
         return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Watch the main window: only now it is among the parents, and of a dock that floats it is not the window."""
+        super().showEvent(event)
+        top: QObject = self
+        while (parent := top.parent()) is not None:
+            top = parent
+        self._watch(top)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save what is unsaved when the window is about to close, whether or not it then does."""
-        if watched is self._window and event is not None and event.type() == QEvent.Type.Close:
+        if watched is self._window() and event is not None and event.type() == QEvent.Type.Close:
             self.session.before_use.emit()
         return bool(super().eventFilter(watched, event))
 
@@ -73,10 +81,11 @@ class Dock(QWidget):
         return any(dock is not self and getattr(dock, "session", None) is self.session for dock in docks)
 
     def _watch(self, window: QObject | None) -> None:
-        if self._window is not None:
-            self._window.removeEventFilter(self)
-            self._window.destroyed.disconnect(self.session.end_jobs)
-        self._window = window
+        before = self._window()
+        if before is not None:
+            before.removeEventFilter(self)
+            before.destroyed.disconnect(self.session.end_jobs)
+        self._window = (lambda: None) if window is None else weakref.ref(window)
         if window is not None:
             window.installEventFilter(self)
             window.destroyed.connect(self.session.end_jobs)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
+from ..evaluation.measured_files import images_table
 from ..events import ImageEnd
 from .folder_predicting import FolderPredicting
+from .save_dialog import ask_for_file, may_replace
 
 _HEIGHT_PX = 110
 
@@ -57,11 +57,9 @@ class FilesPanel(QWidget):
 
     def _choose_table(self) -> None:
         first = self.files.measurable[0].labels.parent / "measurements.csv"
-        path, _ = QFileDialog.getSaveFileName(self, "Save measurements", str(first), "CSV (*.csv)")
-        if path:
-            table = Path(path)
-            table = table if table.suffix else table.with_suffix(".csv")
-            self.files.measure(table, overwrite=True)  # the dialog has asked
+        table = ask_for_file(self, "Save measurements", first, "CSV (*.csv)")
+        if table is not None and may_replace(self, images_table(table)):
+            self.files.measure(table, overwrite=True)
 
 
 def _item(end: ImageEnd) -> QListWidgetItem:

@@ -37,7 +37,7 @@ class FinetunePanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.finetuning, self.check = Finetuning(session), DataCheck()
+        self.finetuning, self.check = session.shared(Finetuning), DataCheck()
         self.interrupted, self.outcome = InterruptedBox(), OutcomeBox()
         self.settings, self.old = SettingsForm(), OldImagesForm()
         self.base, self.words = WrappedLabel(), WrappedLabel()
@@ -94,7 +94,6 @@ class FinetunePanel(QWidget):
         self.check.changed.disconnect(self._show_words)
         self.check.forget()
         self.finetuning.changed.disconnect(self._on_finetuning_changed)
-        self.finetuning.release()
         session = self.session
         for signal in (session.project_changed, session.images_changed, session.model_changed):
             signal.disconnect(self.refresh)

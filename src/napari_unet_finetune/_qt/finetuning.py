@@ -13,11 +13,11 @@ from ..data.stamps import file_stamp
 from ..errors import FinetuneError, RunError
 from ..progress import RunProgress
 from ..runs.folder import RunFolder
-from ..runs.history import PastRun, past_trainings, seconds_per_pixel
+from ..runs.history import PastRun, seconds_per_pixel
 from ..runs.outcome_words import is_disappointing, outcome_in_words
 from ..runs.plan import OldImages, make_request, plan_training
 from ..words import count_of
-from .run_folders import new_run, runs_of
+from .run_folders import new_run, past_runs
 from .run_layers import RunLayers
 from .session import Message, Session
 
@@ -48,6 +48,7 @@ class Finetuning:
         self.changed_since: tuple[str, ...] = ()
         self.pace: float | None = None  # seconds per patch pixel of the last training
         self._stamps: dict[str, tuple[int, int]] = {}
+        self._project: Project | None = None
         session.project_changed.connect(self._on_project_changed)
         session.images_changed.connect(self._on_images_changed)
         if session.project is not None:
@@ -104,18 +105,12 @@ class Finetuning:
         self.session.tell(f"The interrupted training was moved to {aside}.")
         self._look_for_interrupted()
 
-    def release(self) -> None:
-        """Let go of the session."""
-        self.layers.release()
-        self.session.project_changed.disconnect(self._on_project_changed)
-        self.session.images_changed.disconnect(self._on_images_changed)
-
     def _run(self, folder: Path, title: str, config: FinetuneConfig) -> None:
         session, project = self.session, self.session.project
         self.outcome, self.changed_since = None, ()
 
         def on_end(model: Path | None) -> None:
-            if session.project is project:
+            if project is not None and session.is_open(project):
                 self._conclude(folder, model, PredictConfig(device=config.device))
             else:
                 session.tell(f"{title}, of another dataset: {read_outcome(PastRun(RunFolder(folder))).message.text}")
@@ -148,8 +143,13 @@ class Finetuning:
         self._look_for_interrupted()
 
     def _on_project_changed(self) -> None:
+        before, self._project = self._project, self.session.project
+        if before is not None and self.session.is_open(before):  # opened anew
+            self._look_for_interrupted()
+            self._on_images_changed()
+            return
         self.outcome, self.changed_since, self._stamps = None, (), {}
-        project = self.session.project
+        project = self._project
         last = _last_ended(project) if project else None
         if last is not None:
             self.outcome = read_outcome(last, when=last.when)
@@ -161,7 +161,7 @@ class Finetuning:
     def _look_for_interrupted(self) -> None:
         project, slot = self.session.project, self.session.run
         busy = slot.folder if slot.is_running else None
-        runs = past_trainings(reversed(runs_of(project))) if project else ()
+        runs = reversed(past_runs(project))
         self.interrupted = tuple(run for run in runs if run.folder.path != busy and run.is_interrupted)
         self.changed.emit()
 
@@ -190,4 +190,4 @@ def read_outcome(run: PastRun, when: str = "") -> Outcome:
 
 def _last_ended(project: Project) -> PastRun | None:
     """Return the last training that left a model."""
-    return next((run for run in past_trainings(reversed(runs_of(project))) if run.model is not None), None)
+    return next((run for run in reversed(past_runs(project)) if run.model is not None), None)

@@ -42,7 +42,7 @@ def start_from_prediction(annotation: Annotation) -> None:
 
     def on_end(_file: Path | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        if found and session.project is project:
+        if found and session.is_open(project):
             use_prediction(annotation, name, found[0])
 
     def on_error(error: Exception) -> None:

@@ -15,11 +15,13 @@ from psygnal import Signal
 from ..config import PredictConfig
 from ..data.files import list_images, read_image
 from ..data.pixels import ImagePixels
+from ..data.stamps import file_stamp
 from ..errors import DataError, FinetuneError, RunError
 from ..evaluation.measured_files import check_tables, images_table
 from ..events import Event, ImageEnd
 from ..runs.request import FilePair, MeasureRequest, PredictFolderRequest
 from ..words import count_of
+from .label_colors import PREDICTED, palette
 from .layers import OURS, find_ours, placement_of_pixels
 from .prediction_layer import PREDICTION
 from .session import Session
@@ -27,6 +29,7 @@ from .settings import default_device
 from .worker import Work
 
 _OPENED = "file:"
+_STAMP = f"{OURS}-stamp"  # in the metadata of labels: the file as it was read
 
 
 class FolderPredicting:
@@ -82,11 +85,6 @@ class FolderPredicting:
         request = MeasureRequest(files=files, out=table, overwrite=overwrite)
         self._start(request, f"Measuring {len(files)} files", lambda: self._on_measured(table))
 
-    def stop(self) -> None:
-        """End after the tiles in work; files that are written stay."""
-        if self.is_busy:
-            self.session.aside.stop()
-
     def show(self, end: ImageEnd) -> None:
         """Open the image of a file and its labels in the viewer; what was opened here before is hidden."""
         if end.labels is None:
@@ -96,11 +94,14 @@ class FolderPredicting:
         for layer in self.session.viewer.layers:
             if str(layer.metadata.get(OURS, "")).startswith(_OPENED):
                 layer.visible = False
-        if find_ours(self.session.viewer, _mark(labels)) is not None:
+        shown = find_ours(self.session.viewer, _mark(labels))
+        if shown is not None and shown.metadata[_STAMP] == file_stamp(labels):
             for path in (end.path, labels):
                 if (layer := find_ours(self.session.viewer, _mark(path))) is not None:
                     layer.visible = True
             return
+        if shown is not None:  # of a file that was overwritten since; somebody may have painted in it
+            shown.metadata = {key: value for key, value in shown.metadata.items() if key not in (OURS, _STAMP)}
         Work(
             lambda: _read(end.path, labels),
             title=f"Opening {end.path.name}",
@@ -183,6 +184,7 @@ class _Opened:
     image: ImagePixels
     frames: int | None
     labels: NDArray[Any]
+    stamp: tuple[int, int]
 
 
 def _mark(path: Path) -> str:
@@ -190,14 +192,15 @@ def _mark(path: Path) -> str:
 
 
 def _read(path: Path, labels: Path) -> Generator[None, None, _Opened]:
+    stamp = file_stamp(labels)
     images = [read_image(ref) for ref in list_images(path).images]
     masks = [read_image(ref, as_labels=True).array for ref in list_images(labels).images]
     yield
     first = images[0]
     if len(images) == 1:
-        return _Opened(first, None, masks[0])
+        return _Opened(first, None, masks[0], stamp)
     stack = ImagePixels(np.stack([one.array for one in images]), first.scale, first.unit)
-    return _Opened(stack, len(images), np.stack(masks))
+    return _Opened(stack, len(images), np.stack(masks), stamp)
 
 
 def _add(session: Session, path: Path, labels: Path, opened: _Opened) -> None:
@@ -210,12 +213,16 @@ def _add(session: Session, path: Path, labels: Path, opened: _Opened) -> None:
     else:
         axes, rgb = [*lead, *([1.0] if is_color else [])], False
     plane = placement_of_pixels(opened.image)
-    viewer.add_image(array, name=stem, rgb=rgb, metadata={OURS: _mark(path)}, **_with_lead(plane, axes))
+    if (image := find_ours(viewer, _mark(path))) is None:
+        viewer.add_image(array, name=stem, rgb=rgb, metadata={OURS: _mark(path)}, **_with_lead(plane, axes))
+    else:
+        image.visible = True
     viewer.add_labels(
         opened.labels if not is_color or rgb or not lead else opened.labels[:, None],
         name=f"{stem} {PREDICTION}",
-        metadata={OURS: _mark(labels)},
+        metadata={OURS: _mark(labels), _STAMP: opened.stamp},
         opacity=0.5,
+        colormap=palette(PREDICTED),
         **_with_lead(plane, axes if lead else []),
     )
 

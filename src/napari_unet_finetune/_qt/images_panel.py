@@ -85,8 +85,8 @@ class ImagesPanel(QWidget):
         self._opener.changed.disconnect(self._on_opening)
         self._opener.opened.disconnect(self.view.select)
         self._drop_thumbnails()
-        if session.annotation is self._annotation:
-            self._annotation.close()
+        self.importing.release()
+        self._annotation.order = self._annotation.names
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take files and folders."""

@@ -8,7 +8,6 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QHeaderView,
-    QLabel,
     QProgressBar,
     QPushButton,
     QStyledItemDelegate,
@@ -23,6 +22,7 @@ from ..data.importing import Imported, Taken, collect, enter_masks, take_masks
 from ..data.mask_import import ImportPlan
 from ..data.project import Project
 from .worker import Work
+from .wrapped_label import WrappedLabel
 
 NO_MASK = "– none –"
 _TITLES = ("Image", "Mask", "Why")
@@ -52,7 +52,7 @@ class ImportDialog(QDialog):
         self._is_stopped = False
         self._model = PlanModel(plan, self)
         self.table = QTableView()
-        self.summary, self.progress = _wrapped_label(), QProgressBar()
+        self.summary, self.progress = WrappedLabel(), QProgressBar()
         self.button = QPushButton("Import")
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self._lay_out()
@@ -83,7 +83,7 @@ class ImportDialog(QDialog):
         self.buttons.addButton(self.button, QDialogButtonBox.ButtonRole.ActionRole)
         self.buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        hint = _wrapped_label()
+        hint = WrappedLabel()
         hint.setText("Check which mask belongs to which image; click a mask to choose another one.")
         for widget in (hint, self.table, self.summary, self.progress, self.buttons):
             layout.addWidget(widget)
@@ -206,10 +206,3 @@ class _MaskDelegate(QStyledItemDelegate):
     def _finish(self, box: QComboBox) -> None:
         self.commitData.emit(box)
         self.closeEditor.emit(box)
-
-
-def _wrapped_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.files import TIFF_SUFFIXES
 from ..data.writing import write_labels
 from ..errors import DataError, FinetuneError
 from .layers import file_of
@@ -41,13 +40,11 @@ def suggested_file(layer: Labels) -> Path:
     return Path.home() / f"{re.sub(_UNSAFE, '_', layer.name).strip()}.tif"
 
 
-def save_labels(session: Session, layer: Labels, file: str | Path) -> None:
-    """Save the labels of `layer` with their pixel size in a thread; the user, who has chosen `file`, is told of it.
+def save_labels(session: Session, layer: Labels, path: Path) -> None:
+    """Save the labels of `layer` with their pixel size in a thread; the user, who has chosen the file, is told of it.
 
     Frames of time and depth are written one after the other, in order.
     """
-    path = Path(file)
-    path = path if path.suffix.lower() in TIFF_SUFFIXES else path.with_name(f"{path.name}.tif")
     try:
         if path.resolve() in {one.resolve() for one in _inputs(session)}:
             raise DataError(f"{path} is one of the images. Choose another name for the labels.")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
@@ -24,6 +23,7 @@ from ..data.label_frames import FramePlan, FrameValues, best_stack, find_stacks,
 from ..data.project import Project
 from .open_labels import LabelsChoice
 from .worker import Work
+from .wrapped_label import WrappedLabel
 
 _WIDTH_PX = 460
 _HINT = "Each frame of the Labels layer becomes the mask of one image; the layer itself stays as it is."
@@ -60,7 +60,7 @@ class LabelsDialog(QDialog):
         self.imported = Imported()
         self.layer, self.target = _box(), _box()
         self.with_empty = QCheckBox("Also import frames without a label")
-        self.summary, self.progress, self.button = _wrapped_label(), QProgressBar(), QPushButton()
+        self.summary, self.progress, self.button = WrappedLabel(), QProgressBar(), QPushButton()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self._lay_out()
         self.layer.addItems([choice.frames.text for choice in choices])
@@ -102,7 +102,7 @@ class LabelsDialog(QDialog):
         self.buttons.addButton(self.button, QDialogButtonBox.ButtonRole.ActionRole)
         self.buttons.rejected.connect(self.reject)
         self.progress.hide()
-        hint = _wrapped_label()
+        hint = WrappedLabel()
         hint.setText(_HINT)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -208,10 +208,3 @@ def _box() -> QComboBox:
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(20)
     return box
-
-
-def _wrapped_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

@@ -76,11 +76,6 @@ class LivePrediction:
         return self.config.threshold or self.own_threshold
 
     @property
-    def predicted(self) -> frozenset[Index]:
-        """The frames that the model has seen."""
-        return frozenset(self._predicted)
-
-    @property
     def is_tidying(self) -> bool:
         """Tell whether labels are still being made."""
         return bool(self._stale)

@@ -32,6 +32,7 @@ class MaskImporting:
     def __init__(self, session: Session, annotation: Annotation, parent: QWidget) -> None:
         self._session, self._annotation, self._parent = session, annotation, parent
         self._planning: Work[ImportPlan] | None = None
+        self._is_released = False
 
     @property
     def is_busy(self) -> bool:
@@ -66,10 +67,14 @@ class MaskImporting:
         elif not self._annotation.is_converting and self._annotation.save():
             self._open(LabelsDialog(project, self._session.current, choices, self._parent))
 
+    def release(self) -> None:
+        """Open no dialog any more."""
+        self._is_released = True
+
     def _show_plan(self, plan: ImportPlan) -> None:
         self._planning = None
-        project, is_released = self._session.project, self._session.annotation is not self._annotation
-        if project is not None and not is_released and self._annotation.save():
+        project = self._session.project
+        if project is not None and not self._is_released and self._annotation.save():
             self._open(ImportDialog(project, plan, self._parent))
 
     def _on_no_plan(self, error: Exception) -> None:

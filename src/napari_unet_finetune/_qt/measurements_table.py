@@ -10,7 +10,6 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel,
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDialog,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..evaluation.measurements import Measured, Row, columns_of
+from .save_dialog import ask_for_file
 
 _SIZE = (800, 290)
 _NOWHERE = QModelIndex()
@@ -136,13 +136,13 @@ class MeasurementsDialog(QDialog):
 
     def save(self, path: Path) -> None:
         """Save the table that is shown."""
-        self._on_save(self._rows[self.tabs.currentIndex()], path if path.suffix else path.with_suffix(".csv"))
+        self._on_save(self._rows[self.tabs.currentIndex()], path)
 
     def _choose_file(self) -> None:
         name = ("objects.csv", "images.csv")[self.tabs.currentIndex()]
-        path, _ = QFileDialog.getSaveFileName(self, "Save measurements", str(Path.home() / name), "CSV (*.csv)")
-        if path:
-            self.save(Path(path))
+        path = ask_for_file(self, "Save measurements", Path.home() / name, "CSV (*.csv)")
+        if path is not None:
+            self.save(path)
 
 
 def _words(column: str) -> str:

@@ -65,14 +65,9 @@ class Measuring:
         self._is_stopped = True
 
     def save(self, rows: tuple[Row, ...], table: Path) -> None:
-        """Write rows as CSV; the user, who has chosen the file, is told where it is or why it could not be written.
-
-        A name without a suffix gets that of CSV; a file of the new name, for which nobody was asked, is not replaced.
-        """
-        is_asked = bool(table.suffix)
-        table = table if is_asked else table.with_suffix(".csv")
+        """Write rows as CSV; the user, who has chosen the file, is told where it is or why it could not be written."""
         try:
-            check_tables((table,), overwrite=is_asked)
+            check_tables((table,), overwrite=True)
             write_table(table, rows)
         except FinetuneError as error:
             self.session.fail(error)

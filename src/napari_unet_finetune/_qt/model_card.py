@@ -30,7 +30,6 @@ class ModelCardView(QWidget):
         super().__init__(parent)
         self.label = WrappedLabel()
         self.label.setTextFormat(Qt.TextFormat.RichText)
-        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.label)

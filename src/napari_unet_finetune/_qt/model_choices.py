@@ -12,11 +12,11 @@ from ..data.project import Project
 from ..errors import FinetuneError
 from ..models.card import find_model_file, read_card
 from ..models.zoo import list_models
-from ..runs.history import PastRun, past_trainings
+from ..runs.history import PastRun
 from ..runs.recent import RecentModels
 from ..words import count_of
 from .editors import ChoiceBox
-from .run_folders import runs_of
+from .run_folders import past_runs
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def list_choices(project: Project | None, recent: RecentModels) -> tuple[ModelCh
 
 def _of_runs(project: Project) -> Iterator[ModelChoice]:
     """Yield the models of this dataset's trainings, the newest first."""
-    for run in past_trainings(reversed(runs_of(project))):
+    for run in reversed(past_runs(project)):
         if run.model is not None:
             yield ModelChoice(_run_text(run), str(run.model), "Finetuned on this dataset", str(run.model))
 
@@ -58,7 +58,7 @@ def _run_text(run: PastRun) -> str:
 def base_of(model: str, project: Project | None) -> str | None:
     """Return the base that a finetuned model began with, if it can still be found."""
     path = find_model_file(model)
-    for run in past_trainings(runs_of(project) if project else ()):
+    for run in past_runs(project):
         if run.model == path:
             return run.request.checkpoint
     try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..errors import FinetuneError
 from ..models.card import read_card
 from .editors import NumberBox
 from .label_files import labels_to_save, save_labels, suggested_file
 from .predicting import Predicting
+from .save_dialog import ask_for_file
 from .session import Session
 from .stacks import pixel_size
 from .threshold_slider import HIGHEST, LOWEST, ThresholdSlider
@@ -123,6 +124,6 @@ class ObjectsPanel(QWidget):
         layer = labels_to_save(self.session, self.predicting.live)
         if layer is None:
             return
-        path, _ = QFileDialog.getSaveFileName(self, "Save labels", str(suggested_file(layer)), "TIFF (*.tif *.tiff)")
-        if path:
+        path = ask_for_file(self, "Save labels", suggested_file(layer), "TIFF (*.tif *.tiff)")
+        if path is not None:
             save_labels(self.session, layer, path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from ..data.files import SUFFIXES
 from ..data.frames import Frame, write_frames
 from ..data.project import NotWritableError, Project
 from ..errors import DataError
@@ -28,7 +29,7 @@ ChooseFolder = Callable[[str, Path], Path | None]
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """An image layer that can be made a dataset, its number of frames and, if it was read from one, its file."""
+    """An image layer that can be made a dataset, its number of frames and, if this program reads it, its file."""
 
     layer: Image
     frames: int
@@ -38,7 +39,7 @@ class LayerChoice:
     def text(self) -> str:
         """The layer in words."""
         frames = count_of(self.frames, "image")
-        return f"{self.layer.name} · {frames} · {self.file.name if self.file else 'not in a file'}"
+        return f"{self.layer.name} · {frames} · {self.file.name if self.file else 'to be copied'}"
 
 
 class Opener:
@@ -58,7 +59,9 @@ class Opener:
     def __init__(self, session: Session, choose_folder: ChooseFolder) -> None:
         self._session, self._choose_folder = session, choose_folder
         self._work: Work[Project] | None = None
+        session.images_changed.connect(self._on_images_changed)
         self._is_closed = False
+        self._is_outdated = False  # something was written into the open dataset since the loading began
         self.doing = ""
 
     @property
@@ -98,7 +101,7 @@ class Opener:
         from napari.layers import Image
 
         layers = [layer for layer in self._session.viewer.layers if isinstance(layer, Image) and not mark_of(layer)]
-        return [LayerChoice(layer, _count(frame_shape(layer)), file_of(layer)) for layer in layers]
+        return [LayerChoice(layer, _count(frame_shape(layer)), _readable(file_of(layer))) for layer in layers]
 
     def open_layers(self, choices: Sequence[LayerChoice]) -> None:
         """Make a dataset of layers: of their file, or of copies of their frames in a folder that the user chooses."""
@@ -109,7 +112,7 @@ class Opener:
         if not choices:
             return
         total = sum(choice.frames for choice in choices)
-        why = f"These layers are in no file. Choose an empty folder into which their {total} images are written."
+        why = f"These layers are in no file of use here. Choose an empty folder, to write their {total} images into it."
         folder = self._choose_folder(why, Path.home())
         if folder is not None:
             self._write([choice.layer for choice in choices], folder, total)
@@ -117,6 +120,7 @@ class Opener:
     def close(self) -> None:
         """Open nothing any more; what is being opened is dropped."""
         self._is_closed = True
+        self._session.images_changed.disconnect(self._on_images_changed)
 
     def _write(self, layers: Sequence[Image], folder: Path, total: int) -> None:
         def frames() -> Iterator[Frame]:
@@ -142,6 +146,7 @@ class Opener:
     ) -> None:
         if self.is_busy or not annotation_of(self._session).save():
             return
+        self._is_outdated = False
 
         def on_end(project: Project) -> None:
             self._end()
@@ -161,11 +166,17 @@ class Opener:
     def _hand_over(self, project: Project, select: Sequence[Path]) -> None:
         if not annotation_of(self._session).save():
             return
+        if self._is_outdated and self._session.is_open(project):
+            self.open(project.source, project.folder, select=select)
+            return
         self._session.project = project
         chosen = {path.absolute() for path in select}
         self.opened.emit(tuple(image.name for image in project.images if image.ref.path.absolute() in chosen))
         where = f"Masks are kept in {project.folder}. Double-click an image to paint in it."
         self._session.tell(f"{count_of(len(project.images), 'image')} from {project.source.name}. {where}")
+
+    def _on_images_changed(self) -> None:
+        self._is_outdated = True
 
     def _say(self, doing: str) -> None:
         self.doing = doing
@@ -174,6 +185,14 @@ class Opener:
     def _end(self) -> None:
         self._work, self.doing = None, ""
         self.changed.emit()
+
+
+def _readable(file: Path | None) -> Path | None:
+    """Return the file or folder of images if this program reads it; a plugin may have read one that it does not."""
+    if file is None or file.suffix.lower() in SUFFIXES:
+        return file
+    is_folder_of_images = file.is_dir() and any(one.suffix.lower() in SUFFIXES for one in file.iterdir())
+    return file if is_folder_of_images else None
 
 
 def _count(shape: tuple[int, ...]) -> int:

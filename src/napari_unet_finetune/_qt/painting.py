@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.pixels import ImagePixels
-from ..data.project_masks import BACKGROUND, OBJECT, UNKNOWN
+from ..data.project_masks import BACKGROUND, OBJECT
+from .label_colors import BACKGROUND_COLOR, OBJECT_COLOR, PAINTED, STRAY_COLOR, palette, steady
 from .layers import OURS, change, mark_of, placement_of_pixels
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
 IMAGE, PAINTING = "image", "painting"
-BACKGROUND_COLOR, OBJECT_COLOR = "#56B4E9", "#E69F00"  # apart also for the color-blind, on dark and light images
 KEPT_HISTORIES = 5  # images whose steps can still be undone after going to another
 _BRUSH_SHARE = 50  # the brush is this many times smaller than the image
 _SMALLEST_BRUSH_PX = 4
@@ -112,23 +112,14 @@ class Histories:
 def new_painting(name: str, labels: NDArray[np.uint16], pixels: ImagePixels, *, sparse: bool) -> Labels:
     """Return a layer to paint `labels` of the image `name` in; the array is copied."""
     from napari.layers import Labels
-    from napari.utils.colormaps import DirectLabelColormap
 
-    options: dict[str, Any] = {}
-    if sparse:
-        colors: dict[int | None, str] = {
-            None: "transparent",
-            UNKNOWN: "transparent",
-            BACKGROUND: BACKGROUND_COLOR,
-            OBJECT: OBJECT_COLOR,
-        }
-        options["colormap"] = DirectLabelColormap(color_dict=colors)
+    strokes = {BACKGROUND: BACKGROUND_COLOR, OBJECT: OBJECT_COLOR, None: STRAY_COLOR}
     return Labels(
         np.array(labels, np.uint16),
         name=layer_name(name),
         metadata={OURS: PAINTING},
+        colormap=steady(strokes) if sparse else palette(PAINTED),
         **placement_of_pixels(pixels),
-        **options,
     )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..data.project import Project
 from ..evaluation.study_folder import StudyFolder, find_studies
 from ..runs.folder import RunFolder
-from ..runs.history import PastRun, past_trainings, seconds_per_pixel
-from .run_folders import runs_of
+from ..runs.history import PastRun, seconds_per_pixel
+from .run_folders import past_runs, runs_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Past:
     def of(cls, project: Project | None) -> Past:
         """Look into the folders of the trainings of a dataset."""
         folders = runs_of(project)[::-1] if project is not None else ()
-        training = next((run for run in past_trainings(folders) if run.model is not None), None)
+        training = next((run for run in reversed(past_runs(project)) if run.model is not None), None)
         study = next((study for study in find_studies(folders) if study.rows), None)
         return cls(training, study, seconds_per_pixel(training) if training is not None else None)
 

@@ -26,7 +26,8 @@ from .layer_frames import current_frame, frame_name
 from .model_choices import ModelBox, list_choices
 from .path_box import PathBox
 from .predicting import Predicting
-from .prediction_task import model_label
+from .prediction_task import output_name
+from .run_folders import runs_of
 from .session import Session
 from .settings import recent_models_file
 
@@ -72,7 +73,8 @@ class PredictPanel(QWidget):
             case _:
                 source, out = self.folders()
                 if source is not None and out is not None:
-                    config = self.predicting.config.model_copy(update={"augment": self.predicting.augment})
+                    config = self.predicting.config_of(self.session.predictor)
+                    config = config.model_copy(update={"augment": self.predicting.augment})
                     self.predicting.files.predict(source, out, config, overwrite=self.overwrite.isChecked())
 
     def folders(self) -> tuple[Path | None, Path | None]:
@@ -84,7 +86,8 @@ class PredictPanel(QWidget):
         project = self.session.project
         if project is None:
             return None, None
-        return project.source, self.out.value() or project.folder / "predictions" / model_label(self.session.predictor)
+        name = output_name(self.session.predictor, runs_of(project))
+        return project.source, self.out.value() or project.folder / "predictions" / name
 
     def refresh(self) -> None:
         """Show what would be predicted, or why nothing can."""

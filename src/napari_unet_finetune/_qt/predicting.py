@@ -42,8 +42,8 @@ class Predicting:
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
         self.augment = True
-        self._config = PredictConfig()
-        self._model = ""  # that predicted last
+        self._config = PredictConfig()  # but for the threshold
+        self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
         self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self.files, self.measuring = FolderPredicting(session, self._folder), Measuring(session)
@@ -61,13 +61,26 @@ class Predicting:
     @property
     def config(self) -> PredictConfig:
         """Threshold and what makes tidy labels, of the live prediction or of the next one."""
-        return self.live.config if self.live else self._config
+        return self.live.config if self.live else self.config_of(self.session.predictor)
+
+    def config_of(self, model: str) -> PredictConfig:
+        """Return the settings of the next prediction by `model`: the threshold its own, the others as set last."""
+        return self._config.model_copy(update={"threshold": self._thresholds.get(model)})
 
     def set_config(self, **changes: Any) -> None:
         """Change settings; the labels of the live prediction follow at once."""
+        live = self.live
         self._config = self.config.model_copy(update=changes)
-        if self.live is not None:
-            self.live.set_config(self._config)
+        self._thresholds[live.model if live else self.session.predictor] = self._config.threshold
+        if live is not None:
+            live.set_config(self._config)
+        self.changed.emit()
+
+    def set_threshold(self, model: str, threshold: float) -> None:
+        """Change the threshold of `model`; the labels of the live prediction follow if they are its."""
+        self._thresholds[model] = threshold
+        if self.live is not None and self.live.model == model:
+            self.set_config(threshold=threshold)
         self.changed.emit()
 
     def source(self) -> Image | None:
@@ -192,10 +205,7 @@ class Predicting:
                 return earlier
             self._drop(earlier)
         new = LivePrediction(self.session, task.source, stack=task.stack, model=task.model, folder=self._folder)
-        if self._model not in ("", task.model):  # probabilities of another model mean something else
-            self._config = self._config.model_copy(update={"threshold": None})
-        self._model = task.model
-        new.config = self._config
+        new.config = self.config_of(task.model)
         self.results.append(new)
         return new
 
@@ -249,6 +259,4 @@ class Predicting:
 
 def predicting_of(session: Session) -> Predicting:
     """Return what the docks of `session` share for predicting, made for the first of them."""
-    if session.predicting is None:
-        session.predicting = Predicting(session)
-    return session.predicting
+    return session.shared(Predicting)

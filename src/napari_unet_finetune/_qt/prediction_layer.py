@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from .label_colors import PREDICTED, palette
 from .layers import OURS, mark_of
 from .stacks import Stack
 
@@ -115,6 +116,7 @@ class PredictionLayer:
             name=f"{self.stack.name} prediction",
             metadata={OURS: PREDICTION},
             opacity=0.5,
+            colormap=palette(PREDICTED),
             **self.stack.placement,
         )
         self.layer.events.labels_update.connect(self._on_painted)

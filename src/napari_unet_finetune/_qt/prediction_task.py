@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import hashlib
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data.frames import write_frames
+from ..models.card import find_model_file
 from .layer_frames import frame_name, frames_of
 from .prediction_layer import Index
 from .stacks import Stack
@@ -60,6 +62,17 @@ def model_label(model: str) -> str:
     """Return how to call a model in a sentence: its file, or the run that it came from."""
     path = Path(model)
     return path.parent.name if path.stem in _PLAIN_NAMES else path.stem
+
+
+def output_name(model: str, runs: Iterable[Path]) -> str:
+    """Return a name for the folder of what `model` predicts, which no other model has.
+
+    Models that ship, and those of `runs`, are named well enough; of a file elsewhere there may be others so called.
+    """
+    file, label = find_model_file(model).absolute(), model_label(model)
+    if file != Path(model).absolute() or file.parent in runs:
+        return label
+    return f"{label}-{hashlib.sha256(str(file).encode()).hexdigest()[:6]}"
 
 
 def write_task(task: Task) -> Generator[int, None, tuple[Path, ...]]:

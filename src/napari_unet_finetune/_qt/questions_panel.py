@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from ..errors import FinetuneError, RunError
 from ..evaluation.answers import Offer
@@ -18,6 +18,7 @@ from .answer_view import AnswerView
 from .asking import TITLES, Asking
 from .error_maps import ErrorMap
 from .predicting import predicting_of
+from .save_dialog import ask_for_file
 from .session import Session
 from .wrapped_label import WrappedLabel
 
@@ -41,7 +42,7 @@ class QuestionsPanel(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session, self.asking = session, Asking(session)
+        self.session, self.asking = session, session.shared(Asking)
         self.errors, self.view = ErrorMap(session), AnswerView()
         self.shown: Question | None = None
         self.rows = {question: QuestionRow(TITLES[question], _TIPS[question]) for question in QUESTIONS}
@@ -99,7 +100,6 @@ class QuestionsPanel(QWidget):
         """Let go of the session."""
         self.asking.changed.disconnect(self.refresh)
         self.asking.answered.disconnect(self._on_answered)
-        self.asking.release()
         self._soon.stop()
         self.errors.release()
 
@@ -150,20 +150,15 @@ class QuestionsPanel(QWidget):
             self.session.fail(error)
 
     def _use_threshold(self, kept: KeptAnswer, threshold: float) -> None:
-        if kept.asked.model != self.session.predictor:
-            raise RunError(f"This threshold is for {kept.asked.model_name}, but another model predicts now. Ask again.")
-        predicting_of(self.session).set_config(threshold=threshold)
-        self.session.tell(f"Predictions use the threshold {threshold:.2f} from now on, until you change it.")
+        predicting_of(self.session).set_threshold(kept.asked.model, threshold)
+        name = kept.asked.model_name
+        self.session.tell(f"Predictions of {name} use the threshold {threshold:.2f} from now on, until you change it.")
 
     def _choose_file(self) -> Path | None:
         newest = self.asking.past.newest
         if newest is None:
             return None
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Write the report", str(newest[0] / "report.html"), "Web page (*.html)"
-        )
-        path = Path(name)
-        return None if not name else path if path.suffix else path.with_suffix(".html")
+        return ask_for_file(self, "Write the report", newest[0] / "report.html", "Web page (*.html)")
 
 
 class QuestionRow(QWidget):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from ..data.project import Project
 from ..data.project_runs import new_run_folder, run_folders
+from ..data.stamps import file_stamp
+from ..runs.folder import EVENTS
+from ..runs.history import PastRun, past_trainings
+from ..runs.request import REQUEST
 from .settings import runs_folder
+
+_MOST_RUNS = 256  # that are remembered, of all datasets
 
 
 def home_of(project: Project) -> Path:
@@ -25,6 +32,19 @@ def runs_of(project: Project) -> tuple[Path, ...]:
     elsewhere = _elsewhere(project)
     found = (*run_folders(project.folder), *(run_folders(elsewhere) if elsewhere else ()))
     return tuple(sorted(found, key=lambda folder: folder.name))
+
+
+def past_runs(project: Project | None) -> tuple[PastRun, ...]:
+    """Return the trainings of a dataset, oldest first; the log of one is long, and read again only if it has grown."""
+    folders = runs_of(project) if project is not None else ()
+    found = (_read(folder, tuple(file_stamp(folder / name) for name in (REQUEST, EVENTS))) for folder in folders)
+    return tuple(run for run in found if run is not None)
+
+
+@lru_cache(maxsize=_MOST_RUNS)
+def _read(folder: Path, _stamps: tuple[tuple[int, int], ...]) -> PastRun | None:
+    """Return the training in `folder`, None if that holds something else."""
+    return next(past_trainings([folder]), None)
 
 
 def _elsewhere(project: Project) -> Path | None:

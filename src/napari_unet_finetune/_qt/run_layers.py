@@ -15,6 +15,7 @@ from ..errors import RunError
 from ..events import Event, ImagePredicted, PreviewReady
 from ..runs.request import ImageFile, PredictRequest
 from .drawing import drawn_later
+from .label_colors import PREDICTED, steady
 from .layers import (
     OURS,
     find_ours,
@@ -30,7 +31,6 @@ from .prediction_layer import RUN_PREDICTION as PREDICTION
 from .prediction_layer import RUN_PREVIEW as PREVIEW
 from .session import Session
 
-_COLORS = {PREVIEW: "#009E73", PREDICTION: "#D55E00"}
 _FULL = 255  # of a probability of 1 in eight bits
 _AT_WORK = "first-look"
 
@@ -70,12 +70,6 @@ class RunLayers:
         else:
             self._waiting = (model.parent, str(model), config)
             self._predict_when_free()
-
-    def release(self) -> None:
-        """Let go of the session; layers stay with the user."""
-        self.session.current_changed.disconnect(self._on_current_changed)
-        self.session.project_changed.disconnect(self._forget)
-        self.session.aside.changed.disconnect(self._predict_when_free)
 
     def _on_current_changed(self) -> None:
         if self.session.run.is_running:
@@ -117,7 +111,7 @@ class RunLayers:
         request = PredictRequest(checkpoint=model, images=files, config=config)
 
         def on_event(event: Event) -> None:
-            if isinstance(event, ImagePredicted) and session.project is project:
+            if isinstance(event, ImagePredicted) and session.is_open(project):
                 self._found[names[event.index]] = (np.load(event.file) > event.threshold * _FULL).astype(np.uint8)
                 self._show_prediction()
 
@@ -154,7 +148,6 @@ class RunLayers:
             remove_ours(self.session.viewer, PREVIEW)
             return
         preview.metadata[OURS] = PREDICTION
-        preview.colormap = _colormap(PREDICTION)
 
     def _show(self, mark: str, name: str, labels: Labels) -> None:
         """Show labels on the image that is shown, below what is painted."""
@@ -164,7 +157,7 @@ class RunLayers:
         with drawn_later(), selection_kept(viewer):
             show_labels(
                 viewer, mark, name, labels.copy(), placement=self._placement(), below=PAINTING, editable=False,
-                opacity=0.4, colormap=_colormap(mark),
+                opacity=0.4, colormap=steady({None: PREDICTED}),
             )  # fmt: skip
 
     def _placement(self) -> dict[str, Any]:
@@ -175,12 +168,6 @@ class RunLayers:
         assert project is not None
         assert current is not None
         return placement_of_pixels(project.read_image(current))
-
-
-def _colormap(mark: str) -> Any:
-    from napari.utils.colormaps import DirectLabelColormap
-
-    return DirectLabelColormap(color_dict={None: _COLORS[mark], 0: "transparent"})
 
 
 def _file_of(project: Project | None, name: str | None) -> ImageFile | None:

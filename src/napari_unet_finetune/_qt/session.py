@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from psygnal import Signal
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from .annotation import Annotation
-    from .predicting import Predicting
 
+Shared = TypeVar("Shared")
 Tone = Literal["info", "warning", "error"]
 DEFAULT_MODEL = "nuclei-fluorescence"
 
@@ -60,7 +61,7 @@ class Session:
         self._predictor: str | None = None
         self.message = Message()
         self.annotation: Annotation | None = None  # see `annotation.annotation_of`
-        self.predicting: Predicting | None = None  # see `predicting.predicting_of`
+        self._shared: dict[Callable[[Session], Any], Any] = {}
 
     @property
     def project(self) -> Project | None:
@@ -69,8 +70,14 @@ class Session:
 
     @project.setter
     def project(self, project: Project | None) -> None:
-        self._project, self._current, self._predictor = project, None, None
+        if project is None or not self.is_open(project):
+            self._predictor = None
+        self._project, self._current = project, None
         self.project_changed.emit()
+
+    def is_open(self, project: Project) -> bool:
+        """Tell whether `project` is the dataset that is open, which may have been opened anew since."""
+        return self._project is not None and self._project.folder == project.folder
 
     @property
     def current(self) -> str | None:
@@ -102,6 +109,16 @@ class Session:
         self._predictor = None if model is None else str(model)
         self.predictor_changed.emit()
 
+    def shared(self, make: Callable[[Session], Shared]) -> Shared:
+        """Return what the panels share of this kind, made for the first of them.
+
+        It stays when a dock is closed: a job goes on, and the dock that is opened next shows what came of it.
+        """
+        if make not in self._shared:
+            self._shared[make] = make(self)
+        found: Shared = self._shared[make]
+        return found
+
     def tell(self, text: str, tone: Tone = "info") -> None:
         """Show a sentence in the docks; warnings and errors are also shown by napari."""
         from napari.utils import notifications
@@ -124,8 +141,10 @@ class Session:
         self.tell(str(error), "error")
 
     def close(self) -> None:
-        """Save what is unsaved, and end all jobs."""
+        """Save what is unsaved, let go of the viewer, and end all jobs."""
         self.before_use.emit()
+        if self.annotation is not None:
+            self.annotation.close()
         self.end_jobs()
 
     def end_jobs(self) -> None:

@@ -52,7 +52,7 @@ class AnnotateAndFinetuneWidget(Dock):
         session.models_changed.connect(self._show_outcome)
         self.images.view.open_requested.connect(lambda _name: self.accordion.open(ANNOTATE))
         self.finetune.compare_requested.connect(lambda: open_dock(napari_viewer, "Compare models"))
-        self.finetune.predict_requested.connect(lambda: open_dock(napari_viewer, "Predict"))
+        self.finetune.predict_requested.connect(lambda: self._predict_all(napari_viewer))
         self.finetune.annotate_requested.connect(lambda: self.accordion.open(ANNOTATE))
         self.questions.rescale_requested.connect(lambda factor: self._use_setting("rescale", factor))
         self.questions.penalty_requested.connect(lambda weight: self._use_setting("false_positive_weight", weight))
@@ -65,6 +65,10 @@ class AnnotateAndFinetuneWidget(Dock):
     def _show_outcome(self) -> None:
         """Bring into view what came of a training."""
         self.accordion.show_top(FINETUNE)
+
+    def _predict_all(self, viewer: napari.viewer.Viewer) -> None:
+        """Offer to predict all images of the dataset."""
+        open_dock(viewer, "Predict").predict.source.set_value("dataset")
 
     def _use_setting(self, name: str, value: float) -> None:
         """Write what an answer advises into the settings of a training, and show them."""

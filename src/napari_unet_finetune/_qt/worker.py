@@ -6,7 +6,12 @@ import functools
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
+from qtpy.QtCore import QThreadPool
+
 Result = TypeVar("Result")
+
+# At least; napari has as many as there are cores. The reader of a job only waits, but holds one all the while.
+THREADS = 16
 
 
 class _Named(functools.partial[Any]):
@@ -59,6 +64,9 @@ class Work(Generic[Result]):
         self._worker.yielded.connect(on_event)
         self._worker.returned.connect(_call)
         self._worker.aborted.connect(on_abort)
+        pool = QThreadPool.globalInstance()
+        assert pool is not None
+        pool.setMaxThreadCount(max(pool.maxThreadCount(), THREADS))
         self._worker.start()
 
     @property
