@@ -62,7 +62,7 @@ def test_a_model_that_finds_nothing_is_to_be_finetuned_whatever_the_areas_say():
 
 def test_balanced_areas_offer_nothing():
     found = answer("estimate", estimation(0))
-    assert found.headline == "Neither: the areas agree."
+    assert found.headline == "Neither: the areas agree to within 10 %."
     assert not found.offers and not found.is_warning
 
 

@@ -83,6 +83,24 @@ def test_a_perfect_prediction_is_balanced():
     assert result.best_threshold == 0.5
 
 
+def test_too_much_here_and_too_little_there_is_no_balance():
+    full = np.zeros((40, 40), bool)
+    full[:20, :20] = True
+    half, more = full.copy(), full.copy()
+    half[10:] = False
+    more[:20, 20:30] = True
+    result = estimation([(half.astype(np.float32), full), (more.astype(np.float32), full)])
+    assert (result.area_ratio, result.low, result.high) == (1, 0.5, 1.5)
+    assert result.verdict == "unclear" and "agree" not in result.summary
+
+
+def test_areas_that_are_surely_alike_are_balanced():
+    rows = np.arange(40)[:, None] * np.ones(40)
+    result = estimation([((rows < many).astype(np.float32), rows < 20) for many in (19, 20, 20, 21, 20)])
+    assert 0.9 < result.low < 1 < result.high < 1.1
+    assert result.verdict == "balanced" and "agree to within 10 %" in result.summary
+
+
 def test_one_image_has_no_interval():
     result = estimation([squares(26)])
     assert result.low is result.high is None and result.verdict == "unclear"

@@ -132,7 +132,7 @@ def _estimate(result: Result) -> Answer:
     headline = {
         "overestimates": "Too much: it finds more than there is.",
         "underestimates": "Too little: it misses part of what is there.",
-        "balanced": "Neither: the areas agree.",
+        "balanced": "Neither: the areas agree to within 10 %.",
         "unclear": "That cannot be told from these images.",
     }[found.verdict]
     finds = found.dice >= _FINDS

@@ -15,8 +15,10 @@ from .area_words import area_words
 THRESHOLDS = tuple(np.arange(0.02, 0.985, 0.02).round(2).tolist())
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-# Areas that differ by less than this are called balanced, however sure the difference is.
+# A difference of less than this is no bias, however sure it is.
 NEGLIGIBLE = 0.02
+# Areas are called balanced if the whole interval of their ratio lies in this range; that none is seen is not enough.
+BALANCED = (0.9, 1.1)
 # Another threshold is worth mentioning if it gains this much Dice.
 WORTHWHILE_GAIN = 0.002
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.05, 0.95
@@ -254,8 +256,6 @@ def balancing_weight(false_positive: float, false_negative: float, current: floa
 def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
     if ratio is None or low is None or high is None:
         return "unclear"
-    if abs(ratio - 1) < NEGLIGIBLE:
-        return "balanced"
-    if low > 1:
-        return "overestimates"
-    return "underestimates" if high < 1 else "unclear"
+    if abs(ratio - 1) >= NEGLIGIBLE and (low > 1 or high < 1):
+        return "overestimates" if low > 1 else "underestimates"
+    return "balanced" if BALANCED[0] <= low and high <= BALANCED[1] else "unclear"

@@ -32,7 +32,7 @@ def bias_in_words(result: Estimation) -> str:
     meaning = {
         "overestimates": "it overestimates",
         "underestimates": "it underestimates",
-        "balanced": "neither over- nor underestimation worth mentioning",
+        "balanced": "the areas agree to within 10 %",
         "unclear": "a bias cannot be told from the spread between images",
     }[result.verdict]
     return f"{ratio} ({result.low:.2f} to {result.high:.2f} over {images}): {meaning}.{doubt}"
