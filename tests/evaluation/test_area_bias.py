@@ -49,7 +49,7 @@ def test_overestimation_is_found_and_the_balancing_threshold_is_higher():
     assert result.best_threshold > 0.5
     assert result.balancing_weight > 0.5
     assert result.false_negative_share == 0
-    assert "it overestimates" in result.summary and "false_positive_weight=0.95" in result.summary
+    assert "it overestimates" in result.summary and "false_positive_weight=0.80" in result.summary
 
 
 def test_underestimation_is_found_and_the_balancing_threshold_is_lower():
@@ -127,10 +127,16 @@ def test_few_images_are_called_a_rough_interval():
 
 @pytest.mark.parametrize(
     ("false_positive", "missed", "current", "expected"),
-    [(100, 100, 0.5, 0.5), (200, 100, 0.5, 0.67), (100, 100, 0.7, 0.7), (0, 10, 0.5, 0.05), (0, 0, 0.5, None)],
+    [(100, 100, 0.5, 0.5), (200, 100, 0.5, 0.67), (100, 100, 0.7, 0.7), (0, 0, 0.5, None)],
 )
 def test_the_penalty_moves_with_the_ratio_of_the_errors(false_positive, missed, current, expected):
     assert balancing_weight(false_positive, missed, current) == expected
+
+
+@pytest.mark.parametrize(("current", "lower", "higher"), [(0.5, 0.2, 0.8), (0.8, 0.5, 0.94), (0.95, 0.83, 0.95)])
+def test_a_few_pixels_of_one_kind_of_error_move_the_penalty_by_one_step_only(current, lower, higher):
+    assert balancing_weight(13, 0, current) == balancing_weight(13, 1, current) == higher
+    assert balancing_weight(0, 13, current) == balancing_weight(1, 13, current) == lower
 
 
 def test_error_map_tells_four_cases_and_leaves_out_what_is_not_annotated():

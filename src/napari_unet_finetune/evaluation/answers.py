@@ -143,7 +143,7 @@ def _estimate(result: Result) -> Answer:
     if is_off and found.balancing_weight is not None:
         sentences.append(
             f"In a new finetuning, a penalty on false positives of {found.balancing_weight:.2f} instead of "
-            f"{found.false_positive_weight:.2f} should balance it; that is an estimate."
+            f"{found.false_positive_weight:.2f} should bring it closer to balance; that is an estimate."
         )
     rows = tuple(
         (one.image, "–" if one.area_ratio is None else f"{one.area_ratio:.2f} ×", f"{one.dice:.2f}")

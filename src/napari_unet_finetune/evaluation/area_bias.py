@@ -22,6 +22,8 @@ BALANCED = (0.9, 1.1)
 # Another threshold is worth mentioning if it gains this much Dice.
 WORTHWHILE_GAIN = 0.002
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.05, 0.95
+# The odds of the penalty change by at most this factor at once: where one kind of error is rare, its number is chance.
+LARGEST_STEP = 4.0
 
 TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)
 
@@ -240,17 +242,17 @@ def _best(curve: Sequence[ThresholdPoint], current: float) -> float:
 
 
 def balancing_weight(false_positive: float, false_negative: float, current: float) -> float | None:
-    """Return the `false_positive_weight` expected to balance the errors of a training made with `current`.
+    """Return the `false_positive_weight` expected to bring the errors of a training made with `current` into balance.
 
     A rule of thumb, not a measurement: the training settled where an error of one kind cost as much as what it
-    saved of the other, so the odds of the two weights are multiplied by false positives over false negatives.
-    None if there is no error of either kind to compare.
+    saved of the other, so the odds of the two weights are multiplied by false positives over false negatives, by 4 or
+    a quarter at most. None if there is no error of either kind to compare.
     """
     if not (false_positive or false_negative):
         return None
-    for_false_positive = current * false_positive
-    share = for_false_positive / (for_false_positive + (1 - current) * false_negative)
-    return round(float(np.clip(share, LOWEST_WEIGHT, HIGHEST_WEIGHT)), 2)
+    ratio = false_positive / false_negative if false_negative else np.inf
+    odds = current / (1 - current) * np.clip(ratio, 1 / LARGEST_STEP, LARGEST_STEP)
+    return round(float(np.clip(odds / (1 + odds), LOWEST_WEIGHT, HIGHEST_WEIGHT)), 2)
 
 
 def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:

@@ -64,5 +64,6 @@ def _penalty(result: Estimation) -> str:
         return ""
     return (
         f"For a new finetuning, false_positive_weight={result.balancing_weight:.2f} instead of "
-        f"{result.false_positive_weight:.2f} should balance it: an estimate from the ratio of both errors."
+        f"{result.false_positive_weight:.2f} should bring it closer to balance: an estimate from the ratio of both "
+        "errors."
     )
