@@ -60,6 +60,13 @@ def test_a_model_that_finds_nothing_is_to_be_finetuned_whatever_the_areas_say():
     assert not found.offers and found.is_warning
 
 
+def test_a_model_that_finds_objects_where_there_are_none_finds_too_much():
+    counts = [ThresholdCounts.of("a", np.ones((4, 4)), np.zeros((4, 4), bool), THRESHOLDS)] * 2
+    found = answer("estimate", estimate_areas(counts, THRESHOLDS, threshold=0.5).to_dict())
+    assert found.headline.startswith("Too much") and "it overestimates" in found.sentences[0]
+    assert not found.offers and found.is_warning
+
+
 def test_balanced_areas_offer_nothing():
     found = answer("estimate", estimation(0))
     assert found.headline == "Neither: the areas agree to within 10 %."

@@ -111,6 +111,7 @@ def test_objects_where_none_are_true_have_no_ratio():
     nothing = np.zeros((40, 40), bool)
     result = estimation([(np.ones((40, 40), np.float32), nothing)] * 2)
     assert result.area_ratio is None and "There is no true object" in result.summary
+    assert result.verdict == "overestimates" and result.balancing_weight is None
     assert result.to_dict()["images"][0]["area_ratio"] is None
 
 

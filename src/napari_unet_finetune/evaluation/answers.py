@@ -135,7 +135,7 @@ def _estimate(result: Result) -> Answer:
         "balanced": "Neither: the areas agree to within 10 %.",
         "unclear": "That cannot be told from these images.",
     }[found.verdict]
-    finds = found.dice >= _FINDS
+    finds = found.dice >= _FINDS or found.area_ratio is None  # without a true object there is none to find
     if not finds:
         headline = f"It does not find these objects yet: Dice {found.dice:.2f}. Finetune it first."
     is_off = finds and found.verdict in ("overestimates", "underestimates")

@@ -190,7 +190,8 @@ def estimate_areas(
         "balanced_threshold": _balanced(curve),
         "best_threshold": _best(curve, threshold),
         "false_positive_weight": false_positive_weight,
-        "balancing_weight": balancing_weight(false_positive, missed, false_positive_weight),
+        # Where nothing is true nothing can be missed, so the two errors cannot be weighed.
+        "balancing_weight": balancing_weight(false_positive, missed, false_positive_weight) if true else None,
     }
     return Estimation(**facts, summary=area_words(Estimation(**facts, summary="")))
 
@@ -256,7 +257,9 @@ def balancing_weight(false_positive: float, false_negative: float, current: floa
 
 
 def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
-    if ratio is None or low is None or high is None:
+    if ratio is None:  # nothing is true, and something predicted
+        return "overestimates"
+    if low is None or high is None:
         return "unclear"
     if abs(ratio - 1) >= NEGLIGIBLE and (low > 1 or high < 1):
         return "overestimates" if low > 1 else "underestimates"
