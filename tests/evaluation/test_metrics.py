@@ -88,6 +88,19 @@ def test_the_edge_of_the_annotated_region_is_no_boundary() -> None:
     assert counted == pytest.approx(near / boundary_pixels)
 
 
+def test_strokes_that_hold_no_border_have_no_surface_dice() -> None:
+    annotated = np.zeros(SHAPE, bool)
+    annotated[4:8, 3:28] = annotated[14:18, 3:28] = True
+    truth = np.zeros(SHAPE, bool)
+    truth[4:8] = True  # one stroke lies within an object, the other one outside of all
+    almost = truth.copy()
+    almost[5, 12] = False
+    for prediction in (truth, almost, ~truth | truth):
+        assert score(prediction, truth, annotated=annotated).surface_dice is None
+        assert score(truth, prediction, annotated=annotated).surface_dice is None
+    assert score(np.zeros(SHAPE), truth, annotated=annotated).surface_dice == 0
+
+
 def test_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(4, 4\) but truth is \(4, 5\)"):
         dice(np.zeros((4, 4), bool), np.zeros((4, 5), bool))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,13 @@ def test_forgetting_is_a_drop_of_more_than_a_hundredth_on_the_old_dataset(new, f
 def test_images_without_a_ratio_do_not_count_for_its_mean():
     assert summarize([row(0.5, ratio=2.0), row(0.5, image="b", ratio=None)])[0].area_ratio == 2
     assert summarize([row(0.5, ratio=None)])[0].area_ratio is None
+
+
+def test_images_without_a_surface_dice_do_not_count_for_its_mean():
+    without = replace(row(0.5), surface_dice=None)
+    assert summarize([row(0.8), without])[0].surface_dice == pytest.approx(0.2)
+    assert summarize([without])[0].surface_dice is None
+    assert to_csv([without]).splitlines()[1] == "5,0,default,2,a,0.5,0.25,,1.0"
 
 
 def test_no_rows_have_no_summary():

@@ -24,7 +24,7 @@ SCORES = {
 }
 WORST, SEEN, FAILED, PENDING, UNSCORED = "▼", "°", "✖", "…", "–"
 _MEANINGS = (
-    (WORST, "worst image of a model"), (SEEN, "trained with this image"), (FAILED, "failed"), (UNSCORED, "no mask"),
+    (WORST, "worst image of a model"), (SEEN, "trained with this image"), (FAILED, "failed"), (UNSCORED, "no score"),
 )  # fmt: skip
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)

@@ -20,6 +20,7 @@ from .report_page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, 
 from .report_references import References
 from .report_scores import BASE, FINAL, Scored, Shown, spread
 from .report_words import GROUP_NAMES, highlights, lead, limits
+from .rows import mean_of_known
 
 # Rows of the comparison, fewer if images are tall, so that it stays on one page.
 EXAMPLES, TALLEST = 4, 3.4
@@ -143,15 +144,14 @@ def _score_table(scored: Scored, role: Role) -> Table:
         one = row.scores
         cells = (number(one.dice), number(one.iou), number(one.surface_dice), number(one.area_ratio, 2))
         rows.append((row.image, *base, *cells))
-    ratios = [row.scores.area_ratio for row in after if row.scores.area_ratio is not None]
     rows.append(
         (
             "mean",
             *([number(fmean(scores.dice for scores in before.values()))] if before else []),
             number(fmean(row.scores.dice for row in after)),
             number(fmean(row.scores.iou for row in after)),
-            number(fmean(row.scores.surface_dice for row in after)),
-            number(fmean(ratios) if ratios else None, 2),
+            number(mean_of_known(row.scores.surface_dice for row in after)),
+            number(mean_of_known(row.scores.area_ratio for row in after), 2),
         )
     )
     return Table(tuple(columns), tuple(rows), f"{_MEANINGS[role]} Surface Dice at a tolerance of 2 px.", totals=1)

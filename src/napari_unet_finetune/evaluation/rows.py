@@ -19,7 +19,7 @@ class Row:
     """The scores of one model on one image.
 
     `count` is the number of images the model was finetuned with, 0 for the raw one; `dataset` is 1 for the old
-    dataset and 2 for the new one. `area_ratio` is predicted over true area, None where there is no true object.
+    dataset and 2 for the new one. `surface_dice` and `area_ratio` are None where there is none, see `Scores`.
     """
 
     count: int
@@ -29,7 +29,7 @@ class Row:
     image: str
     dice: float
     iou: float
-    surface_dice: float
+    surface_dice: float | None
     area_ratio: float | None
 
     @classmethod
@@ -59,7 +59,7 @@ class Summary:
     dice: float
     dice_std: float | None
     iou: float
-    surface_dice: float
+    surface_dice: float | None
     area_ratio: float | None
     drop: float | None
     forgetting: bool
@@ -81,7 +81,6 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
     raw = [row.dice for row in rows if (row.preset, row.dataset, row.count) == (preset, 1, 0)]
     dice = float(np.mean(by_seed))
     before = _mean(raw) if dataset == 1 and raw else None
-    ratios = [row.area_ratio for row in chosen if row.area_ratio is not None]
     return Summary(
         count=count,
         preset=preset,
@@ -91,11 +90,17 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
         dice=dice,
         dice_std=float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
         iou=_mean(row.iou for row in chosen),
-        surface_dice=_mean(row.surface_dice for row in chosen),
-        area_ratio=_mean(ratios) if ratios else None,
+        surface_dice=mean_of_known(row.surface_dice for row in chosen),
+        area_ratio=mean_of_known(row.area_ratio for row in chosen),
         drop=None if before is None else before - dice,
         forgetting=forgets(before, dice),
     )
+
+
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Return the mean of those that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return _mean(known) if known else None
 
 
 def _mean(values: Iterable[float]) -> float:
