@@ -12,7 +12,10 @@ from napari_unet_finetune.errors import DataError
 
 from .conftest import TINY
 
-KEYS = ["count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio"]
+KEYS = [
+    "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
+    "predicted_px", "true_px",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -112,5 +112,5 @@ def _rows(comparing: Comparing) -> Iterator[ModelRow]:
             yield ModelRow(
                 count=training.count, seed=training.seed, preset=training.preset, dataset=2, image=name,
                 dice=cell.dice, iou=cell.iou, surface_dice=cell.surface_dice, area_ratio=cell.area_ratio,
-                model=column.label,
+                predicted_px=cell.predicted_px, true_px=cell.true_px, model=column.label,
             )  # fmt: skip

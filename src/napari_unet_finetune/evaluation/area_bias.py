@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .area_words import area_words
+from .metrics import ratio_of_areas
 
 THRESHOLDS = tuple(np.arange(0.02, 0.985, 0.02).round(2).tolist())
 RESAMPLES = 2000
@@ -123,7 +124,7 @@ class ThresholdCounts:
             self.true,
             predicted - correct,
             self.true - correct,
-            _ratio(predicted, self.true),
+            ratio_of_areas(predicted, self.true),
             float(self.dice[index]),
         )
 
@@ -135,12 +136,6 @@ def _above(passed: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return above
 
 
-def _ratio(predicted: float, true: float) -> float | None:
-    if true:
-        return predicted / true
-    return None if predicted else 1.0
-
-
 def error_map(
     prediction: NDArray[Any], truth: NDArray[Any], annotated: NDArray[np.bool_] | None = None
 ) -> NDArray[np.uint8]:
@@ -148,6 +143,48 @@ def error_map(
     predicted, true = prediction > 0, truth > 0
     errors = np.where(predicted, np.where(true, TRUE_POSITIVE, FALSE_POSITIVE), np.where(true, FALSE_NEGATIVE, 0))
     return (errors if annotated is None else errors * annotated).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class AreaBias:
+    """The ratio of all predicted to all true areas, its bootstrap interval, and what follows from it."""
+
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+
+
+def judge_areas(areas: Sequence[tuple[int, int]], seed: int = 0) -> AreaBias:
+    """Return what the predicted and true areas of images say together; `seed` is that of the resampling of images."""
+    totals = np.array(areas, float)
+    predicted, true = totals.sum(axis=0)
+    ratio, (low, high) = ratio_of_areas(predicted, true), _interval(totals, seed)
+    return AreaBias(ratio, low, high, _verdict(ratio, low, high))
+
+
+def _interval(totals: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
+    """Return the percentile bootstrap interval of the ratio of sums, resampling images; None for a single one."""
+    count = len(totals)
+    if count < 2:
+        return None, None
+    drawn = totals[np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))].sum(axis=1)
+    drawn = drawn[drawn[:, 1] > 0]
+    if not len(drawn):
+        return None, None
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (tail, 100 - tail))
+    return float(low), float(high)
+
+
+def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
+    if ratio is None:  # nothing is true, and something predicted
+        return "overestimates"
+    if low is None or high is None:
+        return "unclear"
+    if abs(ratio - 1) >= NEGLIGIBLE and (low > 1 or high < 1):
+        return "overestimates" if low > 1 else "underestimates"
+    return "balanced" if BALANCED[0] <= low and high <= BALANCED[1] else "unclear"
 
 
 def estimate_areas(
@@ -169,23 +206,21 @@ def estimate_areas(
     """
     index = list(thresholds).index(threshold)
     images = tuple(count.areas(index) for count in counts)
-    totals = np.array([[area.predicted_px, area.true_px] for area in images], float)
-    predicted, true = totals.sum(axis=0)
+    bias = judge_areas([(area.predicted_px, area.true_px) for area in images], seed)
+    predicted, true = sum(area.predicted_px for area in images), sum(area.true_px for area in images)
     false_positive = sum(area.false_positive_px for area in images)
     missed = sum(area.false_negative_px for area in images)
-    low, high = _interval(totals, seed)
     curve = _curve(counts, thresholds)
-    ratio = _ratio(predicted, true)
     facts: dict[str, Any] = {
         "images": images,
         "threshold": threshold,
         "dice": float(np.mean([area.dice for area in images])),
-        "area_ratio": ratio,
-        "low": low,
-        "high": high,
+        "area_ratio": bias.ratio,
+        "low": bias.low,
+        "high": bias.high,
         "false_positive_share": false_positive / predicted if predicted else 0.0,
         "false_negative_share": missed / true if true else 0.0,
-        "verdict": _verdict(ratio, low, high),
+        "verdict": bias.verdict,
         "curve": curve,
         "balanced_threshold": _balanced(curve),
         "best_threshold": _best(curve, threshold),
@@ -196,26 +231,12 @@ def estimate_areas(
     return Estimation(**facts, summary=area_words(Estimation(**facts, summary="")))
 
 
-def _interval(totals: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
-    """Return the percentile bootstrap interval of the ratio of sums, resampling images; None for a single one."""
-    count = len(totals)
-    if count < 2:
-        return None, None
-    drawn = totals[np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))].sum(axis=1)
-    drawn = drawn[drawn[:, 1] > 0]
-    if not len(drawn):
-        return None, None
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (tail, 100 - tail))
-    return float(low), float(high)
-
-
 def _curve(counts: Sequence[ThresholdCounts], thresholds: Sequence[float]) -> tuple[ThresholdPoint, ...]:
     dice = np.mean([count.dice for count in counts], axis=0)
     predicted = np.sum([count.predicted for count in counts], axis=0)
     true = sum(count.true for count in counts)
     return tuple(
-        ThresholdPoint(float(value), float(dice[i]), _ratio(float(predicted[i]), true))
+        ThresholdPoint(float(value), float(dice[i]), ratio_of_areas(float(predicted[i]), true))
         for i, value in enumerate(thresholds)
     )
 
@@ -254,13 +275,3 @@ def balancing_weight(false_positive: float, false_negative: float, current: floa
     ratio = false_positive / false_negative if false_negative else np.inf
     odds = current / (1 - current) * np.clip(ratio, 1 / LARGEST_STEP, LARGEST_STEP)
     return round(float(np.clip(odds / (1 + odds), LOWEST_WEIGHT, HIGHEST_WEIGHT)), 2)
-
-
-def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
-    if ratio is None:  # nothing is true, and something predicted
-        return "overestimates"
-    if low is None or high is None:
-        return "unclear"
-    if abs(ratio - 1) >= NEGLIGIBLE and (low > 1 or high < 1):
-        return "overestimates" if low > 1 else "underestimates"
-    return "balanced" if BALANCED[0] <= low and high <= BALANCED[1] else "unclear"

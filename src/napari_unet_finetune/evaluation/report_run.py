@@ -11,7 +11,7 @@ import numpy as np
 from ..models.provenance import DISTRIBUTION, installed_version
 from .area_bias import Estimation
 from .figures import CORRECT, FALSE_POSITIVE, MISSED, OverlayRow, contrast, error_overlay
-from .metrics import dice
+from .metrics import dice, pooled_area_ratio
 from .report_card import model_card, setting_tables, versions
 from .report_charts import Level, Line, line_chart
 from .report_data import Role, RunRecord, UsedImage
@@ -151,7 +151,7 @@ def _score_table(scored: Scored, role: Role) -> Table:
             number(fmean(row.scores.dice for row in after)),
             number(fmean(row.scores.iou for row in after)),
             number(mean_of_known(row.scores.surface_dice for row in after)),
-            number(mean_of_known(row.scores.area_ratio for row in after), 2),
+            number(pooled_area_ratio(row.scores for row in after), 2),
         )
     )
     return Table(tuple(columns), tuple(rows), f"{_MEANINGS[role]} Surface Dice at a tolerance of 2 px.", totals=1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..events import forgets
-from .metrics import Scores
+from .metrics import Scores, pooled_area_ratio
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Row:
     iou: float
     surface_dice: float | None
     area_ratio: float | None
+    predicted_px: int | None = None
+    true_px: int | None = None
 
     @classmethod
     def of(cls, scores: Scores, *, count: int, seed: int, preset: str, dataset: int, image: str) -> Row:
         """Return the row of `scores`."""
-        return cls(
-            count, seed, preset, dataset, image, scores.dice, scores.iou, scores.surface_dice, scores.area_ratio
-        )  # fmt: skip
+        return cls(count, seed, preset, dataset, image, **asdict(scores))
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ class ModelRow(Row):
 
 @dataclass(frozen=True)
 class Summary:
-    """Means of one model count on one dataset: first over images, then over seeds."""
+    """Means of one model count on one dataset: first over images, then over seeds.
+
+    `area_ratio` is the sum of all predicted over the sum of all true areas.
+    """
 
     count: int
     preset: str
@@ -91,7 +94,7 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
         dice_std=float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
         iou=_mean(row.iou for row in chosen),
         surface_dice=mean_of_known(row.surface_dice for row in chosen),
-        area_ratio=mean_of_known(row.area_ratio for row in chosen),
+        area_ratio=pooled_area_ratio(chosen),
         drop=None if before is None else before - dice,
         forgetting=forgets(before, dice),
     )
