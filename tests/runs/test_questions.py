@@ -38,14 +38,22 @@ def test_suggestions_need_an_image_without_mask(project, tmp_path):
 def test_a_model_is_judged_on_the_images_it_has_seen_least_of(project):
     known = Known(frozenset({"img_00", "img_01"}), frozenset({"img_02"}))
     assert subject_of("estimate", project, known).about == "1 image held out of its training"
-    project.set_role(["img_01"], "test")
+    project.set_role(["img_03"], "test")
     judged = subject_of("estimate", project, known)
-    assert (judged.names, judged.about) == (("img_01",), "1 test image")
-    project.set_role(["img_01"], "auto")
+    assert (judged.names, judged.about) == (("img_03",), "1 test image")
+    project.set_role(["img_03"], "auto")
     assert subject_of("estimate", project, Known(known.trained)).about == "2 images annotated since its training"
     assert subject_of("estimate", project, Known()).about == "4 annotated images"
     all_seen = Known(frozenset(project.names))
     assert "may be too good" in subject_of("estimate", project, all_seen).about
+
+
+@pytest.mark.parametrize("role", ["validation", "test"])
+def test_a_later_role_does_not_make_an_image_that_was_trained_on_a_new_one(project, role):
+    known = Known(frozenset({"img_00", "img_01"}))
+    project.set_role(["img_00"], role)
+    judged = subject_of("estimate", project, known)
+    assert (judged.names, judged.about) == (("img_02", "img_03"), "2 images annotated since its training")
 
 
 def test_test_images_and_unused_ones_are_kept_out_of_trainings(project):

@@ -115,11 +115,11 @@ def _judged(project: Project, known: Known) -> Subject:
     everything = _annotated(project, "auto", "train", "validation", "test")
     if not everything:
         return Subject(problem="Annotate at least 1 image.")
-    held_out = tuple(image for image in everything if image.ref.name in known.held_out)
-    new = tuple(image for image in everything if image.ref.name not in known.trained)
+    new = tuple(image for image in everything if image.ref.name not in known.trained)  # whatever its role is by now
+    held_out = tuple(image for image in new if image.ref.name in known.held_out)
     choices = (
-        (_annotated(project, "test"), "test image"),
-        (held_out or _annotated(project, "validation"), "image held out of its training"),
+        (tuple(image for image in new if image.role == "test"), "test image"),
+        (held_out or tuple(image for image in new if image.role == "validation"), "image held out of its training"),
         (new, "image annotated since its training" if known.trained else "annotated image"),
     )
     for images, what in choices:
