@@ -1,5 +1,7 @@
 """Which images a question is about, and the request that is made of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from napari_unet_finetune.config import FinetuneConfig
@@ -7,6 +9,8 @@ from napari_unet_finetune.data.importing import import_masks
 from napari_unet_finetune.data.mask_import import plan_import
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.provenance import ImageRecord, Provenance
 from napari_unet_finetune.runs.questions import Asked, Known, make_question, subject_of
 
 CONFIG = FinetuneConfig(device="cpu")
@@ -63,8 +67,20 @@ def test_test_images_and_unused_ones_are_kept_out_of_trainings(project):
         assert subject_of(question, project, Known()).names == ("img_02", "img_03")
 
 
-def test_a_base_knows_none_of_the_images(base_file):
+def test_a_model_knows_the_images_of_its_training_be_it_finetuned_or_from_scratch(base_file, tmp_path):
+    images = tuple(ImageRecord(name=f"img_0{number}", sha256=str(number)) for number in range(2))
+    base = load_checkpoint(base_file)
+    for parent in (None, "1234"):
+        save_checkpoint(
+            replace(base, provenance=Provenance(images=images, parent_sha256=parent)), tmp_path / "model.safetensors"
+        )
+        assert Known.of(read_card(tmp_path / "model.safetensors")) == Known(frozenset({"img_00", "img_01"}))
     assert Known.of(read_card(base_file)) == Known()
+
+
+def test_a_model_that_ships_knows_none_of_the_images_by_their_numbers():
+    card = read_card("microtube")
+    assert card.provenance.images[0].name == "001" and Known.of(card) == Known()
 
 
 def test_a_check_up_takes_masks_where_there_are_any(project, tmp_path):

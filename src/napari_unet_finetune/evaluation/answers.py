@@ -12,7 +12,7 @@ from ..data.comparison import DIFFERS
 from ..runs.questions import Asked, Question
 from ..words import count_of, percent
 from .area_bias import Estimation
-from .area_words import bias_in_words, errors_in_words, thresholds_in_words
+from .area_words import bias_in_words, errors_in_words, seen_in_words, thresholds_in_words
 
 Result = Mapping[str, Any]
 # Of a model that finds less than this, areas and thresholds mean nothing.
@@ -145,6 +145,7 @@ def _estimate(result: Result) -> Answer:
             f"In a new finetuning, a penalty on false positives of {found.balancing_weight:.2f} instead of "
             f"{found.false_positive_weight:.2f} should bring it closer to balance; that is an estimate."
         )
+    sentences.append(seen_in_words(found))
     rows = tuple(
         (one.image, "–" if one.area_ratio is None else f"{one.area_ratio:.2f} ×", f"{one.dice:.2f}")
         for one in found.images

@@ -60,6 +60,7 @@ class Estimation:
     `area_ratio` is the sum of all predicted over the sum of all true areas, `low` and `high` its bootstrap interval.
     `false_positive_share` is the share of the predicted area that is false, `false_negative_share` that of the true
     area that is missed. `balancing_weight` is the `false_positive_weight` expected to balance a new finetuning.
+    `trained_on` names the images that took part in the model's training.
     """
 
     images: tuple[ImageAreas, ...]
@@ -77,6 +78,7 @@ class Estimation:
     false_positive_weight: float
     balancing_weight: float | None
     summary: str
+    trained_on: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -194,6 +196,7 @@ def estimate_areas(
     threshold: float,
     false_positive_weight: float = 0.5,
     seed: int = 0,
+    trained_on: Sequence[str] = (),
 ) -> Estimation:
     """Return what `counts` at ascending `thresholds`, one of which is `threshold`, say together.
 
@@ -203,6 +206,8 @@ def estimate_areas(
         The penalty the model was trained with.
     seed
         Of the resampling of images; the same seed gives the same interval.
+    trained_on
+        Names of the images that took part in the model's training.
     """
     index = list(thresholds).index(threshold)
     images = tuple(count.areas(index) for count in counts)
@@ -227,6 +232,7 @@ def estimate_areas(
         "false_positive_weight": false_positive_weight,
         # Where nothing is true nothing can be missed, so the two errors cannot be weighed.
         "balancing_weight": balancing_weight(false_positive, missed, false_positive_weight) if true else None,
+        "trained_on": tuple(trained_on),
     }
     return Estimation(**facts, summary=area_words(Estimation(**facts, summary="")))
 

@@ -55,15 +55,18 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True)
 class Known:
-    """Which images a model has seen: names of those it was trained with, and of those held out of its training."""
+    """Which images a model has seen: names of those it was trained with, and of those held out of its training.
+
+    Other files may have the same names; a job that has the pixels at hand compares those.
+    """
 
     trained: frozenset[str] = frozenset()
     held_out: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, card: ModelCard) -> Known:
-        """Return what the card of a model, and the run that made it, say; a base knows none of the images here."""
-        if not card.is_finetuned:
+        """Return what the card of a model, and the run that made it, say; be it finetuned or trained from scratch."""
+        if card.is_shipped:  # its images are called 001, 002, …, as those of half the world
             return cls()
         used = frozenset(image.name for image in card.provenance.images)
         try:
@@ -125,7 +128,8 @@ def _judged(project: Project, known: Known) -> Subject:
     for images, what in choices:
         if images:
             return Subject(images, _count(images, what))
-    return Subject(everything, f"{_count(everything, 'image')} it was trained on, so the answer may be too good")
+    about = f"{_count(everything, 'image')} called like those it was trained on, so the answer may be too good"
+    return Subject(everything, about)
 
 
 def _annotated(project: Project, *roles: Role) -> tuple[ProjectImage, ...]:
