@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
+import tifffile
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.importing import import_masks
@@ -94,6 +97,18 @@ def test_suggestions_are_never_images_with_a_mask(project, tmp_path):
     asked = Asked(question="suggest", model="base", images=project.names)
     request = make_question(asked, project, CONFIG, tmp_path / "job")
     assert len(request.images) == 5 and request.annotated == ("img_00", "img_01", "img_02", "img_03")
+
+
+def test_of_two_images_of_one_stem_only_the_annotated_one_counts_as_annotated(write_squares, tmp_path):
+    squares = write_squares(tmp_path / "squares", 2)
+    tifffile.imwrite(squares / "images" / "img_00.tif", iio.imread(squares / "images" / "img_00.png"))
+    project = Project.open(squares / "images", tmp_path / "project")
+    first, twin, _ = project.names
+    project.save_labels(first, np.ones((48, 48), np.uint16), "painted")
+    asked = Asked(question="suggest", model="base", images=project.names)
+    request = make_question(asked, project, CONFIG, tmp_path / "job")
+    assert (request.names, request.annotated) == (project.names, (first,))
+    assert project.image(first).ref.name == project.image(twin).ref.name
 
 
 def test_masks_may_change_while_a_long_question_is_answered(project, tmp_path):

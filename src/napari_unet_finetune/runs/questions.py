@@ -149,11 +149,11 @@ def make_question(
     images = [project.image(name) for name in asked.images]
     pairs = tuple(pair for pair in map(pair_of, images) if pair is not None)
     if asked.question == "suggest":
-        annotated = tuple(image.ref.name for image in images if image.is_annotated)
         return SuggestRequest(
             checkpoint=asked.model,
             images=_files(images),
-            annotated=annotated,
+            names=asked.images,
+            annotated=tuple(image.name for image in images if image.is_annotated),
             count=SUGGESTED_COUNT,
             device=config.device,
         )

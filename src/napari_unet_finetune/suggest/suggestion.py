@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +37,7 @@ class Suggestion:
 
 
 def suggest_images(
-    images: Sequence[ImageRef | AnnotatedImage],
+    images: Sequence[ImageRef | AnnotatedImage] | Mapping[str, ImageRef | AnnotatedImage],
     checkpoint: Checkpoint,
     count: int = 5,
     *,
@@ -56,8 +56,9 @@ def suggest_images(
     Parameters
     ----------
     images
-        All images of the dataset, as files or in memory, annotated ones among them. Of each, up to 9 tiles are looked
-        at, so that 300 images take a minute or two on a CPU with the light network.
+        All images of the dataset, as files or in memory, annotated ones among them; under names of their own where
+        two files have the same. Of each, up to 9 tiles are looked at, so that 300 images take a minute or two on a CPU
+        with the light network.
     checkpoint
         The base model at the start, the finetuned one later.
     count
@@ -79,12 +80,13 @@ def suggest_images(
     later = mode == "next" or (mode == "auto" and bool(annotated) and checkpoint.provenance.parent_sha256 is not None)
     scout = Scout(checkpoint, predictions=later, device=device)
     traits: list[Traits] = []
-    for done, image in enumerate(images, start=1):
+    named = images.items() if isinstance(images, Mapping) else [(image.name, image) for image in images]
+    for done, (name, image) in enumerate(named, start=1):
         try:
-            traits.append(scout.look(_opened(image)))
+            traits.append(replace(scout.look(_opened(image)), name=name))
         except DataError as error:
             yield Notice(f"{error} It is left out.")
-        yield ImageSeen(image.name, done, len(images))
+        yield ImageSeen(name, done, len(named))
     known = [index for index, one in enumerate(traits) if one.name in annotated]
     if len(known) == len(traits):
         raise DataError("Every image is annotated already, or none can be read. Add images to choose from.")
