@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config import DeviceName
 from ..data.annotated_image import AnnotatedImage
@@ -122,7 +123,8 @@ def _next(traits: Sequence[Traits], known: list[int], count: int) -> list[Sugges
     distances = _distances(traits)
     unsure = _ranks([one.disagreement or 0 for one in traits]) + _ranks([one.undecided or 0 for one in traits])
     free = np.setdiff1d(np.arange(len(traits)), known)
-    free = free[np.argsort(-unsure[free], kind="stable")][: max(2 * count, len(free) // 2)]
+    least = np.sort(unsure[free])[-max(2 * count, len(free) // 2) :][0]
+    free = free[unsure[free] >= least]
     medoids = choose_medoids(saturated(distances[np.ix_(free, free)]), count)
     clusters = nearest_of(distances[np.ix_(free, free)], medoids)
     members = [free[clusters == place] for place in range(len(medoids))]
@@ -160,5 +162,9 @@ def _share_below(values: Sequence[float], index: int) -> float:
     return round(float(np.mean(np.array(values) < values[index]) * len(values) / max(1, len(values) - 1)), 3)
 
 
-def _ranks(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable") / max(1, len(values) - 1)
+def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    """Return ranks from 0 to 1; equal values share one, so that the place in the folder decides nothing."""
+    from scipy.stats import rankdata
+
+    ranks: NDArray[np.float64] = (rankdata(values) - 1) / max(1, len(values) - 1)
+    return ranks
