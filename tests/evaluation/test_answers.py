@@ -148,6 +148,8 @@ def test_a_forecast_and_a_report_are_answers_too():
     points = [{"count": 5, "dice": 0.8, "seeds": 2}]
     found = answer("forecast", {"verdict": "worth it", "summary": "More.", "points": points})
     assert found.headline.startswith("Yes") and found.table.rows == (("5", "0.800", "2"),)
+    found = answer("forecast", {"verdict": "perhaps", "summary": "More.", "points": points})
+    assert found.headline == "Perhaps: more images may help, or add little."
     found = answer("report", {"page": "x.html", "tables": ["a.csv", "b.csv"], "stopped": False})
     assert found.sentences == ("x.html, with 2 tables beside it.",)
     assert [(offer.kind, offer.value) for offer in found.offers] == [("open", "x.html")]

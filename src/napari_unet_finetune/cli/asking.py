@@ -200,7 +200,9 @@ def _show_scores(console: Console, result: Any) -> None:
 @reports_errors
 def forecast(
     study: Annotated[Path, typer.Argument(help="Folder of a study made by `curve`.")],
-    more: Annotated[str, typer.Option(help="Numbers of further images.")] = "5,10",
+    more: Annotated[
+        str | None, typer.Option(help="Numbers of further images; 5,10 by default, if the curve reaches that far.")
+    ] = None,
     dataset: Annotated[int, typer.Option(min=1, max=2, help="2: the new dataset; 1: the old one.")] = 2,
     seed: Seed = 0,
     as_json: Json = False,
@@ -208,9 +210,10 @@ def forecast(
     """Carry the learning curve of a study on: what more images are likely to give, as a range."""
     from ..evaluation.forecast import forecast as look_ahead
     from ..evaluation.forecast import read_rows
-    from .study import parse_counts
+    from ..runs.compare_plan import parse_counts
 
-    result = look_ahead(read_rows(study), more=parse_counts(more), dataset=dataset, seed=seed)
+    numbers = None if more is None else parse_counts(more)
+    result = look_ahead(read_rows(study), more=numbers, dataset=dataset, seed=seed)
     finish(result.to_dict(), as_json=as_json, show=lambda console: _show_forecast(console, result))
 
 

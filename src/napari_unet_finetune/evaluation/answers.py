@@ -181,6 +181,7 @@ def _forecast(result: Result) -> Answer:
     verdict = result["verdict"]
     headline = {
         "worth it": "Yes, more images are likely to help.",
+        "perhaps": "Perhaps: more images may help, or add little.",
         "little": "Hardly: more images are likely to add little.",
         "cannot say": "That cannot be said yet.",
     }[verdict]

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from ..events import forgets
 from ..words import count_of
 from .area_bias import judge_areas
+from .forecast import WORTHWHILE
 from .rows import Row
 from .study_folder import CurvePoint, StudyFolder
 
-# More images that gain less Dice than this are hardly worth their annotation.
-WORTHWHILE = 0.01
 _VERDICTS = {"overestimates": "overestimated", "underestimates": "underestimated", "balanced": "about right"}
 
 

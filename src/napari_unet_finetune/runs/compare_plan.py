@@ -185,19 +185,19 @@ def compared_image(project: Project, name: str) -> ComparedImage:
     return ComparedImage(name=name, image=ImageFile.of(image.ref), mask=pair and pair.mask)
 
 
-def parse_counts(text: str) -> tuple[int, ...]:
-    """Return the numbers in a list such as ``5, 10``.
+def parse_counts(text: str, *, least: int = 1) -> tuple[int, ...]:
+    """Return the numbers in a list such as ``5, 10``, ascending.
 
     Raises
     ------
     DataError
-        If something else stands there.
+        If something else stands there, or a number below `least`.
     """
     try:
         counts = tuple(sorted({int(part) for part in text.replace(";", ",").split(",") if part.strip()}))
     except ValueError:
         counts = ()
-    if not counts or counts[0] < 1:
+    if not counts or counts[0] < least:
         raise DataError(f"'{text}' is not a list of numbers of images. Write it as 5, 10, 15, 20.")
     return counts
 
