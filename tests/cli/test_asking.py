@@ -25,6 +25,12 @@ def test_estimate_at_another_threshold(answer, data, model):
     assert low > high
 
 
+def test_can_learn_refuses_settings_that_it_would_not_take(complaint, data, model):
+    for change in ("learning_rate=0.5", "steps=7", "layers=last", "augment.p_gamma=0"):
+        sentence = complaint("can-learn", *data, "--model", model, *CPU, "--set", "patch_size=32", "--set", change)
+        assert sentence.startswith(f"'--set {change}' would change nothing") and "--steps" in sentence
+
+
 def test_can_learn_gives_a_verdict_and_fails_where_it_is_not_ready(answer, invoke, data, model):
     command = ["can-learn", *data, "--model", model, *CPU, "--set", "patch_size=32"]
     code, values = answer(*command, "--steps", 60)

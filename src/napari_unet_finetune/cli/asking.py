@@ -130,11 +130,18 @@ def can_learn(
 ) -> None:
     """Try for a minute whether a model can learn two of the images by heart, and test what is wrong if not."""
     from ..data.dataset import AnnotatedFolder
+    from ..evaluation.can_learn import KEPT
     from ..evaluation.can_learn import can_learn as run
     from ..models.checkpoint import load_checkpoint
 
-    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     config = training_config("default", changes, seed=seed, device=device)
+    for change in changes or []:
+        if change.partition("=")[0].partition(".")[0].strip() not in KEPT:
+            raise DataError(
+                f"'--set {change}' would change nothing: the trial settles this by itself. It takes {', '.join(KEPT)}; "
+                "--steps and --seconds say how long it lasts."
+            )
+    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     with stops_on_interrupt() as stop:
         events = run(load_checkpoint(model), pairs, config, seconds=seconds, steps=steps, should_stop=stop)
         result = show_parts(events, "Can it learn", quiet=as_json)

@@ -86,7 +86,8 @@ def _empty(samples: Sequence[Sample]) -> list[Doubt]:
     shares = [_share(sample) for sample in samples]
     names = [sample.image.name for sample in samples]
     doubts = []
-    if empty := [name for name, share in zip(names, shares, strict=True) if share == 0]:
+    empty = [name for name, share in zip(names, shares, strict=True) if share == 0]
+    if len(empty) >= _MAJORITY * len(names):  # a few images without objects are examples like others
         doubts.append(Doubt("empty", f"{_count(empty, len(names))} without any object: {_some(empty)}."))
     if tiny := [name for name, share in zip(names, shares, strict=True) if 0 < share < _TINY_SHARE]:
         sentence = f"{_count(tiny, len(names))} with objects on less than {percent(_TINY_SHARE)} of the area"
