@@ -20,7 +20,7 @@ from napari_unet_finetune.events import RunEnded, drain
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.runs.folder import RunFolder
 
-from .conftest import start, tiny
+from .conftest import Reread, start, tiny
 
 
 class _Tags(HTMLParser):
@@ -56,6 +56,12 @@ def test_the_page_needs_nothing_else_and_runs_nothing(whole):
     assert not {"script", "link", "iframe", "form"} & set(parser.tags)
     assert parser.links and all(link.startswith("data:image/png;base64,") for link in parser.links)
     assert "url(" not in whole[1] and "@import" not in whole[1]
+
+
+def test_images_are_let_go_once_they_are_scored(finetuned, tmp_path):
+    images = Reread(AnnotatedFolder.open(finetuned.test / "images", finetuned.test / "masks"))
+    drain(report(finetuned.run, tmp_path / "page.html", tests=images, device="cpu"))
+    assert images.most <= 2
 
 
 def test_hostile_names_are_text(whole, finetuned):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..data.annotated_image import AnnotatedImage
 from ..models.provenance import DISTRIBUTION, installed_version
 from .area_bias import Estimation
 from .figures import CORRECT, FALSE_POSITIVE, MISSED, OverlayRow, contrast, error_overlay
@@ -86,14 +88,14 @@ def _sections(
 
 def _gallery(scored: Scored) -> Gallery:
     """Return originals, predictions with their errors and the truth, from the worst image to the best."""
-    tallest = max(one.image.shape[0] / one.image.shape[1] for one in scored.shown)
+    tallest = max(one.shape[0] / one.shape[1] for one in scored.shown)
     shown = spread(scored.shown, max(1, min(EXAMPLES, int(TALLEST / tallest))))
     models = [name for name in (BASE, FINAL) if name in shown[0].predictions]
     titles = {BASE: "base model", FINAL: "this model"}
     role = scored.roles[0]
     return Gallery(
         headers=("image", *(titles[name] for name in models), "ground truth"),
-        rows=tuple((one.image.name, tuple(_pictures(one, models))) for one in shown),
+        rows=tuple(_row(one, models) for one in shown),
         caption=(
             f"{len(shown)} of {len(scored.shown)} {GROUP_NAMES[role]} images, from the worst to the best Dice of this "
             "model; the number below a picture is its Dice."
@@ -102,13 +104,19 @@ def _gallery(scored: Scored) -> Gallery:
     )
 
 
-def _pictures(one: Shown, models: Sequence[str]) -> Iterator[Picture]:
+def _row(one: Shown, models: Sequence[str]) -> tuple[str, tuple[Picture, ...]]:
     image = one.image
+    return image.name, tuple(_pictures(image, one.predictions, models))
+
+
+def _pictures(
+    image: AnnotatedImage, predictions: Mapping[str, NDArray[np.bool_]], models: Sequence[str]
+) -> Iterator[Picture]:
     row = OverlayRow(image.name, image.image, image.target, {}, image.annotated)
     known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
     yield Picture(picture_uri(contrast(image.image)))
     for name in models:
-        prediction = one.predictions[name]
+        prediction = predictions[name]
         score = dice(prediction[known], image.target[known])
         yield Picture(picture_uri(error_overlay(row, prediction)), f"{score:.3f}")
     yield Picture(picture_uri(error_overlay(row, image.target)))
