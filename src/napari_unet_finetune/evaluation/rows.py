@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..events import forgets
+from .csv_text import csv_text
 from .metrics import Scores, pooled_area_ratio
 
 
@@ -112,12 +111,8 @@ def _mean(values: Iterable[float]) -> float:
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Return the rows, all of one class, as CSV with a header."""
-    text = io.StringIO()
     kind = type(rows[0]) if rows else Row
-    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
+    return csv_text([field.name for field in fields(kind)], map(asdict, rows))
 
 
 def to_json(rows: Sequence[Row]) -> dict[str, Any]:
