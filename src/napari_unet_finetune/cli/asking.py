@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..errors import DataError
+from ..words import number
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -18,7 +19,6 @@ from .console import (
     draw,
     finish,
     messages,
-    number,
     progress_bar,
     reports_errors,
     score_table,

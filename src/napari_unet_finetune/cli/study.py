@@ -12,13 +12,13 @@ from rich.text import Text
 
 from ..config import ModelConfig
 from ..data.atomic import write_file
+from ..words import number
 from .console import (
     INTERRUPTED,
     Json,
     draw,
     finish,
     messages,
-    number,
     progress_bar,
     reports_errors,
     score_table,

@@ -11,7 +11,8 @@ from rich.console import Console
 from ..data.files import list_images, without_labels
 from ..data.pairing import pair_images
 from ..data.project_image import unique_names
-from .console import Json, finish, number, reports_errors, score_table, watch
+from ..words import number
+from .console import Json, finish, reports_errors, score_table, watch
 from .options import Device, Images, Model
 
 Mode = Annotated[str, typer.Option(help="start: a varied choice; next: what the model is least sure of; auto: decide.")]

@@ -37,7 +37,7 @@ Verdict = Literal["worth it", "perhaps", "little", "cannot say"]
 
 
 @dataclass(frozen=True, slots=True)
-class CurvePoint:
+class CountMean:
     """Mean Dice over test images and seeds of the models finetuned with `count` images."""
 
     count: int
@@ -64,7 +64,7 @@ class Forecast:
 
     preset: str
     dataset: int
-    points: tuple[CurvePoint, ...]
+    points: tuple[CountMean, ...]
     gains: tuple[Gain, ...]
     curve: tuple[tuple[float, float, float], ...]
     ceiling: tuple[float, float] | None
@@ -121,7 +121,7 @@ def forecast(rows: Sequence[Row], *, more: Sequence[int] | None = None, dataset:
         raise DataError(f"A forecast needs scores of models finetuned with one preset; found: {found}.")
     scores = _Scores.of(finetuned)
     points = tuple(
-        CurvePoint(count, float(np.nanmean(dice)), dice.shape[0])
+        CountMean(count, float(np.nanmean(dice)), dice.shape[0])
         for count, dice in zip(scores.counts, scores.dice, strict=True)
     )
     ahead = _ahead(scores.counts[-1], more)
@@ -175,7 +175,7 @@ def _gain(fitted: NDArray[np.float64], last: int, more: int) -> Gain:
     return Gain(more, float(low), float(high))
 
 
-def _words(points: Sequence[CurvePoint], gains: Sequence[Gain]) -> tuple[Verdict, str]:
+def _words(points: Sequence[CountMean], gains: Sequence[Gain]) -> tuple[Verdict, str]:
     first, last = points[0], points[-1]
     measured = (
         f"From {first.count} to {last.count} images, the mean Dice went from {first.dice:.3f} to {last.dice:.3f}."

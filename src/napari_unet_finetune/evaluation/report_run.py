@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
 from ..models.provenance import DISTRIBUTION, installed_version
+from ..words import number
 from .area_bias import Estimation
 from .figures import CORRECT, FALSE_POSITIVE, MISSED, OverlayRow, contrast, error_overlay
 from .metrics import dice, pooled_area_ratio
@@ -163,11 +164,6 @@ def _score_table(scored: Scored, role: Role) -> Table:
         )
     )
     return Table(tuple(columns), tuple(rows), f"{_MEANINGS[role]} Surface Dice at a tolerance of 2 px.", totals=1)
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a figure for a table; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _threshold_charts(estimation: Estimation) -> Charts:

@@ -10,7 +10,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, RunError
 from ..events import PartStarted
 from ..models.provenance import DISTRIBUTION, installed_version
-from ..words import count_of
+from ..words import count_of, number
 from .area_words import FEW_IMAGES
 from .figures import OverlayRow, contrast, error_overlay, seed_means
 from .forecast import Forecast, forecast
@@ -21,7 +21,7 @@ from .report_data import RunRecord, UsedImage, describe, read_run, readable
 from .report_methods import methods
 from .report_page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, Section, Table, Text, picture_uri
 from .report_references import References
-from .report_run import BLUE, LEGEND, ORANGE, image_table, number, today
+from .report_run import BLUE, LEGEND, ORANGE, image_table, today
 from .rows import Row, Summary, summarize
 from .study_figures import examples, kept_labels
 from .study_folder import PLAN, RUNS, StudyFolder

@@ -79,7 +79,7 @@ def summarize(rows: Sequence[Row]) -> list[Summary]:
 
 def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summary:
     chosen = [row for row in rows if (row.preset, row.dataset, row.count) == (preset, dataset, count)]
-    by_seed = [_mean(row.dice for row in chosen if row.seed == seed) for seed in sorted({row.seed for row in chosen})]
+    by_seed = list(dice_by_seed(chosen).values())
     raw = [row.dice for row in rows if (row.preset, row.dataset, row.count) == (preset, 1, 0)]
     dice = float(np.mean(by_seed))
     before = _mean(raw) if dataset == 1 and raw else None
@@ -97,6 +97,14 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
         drop=None if before is None else before - dice,
         forgetting=forgets(before, dice),
     )
+
+
+def dice_by_seed(rows: Iterable[Row]) -> dict[tuple[int, int], float]:
+    """Return the mean Dice over images of each model of a dataset, by its number of images and its seed."""
+    dice: dict[tuple[int, int], list[float]] = {}
+    for row in rows:
+        dice.setdefault((row.count, row.seed), []).append(row.dice)
+    return {model: _mean(values) for model, values in dice.items()}
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:

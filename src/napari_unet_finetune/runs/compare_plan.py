@@ -11,7 +11,7 @@ from ..data.pairing import Pair
 from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, split_images
 from ..errors import DataError
-from ..words import count_of
+from ..words import count_of, first_of
 from .plan import MASKS, copy_masks
 from .request import ComparedImage, CurveRequest, ImageFile, PairFiles
 
@@ -120,7 +120,7 @@ def _in_words(
         f"{count_of(trainings, 'training')}, with the first {_listed(fitting)} of "
         f"{count_of(len(train), 'annotated image')}."
     )
-    names = ", ".join(image.name for image in test[:3]) + (" …" if len(test) > 3 else "")
+    names = first_of([image.name for image in test])
     if is_held_out:
         yield (
             f"No image has the role test, so {count_of(len(test), 'annotated image')} ({names}) "

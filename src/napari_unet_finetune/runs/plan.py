@@ -12,13 +12,12 @@ from ..data.pairing import Pair
 from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, SOLID_IMAGES, split_images
 from ..errors import RunError
-from ..words import count_of, percent
+from ..words import count_of, first_of, percent
 from .request import FinetuneRequest, ImageFile, PairFiles
 
 MASKS = "masks"
 # Fewer images than this do not teach a network from nothing.
 ENOUGH_FROM_SCRATCH = 20
-_NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,8 @@ def _problem(plan: TrainingPlan) -> str:
 
 def _in_words(plan: TrainingPlan) -> Iterator[str]:
     chosen = ", chosen by the program" if plan.is_chosen and plan.held_out else ""
-    held_out = f"{len(plan.held_out)} held out ({_some(plan.held_out)}{chosen})" if plan.held_out else "none held out"
+    names = first_of([image.name for image in plan.held_out])
+    held_out = f"{len(plan.held_out)} held out ({names}{chosen})" if plan.held_out else "none held out"
     yield f"{count_of(len(plan.used), 'annotated image')}: {len(plan.train)} to train on, {held_out}."
     if plan.note:
         yield plan.note
@@ -168,11 +168,6 @@ def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]} px"
-
-
-def _some(images: Sequence[ProjectImage]) -> str:
-    more = f" and {len(images) - _NAMES_SHOWN} more" if len(images) > _NAMES_SHOWN else ""
-    return ", ".join(image.name for image in images[:_NAMES_SHOWN]) + more
 
 
 def make_request(
