@@ -40,7 +40,8 @@ def _scores(new: Summary, old: Summary) -> str:
     spread = f" ± {new.dice_std:.3f}" if new.seeds > 1 else ""
     area = "–" if new.area_ratio is None else f"{new.area_ratio:.2f}"
     drop = "–" if new.count == 0 or old.drop is None else f"{old.drop:+.3f}"
-    means = f"{new.dice:.3f}{spread} | {new.iou:.3f} | {new.surface_dice:.3f} | {area}"
+    surface = "–" if new.surface_dice is None else f"{new.surface_dice:.3f}"
+    means = f"{new.dice:.3f}{spread} | {new.iou:.3f} | {surface} | {area}"
     return f"| {seeds} | {means} | {old.dice:.3f} | {drop} |"
 
 

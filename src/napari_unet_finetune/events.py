@@ -167,6 +167,8 @@ class ImageCompared(Event):
     iou: float | None = None
     surface_dice: float | None = None
     area_ratio: float | None = None
+    predicted_px: int | None = None
+    true_px: int | None = None
     done: int = 0
     total: int = 0
 

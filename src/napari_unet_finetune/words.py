@@ -32,3 +32,8 @@ def percent(share: float) -> str:
         return "below 0.1 %"
     digits = 0 if share >= 0.1 or share == 0 else 1
     return f"{100 * share:.{digits}f} %"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a score for a table; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -257,7 +257,8 @@ def test_the_table_is_saved_as_csv_with_the_model(comparing, tmp_path):
     save_table(comparing, tmp_path / "table.csv")
     header, *lines = (tmp_path / "table.csv").read_text().splitlines()
     assert header.split(",") == [
-        "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio", "model",
+        "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
+        "predicted_px", "true_px", "model",
     ]  # fmt: skip
     assert [(line.split(",")[4], line.split(",")[-1]) for line in lines] == [
         ("img_04", "raw"), ("img_05", "raw"), ("img_04", "model-1"), ("img_05", "model-1"),

@@ -28,9 +28,11 @@ def comparing():
         Column(ComparedEntry("five", "5 images"), "#D55E00", Training(5, 0, "", frozenset("a"))),
     ]
     cells = {
-        (label, name): ImageCompared(label, name, dice=dice, iou=dice / 2, surface_dice=dice, area_ratio=area)
+        (label, name): ImageCompared(
+            label, name, None, None, dice, dice / 2, dice, area, predicted_px=round(area * true), true_px=true
+        )
         for label in DICE
-        for name, dice, area in zip("abc", DICE[label], AREA[label], strict=True)
+        for name, dice, area, true in zip("abc", DICE[label], AREA[label], (10, 100, 10), strict=True)
     }
     cells["raw", "d"] = ImageCompared("raw", "d")
     cells["5 images", "d"] = ImageCompared("5 images", "d", error="d does not fit in memory.")
@@ -64,7 +66,8 @@ def test_another_score_has_another_worst(table):
     table.set_score("iou")
     assert texts(table)[0] == ["0.12", "0.40"]
     table.set_score("area_ratio")  # 0.5 is twice too little, 2.5 two and a half times too much
-    assert [row[0] for row in texts(table)] == ["1.50", "1.50", "0.50", "▼ 2.50", "–"]
+    assert [row[0] for row in texts(table)] == ["0.75", "1.50", "0.50", "▼ 2.50", "–"]
+    assert table.data(table.index(0, 0), TIP) == "All that raw predicts in the images below over all that is true"
     assert [row[1] for row in texts(table)][3] == "▼ 0.70"
 
 

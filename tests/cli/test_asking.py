@@ -25,6 +25,12 @@ def test_estimate_at_another_threshold(answer, data, model):
     assert low > high
 
 
+def test_can_learn_refuses_settings_that_it_would_not_take(complaint, data, model):
+    for change in ("learning_rate=0.5", "steps=7", "layers=last", "augment.p_gamma=0"):
+        sentence = complaint("can-learn", *data, "--model", model, *CPU, "--set", "patch_size=32", "--set", change)
+        assert sentence.startswith(f"'--set {change}' would change nothing") and "--steps" in sentence
+
+
 def test_can_learn_gives_a_verdict_and_fails_where_it_is_not_ready(answer, invoke, data, model):
     command = ["can-learn", *data, "--model", model, *CPU, "--set", "patch_size=32"]
     code, values = answer(*command, "--steps", 60)
@@ -55,4 +61,7 @@ def test_forecast_of_a_study(answer, invoke, complaint, tmp_path):
     code, values = answer("forecast", tmp_path, "--more", 5)
     assert code == 0 and [gain["more"] for gain in values["gains"]] == [5]
     assert "5 more images" in invoke("forecast", tmp_path).stdout
+    assert "What 40 more images would give cannot be told" in complaint("forecast", tmp_path, "--more", 40)
+    for nonsense in ("x", "0", ""):
+        assert complaint("forecast", tmp_path, "--more", nonsense).startswith(f"'{nonsense}' is not a list of numbers")
     assert "no scores of a study" in complaint("forecast", tmp_path / "rows")

@@ -7,9 +7,10 @@ import signal
 import pytest
 import typer
 
-from napari_unet_finetune.cli.console import finish, format_seconds, number, reports_errors, stops_on_interrupt, watch
+from napari_unet_finetune.cli.console import finish, format_seconds, reports_errors, stops_on_interrupt, watch
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImageSeen, Notice
+from napari_unet_finetune.words import number
 
 
 @pytest.mark.parametrize(

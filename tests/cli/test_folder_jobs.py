@@ -3,10 +3,12 @@
 import json
 from types import SimpleNamespace
 
+import imageio.v3 as iio
 import pytest
+import tifffile
 
 from napari_unet_finetune.cli.jobs import events_of
-from napari_unet_finetune.data.files import list_images
+from napari_unet_finetune.data.files import ImageRef, list_images
 from napari_unet_finetune.data.pairing import pair_images
 from napari_unet_finetune.events import ImageSeen, JobEnded, from_json, to_json
 from napari_unet_finetune.runs.request import CheckRequest, ImageFile, PairFiles, SuggestRequest, write_request
@@ -44,6 +46,17 @@ def test_images_are_suggested(images, model, tmp_path):
     assert len(events) == 6
     assert len(found["suggestions"]) == 2
     assert "img_00" not in [one["image"] for one in found["suggestions"]]
+
+
+def test_of_two_images_of_one_stem_the_other_one_is_suggested(images, model, tmp_path):
+    twins = (images[0], ImageRef(tmp_path / f"{images[0].name}.tif"))
+    tifffile.imwrite(twins[1].path, iio.imread(images[1].path))
+    request = SuggestRequest(
+        checkpoint=str(model), images=tuple(map(ImageFile.of, twins)), names=("a.png", "a.tif"), annotated=("a.png",)
+    )
+    events, found = carried_out(tmp_path / "job", request)
+    assert [event.image for event in events if isinstance(event, ImageSeen)] == ["a.png", "a.tif"]
+    assert [one["image"] for one in found["suggestions"]] == ["a.tif"]
 
 
 @pytest.mark.parametrize("kind", [CheckRequest, SuggestRequest])

@@ -15,4 +15,9 @@ def test_report_of_a_run(answer, invoke, complaint, data, model, squares, tmp_pa
     assert str(out) in result.stdout and (out.parent / "mine-scores.csv").is_file()
     assert "used in the training as well" in out.read_text()
     assert "need their masks" in complaint("report", run, "--images", squares / "images")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "plan.json").write_text("{}")
+    for options in ([*data], ["--device", "cpu"], ["--sparse"]):
+        sentence = complaint("report", tmp_path / "study", *options)
+        assert "made of the scores that it has kept. Leave" in sentence and options[0] in sentence
     assert "not the folder of a run" in complaint("report", tmp_path)

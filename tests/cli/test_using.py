@@ -13,7 +13,10 @@ from napari_unet_finetune.inference.predict import Predictor
 
 from .conftest import TINY
 
-KEYS = ["count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio"]
+KEYS = [
+    "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
+    "predicted_px", "true_px",
+]  # fmt: skip
 CPU = ["--device", "cpu", "--set", "precision=fp32"]
 
 
@@ -101,7 +104,7 @@ def test_a_model_scores_one_against_its_own_prediction(answer, squares, model, t
     assert summary["dice"] == summary["iou"] == summary["surface_dice"] == summary["area_ratio"] == 1
     assert scores["rows"][0] | {"image": ""} == {
         "count": 0, "seed": 0, "preset": "", "dataset": 2, "image": "", "dice": 1.0, "iou": 1.0, "surface_dice": 1.0,
-        "area_ratio": 1.0,
+        "area_ratio": 1.0, "predicted_px": scores["rows"][0]["true_px"], "true_px": scores["rows"][0]["true_px"],
     }  # fmt: skip
     with (tmp_path / "tables" / "scores.csv").open(newline="") as file:
         table = list(csv.DictReader(file))

@@ -1,6 +1,9 @@
 """A small run to report about: a base model, and its finetuning on images with names that are out for harm."""
 
 import shutil
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +16,22 @@ from napari_unet_finetune.runs.request import FinetuneRequest
 
 # No slash, which no file name can hold.
 HOSTILE = "<script>alert('x') & $a_b$ {{ page }}"
+
+
+class Reread(Sequence):
+    """Images that are made anew at each access, as from files; `most` is how many were there at once."""
+
+    def __init__(self, images):
+        self.images, self.there, self.most = list(images), [], 0
+
+    def __getitem__(self, index):
+        image = replace(self.images[index])
+        self.there = [one for one in self.there if one() is not None] + [weakref.ref(image)]
+        self.most = max(self.most, len(self.there))
+        return image
+
+    def __len__(self):
+        return len(self.images)
 
 
 def tiny(**changes):

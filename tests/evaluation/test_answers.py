@@ -60,9 +60,16 @@ def test_a_model_that_finds_nothing_is_to_be_finetuned_whatever_the_areas_say():
     assert not found.offers and found.is_warning
 
 
+def test_a_model_that_finds_objects_where_there_are_none_finds_too_much():
+    counts = [ThresholdCounts.of("a", np.ones((4, 4)), np.zeros((4, 4), bool), THRESHOLDS)] * 2
+    found = answer("estimate", estimate_areas(counts, THRESHOLDS, threshold=0.5).to_dict())
+    assert found.headline.startswith("Too much") and "it overestimates" in found.sentences[0]
+    assert not found.offers and found.is_warning
+
+
 def test_balanced_areas_offer_nothing():
     found = answer("estimate", estimation(0))
-    assert found.headline == "Neither: the areas agree."
+    assert found.headline == "Neither: the areas agree to within 10 %."
     assert not found.offers and not found.is_warning
 
 
@@ -141,6 +148,8 @@ def test_a_forecast_and_a_report_are_answers_too():
     points = [{"count": 5, "dice": 0.8, "seeds": 2}]
     found = answer("forecast", {"verdict": "worth it", "summary": "More.", "points": points})
     assert found.headline.startswith("Yes") and found.table.rows == (("5", "0.800", "2"),)
+    found = answer("forecast", {"verdict": "perhaps", "summary": "More.", "points": points})
+    assert found.headline == "Perhaps: more images may help, or add little."
     found = answer("report", {"page": "x.html", "tables": ["a.csv", "b.csv"], "stopped": False})
     assert found.sentences == ("x.html, with 2 tables beside it.",)
     assert [(offer.kind, offer.value) for offer in found.offers] == [("open", "x.html")]

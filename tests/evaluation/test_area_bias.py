@@ -49,7 +49,7 @@ def test_overestimation_is_found_and_the_balancing_threshold_is_higher():
     assert result.best_threshold > 0.5
     assert result.balancing_weight > 0.5
     assert result.false_negative_share == 0
-    assert "it overestimates" in result.summary and "false_positive_weight=0.95" in result.summary
+    assert "it overestimates" in result.summary and "false_positive_weight=0.80" in result.summary
 
 
 def test_underestimation_is_found_and_the_balancing_threshold_is_lower():
@@ -83,6 +83,24 @@ def test_a_perfect_prediction_is_balanced():
     assert result.best_threshold == 0.5
 
 
+def test_too_much_here_and_too_little_there_is_no_balance():
+    full = np.zeros((40, 40), bool)
+    full[:20, :20] = True
+    half, more = full.copy(), full.copy()
+    half[10:] = False
+    more[:20, 20:30] = True
+    result = estimation([(half.astype(np.float32), full), (more.astype(np.float32), full)])
+    assert (result.area_ratio, result.low, result.high) == (1, 0.5, 1.5)
+    assert result.verdict == "unclear" and "agree" not in result.summary
+
+
+def test_areas_that_are_surely_alike_are_balanced():
+    rows = np.arange(40)[:, None] * np.ones(40)
+    result = estimation([((rows < many).astype(np.float32), rows < 20) for many in (19, 20, 20, 21, 20)])
+    assert 0.9 < result.low < 1 < result.high < 1.1
+    assert result.verdict == "balanced" and "agree to within 10 %" in result.summary
+
+
 def test_one_image_has_no_interval():
     result = estimation([squares(26)])
     assert result.low is result.high is None and result.verdict == "unclear"
@@ -93,6 +111,7 @@ def test_objects_where_none_are_true_have_no_ratio():
     nothing = np.zeros((40, 40), bool)
     result = estimation([(np.ones((40, 40), np.float32), nothing)] * 2)
     assert result.area_ratio is None and "There is no true object" in result.summary
+    assert result.verdict == "overestimates" and result.balancing_weight is None
     assert result.to_dict()["images"][0]["area_ratio"] is None
 
 
@@ -109,10 +128,16 @@ def test_few_images_are_called_a_rough_interval():
 
 @pytest.mark.parametrize(
     ("false_positive", "missed", "current", "expected"),
-    [(100, 100, 0.5, 0.5), (200, 100, 0.5, 0.67), (100, 100, 0.7, 0.7), (0, 10, 0.5, 0.05), (0, 0, 0.5, None)],
+    [(100, 100, 0.5, 0.5), (200, 100, 0.5, 0.67), (100, 100, 0.7, 0.7), (0, 0, 0.5, None)],
 )
 def test_the_penalty_moves_with_the_ratio_of_the_errors(false_positive, missed, current, expected):
     assert balancing_weight(false_positive, missed, current) == expected
+
+
+@pytest.mark.parametrize(("current", "lower", "higher"), [(0.5, 0.2, 0.8), (0.8, 0.5, 0.94), (0.95, 0.83, 0.95)])
+def test_a_few_pixels_of_one_kind_of_error_move_the_penalty_by_one_step_only(current, lower, higher):
+    assert balancing_weight(13, 0, current) == balancing_weight(13, 1, current) == higher
+    assert balancing_weight(0, 13, current) == balancing_weight(1, 13, current) == lower
 
 
 def test_error_map_tells_four_cases_and_leaves_out_what_is_not_annotated():

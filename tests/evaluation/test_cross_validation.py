@@ -1,5 +1,7 @@
 """Every image is scored once, by a model that was trained without it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,11 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.evaluation.cross_validation import cross_validate, mean_with_interval, split_folds
 from napari_unet_finetune.events import Notice, PartStarted, RunStarted, drain
+from napari_unet_finetune.models.provenance import ImageRecord, Provenance
 from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.prepare import image_hash
+
+from .conftest import Reread
 
 CONFIG = FinetuneConfig(
     steps=2, batch_size=2, patch_size=32, validate_every=1, rehearsal_patches=0, augment=AugmentConfig.none(),
@@ -63,6 +69,20 @@ def test_the_interval_is_students():
     assert mean.value - mean.low == pytest.approx(3.182 * 0.06455 / 2, abs=1e-4)  # t(3) = 3.182, s = 0.06455
     assert mean_with_interval([0.1, 0.9, 0.99], low=0, high=1).high == 1
     assert mean_with_interval([0.1, 0.9], low=0, high=1).low is None
+
+
+def test_images_are_read_when_they_are_needed_and_let_go(checkpoint, dataset2):
+    images = Reread([*dataset2, *dataset2])
+    result = drain(cross_validate(images, checkpoint, CONFIG, folds=2))
+    assert len(result.scores) == 8 and images.most <= 3
+
+
+def test_a_base_that_knows_the_images_is_told(checkpoint, dataset2):
+    known = (ImageRecord(name="a", sha256=image_hash(dataset2[1])),)
+    base = replace(checkpoint, provenance=Provenance(images=known))
+    result = drain(cross_validate(dataset2, base, CONFIG, folds=2))
+    assert result.trained_on == (dataset2[1].name,)
+    assert "itself trained with 1 of these images" in result.summary and "never saw" not in result.summary
 
 
 def test_stopping_keeps_what_is_scored(checkpoint, dataset2):

@@ -2,6 +2,9 @@
 
 from types import SimpleNamespace
 
+import numpy as np
+
+from napari_unet_finetune.evaluation.area_bias import ThresholdCounts, estimate_areas
 from napari_unet_finetune.evaluation.curve_words import curve_in_words
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.evaluation.study_folder import CurvePoint
@@ -9,7 +12,12 @@ from napari_unet_finetune.evaluation.study_folder import CurvePoint
 
 def study(new, old=(), area=1.0):
     """Return what is said of Dice `new` and `old` by number of images."""
-    rows = [Row(count, 0, "default", 2, image, dice, 0, 0, area) for count, dice in new.items() for image in "ab"]
+    areas = area if isinstance(area, dict) else {"a": (round(1000 * area), 1000), "b": (round(100 * area), 100)}
+    rows = [
+        Row(count, 0, "default", 2, image, dice, 0, 0, None, *px)
+        for count, dice in new.items()
+        for image, px in areas.items()
+    ]
     points = [CurvePoint(2, count, 0, dice) for count, dice in new.items()]
     points += [CurvePoint(1, count, 0, dice) for count, dice in dict(old).items()]
     return " ".join(curve_in_words(SimpleNamespace(points=tuple(points), rows=tuple(rows))))
@@ -41,3 +49,16 @@ def test_over_and_underestimation_are_said():
     assert "With 5 images the objects' area is overestimated: 1.12 times the true one." in study({5: 0.8}, area=1.12)
     assert "underestimated: 0.90" in study({5: 0.8}, area=0.9)
     assert "about right: 1.01" in study({5: 0.8}, area=1.01)
+
+
+def test_a_speck_that_is_found_three_times_too_large_is_no_overestimation():
+    text = study({5: 0.8}, area={"a": (9000, 10000), "b": (30, 10)})
+    assert "With 5 images the objects' area is 0.90 times the true one, which may be chance." in text
+
+
+def test_the_area_is_that_which_estimate_would_tell():
+    areas = {"a": (120, 100), "b": (1300, 1000), "c": (330, 300)}
+    counts = [ThresholdCounts(name, np.array([px[0]]), np.array([px[1]]), px[1]) for name, px in areas.items()]
+    found = estimate_areas(counts, [0.5], threshold=0.5)
+    assert f"{found.area_ratio:.2f} times the true one" in study({5: 0.8}, area=areas)
+    assert found.verdict == "overestimates" and "is overestimated" in study({5: 0.8}, area=areas)

@@ -1,5 +1,7 @@
 """A model is run on annotated images and its areas are compared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -11,7 +13,9 @@ from napari_unet_finetune.evaluation.compare import evaluate
 from napari_unet_finetune.evaluation.estimation import estimate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import predict
+from napari_unet_finetune.models.provenance import ImageRecord, Provenance
 from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.prepare import image_hash
 
 PREDICT = PredictConfig(device="cpu", precision="fp32")
 
@@ -37,6 +41,19 @@ def test_every_image_is_announced(checkpoint, dataset1):
     assert [(event.label, event.index, event.total) for event in events] == [
         (image.name, index, 4) for index, image in enumerate(dataset1, start=1)
     ]
+
+
+def test_images_of_the_training_are_told_by_their_pixels_and_not_by_their_names(checkpoint, dataset1):
+    first, second, *_ = dataset1
+    records = (
+        ImageRecord(name="another name", sha256=image_hash(first)),
+        ImageRecord(name=second.name, sha256="another image"),
+    )
+    model = replace(checkpoint, provenance=Provenance(images=records))
+    result = drain(estimate(model, dataset1, PREDICT))
+    assert result.trained_on == (first.name,)
+    assert f"Its training had 1 image of 4 ({first.name})" in result.summary
+    assert "training had" not in drain(estimate(checkpoint, [first], PREDICT)).summary
 
 
 def test_stopping_gives_no_result(checkpoint, dataset1):

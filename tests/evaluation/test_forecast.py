@@ -61,9 +61,19 @@ def test_noise_widens_the_range_and_no_curve_exceeds_one():
 
 
 def test_no_promise_reaches_beyond_twice_what_was_measured():
-    result = forecast(rows(lambda n: 0.9 - 0.2 / n, counts=(1, 2, 4)), more=(4, 50))
-    assert [gain.more for gain in result.gains] == [4]
-    assert [gain.more for gain in forecast(rows(lambda n: 0.9 - 0.2 / n, counts=(1, 2, 4)), more=(50,)).gains] == [2]
+    few = rows(lambda n: 0.9 - 0.2 / n, counts=(1, 2, 4))
+    assert [gain.more for gain in forecast(few).gains] == [2]
+    assert [gain.more for gain in forecast(few, more=(1, 4)).gains] == [1, 4]
+    for more in (0, 5, 50):
+        with pytest.raises(DataError, match=rf"{more} more .* Ask for 1 to 4 more"):
+            forecast(few, more=(1, more))
+
+
+def test_a_gain_that_may_be_large_is_not_called_little():
+    result = forecast(rows(lambda n: {5: 0.60, 10: 0.70, 15: 0.75, 20: 0.78}[n], noise=0.05))
+    (near, _) = result.gains
+    assert near.low < 0.01 < 0.02 < near.high and result.verdict == "perhaps"
+    assert "cannot be told" in result.summary
 
 
 def test_one_seed_is_told():

@@ -72,8 +72,8 @@ def test_exchanged_masks_are_found_and_named():
 
 def test_inverted_empty_and_tiny_masks_are_found():
     assert list(doubts(with_labels(discs(), lambda _, labels: 1 - labels))) == ["inverted"]
-    found = doubts(with_labels(discs(), lambda index, labels: labels * (index > 1)))
-    assert "2 of 6 images are without any object: img 0, img 1" in found["empty"]
+    found = doubts(with_labels(discs(), lambda index, labels: labels * (index > 3)))
+    assert "4 of 6 images are without any object: img 0, img 1, img 2, …" in found["empty"]
 
     def only_a_speck(_, labels):
         speck = np.zeros_like(labels)
@@ -81,6 +81,10 @@ def test_inverted_empty_and_tiny_masks_are_found():
         return speck
 
     assert "tiny" in doubts(with_labels(discs(), only_a_speck))
+
+
+def test_an_image_without_objects_among_others_is_a_valid_example():
+    assert doubts(with_labels(discs(8), lambda index, labels: labels * (index != 3))) == {}
 
 
 def test_constant_and_clipped_images_are_found():

@@ -23,6 +23,10 @@ def square(top: int, left: int, side: int = 8) -> np.ndarray:
     return mask
 
 
+def perfect(truth: np.ndarray) -> Scores:
+    return Scores(1.0, 1.0, 1.0, 1.0, truth.sum(), truth.sum())
+
+
 def test_scores_of_two_squares_are_as_counted_by_hand() -> None:
     prediction, truth = square(4, 4), square(4, 8)
     assert dice(prediction, truth) == pytest.approx(0.5)
@@ -52,30 +56,30 @@ def test_iou_and_dice_tell_the_same(seed: int, other: int) -> None:
 @given(st.integers(0, 10_000))
 def test_the_truth_itself_scores_one(seed: int) -> None:
     truth = blobs(seed)
-    assert score(truth, truth) == Scores(1.0, 1.0, 1.0, 1.0)
+    assert score(truth, truth) == perfect(truth)
 
 
 def test_empty_on_empty_scores_one() -> None:
     empty = np.zeros(SHAPE, bool)
-    assert score(empty, empty) == Scores(1.0, 1.0, 1.0, 1.0)
+    assert score(empty, empty) == perfect(empty)
 
 
 def test_an_object_where_there_is_none_scores_zero_and_has_no_area_ratio() -> None:
     empty = np.zeros(SHAPE, bool)
-    assert score(square(4, 4), empty) == Scores(0.0, 0.0, 0.0, None)
-    assert score(empty, square(4, 4)) == Scores(0.0, 0.0, 0.0, 0.0)
+    assert score(square(4, 4), empty) == Scores(0.0, 0.0, 0.0, None, 64, 0)
+    assert score(empty, square(4, 4)) == Scores(0.0, 0.0, 0.0, 0.0, 0, 64)
 
 
 def test_instance_numbers_count_as_objects() -> None:
     truth = square(4, 4)
-    assert score(truth * np.uint16(300), truth.astype(np.uint8)) == Scores(1.0, 1.0, 1.0, 1.0)
+    assert score(truth * np.uint16(300), truth.astype(np.uint8)) == perfect(truth)
 
 
 def test_pixels_that_are_not_annotated_do_not_count() -> None:
     annotated = np.zeros(SHAPE, bool)
     annotated[:, :15] = True
     wrong_outside = square(4, 4) | square(4, 20)
-    assert score(wrong_outside, square(4, 4), annotated=annotated) == Scores(1.0, 1.0, 1.0, 1.0)
+    assert score(wrong_outside, square(4, 4), annotated=annotated) == perfect(square(4, 4))
 
 
 def test_the_edge_of_the_annotated_region_is_no_boundary() -> None:
@@ -86,6 +90,19 @@ def test_the_edge_of_the_annotated_region_is_no_boundary() -> None:
     near = (9 + 3) + (8 + 3 + 1)
     counted = surface_dice(taller, truth, tolerance=1.0, annotated=annotated)
     assert counted == pytest.approx(near / boundary_pixels)
+
+
+def test_strokes_that_hold_no_border_have_no_surface_dice() -> None:
+    annotated = np.zeros(SHAPE, bool)
+    annotated[4:8, 3:28] = annotated[14:18, 3:28] = True
+    truth = np.zeros(SHAPE, bool)
+    truth[4:8] = True  # one stroke lies within an object, the other one outside of all
+    almost = truth.copy()
+    almost[5, 12] = False
+    for prediction in (truth, almost, ~truth | truth):
+        assert score(prediction, truth, annotated=annotated).surface_dice is None
+        assert score(truth, prediction, annotated=annotated).surface_dice is None
+    assert score(np.zeros(SHAPE), truth, annotated=annotated).surface_dice == 0
 
 
 def test_different_shapes_are_refused() -> None:

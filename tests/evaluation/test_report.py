@@ -20,7 +20,7 @@ from napari_unet_finetune.events import RunEnded, drain
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.runs.folder import RunFolder
 
-from .conftest import start, tiny
+from .conftest import Reread, start, tiny
 
 
 class _Tags(HTMLParser):
@@ -56,6 +56,12 @@ def test_the_page_needs_nothing_else_and_runs_nothing(whole):
     assert not {"script", "link", "iframe", "form"} & set(parser.tags)
     assert parser.links and all(link.startswith("data:image/png;base64,") for link in parser.links)
     assert "url(" not in whole[1] and "@import" not in whole[1]
+
+
+def test_images_are_let_go_once_they_are_scored(finetuned, tmp_path):
+    images = Reread(AnnotatedFolder.open(finetuned.test / "images", finetuned.test / "masks"))
+    drain(report(finetuned.run, tmp_path / "page.html", tests=images, device="cpu"))
+    assert images.most <= 2
 
 
 def test_hostile_names_are_text(whole, finetuned):
@@ -129,7 +135,8 @@ def test_citations_are_numbered_and_all_of_them_listed(whole):
 def test_limits_tell_that_held_out_images_chose_the_model(whole, finetuned, tmp_path):
     assert "The held-out images also chose the step of this model" in whole[1]  # too few for the threshold
     alone = written(finetuned.run, tmp_path / "alone.html")[1]
-    assert "add them with --images and --masks" in alone
+    assert "give some as test images" in alone
+    assert "--images" not in alone and "The command" not in alone  # it may have been written from a dock
 
 
 def test_test_images_that_were_trained_on_are_told(finetuned, tmp_path):

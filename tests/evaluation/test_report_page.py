@@ -1,7 +1,6 @@
-"""Parts of a page: escaping, tables for spreadsheets, charts."""
+"""Parts of a page: escaping, pictures, charts."""
 
 import base64
-import csv
 import io
 from xml.etree import ElementTree as ET
 
@@ -21,7 +20,6 @@ from napari_unet_finetune.evaluation.report_page import (
     Text,
     picture_uri,
     render,
-    to_csv,
 )
 
 EVIL = "<b onclick='x'>\"&"
@@ -35,12 +33,6 @@ def test_every_text_of_a_page_is_escaped():
     html = render(Page(EVIL, EVIL, (EVIL,), ((EVIL, EVIL, EVIL),), (Section(EVIL, blocks),), EVIL))
     assert "<b onclick" not in html
     assert html.count("&lt;b onclick") >= 17
-
-
-def test_a_formula_is_text_to_a_spreadsheet():
-    text = to_csv(("name", "value"), [{"name": "=1+1", "value": -0.5}, {"name": "a,b", "value": None}])
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert rows == [{"name": "'=1+1", "value": "-0.5"}, {"name": "a,b", "value": ""}]
 
 
 def test_pictures_are_small_enough_for_a_page():

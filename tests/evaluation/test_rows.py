@@ -3,23 +3,27 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from napari_unet_finetune.evaluation.metrics import Scores
 from napari_unet_finetune.evaluation.rows import Row, summarize, to_csv, to_json
 
-KEYS = ["count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio"]
+KEYS = [
+    "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
+    "predicted_px", "true_px",
+]  # fmt: skip
 
 
-def row(dice, *, count=5, seed=0, preset="default", dataset=2, image="a", ratio=1.0):
-    return Row(count, seed, preset, dataset, image, dice, dice / 2, dice / 4, ratio)
+def row(dice, *, count=5, seed=0, preset="default", dataset=2, image="a", ratio=1.0, px=(None, None)):
+    return Row(count, seed, preset, dataset, image, dice, dice / 2, dice / 4, ratio, *px)
 
 
 def test_a_row_takes_over_the_scores():
-    scores = Scores(dice=0.5, iou=0.25, surface_dice=0.75, area_ratio=None)
+    scores = Scores(dice=0.5, iou=0.25, surface_dice=0.75, area_ratio=None, predicted_px=7, true_px=0)
     made = Row.of(scores, count=5, seed=1, preset="fast", dataset=1, image="b")
-    assert made == Row(5, 1, "fast", 1, "b", 0.5, 0.25, 0.75, None)
+    assert made == Row(5, 1, "fast", 1, "b", 0.5, 0.25, 0.75, None, 7, 0)
 
 
 def test_means_are_over_images_and_their_spread_over_seeds():
@@ -51,9 +55,23 @@ def test_forgetting_is_a_drop_of_more_than_a_hundredth_on_the_old_dataset(new, f
     assert raw_new.drop is None and tuned.drop is None
 
 
-def test_images_without_a_ratio_do_not_count_for_its_mean():
-    assert summarize([row(0.5, ratio=2.0), row(0.5, image="b", ratio=None)])[0].area_ratio == 2
-    assert summarize([row(0.5, ratio=None)])[0].area_ratio is None
+def test_the_ratio_of_areas_is_that_of_all_images_together():
+    large, speck = row(0.9, ratio=0.9, px=(9000, 10000)), row(0.4, image="b", ratio=3.0, px=(30, 10))
+    assert summarize([large, speck])[0].area_ratio == pytest.approx(9030 / 10010)
+    nothing_true = row(0.0, image="c", ratio=None, px=(10, 0))
+    assert summarize([large, nothing_true])[0].area_ratio == pytest.approx(9010 / 10000)
+    assert summarize([nothing_true])[0].area_ratio is None
+
+
+def test_rows_of_an_earlier_version_have_no_common_ratio_of_areas():
+    assert summarize([row(0.5, ratio=2.0)])[0].area_ratio is None
+
+
+def test_images_without_a_surface_dice_do_not_count_for_its_mean():
+    without = replace(row(0.5), surface_dice=None)
+    assert summarize([row(0.8), without])[0].surface_dice == pytest.approx(0.2)
+    assert summarize([without])[0].surface_dice is None
+    assert to_csv([without]).splitlines()[1] == "5,0,default,2,a,0.5,0.25,,1.0,,"
 
 
 def test_no_rows_have_no_summary():

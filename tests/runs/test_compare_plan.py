@@ -86,6 +86,7 @@ def test_an_image_without_mask_is_no_pair(project):
 
 def test_counts_are_read_from_words():
     assert parse_counts(" 10, 5;5 ") == (5, 10)
+    assert parse_counts("5,0", least=0) == (0, 5)
 
 
 @pytest.mark.parametrize("text", ["", "five", "0, 5", "1.5"])

@@ -74,6 +74,21 @@ def test_what_must_train_is_never_held_out(project):
     assert _names(plan_training(project, CONFIG).held_out) == ["img_05"]
 
 
+def test_the_only_image_with_objects_is_never_held_out(project):
+    project.set_role(project.names[:3], "train")
+    project.set_role(project.names[4:], "unused")
+    for name in project.names[:3]:
+        project.save_labels(name, np.zeros((48, 48), np.uint16), "painted")
+    plan = plan_training(project, CONFIG)
+    assert (len(plan.train), plan.held_out, plan.problem) == (4, (), "")
+    assert "cannot be said, for nothing is held out" in plan.sentences[1]
+    project.set_role(project.names[4:], "auto")
+    project.save_labels("img_04", np.zeros((48, 48), np.uint16), "painted")
+    project.save_labels("img_05", np.zeros((48, 48), np.uint16), "painted")
+    plan = plan_training(project, CONFIG)
+    assert plan.problem == "" and _names(plan.held_out) == ["img_05"]
+
+
 def test_images_for_validation_stay_out_of_a_training_that_validates_on_patches(project):
     project.set_role(["img_00"], "validation")
     plan = plan_training(project, FinetuneConfig.from_preset("seed recipe"))

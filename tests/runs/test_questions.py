@@ -1,12 +1,19 @@
 """Which images a question is about, and the request that is made of it."""
 
+from dataclasses import replace
+
+import imageio.v3 as iio
+import numpy as np
 import pytest
+import tifffile
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.importing import import_masks
 from napari_unet_finetune.data.mask_import import plan_import
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.provenance import ImageRecord, Provenance
 from napari_unet_finetune.runs.questions import Asked, Known, make_question, subject_of
 
 CONFIG = FinetuneConfig(device="cpu")
@@ -38,14 +45,22 @@ def test_suggestions_need_an_image_without_mask(project, tmp_path):
 def test_a_model_is_judged_on_the_images_it_has_seen_least_of(project):
     known = Known(frozenset({"img_00", "img_01"}), frozenset({"img_02"}))
     assert subject_of("estimate", project, known).about == "1 image held out of its training"
-    project.set_role(["img_01"], "test")
+    project.set_role(["img_03"], "test")
     judged = subject_of("estimate", project, known)
-    assert (judged.names, judged.about) == (("img_01",), "1 test image")
-    project.set_role(["img_01"], "auto")
+    assert (judged.names, judged.about) == (("img_03",), "1 test image")
+    project.set_role(["img_03"], "auto")
     assert subject_of("estimate", project, Known(known.trained)).about == "2 images annotated since its training"
     assert subject_of("estimate", project, Known()).about == "4 annotated images"
     all_seen = Known(frozenset(project.names))
     assert "may be too good" in subject_of("estimate", project, all_seen).about
+
+
+@pytest.mark.parametrize("role", ["validation", "test"])
+def test_a_later_role_does_not_make_an_image_that_was_trained_on_a_new_one(project, role):
+    known = Known(frozenset({"img_00", "img_01"}))
+    project.set_role(["img_00"], role)
+    judged = subject_of("estimate", project, known)
+    assert (judged.names, judged.about) == (("img_02", "img_03"), "2 images annotated since its training")
 
 
 def test_test_images_and_unused_ones_are_kept_out_of_trainings(project):
@@ -55,8 +70,20 @@ def test_test_images_and_unused_ones_are_kept_out_of_trainings(project):
         assert subject_of(question, project, Known()).names == ("img_02", "img_03")
 
 
-def test_a_base_knows_none_of_the_images(base_file):
+def test_a_model_knows_the_images_of_its_training_be_it_finetuned_or_from_scratch(base_file, tmp_path):
+    images = tuple(ImageRecord(name=f"img_0{number}", sha256=str(number)) for number in range(2))
+    base = load_checkpoint(base_file)
+    for parent in (None, "1234"):
+        save_checkpoint(
+            replace(base, provenance=Provenance(images=images, parent_sha256=parent)), tmp_path / "model.safetensors"
+        )
+        assert Known.of(read_card(tmp_path / "model.safetensors")) == Known(frozenset({"img_00", "img_01"}))
     assert Known.of(read_card(base_file)) == Known()
+
+
+def test_a_model_that_ships_knows_none_of_the_images_by_their_numbers():
+    card = read_card("microtube")
+    assert card.provenance.images[0].name == "001" and Known.of(card) == Known()
 
 
 def test_a_check_up_takes_masks_where_there_are_any(project, tmp_path):
@@ -70,6 +97,18 @@ def test_suggestions_are_never_images_with_a_mask(project, tmp_path):
     asked = Asked(question="suggest", model="base", images=project.names)
     request = make_question(asked, project, CONFIG, tmp_path / "job")
     assert len(request.images) == 5 and request.annotated == ("img_00", "img_01", "img_02", "img_03")
+
+
+def test_of_two_images_of_one_stem_only_the_annotated_one_counts_as_annotated(write_squares, tmp_path):
+    squares = write_squares(tmp_path / "squares", 2)
+    tifffile.imwrite(squares / "images" / "img_00.tif", iio.imread(squares / "images" / "img_00.png"))
+    project = Project.open(squares / "images", tmp_path / "project")
+    first, twin, _ = project.names
+    project.save_labels(first, np.ones((48, 48), np.uint16), "painted")
+    asked = Asked(question="suggest", model="base", images=project.names)
+    request = make_question(asked, project, CONFIG, tmp_path / "job")
+    assert (request.names, request.annotated) == (project.names, (first,))
+    assert project.image(first).ref.name == project.image(twin).ref.name
 
 
 def test_masks_may_change_while_a_long_question_is_answered(project, tmp_path):

@@ -1,13 +1,18 @@
 """Suggestions vary, leave out what is annotated, and say why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.files import ImageRef
+from napari_unet_finetune.data.microtube import make_microtube
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import ImageSeen, Notice, drain
+from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.suggest.suggestion import suggest_images
 from napari_unet_finetune.suggest.traits import Scout, spread_tiles
 from napari_unet_finetune.training.finetune import random_checkpoint
@@ -71,6 +76,22 @@ def test_later_the_images_are_suggested_whose_prediction_is_least_stable(checkpo
     assert all("prediction changes" in one.reason or "threshold" in one.reason for one in found[:1])
     unsure = sorted(traits.values(), key=lambda one: one.disagreement)
     assert not {one.name for one in unsure[:4]} & {one.image for one in found}
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.15, 0.9])
+def test_background_is_decided_at_any_threshold(threshold):
+    sure = replace(load_checkpoint("microtube"), threshold=threshold)
+    scout = Scout(sure, predictions=True, device="cpu", precision="fp32")
+    assert all(scout.look(image).undecided < 0.2 for image in make_microtube(1, 3, shape=(128, 192)))
+
+
+def test_images_that_are_equally_unsure_are_chosen_for_what_they_show_and_not_for_their_place(checkpoint):
+    images = [image_of(f"stripes{number}", kind="stripes", seed=number) for number in range(8)]
+    images += [image_of(f"dots{number}", seed=number) for number in range(8)]
+    weights = checkpoint.weights | {"final.weight": torch.zeros_like(checkpoint.weights["final.weight"])}
+    found = drain(suggest_images(images, replace(checkpoint, weights=weights), 2, mode="next", device="cpu"))
+    assert len({(one.numbers["disagreement"], one.numbers["undecided"]) for one in found}) == 1
+    assert kinds_of(found) == ["dots", "stripes"]
 
 
 def test_auto_looks_at_predictions_only_of_a_finetuned_model(checkpoint):

@@ -149,11 +149,13 @@ class Asking:
     def image_of(self, kept: KeptAnswer, row: int) -> str:
         """Return the name of the image that a row of an answer's table is about; empty if it is not there (any more).
 
-        Results know images by their files, of which two may have the same name.
+        Suggestions call images as the project does, other results as their files, of which two may have the same name.
         """
         project, table = self.session.project, kept.answer.table
         if project is None or table is None or row >= len(table.images):
             return ""
+        if kept.asked.question == "suggest":
+            return table.images[row] if table.images[row] in project.names else ""
         if len(table.images) == len(kept.asked.images):
             name = kept.asked.images[row]
             return name if name in project.names else ""

@@ -107,10 +107,10 @@ def _rows(comparing: Comparing) -> Iterator[ModelRow]:
         training = column.training
         for name in comparing.images:
             cell = comparing.cell(column.label, name)
-            if cell is None or cell.dice is None or cell.iou is None or cell.surface_dice is None:
+            if cell is None or cell.dice is None or cell.iou is None:
                 continue
             yield ModelRow(
                 count=training.count, seed=training.seed, preset=training.preset, dataset=2, image=name,
                 dice=cell.dice, iou=cell.iou, surface_dice=cell.surface_dice, area_ratio=cell.area_ratio,
-                model=column.label,
+                predicted_px=cell.predicted_px, true_px=cell.true_px, model=column.label,
             )  # fmt: skip

@@ -10,6 +10,8 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentMo
 from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
 
 from ..data.files import natural_key
+from ..evaluation.metrics import pooled_area_ratio
+from ..evaluation.rows import mean_of_known
 from ..events import ImageCompared
 from .compared_models import Column
 from .comparing import Comparing
@@ -24,7 +26,7 @@ SCORES = {
 }
 WORST, SEEN, FAILED, PENDING, UNSCORED = "▼", "°", "✖", "…", "–"
 _MEANINGS = (
-    (WORST, "worst image of a model"), (SEEN, "trained with this image"), (FAILED, "failed"), (UNSCORED, "no mask"),
+    (WORST, "worst image of a model"), (SEEN, "trained with this image"), (FAILED, "failed"), (UNSCORED, "no score"),
 )  # fmt: skip
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
@@ -145,8 +147,12 @@ class ScoreTable(QAbstractTableModel):
         return max(scored, key=lambda name: self._badness(self._value(label, name))) if len(scored) > 1 else None
 
     def _mean_text(self, label: str) -> str:
-        values = [value for name in self._images if (value := self._value(label, name)) is not None]
-        return f"{sum(values) / len(values):.2f}" if values else ""
+        cells = [cell for name in self._images if (cell := self._comparing.cell(label, name)) is not None]
+        if self.score == "area_ratio":
+            mean = pooled_area_ratio(cells)
+        else:
+            mean = mean_of_known(getattr(cell, self.score) for cell in cells)
+        return "" if mean is None else f"{mean:.2f}"
 
     def _text(self, name: str, column: Column) -> str:
         cell = self._comparing.cell(column.label, name)
@@ -161,6 +167,8 @@ class ScoreTable(QAbstractTableModel):
 
     def _tip(self, name: str | None, column: Column) -> str:
         if name is None:
+            if self.score == "area_ratio":
+                return f"All that {column.label} predicts in the images below over all that is true"
             return f"Mean of {column.label} over the images below"
         cell = self._comparing.cell(column.label, name)
         lines = [f"{column.label} on {name}"]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..errors import DataError
+from ..words import number
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -18,7 +19,6 @@ from .console import (
     draw,
     finish,
     messages,
-    number,
     progress_bar,
     reports_errors,
     score_table,
@@ -130,11 +130,18 @@ def can_learn(
 ) -> None:
     """Try for a minute whether a model can learn two of the images by heart, and test what is wrong if not."""
     from ..data.dataset import AnnotatedFolder
+    from ..evaluation.can_learn import KEPT
     from ..evaluation.can_learn import can_learn as run
     from ..models.checkpoint import load_checkpoint
 
-    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     config = training_config("default", changes, seed=seed, device=device)
+    for change in changes or []:
+        if change.partition("=")[0].partition(".")[0].strip() not in KEPT:
+            raise DataError(
+                f"'--set {change}' would change nothing: the trial settles this by itself. It takes {', '.join(KEPT)}; "
+                "--steps and --seconds say how long it lasts."
+            )
+    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     with stops_on_interrupt() as stop:
         events = run(load_checkpoint(model), pairs, config, seconds=seconds, steps=steps, should_stop=stop)
         result = show_parts(events, "Can it learn", quiet=as_json)
@@ -200,7 +207,9 @@ def _show_scores(console: Console, result: Any) -> None:
 @reports_errors
 def forecast(
     study: Annotated[Path, typer.Argument(help="Folder of a study made by `curve`.")],
-    more: Annotated[str, typer.Option(help="Numbers of further images.")] = "5,10",
+    more: Annotated[
+        str | None, typer.Option(help="Numbers of further images; 5,10 by default, if the curve reaches that far.")
+    ] = None,
     dataset: Annotated[int, typer.Option(min=1, max=2, help="2: the new dataset; 1: the old one.")] = 2,
     seed: Seed = 0,
     as_json: Json = False,
@@ -208,9 +217,10 @@ def forecast(
     """Carry the learning curve of a study on: what more images are likely to give, as a range."""
     from ..evaluation.forecast import forecast as look_ahead
     from ..evaluation.forecast import read_rows
-    from .study import parse_counts
+    from ..runs.compare_plan import parse_counts
 
-    result = look_ahead(read_rows(study), more=parse_counts(more), dataset=dataset, seed=seed)
+    numbers = None if more is None else parse_counts(more)
+    result = look_ahead(read_rows(study), more=numbers, dataset=dataset, seed=seed)
     finish(result.to_dict(), as_json=as_json, show=lambda console: _show_forecast(console, result))
 
 

@@ -189,8 +189,3 @@ def score_table(title: str, columns: list[str]) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     return table
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a score for a table; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"

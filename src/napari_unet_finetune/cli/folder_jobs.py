@@ -38,8 +38,9 @@ def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator
     from ..models.checkpoint import load_checkpoint
     from ..suggest.suggestion import Suggestion, suggest_images
 
+    refs = [image.ref for image in request.images]
     events: Generator[Event, None, list[Suggestion]] = suggest_images(
-        [image.ref for image in request.images],
+        dict(zip(request.names, refs, strict=True)) if request.names else refs,
         load_checkpoint(request.checkpoint),
         request.count,
         annotated=request.annotated,

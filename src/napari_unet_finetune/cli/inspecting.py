@@ -11,8 +11,8 @@ from rich.text import Text
 
 from ..config import FinetuneConfig, PredictConfig
 from ..data.files import ImageRef
-from ..words import count_of, percent
-from .console import FAILED, Json, finish, number, reports_errors, score_table, watch
+from ..words import count_of, number, percent
+from .console import FAILED, Json, finish, reports_errors, score_table, watch
 from .options import Images, Sparse, describe
 
 if TYPE_CHECKING:

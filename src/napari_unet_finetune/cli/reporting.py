@@ -26,7 +26,15 @@ def report(
     """Write one HTML page about a run: data, settings, curves, comparison, scores, methods; tables as CSV beside it."""
     from ..data.dataset import AnnotatedFolder
     from ..evaluation.report import report as write
+    from ..evaluation.report_study import is_study
 
+    given = {"--images": images, "--masks": masks, "--sparse": sparse, "--device": device != "auto"}
+    if is_study(run) and any(given.values()):
+        names = " and ".join(name for name, value in given.items() if value)
+        raise DataError(
+            f"{run}: the report of a study is made of the scores that it has kept. Leave {names} out, or report one of "
+            "its runs."
+        )
     if (images is None) != (masks is None):
         raise DataError("Test images need their masks, and masks their images. Give both or neither.")
     tests = AnnotatedFolder.open(images, masks, sparse=sparse) if images and masks else ()

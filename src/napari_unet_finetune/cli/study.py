@@ -12,14 +12,13 @@ from rich.text import Text
 
 from ..config import ModelConfig
 from ..data.atomic import write_file
-from ..errors import DataError
+from ..words import number
 from .console import (
     INTERRUPTED,
     Json,
     draw,
     finish,
     messages,
-    number,
     progress_bar,
     reports_errors,
     score_table,
@@ -56,11 +55,12 @@ def curve(
 ) -> None:
     """Train a base model, finetune it with growing numbers of images, test on both datasets, draw the figure."""
     from ..evaluation.learning_curve import StudyPlan
+    from ..runs.compare_plan import parse_counts
 
     plan = StudyPlan(
         dataset1=dataset1.absolute(),
         dataset2=dataset2.absolute(),
-        counts=parse_counts(counts),
+        counts=parse_counts(counts, least=0),
         seeds=seeds,
         test1=test1,
         test2=test2,
@@ -71,23 +71,6 @@ def curve(
         base_config=training_config(base_preset, base_changes, seed=seed, device=device),
     )
     run(plan, out, as_json=as_json)
-
-
-def parse_counts(text: str) -> tuple[int, ...]:
-    """Return the numbers in a list such as ``0,5,10``, ascending.
-
-    Raises
-    ------
-    DataError
-        If something else stands there.
-    """
-    try:
-        counts = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        raise DataError(f"'--counts {text}' is not a list of numbers. Write it as 0,5,10,15,20.") from None
-    if counts[0] < 0:
-        raise DataError(f"'--counts {text}' holds a negative number. Write it as 0,5,10,15,20.")
-    return tuple(counts)
 
 
 def run(plan: Any, out: Path, *, as_json: bool) -> None:

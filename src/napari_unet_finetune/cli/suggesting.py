@@ -10,7 +10,9 @@ from rich.console import Console
 
 from ..data.files import list_images, without_labels
 from ..data.pairing import pair_images
-from .console import Json, finish, number, reports_errors, score_table, watch
+from ..data.project_image import unique_names
+from ..words import number
+from .console import Json, finish, reports_errors, score_table, watch
 from .options import Device, Images, Model
 
 Mode = Annotated[str, typer.Option(help="start: a varied choice; next: what the model is least sure of; auto: decide.")]
@@ -34,9 +36,10 @@ def suggest(
     if mode not in _MODES:
         raise typer.BadParameter(f"choose one of {', '.join(_MODES)}", param_hint="--mode")
     found = list_images(images)
-    annotated = [pair.image.name for pair in pair_images(found, list_images(masks)).pairs] if masks else []
+    names = unique_names(found, {})
+    annotated = [names[pair.image] for pair in pair_images(found, list_images(masks)).pairs] if masks else []
     events = suggest_images(
-        without_labels(found),
+        {names[ref]: ref for ref in without_labels(found)},
         load_checkpoint(model),
         count,
         annotated=annotated,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..data.atomic import check_suffix, write_file
-from ..words import count_of, first_of
+from ..words import count_of, first_of, number
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -18,7 +18,6 @@ from .console import (
     counting,
     finish,
     messages,
-    number,
     reports_errors,
     score_table,
     stops_on_interrupt,

@@ -12,7 +12,7 @@ from ..data.comparison import DIFFERS
 from ..runs.questions import Asked, Question
 from ..words import count_of, percent
 from .area_bias import Estimation
-from .area_words import bias_in_words, errors_in_words, thresholds_in_words
+from .area_words import bias_in_words, errors_in_words, seen_in_words, thresholds_in_words
 
 Result = Mapping[str, Any]
 # Of a model that finds less than this, areas and thresholds mean nothing.
@@ -132,10 +132,10 @@ def _estimate(result: Result) -> Answer:
     headline = {
         "overestimates": "Too much: it finds more than there is.",
         "underestimates": "Too little: it misses part of what is there.",
-        "balanced": "Neither: the areas agree.",
+        "balanced": "Neither: the areas agree to within 10 %.",
         "unclear": "That cannot be told from these images.",
     }[found.verdict]
-    finds = found.dice >= _FINDS
+    finds = found.dice >= _FINDS or found.area_ratio is None  # without a true object there is none to find
     if not finds:
         headline = f"It does not find these objects yet: Dice {found.dice:.2f}. Finetune it first."
     is_off = finds and found.verdict in ("overestimates", "underestimates")
@@ -143,8 +143,9 @@ def _estimate(result: Result) -> Answer:
     if is_off and found.balancing_weight is not None:
         sentences.append(
             f"In a new finetuning, a penalty on false positives of {found.balancing_weight:.2f} instead of "
-            f"{found.false_positive_weight:.2f} should balance it; that is an estimate."
+            f"{found.false_positive_weight:.2f} should bring it closer to balance; that is an estimate."
         )
+    sentences.append(seen_in_words(found))
     rows = tuple(
         (one.image, "–" if one.area_ratio is None else f"{one.area_ratio:.2f} ×", f"{one.dice:.2f}")
         for one in found.images
@@ -180,6 +181,7 @@ def _forecast(result: Result) -> Answer:
     verdict = result["verdict"]
     headline = {
         "worth it": "Yes, more images are likely to help.",
+        "perhaps": "Perhaps: more images may help, or add little.",
         "little": "Hardly: more images are likely to add little.",
         "cannot say": "That cannot be said yet.",
     }[verdict]

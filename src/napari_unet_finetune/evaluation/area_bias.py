@@ -11,15 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .area_words import area_words
+from .metrics import ratio_of_areas
 
 THRESHOLDS = tuple(np.arange(0.02, 0.985, 0.02).round(2).tolist())
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-# Areas that differ by less than this are called balanced, however sure the difference is.
+# A difference of less than this is no bias, however sure it is.
 NEGLIGIBLE = 0.02
+# Areas are called balanced if the whole interval of their ratio lies in this range; that none is seen is not enough.
+BALANCED = (0.9, 1.1)
 # Another threshold is worth mentioning if it gains this much Dice.
 WORTHWHILE_GAIN = 0.002
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.05, 0.95
+# The odds of the penalty change by at most this factor at once: where one kind of error is rare, its number is chance.
+LARGEST_STEP = 4.0
 
 TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)
 
@@ -55,6 +60,7 @@ class Estimation:
     `area_ratio` is the sum of all predicted over the sum of all true areas, `low` and `high` its bootstrap interval.
     `false_positive_share` is the share of the predicted area that is false, `false_negative_share` that of the true
     area that is missed. `balancing_weight` is the `false_positive_weight` expected to balance a new finetuning.
+    `trained_on` names the images that took part in the model's training.
     """
 
     images: tuple[ImageAreas, ...]
@@ -72,6 +78,7 @@ class Estimation:
     false_positive_weight: float
     balancing_weight: float | None
     summary: str
+    trained_on: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -119,7 +126,7 @@ class ThresholdCounts:
             self.true,
             predicted - correct,
             self.true - correct,
-            _ratio(predicted, self.true),
+            ratio_of_areas(predicted, self.true),
             float(self.dice[index]),
         )
 
@@ -131,12 +138,6 @@ def _above(passed: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return above
 
 
-def _ratio(predicted: float, true: float) -> float | None:
-    if true:
-        return predicted / true
-    return None if predicted else 1.0
-
-
 def error_map(
     prediction: NDArray[Any], truth: NDArray[Any], annotated: NDArray[np.bool_] | None = None
 ) -> NDArray[np.uint8]:
@@ -146,49 +147,22 @@ def error_map(
     return (errors if annotated is None else errors * annotated).astype(np.uint8)
 
 
-def estimate_areas(
-    counts: Sequence[ThresholdCounts],
-    thresholds: Sequence[float],
-    *,
-    threshold: float,
-    false_positive_weight: float = 0.5,
-    seed: int = 0,
-) -> Estimation:
-    """Return what `counts` at ascending `thresholds`, one of which is `threshold`, say together.
+@dataclass(frozen=True, slots=True)
+class AreaBias:
+    """The ratio of all predicted to all true areas, its bootstrap interval, and what follows from it."""
 
-    Parameters
-    ----------
-    false_positive_weight
-        The penalty the model was trained with.
-    seed
-        Of the resampling of images; the same seed gives the same interval.
-    """
-    index = list(thresholds).index(threshold)
-    images = tuple(count.areas(index) for count in counts)
-    totals = np.array([[area.predicted_px, area.true_px] for area in images], float)
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+
+
+def judge_areas(areas: Sequence[tuple[int, int]], seed: int = 0) -> AreaBias:
+    """Return what the predicted and true areas of images say together; `seed` is that of the resampling of images."""
+    totals = np.array(areas, float)
     predicted, true = totals.sum(axis=0)
-    false_positive = sum(area.false_positive_px for area in images)
-    missed = sum(area.false_negative_px for area in images)
-    low, high = _interval(totals, seed)
-    curve = _curve(counts, thresholds)
-    ratio = _ratio(predicted, true)
-    facts: dict[str, Any] = {
-        "images": images,
-        "threshold": threshold,
-        "dice": float(np.mean([area.dice for area in images])),
-        "area_ratio": ratio,
-        "low": low,
-        "high": high,
-        "false_positive_share": false_positive / predicted if predicted else 0.0,
-        "false_negative_share": missed / true if true else 0.0,
-        "verdict": _verdict(ratio, low, high),
-        "curve": curve,
-        "balanced_threshold": _balanced(curve),
-        "best_threshold": _best(curve, threshold),
-        "false_positive_weight": false_positive_weight,
-        "balancing_weight": balancing_weight(false_positive, missed, false_positive_weight),
-    }
-    return Estimation(**facts, summary=area_words(Estimation(**facts, summary="")))
+    ratio, (low, high) = ratio_of_areas(predicted, true), _interval(totals, seed)
+    return AreaBias(ratio, low, high, _verdict(ratio, low, high))
 
 
 def _interval(totals: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
@@ -205,12 +179,70 @@ def _interval(totals: NDArray[np.float64], seed: int) -> tuple[float | None, flo
     return float(low), float(high)
 
 
+def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
+    if ratio is None:  # nothing is true, and something predicted
+        return "overestimates"
+    if low is None or high is None:
+        return "unclear"
+    if abs(ratio - 1) >= NEGLIGIBLE and (low > 1 or high < 1):
+        return "overestimates" if low > 1 else "underestimates"
+    return "balanced" if BALANCED[0] <= low and high <= BALANCED[1] else "unclear"
+
+
+def estimate_areas(
+    counts: Sequence[ThresholdCounts],
+    thresholds: Sequence[float],
+    *,
+    threshold: float,
+    false_positive_weight: float = 0.5,
+    seed: int = 0,
+    trained_on: Sequence[str] = (),
+) -> Estimation:
+    """Return what `counts` at ascending `thresholds`, one of which is `threshold`, say together.
+
+    Parameters
+    ----------
+    false_positive_weight
+        The penalty the model was trained with.
+    seed
+        Of the resampling of images; the same seed gives the same interval.
+    trained_on
+        Names of the images that took part in the model's training.
+    """
+    index = list(thresholds).index(threshold)
+    images = tuple(count.areas(index) for count in counts)
+    bias = judge_areas([(area.predicted_px, area.true_px) for area in images], seed)
+    predicted, true = sum(area.predicted_px for area in images), sum(area.true_px for area in images)
+    false_positive = sum(area.false_positive_px for area in images)
+    missed = sum(area.false_negative_px for area in images)
+    curve = _curve(counts, thresholds)
+    facts: dict[str, Any] = {
+        "images": images,
+        "threshold": threshold,
+        "dice": float(np.mean([area.dice for area in images])),
+        "area_ratio": bias.ratio,
+        "low": bias.low,
+        "high": bias.high,
+        "false_positive_share": false_positive / predicted if predicted else 0.0,
+        "false_negative_share": missed / true if true else 0.0,
+        "verdict": bias.verdict,
+        "curve": curve,
+        "balanced_threshold": _balanced(curve),
+        "best_threshold": _best(curve, threshold),
+        "false_positive_weight": false_positive_weight,
+        # Where nothing is true nothing can be missed, so the two errors cannot be weighed.
+        "balancing_weight": balancing_weight(false_positive, missed, false_positive_weight) if true else None,
+        "trained_on": tuple(trained_on),
+    }
+    return Estimation(**facts, summary=area_words(Estimation(**facts, summary="")))
+
+
 def _curve(counts: Sequence[ThresholdCounts], thresholds: Sequence[float]) -> tuple[ThresholdPoint, ...]:
     dice = np.mean([count.dice for count in counts], axis=0)
     predicted = np.sum([count.predicted for count in counts], axis=0)
     true = sum(count.true for count in counts)
     return tuple(
-        ThresholdPoint(float(value), float(dice[i]), _ratio(float(predicted[i]), true))
+        ThresholdPoint(float(value), float(dice[i]), ratio_of_areas(float(predicted[i]), true))
         for i, value in enumerate(thresholds)
     )
 
@@ -238,24 +270,14 @@ def _best(curve: Sequence[ThresholdPoint], current: float) -> float:
 
 
 def balancing_weight(false_positive: float, false_negative: float, current: float) -> float | None:
-    """Return the `false_positive_weight` expected to balance the errors of a training made with `current`.
+    """Return the `false_positive_weight` expected to bring the errors of a training made with `current` into balance.
 
     A rule of thumb, not a measurement: the training settled where an error of one kind cost as much as what it
-    saved of the other, so the odds of the two weights are multiplied by false positives over false negatives.
-    None if there is no error of either kind to compare.
+    saved of the other, so the odds of the two weights are multiplied by false positives over false negatives, by 4 or
+    a quarter at most. None if there is no error of either kind to compare.
     """
     if not (false_positive or false_negative):
         return None
-    for_false_positive = current * false_positive
-    share = for_false_positive / (for_false_positive + (1 - current) * false_negative)
-    return round(float(np.clip(share, LOWEST_WEIGHT, HIGHEST_WEIGHT)), 2)
-
-
-def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
-    if ratio is None or low is None or high is None:
-        return "unclear"
-    if abs(ratio - 1) < NEGLIGIBLE:
-        return "balanced"
-    if low > 1:
-        return "overestimates"
-    return "underestimates" if high < 1 else "unclear"
+    ratio = false_positive / false_negative if false_negative else np.inf
+    odds = current / (1 - current) * np.clip(ratio, 1 / LARGEST_STEP, LARGEST_STEP)
+    return round(float(np.clip(odds / (1 + odds), LOWEST_WEIGHT, HIGHEST_WEIGHT)), 2)

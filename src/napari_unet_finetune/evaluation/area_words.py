@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..words import count_of, percent
+from ..words import count_of, first_of, percent
 
 if TYPE_CHECKING:
     from .area_bias import Estimation
@@ -16,7 +16,15 @@ FEW_IMAGES = 5
 def area_words(result: Estimation) -> str:
     """Return what an estimation says, as a few sentences."""
     parts = (bias_in_words(result), errors_in_words(result), thresholds_in_words(result), _penalty(result))
-    return " ".join(filter(None, parts))
+    return " ".join(filter(None, (*parts, seen_in_words(result))))
+
+
+def seen_in_words(result: Estimation) -> str:
+    """Return which images the model knows from its training; empty if none."""
+    if not result.trained_on:
+        return ""
+    some = f"{count_of(len(result.trained_on), 'image')} of {len(result.images)} ({first_of(result.trained_on)})"
+    return f"Its training had {some}, to learn from or to choose by, so the answer may be too good."
 
 
 def bias_in_words(result: Estimation) -> str:
@@ -32,7 +40,7 @@ def bias_in_words(result: Estimation) -> str:
     meaning = {
         "overestimates": "it overestimates",
         "underestimates": "it underestimates",
-        "balanced": "neither over- nor underestimation worth mentioning",
+        "balanced": "the areas agree to within 10 %",
         "unclear": "a bias cannot be told from the spread between images",
     }[result.verdict]
     return f"{ratio} ({result.low:.2f} to {result.high:.2f} over {images}): {meaning}.{doubt}"
@@ -64,5 +72,6 @@ def _penalty(result: Estimation) -> str:
         return ""
     return (
         f"For a new finetuning, false_positive_weight={result.balancing_weight:.2f} instead of "
-        f"{result.false_positive_weight:.2f} should balance it: an estimate from the ratio of both errors."
+        f"{result.false_positive_weight:.2f} should bring it closer to balance: an estimate from the ratio of both "
+        "errors."
     )

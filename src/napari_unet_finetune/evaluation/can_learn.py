@@ -28,6 +28,11 @@ SECONDS, STEPS = 60.0, 400
 READY = 0.9
 # At most so many images are read for the tests of the masks.
 TESTED_IMAGES = 20
+# Settings that the trial takes over; it settles the others by itself.
+KEPT = (
+    "device", "precision", "seed", "patch_size", "batch_size", "in_channels", "channels", "loss",
+    "false_positive_weight",
+)  # fmt: skip
 # The loss counts as still falling if its last fifth is below the one before by this share.
 _STILL_FALLING = 0.1
 _THRESHOLD = 0.5
@@ -65,7 +70,7 @@ def can_learn(
     """Let `checkpoint` learn two of `images` by heart; yield the events of that training, return a verdict.
 
     The two with the most even share of objects and background are taken, without augmentation, replay or held-out
-    images, for at most `steps` steps and `seconds` seconds; device, seed, channels and loss are those of `config`.
+    images, for at most `steps` steps and `seconds` seconds; of `config`, only the settings in `KEPT` count.
     Whether masks are shifted, exchanged, inverted or empty, and images constant, clipped or reduced to the wrong
     channel, is tested on up to 20 images. None is returned if `should_stop` says yes before the end.
 
@@ -112,10 +117,9 @@ def can_learn(
 
 
 def _by_heart(config: FinetuneConfig, steps: int) -> FinetuneConfig:
-    """Return settings that learn a few patches by heart as fast as can be, on the device and seed of `config`."""
-    kept = {"device", "precision", "seed", "patch_size", "in_channels", "channels", "loss", "false_positive_weight"}
+    """Return settings that learn a few patches by heart as fast as can be, with what is kept of `config`."""
     return FinetuneConfig(
-        **{name: value for name, value in config if name in kept},
+        **{name: getattr(config, name) for name in KEPT},
         layers="all",
         first_phase_layers=None,
         level_decay=1.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from ..inference.predict import Predictor
 from ..models.checkpoint import Checkpoint
 from ..training.finetune import Run, finetune
 from ..training.outcome import FinetuneResult
-from .compare import score_prediction
+from ..words import count_of, first_of
+from .compare import score_prediction, trained_on
 
 CONFIDENCE = 0.95
 # Of fewer images an interval says nothing.
@@ -51,7 +52,10 @@ class Mean:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """All scores of a cross-validation; `gain` is the mean over images of the difference to the base model."""
+    """All scores of a cross-validation; `gain` is the mean over images of the difference to the base model.
+
+    `trained_on` are the images that took part in the training of the base model itself.
+    """
 
     scores: tuple[HeldOutScore, ...]
     folds: int
@@ -61,6 +65,7 @@ class CrossValidation:
     gain: Mean
     stopped: bool
     summary: str
+    trained_on: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -95,17 +100,18 @@ def cross_validate(
         If there are fewer than two annotated images, or more folds than images.
     """
     config = config or FinetuneConfig.from_preset("fast")
-    annotated = [image for image in images if image.annotated is None or image.annotated.any()]
+    annotated = _annotated(images)
     parts = split_folds(len(annotated), folds, config.seed)
     predict = PredictConfig(device=config.device, precision=config.precision)
     base = Predictor(checkpoint, predict)
     scores: list[HeldOutScore] = []
+    known: list[str] = []
     told: set[str] = set()
     kept_raw = 0
     for number, held_out in enumerate(parts, start=1):
         names = ", ".join(annotated[index].name for index in held_out)
         yield PartStarted(f"without {names}", number, len(parts))
-        rest = [image for index, image in enumerate(annotated) if index not in held_out]
+        rest = annotated.part([index for index in range(len(annotated)) if index not in held_out])
         training = finetune(rest, checkpoint, config, should_stop=should_stop)
         result: FinetuneResult = yield from _without_repeats(training, told)
         if result.stopped:
@@ -114,8 +120,42 @@ def cross_validate(
         tuned = Predictor(result.checkpoint, predict)
         done = [_score(annotated[index], number, base, tuned) for index in held_out]
         scores += done
+        known += trained_on(checkpoint, annotated.part(held_out))
         yield Notice("; ".join(f"{one.image}: Dice {one.raw_dice:.3f} → {one.dice:.3f}" for one in done))
-    return _conclude(tuple(scores), len(parts), kept_raw, leave_one_out=folds is None) if scores else None
+    if not scores:
+        return None
+    return _conclude(tuple(scores), len(parts), kept_raw, tuple(known), leave_one_out=folds is None)
+
+
+@dataclass(frozen=True)
+class _Part(Sequence[AnnotatedImage]):
+    """Some of the images, each read when it is asked for."""
+
+    images: Sequence[AnnotatedImage]
+    places: Sequence[int]
+
+    def part(self, places: Sequence[int]) -> _Part:
+        """Return those at `places` of this part."""
+        return _Part(self.images, [self.places[place] for place in places])
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> _Part: ...
+
+    def __getitem__(self, index: int | slice) -> AnnotatedImage | _Part:
+        """Read one image, or return a part without reading."""
+        return _Part(self.images, self.places[index]) if isinstance(index, slice) else self.images[self.places[index]]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.places)
+
+
+def _annotated(images: Sequence[AnnotatedImage]) -> _Part:
+    """Return the images of which anything is annotated; each is read for it and let go."""
+    return _Part(images, [place for place, one in enumerate(images) if one.annotated is None or one.annotated.any()])
 
 
 def _without_repeats(training: Run, told: set[str]) -> Run:
@@ -163,22 +203,30 @@ def mean_with_interval(values: Sequence[float], *, low: float, high: float) -> M
     return Mean(mean, max(low, mean - half), min(high, mean + half))
 
 
-def _conclude(scores: tuple[HeldOutScore, ...], folds: int, kept_raw: int, *, leave_one_out: bool) -> CrossValidation:
+def _conclude(
+    scores: tuple[HeldOutScore, ...], folds: int, kept_raw: int, known: tuple[str, ...], *, leave_one_out: bool
+) -> CrossValidation:
     dice = mean_with_interval([one.dice for one in scores], low=0, high=1)
     raw = mean_with_interval([one.raw_dice for one in scores], low=0, high=1)
     gain = mean_with_interval([one.dice - one.raw_dice for one in scores], low=-1, high=1)
     done = len({one.fold for one in scores})
     values = (scores, folds, kept_raw, dice, raw, gain, done < folds)
     method = "Leave-one-out" if leave_one_out else f"Cross-validation in {folds} folds"
-    return CrossValidation(*values, _words(CrossValidation(*values, summary=""), method, done))
+    summary = _words(CrossValidation(*values, summary="", trained_on=known), method, done)
+    return CrossValidation(*values, summary, known)
 
 
 def _words(result: CrossValidation, method: str, done: int) -> str:
     count = len(result.scores)
     part = f", stopped after {done} of {result.folds} trainings," if result.stopped else ""
-    images = f"{count} image{'s' if count > 1 else ''}"
-    scored = f"{method}{part} over {images}: mean Dice {result.dice}, each image scored by a model that never saw it."
+    how = "finetuned without it" if result.trained_on else "that never saw it"
+    scored = (
+        f"{method}{part} over {count_of(count, 'image')}: mean Dice {result.dice}, each image scored by a model {how}."
+    )
     sentences = [scored, _gain(result)]
+    if result.trained_on:
+        some = f"{len(result.trained_on)} of these images ({first_of(result.trained_on)})"
+        sentences.append(f"But the base model was itself trained with {some}: take its own base for an honest score.")
     if result.kept_raw:
         sentences.append(f"In {result.kept_raw} of {done} trainings the base model was kept.")
     if result.dice.low is None:

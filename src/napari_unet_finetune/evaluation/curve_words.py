@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from ..events import forgets
 from ..words import count_of
-from .area_bias import NEGLIGIBLE
+from .area_bias import judge_areas
+from .forecast import WORTHWHILE
 from .rows import Row
 from .study_folder import CurvePoint, StudyFolder
 
-# More images that gain less Dice than this are hardly worth their annotation.
-WORTHWHILE = 0.01
+_VERDICTS = {"overestimates": "overestimated", "underestimates": "underestimated", "balanced": "about right"}
 
 
 def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
@@ -48,14 +48,20 @@ def _plateau(new: dict[int, float]) -> Iterator[str]:
 
 
 def _area(rows: Sequence[Row], count: int) -> Iterator[str]:
-    ratios = [row.area_ratio for row in rows if (row.dataset, row.count) == (2, count) and row.area_ratio is not None]
-    if not ratios:
+    """Say what `estimate` would say of the same areas; those of all seeds are one area per image."""
+    areas: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        if (row.dataset, row.count) == (2, count) and row.predicted_px is not None and row.true_px is not None:
+            predicted, true = areas.get(row.image, (0, 0))
+            areas[row.image] = predicted + row.predicted_px, true + row.true_px
+    bias = judge_areas(list(areas.values())) if areas else None
+    if bias is None or bias.ratio is None:
         return
-    ratio = sum(ratios) / len(ratios)
-    verdict = (
-        "overestimated" if ratio > 1 + NEGLIGIBLE else "underestimated" if ratio < 1 - NEGLIGIBLE else "about right"
-    )
-    yield f"{_with(count)} the objects' area is {verdict}: {ratio:.2f} times the true one."
+    times = f"{bias.ratio:.2f} times the true one"
+    if bias.verdict == "unclear":
+        yield f"{_with(count)} the objects' area is {times}, which may be chance."
+    else:
+        yield f"{_with(count)} the objects' area is {_VERDICTS[bias.verdict]}: {times}."
 
 
 def _forgetting(old: dict[int, float]) -> Iterator[str]:

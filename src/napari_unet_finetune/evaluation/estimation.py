@@ -14,6 +14,7 @@ from ..events import PartStarted, never
 from ..inference.predict import Prediction, Predictor
 from ..models.checkpoint import Checkpoint
 from .area_bias import THRESHOLDS, Estimation, ThresholdCounts, error_map, estimate_areas
+from .compare import trained_on
 
 MAP_SUFFIX = "_errors.tif"
 
@@ -44,12 +45,14 @@ def estimate(
         raise DataError("There are no annotated images. Give images with masks.")
     predictor = Predictor(checkpoint, config)
     thresholds = tuple(sorted({*THRESHOLDS, predictor.threshold}))
-    counts = []
+    counts: list[ThresholdCounts] = []
+    known: list[str] = []
     for index in range(len(images)):
         if should_stop():
             return None
         image = images[index]
         yield PartStarted(image.name, index + 1, len(images))
+        known += trained_on(checkpoint, [image])
         prediction = predictor.predict(image)
         counts.append(
             ThresholdCounts.of(image.name, prediction.probabilities, image.target, thresholds, image.annotated)
@@ -62,6 +65,7 @@ def estimate(
         threshold=predictor.threshold,
         false_positive_weight=trained_weight(checkpoint),
         seed=seed,
+        trained_on=known,
     )
 
 

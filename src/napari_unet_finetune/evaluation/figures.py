@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..data.atomic import write_file
 from ..errors import DataError
 from .metrics import dice
-from .rows import Row
+from .rows import Row, dice_by_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -225,11 +225,9 @@ class SeedMeans:
 
 def seed_means(rows: Sequence[Row]) -> SeedMeans:
     """Return the mean Dice over images for every number of images and every seed."""
-    counts, seeds = sorted({row.count for row in rows}), sorted({row.seed for row in rows})
-    scores = [
-        [[row.dice for row in rows if (row.count, row.seed) == (count, seed)] for seed in seeds] for count in counts
-    ]
-    return SeedMeans(counts, np.array([[np.mean(s) if s else np.nan for s in of_count] for of_count in scores]))
+    dice = dice_by_seed(rows)
+    counts, seeds = (sorted(set(numbers)) for numbers in zip(*dice, strict=True)) if dice else ([], [])
+    return SeedMeans(counts, np.array([[dice.get((count, seed), np.nan) for seed in seeds] for count in counts]))
 
 
 def _style(index: int) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..words import percent
+from ..words import first_of, percent
 
 DoubtKind = Literal["shifted", "exchanged", "inverted", "empty", "tiny", "constant", "clipped", "channels"]
 
@@ -86,11 +86,12 @@ def _empty(samples: Sequence[Sample]) -> list[Doubt]:
     shares = [_share(sample) for sample in samples]
     names = [sample.image.name for sample in samples]
     doubts = []
-    if empty := [name for name, share in zip(names, shares, strict=True) if share == 0]:
-        doubts.append(Doubt("empty", f"{_count(empty, len(names))} without any object: {_some(empty)}."))
+    empty = [name for name, share in zip(names, shares, strict=True) if share == 0]
+    if len(empty) >= _MAJORITY * len(names):  # a few images without objects are examples like others
+        doubts.append(Doubt("empty", f"{_count(empty, len(names))} without any object: {first_of(empty)}."))
     if tiny := [name for name, share in zip(names, shares, strict=True) if 0 < share < _TINY_SHARE]:
         sentence = f"{_count(tiny, len(names))} with objects on less than {percent(_TINY_SHARE)} of the area"
-        doubts.append(Doubt("tiny", f"{sentence}: {_some(tiny)}. Check whether the masks are complete."))
+        doubts.append(Doubt("tiny", f"{sentence}: {first_of(tiny)}. Check whether the masks are complete."))
     return doubts
 
 
@@ -113,7 +114,7 @@ def _intensities(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]
     doubts = []
     if flat := [name for name, view in zip(names, pixels, strict=True) if view.min() == view.max()]:
         sentence = f"{_count(flat, len(names))} of one and the same intensity after normalization"
-        doubts.append(Doubt("constant", f"{sentence}: {_some(flat)}. Check how these files were saved."))
+        doubts.append(Doubt("constant", f"{sentence}: {first_of(flat)}. Check how these files were saved."))
     clipped = [
         name
         for name, view in zip(names, pixels, strict=True)
@@ -121,7 +122,7 @@ def _intensities(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]
     ]
     if clipped:
         sentence = f"{_count(clipped, len(names))} with more than half of the pixels at the darkest or brightest value"
-        doubts.append(Doubt("clipped", f"{sentence}: {_some(clipped)}. Detail is lost there; check the export."))
+        doubts.append(Doubt("clipped", f"{sentence}: {first_of(clipped)}. Detail is lost there; check the export."))
     return doubts
 
 
@@ -226,13 +227,12 @@ def _exchanged(samples: Sequence[Sample]) -> list[Doubt]:
             wrong.append((sample.image.name, others[int(np.argmax(fits))].image.name))
     if len(wrong) < 2:
         return []
-    pairs = ", ".join(f"the mask of {own} on {other}" for own, other in wrong[:3])
-    more = ", …" if len(wrong) > 3 else ""
+    pairs = first_of([f"the mask of {own} on {other}" for own, other in wrong])
     return [
         Doubt(
             "exchanged",
             f"{len(wrong)} of {len(with_objects)} masks fit the edges of another image clearly better than those of "
-            f"their own: {pairs}{more}. Check the names, which pair images with masks.",
+            f"their own: {pairs}. Check the names, which pair images with masks.",
         )
     ]
 
@@ -243,7 +243,3 @@ def _fit(mask_of: Sample, edges_of: Sample) -> float:
 
 def _count(names: Sequence[str], total: int) -> str:
     return f"{len(names)} of {total} images {'is' if len(names) == 1 else 'are'}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

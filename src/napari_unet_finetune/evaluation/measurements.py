@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import pi
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .csv_text import csv_text
 
 Value: TypeAlias = str | int | float
 Row: TypeAlias = dict[str, Value]
@@ -114,11 +113,7 @@ def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Return `rows` as CSV with a header; what does not apply is left empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns_of(rows), lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows({name: _rounded(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    return csv_text(columns_of(rows), ({name: _rounded(value) for name, value in row.items()} for row in rows))
 
 
 def _objects(numbered: NDArray[np.integer[Any]], image: NDArray[Any] | None, place: Place) -> Iterable[Row]:

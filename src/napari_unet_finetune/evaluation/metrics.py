@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,30 @@ _Mask = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """All scores of one image; `area_ratio` is None where there is no true object but a predicted one."""
+    """All scores of one image.
+
+    `surface_dice` is None where a border lies nowhere among the annotated pixels, `area_ratio` where there is no true
+    object but a predicted one. The areas are there to be summed over images; older files do not know them.
+    """
 
     dice: float
     iou: float
-    surface_dice: float
+    surface_dice: float | None
     area_ratio: float | None
+    predicted_px: int | None = None
+    true_px: int | None = None
+
+
+class HasAreas(Protocol):
+    """Predicted and true object pixels of an image; None where they were not counted."""
+
+    @property
+    def predicted_px(self) -> int | None:
+        """Pixels that were predicted to be object."""
+
+    @property
+    def true_px(self) -> int | None:
+        """Pixels that are object."""
 
 
 def score(
@@ -43,6 +61,8 @@ def score(
         iou=iou(predicted, true),
         surface_dice=surface_dice(predicted, true, tolerance=tolerance, spacing=spacing, annotated=annotated),
         area_ratio=area_ratio(predicted, true),
+        predicted_px=_area(predicted),
+        true_px=_area(true),
     )
 
 
@@ -72,9 +92,24 @@ def area_ratio(prediction: _Mask, truth: _Mask) -> float | None:
     1 if both are empty; None, not infinity, if only the truth is, so that a mean over images stays meaningful.
     """
     predicted, true = map(_area, _objects(prediction, truth))
+    return ratio_of_areas(predicted, true)
+
+
+def ratio_of_areas(predicted: float, true: float) -> float | None:
+    """Return predicted over true area, as `area_ratio` does, from their sizes."""
     if true:
         return predicted / true
     return None if predicted else 1.0
+
+
+def pooled_area_ratio(images: Iterable[HasAreas]) -> float | None:
+    """Return predicted over true area of all images together; None if no area is known, or none is true.
+
+    A mean of ratios would be that of the smallest objects: 30 pixels predicted for 10 outweigh 9000 for 10000.
+    """
+    known = [one for one in images if one.predicted_px is not None]
+    predicted, true = (sum(getattr(one, name) or 0 for one in known) for name in ("predicted_px", "true_px"))
+    return ratio_of_areas(predicted, true) if known else None
 
 
 def surface_dice(
@@ -84,22 +119,24 @@ def surface_dice(
     tolerance: float,
     spacing: Sequence[float] = (1.0, 1.0),
     annotated: NDArray[np.bool_] | None = None,
-) -> float:
+) -> float | None:
     """Return the share of both boundaries that lies within `tolerance` of the other one.
 
     The surface Dice of Nikolov et al. (J. Med. Internet Res. 23, 2021, e26151), with the boundary taken as the
     object pixels that have one of their four neighbours outside the object or the image. Masks are (Y, X);
     `tolerance` is in the unit of `spacing`, the size of a pixel along Y and X. 1 if both masks are empty, 0 if one
-    is. Boundaries at the edge of `annotated` are not counted, since nothing is known beyond it.
+    is. Boundaries at the edge of `annotated` are not counted, since nothing is known beyond it; None if that leaves
+    one of two masks with objects without any, as it is with strokes within objects.
     """
-    predicted, true = (_boundary(mask, annotated) for mask in _objects(prediction, truth))
-    total = _area(predicted) + _area(true)
-    if not total:
-        return dice(prediction, truth)
+    known = np.ones(np.shape(truth), bool) if annotated is None else annotated
+    predicted, true = (mask & known for mask in _objects(prediction, truth))
     if not (predicted.any() and true.any()):
-        return 0.0
-    near = _within(predicted, true, tolerance, spacing) + _within(true, predicted, tolerance, spacing)
-    return near / total
+        return float(predicted.any() == true.any())
+    drawn, actual = _boundary(predicted, known), _boundary(true, known)
+    if not (drawn.any() and actual.any()):
+        return None
+    near = _within(drawn, actual, tolerance, spacing) + _within(actual, drawn, tolerance, spacing)
+    return near / (_area(drawn) + _area(actual))
 
 
 def _objects(prediction: _Mask, truth: _Mask) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -113,11 +150,9 @@ def _area(mask: NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(mask))
 
 
-def _boundary(mask: NDArray[np.bool_], annotated: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+def _boundary(inside: NDArray[np.bool_], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from scipy import ndimage
 
-    known = np.ones_like(mask) if annotated is None else annotated
-    inside = mask & known
     boundary: NDArray[np.bool_] = inside & ~ndimage.binary_erosion(inside | ~known)
     return boundary
 

@@ -11,13 +11,14 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.atomic import check_suffix, write_file
 from ..events import PartStarted, never
 from ..runs.execute import images_of
+from .csv_text import csv_text
 from .report_card import setting_rows
 from .report_data import Role, RunRecord, UsedImage, describe, read_run
-from .report_page import render, to_csv
+from .report_page import render
 from .report_run import run_page
 from .report_scores import Scored, estimation_of, score_models
 from .report_study import is_study, study_page
-from .rows import to_csv as rows_to_csv
+from .rows import to_csv
 
 REPORT = "report.html"
 
@@ -91,9 +92,9 @@ def report(
 def _study(path: Path, out: Path, should_stop: Callable[[], bool]) -> Generator[PartStarted, None, ReportFiles]:
     page, record, tests, rows = yield from study_page(path, should_stop=should_stop)
     tables = {
-        beside(out, "scores"): rows_to_csv(rows),
-        beside(out, "images"): to_csv(_IMAGE_COLUMNS, map(_image_row, (*record.images, *tests))),
-        beside(out, "settings"): to_csv(_SETTING_COLUMNS, setting_rows(record)),
+        beside(out, "scores"): to_csv(rows),
+        beside(out, "images"): csv_text(_IMAGE_COLUMNS, map(_image_row, (*record.images, *tests))),
+        beside(out, "settings"): csv_text(_SETTING_COLUMNS, setting_rows(record)),
     }
     write_files({out: render(page), **tables})
     return ReportFiles(out, tuple(tables), stopped=not tests and should_stop())
@@ -127,9 +128,9 @@ def _tables(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...], out
     )
     images = (_image_row(image) for image in (*record.images, *tests))
     return {
-        beside(out, "scores"): to_csv(_SCORE_COLUMNS, scores),
-        beside(out, "images"): to_csv(_IMAGE_COLUMNS, images),
-        beside(out, "settings"): to_csv(_SETTING_COLUMNS, setting_rows(record)),
+        beside(out, "scores"): csv_text(_SCORE_COLUMNS, scores),
+        beside(out, "images"): csv_text(_IMAGE_COLUMNS, images),
+        beside(out, "settings"): csv_text(_SETTING_COLUMNS, setting_rows(record)),
     }
 
 

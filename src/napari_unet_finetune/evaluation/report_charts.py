@@ -58,14 +58,13 @@ def line_chart(
     x_label: str,
     y_label: str,
     levels: Sequence[Level] = (),
-    y_range: tuple[float, float] | None = None,
 ) -> str:
     """Return a chart of `lines` with their legend; values that are not finite are left out."""
     xs = [x for line in lines for x, _ in line.points] + [level.value for level in levels if level.upright]
     ys = [y for line in lines for _, y in line.points] + [level.value for level in levels if not level.upright]
     ys += [edge for line in lines for _, low, high in line.band for edge in (low, high)]
     across = _axis(_finite(xs), _LEFT, WIDTH - _RIGHT)
-    up = _axis(list(y_range) if y_range else _finite(ys), HEIGHT - _BOTTOM, _TOP)
+    up = _axis(_finite(ys), HEIGHT - _BOTTOM, _TOP)
     body = "".join(
         (*_frame(across, up, x_label, y_label), *_levels(levels, across, up), *_lines(lines, across, up))
     )  # fmt: skip

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..data.annotated_image import AnnotatedImage
 from ..models.provenance import DISTRIBUTION, installed_version
+from ..words import number
 from .area_bias import Estimation
 from .figures import CORRECT, FALSE_POSITIVE, MISSED, OverlayRow, contrast, error_overlay
-from .metrics import dice
+from .metrics import dice, pooled_area_ratio
 from .report_card import model_card, setting_tables, versions
 from .report_charts import Level, Line, line_chart
 from .report_data import Role, RunRecord, UsedImage
@@ -20,6 +23,7 @@ from .report_page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, 
 from .report_references import References
 from .report_scores import BASE, FINAL, Scored, Shown, spread
 from .report_words import GROUP_NAMES, highlights, lead, limits
+from .rows import mean_of_known
 
 # Rows of the comparison, fewer if images are tall, so that it stays on one page.
 EXAMPLES, TALLEST = 4, 3.4
@@ -85,14 +89,14 @@ def _sections(
 
 def _gallery(scored: Scored) -> Gallery:
     """Return originals, predictions with their errors and the truth, from the worst image to the best."""
-    tallest = max(one.image.shape[0] / one.image.shape[1] for one in scored.shown)
+    tallest = max(one.shape[0] / one.shape[1] for one in scored.shown)
     shown = spread(scored.shown, max(1, min(EXAMPLES, int(TALLEST / tallest))))
     models = [name for name in (BASE, FINAL) if name in shown[0].predictions]
     titles = {BASE: "base model", FINAL: "this model"}
     role = scored.roles[0]
     return Gallery(
         headers=("image", *(titles[name] for name in models), "ground truth"),
-        rows=tuple((one.image.name, tuple(_pictures(one, models))) for one in shown),
+        rows=tuple(_row(one, models) for one in shown),
         caption=(
             f"{len(shown)} of {len(scored.shown)} {GROUP_NAMES[role]} images, from the worst to the best Dice of this "
             "model; the number below a picture is its Dice."
@@ -101,13 +105,19 @@ def _gallery(scored: Scored) -> Gallery:
     )
 
 
-def _pictures(one: Shown, models: Sequence[str]) -> Iterator[Picture]:
+def _row(one: Shown, models: Sequence[str]) -> tuple[str, tuple[Picture, ...]]:
     image = one.image
+    return image.name, tuple(_pictures(image, one.predictions, models))
+
+
+def _pictures(
+    image: AnnotatedImage, predictions: Mapping[str, NDArray[np.bool_]], models: Sequence[str]
+) -> Iterator[Picture]:
     row = OverlayRow(image.name, image.image, image.target, {}, image.annotated)
     known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
     yield Picture(picture_uri(contrast(image.image)))
     for name in models:
-        prediction = one.predictions[name]
+        prediction = predictions[name]
         score = dice(prediction[known], image.target[known])
         yield Picture(picture_uri(error_overlay(row, prediction)), f"{score:.3f}")
     yield Picture(picture_uri(error_overlay(row, image.target)))
@@ -143,23 +153,17 @@ def _score_table(scored: Scored, role: Role) -> Table:
         one = row.scores
         cells = (number(one.dice), number(one.iou), number(one.surface_dice), number(one.area_ratio, 2))
         rows.append((row.image, *base, *cells))
-    ratios = [row.scores.area_ratio for row in after if row.scores.area_ratio is not None]
     rows.append(
         (
             "mean",
             *([number(fmean(scores.dice for scores in before.values()))] if before else []),
             number(fmean(row.scores.dice for row in after)),
             number(fmean(row.scores.iou for row in after)),
-            number(fmean(row.scores.surface_dice for row in after)),
-            number(fmean(ratios) if ratios else None, 2),
+            number(mean_of_known(row.scores.surface_dice for row in after)),
+            number(pooled_area_ratio(row.scores for row in after), 2),
         )
     )
     return Table(tuple(columns), tuple(rows), f"{_MEANINGS[role]} Surface Dice at a tolerance of 2 px.", totals=1)
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a figure for a table; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _threshold_charts(estimation: Estimation) -> Charts:

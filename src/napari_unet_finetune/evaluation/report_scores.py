@@ -34,11 +34,18 @@ class ScoredImage:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """An image with what each model predicts in it, for the comparison figure."""
+    """What each model predicts in an image, for the comparison figure; of `images` it is that at `place`."""
 
-    image: AnnotatedImage
+    images: Sequence[AnnotatedImage]
+    place: int
+    shape: tuple[int, int]
     predictions: dict[str, NDArray[np.bool_]]
     dice: float
+
+    @property
+    def image(self) -> AnnotatedImage:
+        """The image, read again: only a few are shown."""
+        return self.images[self.place]
 
 
 @dataclass
@@ -84,21 +91,27 @@ def score_models(
     models[FINAL] = Predictor(record.checkpoint, config)
     scored = Scored(thresholds=tuple(sorted({*THRESHOLDS, models[FINAL].threshold})))
     total = sum(len(images) for _, images in groups)
-    for index, (role, image) in enumerate(_flat(groups), start=1):
+    for index, (role, images, place) in enumerate(_flat(groups), start=1):
         if should_stop():
             break
+        image = images[place]
         yield PartStarted(image.name, index, total)
-        _score(scored, models, role, image, show=role == groups[0][0])
+        predictions, dice = _score(scored, models, role, image)
+        if role == groups[0][0]:
+            scored.shown.append(Shown(images, place, image.shape, predictions, dice))
     return scored
 
 
-def _flat(groups: Sequence[tuple[Role, Sequence[AnnotatedImage]]]) -> Iterator[tuple[Role, AnnotatedImage]]:
-    for role, images in groups:
-        for index in range(len(images)):
-            yield role, images[index]
+def _flat(
+    groups: Sequence[tuple[Role, Sequence[AnnotatedImage]]],
+) -> Iterator[tuple[Role, Sequence[AnnotatedImage], int]]:
+    return ((role, images, place) for role, images in groups for place in range(len(images)))
 
 
-def _score(scored: Scored, models: dict[str, Predictor], role: Role, image: AnnotatedImage, *, show: bool) -> None:
+def _score(
+    scored: Scored, models: dict[str, Predictor], role: Role, image: AnnotatedImage
+) -> tuple[dict[str, NDArray[np.bool_]], float]:
+    """Note the scores of all models on an image, and return what they predict and the Dice of the final one."""
     predictions = {}
     for name, predictor in models.items():
         prediction = predictor.predict(image)
@@ -110,8 +123,7 @@ def _score(scored: Scored, models: dict[str, Predictor], role: Role, image: Anno
         image.name, prediction.probabilities, image.target, scored.thresholds, image.annotated
     )  # fmt: skip
     scored.counts.setdefault(role, []).append(counts)
-    if show:
-        scored.shown.append(Shown(image, predictions, scores.dice))
+    return predictions, scores.dice
 
 
 def estimation_of(scored: Scored, role: Role, record: RunRecord) -> Estimation:

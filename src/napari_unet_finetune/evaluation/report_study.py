@@ -10,7 +10,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, RunError
 from ..events import PartStarted
 from ..models.provenance import DISTRIBUTION, installed_version
-from ..words import count_of
+from ..words import count_of, number
 from .area_words import FEW_IMAGES
 from .figures import OverlayRow, contrast, error_overlay, seed_means
 from .forecast import Forecast, forecast
@@ -21,7 +21,7 @@ from .report_data import RunRecord, UsedImage, describe, read_run, readable
 from .report_methods import methods
 from .report_page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, Section, Table, Text, picture_uri
 from .report_references import References
-from .report_run import BLUE, LEGEND, ORANGE, image_table, number, today
+from .report_run import BLUE, LEGEND, ORANGE, image_table, today
 from .rows import Row, Summary, summarize
 from .study_figures import examples, kept_labels
 from .study_folder import PLAN, RUNS, StudyFolder
@@ -55,23 +55,27 @@ def study_page(
     record = read_run(path / RUNS / largest.label)
     yield PartStarted("reading the test images", 2, 2)
     problems: list[str] = list(record.problems)
-    tests = () if should_stop() else tuple(_tests(study, problems))
+    tests, shown, chosen = [], {}, examples(rows, dataset=2)
+    for dataset, image in () if should_stop() else _tests(study, problems):
+        tests.append(describe(image, "test", {}))
+        if dataset == 2 and image.name in chosen:  # the others are let go
+            shown[image.name] = image
     ahead = _forecast(rows)
     references = References()
     largest_only = (
         f"This describes the training with the most images ({largest.count}); the others differ in that number."
     )
     paragraphs = (f"{_design(study, rows)} {largest_only}", methods(record, references, scored=True, interval=False))
-    used = tuple(describe(image, "test", {}) for _, image in tests)
+    found = _Found(study, record, shown, tuple(tests), tuple(problems), ahead)
     page = Page(
         title=f"Learning curve report: {path.resolve().name}",
         subtitle=f"{DISTRIBUTION} {installed_version()} · report of {today()}",
         lead=(_design(study, rows), *((ahead.summary,) if ahead else ())),
         highlights=tuple(_highlights(rows)),
-        sections=tuple(_sections(_Found(study, record, tests, used, tuple(problems), ahead), paragraphs, references)),
+        sections=tuple(_sections(found, paragraphs, references)),
         footer=f"Made by {DISTRIBUTION} {installed_version()} from the study in {path.resolve()}.",
     )
-    return page, record, used, rows
+    return page, record, found.tests, rows
 
 
 def _tests(study: StudyFolder, problems: list[str]) -> Iterator[tuple[int, AnnotatedImage]]:
@@ -118,12 +122,12 @@ def _highlights(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """What the page of a study is made of."""
+    """What the page of a study is made of; `shown` are the images of the comparison."""
 
     study: StudyFolder
     record: RunRecord
-    tests: Sequence[tuple[int, AnnotatedImage]]
-    used: tuple[UsedImage, ...]
+    shown: dict[str, AnnotatedImage]
+    tests: tuple[UsedImage, ...]
     problems: tuple[str, ...]
     ahead: Forecast | None
 
@@ -131,21 +135,16 @@ class _Found:
 def _sections(found: _Found, paragraphs: tuple[str, ...], references: References) -> Iterator[Section]:
     rows, record = found.study.rows, found.record
     yield Section("Learning curve", (_charts(rows, found.ahead), _score_table(summarize(rows))))
-    gallery = _gallery(found.study, dict_of(found.tests))
+    gallery = _gallery(found.study, found.shown)
     if gallery.rows:
         yield Section("Comparison", (gallery,))
     if found.problems:
         yield Section("Notices", (Bullets(found.problems),))
     yield Section("Limits", (Bullets(tuple(_limits(rows, found.study.plan.seeds))),))
     yield Section("Methods", (Text(paragraphs), Bullets(references.items, numbered=True)))
-    yield Section("Images", (image_table((*record.images, *found.used)),))
+    yield Section("Images", (image_table((*record.images, *found.tests)),))
     yield Section("Versions and device", (Facts(tuple(versions(record))),))
     yield Section("Settings", tuple(setting_tables(record)))
-
-
-def dict_of(tests: Sequence[tuple[int, AnnotatedImage]]) -> dict[str, AnnotatedImage]:
-    """Return the test images of the new dataset by name."""
-    return {image.name: image for dataset, image in tests if dataset == 2}
 
 
 def _charts(rows: Sequence[Row], ahead: Forecast | None) -> Charts:

@@ -105,7 +105,7 @@ def _about_held_out(record: RunRecord, scored: Scored) -> Iterator[str]:
             + (
                 ". The scores on test images are not."
                 if tested
-                else ". Only images that decided nothing give an honest score: add them with --images and --masks."
+                else ". Only images that decided nothing give an honest score: give some as test images."
             )
         )
     if 0 < count < FEW_IMAGES:
@@ -127,7 +127,7 @@ def _about_tests(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...]
 
 
 def _about_run(record: RunRecord) -> Iterator[str]:
-    yield "One training with one seed: what another seed would give is not known. The command `curve` measures it."
+    yield "One training with one seed: what another seed would give is not known. A learning curve of several tells it."
     crop = record.config.validation_crop_px
     if any(image.size and max(image.size) > crop for image in record.images if image.role == "held out"):
         yield (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -11,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..events import forgets
-from .metrics import Scores
+from .csv_text import csv_text
+from .metrics import Scores, pooled_area_ratio
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Row:
     """The scores of one model on one image.
 
     `count` is the number of images the model was finetuned with, 0 for the raw one; `dataset` is 1 for the old
-    dataset and 2 for the new one. `area_ratio` is predicted over true area, None where there is no true object.
+    dataset and 2 for the new one. `surface_dice` and `area_ratio` are None where there is none, see `Scores`.
     """
 
     count: int
@@ -29,15 +28,15 @@ class Row:
     image: str
     dice: float
     iou: float
-    surface_dice: float
+    surface_dice: float | None
     area_ratio: float | None
+    predicted_px: int | None = None
+    true_px: int | None = None
 
     @classmethod
     def of(cls, scores: Scores, *, count: int, seed: int, preset: str, dataset: int, image: str) -> Row:
         """Return the row of `scores`."""
-        return cls(
-            count, seed, preset, dataset, image, scores.dice, scores.iou, scores.surface_dice, scores.area_ratio
-        )  # fmt: skip
+        return cls(count, seed, preset, dataset, image, **asdict(scores))
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,10 @@ class ModelRow(Row):
 
 @dataclass(frozen=True)
 class Summary:
-    """Means of one model count on one dataset: first over images, then over seeds."""
+    """Means of one model count on one dataset: first over images, then over seeds.
+
+    `area_ratio` is the sum of all predicted over the sum of all true areas.
+    """
 
     count: int
     preset: str
@@ -59,7 +61,7 @@ class Summary:
     dice: float
     dice_std: float | None
     iou: float
-    surface_dice: float
+    surface_dice: float | None
     area_ratio: float | None
     drop: float | None
     forgetting: bool
@@ -77,11 +79,10 @@ def summarize(rows: Sequence[Row]) -> list[Summary]:
 
 def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summary:
     chosen = [row for row in rows if (row.preset, row.dataset, row.count) == (preset, dataset, count)]
-    by_seed = [_mean(row.dice for row in chosen if row.seed == seed) for seed in sorted({row.seed for row in chosen})]
+    by_seed = list(dice_by_seed(chosen).values())
     raw = [row.dice for row in rows if (row.preset, row.dataset, row.count) == (preset, 1, 0)]
     dice = float(np.mean(by_seed))
     before = _mean(raw) if dataset == 1 and raw else None
-    ratios = [row.area_ratio for row in chosen if row.area_ratio is not None]
     return Summary(
         count=count,
         preset=preset,
@@ -91,11 +92,25 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
         dice=dice,
         dice_std=float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None,
         iou=_mean(row.iou for row in chosen),
-        surface_dice=_mean(row.surface_dice for row in chosen),
-        area_ratio=_mean(ratios) if ratios else None,
+        surface_dice=mean_of_known(row.surface_dice for row in chosen),
+        area_ratio=pooled_area_ratio(chosen),
         drop=None if before is None else before - dice,
         forgetting=forgets(before, dice),
     )
+
+
+def dice_by_seed(rows: Iterable[Row]) -> dict[tuple[int, int], float]:
+    """Return the mean Dice over images of each model of a dataset, by its number of images and its seed."""
+    dice: dict[tuple[int, int], list[float]] = {}
+    for row in rows:
+        dice.setdefault((row.count, row.seed), []).append(row.dice)
+    return {model: _mean(values) for model, values in dice.items()}
+
+
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Return the mean of those that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return _mean(known) if known else None
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -104,12 +119,8 @@ def _mean(values: Iterable[float]) -> float:
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Return the rows, all of one class, as CSV with a header."""
-    text = io.StringIO()
     kind = type(rows[0]) if rows else Row
-    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
+    return csv_text([field.name for field in fields(kind)], map(asdict, rows))
 
 
 def to_json(rows: Sequence[Row]) -> dict[str, Any]:

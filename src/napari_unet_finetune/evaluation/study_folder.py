@@ -15,7 +15,7 @@ from ..errors import RunError
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
 from ..runs.request import CurveRequest, read_request
-from .rows import Row
+from .rows import Row, dice_by_seed
 from .study_plan import Arm, CurvePlan, StudyPlan, arms_of
 
 PLAN, RUNS, ROWS, PREDICTIONS = "plan.json", "runs", "rows", "predictions"
@@ -126,9 +126,5 @@ def load_rows(out: Path, arm: Arm) -> tuple[Row, ...] | None:
 
 
 def _means(rows: Iterable[Row], dataset: int) -> Iterator[CurvePoint]:
-    dice: dict[tuple[int, int], list[float]] = {}
-    for row in rows:
-        if row.dataset == dataset:
-            dice.setdefault((row.count, row.seed), []).append(row.dice)
-    for (count, seed), values in dice.items():
-        yield CurvePoint(dataset, count, seed, sum(values) / len(values))
+    for (count, seed), dice in dice_by_seed(row for row in rows if row.dataset == dataset).items():
+        yield CurvePoint(dataset, count, seed, dice)

@@ -11,7 +11,7 @@ from ..data.pairing import Pair
 from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, split_images
 from ..errors import DataError
-from ..words import count_of
+from ..words import count_of, first_of
 from .plan import MASKS, copy_masks
 from .request import ComparedImage, CurveRequest, ImageFile, PairFiles
 
@@ -120,7 +120,7 @@ def _in_words(
         f"{count_of(trainings, 'training')}, with the first {_listed(fitting)} of "
         f"{count_of(len(train), 'annotated image')}."
     )
-    names = ", ".join(image.name for image in test[:3]) + (" …" if len(test) > 3 else "")
+    names = first_of([image.name for image in test])
     if is_held_out:
         yield (
             f"No image has the role test, so {count_of(len(test), 'annotated image')} ({names}) "
@@ -185,19 +185,19 @@ def compared_image(project: Project, name: str) -> ComparedImage:
     return ComparedImage(name=name, image=ImageFile.of(image.ref), mask=pair and pair.mask)
 
 
-def parse_counts(text: str) -> tuple[int, ...]:
-    """Return the numbers in a list such as ``5, 10``.
+def parse_counts(text: str, *, least: int = 1) -> tuple[int, ...]:
+    """Return the numbers in a list such as ``5, 10``, ascending.
 
     Raises
     ------
     DataError
-        If something else stands there.
+        If something else stands there, or a number below `least`.
     """
     try:
         counts = tuple(sorted({int(part) for part in text.replace(";", ",").split(",") if part.strip()}))
     except ValueError:
         counts = ()
-    if not counts or counts[0] < 1:
+    if not counts or counts[0] < least:
         raise DataError(f"'{text}' is not a list of numbers of images. Write it as 5, 10, 15, 20.")
     return counts
 

@@ -12,13 +12,12 @@ from ..data.pairing import Pair
 from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, SOLID_IMAGES, split_images
 from ..errors import RunError
-from ..words import count_of, percent
+from ..words import count_of, first_of, percent
 from .request import FinetuneRequest, ImageFile, PairFiles
 
 MASKS = "masks"
 # Fewer images than this do not teach a network from nothing.
 ENOUGH_FROM_SCRATCH = 20
-_NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -93,22 +92,25 @@ def plan_training(project: Project, config: FinetuneConfig) -> TrainingPlan:
         note = "Validated on patches of the training images, as in the study: there is no Dice on held-out images."
         note = note if config.validation == "patches" else "Nothing is held out: there is no Dice on held-out images."
     elif is_chosen:
-        validation = _choose(auto, len(train) + len(auto), config)
+        validation = _choose(auto, train, config)
     teach = [*train, *(image for image in auto if image not in validation)]
     used = tuple(image for image in project.images if image in teach or image in validation)
     plan = TrainingPlan(used, tuple(teach), tuple(validation), test, unused, is_chosen=is_chosen, note=note)
     return replace(plan, problem=_problem(plan))
 
 
-def _choose(auto: Sequence[ProjectImage], count: int, config: FinetuneConfig) -> list[ProjectImage]:
-    """Return what to hold out of the images whose role is left open."""
-    if count < MIN_IMAGES or not auto:
+def _choose(auto: Sequence[ProjectImage], train: Sequence[ProjectImage], config: FinetuneConfig) -> list[ProjectImage]:
+    """Return what to hold out of the images whose role is left open; never the only one with objects."""
+    count = len(auto) + len(train)
+    full = [image for image in (*auto, *train) if image.foreground]
+    free = [image for image in auto if full != [image]]
+    if count < MIN_IMAGES or not free:
         return []
-    share = min(0.99, config.validation_share * count / len(auto))
-    if len(auto) < MIN_IMAGES:
-        return [auto[len(auto) // 2]]
-    split = split_images([image.foreground or 0.0 for image in auto], share, config.seed)
-    return [auto[index] for index in split.validation]
+    if len(free) < MIN_IMAGES:
+        return [free[len(free) // 2]]
+    share = min(0.99, config.validation_share * count / len(free))
+    split = split_images([image.foreground or 0.0 for image in free], share, config.seed)
+    return [free[index] for index in split.validation]
 
 
 def _problem(plan: TrainingPlan) -> str:
@@ -128,12 +130,15 @@ def _problem(plan: TrainingPlan) -> str:
 
 def _in_words(plan: TrainingPlan) -> Iterator[str]:
     chosen = ", chosen by the program" if plan.is_chosen and plan.held_out else ""
-    held_out = f"{len(plan.held_out)} held out ({_some(plan.held_out)}{chosen})" if plan.held_out else "none held out"
+    names = first_of([image.name for image in plan.held_out])
+    held_out = f"{len(plan.held_out)} held out ({names}{chosen})" if plan.held_out else "none held out"
     yield f"{count_of(len(plan.used), 'annotated image')}: {len(plan.train)} to train on, {held_out}."
     if plan.note:
         yield plan.note
-    elif not plan.held_out:
+    elif not plan.held_out and len(plan.used) < MIN_IMAGES:
         yield f"How good the model is can be said from {MIN_IMAGES} annotated images on."
+    elif not plan.held_out:
+        yield "How good the model is cannot be said, for nothing is held out."
     elif len(plan.held_out) < SOLID_IMAGES:
         worth = "weak" if len(plan.held_out) == 1 else "rough"
         yield f"A Dice on {count_of(len(plan.held_out), 'image')} is a {worth} number."
@@ -163,11 +168,6 @@ def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]} px"
-
-
-def _some(images: Sequence[ProjectImage]) -> str:
-    more = f" and {len(images) - _NAMES_SHOWN} more" if len(images) > _NAMES_SHOWN else ""
-    return ", ".join(image.name for image in images[:_NAMES_SHOWN]) + more
 
 
 def make_request(

@@ -55,15 +55,18 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True)
 class Known:
-    """Which images a model has seen: names of those it was trained with, and of those held out of its training."""
+    """Which images a model has seen: names of those it was trained with, and of those held out of its training.
+
+    Other files may have the same names; a job that has the pixels at hand compares those.
+    """
 
     trained: frozenset[str] = frozenset()
     held_out: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, card: ModelCard) -> Known:
-        """Return what the card of a model, and the run that made it, say; a base knows none of the images here."""
-        if not card.is_finetuned:
+        """Return what the card of a model, and the run that made it, say; be it finetuned or trained from scratch."""
+        if card.is_shipped:  # its images are called 001, 002, …, as those of half the world
             return cls()
         used = frozenset(image.name for image in card.provenance.images)
         try:
@@ -115,17 +118,18 @@ def _judged(project: Project, known: Known) -> Subject:
     everything = _annotated(project, "auto", "train", "validation", "test")
     if not everything:
         return Subject(problem="Annotate at least 1 image.")
-    held_out = tuple(image for image in everything if image.ref.name in known.held_out)
-    new = tuple(image for image in everything if image.ref.name not in known.trained)
+    new = tuple(image for image in everything if image.ref.name not in known.trained)  # whatever its role is by now
+    held_out = tuple(image for image in new if image.ref.name in known.held_out)
     choices = (
-        (_annotated(project, "test"), "test image"),
-        (held_out or _annotated(project, "validation"), "image held out of its training"),
+        (tuple(image for image in new if image.role == "test"), "test image"),
+        (held_out or tuple(image for image in new if image.role == "validation"), "image held out of its training"),
         (new, "image annotated since its training" if known.trained else "annotated image"),
     )
     for images, what in choices:
         if images:
             return Subject(images, _count(images, what))
-    return Subject(everything, f"{_count(everything, 'image')} it was trained on, so the answer may be too good")
+    about = f"{_count(everything, 'image')} called like those it was trained on, so the answer may be too good"
+    return Subject(everything, about)
 
 
 def _annotated(project: Project, *roles: Role) -> tuple[ProjectImage, ...]:
@@ -145,11 +149,11 @@ def make_question(
     images = [project.image(name) for name in asked.images]
     pairs = tuple(pair for pair in map(pair_of, images) if pair is not None)
     if asked.question == "suggest":
-        annotated = tuple(image.ref.name for image in images if image.is_annotated)
         return SuggestRequest(
             checkpoint=asked.model,
             images=_files(images),
-            annotated=annotated,
+            names=asked.images,
+            annotated=tuple(image.name for image in images if image.is_annotated),
             count=SUGGESTED_COUNT,
             device=config.device,
         )

@@ -120,11 +120,15 @@ class CheckRequest(_Request):
 
 
 class SuggestRequest(_Request):
-    """Which of `images` to annotate next, `annotated` being the names of those that are; see `suggest`."""
+    """Which of `images` to annotate next, `annotated` being the names of those that are; see `suggest`.
+
+    `names` are what the images are called where two files may have the same name; empty takes those of the files.
+    """
 
     task: Literal["suggest"] = "suggest"
     checkpoint: str
     images: tuple[ImageFile, ...]
+    names: tuple[str, ...] = ()
     annotated: tuple[str, ...] = ()
     count: int = Field(5, ge=1)
     mode: Literal["auto", "start", "next"] = "auto"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config import DeviceName
 from ..data.annotated_image import AnnotatedImage
@@ -37,7 +38,7 @@ class Suggestion:
 
 
 def suggest_images(
-    images: Sequence[ImageRef | AnnotatedImage],
+    images: Sequence[ImageRef | AnnotatedImage] | Mapping[str, ImageRef | AnnotatedImage],
     checkpoint: Checkpoint,
     count: int = 5,
     *,
@@ -56,8 +57,9 @@ def suggest_images(
     Parameters
     ----------
     images
-        All images of the dataset, as files or in memory, annotated ones among them. Of each, up to 9 tiles are looked
-        at, so that 300 images take a minute or two on a CPU with the light network.
+        All images of the dataset, as files or in memory, annotated ones among them; under names of their own where
+        two files have the same. Of each, up to 9 tiles are looked at, so that 300 images take a minute or two on a CPU
+        with the light network.
     checkpoint
         The base model at the start, the finetuned one later.
     count
@@ -79,12 +81,13 @@ def suggest_images(
     later = mode == "next" or (mode == "auto" and bool(annotated) and checkpoint.provenance.parent_sha256 is not None)
     scout = Scout(checkpoint, predictions=later, device=device)
     traits: list[Traits] = []
-    for done, image in enumerate(images, start=1):
+    named = images.items() if isinstance(images, Mapping) else [(image.name, image) for image in images]
+    for done, (name, image) in enumerate(named, start=1):
         try:
-            traits.append(scout.look(_opened(image)))
+            traits.append(replace(scout.look(_opened(image)), name=name))
         except DataError as error:
             yield Notice(f"{error} It is left out.")
-        yield ImageSeen(image.name, done, len(images))
+        yield ImageSeen(name, done, len(named))
     known = [index for index, one in enumerate(traits) if one.name in annotated]
     if len(known) == len(traits):
         raise DataError("Every image is annotated already, or none can be read. Add images to choose from.")
@@ -120,7 +123,8 @@ def _next(traits: Sequence[Traits], known: list[int], count: int) -> list[Sugges
     distances = _distances(traits)
     unsure = _ranks([one.disagreement or 0 for one in traits]) + _ranks([one.undecided or 0 for one in traits])
     free = np.setdiff1d(np.arange(len(traits)), known)
-    free = free[np.argsort(-unsure[free], kind="stable")][: max(2 * count, len(free) // 2)]
+    least = np.sort(unsure[free])[-max(2 * count, len(free) // 2) :][0]
+    free = free[unsure[free] >= least]
     medoids = choose_medoids(saturated(distances[np.ix_(free, free)]), count)
     clusters = nearest_of(distances[np.ix_(free, free)], medoids)
     members = [free[clusters == place] for place in range(len(medoids))]
@@ -158,5 +162,9 @@ def _share_below(values: Sequence[float], index: int) -> float:
     return round(float(np.mean(np.array(values) < values[index]) * len(values) / max(1, len(values) - 1)), 3)
 
 
-def _ranks(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable") / max(1, len(values) - 1)
+def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    """Return ranks from 0 to 1; equal values share one, so that the place in the folder decides nothing."""
+    from scipy.stats import rankdata
+
+    ranks: NDArray[np.float64] = (rankdata(values) - 1) / max(1, len(values) - 1)
+    return ranks

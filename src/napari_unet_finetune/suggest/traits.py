@@ -25,7 +25,7 @@ _MAX_PIXELS = 2**17
 _TILES_PER_SIDE = 3
 _TILES_PER_SIDE_WIDE = 2
 _WIDE = 32
-# A probability within this distance of the threshold is undecided.
+# A probability within this distance of the threshold is undecided, if 0 and 1 are at least twice as far away.
 _UNDECIDED = 0.2
 
 
@@ -120,7 +120,8 @@ class Scout:
             float((straight - other).abs().sum()) / (area + float(other.sum()) + 1e-3 * other.numel())
             for other in changed
         ]
-        undecided = (straight - self.checkpoint.threshold).abs() < _UNDECIDED
+        threshold = self.checkpoint.threshold
+        undecided = (straight - threshold).abs() < min(_UNDECIDED, threshold / 2, (1 - threshold) / 2)
         return float(np.mean(differences)), min(1.0, float(undecided.sum()) / area)
 
     def _probabilities(self, tiles: Tensor) -> Tensor:
