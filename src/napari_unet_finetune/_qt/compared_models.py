@@ -77,7 +77,7 @@ def list_models_to_compare(project: Project | None, base: str, files: Iterable[P
         trained = [*_of_runs(project), *_of_studies(runs_of(project))]
         found += [entry for _, entry in sorted(trained, key=lambda one: one[0])]
     found += [ComparedEntry(str(path), path.stem, str(path)) for path in files]
-    found += [ComparedEntry(one.name, one.name, f"Ships with this program: {one.name}") for one in list_models()]
+    found += [ComparedEntry(name, name, f"Ships with this program: {name}") for name in list_models()]
     return list(_distinct(found))
 
 

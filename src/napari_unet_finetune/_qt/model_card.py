@@ -54,7 +54,7 @@ def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
     about = card.provenance
     yield "Model", card.name
     if card.is_shipped:
-        yield "About", " ".join(about.notes[:1])
+        yield "About", card.target
     if card.is_finetuned:
         yield "Parent", about.parent or "a model without a name"
     if about.images:

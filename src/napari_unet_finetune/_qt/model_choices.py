@@ -31,7 +31,7 @@ class ModelChoice:
 
 def list_choices(project: Project | None, recent: RecentModels) -> tuple[ModelChoice, ...]:
     """Return all models that can be chosen without looking for a file."""
-    shipped = [ModelChoice(one.name, one.name, "Shipped") for one in list_models()]
+    shipped = [ModelChoice(name, name, "Shipped") for name in list_models()]
     runs = list(_of_runs(project)) if project else []
     known = {choice.model for choice in runs}
     files = [
@@ -65,7 +65,7 @@ def base_of(model: str, project: Project | None) -> str | None:
         parent = read_card(model).provenance.parent
     except FinetuneError:
         return None
-    return parent if parent in {one.name for one in list_models()} else None
+    return parent if parent in list_models() else None
 
 
 class ModelBox(ChoiceBox):

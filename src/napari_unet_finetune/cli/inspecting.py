@@ -16,7 +16,7 @@ from .console import FAILED, Json, finish, reports_errors, score_table, watch
 from .options import Images, Sparse, describe
 
 if TYPE_CHECKING:
-    from ..models.zoo import ZooModel
+    from ..models.card import ModelCard
 
 
 @reports_errors
@@ -103,25 +103,26 @@ def _measures(image: Any) -> tuple[tuple[float | None, int], ...]:
 @reports_errors
 def models(as_json: Json = False) -> None:
     """List the models that ship with this package: what each finds, its size, scores and licence."""
+    from ..models.card import read_card
     from ..models.zoo import list_models
 
-    found = list_models()
-    values = {"models": [_model_card(model) for model in found]}
+    values = {"models": [_model_card(name, read_card(name)) for name in list_models()]}
     finish(values, as_json=as_json, show=lambda console: _show_models(console, values["models"]))
 
 
-def _model_card(model: ZooModel) -> dict[str, Any]:
+def _model_card(name: str, card: ModelCard) -> dict[str, Any]:
+    origin = card.provenance
     return {
-        "name": model.name,
-        "target": model.target,
-        "description": model.description,
-        "channels": model.channels,
-        "width": model.width,
-        "size_bytes": model.size_bytes,
-        "scores": dict(model.scores),
-        "licence": model.licence,
-        "citation": model.citation,
-        "path": str(model.path),
+        "name": name,
+        "target": card.target,
+        "description": " ".join(origin.notes),
+        "channels": card.view.in_channels,
+        "width": card.model.width if card.model else None,
+        "size_bytes": card.size_bytes,
+        "scores": dict(card.scores),
+        "licence": origin.licence,
+        "citation": origin.citation,
+        "path": str(card.path),
     }
 
 

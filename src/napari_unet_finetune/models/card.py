@@ -16,7 +16,7 @@ from ..errors import CheckpointError
 from .description import damaged, read_description
 from .file_kinds import model_file_kind
 from .provenance import Provenance
-from .zoo import SHIPPED, find_model, list_models
+from .zoo import find_model, list_models
 
 # PAULow takes a pixel for an object where its logit is above 0.5.
 PAULOW_THRESHOLD = 1 / (1 + math.exp(-0.5))
@@ -61,8 +61,13 @@ class ModelCard:
 
     @property
     def is_shipped(self) -> bool:
-        """Tell whether it ships with this program; the first of its notes then says what it finds."""
-        return self.path.parent == SHIPPED
+        """Tell whether it ships with this program."""
+        return find_model(self.path.stem) == self.path
+
+    @property
+    def target(self) -> str:
+        """What a model that ships finds and in which images, in a sentence: its first note; else empty."""
+        return "".join(self.provenance.notes[:1]) if self.is_shipped else ""
 
     @property
     def scores(self) -> Mapping[str, float]:
@@ -103,7 +108,7 @@ def find_named_model(model: str | Path) -> Path:
     """
     path = find_model_file(model)
     if len(path.parts) == 1 and not path.suffix and not _exists(path):
-        names = ", ".join(one.name for one in list_models()) or "none yet"
+        names = ", ".join(list_models()) or "none yet"
         raise CheckpointError(
             f"There is no model called '{model}'. Give the path of a model file, or a model that ships: {names}."
         )
