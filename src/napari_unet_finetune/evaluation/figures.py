@@ -129,8 +129,7 @@ def contrast(image: NDArray[Any]) -> NDArray[np.float64]:
     """Return `image` (Y, X) or (C, Y, X) as RGB (Y, X, 3) from 0 to 1, stretched by percentiles."""
     if image.ndim == 3 and len(image) != 3:
         image = image.mean(axis=0)
-    # As floats: between signed 8-bit values a percentile overflows.
-    planes = np.moveaxis(np.broadcast_to(image, (3, *image.shape[-2:])), 0, -1).astype(np.float64)
+    planes = np.moveaxis(np.broadcast_to(image, (3, *image.shape[-2:])), 0, -1)
     low, high = np.percentile(planes, _CONTRAST_PERCENTILES)
     stretched: NDArray[np.float64] = np.clip((planes - low) / max(float(high - low), 1e-12), 0, 1)
     return stretched
