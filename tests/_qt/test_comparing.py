@@ -1,6 +1,7 @@
 """Models and images are chosen, a job compares them, and the table knows what came of it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,15 +18,16 @@ from napari_unet_finetune._qt.compare_export import figure_rows, save_figures, s
 from napari_unet_finetune._qt.compared_models import COLORS, Colors, list_models_to_compare, read_training
 from napari_unet_finetune._qt.comparing import MOST_MODELS, Comparing
 from napari_unet_finetune._qt.recalling import job_folder, labels_folder
+from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.data.project_runs import new_run_folder
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.evaluation.last_comparison import read_last_comparison
 from napari_unet_finetune.events import ImageCompared, drain
-from napari_unet_finetune.runs.compare_plan import CurveSettings, make_curve_request, plan_curve
+from napari_unet_finetune.runs.compare_plan import CurveSettings, make_curve_request, pair_of, plan_curve
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import FinetuneRequest, read_request
+from napari_unet_finetune.runs.request import FinetuneRequest, ImageFile, read_request
 
 from .comparison_data import SIZE, project_with_tests, with_models
 from .datasets import message, reopened
@@ -64,9 +66,24 @@ def test_base_trainings_and_shipped_models_are_listed_with_distinct_labels(sessi
     entries = list_models_to_compare(project, base)
     assert [entry.label for entry in entries][:4] == ["raw", "2 images", "3 images", "3 images (2)"]
     assert len({entry.model for entry in entries}) == len(entries) == len({entry.label for entry in entries})
-    trained = read_training(entries[1].model)
+    trained = read_training(entries[1].model, project)
     assert (trained.count, trained.seed) == (2, 0) and trained.images == {"img_00", "img_01"}
-    assert read_training(base).count == 0 and not read_training(base).images
+    assert read_training(base, project).count == 0 and not read_training(base, project).images
+
+
+def test_a_model_from_scratch_knows_its_images_and_one_of_another_folder_none(project, tmp_path):
+    files = tuple(pair_of(project.image(name)) for name in project.names[:2])
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(project.source, elsewhere)
+    others = tuple(one.model_copy(update={"image": ImageFile(path=elsewhere / one.image.path.name)}) for one in files)
+    found = []
+    for number, pairs in enumerate((files, others)):
+        request = FinetuneRequest(task="train", pairs=pairs, config=TINY, model=ModelConfig(width=16, levels=2))
+        run = RunFolder.create(tmp_path / str(number), request)
+        drain(run_here(run))
+        found.append(read_training(str(run.result_path), project))
+    assert [one.images for one in found] == [{"img_00", "img_01"}, frozenset()]
+    assert [one.count for one in found] == [0, 0]
 
 
 def test_a_base_that_was_itself_finetuned_is_not_called_raw(session, project, tmp_path):

@@ -11,10 +11,13 @@ from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.importing import import_masks
 from napari_unet_finetune.data.mask_import import plan_import
 from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.events import RunStarted
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet_finetune.models.provenance import ImageRecord, Provenance
-from napari_unet_finetune.runs.questions import Asked, Known, make_question, subject_of
+from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.questions import Asked, Known, make_question, place_of, subject_of
+from napari_unet_finetune.runs.request import FinetuneRequest, ImageFile, PairFiles
 
 CONFIG = FinetuneConfig(device="cpu")
 
@@ -25,6 +28,10 @@ def project(write_squares, tmp_path):
     project = Project.open(squares / "images", tmp_path / "project")
     import_masks(project, plan_import(project, squares / "masks").pairs[:4])
     return project
+
+
+def places(project, *names):
+    return frozenset(place_of(project.image(name).ref) for name in names)
 
 
 def test_nothing_can_be_asked_about_masks_that_are_not_there(write_squares, tmp_path):
@@ -43,7 +50,7 @@ def test_suggestions_need_an_image_without_mask(project, tmp_path):
 
 
 def test_a_model_is_judged_on_the_images_it_has_seen_least_of(project):
-    known = Known(frozenset({"img_00", "img_01"}), frozenset({"img_02"}))
+    known = Known(places(project, "img_00", "img_01"), places(project, "img_02"))
     assert subject_of("estimate", project, known).about == "1 image held out of its training"
     project.set_role(["img_03"], "test")
     judged = subject_of("estimate", project, known)
@@ -51,13 +58,13 @@ def test_a_model_is_judged_on_the_images_it_has_seen_least_of(project):
     project.set_role(["img_03"], "auto")
     assert subject_of("estimate", project, Known(known.trained)).about == "2 images annotated since its training"
     assert subject_of("estimate", project, Known()).about == "4 annotated images"
-    all_seen = Known(frozenset(project.names))
+    all_seen = Known(places(project, *project.names))
     assert "may be too good" in subject_of("estimate", project, all_seen).about
 
 
 @pytest.mark.parametrize("role", ["validation", "test"])
 def test_a_later_role_does_not_make_an_image_that_was_trained_on_a_new_one(project, role):
-    known = Known(frozenset({"img_00", "img_01"}))
+    known = Known(places(project, "img_00", "img_01"))
     project.set_role(["img_00"], role)
     judged = subject_of("estimate", project, known)
     assert (judged.names, judged.about) == (("img_02", "img_03"), "2 images annotated since its training")
@@ -70,15 +77,36 @@ def test_test_images_and_unused_ones_are_kept_out_of_trainings(project):
         assert subject_of(question, project, Known()).names == ("img_02", "img_03")
 
 
-def test_a_model_knows_the_images_of_its_training_be_it_finetuned_or_from_scratch(base_file, tmp_path):
-    images = tuple(ImageRecord(name=f"img_0{number}", sha256=str(number)) for number in range(2))
-    base = load_checkpoint(base_file)
-    for parent in (None, "1234"):
-        save_checkpoint(
-            replace(base, provenance=Provenance(images=images, parent_sha256=parent)), tmp_path / "model.safetensors"
-        )
-        assert Known.of(read_card(tmp_path / "model.safetensors")) == Known(frozenset({"img_00", "img_01"}))
-    assert Known.of(read_card(base_file)) == Known()
+@pytest.mark.parametrize("parent", [None, "1234"])
+@pytest.mark.parametrize("by_pairs", [True, False])
+def test_a_model_knows_the_images_of_its_run_be_it_finetuned_or_from_scratch(
+    project, base_file, tmp_path, parent, by_pairs
+):
+    used = ("img_00", "img_01")
+    images = [project.image(name).ref.path for name in used]
+    pairs = tuple(PairFiles(image=ImageFile(path=path), mask=ImageFile(path=path)) for path in images)
+    given = {"pairs": pairs} if by_pairs else {"images": images[0].parent, "masks": images[0].parent}
+    folder = RunFolder.create(tmp_path / "run", FinetuneRequest(task="finetune", config=CONFIG, **given))
+    folder.append(RunStarted("cpu", "fp32", 1, 0, used[:1], used[1:], None))
+    records = tuple(ImageRecord(name=name, sha256=name) for name in used)
+    checkpoint = replace(load_checkpoint(base_file), provenance=Provenance(images=records, parent_sha256=parent))
+    save_checkpoint(checkpoint, folder.result_path)
+    known = Known.of(read_card(folder.result_path))
+    assert known == Known(places(project, "img_00"), places(project, "img_01"))
+    elsewhere = tmp_path / "elsewhere.safetensors"
+    save_checkpoint(checkpoint, elsewhere)
+    assert Known.of(read_card(elsewhere)) == Known()
+
+
+def test_images_of_another_folder_are_not_known_by_their_names(project, base_file, tmp_path, write_squares):
+    other = write_squares(tmp_path / "other", 4)
+    request = FinetuneRequest(task="train", images=other / "images", masks=other / "masks", config=CONFIG)
+    folder = RunFolder.create(tmp_path / "run", request)
+    records = tuple(ImageRecord(name=name, sha256=name) for name in project.names)
+    save_checkpoint(replace(load_checkpoint(base_file), provenance=Provenance(images=records)), folder.result_path)
+    known = Known.of(read_card(folder.result_path))
+    assert len(known.trained) == 5
+    assert subject_of("estimate", project, known).about == "4 images annotated since its training"
 
 
 def test_a_model_that_ships_knows_none_of_the_images_by_their_numbers():

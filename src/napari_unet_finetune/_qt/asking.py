@@ -14,7 +14,17 @@ from ..errors import FinetuneError, RunError
 from ..evaluation.forecast import Forecast, forecast
 from ..evaluation.kept_answers import KeptAnswer, keep_answer, last_answers
 from ..models.card import read_card
-from ..runs.questions import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
+from ..runs.questions import (
+    TRIAL_S,
+    Asked,
+    Known,
+    Question,
+    Subject,
+    make_question,
+    make_report,
+    place_of,
+    subject_of,
+)
 from .jobs import JobSlot
 from .past_work import Past, when_of
 from .prediction_task import model_label
@@ -233,7 +243,7 @@ class Asking:
         time = f": {about(len(subject.images) * self.past.pace * pixels)}" if self.past.pace else ""
         doubt = ""
         known = self._known.get(self.session.model, Known())
-        if {image.ref.name for image in subject.images} & known.trained:
+        if {place_of(image.ref) for image in subject.images} & known.trained:
             doubt = (
                 f" {model_label(self.session.model)} knows these images: choose its own base in section Model first."
             )

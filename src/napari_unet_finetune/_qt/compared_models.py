@@ -11,6 +11,7 @@ from ..errors import FinetuneError
 from ..evaluation.study_folder import StudyFolder, find_studies
 from ..models.card import find_model_file, read_card
 from ..models.zoo import list_models
+from ..runs.questions import images_seen, place_of
 from ..words import count_of
 from .run_folders import past_runs, runs_of
 
@@ -44,7 +45,7 @@ class ComparedEntry:
 
 @dataclass(frozen=True)
 class Training:
-    """What the file of a model says of its training: number and names of images, seed and preset."""
+    """What is known of a model's training: number of new images, seed, preset, and names in the open dataset."""
 
     count: int = 0
     seed: int = 0
@@ -71,7 +72,7 @@ def list_models_to_compare(project: Project | None, base: str, files: Iterable[P
 
     Trainings are in the order of their number of images, and then the older ones first.
     """
-    label = BASE if read_training(base).images else RAW
+    label = BASE if read_training(base, project).count else RAW
     found = [ComparedEntry(base, label, f"The model that finetunings start from: {find_model_file(base).stem}")]
     if project is not None:
         trained = [*_of_runs(project), *_of_studies(runs_of(project))]
@@ -81,16 +82,19 @@ def list_models_to_compare(project: Project | None, base: str, files: Iterable[P
     return list(_distinct(found))
 
 
-def read_training(model: str) -> Training:
-    """Return what the file of `model` says of its finetuning; nothing for a base, or a file that cannot be read."""
+def read_training(model: str, project: Project | None) -> Training:
+    """Return what the file of `model` says of its training, and which images of `project` took part in it.
+
+    The number of images is 0 for a base, and all is empty for a file that cannot be read.
+    """
     try:
-        origin = read_card(model).provenance
+        card = read_card(model)
     except FinetuneError:
         return Training()
-    if origin.parent_sha256 is None:
-        return Training(preset=str(origin.config.get("preset", "")))
-    images = frozenset(image.name for image in origin.images)
-    return Training(len(origin.images), origin.seed or 0, str(origin.config.get("preset", "")), images)
+    origin, seen = card.provenance, images_seen(card)
+    count = len(origin.images) if card.is_finetuned else 0
+    known = frozenset(image.name for image in project.images if place_of(image.ref) in seen) if project else frozenset()
+    return Training(count, origin.seed or 0, str(origin.config.get("preset", "")), known)
 
 
 def first_models(project: Project | None, base: str, entries: Iterable[ComparedEntry]) -> list[str]:

@@ -174,7 +174,7 @@ class Comparing:
         return [entry for entry in self.entries if entry.model in self.chosen]
 
     def _column(self, entry: ComparedEntry) -> Column:
-        return Column(entry, self.colors.get(entry.model) or COLORS[0], read_training(entry.model))
+        return Column(entry, self.colors.get(entry.model) or COLORS[0], read_training(entry.model, self._project))
 
     def _give_colors(self) -> None:
         self.colors.give([entry.model for entry in self._ticked])

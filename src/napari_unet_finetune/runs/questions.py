@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..config import FinetuneConfig
 from ..data.atomic import write_file
+from ..data.files import ImageRef
 from ..data.project import Project, ProjectImage
 from ..data.project_image import Role
 from ..errors import RunError
@@ -53,28 +54,49 @@ class Asked(BaseModel):
             raise RunError(f"{folder}: there is no question here.") from error
 
 
+Place = tuple[Path, str]
+
+
+def place_of(ref: ImageRef) -> Place:
+    """Return what tells an image from all others, also from those of its name in other folders."""
+    return ref.path.parent, ref.name
+
+
 @dataclass(frozen=True)
 class Known:
-    """Which images a model has seen: names of those it was trained with, and of those held out of its training.
+    """Which images a model has seen, by their places: those it was trained with, and those held out of its training."""
 
-    Other files may have the same names; a job that has the pixels at hand compares those.
-    """
-
-    trained: frozenset[str] = frozenset()
-    held_out: frozenset[str] = frozenset()
+    trained: frozenset[Place] = frozenset()
+    held_out: frozenset[Place] = frozenset()
 
     @classmethod
     def of(cls, card: ModelCard) -> Known:
-        """Return what the card of a model, and the run that made it, say; be it finetuned or trained from scratch."""
-        if card.is_shipped:  # its images are called 001, 002, …, as those of half the world
-            return cls()
-        used = frozenset(image.name for image in card.provenance.images)
-        try:
-            start = PastRun(RunFolder(card.path.parent)).start
-        except RunError:
-            start = None
-        held_out = frozenset(start.validation_images) if start is not None else frozenset[str]()
-        return cls(used - held_out, held_out)
+        """Return what a model and the run that made it say; be it finetuned or trained from scratch."""
+        seen = images_seen(card)
+        start = PastRun(RunFolder(card.path.parent)).start if seen else None
+        names = start.validation_images if start is not None else ()
+        held_out = frozenset(place for place in seen if place[1] in names)
+        return cls(seen - held_out, held_out)
+
+
+def images_seen(card: ModelCard) -> frozenset[Place]:
+    """Return where the images of a model's training lie; nothing for a model that was taken out of its run's folder.
+
+    Names alone say little: half the world calls its images 001, 002, and so on. A job that has the pixels at hand
+    compares those.
+    """
+    try:
+        request = RunFolder(card.path.parent).request
+    except RunError:
+        return frozenset()
+    used = {image.name for image in card.provenance.images}
+    if request.pairs is not None:
+        places = (place_of(files.image.ref) for files in request.pairs)
+    else:
+        assert request.images is not None
+        folder = request.images.parent if request.images.is_file() else request.images
+        places = ((folder, name) for name in used)
+    return frozenset(place for place in places if place[1] in used)
 
 
 @dataclass(frozen=True)
@@ -118,8 +140,10 @@ def _judged(project: Project, known: Known) -> Subject:
     everything = _annotated(project, "auto", "train", "validation", "test")
     if not everything:
         return Subject(problem="Annotate at least 1 image.")
-    new = tuple(image for image in everything if image.ref.name not in known.trained)  # whatever its role is by now
-    held_out = tuple(image for image in new if image.ref.name in known.held_out)
+    new = tuple(
+        image for image in everything if place_of(image.ref) not in known.trained
+    )  # whatever its role is by now
+    held_out = tuple(image for image in new if place_of(image.ref) in known.held_out)
     choices = (
         (tuple(image for image in new if image.role == "test"), "test image"),
         (held_out or tuple(image for image in new if image.role == "validation"), "image held out of its training"),
@@ -128,7 +152,7 @@ def _judged(project: Project, known: Known) -> Subject:
     for images, what in choices:
         if images:
             return Subject(images, _count(images, what))
-    about = f"{_count(everything, 'image')} called like those it was trained on, so the answer may be too good"
+    about = f"{_count(everything, 'image')} it was trained on, so the answer may be too good"
     return Subject(everything, about)
 
 
