@@ -1,12 +1,13 @@
 """An annotated folder: a sequence that reads one pair at a time."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_unet_finetune.data.dataset import AnnotatedFolder, file_hash
+from napari_unet_finetune.data.dataset import AnnotatedFolder, UnannotatedFolder, file_hash
 from napari_unet_finetune.errors import DataError
 
 
@@ -98,3 +99,12 @@ def test_the_hash_is_that_of_the_content(tmp_path):
     assert file_hash(tmp_path / "a") == hashlib.sha256(b"content").hexdigest()
     with pytest.raises(DataError, match="gone"):
         file_hash(tmp_path / "gone")
+
+
+def test_a_folder_in_which_masks_lie_among_the_images_is_not_taken_for_images_alone(write_squares, tmp_path):
+    squares = write_squares(tmp_path / "squares", 2)
+    assert len(UnannotatedFolder.open(squares / "images")) == 2
+    for mask in (squares / "masks").iterdir():
+        shutil.copy(mask, squares / "images" / f"{mask.stem}_mask.png")
+    with pytest.raises(DataError, match=r"masks lie among the images \(img_00_mask, img_01_mask\)"):
+        UnannotatedFolder.open(squares / "images")

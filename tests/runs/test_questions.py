@@ -15,8 +15,9 @@ from napari_unet_finetune.events import RunStarted
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet_finetune.models.provenance import ImageRecord, Provenance
+from napari_unet_finetune.runs.compare_plan import pair_of
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.questions import Asked, Known, make_question, place_of, subject_of
+from napari_unet_finetune.runs.questions import Asked, Known, images_seen, make_question, subject_of
 from napari_unet_finetune.runs.request import FinetuneRequest, ImageFile, PairFiles
 
 CONFIG = FinetuneConfig(device="cpu")
@@ -28,10 +29,6 @@ def project(write_squares, tmp_path):
     project = Project.open(squares / "images", tmp_path / "project")
     import_masks(project, plan_import(project, squares / "masks").pairs[:4])
     return project
-
-
-def places(project, *names):
-    return frozenset(place_of(project.image(name).ref) for name in names)
 
 
 def test_nothing_can_be_asked_about_masks_that_are_not_there(write_squares, tmp_path):
@@ -50,7 +47,7 @@ def test_suggestions_need_an_image_without_mask(project, tmp_path):
 
 
 def test_a_model_is_judged_on_the_images_it_has_seen_least_of(project):
-    known = Known(places(project, "img_00", "img_01"), places(project, "img_02"))
+    known = Known(frozenset({"img_00", "img_01"}), frozenset({"img_02"}))
     assert subject_of("estimate", project, known).about == "1 image held out of its training"
     project.set_role(["img_03"], "test")
     judged = subject_of("estimate", project, known)
@@ -58,13 +55,13 @@ def test_a_model_is_judged_on_the_images_it_has_seen_least_of(project):
     project.set_role(["img_03"], "auto")
     assert subject_of("estimate", project, Known(known.trained)).about == "2 images annotated since its training"
     assert subject_of("estimate", project, Known()).about == "4 annotated images"
-    all_seen = Known(places(project, *project.names))
+    all_seen = Known(frozenset(project.names))
     assert "may be too good" in subject_of("estimate", project, all_seen).about
 
 
 @pytest.mark.parametrize("role", ["validation", "test"])
 def test_a_later_role_does_not_make_an_image_that_was_trained_on_a_new_one(project, role):
-    known = Known(places(project, "img_00", "img_01"))
+    known = Known(frozenset({"img_00", "img_01"}))
     project.set_role(["img_00"], role)
     judged = subject_of("estimate", project, known)
     assert (judged.names, judged.about) == (("img_02", "img_03"), "2 images annotated since its training")
@@ -91,11 +88,11 @@ def test_a_model_knows_the_images_of_its_run_be_it_finetuned_or_from_scratch(
     records = tuple(ImageRecord(name=name, sha256=name) for name in used)
     checkpoint = replace(load_checkpoint(base_file), provenance=Provenance(images=records, parent_sha256=parent))
     save_checkpoint(checkpoint, folder.result_path)
-    known = Known.of(read_card(folder.result_path))
-    assert known == Known(places(project, "img_00"), places(project, "img_01"))
+    known = Known.of(read_card(folder.result_path), project)
+    assert known == Known(frozenset({"img_00"}), frozenset({"img_01"}))
     elsewhere = tmp_path / "elsewhere.safetensors"
     save_checkpoint(checkpoint, elsewhere)
-    assert Known.of(read_card(elsewhere)) == Known()
+    assert Known.of(read_card(elsewhere), project) == Known()
 
 
 def test_images_of_another_folder_are_not_known_by_their_names(project, base_file, tmp_path, write_squares):
@@ -104,14 +101,28 @@ def test_images_of_another_folder_are_not_known_by_their_names(project, base_fil
     folder = RunFolder.create(tmp_path / "run", request)
     records = tuple(ImageRecord(name=name, sha256=name) for name in project.names)
     save_checkpoint(replace(load_checkpoint(base_file), provenance=Provenance(images=records)), folder.result_path)
-    known = Known.of(read_card(folder.result_path))
-    assert len(known.trained) == 5
-    assert subject_of("estimate", project, known).about == "4 images annotated since its training"
+    known = Known.of(read_card(folder.result_path), project)
+    assert known == Known()
+    assert subject_of("estimate", project, known).about == "4 annotated images"
 
 
-def test_a_model_that_ships_knows_none_of_the_images_by_their_numbers():
+def test_a_run_of_this_dataset_knows_its_images_also_where_both_were_moved(project, base_file, tmp_path):
+    used = [project.image(name) for name in ("img_00", "img_01")]
+    request = FinetuneRequest(task="finetune", config=CONFIG, pairs=tuple(map(pair_of, used)))
+    folder = RunFolder.create(project.folder / "runs" / "run", request)
+    records = tuple(ImageRecord(name=image.name, sha256=image.name) for image in used)
+    save_checkpoint(replace(load_checkpoint(base_file), provenance=Provenance(images=records)), folder.result_path)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "squares").rename(tmp_path / "moved" / "squares")
+    (tmp_path / "project").rename(tmp_path / "moved" / "project")
+    moved = Project.open(tmp_path / "moved" / "squares" / "images", tmp_path / "moved" / "project")
+    card = read_card(moved.folder / "runs" / "run" / "model.safetensors")
+    assert images_seen(card, moved) == {"img_00", "img_01"}
+
+
+def test_a_model_that_ships_knows_none_of_the_images_by_their_numbers(project):
     card = read_card("microtube")
-    assert card.provenance.images[0].name == "001" and Known.of(card) == Known()
+    assert card.provenance.images[0].name == "001" and Known.of(card, project) == Known()
 
 
 def test_a_check_up_takes_masks_where_there_are_any(project, tmp_path):

@@ -54,6 +54,18 @@ def test_of_many_images_some_are_taken_evenly(base, monkeypatch):
     assert MOST_IMAGES > 3
 
 
+def test_of_large_images_fewer_are_taken(base, monkeypatch):
+    monkeypatch.setattr("napari_unet_finetune.training.imitation.MOST_PIXELS", 2 * 48 * 48)
+    assert len(list(imitated(without_labels(make_squares(5)), base, tiny_config()))) == 2
+
+
+def test_stopping_does_not_wait_for_the_old_images(base):
+    asked = iter([False, False])
+    images, old = make_squares(5, bright=False), without_labels(make_squares(5))
+    result = drain(finetune(images, base, tiny_config(), base_images=old, should_stop=lambda: next(asked, True)))
+    assert result.stopped and result.steps == 0
+
+
 def test_what_the_old_images_taught_is_not_forgotten(base):
     new, old, others = make_squares(5, bright=False, seed=1), make_squares(5, seed=2), make_squares(4, seed=7)
     config = tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5, l2sp=0.0, keep_raw=False)
@@ -96,7 +108,7 @@ def test_old_images_of_layers_are_not_turned(base, monkeypatch):
     layers[20:30] = True
     monkeypatch.setattr(
         "napari_unet_finetune.training.prepare.imitated",
-        lambda images, *_: (replace(one, labels=layers, annotated=np.eye(48) == 0) for one in images),
+        lambda images, *_, **__: (replace(one, labels=layers, annotated=np.eye(48) == 0) for one in images),
     )
     seen = []
     settle = settle_orientation

@@ -160,16 +160,24 @@ def test_images_that_do_not_fit_into_memory_give_the_same_patches_from_a_file():
     assert torch.equal(*batches)
 
 
-def test_over_the_budget_nothing_of_an_image_stays_in_memory(monkeypatch):
-    in_files, memmap = [], np.memmap
-    monkeypatch.setattr(np, "memmap", lambda *args, shape: in_files.append(shape) or memmap(*args, shape=shape))
+def test_over_the_budget_an_image_lies_in_one_file_with_its_masks(monkeypatch):
+    sizes, memmap = [], np.memmap
+    monkeypatch.setattr(np, "memmap", lambda *args, shape: sizes.append(shape) or memmap(*args, shape=shape))
     store, strokes = PatchStore(CPU, budget_bytes=0), np.eye(40) > 0
-    store.add("image", np.zeros((1, 40, 40), np.float32), strokes)
-    assert in_files == [(1, 40, 40), (40, 40)]
-    everywhere = store.images[0].annotated
-    assert everywhere.untyped_storage().nbytes() == 1 and bool(everywhere.all())
-    store.add("strokes", np.zeros((1, 40, 40), np.float32), strokes, strokes)
-    assert in_files[2:] == [(1, 40, 40), (40, 40), (40, 40)]
+    pixels = np.random.default_rng(0).random((2, 40, 40), np.float32)
+    store.add("whole", pixels, strokes)
+    store.add("strokes", pixels, strokes, ~strokes)
+    assert sizes == [(40 * 40 * 5,), (40 * 40 * 6,)]
+    whole, partly = store.images
+    assert whole.annotated.untyped_storage().nbytes() == 1 and bool(whole.annotated.all())
+    assert np.array_equal(partly.annotated.numpy(), ~strokes) and np.array_equal(partly.target.numpy(), strokes)
+    assert np.allclose(partly.pixels.numpy(), pixels, atol=1e-3)
+
+
+def test_over_the_budget_of_another_device_all_of_an_image_is_in_one_place():
+    store = PatchStore(torch.device("meta"), budget_bytes=0)
+    store.add("image", np.zeros((1, 40, 40), np.float32), np.eye(40) > 0)
+    assert store.images[0].foreground_share == pytest.approx(1 / 40)
 
 
 def test_images_that_fit_nowhere_end_in_a_sentence(tmp_path, monkeypatch):

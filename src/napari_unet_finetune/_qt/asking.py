@@ -22,7 +22,6 @@ from ..runs.questions import (
     Subject,
     make_question,
     make_report,
-    place_of,
     subject_of,
 )
 from .jobs import JobSlot
@@ -233,7 +232,7 @@ class Asking:
         model = self._model(question)
         try:
             if model not in self._known:  # the log of a run is long
-                self._known[model] = Known.of(read_card(model))
+                self._known[model] = Known.of(read_card(model), project)
         except FinetuneError as error:
             return Subject(problem=f"Choose another model: {error}")
         return subject_of(question, project, self._known[model])
@@ -243,7 +242,7 @@ class Asking:
         time = f": {about(len(subject.images) * self.past.pace * pixels)}" if self.past.pace else ""
         doubt = ""
         known = self._known.get(self.session.model, Known())
-        if {place_of(image.ref) for image in subject.images} & known.trained:
+        if set(subject.names) & known.trained:
             doubt = (
                 f" {model_label(self.session.model)} knows these images: choose its own base in section Model first."
             )

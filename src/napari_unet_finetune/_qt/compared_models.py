@@ -11,7 +11,7 @@ from ..errors import FinetuneError
 from ..evaluation.study_folder import StudyFolder, find_studies
 from ..models.card import find_model_file, read_card
 from ..models.zoo import list_models
-from ..runs.questions import images_seen, place_of
+from ..runs.questions import images_seen
 from ..words import count_of
 from .run_folders import past_runs, runs_of
 
@@ -91,10 +91,10 @@ def read_training(model: str, project: Project | None) -> Training:
         card = read_card(model)
     except FinetuneError:
         return Training()
-    origin, seen = card.provenance, images_seen(card)
+    origin = card.provenance
     count = len(origin.images) if card.is_finetuned else 0
-    known = frozenset(image.name for image in project.images if place_of(image.ref) in seen) if project else frozenset()
-    return Training(count, origin.seed or 0, str(origin.config.get("preset", "")), known)
+    seen = images_seen(card, project) if project else frozenset()
+    return Training(count, origin.seed or 0, str(origin.config.get("preset", "")), seen)
 
 
 def first_models(project: Project | None, base: str, entries: Iterable[ComparedEntry]) -> list[str]:

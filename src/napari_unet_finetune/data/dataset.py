@@ -134,9 +134,17 @@ class UnannotatedFolder(Sequence[AnnotatedImage]):
         Raises
         ------
         DataError
-            If the folder is missing or empty.
+            If the folder is missing or empty, or holds masks of its images.
         """
-        return cls(without_labels(list_images(Path(images))))
+        found = list_images(Path(images))
+        refs = without_labels(found)
+        masks = [pair.mask.name for pair in pair_images(found, found).pairs if pair.mask in refs]
+        if masks:
+            raise DataError(
+                f"{images}: masks lie among the images ({first_of(masks)}). Give this folder for the masks too, or "
+                "take them out."
+            )
+        return cls(refs)
 
     @overload
     def __getitem__(self, index: int) -> AnnotatedImage: ...

@@ -54,36 +54,29 @@ class Asked(BaseModel):
             raise RunError(f"{folder}: there is no question here.") from error
 
 
-Place = tuple[Path, str]
-
-
-def place_of(ref: ImageRef) -> Place:
-    """Return what tells an image from all others, also from those of its name in other folders."""
-    return ref.path.parent, ref.name
-
-
 @dataclass(frozen=True)
 class Known:
-    """Which images a model has seen, by their places: those it was trained with, and those held out of its training."""
+    """Names of the images that a model has seen: those it was trained with, and those held out of its training."""
 
-    trained: frozenset[Place] = frozenset()
-    held_out: frozenset[Place] = frozenset()
+    trained: frozenset[str] = frozenset()
+    held_out: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, card: ModelCard) -> Known:
-        """Return what a model and the run that made it say; be it finetuned or trained from scratch."""
-        seen = images_seen(card)
+    def of(cls, card: ModelCard, project: Project) -> Known:
+        """Return which images of `project` a model has seen, be it finetuned or trained from scratch."""
+        seen = images_seen(card, project)
         start = PastRun(RunFolder(card.path.parent)).start if seen else None
         names = start.validation_images if start is not None else ()
-        held_out = frozenset(place for place in seen if place[1] in names)
+        held_out = frozenset(image.name for image in project.images if image.name in seen and image.ref.name in names)
         return cls(seen - held_out, held_out)
 
 
-def images_seen(card: ModelCard) -> frozenset[Place]:
-    """Return where the images of a model's training lie; nothing for a model that was taken out of its run's folder.
+def images_seen(card: ModelCard, project: Project) -> frozenset[str]:
+    """Return the names of the images of `project` that took part in a model's training, as its run tells.
 
-    Names alone say little: half the world calls its images 001, 002, and so on. A job that has the pixels at hand
-    compares those.
+    That names are equal says little: half the world calls its images 001, 002, and so on. So the files must be the
+    same, but for runs of this dataset, which may have been moved with it. Of a model that was taken out of the folder
+    of its run nothing is known; a job that has the pixels at hand compares those.
     """
     try:
         request = RunFolder(card.path.parent).request
@@ -91,12 +84,17 @@ def images_seen(card: ModelCard) -> frozenset[Place]:
         return frozenset()
     used = {image.name for image in card.provenance.images}
     if request.pairs is not None:
-        places = (place_of(files.image.ref) for files in request.pairs)
-    else:
-        assert request.images is not None
-        folder = request.images.parent if request.images.is_file() else request.images
-        places = ((folder, name) for name in used)
-    return frozenset(place for place in places if place[1] in used)
+        is_own = card.path.absolute().is_relative_to(project.folder)
+        files = {_file(one.image.ref, is_own) for one in request.pairs if one.image.ref.name in used}
+        return frozenset(image.name for image in project.images if _file(image.ref, is_own) in files)
+    assert request.images is not None
+    folder = (request.images.parent if request.images.is_file() else request.images).resolve()
+    there = (image for image in project.images if image.ref.path.resolve().parent == folder)
+    return frozenset(image.name for image in there if image.ref.name in used)
+
+
+def _file(ref: ImageRef, by_name: bool) -> tuple[str, int | None]:
+    return ref.path.name if by_name else str(ref.path.resolve()), ref.frame
 
 
 @dataclass(frozen=True)
@@ -140,10 +138,8 @@ def _judged(project: Project, known: Known) -> Subject:
     everything = _annotated(project, "auto", "train", "validation", "test")
     if not everything:
         return Subject(problem="Annotate at least 1 image.")
-    new = tuple(
-        image for image in everything if place_of(image.ref) not in known.trained
-    )  # whatever its role is by now
-    held_out = tuple(image for image in new if place_of(image.ref) in known.held_out)
+    new = tuple(image for image in everything if image.name not in known.trained)  # whatever its role is by now
+    held_out = tuple(image for image in new if image.name in known.held_out)
     choices = (
         (tuple(image for image in new if image.role == "test"), "test image"),
         (held_out or tuple(image for image in new if image.role == "validation"), "image held out of its training"),

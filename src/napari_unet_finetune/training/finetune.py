@@ -61,7 +61,8 @@ def finetune(
     RunError
         If the loss is not a number.
     """
-    setup = prepare(images, checkpoint, config or FinetuneConfig(), base_images=base_images)
+    settings = config or FinetuneConfig()
+    setup = prepare(images, checkpoint, settings, base_images=base_images, should_stop=should_stop)
     return (yield from _fit(setup, store or NoStore(), should_stop))
 
 

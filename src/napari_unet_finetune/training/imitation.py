@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,25 +11,37 @@ from scipy.special import logit
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
-from ..inference.predict import Predictor
+from ..events import drain, never
+from ..inference.predict import Predictor, Stopped
 from ..models.checkpoint import Checkpoint
 from ..words import count_of
 
-# More images would only make the start of a training longer: a default one replays 1,600 patches.
+# More would only make the start of a training longer: a default one replays 1,600 patches.
 MOST_IMAGES = 24
+MOST_PIXELS = 16 * 1024**2
 # Within this distance of the threshold, in logits, the base model is not sure enough to be imitated.
 UNSURE = 1.0
 _SURE_TO_BE_FINITE = 1e-6
 
 
 def some_evenly(images: Sequence[AnnotatedImage]) -> Iterator[AnnotatedImage]:
-    """Yield at most `MOST_IMAGES` of `images`, spread evenly."""
-    for place in np.linspace(0, len(images) - 1, min(MOST_IMAGES, len(images))).round():
+    """Yield some of `images`, spread evenly: at most `MOST_IMAGES`, and fewer if the first one is large."""
+    height, width = images[0].shape
+    count = min(MOST_IMAGES, len(images), max(1, MOST_PIXELS // (height * width)))
+    for place in np.linspace(0, len(images) - 1, count).round():
         yield images[int(place)]
 
 
-def imitated(images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig) -> Iterator[AnnotatedImage]:
+def imitated(
+    images: Sequence[AnnotatedImage],
+    base: Checkpoint,
+    config: FinetuneConfig,
+    *,
+    should_stop: Callable[[], bool] = never,
+) -> Iterator[AnnotatedImage]:
     """Yield some of `images` with the labels that `base` gives them, annotated where it is sure of them.
+
+    Yields no more once `should_stop` says yes.
 
     Raises
     ------
@@ -43,7 +55,9 @@ def imitated(images: Sequence[AnnotatedImage], base: Checkpoint, config: Finetun
             raise DataError(
                 f"{image.name}: this old image has labels and others have none. Give the labels of all, or of none."
             )
-        prediction = predictor.predict(image)
+        prediction = drain(predictor.stream(image, should_stop=should_stop))
+        if isinstance(prediction, Stopped):
+            return
         sure = np.abs(_logit(prediction.probabilities) - _logit(predictor.threshold)) > UNSURE
         yield replace(image, labels=prediction.probabilities > predictor.threshold, annotated=sure)
 

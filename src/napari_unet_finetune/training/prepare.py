@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..data.split import Split, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, measure_image
 from ..device import pick_device, pick_precision
 from ..errors import DataError
+from ..events import never
 from ..inference.views import trained_views
 from ..models.checkpoint import Checkpoint
 from ..models.provenance import ImageRecord
@@ -82,10 +83,12 @@ def prepare(
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
     from_scratch: bool = False,
+    should_stop: Callable[[], bool] = never,
 ) -> Setup:
     """Check and normalise the images, split them, and set up batches and validation.
 
-    `from_scratch` says that `checkpoint` is untrained: there is nothing old to keep.
+    `from_scratch` says that `checkpoint` is untrained: there is nothing old to keep. `should_stop` cuts short what
+    takes long; the training then stops before its first step.
 
     Raises
     ------
@@ -103,7 +106,12 @@ def prepare(
     base, notices = _fit_base(images, checkpoint, config, from_scratch=from_scratch)
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
-    old = _load_old(checkpoint, replace(base, rescale=checkpoint.rescale), base_images, config, device)
+    at_old_size = replace(base, rescale=checkpoint.rescale)
+    if base_images and base_images[0].labels is None:
+        taught = imitated(base_images, checkpoint, config, should_stop=should_stop)
+        old = _load_imitated(taught, len(base_images), at_old_size, config, device)
+    else:
+        old = _load_old(at_old_size, base_images, config, device)
     settled, layers = settle_orientation(config, loaded.train.images)
     replay = None
     if len(old.train):
@@ -243,15 +251,9 @@ def _hash(image: AnnotatedImage, *parts: NDArray[np.generic] | None) -> str:
 
 
 def _load_old(
-    original: Checkpoint,
-    base: Checkpoint,
-    base_images: Sequence[AnnotatedImage] | None,
-    config: FinetuneConfig,
-    device: torch.device,
+    base: Checkpoint, base_images: Sequence[AnnotatedImage] | None, config: FinetuneConfig, device: torch.device
 ) -> _Loaded:
     """Return images of the old dataset to replay and to score, from a folder or from the base model itself."""
-    if base_images and base_images[0].labels is None:
-        return _load_imitated(original, base, base_images, config, device)
     if base_images:
         loaded = _load(base_images, base, config.model_copy(update={"validation": "images", "held_out": None}), device)
         return replace(loaded, notices=())
@@ -265,19 +267,14 @@ def _load_old(
 
 
 def _load_imitated(
-    original: Checkpoint,
-    base: Checkpoint,
-    base_images: Sequence[AnnotatedImage],
-    config: FinetuneConfig,
-    device: torch.device,
+    taught: Iterable[AnnotatedImage], given: int, base: Checkpoint, config: FinetuneConfig, device: torch.device
 ) -> _Loaded:
-    """Return old images without masks, as the original model labels them, beside the patches that it carries.
+    """Return what was `taught` of the `given` old images without masks, beside the patches that the base carries.
 
     Only patches with true masks are scored: a model always agrees with itself.
     """
-    unscored = config.model_copy(update={"validation": "none", "held_out": None})
-    loaded = _load(imitated(base_images, original, config), base, unscored, device)
-    notice = imitation_notice(len(base_images), len(loaded.train), measured=base.rehearsal is not None)
+    loaded = _load(taught, base, config.model_copy(update={"validation": "none", "held_out": None}), device)
+    notice = imitation_notice(given, len(loaded.train), measured=base.rehearsal is not None)
     # Predictions cover whole images, unlike strokes: patches may lie anywhere, and their shape tells of layers.
     loaded.train.images[:] = [replace(image, anywhere=None) for image in loaded.train.images]
     if base.rehearsal is not None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,45 +113,52 @@ class PatchStore:
         annotated: NDArray[np.bool_] | None = None,
     ) -> None:
         """Take in one normalised image (C, Y, X) with its target and annotated region (Y, X)."""
-        everywhere = torch.ones((), dtype=torch.uint8, device=self.device).expand(target.shape)  # takes no memory
+        masks = [mask.astype(np.uint8) for mask in (target, annotated) if mask is not None]
+        placed, objects, *known = self._place([pixels, *masks])
+        if annotated is None:  # one number for all pixels takes no memory
+            known = [torch.ones((), dtype=torch.uint8, device=objects.device).expand(target.shape)]
         self.images.append(
             PreparedImage(
                 name,
-                self._place(pixels, np.float16),
-                self._place(target.astype(np.uint8), np.uint8),
-                everywhere if annotated is None else self._place(annotated.astype(np.uint8), np.uint8),
+                placed,
+                objects,
+                known[0],
                 _some_centres(target if annotated is None else target & annotated),
                 None if annotated is None else _some_centres(annotated),
             )
         )
 
-    def _place(self, plane: NDArray[Any], type_in_file: type[np.generic]) -> Tensor:
-        self._budget -= plane.nbytes
+    def _place(self, planes: Sequence[NDArray[Any]]) -> list[Tensor]:
+        self._budget -= sum(plane.nbytes for plane in planes)
         if self._budget >= 0:
-            return torch.from_numpy(np.ascontiguousarray(plane)).to(self.device)
-        mapped = _mapped(plane.shape, np.dtype(type_in_file))
-        mapped[:] = plane
-        return torch.from_numpy(mapped)
+            return [torch.from_numpy(np.ascontiguousarray(plane)).to(self.device) for plane in planes]
+        return [torch.from_numpy(plane) for plane in _in_a_file([planes[0].astype(np.float16), *planes[1:]])]
 
 
-def _mapped(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return an array in a file that is gone with its last use, even after a kill.
+def _in_a_file(planes: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return `planes`, the widest type first, in a file that is gone with its last use, even after a kill.
 
     Raises
     ------
     RunError
         If there is no room for it.
     """
+    size, parts, start = sum(plane.nbytes for plane in planes), [], 0
     try:
         with tempfile.TemporaryFile(prefix="unet-finetune-") as file:
             if hasattr(os, "posix_fallocate"):  # a file with holes would end the process once the disk is full
-                os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
-            return np.memmap(file, dtype, "w+", shape=shape)
+                os.posix_fallocate(file.fileno(), 0, size)
+            mapped = np.memmap(file, np.uint8, "w+", shape=(size,))
     except OSError as error:
         raise RunError(
-            f"The images do not fit into memory, nor into {tempfile.gettempdir()} ({error.strerror}). Free some space "
-            "there, or set TMPDIR to a folder with more."
+            f"The images do not fit into memory, and {tempfile.gettempdir()} takes no file for them "
+            f"({error.strerror}). Free some space there, or set TMPDIR to a folder with more."
         ) from error
+    for plane in planes:
+        parts.append(mapped[start : start + plane.nbytes].view(plane.dtype).reshape(plane.shape))
+        parts[-1][...] = plane
+        start += plane.nbytes
+    return parts
 
 
 def free_bytes(device: torch.device) -> int:
