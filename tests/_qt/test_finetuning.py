@@ -382,8 +382,8 @@ def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
     _open(session, "img_04")
     finetuning.start(TINY.model_copy(update={"steps": 9}))
     assert session.run.is_running
-    qtbot.waitUntil(lambda: not session.run.is_running, timeout=60_000)
+    qtbot.waitUntil(lambda: not session.run.is_running, timeout=240_000)
     assert finetuning.outcome.model is not None, session.message
-    qtbot.waitUntil(lambda: find_ours(viewer, RUN_PREDICTION) is not None, timeout=60_000)
-    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=60_000)
+    qtbot.waitUntil(lambda: find_ours(viewer, RUN_PREDICTION) is not None, timeout=240_000)
+    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=240_000)
     session.close()

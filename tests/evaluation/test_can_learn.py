@@ -73,7 +73,7 @@ def test_masks_that_do_not_fit_are_told_however_well_they_are_learnt(checkpoint)
 
 def test_time_runs_out_and_the_verdict_still_comes(checkpoint):
     result = drain(can_learn(checkpoint, squares(), CONFIG, seconds=0.2, steps=100_000))
-    assert 0 < result.steps < 2000 and result.summary
+    assert result.steps < 100_000 and result.summary
 
 
 def test_stopping_gives_no_verdict(checkpoint):
