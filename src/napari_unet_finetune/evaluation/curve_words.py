@@ -51,9 +51,12 @@ def _area(rows: Sequence[Row], count: int) -> Iterator[str]:
     """Say what `estimate` would say of the same areas; those of all seeds are one area per image."""
     areas: dict[str, tuple[int, int]] = {}
     for row in rows:
-        if (row.dataset, row.count) == (2, count) and row.predicted_px is not None and row.true_px is not None:
-            predicted, true = areas.get(row.image, (0, 0))
-            areas[row.image] = predicted + row.predicted_px, true + row.true_px
+        if (row.dataset, row.count) != (2, count):
+            continue
+        if row.predicted_px is None or row.true_px is None:  # a row of an older version
+            return
+        predicted, true = areas.get(row.image, (0, 0))
+        areas[row.image] = predicted + row.predicted_px, true + row.true_px
     bias = judge_areas(list(areas.values())) if areas else None
     if bias is None or bias.ratio is None:
         return
