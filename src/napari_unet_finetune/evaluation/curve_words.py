@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ..events import forgets
 from ..words import count_of
-from .area_bias import judge_areas
+from .area_bias import AreaBias, judge_areas
 from .forecast import WORTHWHILE
 from .rows import Row
 from .study_folder import CurvePoint, StudyFolder
@@ -57,14 +57,15 @@ def _area(rows: Sequence[Row], count: int) -> Iterator[str]:
             return
         predicted, true = areas.get(row.image, (0, 0))
         areas[row.image] = predicted + row.predicted_px, true + row.true_px
-    bias = judge_areas(list(areas.values())) if areas else None
-    if bias is None or bias.ratio is None:
-        return
+    if areas:
+        yield f"{_with(count)} the objects' area is {_bias(judge_areas(list(areas.values())))}."
+
+
+def _bias(bias: AreaBias) -> str:
+    if bias.ratio is None:
+        return f"{_VERDICTS[bias.verdict]}: some is predicted where none is true"
     times = f"{bias.ratio:.2f} times the true one"
-    if bias.verdict == "unclear":
-        yield f"{_with(count)} the objects' area is {times}, which may be chance."
-    else:
-        yield f"{_with(count)} the objects' area is {_VERDICTS[bias.verdict]}: {times}."
+    return f"{times}, which may be chance" if bias.verdict == "unclear" else f"{_VERDICTS[bias.verdict]}: {times}"
 
 
 def _forgetting(old: dict[int, float]) -> Iterator[str]:
