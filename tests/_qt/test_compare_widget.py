@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from napari_unet_finetune._qt.compare_export import save_canvas
 from napari_unet_finetune._qt.compare_panel import ComparePanel
 from napari_unet_finetune._qt.compare_widget import CompareWidget
+from napari_unet_finetune._qt.comparing import Comparing
 from napari_unet_finetune._qt.curve_training import CurveTraining
 from napari_unet_finetune._qt.image_picker import ImagePicker
 from napari_unet_finetune._qt.jobs import JobSlot
@@ -137,6 +138,12 @@ def test_changed_masks_are_told(panel, session):
     session.project.save_labels("img_04", labels, "corrected")
     session.images_changed.emit()
     assert "img_04" in panel.stale.text() and not panel.stale.isHidden()
+
+
+def test_only_the_first_of_many_changed_masks_are_named(panel, monkeypatch):
+    monkeypatch.setattr(Comparing, "stale", ("a", "b", "c", "d"))
+    panel.comparing.changed.emit()
+    assert panel.stale.text().startswith("Masks have changed since: a, b, c, ….")
 
 
 def test_table_and_figures_are_saved_where_the_dialog_says(panel, tmp_path, monkeypatch):

@@ -84,6 +84,14 @@ def test_a_few_numbered_objects_are_not_mistaken_for_a_shrunk_mask(numbers):
     np.testing.assert_array_equal(read_labels(array, name="m").labels, array)
 
 
+def test_solid_objects_with_stretched_numbers_are_kept_beside_a_large_one_of_255():
+    array = np.zeros((20, 20), np.uint8)
+    array[5:] = 255
+    for index, number in enumerate((51, 102, 153, 204)):
+        array[1:4, 5 * index : 5 * index + 3] = number
+    np.testing.assert_array_equal(read_labels(array, name="m").labels, array)
+
+
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255)])
 def test_black_and_white_stay_background_where_objects_cover_most(background):
     reading = read_labels(colour_mask(background, (255, 0, 0), ~OBJECTS), name="m")

@@ -56,6 +56,15 @@ def test_a_speck_that_is_found_three_times_too_large_is_no_overestimation():
     assert "With 5 images the objects' area is 0.90 times the true one, which may be chance." in text
 
 
+def test_objects_where_none_is_true_are_said_to_be_too_many_as_estimate_does():
+    text = study({5: 0.8}, area={"a": (120, 0), "b": (0, 0)})
+    assert "With 5 images the objects' area is overestimated: some is predicted where none is true." in text
+
+
+def test_no_area_is_told_of_a_part_of_the_test_images():
+    assert "area" not in study({5: 0.8}, area={"a": (120, 100), "b": (None, None)})
+
+
 def test_the_area_is_that_which_estimate_would_tell():
     areas = {"a": (120, 100), "b": (1300, 1000), "c": (330, 300)}
     counts = [ThresholdCounts(name, np.array([px[0]]), np.array([px[1]]), px[1]) for name, px in areas.items()]

@@ -67,6 +67,12 @@ def test_rows_of_an_earlier_version_have_no_common_ratio_of_areas():
     assert summarize([row(0.5, ratio=2.0)])[0].area_ratio is None
 
 
+@pytest.mark.parametrize("ratio", [1.4, None])
+def test_rows_of_this_version_do_not_speak_for_those_of_an_earlier_one(ratio):
+    mixed = [row(0.5, ratio=ratio), row(0.5, image="b", px=(100, 100))]
+    assert summarize(mixed)[0].area_ratio is None
+
+
 def test_images_without_a_surface_dice_do_not_count_for_its_mean():
     without = replace(row(0.5), surface_dice=None)
     assert summarize([row(0.8), without])[0].surface_dice == pytest.approx(0.2)

@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from ..errors import FinetuneError
+from ..words import first_of
 from .compare_export import MOST_ROWS, save_canvas, save_figures, save_table
 from .comparing import Comparing
 from .comparison_view import ComparisonView
@@ -145,8 +146,7 @@ class ComparePanel(QWidget):
         if self.session.aside.is_running:
             return
         stale = self.comparing.stale
-        names = ", ".join(stale[:3]) + (" …" if len(stale) > 3 else "")
-        self.stale.setText(f"Masks have changed since: {names}. Press Compare to score them again.")
+        self.stale.setText(f"Masks have changed since: {first_of(stale)}. Press Compare to score them again.")
         self.stale.setVisible(bool(stale))
 
     def _on_images_chosen(self) -> None:

@@ -93,15 +93,25 @@ def _from_integers(array: NDArray[Any], name: str) -> LabelReading:
 
 def _is_soft(array: NDArray[Any], values: NDArray[Any]) -> bool:
     """Tell whether 8-bit values crowd at 0 and 255 with some between, as JPEG or resizing make of a 0/255 mask."""
-    if array.dtype != np.uint8 or not (len(values) > _SOFT_MASK_VALUES or _are_shades(values)):
+    if array.dtype != np.uint8 or not (len(values) > _SOFT_MASK_VALUES or _are_shades(array, values)):
         return False
     not_dark = array > _DARK
     return bool(2 * (array >= _LIGHT).sum() > not_dark.sum())
 
 
-def _are_shades(values: NDArray[Any]) -> bool:
+def _are_shades(array: NDArray[Any], values: NDArray[Any]) -> bool:
     """Tell whether values are 0, 255 and a few between, as a mean of pixels makes; objects are numbered from 1 on."""
-    return len(values) >= _SHADES and values[0] == 0 and values[1] > _DARK and values[-1] == np.iinfo(np.uint8).max
+    brightest = np.iinfo(np.uint8).max
+    if len(values) < _SHADES or values[0] != 0 or values[1] <= _DARK or values[-1] != brightest:
+        return False
+    return not _is_thick((array > 0) & (array < brightest))  # a mean leaves shades at edges; objects are solid
+
+
+def _is_thick(mask: NDArray[np.bool_]) -> bool:
+    """Tell whether 3 x 3 pixels of `mask` lie together anywhere."""
+    from scipy import ndimage  # here: docks would take a third longer to open
+
+    return bool(ndimage.binary_erosion(mask, np.ones((3, 3))).any())
 
 
 def _from_two_floats(array: NDArray[Any], name: str) -> LabelReading:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from ..words import count_of
+from ..words import count_of, verb_for
 
 MIN_IMAGES = 4
 SOLID_IMAGES = 5
@@ -41,7 +41,7 @@ def split_images(foreground_fractions: Sequence[float], share: float, seed: int)
     """
     count = len(foreground_fractions)
     if count < MIN_IMAGES:
-        images = f"{count_of(count, 'image')} {'is' if count == 1 else 'are'}"
+        images = f"{count_of(count, 'image')} {verb_for(count, 'be')}"
         return Split(tuple(range(count)), (), f"{images} too few to hold one out: there is no held-out Dice.")
     held_out = min(count - 1, max(1, round(share * count)))
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ..events import forgets
 from ..words import count_of
-from .area_bias import judge_areas
+from .area_bias import AreaBias, judge_areas
 from .forecast import WORTHWHILE
 from .rows import Row
 from .study_folder import CurvePoint, StudyFolder
@@ -51,17 +51,21 @@ def _area(rows: Sequence[Row], count: int) -> Iterator[str]:
     """Say what `estimate` would say of the same areas; those of all seeds are one area per image."""
     areas: dict[str, tuple[int, int]] = {}
     for row in rows:
-        if (row.dataset, row.count) == (2, count) and row.predicted_px is not None and row.true_px is not None:
-            predicted, true = areas.get(row.image, (0, 0))
-            areas[row.image] = predicted + row.predicted_px, true + row.true_px
-    bias = judge_areas(list(areas.values())) if areas else None
-    if bias is None or bias.ratio is None:
-        return
+        if (row.dataset, row.count) != (2, count):
+            continue
+        if row.predicted_px is None or row.true_px is None:  # a row of an older version
+            return
+        predicted, true = areas.get(row.image, (0, 0))
+        areas[row.image] = predicted + row.predicted_px, true + row.true_px
+    if areas:
+        yield f"{_with(count)} the objects' area is {_bias(judge_areas(list(areas.values())))}."
+
+
+def _bias(bias: AreaBias) -> str:
+    if bias.ratio is None:
+        return f"{_VERDICTS[bias.verdict]}: some is predicted where none is true"
     times = f"{bias.ratio:.2f} times the true one"
-    if bias.verdict == "unclear":
-        yield f"{_with(count)} the objects' area is {times}, which may be chance."
-    else:
-        yield f"{_with(count)} the objects' area is {_VERDICTS[bias.verdict]}: {times}."
+    return f"{times}, which may be chance" if bias.verdict == "unclear" else f"{_VERDICTS[bias.verdict]}: {times}"
 
 
 def _forgetting(old: dict[int, float]) -> Iterator[str]:

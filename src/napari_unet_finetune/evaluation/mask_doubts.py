@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..words import first_of, percent
+from ..words import first_of, percent, verb_for
 
 DoubtKind = Literal["shifted", "exchanged", "inverted", "empty", "tiny", "constant", "clipped", "channels"]
 
@@ -242,4 +242,4 @@ def _fit(mask_of: Sample, edges_of: Sample) -> float:
 
 
 def _count(names: Sequence[str], total: int) -> str:
-    return f"{len(names)} of {total} images {'is' if len(names) == 1 else 'are'}"
+    return f"{len(names)} of {total} images {verb_for(len(names), 'be')}"

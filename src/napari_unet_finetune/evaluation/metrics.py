@@ -29,7 +29,11 @@ class Scores:
 
 
 class HasAreas(Protocol):
-    """Predicted and true object pixels of an image; None where they were not counted."""
+    """Predicted and true object pixels of an image, None where they were not counted; without a Dice it is unscored."""
+
+    @property
+    def dice(self) -> float | None:
+        """Dice score."""
 
     @property
     def predicted_px(self) -> int | None:
@@ -103,13 +107,17 @@ def ratio_of_areas(predicted: float, true: float) -> float | None:
 
 
 def pooled_area_ratio(images: Iterable[HasAreas]) -> float | None:
-    """Return predicted over true area of all images together; None if no area is known, or none is true.
+    """Return predicted over true area of all scored images together; None if an area is unknown, or none is true.
 
     A mean of ratios would be that of the smallest objects: 30 pixels predicted for 10 outweigh 9000 for 10000.
     """
-    known = [one for one in images if one.predicted_px is not None]
-    predicted, true = (sum(getattr(one, name) or 0 for one in known) for name in ("predicted_px", "true_px"))
-    return ratio_of_areas(predicted, true) if known else None
+    predicted = true = 0
+    scored = [one for one in images if one.dice is not None]
+    for one in scored:
+        if one.predicted_px is None or one.true_px is None:  # older files: what the others say is not said of all
+            return None
+        predicted, true = predicted + one.predicted_px, true + one.true_px
+    return ratio_of_areas(predicted, true) if scored else None
 
 
 def surface_dice(

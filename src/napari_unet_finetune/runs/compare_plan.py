@@ -11,7 +11,7 @@ from ..data.pairing import Pair
 from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, split_images
 from ..errors import DataError
-from ..words import count_of, first_of
+from ..words import count_of, first_of, verb_for
 from .plan import MASKS, copy_masks
 from .request import ComparedImage, CurveRequest, ImageFile, PairFiles
 
@@ -124,7 +124,7 @@ def _in_words(
     if is_held_out:
         yield (
             f"No image has the role test, so {count_of(len(test), 'annotated image')} ({names}) "
-            f"{'is' if len(test) == 1 else 'are'} held out of all trainings."
+            f"{verb_for(len(test), 'be')} held out of all trainings."
         )
     else:
         yield f"Tested on {count_of(len(test), 'test image')} ({names})."

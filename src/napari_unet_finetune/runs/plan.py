@@ -12,7 +12,7 @@ from ..data.pairing import Pair
 from ..data.project import Project, ProjectImage
 from ..data.split import MIN_IMAGES, SOLID_IMAGES, split_images
 from ..errors import RunError
-from ..words import count_of, first_of, percent
+from ..words import count_of, first_of, percent, size_in_px, verb_for
 from .request import FinetuneRequest, ImageFile, PairFiles
 
 MASKS = "masks"
@@ -142,9 +142,9 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
     elif len(plan.held_out) < SOLID_IMAGES:
         worth = "weak" if len(plan.held_out) == 1 else "rough"
         yield f"A Dice on {count_of(len(plan.held_out), 'image')} is a {worth} number."
-    for images, verb in ((plan.test, "kept for testing"), (plan.unused, "left out")):
+    for images, fate in ((plan.test, "kept for testing"), (plan.unused, "left out")):
         if images:
-            yield f"{count_of(len(images), 'annotated image')} {'is' if len(images) == 1 else 'are'} {verb}."
+            yield f"{count_of(len(images), 'annotated image')} {verb_for(len(images), 'be')} {fate}."
     yield from _balance(plan.used)
     yield from _sizes(plan.used)
 
@@ -161,13 +161,9 @@ def _balance(images: Sequence[ProjectImage]) -> Iterator[str]:
 def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
     sizes = sorted({image.size for image in images if image.size}, key=lambda size: size[0] * size[1])
     if len(sizes) == 1:
-        yield f"{'All are' if len(images) > 1 else 'It is'} {_size(sizes[0])}."
+        yield f"{'All are' if len(images) > 1 else 'It is'} {size_in_px(sizes[0])}."
     elif sizes:
-        yield f"Sizes from {_size(sizes[0])} to {_size(sizes[-1])}."
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]} × {size[1]} px"
+        yield f"Sizes from {size_in_px(sizes[0])} to {size_in_px(sizes[-1])}."
 
 
 def make_request(
