@@ -71,16 +71,18 @@ class Predicting:
         """Change settings; the labels of the live prediction follow at once."""
         live = self.live
         self._config = self.config.model_copy(update=changes)
-        self._thresholds[live.model if live else self.session.predictor] = self._config.threshold
+        if "threshold" in changes:
+            self._thresholds[live.model if live else self.session.predictor] = self._config.threshold
         if live is not None:
             live.set_config(self._config)
         self.changed.emit()
 
     def set_threshold(self, model: str, threshold: float) -> None:
-        """Change the threshold of `model`; the labels of the live prediction follow if they are its."""
+        """Change the threshold of `model`; the labels of all its predictions follow."""
         self._thresholds[model] = threshold
-        if self.live is not None and self.live.model == model:
-            self.set_config(threshold=threshold)
+        for live in self.results:
+            if live.model == model:
+                live.set_config(live.config.model_copy(update={"threshold": threshold}))
         self.changed.emit()
 
     def source(self) -> Image | None:
