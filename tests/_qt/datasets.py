@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import tifffile
 
@@ -29,6 +31,18 @@ def write_images(folder: Path, count: int = 8) -> Path:
 def reopened(project: Project) -> Project:
     """Return the dataset as it is on disk."""
     return Project.open(project.source, project.folder)
+
+
+def with_mask_of_namesake(project: Project, name: str) -> Project:
+    """Return the dataset with a PNG of the same stem as `name`, for which the record shows the mask of `name`."""
+    file = project.image(name).ref.path
+    iio.imwrite(file.with_suffix(".png"), np.zeros(SIZE, np.uint8))
+    record_file = project.folder / "project.json"
+    record = json.loads(record_file.read_text())
+    known = next(one for one in record["images"] if one["file"] == file.name)
+    record["images"].append(known | {"file": f"{file.stem}.png"})
+    record_file.write_text(json.dumps(record))
+    return reopened(project)
 
 
 @contextmanager

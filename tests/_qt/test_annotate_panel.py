@@ -89,6 +89,16 @@ def test_a_removed_mask_can_be_brought_back_with_a_click(panel, annotation):
     assert reopened(annotation.session.project).image("img_0").is_annotated
 
 
+def test_no_undo_is_offered_of_a_mask_whose_file_was_gone(panel, annotation):
+    project = annotation.session.project
+    project.save_labels("img_0", BLOB, "painted")
+    annotation.open("img_0")
+    project.image("img_0").mask.unlink()
+    panel.remove_button.click()
+    assert panel.removed.text() == "The mask of img_0 is removed."
+    assert not panel.undo_button.isVisible()
+
+
 def test_strokes_are_explained_and_have_a_button_per_label(panel, annotation, qtbot):
     annotation.open("img_0")
     assert not panel.object_button.isVisible()

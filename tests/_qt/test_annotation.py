@@ -13,7 +13,7 @@ from napari_unet_finetune._qt.painting import KEPT_HISTORIES
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.errors import DataError
 
-from .datasets import SIZE, message, write_images
+from .datasets import BLOB, SIZE, message, with_mask_of_namesake, write_images
 
 
 @pytest.fixture
@@ -279,6 +279,33 @@ def test_a_removed_mask_comes_back(annotation):
     np.testing.assert_array_equal(annotation.layer.data, painted)
     np.testing.assert_array_equal(on_disk(annotation, "img_0"), painted)
     assert annotation.removed == ()
+
+
+def test_a_mask_that_an_old_record_shares_with_a_namesake_is_removed_from_one_and_comes_back(annotation):
+    session = annotation.session
+    session.project.save_labels("img_0", BLOB, "painted")
+    session.project = with_mask_of_namesake(session.project, "img_0")
+    assert session.project.image("img_0.tif").mask == session.project.image("img_0").mask
+    annotation.open("img_0.tif")
+    annotation.remove_masks(["img_0.tif"])
+    assert not annotation.layer.data.any()
+    assert on_disk(annotation, "img_0.tif") is None
+    np.testing.assert_array_equal(on_disk(annotation, "img_0"), BLOB)
+    annotation.undo_remove()
+    np.testing.assert_array_equal(annotation.layer.data, BLOB)
+    np.testing.assert_array_equal(on_disk(annotation, "img_0.tif"), BLOB)
+
+
+def test_a_mask_whose_file_is_gone_leaves_the_viewer_when_it_is_removed_and_cannot_come_back(annotation):
+    project = annotation.session.project
+    project.save_labels("img_0", BLOB, "painted")
+    annotation.open("img_0")
+    project.image("img_0").mask.unlink()
+    annotation.remove_masks(["img_0"])
+    assert not annotation.layer.data.any()
+    assert [(one.name, one.file) for one in annotation.removed] == [("img_0", None)]
+    annotation.undo_remove()
+    assert not project.image("img_0").is_annotated and annotation.removed == ()
 
 
 def test_undoing_a_removal_does_not_overwrite_new_paint(annotation):

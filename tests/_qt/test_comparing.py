@@ -18,6 +18,7 @@ from napari_unet_finetune._qt.compare_export import figure_rows, save_figures, s
 from napari_unet_finetune._qt.compared_models import COLORS, Colors, list_models_to_compare, read_training
 from napari_unet_finetune._qt.comparing import MOST_MODELS, Comparing
 from napari_unet_finetune._qt.recalling import job_folder, labels_folder
+from napari_unet_finetune.cli.jobs import events_of
 from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.data.project_runs import new_run_folder
@@ -28,6 +29,7 @@ from napari_unet_finetune.runs.compare_plan import CurveSettings, make_curve_req
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import FinetuneRequest, ImageFile, read_request
+from napari_unet_finetune.runs.serve import Control
 
 from .comparison_data import SIZE, project_with_tests, with_models
 from .datasets import message, reopened
@@ -235,19 +237,49 @@ def test_a_comparison_goes_on_when_its_dataset_is_opened_anew(waiting, project, 
     assert [session.project.image(name).dice for name in comparing.images] == [0.5, 0.5]
 
 
-def test_a_comparison_whose_dataset_was_left_meanwhile_fills_no_other_table(waiting, project, tmp_path, write_squares):
+def other_dataset(tmp_path, write_squares):
+    return Project.open(write_squares(tmp_path / "other", 2) / "images", tmp_path / "second")
+
+
+def test_a_comparison_whose_dataset_was_left_fills_no_other_table_and_says_that_it_has_ended(
+    waiting, project, tmp_path, write_squares
+):
     session, runner = waiting
     with_models(session, tmp_path / "models", 1)
     session.project = project
     comparing = Comparing(session)
     comparing.compare()
-    session.project = Project.open(write_squares(tmp_path / "other", 2) / "images", tmp_path / "second")
-    session.project = reopened(project)
-    before = session.message
+    session.project = other_dataset(tmp_path, write_squares)
     event = ImageCompared("raw", "img_04", dice=0.5)
     runner.listener.on_report(SimpleNamespace(event=event, progress=session.aside.progress))
     runner.listener.on_end(None)
-    assert (comparing.cells, session.message) == ({}, before)
+    assert comparing.cells == {}
+    assert session.message.text == "Comparing 1 model, of another dataset: open it again to see the table."
+
+
+def test_a_comparison_that_ends_after_its_dataset_came_back_shows_all_of_its_table(
+    waiting, project, tmp_path, write_squares, monkeypatch
+):
+    session, runner = waiting
+    with_models(session, tmp_path / "models", 1)
+    session.project = project
+    comparing = Comparing(session)
+    comparing.compare()
+    drain(events_of(runner.folder, Control()))
+    last = read_last_comparison(job_folder(project), labels_folder(project), project)
+    so_far = replace(last, cells=dict(list(last.cells.items())[:1]))
+    asked = []
+    monkeypatch.setattr(comparing_module, "recall_comparison", lambda _project, show, _fail: asked.append(show))
+    session.project = other_dataset(tmp_path, write_squares)
+    session.project = reopened(project)
+    asked[-1](so_far)
+    assert len(comparing.cells) == 1
+    runner.listener.on_end(None)
+    assert session.message.text == "Comparing 1 model has ended."
+    asked[-1](last)
+    assert len(comparing.cells) == 2
+    asked[-2](so_far)  # read before the end, and slow
+    assert len(comparing.cells) == 2
 
 
 def test_a_mask_that_changes_makes_its_scores_stale(comparing, session):
@@ -263,7 +295,7 @@ def test_a_mask_that_changes_makes_its_scores_stale(comparing, session):
 
 def test_another_dataset_empties_the_table(comparing, session, tmp_path, write_squares):
     comparing.compare()
-    session.project = Project.open(write_squares(tmp_path / "other", 2) / "images", tmp_path / "second")
+    session.project = other_dataset(tmp_path, write_squares)
     assert (comparing.columns, comparing.images, comparing.cells) == ((), (), {})
 
 
@@ -343,7 +375,7 @@ class TestReopening:
 
     def test_they_are_shown_when_another_dataset_comes_back(self, again, session, qtbot, tmp_path, write_squares):
         found, first = again(), session.project
-        session.project = Project.open(write_squares(tmp_path / "other", 2) / "images", tmp_path / "second")
+        session.project = other_dataset(tmp_path, write_squares)
         assert not found.cells
         session.project = first
         qtbot.waitUntil(lambda: len(found.cells) == 4)

@@ -92,6 +92,43 @@ def test_the_dataset_is_predicted_into_its_own_folder(session, predicting, panel
     assert len(predicting.files.ends) == 2
 
 
+def test_a_folder_is_predicted_with_the_settings_that_are_shown(
+    viewer, predicting, panel, objects, qtbot, tmp_path, monkeypatch
+):
+    for number, pixels in enumerate(TUBES):
+        viewer.add_image(pixels, name=f"tube {number}")
+        panel.button.click()
+        qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+    objects.instances.click()
+    viewer.layers.selection.active = viewer.layers["tube 0"]
+    objects.min_size.setValue(40)
+    viewer.layers.selection.active = viewer.layers["tube 1"]
+    assert (objects.min_size.value(), objects.instances.isChecked()) == (0, True)
+    asked = []
+    monkeypatch.setattr(predicting.files, "predict", lambda _source, _out, config, **_: asked.append(config))
+    panel.source.set_value("folder")
+    panel.images.set_value(tmp_path)
+    panel.button.click()
+    assert (asked[0].min_size_px, asked[0].instances) == (0, True)
+
+
+def test_another_model_goes_on_with_the_settings_of_the_image(viewer, session, predicting, panel, objects, qtbot):
+    from napari_unet_finetune.models.zoo import find_model
+
+    for number, pixels in enumerate(TUBES):
+        viewer.add_image(pixels, name=f"tube {number}")
+        panel.button.click()
+        qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+    objects.fill_holes.click()
+    viewer.layers.selection.active = viewer.layers["tube 0"]
+    objects.min_size.setValue(40)
+    viewer.layers.selection.active = viewer.layers["tube 1"]
+    session.predictor = find_model("microtube")
+    panel.button.click()
+    qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+    assert (predicting.live.config.min_size_px, predicting.live.config.fill_holes) == (0, True)
+
+
 def test_the_model_of_the_session_is_the_one_shown_and_the_other_way_round(session, panel, tmp_path):
     assert panel.model.value() == "microtube"
     panel.model.set_value(session.model)

@@ -379,6 +379,23 @@ def test_the_settings_belong_to_the_prediction_of_the_selected_layer(viewer, pre
     assert predicting.live is one and predicting.config.threshold == 0.2
 
 
+def test_a_threshold_for_a_model_reaches_all_its_predictions_and_outlives_other_settings(
+    viewer, session, predicting, predict, tubes
+):
+    first = viewer.add_image(tubes[0], name="first")
+    one = predict()
+    viewer.add_image(tubes[1], name="second")
+    two = predict()
+    viewer.layers.selection.active = first
+    predicting.set_threshold(session.predictor, 0.7)
+    assert (one.threshold, two.threshold) == (0.7, 0.7)
+    np.testing.assert_array_equal(two.output.labels > 0, two.probabilities > 178)
+    predicting.set_config(threshold=0.2)  # of the selected prediction and those to come
+    viewer.layers.selection.active = viewer.layers["second"]
+    predicting.set_config(fill_holes=True)
+    assert (two.threshold, predicting.config_of(session.predictor).threshold) == (0.7, 0.2)
+
+
 def test_the_image_being_annotated_is_read_from_its_file(viewer, session, predict, tubes, tmp_path):
     import tifffile
 

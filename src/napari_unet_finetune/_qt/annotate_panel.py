@@ -160,7 +160,8 @@ class AnnotatePanel(QWidget):
         names = removed[0].name if len(removed) == 1 else f"{len(removed)} images"
         self.removed.setText(f"The mask of {names} is removed." if removed else "")
         self.problem.setText(f"⚠ Not saved: {problem}" if problem else "")
-        for widget, is_shown in ((self.removed, removed), (self.undo_button, removed), (self.problem, problem)):
+        can_undo = any(one.file for one in removed)
+        for widget, is_shown in ((self.removed, removed), (self.undo_button, can_undo), (self.problem, problem)):
             widget.setVisible(bool(is_shown))
 
     def _on_guess(self) -> None:

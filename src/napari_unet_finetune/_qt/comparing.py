@@ -62,6 +62,7 @@ class Comparing:
         self._added: list[Path] = []
         self._is_fresh = True  # the user has not chosen models yet
         self._project = session.project  # whose table it is
+        self._reading: object | None = None  # what is read from disk to be shown; None if nothing is wanted from there
         session.project_changed.connect(self._on_project_changed)
         session.models_changed.connect(self.refresh)
         session.model_changed.connect(self.refresh)
@@ -153,9 +154,9 @@ class Comparing:
             columns = tuple(map(self._column, self._ticked))
             self._begin(project, columns, images)
             session.aside.start(
-                job_folder(project), f"Comparing {count_of(len(columns), 'model')}", request=request,
-                on_event=lambda event: self._on_event(columns, event), on_end=lambda _file: self._on_end(columns),
-                on_error=session.fail,
+                job_folder(project), _title(columns), request=request,
+                on_event=lambda event: self._on_event(columns, event),
+                on_end=lambda _file: self._on_end(project, columns), on_error=session.fail,
             )  # fmt: skip
             self.changed.emit()
         except FinetuneError as error:
@@ -190,17 +191,18 @@ class Comparing:
 
     def _begin(self, project: Project, columns: tuple[Column, ...], images: ImageSet) -> None:
         """Empty the table; nothing is emitted before the job has begun."""
-        self.columns, self.images, self.cells = columns, images.names, {}
+        self.columns, self.images, self.cells, self._reading = columns, images.names, {}, None
         self._stamps = {name: file_stamp(project.image(name).mask) for name in images.names}
 
     def _recall(self) -> None:
         """Show what is kept of the last comparison of the dataset, unless the user begins another one meanwhile."""
         session, project = self.session, self.session.project
+        reading = self._reading = object()
         if project is None:
             return
 
         def show(last: LastComparison) -> None:
-            if session.project is not None and session.is_open(project) and not self.columns:
+            if session.project is not None and self._reading is reading:
                 self._show_last(session.project, last)
 
         recall_comparison(project, show, session.fail)
@@ -225,10 +227,11 @@ class Comparing:
             self.cells[event.model, event.image] = event
             self.changed.emit()
 
-    def _on_end(self, columns: tuple[Column, ...]) -> None:
-        """Say what came of a comparison, unless its table was given up for another dataset."""
+    def _on_end(self, project: Project, columns: tuple[Column, ...]) -> None:
+        """Say what came of a comparison."""
         session = self.session
         if session.project is None or self.columns is not columns:
+            self._on_end_of_left(project, columns)
             return
         failed = [cell for cell in self.cells.values() if cell.error is not None]
         missing = len(self.columns) * len(self.images) - len(self.cells)
@@ -241,6 +244,14 @@ class Comparing:
             self._keep_dice(session.project)
             session.tell(f"Compared {count_of(len(self.columns), 'model')} on {count_of(len(self.images), 'image')}.")
         self.changed.emit()
+
+    def _on_end_of_left(self, project: Project, columns: tuple[Column, ...]) -> None:
+        """Say that a comparison has ended whose table was given up for another dataset, and show it if that is back."""
+        if not self.session.is_open(project):
+            self.session.tell(f"{_title(columns)}, of another dataset: open it again to see the table.")
+            return
+        self.session.tell(f"{_title(columns)} has ended.")
+        self._recall()  # what was read when the dataset came back is only what there was by then
 
     def _keep_dice(self, project: Project) -> None:
         """Enter the scores of the model that predicts into the table of images."""
@@ -287,6 +298,10 @@ class Comparing:
     def _on_images_changed(self) -> None:
         self._list_images()
         self.listed.emit()
+
+
+def _title(columns: tuple[Column, ...]) -> str:
+    return f"Comparing {count_of(len(columns), 'model')}"
 
 
 def _file(model: str) -> Path:

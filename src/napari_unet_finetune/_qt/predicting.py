@@ -42,7 +42,7 @@ class Predicting:
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
         self.augment = True
-        self._config = PredictConfig()  # but for the threshold
+        self._config = PredictConfig()  # as set last, for when nothing is predicted; but for the threshold
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
         self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -64,23 +64,26 @@ class Predicting:
         return self.live.config if self.live else self.config_of(self.session.predictor)
 
     def config_of(self, model: str) -> PredictConfig:
-        """Return the settings of the next prediction by `model`: the threshold its own, the others as set last."""
-        return self._config.model_copy(update={"threshold": self._thresholds.get(model)})
+        """Return the settings of the next prediction by `model`: its own threshold, the others those of `config`."""
+        shown = self.live.config if self.live else self._config
+        return shown.model_copy(update={"threshold": self._thresholds.get(model)})
 
     def set_config(self, **changes: Any) -> None:
         """Change settings; the labels of the live prediction follow at once."""
         live = self.live
         self._config = self.config.model_copy(update=changes)
-        self._thresholds[live.model if live else self.session.predictor] = self._config.threshold
+        if "threshold" in changes:
+            self._thresholds[live.model if live else self.session.predictor] = self._config.threshold
         if live is not None:
             live.set_config(self._config)
         self.changed.emit()
 
     def set_threshold(self, model: str, threshold: float) -> None:
-        """Change the threshold of `model`; the labels of the live prediction follow if they are its."""
+        """Change the threshold of `model`; the labels of all its predictions follow."""
         self._thresholds[model] = threshold
-        if self.live is not None and self.live.model == model:
-            self.set_config(threshold=threshold)
+        for live in self.results:
+            if live.model == model:
+                live.set_config(live.config.model_copy(update={"threshold": threshold}))
         self.changed.emit()
 
     def source(self) -> Image | None:
@@ -199,13 +202,14 @@ class Predicting:
 
     def _result(self, task: Task) -> LivePrediction:
         """Return what the frame is added to: the prediction of the same image by the same model, else a new one."""
+        config = self.config_of(task.model)  # as shown, which may be those of a prediction that is dropped
         earlier = next((live for live in self.results if live.source is task.source), None)
         if earlier is not None:
             if earlier.model == task.model and earlier.stack.fits(task.stack):
                 return earlier
             self._drop(earlier)
         new = LivePrediction(self.session, task.source, stack=task.stack, model=task.model, folder=self._folder)
-        new.config = self.config_of(task.model)
+        new.config = config
         self.results.append(new)
         return new
 

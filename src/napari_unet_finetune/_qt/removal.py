@@ -11,23 +11,23 @@ from ..data.project import Origin, Project
 
 @dataclass(frozen=True)
 class Removed:
-    """A mask that was moved aside."""
+    """A mask that was removed: moved to `file`, None if its file was gone already, so that it cannot come back."""
 
     name: str
-    file: Path
+    file: Path | None
     origin: Origin
 
 
 def move_aside(project: Project, names: Iterable[str]) -> Iterator[Removed]:
     """Remove the masks of images one by one; raises `DataError` where that fails."""
     for image in map(project.image, names):
-        if image.is_annotated and (file := project.remove_labels(image.name)):
-            yield Removed(image.name, file, image.origin)
+        if image.is_annotated:
+            yield Removed(image.name, project.remove_labels(image.name), image.origin)
 
 
 def bring_back(project: Project, removed: Iterable[Removed]) -> Iterator[str]:
     """Restore masks one by one, except where there is a new one meanwhile; raises `DataError` where that fails."""
     for one in removed:
-        if not project.image(one.name).is_annotated:
+        if one.file is not None and not project.image(one.name).is_annotated:
             project.restore_labels(one.name, one.file, one.origin)
             yield one.name

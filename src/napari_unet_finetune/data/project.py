@@ -180,12 +180,16 @@ class Project:
         return self.image(masks[-1].name)
 
     def remove_labels(self, name: str) -> Path | None:
-        """Move the mask of an image aside and return where it is now; ``None`` if there was none."""
-        image = self.image(name)
-        aside = put_aside(self._mask_path(name))
-        put_aside(self.folder / (MASKS if self._sparse else STROKES) / self._mask_path(name).name)
+        """Move the mask of an image aside and return where it is now; ``None`` if there was none.
+
+        The mask of a namesake, which an old record may show for this image, is copied there: the namesake keeps it.
+        """
+        image, own = self.image(name), self._mask_path(name)
+        copied = copy_aside(image.mask) if image.mask not in (None, own) else None
+        moved = put_aside(own)
+        put_aside(self.folder / (MASKS if self._sparse else STROKES) / own.name)
         self._change({name: replace(image, mask=None, origin="none", foreground=None, objects=None)})
-        return aside
+        return copied or moved
 
     def restore_labels(self, name: str, aside: Path, origin: Origin) -> ProjectImage:
         """Take a mask back that `remove_labels` moved to `aside`; raises `DataError` if it cannot be read."""

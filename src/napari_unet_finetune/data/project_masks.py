@@ -223,10 +223,10 @@ def put_aside(path: Path) -> Path | None:
     return target
 
 
-def copy_aside(path: Path) -> None:
-    """Keep what is in a mask file, if there is one, in the folder ``removed``, before another is written over it.
+def copy_aside(path: Path) -> Path | None:
+    """Copy a mask file into the folder ``removed`` beside it and return the copy, ``None`` if there was none.
 
-    It is copied and not moved, so that it is still there if the disk does not take the other one.
+    For what another is written over, which is still there if the disk does not take that, or what others use too.
 
     Raises
     ------
@@ -234,12 +234,14 @@ def copy_aside(path: Path) -> None:
         If it cannot be copied.
     """
     if not path.exists():
-        return
+        return None
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Check its rights.") from error
-    write_file(_place_aside(path), content)
+    target = _place_aside(path)
+    write_file(target, content)
+    return target
 
 
 def _place_aside(path: Path) -> Path:
