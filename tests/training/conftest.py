@@ -6,6 +6,7 @@ import pytest
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.state import TrainingState
 
 TINY = ModelConfig(width=16, levels=2)
 
@@ -31,6 +32,26 @@ def tiny_config(**changes):
         "rehearsal_patches": 8, "weight_average": 0.5, "augment": AugmentConfig.none(), "device": "cpu",
     }  # fmt: skip
     return FinetuneConfig(**{**small, **changes})
+
+
+class MemoryStore:
+    """Keeps all states, so that a test can go back to any of them."""
+
+    def __init__(self, state=None):
+        self.states = [] if state is None else [state]
+        self.best = []
+
+    def load_state(self):
+        return self.states[-1] if self.states else None
+
+    def save_state(self, state):
+        self.states.append(TrainingState(dict(state.progress), dict(state.trainer)))
+
+    def save_best(self, checkpoint):
+        self.best.append(checkpoint)
+
+    def save_result(self, checkpoint):
+        self.result = checkpoint
 
 
 @pytest.fixture

@@ -21,33 +21,13 @@ from napari_unet_finetune.training.state import TrainingState
 from napari_unet_finetune.training.trainer import Trainer
 from napari_unet_finetune.training.validation import ImageValidator
 
-from .conftest import TINY, make_squares, tiny_config
+from .conftest import TINY, MemoryStore, make_squares, tiny_config
 
 
 def collect(run):
     """Return all events and the result."""
     stream = Stream(run)
     return list(stream), stream.result
-
-
-class MemoryStore:
-    """Keeps all states, so that a test can go back to any of them."""
-
-    def __init__(self, state=None):
-        self.states = [] if state is None else [state]
-        self.best = []
-
-    def load_state(self):
-        return self.states[-1] if self.states else None
-
-    def save_state(self, state):
-        self.states.append(TrainingState(dict(state.progress), dict(state.trainer)))
-
-    def save_best(self, checkpoint):
-        self.best.append(checkpoint)
-
-    def save_result(self, checkpoint):
-        self.result = checkpoint
 
 
 def same(first, second):

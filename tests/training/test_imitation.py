@@ -15,7 +15,7 @@ from napari_unet_finetune.training.imitation import MOST_IMAGES, imitated, imita
 from napari_unet_finetune.training.orientation import settle_orientation
 from napari_unet_finetune.training.prepare import prepare
 
-from .conftest import TINY, make_squares, tiny_config
+from .conftest import TINY, MemoryStore, make_squares, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,16 @@ def test_stopping_does_not_wait_for_the_old_images(base):
     images, old = make_squares(5, bright=False), without_labels(make_squares(5))
     result = drain(finetune(images, base, tiny_config(), base_images=old, should_stop=lambda: next(asked, True)))
     assert result.stopped and result.steps == 0
+
+
+def test_a_resumed_run_can_be_stopped_while_the_old_images_are_looked_at(base):
+    images, old = make_squares(5, bright=False), without_labels(make_squares(3))
+    store = MemoryStore()
+    drain(finetune(images, base, tiny_config(), base_images=old, store=store))
+    again = finetune(
+        images, base, tiny_config(), base_images=old, should_stop=lambda: True, store=MemoryStore(store.states[0])
+    )
+    assert drain(again).stopped
 
 
 def test_what_the_old_images_taught_is_not_forgotten(base):

@@ -41,7 +41,7 @@ def imitated(
 ) -> Iterator[AnnotatedImage]:
     """Yield some of `images` with the labels that `base` gives them, annotated where it is sure of them.
 
-    Yields no more once `should_stop` says yes.
+    Once `should_stop` says yes, the rest comes without objects: there will be no training.
 
     Raises
     ------
@@ -56,8 +56,9 @@ def imitated(
                 f"{image.name}: this old image has labels and others have none. Give the labels of all, or of none."
             )
         prediction = drain(predictor.stream(image, should_stop=should_stop))
-        if isinstance(prediction, Stopped):
-            return
+        if isinstance(prediction, Stopped):  # nothing will be trained, but the images are still those of the run
+            yield replace(image, labels=np.zeros(image.shape, bool))
+            continue
         sure = np.abs(_logit(prediction.probabilities) - _logit(predictor.threshold)) > UNSURE
         yield replace(image, labels=prediction.probabilities > predictor.threshold, annotated=sure)
 
