@@ -12,7 +12,6 @@ from napari_unet_finetune.evaluation.cross_validation import cross_validate, mea
 from napari_unet_finetune.events import Notice, PartStarted, RunStarted, drain
 from napari_unet_finetune.models.provenance import ImageRecord, Provenance
 from napari_unet_finetune.training.finetune import random_checkpoint
-from napari_unet_finetune.training.prepare import image_hash
 
 from .conftest import Reread
 
@@ -78,7 +77,7 @@ def test_images_are_read_when_they_are_needed_and_let_go(checkpoint, dataset2):
 
 
 def test_a_base_that_knows_the_images_is_told(checkpoint, dataset2):
-    known = (ImageRecord(name="a", sha256=image_hash(dataset2[1])),)
+    known = (ImageRecord(name="a", sha256=ImageRecord.of(dataset2[1]).sha256),)
     base = replace(checkpoint, provenance=Provenance(images=known))
     result = drain(cross_validate(dataset2, base, CONFIG, folds=2))
     assert result.trained_on == (dataset2[1].name,)

@@ -15,7 +15,6 @@ from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import predict
 from napari_unet_finetune.models.provenance import ImageRecord, Provenance
 from napari_unet_finetune.training.finetune import random_checkpoint
-from napari_unet_finetune.training.prepare import image_hash
 
 PREDICT = PredictConfig(device="cpu", precision="fp32")
 
@@ -46,7 +45,7 @@ def test_every_image_is_announced(checkpoint, dataset1):
 def test_images_of_the_training_are_told_by_their_pixels_and_not_by_their_names(checkpoint, dataset1):
     first, second, *_ = dataset1
     records = (
-        ImageRecord(name="another name", sha256=image_hash(first)),
+        ImageRecord(name="another name", sha256=ImageRecord.of(first).sha256),
         ImageRecord(name=second.name, sha256="another image"),
     )
     model = replace(checkpoint, provenance=Provenance(images=records))

@@ -12,7 +12,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..models.checkpoint import Checkpoint
-from ..training.prepare import record_of
+from ..models.provenance import ImageRecord
 from .metrics import Scores, score
 from .rows import Row
 
@@ -47,7 +47,7 @@ TWO_PIXELS = Tolerance()
 def trained_on(checkpoint: Checkpoint, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
     """Return the names of those `images` with which the model was trained: scores on them are too good."""
     origin = checkpoint.provenance
-    return tuple(image.name for image in images if origin.images and origin.knows(record_of(image)))
+    return tuple(image.name for image in images if origin.images and origin.knows(ImageRecord.of(image)))
 
 
 def evaluate_images(

@@ -15,10 +15,10 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import CheckpointError, DataError, FinetuneError, RunError
 from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
 from ..models.checkpoint import Checkpoint, load_checkpoint
+from ..models.provenance import ImageRecord
 from ..runs.execute import images_of
 from ..runs.folder import RunFolder
 from ..runs.request import FinetuneRequest
-from ..training.prepare import image_hash, pixels_hash
 
 Role = Literal["training", "held out", "not used", "test"]
 State = Literal["unchanged", "changed", "missing", "not recorded"]
@@ -35,7 +35,7 @@ class UsedImage:
     size: tuple[int, int] | None = None
     channels: int | None = None
     foreground: float | None = None
-    pixels_sha256: str = ""
+    pixels_sha256: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,16 +222,16 @@ def readable(
 
 def describe(image: AnnotatedImage, role: Role, recorded: dict[str, str]) -> UsedImage:
     """Return the facts of `image`, compared with the hash that was `recorded` under its name."""
-    sha256 = image_hash(image)
+    record = ImageRecord.of(image)
     before = recorded.get(image.name)
     known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
     return UsedImage(
         name=image.name,
         role=role,
-        sha256=sha256,
-        state="not recorded" if before is None else "unchanged" if before == sha256 else "changed",
+        sha256=record.sha256,
+        state="not recorded" if before is None else "unchanged" if before == record.sha256 else "changed",
         size=image.shape,
         channels=image.channels,
         foreground=float(image.target[known].mean()) if known.any() else None,
-        pixels_sha256=pixels_hash(image),
+        pixels_sha256=record.pixels_sha256,
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..data.annotated_image import AnnotatedImage
 from ..data.statistics import DataStatistics
 
 DISTRIBUTION = "napari-unet-finetune"
@@ -53,6 +57,20 @@ class ImageRecord(_Record):
     name: str
     sha256: str
     pixels_sha256: str | None = None  # None in older files
+
+    @classmethod
+    def of(cls, image: AnnotatedImage) -> Self:
+        """Return what is kept of `image`."""
+        whole = _hash(image, image.image, image.labels, image.annotated)
+        return cls(name=image.name, sha256=whole, pixels_sha256=_hash(image, image.image))
+
+
+def _hash(image: AnnotatedImage, *parts: NDArray[np.generic] | None) -> str:
+    digest = hashlib.sha256(repr((image.image.shape, str(image.image.dtype))).encode())
+    for part in parts:
+        if part is not None:
+            digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
 
 
 class Provenance(_Record):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
@@ -181,7 +178,7 @@ def _load(images: Iterable[AnnotatedImage], base: Checkpoint, config: FinetuneCo
             notices.append(f"{image.name}: all pixels are alike, so nothing can be learnt from this image.")
         seen = network_input(image, base.view)
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
-        records.append(record_of(image))
+        records.append(ImageRecord.of(image))
         places.append(place)
         measured.append(measure_image(image, base.view, normalized=seen.pixels))
     if config.validation != "images":
@@ -225,29 +222,6 @@ def _check_annotations(train: PatchStore) -> None:
             "The masks show next to no background, only objects. Check whether images and masks are exchanged or the "
             "masks inverted; of strokes, paint some background too."
         )
-
-
-def record_of(image: AnnotatedImage) -> ImageRecord:
-    """Return what is kept of a training image: its name and its hashes."""
-    return ImageRecord(name=image.name, sha256=image_hash(image), pixels_sha256=pixels_hash(image))
-
-
-def image_hash(image: AnnotatedImage) -> str:
-    """Return the sha256 of an image's pixels, its labels and where they hold."""
-    return _hash(image, image.image, image.labels, image.annotated)
-
-
-def pixels_hash(image: AnnotatedImage) -> str:
-    """Return the sha256 of an image's pixels alone."""
-    return _hash(image, image.image)
-
-
-def _hash(image: AnnotatedImage, *parts: NDArray[np.generic] | None) -> str:
-    digest = hashlib.sha256(repr((image.image.shape, str(image.image.dtype))).encode())
-    for part in parts:
-        if part is not None:
-            digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()
 
 
 def _load_old(
