@@ -148,8 +148,7 @@ def _judged(project: Project, known: Known) -> Subject:
     for images, what in choices:
         if images:
             return Subject(images, _count(images, what))
-    about = f"{_count(everything, 'image')} it was trained on, so the answer may be too good"
-    return Subject(everything, about)
+    return Subject(everything, f"{_count(everything, 'image')} it was trained on, so the answer may be too good")
 
 
 def _annotated(project: Project, *roles: Role) -> tuple[ProjectImage, ...]:
