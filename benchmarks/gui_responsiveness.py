@@ -107,10 +107,9 @@ def measure(arm: str, steps: int) -> dict[str, Any]:
 def _open_dock(viewer: Any, folder: Path, steps: int) -> Any:
     """Return the dock with a dataset of which five images are annotated, ready for the click."""
     from napari_unet_finetune.config import FinetuneConfig
-    from napari_unet_finetune.data.importing import import_masks
-    from napari_unet_finetune.data.mask_import import plan_import
-    from napari_unet_finetune.data.microtube import write_microtube
-    from napari_unet_finetune.data.project import Project
+    from napari_unet_finetune.data.samples import write_microtube
+    from napari_unet_finetune.project.mask_import import import_masks, plan_import
+    from napari_unet_finetune.project.project import Project
 
     _, data = write_microtube(folder / "data", seed=0)
     _, dock = viewer.window.add_plugin_dock_widget("napari-unet-finetune", "Annotate and finetune")
@@ -127,14 +126,14 @@ def _open_dock(viewer: Any, folder: Path, steps: int) -> Any:
 
 def _run_in_thread(folder: Path, title: str, listener: Any) -> Any:
     """Carry out the job in a thread of this process, as most plugins do."""
-    from napari_unet_finetune._qt.jobs import report
-    from napari_unet_finetune._qt.worker import Work
+    from napari_unet_finetune._qt.session.jobs import report
+    from napari_unet_finetune._qt.session.worker import Work
     from napari_unet_finetune.runs.serve import Control
 
     control = Control()
 
     def events() -> Any:
-        from napari_unet_finetune.cli.jobs import events_of
+        from napari_unet_finetune.jobs.table import events_of
 
         return (yield from report(events_of(folder, control)))
 

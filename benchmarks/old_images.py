@@ -19,13 +19,13 @@ from statistics import mean
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.atomic import atomic_write
-from napari_unet_finetune.data.dataset import AnnotatedFolder
-from napari_unet_finetune.evaluation.compare import evaluate
+from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
+from napari_unet_finetune.io.disk import atomic_write
 from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
 from napari_unet_finetune.training.finetune import finetune
-from napari_unet_finetune.training.imitation import some_evenly
+from napari_unet_finetune.training.replay import some_evenly
 
 PULL = 0.01
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet_finetune.data.files import list_images, read_image
-from napari_unet_finetune.evaluation.metrics import dice
+from napari_unet_finetune.io.images import list_images, read_image
+from napari_unet_finetune.metrics import dice
 
 # Further away no pixel is given to an object.
 REACH_PX = 12

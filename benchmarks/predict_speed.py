@@ -22,13 +22,13 @@ from torch import Tensor, nn
 
 from napari_unet_finetune.config import ModelConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.files import list_images, read_image
 from napari_unet_finetune.data.normalize import model_input
 from napari_unet_finetune.device import autocast, synchronize
-from napari_unet_finetune.evaluation.metrics import dice
 from napari_unet_finetune.events import drain
-from napari_unet_finetune.inference.blending import blend_tiles
 from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.inference.tiles import blend_tiles
+from napari_unet_finetune.io.images import list_images, read_image
+from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.attention_unet import AttentionUNet, fold_standardization
 from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
 

@@ -20,9 +20,9 @@ import torch
 from napari_unet_finetune.cli.options import prediction_config
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.dataset import AnnotatedFolder
-from napari_unet_finetune.evaluation.metrics import dice
+from napari_unet_finetune.data.folders import AnnotatedFolder
 from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 
 PLAIN = "default"

@@ -21,10 +21,10 @@ from time import perf_counter
 from typing import Any
 
 from napari_unet_finetune.cli.options import training_config
-from napari_unet_finetune.data.atomic import atomic_write
-from napari_unet_finetune.data.dataset import AnnotatedFolder
-from napari_unet_finetune.evaluation.compare import evaluate
+from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
+from napari_unet_finetune.io.disk import atomic_write
 from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, weights_hash
 from napari_unet_finetune.training.finetune import finetune
 

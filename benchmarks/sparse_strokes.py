@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from napari_unet_finetune.config import FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.dataset import AnnotatedFolder
-from napari_unet_finetune.evaluation.compare import evaluate
+from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
 from napari_unet_finetune.training.finetune import finetune

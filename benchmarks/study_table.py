@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from napari_unet_finetune.evaluation.learning_curve import PLAN, ROWS, StudyPlan
 from napari_unet_finetune.evaluation.rows import Row, Summary, summarize
+from napari_unet_finetune.learning_curve.run import PLAN, ROWS, StudyPlan
 
 
 def main() -> None:

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from napari_unet_finetune.config import FinetuneConfig, PredictConfig
-from napari_unet_finetune.data.dataset import AnnotatedFolder
-from napari_unet_finetune.evaluation.metrics import dice
+from napari_unet_finetune.data.folders import AnnotatedFolder
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_hash
 from napari_unet_finetune.suggest.suggestion import suggest_images
 from napari_unet_finetune.training.finetune import finetune, train

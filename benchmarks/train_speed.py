@@ -18,7 +18,7 @@ from statistics import median
 import torch
 
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig
-from napari_unet_finetune.data.microtube import make_microtube
+from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.device import autocast, synchronize
 from napari_unet_finetune.training.finetune import random_checkpoint
 from napari_unet_finetune.training.patches import Batch

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.microtube import make_microtube
+from napari_unet_finetune.data.samples import make_microtube
 
 try:
     import torch

@@ -15,9 +15,9 @@ from statistics import mean
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.dataset import AnnotatedFolder
-from napari_unet_finetune.data.microtube import make_microtube
-from napari_unet_finetune.evaluation.compare import evaluate
+from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.samples import make_microtube
+from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.models.checkpoint import Checkpoint, save_checkpoint
 from napari_unet_finetune.training.finetune import train

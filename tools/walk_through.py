@@ -26,7 +26,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QApplication, QDialog, QTableView, QWidget
 
 from napari_unet_finetune.config import FinetuneConfig
-from napari_unet_finetune.data.files import list_images, read_image
+from napari_unet_finetune.io.images import list_images, read_image
 
 PLUGIN = "napari-unet-finetune"
 ANNOTATED = 5
@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
 
 def _data(options: argparse.Namespace, folder: Path) -> Path:
     """Return a folder with all images, the masks of the first few, and those of the last few for a test."""
-    from napari_unet_finetune.data.microtube import write_microtube
+    from napari_unet_finetune.data.samples import write_microtube
 
     source = options.data or write_microtube(folder / "generated")[1]
     data = folder / "cells"

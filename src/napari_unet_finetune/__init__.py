@@ -6,16 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .checks.checkup import check_folder
     from .config import FinetuneConfig, ModelConfig, PredictConfig
     from .data.annotated_image import AnnotatedImage
-    from .data.checkup import check_folder
-    from .data.dataset import AnnotatedFolder
-    from .data.microtube import make_microtube, write_microtube
-    from .data.writing import write_labels
+    from .data.folders import AnnotatedFolder
+    from .data.samples import make_microtube, write_microtube
     from .errors import CheckpointError, DataError, DeviceError, FinetuneError, RunError
-    from .evaluation.compare import Tolerance, evaluate
+    from .evaluation.evaluate import Tolerance, evaluate
     from .events import drain
     from .inference.predict import predict
+    from .io.writing import write_labels
     from .models.checkpoint import load_checkpoint, save_checkpoint
     from .suggest.suggestion import suggest_images
     from .training.finetune import finetune, train

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from napari_unet_finetune.data.importing import import_masks
-from napari_unet_finetune.data.mask_import import plan_import
-from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.project.mask_import import import_masks, plan_import
+from napari_unet_finetune.project.project import Project
 
 from .finetuning_data import save_model
 

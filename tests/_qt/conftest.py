@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_unet_finetune._qt.jobs import Listener, report
+from napari_unet_finetune._qt.session.jobs import Listener, report
 from napari_unet_finetune.runs.request import ImageFile
 from napari_unet_finetune.runs.serve import Control
 
@@ -38,7 +38,7 @@ class HereJob:
 
 def run_here(folder: Path, _title: str, listener: Listener) -> HereJob:
     """Carry out the job in `folder` before returning."""
-    from napari_unet_finetune.cli.jobs import events_of
+    from napari_unet_finetune.jobs.table import events_of
 
     reports = report(events_of(folder, Control()))
     while True:
@@ -69,7 +69,7 @@ class WaitingRunner:
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what the plugin remembers out of the user's settings."""
     if find_spec("napari") is not None:
-        from napari_unet_finetune._qt import settings
+        from napari_unet_finetune._qt.session import settings
 
         monkeypatch.setattr(settings, "_settings_folder", lambda: tmp_path / "settings")
 
@@ -89,7 +89,7 @@ def viewer() -> Iterator[Any]:
 @pytest.fixture
 def session(viewer: Any) -> Any:
     """Return a session whose jobs are carried out in this process."""
-    from napari_unet_finetune._qt.session import Session
+    from napari_unet_finetune._qt.session.session import Session
 
     return Session(viewer, run_here)
 
@@ -97,7 +97,7 @@ def session(viewer: Any) -> Any:
 @pytest.fixture
 def waiting(viewer: Any) -> Any:
     """Return a session whose jobs only happen as the test reports them, and their runner."""
-    from napari_unet_finetune._qt.session import Session
+    from napari_unet_finetune._qt.session.session import Session
 
     runner = WaitingRunner()
     return Session(viewer, runner), runner

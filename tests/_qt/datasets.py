@@ -12,7 +12,7 @@ import imageio.v3 as iio
 import numpy as np
 import tifffile
 
-from napari_unet_finetune.data.project import Project
+from napari_unet_finetune.project.project import Project
 
 SIZE = (40, 60)
 BLOB = np.zeros(SIZE, np.uint16)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_unet_finetune._qt.jobs import Report
+from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
-from napari_unet_finetune.data.importing import import_masks
-from napari_unet_finetune.data.mask_import import plan_import
-from napari_unet_finetune.data.project import Project
 from napari_unet_finetune.events import Event, RunEnded, RunStarted, StepEnd, ValidationEnd
 from napari_unet_finetune.models.checkpoint import save_checkpoint
 from napari_unet_finetune.progress import RunProgress, advance
+from napari_unet_finetune.project.mask_import import import_masks, plan_import
+from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.training.finetune import random_checkpoint
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune._qt.sample_data import microtube_dataset1, microtube_dataset2
-from napari_unet_finetune.data.microtube import make_microtube
+from napari_unet_finetune.data.samples import make_microtube
 
 SAMPLES = {"microtube_dataset1": microtube_dataset1, "microtube_dataset2": microtube_dataset2}
 

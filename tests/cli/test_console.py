@@ -10,7 +10,7 @@ import typer
 from napari_unet_finetune.cli.console import finish, format_seconds, reports_errors, stops_on_interrupt, watch
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImageSeen, Notice
-from napari_unet_finetune.words import number
+from napari_unet_finetune.text import number
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet_finetune.data.files import ImageRef, read_image, write_labels
 from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.io.images import ImageRef, read_image, write_labels
 
 from .conftest import TINY
 

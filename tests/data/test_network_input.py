@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.network_input import ModelView, network_input, resample, rescaled_shape
-from napari_unet_finetune.data.normalize import model_input
+from napari_unet_finetune.data.normalize import ModelView, model_input, network_input, resample, rescaled_shape
 
 
 def square(annotated=None):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.data.objects import layering, measure_objects
-from napari_unet_finetune.data.project_masks import count_objects
+from napari_unet_finetune.project.masks import count_objects
 
 
 def disks(diameter, spacing, *, shape=(200, 200), first=20):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet_finetune.data.files import ImageRef
 from napari_unet_finetune.data.pairing import pair_images
+from napari_unet_finetune.io.images import ImageRef
 
 
 def refs(names, folder="images"):

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from napari_unet_finetune.evaluation.metrics import Scores
 from napari_unet_finetune.evaluation.rows import Row, summarize, to_csv, to_json
+from napari_unet_finetune.metrics import Scores
 
 KEYS = [
     "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import CheckpointError
-from napari_unet_finetune.evaluation.metrics import dice
 from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.errors import CheckpointError
-from napari_unet_finetune.models import checkpoint_file
+from napari_unet_finetune.models import checkpoint as checkpoint_module
 from napari_unet_finetune.models.attention_unet import AttentionUNet
 from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_hash
 
@@ -253,7 +253,7 @@ def _write(path, weights, **changes):
         "threshold": 0.5,
         "provenance": {},
     } | changes
-    path.write_bytes(checkpoint_file.encode(weights, description)[0])
+    path.write_bytes(checkpoint_module.encode(weights, description)[0])
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from napari_unet_finetune.data.files import list_images
 from napari_unet_finetune.errors import CheckpointError, RunError
 from napari_unet_finetune.events import Alive, ImagePredicted, JobEnded, PreviewReady, RunEnded, StepEnd, ValidationEnd
+from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.runs.child import ChildJob
 from napari_unet_finetune.runs.folder import RunFolder

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from napari_unet_finetune.errors import RunError
-from napari_unet_finetune.runs.lock import locked
+from napari_unet_finetune.runs.folder import locked
 
 HOLDER = """
 import sys, time

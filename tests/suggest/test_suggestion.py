@@ -8,10 +8,10 @@ import torch
 
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.files import ImageRef
-from napari_unet_finetune.data.microtube import make_microtube
+from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import ImageSeen, Notice, drain
+from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.suggest.suggestion import suggest_images
 from napari_unet_finetune.suggest.traits import Scout, spread_tiles

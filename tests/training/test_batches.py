@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.training.batches import GridBatches, RandomBatches, split_grid
 from napari_unet_finetune.training.patches import PatchSampler
-from napari_unet_finetune.training.rehearsal import collect_patches, replayed_before, store_patches
+from napari_unet_finetune.training.replay import collect_patches, replayed_before, store_patches
 from napari_unet_finetune.training.store import PatchStore
 
 CPU = torch.device("cpu")

@@ -10,13 +10,13 @@ import torch
 from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError, DeviceError, RunError
-from napari_unet_finetune.evaluation.metrics import dice
 from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, Stream, ValidationEnd, drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import known_views
+from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
 from napari_unet_finetune.training.prepare import prepare
-from napari_unet_finetune.training.rehearsal import PULL_WITHOUT_REPLAY
+from napari_unet_finetune.training.replay import PULL_WITHOUT_REPLAY
 from napari_unet_finetune.training.state import TrainingState
 from napari_unet_finetune.training.trainer import Trainer
 from napari_unet_finetune.training.validation import ImageValidator

@@ -7,13 +7,13 @@ import pytest
 
 from napari_unet_finetune.config import AugmentConfig, PredictConfig
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.evaluation.compare import evaluate
+from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.training.finetune import finetune, train
-from napari_unet_finetune.training.imitation import MOST_IMAGES, imitated, imitation_notice
-from napari_unet_finetune.training.orientation import settle_orientation
 from napari_unet_finetune.training.prepare import prepare
+from napari_unet_finetune.training.replay import MOST_IMAGES, imitated, imitation_notice
+from napari_unet_finetune.training.settle import settle_orientation
 
 from .conftest import TINY, MemoryStore, make_squares, tiny_config
 
@@ -47,7 +47,7 @@ def test_a_model_as_sure_as_numbers_allow_is_imitated_too(base):
 
 
 def test_of_many_images_some_are_taken_evenly(base, monkeypatch):
-    monkeypatch.setattr("napari_unet_finetune.training.imitation.MOST_IMAGES", 3)
+    monkeypatch.setattr("napari_unet_finetune.training.replay.MOST_IMAGES", 3)
     images = without_labels(make_squares(5))
     assert [image.name for image in imitated(images, base, tiny_config())] == ["square 0", "square 2", "square 4"]
     assert "(3 of them, spread evenly)" in imitation_notice(5, 3, measured=False)
@@ -55,7 +55,7 @@ def test_of_many_images_some_are_taken_evenly(base, monkeypatch):
 
 
 def test_of_large_images_fewer_are_taken(base, monkeypatch):
-    monkeypatch.setattr("napari_unet_finetune.training.imitation.MOST_PIXELS", 2 * 48 * 48)
+    monkeypatch.setattr("napari_unet_finetune.training.replay.MOST_PIXELS", 2 * 48 * 48)
     assert len(list(imitated(without_labels(make_squares(5)), base, tiny_config()))) == 2
 
 

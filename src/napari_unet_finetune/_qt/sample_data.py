@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.microtube import DatasetNumber, make_microtube
+from ..data.samples import DatasetNumber, make_microtube
 
 LayerData = tuple[np.ndarray[Any, Any], dict[str, Any], str]
 

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from . import asking, inspecting, jobs, measuring, reporting, study, suggesting, training, using
+from . import asking, inspecting, measuring, run_job, study, suggesting, training, using
 from .console import INTERRUPTED
 
 NAME = "unet-finetune"
@@ -35,13 +35,13 @@ for command in (
     asking.cross_validate,
     asking.forecast,
     study.curve,
-    reporting.report,
+    study.report,
     study.demo,
     inspecting.models,
     inspecting.settings,
 ):
     app.command()(command)
-app.command(hidden=True)(jobs.run)
+app.command(hidden=True)(run_job.run)
 
 
 def main() -> None:

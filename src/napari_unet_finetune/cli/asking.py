@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..errors import DataError
-from ..words import number
+from ..text import number
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -46,8 +46,8 @@ def estimate(
     as_json: Json = False,
 ) -> None:
     """Tell whether a model over- or underestimates, by how much, and which threshold or penalty would balance it."""
-    from ..data.dataset import AnnotatedFolder
-    from ..evaluation.estimation import estimate as run
+    from ..data.folders import AnnotatedFolder
+    from ..evaluation.estimate import estimate as run
     from ..models.checkpoint import load_checkpoint
 
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
@@ -129,10 +129,10 @@ def can_learn(
     as_json: Json = False,
 ) -> None:
     """Try for a minute whether a model can learn two of the images by heart, and test what is wrong if not."""
-    from ..data.dataset import AnnotatedFolder
-    from ..evaluation.can_learn import KEPT
-    from ..evaluation.can_learn import can_learn as run
+    from ..data.folders import AnnotatedFolder
     from ..models.checkpoint import load_checkpoint
+    from ..questions.can_learn import KEPT
+    from ..questions.can_learn import can_learn as run
 
     config = training_config("default", changes, seed=seed, device=device)
     for change in changes or []:
@@ -167,9 +167,9 @@ def cross_validate(
     as_json: Json = False,
 ) -> None:
     """Score every image by a model finetuned without it: one training per fold, the mean and its interval."""
-    from ..data.dataset import AnnotatedFolder
-    from ..evaluation.cross_validation import cross_validate as run
+    from ..data.folders import AnnotatedFolder
     from ..models.checkpoint import load_checkpoint
+    from ..questions.cross_validate import cross_validate as run
 
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     for note in pairs.notes:
@@ -215,9 +215,9 @@ def forecast(
     as_json: Json = False,
 ) -> None:
     """Carry the learning curve of a study on: what more images are likely to give, as a range."""
-    from ..evaluation.forecast import forecast as look_ahead
-    from ..evaluation.forecast import read_rows
-    from ..runs.compare_plan import parse_counts
+    from ..learning_curve.forecast import forecast as look_ahead
+    from ..learning_curve.forecast import read_rows
+    from ..project.curve_plan import parse_counts
 
     numbers = None if more is None else parse_counts(more)
     result = look_ahead(read_rows(study), more=numbers, dataset=dataset, seed=seed)

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import FinetuneConfig, PredictConfig
-from ..data.files import ImageRef
-from ..words import count_of, number, percent
+from ..io.images import ImageRef
+from ..jobs.look import model_facts
+from ..text import count_of, number, percent
 from .console import FAILED, Json, finish, reports_errors, score_table, watch
 from .options import Images, Sparse, describe
 
@@ -34,8 +35,8 @@ def check(
 
     Ends with exit code 1 if there are problems that keep images from being used.
     """
-    from ..data.checkup import CheckupSource, check_images
-    from ..data.files import list_images
+    from ..checks.checkup import CheckupSource, check_images
+    from ..io.images import list_images
 
     source = CheckupSource.of_folders(images, masks)
     test = list_images(test_images).images if test_images else ()
@@ -44,21 +45,6 @@ def check(
     finish(checkup.to_dict(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))
     if checkup.problems:
         raise typer.Exit(FAILED)
-
-
-def model_facts(model: str) -> Any:
-    """Return what the file of a model says of its view and of its data.
-
-    Raises
-    ------
-    CheckpointError
-        If there is no such model, or its file is damaged.
-    """
-    from ..data.statistics import ModelFacts
-    from ..models.checkpoint import load_checkpoint
-
-    checkpoint = load_checkpoint(model)
-    return ModelFacts(checkpoint.provenance.name, checkpoint.view, checkpoint.provenance.statistics)
 
 
 def _show_checkup(console: Console, checkup: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +9,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ..events import Event, JobEnded
-from ..words import count_of
+from ..text import count_of
 from .console import FAILED, INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
 from .options import Images
 
 if TYPE_CHECKING:
-    from ..runs.request import MeasureRequest
-    from ..runs.serve import Control
+    pass
 
 
 @reports_errors
@@ -29,7 +26,7 @@ def measure(
     as_json: Json = False,
 ) -> None:
     """Measure the objects of labels files: area, intensity, position and shape, and their number per image."""
-    from ..evaluation.measured_files import measure_files, pair_files
+    from ..measure.files import measure_files, pair_files
 
     pairs, left_out = pair_files(images, labels)
     with stops_on_interrupt() as stop:
@@ -54,12 +51,3 @@ def _show_report(console: Console, values: dict[str, Any]) -> None:
     found = f"{count_of(values['objects'], 'object')} in {count_of(values['images'], 'image')}"
     where = f"written to {' and '.join(values['tables'])}" if values["tables"] else "nothing is written"
     console.print(f"{found}, {where}.", soft_wrap=True)
-
-
-def measure_job(_folder: Path, request: MeasureRequest, control: Control) -> Iterator[Event]:
-    """Carry out a job; its result is the table of the objects."""
-    from ..evaluation.measured_files import measure_files
-
-    files = [(pair.image, pair.labels) for pair in request.files]
-    yield from measure_files(files, request.out, overwrite=request.overwrite, should_stop=control.should_stop)
-    yield JobEnded(request.out)

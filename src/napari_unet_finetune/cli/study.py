@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import ModelConfig
-from ..data.atomic import write_file
-from ..words import number
+from ..errors import DataError
+from ..io.disk import write_file
+from ..text import number
+from .asking import show_parts
 from .console import (
     INTERRUPTED,
     Json,
@@ -24,8 +26,45 @@ from .console import (
     score_table,
     stops_on_interrupt,
 )
-from .options import BaseSet, Device, Out, Preset, Seed, Set, Width, training_config
+from .options import BaseSet, Device, Out, Preset, Seed, Set, Sparse, Width, training_config
 from .training import absolute_model
+
+
+@reports_errors
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or of a study made by `curve`.")],
+    out: Annotated[Path | None, typer.Option(help="File of the page; default: report.html in that folder.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Test images that took no part in the training.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Their masks.")] = None,
+    sparse: Sparse = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page about a run: data, settings, curves, comparison, scores, methods; tables as CSV beside it."""
+    from ..data.folders import AnnotatedFolder
+    from ..report.study_page import is_study
+    from ..report.write import report as write
+
+    given = {"--images": images, "--masks": masks, "--sparse": sparse, "--device": device != "auto"}
+    if is_study(run) and any(given.values()):
+        names = " and ".join(name for name, value in given.items() if value)
+        raise DataError(
+            f"{run}: the report of a study is made of the scores that it has kept. Leave {names} out, or report one of "
+            "its runs."
+        )
+    if (images is None) != (masks is None):
+        raise DataError("Test images need their masks, and masks their images. Give both or neither.")
+    tests = AnnotatedFolder.open(images, masks, sparse=sparse) if images and masks else ()
+    with stops_on_interrupt() as stop:
+        events = write(run, out, tests=tests, device=device, should_stop=stop)
+        files = show_parts(events, "Report", quiet=as_json)
+    finish(
+        files.to_dict(), as_json=as_json, show=lambda console: console.print(f"Report: {files.page}", soft_wrap=True)
+    )
+    if files.stopped:
+        messages.print("Stopped: not all images are scored in it.")
+        raise typer.Exit(INTERRUPTED)
+
 
 TABLE, CURVE, OVERLAY = "table.csv", "learning-curve.png", "overlay.png"
 
@@ -54,8 +93,8 @@ def curve(
     as_json: Json = False,
 ) -> None:
     """Train a base model, finetune it with growing numbers of images, test on both datasets, draw the figure."""
-    from ..evaluation.learning_curve import StudyPlan
-    from ..runs.compare_plan import parse_counts
+    from ..learning_curve.run import StudyPlan
+    from ..project.curve_plan import parse_counts
 
     plan = StudyPlan(
         dataset1=dataset1.absolute(),
@@ -75,9 +114,9 @@ def curve(
 
 def run(plan: Any, out: Path, *, as_json: bool) -> None:
     """Run a study, write its table and figures, and print them."""
-    from ..evaluation.learning_curve import run_study
     from ..evaluation.rows import summarize, to_csv, to_json
-    from ..evaluation.study_figures import draw_figures
+    from ..learning_curve.figures import draw_figures
+    from ..learning_curve.run import run_study
 
     with stops_on_interrupt() as stop:
         rows = _show_study(run_study(plan, out, should_stop=stop), quiet=as_json)
@@ -98,8 +137,8 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
 
 def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list[Any]:
     """Draw one bar over the models and one for the training that runs; return the rows."""
-    from ..evaluation.learning_curve import ArmEnded
     from ..events import PartStarted, Stream
+    from ..learning_curve.run import ArmEnded
     from ..progress import RunProgress, advance
 
     with progress_bar(quiet=quiet) as bar:
@@ -152,8 +191,8 @@ def _show(console: Console, means: Sequence[Any], out: Path) -> None:
 @reports_errors
 def demo(out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto", as_json: Json = False) -> None:
     """Run the study on generated sample data: cells in a microtube, whose intensities change."""
-    from ..data.microtube import write_microtube
-    from ..evaluation.learning_curve import StudyPlan
+    from ..data.samples import write_microtube
+    from ..learning_curve.run import StudyPlan
 
     data = out / "data"
     if not data.is_dir():

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, cast
 import typer
 from rich.console import Console
 
-from ..data.files import list_images, without_labels
 from ..data.pairing import pair_images
-from ..data.project_image import unique_names
-from ..words import number
+from ..io.images import list_images, without_labels
+from ..project.image import unique_names
+from ..text import number
 from .console import Json, finish, reports_errors, score_table, watch
 from .options import Device, Images, Model
 

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ..data.atomic import check_suffix, write_file
-from ..words import count_of, first_of, number
+from ..io.disk import check_suffix, write_file
+from ..text import count_of, first_of, number
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -46,8 +46,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on images with known masks: Dice, IoU, surface Dice, predicted over true area."""
-    from ..data.dataset import AnnotatedFolder
-    from ..evaluation.compare import Tolerance, score_rows, trained_on
+    from ..data.folders import AnnotatedFolder
+    from ..evaluation.evaluate import Tolerance, score_rows, trained_on
     from ..evaluation.rows import to_csv, to_json
     from ..inference.predict import Predictor
     from ..models.checkpoint import load_checkpoint

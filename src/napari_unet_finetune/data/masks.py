@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..words import percent
+from ..text import percent
 
 LOOKS_INVERTED = 0.95
 _DARK, _LIGHT = 16, 239  # what JPEG and smoothing leave of 0 and 255

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from ..words import count_of, verb_for
+from ..text import count_of, verb_for
 
 MIN_IMAGES = 4
 SOLID_IMAGES = 5

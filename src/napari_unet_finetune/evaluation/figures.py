@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.atomic import write_file
 from ..errors import DataError
-from .metrics import dice
+from ..io.disk import write_file
+from ..metrics import dice
 from .rows import Row, dice_by_seed
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..events import forgets
-from .csv_text import csv_text
-from .metrics import Scores, pooled_area_ratio
+from ..io.tables import csv_text
+from ..metrics import Scores, pooled_area_ratio
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.dataset import read_unannotated
-from ..data.files import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
+from ..data.folders import read_unannotated
 from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
 from ..events import ImageEnd, TileEnd, never
+from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
 from .predict import Prediction, Predictor, Stopped
 
 SUFFIX = f"{LABELS_MARK}.tif"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.network_input import network_input, resample
+from ..data.normalize import network_input, resample
 from ..device import autocast, is_out_of_memory, pick_device, pick_precision
 from ..errors import DeviceError
 from ..events import TileEnd, drain, never, until

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..config import AugmentConfig
 from ..events import Stream, TileEnd
 from ..models.checkpoint import Checkpoint
-from .blending import blend_tiles
+from .tiles import blend_tiles
 
 # Axes along which a view is mirrored.
 Views = tuple[tuple[int, ...], ...]

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from ..config import ChannelRule, ModelConfig, Normalization
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import CheckpointError
-from .description import damaged, read_description
-from .file_kinds import model_file_kind
+from .header import damaged, model_file_kind, read_description
 from .provenance import Provenance
 from .zoo import find_model, list_models
 

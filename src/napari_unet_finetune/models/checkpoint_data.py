@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ..config import ChannelRule, ModelConfig, Normalization
-from ..data.network_input import ModelView
+from ..data.normalize import ModelView
 from ..errors import CheckpointError
 from .attention_unet import AttentionUNet
 from .layer_groups import adapt_in_channels

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.dataset import AnnotatedFolder, UnannotatedFolder
+from ..data.folders import AnnotatedFolder, UnannotatedFolder
 from ..data.pairing import Pairing
 from ..errors import RunError
 from ..events import Notice, Stream, never

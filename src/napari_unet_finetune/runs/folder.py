@@ -6,20 +6,49 @@ import io
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ..data.atomic import not_written, remove_partial, write_file
+from filelock import FileLock, Timeout
+
 from ..errors import RunError
 from ..events import TrainingEvent, from_json, to_json
-from .lock import locked
+from ..io.disk import not_written, remove_partial, write_file
 from .request import FinetuneRequest, read_request, write_request
 
-if TYPE_CHECKING:  # the user interface looks into run folders without torch
+if TYPE_CHECKING:
     from ..models.checkpoint import Checkpoint
     from ..training.state import TrainingState
+
+
+LOCK = "working.lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder`, so that nobody else works in it; the file of the lock stays, the lock ends with the process.
+
+    The operating system keeps the lock, so one of a killed process, be it on another computer, is in nobody's way.
+
+    Raises
+    ------
+    RunError
+        If somebody works in the folder, be it this very process, or if it cannot be written to.
+    """
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"{folder}: this folder is being worked on already. Wait for that to end, or stop it.") from None
+    except OSError as error:
+        raise RunError(f"{folder}: the folder cannot be written ({error.strerror}). Choose another one.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.atomic import atomic_write
+from ..io.disk import atomic_write
 
 KEPT = 8
 

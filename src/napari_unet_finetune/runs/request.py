@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from ..config import DeviceName, FinetuneConfig, ModelConfig, PredictConfig
-from ..data.atomic import write_file
-from ..data.files import ImageRef
 from ..data.pairing import Pair
 from ..errors import RunError
+from ..events import JobEnded
+from ..io.disk import write_file
+from ..io.images import ImageRef
+
+
+def ended(folder: Path, values: dict[str, Any]) -> JobEnded:
+    """Write the result and return the event that says where it is; raises `RunError` if it cannot be written."""
+    write_file(folder / RESULT, json.dumps(values, allow_nan=False), error=RunError)
+    return JobEnded(folder / RESULT)
+
 
 REQUEST, RESULT = "request.json", "result.json"
 

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from ..config import DeviceName, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.network_input import network_input
-from ..data.normalize import raw_input
+from ..data.normalize import network_input, raw_input
 from ..data.windows import reflected_indices
 from ..device import autocast, pick_device, pick_precision
 from ..models.attention_unet import fold_standardization

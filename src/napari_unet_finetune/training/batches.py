@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import FinetuneConfig
 from .patches import Batch, PatchSampler, PatchView, cut_batch, grid_views
-from .rehearsal import replayed_before
+from .replay import replayed_before
 from .store import PatchStore
 
 

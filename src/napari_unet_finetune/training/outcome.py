@@ -14,9 +14,9 @@ from ..inference.views import Views, known_views, trained_views
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
 from ..models.provenance import Provenance, package_versions
-from ..words import count_of
+from ..text import count_of
 from .prepare import Setup
-from .rehearsal import collect_patches
+from .replay import collect_patches
 from .state import Progress
 from .store import PreparedImage
 from .trainer import Trainer

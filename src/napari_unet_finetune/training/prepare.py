@@ -9,24 +9,21 @@ import torch
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.network_input import network_input
-from ..data.scale import estimate_rescale
+from ..data.normalize import network_input
 from ..data.split import Split, split_by_name, split_images
-from ..data.statistics import DataStatistics, combine, measure_image
+from ..data.statistics import DataStatistics, combine, estimate_rescale, measure_image
 from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..events import never
 from ..inference.views import trained_views
 from ..models.checkpoint import Checkpoint
 from ..models.provenance import ImageRecord
-from ..words import count_of, first_of
+from ..text import count_of, first_of
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
-from .channels import fit_channels
-from .imitation import imitated, imitation_notice
 from .losses import build_loss
-from .orientation import settle_orientation
 from .patches import PatchSampler
-from .rehearsal import settle_pull, store_patches
+from .replay import imitated, imitation_notice, settle_pull, store_patches
+from .settle import fit_channels, settle_orientation
 from .store import PatchStore, PreparedImage
 from .validation import ImageValidator, PatchValidator, Validator
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..config import FinetuneConfig, PrecisionName
 from ..device import autocast
-from ..evaluation.metrics import dice
 from ..events import drain
 from ..inference.views import Views, blend_views, usual_overlap
+from ..metrics import dice
 from ..models.attention_unet import AttentionUNet
 from .losses import Loss
 from .patches import PatchView, cut_batch

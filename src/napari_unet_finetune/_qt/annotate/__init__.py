@@ -1,0 +1,1 @@
+"""Annotating: the image shown, its mask, its paint."""

@@ -1,0 +1,390 @@
+"""What opening, painting, going on and removing do: the images of a dataset, one at a time in the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from ...errors import FinetuneError
+from ...project.image import to_annotate
+from ...project.masks import BACKGROUND
+from ...project.project import Origin, Project, SavedMask
+from ..layers.drawing import drawn_later
+from ..layers.layers import show_image
+from ..session.session import Session
+from ..session.shortcuts import Actions
+from ..session.worker import Work
+from .autosave import Autosave
+from .painting import (
+    IMAGE,
+    PAINTING,
+    Brush,
+    Histories,
+    History,
+    disown_copies,
+    fill_with,
+    new_painting,
+    repaint,
+    show_whole,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A mask that was removed: moved to `file`, None if its file was gone already, so that it cannot come back."""
+
+    name: str
+    file: Path | None
+    origin: Origin
+
+
+def move_aside(project: Project, names: Iterable[str]) -> Iterator[Removed]:
+    """Remove the masks of images one by one; raises `DataError` where that fails."""
+    for image in map(project.image, names):
+        if image.is_annotated:
+            yield Removed(image.name, project.remove_labels(image.name), image.origin)
+
+
+def bring_back(project: Project, removed: Iterable[Removed]) -> Iterator[str]:
+    """Restore masks one by one, except where there is a new one meanwhile; raises `DataError` where that fails."""
+    for one in removed:
+        if one.file is not None and not project.image(one.name).is_annotated:
+            project.restore_labels(one.name, one.file, one.origin)
+            yield one.name
+
+
+def convert_in_background(
+    session: Session, project: Project, *, sparse: bool, on_end: Callable[[], object]
+) -> Work[list[SavedMask]]:
+    """Convert the masks of `project` and call `on_end`, however it ends; nothing may be painted until then."""
+
+    def convert() -> Generator[int, None, list[SavedMask]]:
+        saved = []
+        for mask in project.converted(sparse=sparse):
+            saved.append(mask)
+            yield len(saved)
+        return saved
+
+    def on_converted(saved: list[SavedMask]) -> None:
+        try:
+            project.switch(saved, sparse=sparse)
+        except FinetuneError as error:
+            session.fail(error)
+        finally:
+            on_end()
+
+    def on_error(error: Exception) -> None:
+        on_end()
+        session.fail(error)
+
+    total = len(project.pairs())
+    return Work(
+        convert,
+        title="Converting masks",
+        on_event=lambda count: session.tell(f"{count} of {total} masks are converted.") if total else None,
+        on_end=on_converted,
+        on_error=on_error,
+        on_abort=on_end,
+    )
+
+
+_FLAT = 2
+_MOST_TRIED = 5  # a whole disk may be gone
+
+
+class Annotation:
+    """Shows one image of the dataset with a layer to paint its mask in, and sees to it that the paint is saved.
+
+    Only layers made here are changed or removed. It stays for as long as the session: whoever goes on painting after
+    the dock was closed has that saved as well. Get it with `annotation_of`.
+    """
+
+    changed = Signal()  # what is unsaved, what can be undone, or the layer
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.order: Callable[[], Sequence[str]] = self.names
+        self.removed: tuple[Removed, ...] = ()
+        self.is_converting = False  # masks to strokes, or strokes to masks
+        self._autosave: Autosave | None = None
+        self._image: Image | None = None
+        self._brush: Brush | None = None
+        self._histories = Histories()
+        session.before_use.connect(self.save)
+        session.project_changed.connect(self._on_project_changed)
+        session.current_changed.connect(self._on_current_changed)
+        session.viewer.layers.events.removed.connect(self._on_layer_removed)
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer that is painted in, if it is in the viewer."""
+        autosave = self._autosave
+        return autosave.layer if autosave and autosave.layer in self.session.viewer.layers else None
+
+    @property
+    def unsaved(self) -> str | None:
+        """Name of the image whose paint is not on disk yet."""
+        return self._autosave.name if self._autosave and self._autosave.is_unsaved else None
+
+    @property
+    def problem(self) -> str:
+        """Why the last save failed; empty if it did not."""
+        return self._autosave.problem if self._autosave else ""
+
+    @property
+    def after_current(self) -> list[str]:
+        """All other images in the order of the table, beginning behind the current one."""
+        order, current = list(self.order()), self.session.current
+        if current not in order:
+            return order
+        place = order.index(current)
+        return order[place + 1 :] + order[:place]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all images in their own order."""
+        return self.session.project.names if self.session.project else ()
+
+    def open(self, name: str) -> bool:
+        """Show the image called `name`, ready for painting, and tell whether that worked; if not, the user is told."""
+        if self.is_converting:
+            self.session.tell("Masks are being converted. Go on in a moment.")
+        if self.is_converting or not self.save():
+            return False
+        try:
+            if not self._is_shown(name):
+                with drawn_later():
+                    self._show(name)
+        except FinetuneError as error:
+            self.session.fail(error)
+            return False
+        self.session.current = name
+        self.changed.emit()
+        if self.session.viewer.dims.ndisplay != _FLAT:
+            self.session.tell("The viewer shows three dimensions. Switch it to two to paint.", "warning")
+        return True
+
+    def next(self) -> bool:
+        """Go to the next image in the order of the table; at its end, begin anew."""
+        return self._open_first(self.after_current)
+
+    def previous(self) -> bool:
+        """Go to the image before."""
+        return self._open_first(self.after_current[::-1])
+
+    def next_to_annotate(self) -> bool:
+        """Go to the next image that is suggested or, if none is, to the next without a mask."""
+        project = self.session.project
+        if project is None:
+            return False
+        waiting = to_annotate(map(project.image, self.after_current))
+        if not waiting:
+            self.session.tell("All images are annotated.")
+        return self._open_first([image.name for image in waiting])
+
+    def save(self) -> bool:
+        """Save what is painted now, and tell whether it is on disk."""
+        if self._autosave is None or self._autosave.save():
+            return True
+        self.session.tell(f"{self._autosave.problem} What you painted is still in the viewer.", "error")
+        return False
+
+    def mark_empty(self) -> bool:
+        """Annotate the current image as one without any object, and tell whether that is saved."""
+        autosave = self._painting()
+        if autosave is None:
+            return False
+        fill_with(autosave.layer, BACKGROUND if autosave.project.sparse else 0)
+        return autosave.save(even_if_empty=True)
+
+    def begin_corrected(self) -> None:
+        """Count what is saved next of the current image as a corrected prediction."""
+        if self._autosave is not None:
+            self._autosave.origin = "corrected"
+            self._autosave.save()
+
+    def remove_masks(self, names: Iterable[str]) -> None:
+        """Move masks aside; `undo_remove` brings them back."""
+        project = self.session.project
+        if project is None or self.is_converting or not self.save():
+            return
+        removed: list[Removed] = []
+        try:
+            removed.extend(move_aside(project, names))
+        except FinetuneError as error:
+            self.session.fail(error)
+        self.removed = tuple(removed)
+        self.reload([one.name for one in removed])
+
+    def undo_remove(self) -> None:
+        """Bring back what was removed last, except where there is a new mask meanwhile."""
+        project, removed = self.session.project, self.removed
+        if project is None or self.is_converting or not self.save():
+            return
+        restored: list[str] = []
+        try:
+            restored.extend(bring_back(project, removed))
+        except FinetuneError as error:
+            self.session.fail(error)
+        self.removed = ()
+        self.reload(restored)
+
+    def set_sparse(self, sparse: bool) -> None:
+        """Choose what unpainted pixels are, and convert all masks to it; nothing can be painted meanwhile."""
+        project = self.session.project
+        if project is None or sparse == project.sparse or self.is_converting or not self.save():
+            return
+        self._drop_layer()
+        self._histories.clear()
+        self._brush, self.is_converting = None, True
+        convert_in_background(self.session, project, sparse=sparse, on_end=self._on_converted)
+        self.changed.emit()
+
+    def reload(self, names: Iterable[str]) -> None:
+        """Show masks that were changed on disk, by anything else than painting."""
+        current = self.session.current
+        names = set(names)
+        self._histories.forget(names)
+        if current in names and self.layer is not None:
+            self._drop_layer()
+            self.open(current)
+        self.session.images_changed.emit()
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Save, and let go of the viewer; the layers stay there and are the user's from now on."""
+        self.save()
+        session = self.session
+        session.before_use.disconnect(self.save)
+        session.project_changed.disconnect(self._on_project_changed)
+        session.current_changed.disconnect(self._on_current_changed)
+        session.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self._let_go()
+        disown_copies(session.viewer)
+        session.annotation = None
+
+    def _is_shown(self, name: str) -> bool:
+        is_painted = self.layer is not None and self._autosave is not None and self._autosave.name == name
+        return is_painted and self._image in self.session.viewer.layers
+
+    def _open_first(self, names: Sequence[str]) -> bool:
+        """Open the first of `names` that can be read; the user is told of those that cannot."""
+        return self.save() and any(self.open(name) for name in names[:_MOST_TRIED])
+
+    def _painting(self) -> Autosave | None:
+        """Return what saves the layer that is painted in, which is put into the viewer again if it was deleted."""
+        if self.layer is None and (self.session.current is None or not self.open(self.session.current)):
+            return None
+        return self._autosave
+
+    def _show(self, name: str) -> None:
+        """Show an image and its painting layer instead of those before.
+
+        Raises
+        ------
+        DataError
+            If one of the files cannot be read; then nothing has changed.
+        """
+        project, viewer = self.session.project, self.session.viewer
+        assert project is not None
+        pixels, labels = project.read_image(name), project.read_labels(name)
+        size = pixels.array.shape[-2:]
+        stored = np.zeros(size, np.uint16) if labels is None else labels
+        layer = self.layer
+        if layer is None or History.of(layer) is None:
+            self._drop_layer()
+            layer = None
+        else:
+            self._let_go()
+        disown_copies(viewer, self._image, layer)
+        self._image = show_image(viewer, IMAGE, name, pixels, below=PAINTING)
+        history = self._histories.take(name, stored)
+        if layer is None:
+            layer = new_painting(name, stored, pixels, sparse=project.sparse)
+            if history.undo or history.redo:
+                history.give_to(layer)
+            viewer.layers.append(layer)
+            (self._brush or Brush.first(size, sparse=project.sparse)).apply(layer)
+        else:
+            repaint(layer, name, history, pixels)
+        viewer.layers.selection.active = layer
+        show_whole(viewer, layer)
+        self._autosave = Autosave(project, name, layer, labels)
+        self._autosave.saved.connect(self._on_saved)
+        self._autosave.changed.connect(self.changed.emit)
+
+    def _drop_layer(self) -> None:
+        """Take the painting layer out of the viewer; what can be undone is kept."""
+        autosave = self._let_go()
+        if autosave is None:
+            return
+        self._brush = Brush.of(autosave.layer)
+        if autosave.layer in self.session.viewer.layers:
+            self.session.viewer.layers.remove(autosave.layer)
+
+    def _let_go(self) -> Autosave | None:
+        autosave, self._autosave = self._autosave, None
+        if autosave is not None:
+            autosave.close()
+            self._histories.keep(autosave.name, autosave.layer)
+        return autosave
+
+    def _on_converted(self) -> None:
+        self.is_converting = False
+        self._brush = None
+        if self.session.annotation is self and self.session.current is not None:
+            self.open(self.session.current)
+        self.session.images_changed.emit()
+        self.changed.emit()
+
+    def _on_saved(self, _name: str) -> None:
+        self.session.images_changed.emit()
+
+    def _on_project_changed(self) -> None:
+        """Take the layers of the former dataset away; its last paint is saved where it belongs."""
+        if self.save():
+            self._drop_layer()
+        self._let_go()
+        self._histories.clear()
+        self._brush, self.removed = None, ()
+        disown_copies(self.session.viewer, self._image)
+        if self._image is not None and self._image in self.session.viewer.layers:
+            self.session.viewer.layers.remove(self._image)
+        self._image = None
+        self.changed.emit()
+
+    def _on_current_changed(self) -> None:
+        """Open the image that another part of the docks has chosen."""
+        name = self.session.current
+        if name is not None and (self._autosave is None or self._autosave.name != name):
+            self.open(name)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        """Save the paint of a layer that the user deletes; it is made anew when its image is opened again."""
+        if self._autosave is not None and event.value is self._autosave.layer:
+            self.save()
+            self.changed.emit()
+
+
+def annotation_of(session: Session) -> Annotation:
+    """Return what the panels of `session` share for annotating, made for the first of them."""
+    if session.annotation is None:
+        session.annotation = Annotation(session)
+    return session.annotation
+
+
+def image_keys(annotation: Annotation) -> Actions:
+    """Return the keys that go from image to image."""
+    return {
+        "PageDown": annotation.next,
+        "N": annotation.next,
+        "PageUp": annotation.previous,
+        "Shift-N": annotation.previous,
+    }

@@ -1,0 +1,210 @@
+"""Save what is painted in one layer: soon after each edit, in the background, and at once when it is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from ...errors import DataError, FinetuneError
+from ...project.masks import BACKGROUND, OBJECT
+from ...project.project import Origin, Project, SavedMask
+from ..session.worker import Work
+from .painting import differs, is_painted, snapshot
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+PAUSE_MS = 1000  # without an edit, before it is saved
+LONGEST_WAIT_S = 10.0  # also while the painting goes on
+_POLL_S = 0.002
+
+
+class Autosave:
+    """Keeps the mask of one image on disk equal to what is painted in its layer.
+
+    A layer without any paint is no mask: an image is annotated as empty only when the user says so.
+
+    Parameters
+    ----------
+    project, name
+        The image.
+    layer
+        Its painting layer.
+    on_disk
+        Its mask as it is stored; None if there is none.
+    """
+
+    saved = Signal(str)  # the mask on disk is another one now, or gone; the name of the image
+    changed = Signal()  # there is, or no longer is, something unsaved, or saving failed
+
+    def __init__(self, project: Project, name: str, layer: Labels, on_disk: NDArray[np.uint16] | None) -> None:
+        self.project, self.name, self.layer = project, name, layer
+        self.is_unsaved = False
+        self.problem = ""
+        self.origin: Origin | None = None  # of the next mask saved, where it is not simply painted
+        self._on_disk: NDArray[np.uint16] = np.zeros(layer.data.shape, np.uint16) if on_disk is None else on_disk
+        self._since = 0.0
+        self._writing: _Writing | None = None
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE_MS)
+        self._timer.timeout.connect(self._on_timeout)
+        layer.events.paint.connect(self._on_paint)
+        for event in (layer.events.labels_update, layer.events.set_data, layer.events.reload):
+            event.connect(self._on_touched)  # undo and redo emit nothing but these
+
+    def save(self, *, even_if_empty: bool = False) -> bool:
+        """Save what is painted now, and tell whether it is on disk; if not, `problem` says why.
+
+        Parameters
+        ----------
+        even_if_empty
+            Save a layer without paint as a mask without objects.
+        """
+        self._timer.stop()
+        overtaken = self._overtake()
+        labels = snapshot(self.layer)
+        try:
+            if labels.any() or even_if_empty:
+                if overtaken or even_if_empty or self.origin or not np.array_equal(labels, self._on_disk):
+                    self._entered(_write(self.project, self.name, labels, self._origin()), labels)
+            elif overtaken or self._on_disk.any():
+                self._remove()
+        except FinetuneError as error:
+            self._failed(error)
+            return False
+        self._settle()
+        return True
+
+    def close(self) -> None:
+        """Let go of the layer; what is unsaved stays so."""
+        self._timer.stop()
+        self._overtake()
+        self.layer.events.paint.disconnect(self._on_paint)
+        for event in (self.layer.events.labels_update, self.layer.events.set_data, self.layer.events.reload):
+            event.disconnect(self._on_touched)
+
+    def _on_paint(self) -> None:
+        if not self.is_unsaved:
+            self.is_unsaved = True
+            self.changed.emit()
+        self._on_touched()
+
+    def _on_touched(self) -> None:
+        now = time.monotonic()
+        if not self._timer.isActive():
+            self._since = now
+        if now - self._since < LONGEST_WAIT_S:
+            self._timer.start()
+
+    def _on_timeout(self) -> None:
+        if self._writing is not None:
+            self._timer.start()
+        elif not differs(self.layer, self._on_disk) and self.origin is None:
+            self._settle()
+        elif not is_painted(self.layer):
+            self.save()
+        else:
+            self._write_aside(snapshot(self.layer))
+
+    def _write_aside(self, labels: NDArray[np.uint16]) -> None:
+        self._writing = writing = _Writing(self.project, self.name, labels, self._origin())
+        writing.work = Work(
+            writing.events,
+            title=f"Saving the mask of {self.name}",
+            on_event=lambda _event: None,
+            on_end=lambda mask: self._on_written(writing, mask),
+            on_error=lambda error: self._on_write_failed(writing, error),
+            on_abort=lambda: self._on_written(writing, None),
+        )
+
+    def _on_written(self, writing: _Writing, mask: SavedMask | None) -> None:
+        if writing is not self._writing:  # a later save has overtaken it
+            return
+        self._writing = None
+        if mask is None:
+            return
+        try:
+            self._entered(mask, writing.labels)
+        except FinetuneError as error:
+            self._failed(error)
+            return
+        if not self._timer.isActive():
+            self._settle()
+
+    def _on_write_failed(self, writing: _Writing, error: Exception) -> None:
+        if writing is not self._writing:
+            return
+        self._writing = None
+        if not isinstance(error, FinetuneError):
+            raise error
+        self._failed(error)
+
+    def _overtake(self) -> bool:
+        """Make sure that no earlier save writes from now on, and tell whether one may have written."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return False
+        writing.is_overtaken = True
+        while writing.work is not None and writing.work.is_running:
+            time.sleep(_POLL_S)  # it is about to end: one file is being written
+        return True
+
+    def _origin(self) -> Origin:
+        before = self.project.image(self.name).origin
+        return self.origin or ("corrected" if before == "corrected" else "painted")
+
+    def _entered(self, mask: SavedMask, labels: NDArray[np.uint16]) -> None:
+        self.project.keep(mask)
+        self._on_disk = labels
+        if self.origin == mask.origin:
+            self.origin = None
+        self.saved.emit(self.name)
+
+    def _remove(self) -> None:
+        self.project.remove_labels(self.name)
+        self._on_disk = np.zeros_like(self._on_disk)
+        self.saved.emit(self.name)
+
+    def _settle(self) -> None:
+        self.is_unsaved, self.problem = False, ""
+        self.changed.emit()
+
+    def _failed(self, error: FinetuneError) -> None:
+        self.is_unsaved, self.problem = True, str(error)
+        self.changed.emit()
+
+
+class _Writing:
+    """One mask on its way to the disk."""
+
+    def __init__(self, project: Project, name: str, labels: NDArray[np.uint16], origin: Origin) -> None:
+        self.labels = labels
+        self.is_overtaken = False
+        self.work: Work[SavedMask | None] | None = None
+        self._arguments = (project, name, origin)
+
+    def events(self) -> Generator[None, None, SavedMask | None]:
+        """Write the file, unless a later save has overtaken this one."""
+        project, name, origin = self._arguments
+        yield
+        if self.is_overtaken:
+            return None
+        return _write(project, name, self.labels, origin)
+
+
+def _write(project: Project, name: str, labels: NDArray[np.uint16], origin: Origin) -> SavedMask:
+    """Write a mask; a label that no stroke has is refused in the words of somebody who paints."""
+    strays = labels[labels > OBJECT] if project.sparse else labels[:0]
+    if strays.size:
+        stray = strays.min()
+        raise DataError(
+            f"{name}: label {stray} is no stroke. Erase label {stray}; paint with {BACKGROUND} and {OBJECT} only."
+        )
+    return project.write_labels(name, labels, origin)

@@ -1,0 +1,85 @@
+"""Start from a prediction: what the current model finds becomes paint that the user corrects."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...config import PredictConfig
+from ...events import Event, ImagePredicted
+from ...project.masks import dense_to_strokes
+from ...runs.request import ImageFile, PredictRequest
+from ..session.settings import default_device
+from .annotation import Annotation
+from .painting import add_paint, is_painted
+
+_FULL = 255  # of a probability of 1 in eight bits
+
+
+def start_from_prediction(annotation: Annotation) -> None:
+    """Have the current model predict the current image in a job, and add what it finds to what is painted.
+
+    Raises
+    ------
+    RunError
+        If another such job is under way.
+    """
+    session = annotation.session
+    project, name = session.project, session.current
+    if project is None or name is None:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
+    found: list[NDArray[np.uint16]] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, ImagePredicted):
+            probabilities = np.load(event.file)
+            found.append((probabilities > event.threshold * _FULL).astype(np.uint16))
+
+    def on_end(_file: Path | None) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        if found and session.is_open(project):
+            use_prediction(annotation, name, found[0])
+
+    def on_error(error: Exception) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        session.fail(error)
+
+    image = ImageFile.of(project.image(name).ref)
+    request = PredictRequest(
+        checkpoint=session.predictor, images=(image,), config=PredictConfig(device=default_device())
+    )  # fmt: skip
+    before = session.message
+    session.tell(f"The model is looking at {name} …")
+    try:
+        session.aside.start(
+            folder / "job", f"Predicting {name}", request=request, on_event=on_event, on_end=on_end, on_error=on_error
+        )
+    except Exception:
+        session.tell(before.text)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]) -> None:
+    """Paint `labels` where the image `name` is not painted yet; what is painted stays, and one undo takes it back."""
+    session, layer = annotation.session, annotation.layer
+    if session.project is None or session.current != name or layer is None:
+        session.tell(f"{name} was left before its prediction came. Open it and start from the prediction again.")
+        return
+    if labels.shape != layer.data.shape:
+        session.tell(f"The prediction of {name} does not fit its mask layer. Open the image again.", "warning")
+        return
+    if not labels.any():
+        session.tell(f"The model finds nothing in {name}. Paint its objects by hand.", "warning")
+        return
+    was_painted = is_painted(layer)
+    added = add_paint(layer, dense_to_strokes(labels) if session.project.sparse else labels)
+    if not was_painted:
+        annotation.begin_corrected()
+    where = " where nothing was painted" if was_painted else ""
+    session.tell(f"{added} pixels of the prediction were added{where}. Correct what is wrong; Ctrl+Z takes it back.")

@@ -1,0 +1,209 @@
+"""The section "Annotate": go from image to image, start from a prediction, say that there is nothing, undo removals."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout, QWidget
+
+from ...errors import FinetuneError
+from ...project.image import mask_text
+from ...project.masks import BACKGROUND, OBJECT
+from ..layers.colors import BACKGROUND_COLOR, OBJECT_COLOR
+from ..session.session import Session
+from ..session.shortcuts import CanvasKeys, bind_keys
+from .annotation import annotation_of, image_keys
+from .first_guess import start_from_prediction
+from .painting import is_painted
+
+_PATCH_PX = 12
+_DENSE = "Paint the objects, all with label 1 or each with its own. What you do not paint is background."
+_SPARSE = "Paint some background with label 1 and some object with label 2. What you do not paint stays unknown."
+
+
+class AnnotatePanel(QWidget):
+    """What one does with the image that is shown; the brush is napari's own.
+
+    Parameters
+    ----------
+    session
+        What the docks share.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session, self._annotation = session, annotation_of(session)
+        self.title, self.state, self.hint = QLabel(), QLabel(), QLabel()
+        self.problem, self.removed = QLabel(), QLabel()
+        self.previous_button, self.next_button = QPushButton("◀ Previous"), QPushButton("Save && next ▶")
+        self.jump_button = QPushButton("Next to annotate")
+        self.guess_button, self.empty_button = QPushButton("Start from prediction"), QPushButton("No object here")
+        self.remove_button, self.undo_button = QPushButton("Remove mask"), QPushButton("Undo")
+        self.background_button, self.object_button = QPushButton("Background (1)"), QPushButton("Object (2)")
+        self.dense_box = QCheckBox("Unpainted = background")
+        self._explain()
+        self._lay_out()
+        self._connect()
+        self._keys = CanvasKeys(session.viewer, image_keys(self._annotation))
+        self._refresh()
+
+    def release(self) -> None:
+        """Let go of the session and of the keys on the canvas."""
+        session = self._session
+        for signal in (
+            session.project_changed, session.images_changed, session.current_changed, session.aside.changed,
+            self._annotation.changed,
+        ):  # fmt: skip
+            signal.disconnect(self._refresh)
+        self._keys.release()
+
+    def confirm(self, question: str, yes: str) -> bool:
+        """Ask before anything that was painted changes."""
+        box = QMessageBox(QMessageBox.Icon.Question, "Annotate", question, parent=self)
+        accept = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.exec()
+        return box.clickedButton() is accept
+
+    def _explain(self) -> None:
+        for widget, tip in (
+            (self.previous_button, "Save, and show the image before (Page Up, or Shift+N)"),
+            (self.next_button, "Save, and show the next image (Page Down, or N)"),
+            (self.jump_button, "Show an image that is suggested or, if there is none, one without a mask"),
+            (self.guess_button, "Let the current model find the objects, and correct what it gets wrong"),
+            (self.empty_button, "Annotate this image as one without any object; that is worth learning too"),
+            (self.remove_button, "Take the mask of this image away; the file is moved aside, not deleted"),
+            (self.undo_button, "Bring the removed mask back"),
+            (self.background_button, "Paint background strokes"),
+            (self.object_button, "Paint object strokes"),
+            (
+                self.dense_box,
+                "On: what is not painted is background. Off: a few strokes will do; what is not painted is not used.",
+            ),
+        ):
+            widget.setToolTip(tip)
+        for button, color in ((self.background_button, BACKGROUND_COLOR), (self.object_button, OBJECT_COLOR)):
+            patch = QPixmap(_PATCH_PX, _PATCH_PX)
+            patch.fill(QColor(color))  # the color of the label, whatever the theme
+            button.setIcon(QIcon(patch))
+        for label in (self.hint, self.problem, self.removed, self.title):
+            label.setWordWrap(True)
+        self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        font = self.title.font()
+        font.setBold(True)
+        self.title.setFont(font)
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 4)
+        layout.addWidget(self.title)
+        layout.addWidget(self.state)
+        grid = QGridLayout()
+        for place, button in enumerate((
+            self.previous_button, self.next_button, self.jump_button, self.guess_button, self.empty_button,
+            self.remove_button,
+        )):  # fmt: skip
+            grid.addWidget(button, place // 2, place % 2)
+        layout.addLayout(grid)
+        layout.addWidget(self.dense_box)
+        layout.addWidget(self.hint)
+        for row in ((self.background_button, self.object_button), (self.removed, self.undo_button)):
+            box = QHBoxLayout()
+            for widget in row:
+                box.addWidget(widget)
+            layout.addLayout(box)
+        layout.addWidget(self.problem)
+
+    def _connect(self) -> None:
+        session, annotation = self._session, self._annotation
+        for signal in (
+            session.project_changed, session.images_changed, session.current_changed, session.aside.changed,
+            annotation.changed,
+        ):  # fmt: skip
+            signal.connect(self._refresh)
+        self.previous_button.clicked.connect(annotation.previous)
+        self.next_button.clicked.connect(annotation.next)
+        self.jump_button.clicked.connect(annotation.next_to_annotate)
+        self.guess_button.clicked.connect(self._on_guess)
+        self.empty_button.clicked.connect(self._on_empty)
+        self.remove_button.clicked.connect(self._on_remove)
+        self.undo_button.clicked.connect(annotation.undo_remove)
+        self.dense_box.clicked.connect(self._on_dense)
+        self.background_button.clicked.connect(lambda: self._paint_with(BACKGROUND))
+        self.object_button.clicked.connect(lambda: self._paint_with(OBJECT))
+        bind_keys(self, image_keys(annotation))
+
+    def _refresh(self) -> None:
+        project, name = self._session.project, self._session.current
+        image = project.image(name) if project and name else None
+        is_sparse = bool(project and project.sparse)
+        self.title.setText(
+            name or ("Open an image: double-click it in the table." if project else "Open a folder first.")
+        )
+        is_unsaved = self._annotation.unsaved == name
+        self.state.setText("" if image is None else "◐ painting" if is_unsaved else _state(mask_text(image)))
+        self.state.setVisible(image is not None)
+        self.hint.setText(_SPARSE if is_sparse else _DENSE)
+        self.dense_box.setChecked(not is_sparse)
+        for button in (self.previous_button, self.next_button, self.jump_button, self.dense_box):
+            button.setEnabled(project is not None and not self._annotation.is_converting)
+        for button in (self.guess_button, self.empty_button):
+            button.setEnabled(image is not None)
+        self.guess_button.setEnabled(image is not None and not self._session.aside.is_running)
+        self.remove_button.setEnabled(image is not None and (image.is_annotated or is_unsaved))
+        for button in (self.background_button, self.object_button):
+            button.setVisible(is_sparse)
+        self._refresh_notes()
+
+    def _refresh_notes(self) -> None:
+        removed, problem = self._annotation.removed, self._annotation.problem
+        names = removed[0].name if len(removed) == 1 else f"{len(removed)} images"
+        self.removed.setText(f"The mask of {names} is removed." if removed else "")
+        self.problem.setText(f"⚠ Not saved: {problem}" if problem else "")
+        can_undo = any(one.file for one in removed)
+        for widget, is_shown in ((self.removed, removed), (self.undo_button, can_undo), (self.problem, problem)):
+            widget.setVisible(bool(is_shown))
+
+    def _on_guess(self) -> None:
+        name = self._session.current
+        layer = self._annotation.layer
+        if name is None or (layer is None and not self._annotation.open(name)):
+            return
+        layer = self._annotation.layer
+        question = f"{name} is painted already. What the model finds can be added where nothing is painted."
+        if layer is not None and is_painted(layer) and not self.confirm(question, "Add to what is painted"):
+            return
+        try:
+            start_from_prediction(self._annotation)
+        except FinetuneError as error:
+            self._session.fail(error)
+
+    def _on_empty(self) -> None:
+        layer, name = self._annotation.layer, self._session.current
+        question = f"{name} is painted. Erase that, and say that there is no object in it?"
+        if layer is None or not is_painted(layer) or self.confirm(question, "Erase"):
+            self._annotation.mark_empty()
+
+    def _on_remove(self) -> None:
+        if self._session.current is not None:
+            self._annotation.remove_masks([self._session.current])
+
+    def _on_dense(self, is_dense: bool) -> None:
+        project = self._session.project
+        count = len(project.pairs()) if project else 0
+        meaning = "unpainted pixels become background" if is_dense else "each becomes strokes over the whole image"
+        masks = "1 mask is" if count == 1 else f"{count} masks are"
+        question = f"{masks} converted: {meaning}. The masks of before are kept. Go on?"
+        if count == 0 or self.confirm(question, "Convert"):
+            self._annotation.set_sparse(not is_dense)
+        self._refresh()
+
+    def _paint_with(self, label: int) -> None:
+        layer = self._annotation.layer
+        if layer is not None:
+            layer.selected_label, layer.mode = label, "paint"
+
+
+def _state(text: str) -> str:
+    """Return the two lines of the table as one."""
+    return ", ".join(line.strip() for line in text.splitlines())

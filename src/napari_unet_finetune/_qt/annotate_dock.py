@@ -1,0 +1,82 @@
+"""The dock "Annotate and finetune": five sections, one of them open, over a footer that stays in sight."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QVBoxLayout
+
+from ..config import FinetuneConfig
+from .annotate.panel import AnnotatePanel
+from .finetune.panel import FinetunePanel
+from .finetune.settings_form import ESSENTIAL
+from .images.panel import ImagesPanel
+from .model.panel import ModelPanel
+from .questions.panel import QuestionsPanel
+from .session.dock import Dock, open_dock
+from .session.run_footer import RunFooter
+from .widgets.accordion import Accordion
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+IMAGES, ANNOTATE, MODEL, FINETUNE, QUESTIONS = range(5)
+
+
+class AnnotateAndFinetuneWidget(Dock):
+    """Open a dataset, annotate some of its images, choose a model, finetune it, and ask about all of them."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        session = self.session
+        self.images, self.annotate = ImagesPanel(session), AnnotatePanel(session)
+        self.model, self.finetune = ModelPanel(session), FinetunePanel(session)
+        self.questions = QuestionsPanel(session)
+        self.footer = RunFooter(session)
+        self.accordion = Accordion()
+        for title, panel in (
+            ("1  Images", self.images),
+            ("2  Annotate", self.annotate),
+            ("3  Model", self.model),
+            ("4  Finetune", self.finetune),
+            ("5  Questions", self.questions),
+        ):
+            self.accordion.add(title, panel)
+        self.accordion.open(IMAGES)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.accordion, stretch=1)
+        layout.addWidget(self.footer)
+        self.keep(self.images, self.annotate, self.model, self.finetune, self.questions, self.footer)
+        session.models_changed.connect(self._show_outcome)
+        self.images.view.open_requested.connect(lambda _name: self.accordion.open(ANNOTATE))
+        self.finetune.compare_requested.connect(lambda: open_dock(napari_viewer, "Compare models"))
+        self.finetune.predict_requested.connect(lambda: self._predict_all(napari_viewer))
+        self.finetune.annotate_requested.connect(lambda: self.accordion.open(ANNOTATE))
+        self.questions.rescale_requested.connect(lambda factor: self._use_setting("rescale", factor))
+        self.questions.penalty_requested.connect(lambda weight: self._use_setting("false_positive_weight", weight))
+
+    def release(self) -> None:
+        """Let go of the session."""
+        self.session.models_changed.disconnect(self._show_outcome, missing_ok=True)
+        super().release()
+
+    def _show_outcome(self) -> None:
+        """Bring into view what came of a training."""
+        self.accordion.show_top(FINETUNE)
+
+    def _predict_all(self, viewer: napari.viewer.Viewer) -> None:
+        """Offer to predict all images of the dataset."""
+        open_dock(viewer, "Predict").predict.source.set_value("dataset")
+
+    def _use_setting(self, name: str, value: float) -> None:
+        """Write what an answer advises into the settings of a training, and show them."""
+        settings, title = self.finetune.settings, FinetuneConfig.model_fields[name].title
+        if settings.config is None:
+            self.session.tell(f"{title} was not changed: {settings.problem}", "warning")
+            return
+        settings.set_value(settings.config.model_copy(update={name: value}))
+        if name not in ESSENTIAL:
+            settings.fold.expand(animate=False)
+        self.session.tell(f"{title} is {value:g} now, for the next finetuning.")
+        self.accordion.open(FINETUNE)

@@ -1,0 +1,1 @@
+"""Comparing models on images, and the learning curve."""

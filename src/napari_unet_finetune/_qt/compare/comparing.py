@@ -1,0 +1,335 @@
+"""A comparison from the click to its table: which models and images, a job, and what each model makes of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from psygnal import Signal
+
+from ...comparison.last import LastComparison, read_last_comparison
+from ...config import PredictConfig
+from ...errors import FinetuneError, RunError
+from ...events import Event, ImageCompared
+from ...io.disk import file_stamp
+from ...learning_curve.folder import StudyFolder
+from ...models.card import find_model_file, read_card
+from ...project.image_sets import ImageSet, compared_image, image_sets
+from ...project.project import Project
+from ...runs.recent import RecentModels
+from ...runs.request import REQUEST, ComparedModel, CompareRequest
+from ...text import count_of
+from ..session.past_runs import home_of
+from ..session.session import Session
+from ..session.settings import default_device, recent_models_file
+from ..session.worker import Work
+from .models import COLORS, Colors, Column, ComparedEntry, first_models, list_models_to_compare, read_training
+
+COMPARISON = "comparison"
+
+
+def job_folder(project: Project) -> Path:
+    """Return the folder of the job that compares, of which there is one."""
+    return home_of(project) / COMPARISON / "job"
+
+
+def labels_folder(project: Project) -> Path:
+    """Return the folder in which labels are kept, see `evaluation.kept_labels`."""
+    return home_of(project) / COMPARISON / "labels"
+
+
+def recall_comparison(
+    project: Project, on_end: Callable[[LastComparison], object], on_error: Callable[[Exception], object]
+) -> None:
+    """Read in a thread what is kept of the last comparison; `on_end` is not called if that is nothing."""
+    job, cache = job_folder(project), labels_folder(project)
+    if not (job / REQUEST).is_file():
+        return
+
+    def read() -> Generator[None, None, LastComparison | None]:
+        yield
+        return read_last_comparison(job, cache, project)
+
+    Work(
+        read,
+        title="Reading the last comparison",
+        on_event=lambda _none: None,
+        on_end=lambda last: on_end(last) if last is not None else None,
+        on_error=on_error,
+    )
+
+
+CHOSEN = "chosen"
+MOST_MODELS = 8
+
+
+class Comparing:
+    """Compares models on images of the dataset that is open.
+
+    `listed` is emitted when there are other models or images to choose from, `changed` when the table is another one
+    or a cell of it.
+    """
+
+    listed = Signal()
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.recent = RecentModels(recent_models_file())
+        self.colors = Colors()
+        self.entries: list[ComparedEntry] = []
+        self.chosen: set[str] = set()
+        self.sets: tuple[ImageSet, ...] = ()
+        self.columns: tuple[Column, ...] = ()
+        self.images: tuple[str, ...] = ()
+        self.cells: dict[tuple[str, str], ImageCompared] = {}  # by label and name
+        self._set_key, self._names = "", tuple[str, ...]()  # names that were chosen one by one
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._added: list[Path] = []
+        self._is_fresh = True  # the user has not chosen models yet
+        self._project = session.project  # whose table it is
+        self._reading: object | None = None  # what is read from disk to be shown; None if nothing is wanted from there
+        session.project_changed.connect(self._on_project_changed)
+        session.models_changed.connect(self.refresh)
+        session.model_changed.connect(self.refresh)
+        session.images_changed.connect(self._on_images_changed)
+        session.current_changed.connect(self._on_images_changed)
+        self.refresh()
+        self._recall()
+
+    @property
+    def image_set(self) -> ImageSet | None:
+        """The images to compare on."""
+        return next((one for one in self.sets if one.key == self._set_key), self.sets[0] if self.sets else None)
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot start, in a sentence; empty if it can."""
+        if self.session.project is None:
+            return "Open a dataset first: Annotate and finetune, Images."
+        if not self.chosen:
+            return "Tick at least one model."
+        if len(self.chosen) > MOST_MODELS:
+            return f"Tick at most {MOST_MODELS} models: more colors cannot be told apart."
+        if self.session.aside.is_running:
+            return f"{self.session.aside.title} is under way."
+        return "" if self.image_set else "There is no image to compare on."
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """Names of compared images whose masks have changed since."""
+        project = self.session.project
+        if project is None:
+            return ()
+        return tuple(name for name in self.images if self._stamps.get(name) != file_stamp(project.image(name).mask))
+
+    def choose_models(self, models: Sequence[str]) -> None:
+        """Choose models by what `ComparedEntry.model` says."""
+        self.chosen, self._is_fresh = set(models), False
+        self._give_colors()
+        self.listed.emit()
+
+    def choose_images(self, key: str) -> None:
+        """Choose a set of images."""
+        self._set_key = key
+        self.listed.emit()
+
+    def choose_names(self, names: Sequence[str]) -> None:
+        """Choose images one by one."""
+        self._names = tuple(names)
+        self._list_images()
+        self.choose_images(CHOSEN if names else "")
+
+    def add_file(self, path: Path) -> None:
+        """List the model in a file, and choose it; one that is no model is refused in a sentence."""
+        try:
+            read_card(path)
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        path = path.absolute()
+        self._added = [*(one for one in self._added if one != path), path]
+        self.recent.add(path)
+        self._list_models()
+        same = next(entry.model for entry in self.entries if _file(entry.model) == path)
+        self.choose_models([*self.chosen, same])
+
+    def refresh(self) -> None:
+        """List models and images anew."""
+        self._list_models()
+        self._list_images()
+        self.listed.emit()
+
+    def choose_study(self, study: StudyFolder) -> None:
+        """Choose the base and the models of a learning curve, those of the first seed."""
+        self._list_models()
+        first = {str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed}
+        base = find_model_file(study.plan.base or "")
+        bases = [entry.model for entry in self.entries if find_model_file(entry.model) == base]
+        self.choose_models([*(bases or [self.session.model]), *first])
+
+    def compare(self) -> None:
+        """Predict and score every chosen model on every chosen image; what keeps it from that is told."""
+        session = self.session
+        session.before_use.emit()
+        project, images = session.project, self.image_set
+        try:
+            if self.problem or project is None or images is None:
+                raise RunError(self.problem)
+            request = self._request(project, images)
+            columns = tuple(map(self._column, self._ticked))
+            self._begin(project, columns, images)
+            session.aside.start(
+                job_folder(project), _title(columns), request=request,
+                on_event=lambda event: self._on_event(columns, event),
+                on_end=lambda _file: self._on_end(project, columns), on_error=session.fail,
+            )  # fmt: skip
+            self.changed.emit()
+        except FinetuneError as error:
+            session.fail(error)
+
+    def cell(self, label: str, image: str) -> ImageCompared | None:
+        """Return what is known of a model on an image."""
+        return self.cells.get((label, image))
+
+    def column(self, label: str) -> Column | None:
+        """Return the model of the table called `label`."""
+        return next((column for column in self.columns if column.label == label), None)
+
+    @property
+    def _ticked(self) -> list[ComparedEntry]:
+        return [entry for entry in self.entries if entry.model in self.chosen]
+
+    def _column(self, entry: ComparedEntry) -> Column:
+        return Column(entry, self.colors.get(entry.model) or COLORS[0], read_training(entry.model, self._project))
+
+    def _give_colors(self) -> None:
+        self.colors.give([entry.model for entry in self._ticked])
+
+    def _request(self, project: Project, images: ImageSet) -> CompareRequest:
+        return CompareRequest(
+            models=tuple(ComparedModel(label=entry.label, model=entry.model) for entry in self._ticked),
+            images=tuple(compared_image(project, name) for name in images.names),
+            cache=labels_folder(project),
+            sparse=project.sparse,
+            config=PredictConfig(device=default_device()),
+        )
+
+    def _begin(self, project: Project, columns: tuple[Column, ...], images: ImageSet) -> None:
+        """Empty the table; nothing is emitted before the job has begun."""
+        self.columns, self.images, self.cells, self._reading = columns, images.names, {}, None
+        self._stamps = {name: file_stamp(project.image(name).mask) for name in images.names}
+
+    def _recall(self) -> None:
+        """Show what is kept of the last comparison of the dataset, unless the user begins another one meanwhile."""
+        session, project = self.session, self.session.project
+        reading = self._reading = object()
+        if project is None:
+            return
+
+        def show(last: LastComparison) -> None:
+            if session.project is not None and self._reading is reading:
+                self._show_last(session.project, last)
+
+        recall_comparison(project, show, session.fail)
+
+    def _show_last(self, project: Project, last: LastComparison) -> None:
+        listed = {_file(entry.model) for entry in self.entries}
+        self._added += [_file(model) for model in last.models if _file(model) not in listed]
+        self._list_models()
+        entries = {_file(entry.model): entry for entry in self.entries}
+        shown = {model: entries[_file(model)] for model in last.models}
+        self.colors.give([entry.model for entry in shown.values()])
+        self._give_colors()
+        self.columns, self.images = tuple(map(self._column, shown.values())), last.images
+        cells = [replace(cell, model=shown[model].label) for (model, _), cell in last.cells.items()]
+        self.cells = {(cell.model, cell.image): cell for cell in cells}
+        self._stamps = {name: file_stamp(project.image(name).mask) for name in last.images if name not in last.outdated}
+        self.listed.emit()
+        self.changed.emit()
+
+    def _on_event(self, columns: tuple[Column, ...], event: Event) -> None:
+        if isinstance(event, ImageCompared) and self.columns is columns:
+            self.cells[event.model, event.image] = event
+            self.changed.emit()
+
+    def _on_end(self, project: Project, columns: tuple[Column, ...]) -> None:
+        """Say what came of a comparison."""
+        session = self.session
+        if session.project is None or self.columns is not columns:
+            self._on_end_of_left(project, columns)
+            return
+        failed = [cell for cell in self.cells.values() if cell.error is not None]
+        missing = len(self.columns) * len(self.images) - len(self.cells)
+        if failed:
+            more = f" (and {len(failed) - 1} more, marked in the table)" if len(failed) > 1 else ""
+            session.tell(f"{failed[0].model}, {failed[0].image}: {failed[0].error}{more}", "warning")
+        elif missing:
+            session.tell(f"Stopped: {missing} of {len(self.columns) * len(self.images)} predictions are missing.")
+        else:
+            self._keep_dice(session.project)
+            session.tell(f"Compared {count_of(len(self.columns), 'model')} on {count_of(len(self.images), 'image')}.")
+        self.changed.emit()
+
+    def _on_end_of_left(self, project: Project, columns: tuple[Column, ...]) -> None:
+        """Say that a comparison has ended whose table was given up for another dataset, and show it if that is back."""
+        if not self.session.is_open(project):
+            self.session.tell(f"{_title(columns)}, of another dataset: open it again to see the table.")
+            return
+        self.session.tell(f"{_title(columns)} has ended.")
+        self._recall()  # what was read when the dataset came back is only what there was by then
+
+    def _keep_dice(self, project: Project) -> None:
+        """Enter the scores of the model that predicts into the table of images."""
+        column = next((one for one in self.columns if one.entry.model == self.session.predictor), None)
+        cells = [self.cells.get((column.label, name)) for name in self.images] if column is not None else []
+        dice = {cell.image: cell.dice for cell in cells if cell is not None and cell.dice is not None}
+        if dice:
+            project.set_dice(dice)
+            self.session.images_changed.emit()
+
+    def _list_models(self) -> None:
+        project, base = self.session.project, self.session.model
+        before = {entry.model for entry in self.entries}
+        self.entries = list_models_to_compare(project, base, self._added)
+        known = {entry.model for entry in self.entries}
+        new = [entry.model for entry in self.entries if entry.is_trained_here and entry.model not in before]
+        self.chosen = (self.chosen & known) | (set(new) if len(new) == 1 and len(self.chosen) < MOST_MODELS else set())
+        if self._is_fresh:
+            self.chosen = set(first_models(project, base, self.entries)[:MOST_MODELS])
+        self._give_colors()
+
+    def _list_images(self) -> None:
+        project = self.session.project
+        self.sets = image_sets(project, self.session.current) if project else ()
+        if self._names:
+            self.sets = (*self.sets, ImageSet(CHOSEN, f"Chosen images ({len(self._names)})", self._names))
+
+    def _on_project_changed(self) -> None:
+        before, self._project = self._project, self.session.project
+        if before is not None and self.session.is_open(before) and self._are_there((*self.images, *self._names)):
+            self.refresh()
+            return
+        self.columns, self.images, self.cells, self._set_key, self._names = (), (), {}, "", ()
+        self._is_fresh = True
+        self.colors = Colors()
+        self.refresh()
+        self.changed.emit()
+        self._recall()
+
+    def _are_there(self, names: tuple[str, ...]) -> bool:
+        """Tell whether all of these images are still in the dataset, which was opened anew."""
+        return self.session.project is not None and set(names) <= set(self.session.project.names)
+
+    def _on_images_changed(self) -> None:
+        self._list_images()
+        self.listed.emit()
+
+
+def _title(columns: tuple[Column, ...]) -> str:
+    return f"Comparing {count_of(len(columns), 'model')}"
+
+
+def _file(model: str) -> Path:
+    return find_model_file(model).absolute()

@@ -1,0 +1,156 @@
+"""The section "Learning curve": how many images are enough, and what is forgotten."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...config import FinetuneConfig, PresetName
+from ...errors import FinetuneError
+from ...project.curve_plan import COUNTS, CurvePlanning, parse_counts
+from ..session.session import Session
+from ..session.settings import default_device
+from ..widgets.editors import ChoiceBox
+from ..widgets.file_dialogs import ask_for_file
+from ..widgets.learning_curve import CurveChart
+from ..widgets.path_box import PathBox
+from .comparing import Comparing
+from .curve_training import CurveTraining
+from .export import save_figures
+
+_MOST_SEEDS = 9
+_FIGURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
+_NOT_HERE = "from scratch"  # every model of a curve begins with the base
+
+
+class CurvePanel(QWidget):
+    """Starts a learning curve and shows the last one."""
+
+    def __init__(
+        self, session: Session, curve: CurveTraining, comparing: Comparing, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.session, self.curve, self._comparing = session, curve, comparing
+        self.counts, self.seeds = QLineEdit(", ".join(map(str, COUNTS))), QSpinBox()
+        self.preset = ChoiceBox([(name, name) for name in get_args(PresetName) if name != _NOT_HERE])
+        self.old = PathBox("Folder of Dataset 1, with images and masks")
+        self.plan, self.words, self.chart = QLabel(), QLabel(), CurveChart()
+        self.start, self.resume, self.save = QPushButton("Train all"), QPushButton("Resume"), QPushButton("Save chart…")
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    @property
+    def config(self) -> FinetuneConfig:
+        """The settings of each training."""
+        return FinetuneConfig.from_preset(self.preset.value(), device=default_device())
+
+    def refresh(self) -> None:
+        """Show what a curve would use, and what the last one says."""
+        self._show_plan()
+        study = self.curve.study
+        points = study.points if study is not None else ()
+        self._draw()
+        self.chart.setVisible(bool(points))
+        self.words.setText("\n".join(self.curve.sentences))
+        self.words.setVisible(bool(points))
+        self.save.setVisible(bool(points))
+        self.resume.setVisible(self.curve.is_interrupted)
+        self.resume.setEnabled(not self.session.run.is_running)
+
+    def release(self) -> None:
+        """Let go of the session."""
+        self.curve.changed.disconnect(self.refresh)
+        self._comparing.listed.disconnect(self._draw)
+        self.session.images_changed.disconnect(self._show_plan)
+
+    def _lay_out(self) -> None:
+        self.seeds.setRange(1, _MOST_SEEDS)
+        self.seeds.setValue(1)
+        self.counts.setToolTip("<qt>How many annotated images to train with, one training each.</qt>")
+        self.seeds.setToolTip("<qt>Trainings per number of images; their spread shows what is chance.</qt>")
+        self.preset.setToolTip("<qt>Settings of every training.</qt>")
+        self.old.setToolTip(
+            "<qt>To see what is forgotten: a folder of the old dataset with <i>images</i> and <i>masks</i> in it; its "
+            "last 10 images are tested. Empty takes the patches that the base carries.</qt>"
+        )
+        self.old.set_hint("patches of the base")
+        self.start.setToolTip("<qt>Train and test one model after the other in the background.</qt>")
+        self.resume.setToolTip("<qt>Go on with the curve below where it was interrupted.</qt>")
+        for label in (self.plan, self.words):
+            label.setWordWrap(True)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.setVerticalSpacing(4)
+        form.addRow("Images", self.counts)
+        form.addRow("Seeds", self.seeds)
+        form.addRow("Preset", self.preset)
+        form.addRow("Dataset 1", self.old)
+        buttons = QHBoxLayout()
+        for button in (self.start, self.resume):
+            buttons.addWidget(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(5)
+        column.addLayout(form)
+        column.addWidget(self.plan)
+        column.addLayout(buttons)
+        column.addWidget(self.chart, stretch=10)
+        column.addWidget(self.words)
+        column.addWidget(self.save)
+        column.addStretch(1)
+
+    def _connect(self) -> None:
+        self.counts.textChanged.connect(lambda _text: self._show_plan())
+        self.seeds.valueChanged.connect(lambda _value: self._show_plan())
+        self.preset.changed.connect(self._show_plan)
+        self.old.changed.connect(self._show_plan)
+        self.start.clicked.connect(self._start)
+        self.resume.clicked.connect(lambda: self.curve.resume())
+        self.save.clicked.connect(self._save_chart)
+        self.curve.changed.connect(self.refresh)
+        self._comparing.listed.connect(self._draw)  # its models may have colors now
+        self.session.images_changed.connect(self._show_plan)
+
+    def _draw(self) -> None:
+        points = self.curve.study.points if self.curve.study is not None else ()
+        self.chart.set_points(points, self.curve.colors(self._comparing.colors))
+
+    def _planned(self) -> CurvePlanning:
+        try:
+            return self.curve.plan(parse_counts(self.counts.text()), self.seeds.value())
+        except FinetuneError as error:
+            return CurvePlanning(problem=str(error))
+
+    def _show_plan(self) -> None:
+        planning = self._planned()
+        old = self.old.value()
+        problem = planning.problem
+        if not problem and old is not None and not old.is_dir():
+            problem = f"{old}: there is no such folder."
+        duration = self.curve.duration(len(planning.counts) * self.seeds.value(), self.config)
+        self.plan.setText(problem or "\n".join(filter(None, (*planning.sentences, duration))))
+        self.start.setEnabled(not problem)
+
+    def _start(self) -> None:
+        self.curve.start(parse_counts(self.counts.text()), self.seeds.value(), self.config, self.old.value())
+
+    def _save_chart(self) -> None:
+        study = self.curve.study
+        path = ask_for_file(self, "Save the chart", "learning-curve.png", _FIGURES)
+        if path is None or study is None:
+            return
+        try:
+            save_figures(self._comparing, [], None, study=study.path, curve=path)
+        except FinetuneError as error:
+            self.session.fail(error)

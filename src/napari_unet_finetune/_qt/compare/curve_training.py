@@ -1,0 +1,159 @@
+"""A learning curve from the click to its chart: trainings in the background, resumed after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from psygnal import Signal
+from pydantic import BaseModel
+
+from ...config import FinetuneConfig
+from ...errors import FinetuneError, RunError
+from ...events import Event, Notice, PartStarted
+from ...learning_curve.folder import StudyFolder
+from ...learning_curve.words import curve_in_words
+from ...project.curve_plan import CurvePlanning, CurveSettings, make_curve_request, plan_curve
+from ...project.project import Project
+from ..session.job_view import about
+from ..session.past_runs import Past, new_run
+from ..session.session import Session
+from .models import Colors, last_study
+
+TITLE = "Learning curve"
+
+
+class CurveTraining:
+    """Trains with growing numbers of images of the dataset that is open.
+
+    `changed` is emitted when there is more to show, `ended` with the study when its models can be compared.
+    """
+
+    changed = Signal()
+    ended = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.study: StudyFolder | None = None
+        self._pace: float | None = None  # seconds per patch pixel of the last training
+        session.project_changed.connect(self._on_project_changed)
+        session.run.changed.connect(self._on_slot_changed)
+        self._was_running = False
+        self._on_project_changed()
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the curve that is shown is under way."""
+        slot = self.session.run
+        return slot.is_running and self.study is not None and slot.folder == self.study.path
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Tell whether the curve that is shown can be resumed."""
+        return self.study is not None and not self.is_running and not self.study.is_finished
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the curve says so far."""
+        return curve_in_words(self.study) if self.study is not None else ()
+
+    def plan(self, counts: Sequence[int], seeds: int) -> CurvePlanning:
+        """Return what a new curve would use, or why it cannot start."""
+        project, slot = self.session.project, self.session.run
+        if project is None:
+            return CurvePlanning(problem="Open a dataset first: Annotate and finetune, Images.")
+        planning = plan_curve(project, counts, seeds)
+        if slot.is_running and not planning.problem:
+            return CurvePlanning(problem=f"{slot.title} is under way. Wait for it to end, or stop it first.")
+        return planning
+
+    def duration(self, trainings: int, config: FinetuneConfig) -> str:
+        """Return how long `trainings` will take in words, as far as an earlier training tells; empty if none does."""
+        if self._pace is None or config.epochs:
+            return ""
+        seconds = trainings * self._pace * config.trained_px
+        return f"{config.steps:,} steps each, {about(seconds)} in all on this computer; the scoring comes on top."
+
+    def start(self, counts: Sequence[int], seeds: int, config: FinetuneConfig, dataset1: Path | None = None) -> None:
+        """Copy the masks and start all trainings; what keeps it from that is told."""
+        session = self.session
+        session.before_use.emit()
+        project = session.project
+        try:
+            planning = self.plan(counts, seeds)
+            if planning.problem or project is None:
+                raise RunError(planning.problem)
+            folder = new_run(project, "learning-curve")
+            settings = CurveSettings(session.model, config, seeds, dataset1)
+            request = make_curve_request(planning, folder, settings, sparse=project.sparse)
+            self._run(project, folder, request)
+        except FinetuneError as error:
+            session.fail(error)
+
+    def resume(self) -> None:
+        """Go on with the curve that is shown."""
+        project, study = self.session.project, self.study
+        if project is None or study is None:
+            return
+        try:
+            self._run(project, study.path, None)
+        except FinetuneError as error:
+            self.session.fail(error)
+
+    def colors(self, colors: Colors) -> dict[int, str]:
+        """Return the color of each number of images: that of its model, of the first seed, if it was looked at."""
+        if self.study is None:
+            return {}
+        base = getattr(self.study.plan, "base", None)
+        files = [(0, base), *((arm.count, str(file)) for arm, file in self.study.models.items())]
+        found = ((count, colors.get(file)) for count, file in files if file)
+        return {count: color for count, color in reversed(list(found)) if color}
+
+    def _run(self, project: Project, folder: Path, request: BaseModel | None) -> None:
+        session = self.session
+
+        def on_end(_file: Path | None) -> None:
+            if not session.is_open(project):
+                session.tell(f"{TITLE}, of another dataset: its models are in {folder}.")
+                return
+            self.study = StudyFolder(folder)
+            session.models_changed.emit()
+            session.tell(self._outcome())
+            self.changed.emit()
+            self.ended.emit(self.study)
+
+        def on_error(error: Exception) -> None:
+            if session.is_open(project):
+                self.study = last_study(project)
+                self.changed.emit()
+            session.fail(error)
+
+        session.tell(f"{TITLE}: the trainings have begun. You can go on annotating.")
+        session.run.start(folder, TITLE, request=request, on_event=self._on_event, on_end=on_end, on_error=on_error)
+        if session.run.is_running:
+            self.study = StudyFolder(folder)
+            self.changed.emit()
+
+    def _outcome(self) -> str:
+        assert self.study is not None
+        if not self.study.is_finished:
+            return f"{TITLE} stopped; what is trained is kept. Resume goes on where it was."
+        return " ".join(self.sentences)
+
+    def _on_event(self, event: Event) -> None:
+        """Read the folder again when a model may have been tested."""
+        if isinstance(event, PartStarted | Notice) and self.session.run.folder is not None:
+            self.study = StudyFolder(self.session.run.folder)
+            self.changed.emit()
+
+    def _on_slot_changed(self) -> None:
+        if self._was_running != self.session.run.is_running:
+            self._was_running = self.session.run.is_running
+            self._pace = Past.of(self.session.project).pace
+            self.changed.emit()
+
+    def _on_project_changed(self) -> None:
+        project = self.session.project
+        self.study = last_study(project) if project is not None else None
+        self._pace = Past.of(project).pace
+        self.changed.emit()

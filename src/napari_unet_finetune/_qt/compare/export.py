@@ -1,0 +1,116 @@
+"""A comparison as files: a figure and a chart drawn by a job, the canvas as it is, the table as CSV."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ...errors import RunError
+from ...evaluation.rows import ModelRow, to_csv
+from ...io.disk import write_file
+from ...project.image_sets import pair_of
+from ...project.project import Project
+from ...runs.request import FigureRequest, FigureRow
+from .comparing import Comparing
+
+MOST_ROWS = 12
+
+
+def table_rows(comparing: Comparing) -> list[ModelRow]:
+    """Return one row per model and image that has a score."""
+    return list(_rows(comparing))
+
+
+def save_table(comparing: Comparing, path: Path) -> None:
+    """Write the table as CSV.
+
+    Raises
+    ------
+    RunError
+        If there is no score yet, or the file cannot be written.
+    """
+    rows = table_rows(comparing)
+    if not rows:
+        raise RunError("There is no score to save. Compare models on images with masks first.")
+    write_file(path, to_csv(rows), error=RunError)
+
+
+def figure_rows(comparing: Comparing, project: Project, names: Sequence[str]) -> tuple[FigureRow, ...]:
+    """Return the rows of a figure: images with a mask on which every model gave a result, in the order of `names`."""
+    rows = []
+    for name in names:
+        pair = pair_of(project.image(name))
+        cells = [comparing.cell(column.label, name) for column in comparing.columns]
+        if pair is None or not cells or any(cell is None or cell.labels is None for cell in cells):
+            continue
+        predictions = tuple((cell.model, cell.labels) for cell in cells if cell is not None and cell.labels is not None)
+        rows.append(FigureRow(name=name, image=pair.image, mask=pair.mask, predictions=predictions))
+    return tuple(rows)
+
+
+def save_figures(
+    comparing: Comparing, names: Sequence[str], out: Path | None, *, study: Path | None, curve: Path | None
+) -> None:
+    """Have a job draw the images `names` into `out`, and the learning curve of `study` into `curve`.
+
+    Raises
+    ------
+    RunError
+        If there is nothing to draw, or another job is under way.
+    """
+    session = comparing.session
+    project = session.project
+    rows = figure_rows(comparing, project, names) if project is not None and out is not None else ()
+    if out is not None and not rows:
+        raise RunError("There is nothing to draw: compare the models on images with masks first.")
+    folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
+    files = [str(path) for path in (out, curve) if path is not None]
+
+    def on_end(_file: Path | None) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        session.tell(f"Saved {' and '.join(files)}.")
+
+    def on_error(error: Exception) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        session.fail(error)
+
+    request = FigureRequest(
+        rows=rows[:MOST_ROWS], out=out, sparse=bool(project and project.sparse), study=study, curve=curve
+    )
+    try:
+        session.aside.start(folder / "job", "Drawing the figure", request=request, on_end=on_end, on_error=on_error)
+    except Exception:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def save_canvas(comparing: Comparing, path: Path) -> None:
+    """Save what the canvas shows, at twice its size.
+
+    Raises
+    ------
+    RunError
+        If the file is to be of another kind than PNG, or cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise RunError(f"{path.name}: the canvas is saved as .png. Choose this ending.")
+    try:
+        comparing.session.viewer.screenshot(str(path), canvas_only=True, flash=False, scale=2)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror}). Choose another folder.") from error
+
+
+def _rows(comparing: Comparing) -> Iterator[ModelRow]:
+    for column in comparing.columns:
+        training = column.training
+        for name in comparing.images:
+            cell = comparing.cell(column.label, name)
+            if cell is None or cell.dice is None or cell.iou is None:
+                continue
+            yield ModelRow(
+                count=training.count, seed=training.seed, preset=training.preset, dataset=2, image=name,
+                dice=cell.dice, iou=cell.iou, surface_dice=cell.surface_dice, area_ratio=cell.area_ratio,
+                predicted_px=cell.predicted_px, true_px=cell.true_px, model=column.label,
+            )  # fmt: skip

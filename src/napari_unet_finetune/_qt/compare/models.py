@@ -1,0 +1,169 @@
+"""The models that can be compared: each under a short label, with a color that stays its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...errors import FinetuneError
+from ...learning_curve.folder import StudyFolder, find_studies
+from ...models.card import find_model_file, read_card
+from ...models.zoo import list_models
+from ...project.project import Project
+from ...project.question_plan import images_seen
+from ...text import count_of
+from ..session.past_runs import past_runs, runs_of
+
+_FIRST_TRAININGS = 4
+RAW, BASE = "raw", "base"  # the base of finetunings, and one that was itself finetuned
+# Okabe and Ito's colors, told apart with every kind of color blindness; black is left out, for screens are dark.
+COLORS = ("#56B4E9", "#D55E00", "#F0E442", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#999999")
+
+
+@dataclass(frozen=True)
+class ComparedEntry:
+    """A model in the list.
+
+    Parameters
+    ----------
+    model
+        Its file, or the name of one that ships; no two entries have the same.
+    label
+        What tables, figures and layers call it; no two entries have the same.
+    tip
+        Where it comes from, in words.
+    is_trained_here
+        It comes from a training or a learning curve of this dataset.
+    """
+
+    model: str
+    label: str
+    tip: str = ""
+    is_trained_here: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is known of a model's training: number of new images, seed, preset, and names in the open dataset."""
+
+    count: int = 0
+    seed: int = 0
+    preset: str = ""
+    images: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A model of the table: as it is listed, in its color, and what it was trained with."""
+
+    entry: ComparedEntry
+    color: str
+    training: Training
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.entry.label
+
+
+def list_models_to_compare(project: Project | None, base: str, files: Iterable[Path] = ()) -> list[ComparedEntry]:
+    """Return the base, the models of this dataset's trainings and learning curves, those of `files`, and the shipped.
+
+    Trainings are in the order of their number of images, and then the older ones first.
+    """
+    label = BASE if read_training(base, project).count else RAW
+    found = [ComparedEntry(base, label, f"The model that finetunings start from: {find_model_file(base).stem}")]
+    if project is not None:
+        trained = [*_of_runs(project), *_of_studies(runs_of(project))]
+        found += [entry for _, entry in sorted(trained, key=lambda one: one[0])]
+    found += [ComparedEntry(str(path), path.stem, str(path)) for path in files]
+    found += [ComparedEntry(name, name, f"Ships with this program: {name}") for name in list_models()]
+    return list(_distinct(found))
+
+
+def read_training(model: str, project: Project | None) -> Training:
+    """Return what the file of `model` says of its training, and which images of `project` took part in it.
+
+    The number of images is 0 for a base, and all is empty for a file that cannot be read.
+    """
+    try:
+        card = read_card(model)
+    except FinetuneError:
+        return Training()
+    origin = card.provenance
+    count = len(origin.images) if card.is_finetuned else 0
+    seen = images_seen(card, project) if project else frozenset()
+    return Training(count, origin.seed or 0, str(origin.config.get("preset", "")), seen)
+
+
+def first_models(project: Project | None, base: str, entries: Iterable[ComparedEntry]) -> list[str]:
+    """Return the base, and the models of the last learning curve or, without one, of the last trainings."""
+    study = last_study(project) if project else None
+    if study is not None and study.models:
+        return [base, *(str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed)]
+    return [base, *[entry.model for entry in entries if entry.is_trained_here][-_FIRST_TRAININGS:]]
+
+
+def last_study(project: Project) -> StudyFolder | None:
+    """Return the learning curve that was begun last, finished or not."""
+    return next(find_studies(reversed(runs_of(project))), None)
+
+
+class Colors:
+    """Gives each model that is looked at a color, which it keeps; those looked at together have different ones."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+
+    def get(self, model: str) -> str | None:
+        """Return the color of `model`, None if it was not looked at yet."""
+        return self._of.get(model)
+
+    def give(self, models: Sequence[str]) -> None:
+        """Give different colors to `models`, which are looked at together; unused ones first."""
+        taken: set[str] = set()
+        waiting = []
+        for model in models:
+            color = self._of.get(model)
+            if color is None or color in taken:
+                waiting.append(model)
+            else:
+                taken.add(color)
+        for model in waiting:
+            free = [color for color in COLORS if color not in taken] or list(COLORS)
+            unused = [color for color in free if color not in self._of.values()]
+            self._of[model] = (unused or free)[0]
+            taken.add(self._of[model])
+
+
+def _of_runs(project: Project) -> Iterator[tuple[int, ComparedEntry]]:
+    for run in past_runs(project):
+        if run.model is not None:
+            entry = ComparedEntry(
+                str(run.model), count_of(run.image_count, "image"), f"Finetuned on {run.when}\n{run.model}", True
+            )
+            yield run.image_count, entry
+
+
+def _of_studies(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
+    for study in find_studies(folders):
+        seeds = sorted({arm.seed for arm in study.models})
+        for arm, file in study.models.items():
+            seed = "" if arm.seed == seeds[0] else f", seed {arm.seed}"
+            entry = ComparedEntry(str(file), count_of(arm.count, "image") + seed, f"Of a learning curve\n{file}", True)
+            yield arm.count, entry
+
+
+def _distinct(entries: Iterable[ComparedEntry]) -> Iterator[ComparedEntry]:
+    """Leave out models that came before, and number labels that came before."""
+    models: set[Path] = set()
+    labels: dict[str, int] = {}
+    for entry in entries:
+        file = find_model_file(entry.model).absolute()
+        if file in models:
+            continue
+        models.add(file)
+        labels[entry.label] = number = labels.get(entry.label, 0) + 1
+        label = entry.label if number == 1 else f"{entry.label} ({number})"
+        yield replace(entry, label=label)

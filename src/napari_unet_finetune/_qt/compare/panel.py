@@ -1,0 +1,280 @@
+"""The section "Models × images": tick models, choose images, compare, look, and export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...errors import FinetuneError
+from ...project.image import ProjectImage
+from ...text import first_of
+from ..session.session import Session
+from ..session.shortcuts import bind_keys
+from ..widgets.editors import ChoiceBox
+from ..widgets.file_dialogs import ask_for_file, may_replace
+from .comparing import Comparing
+from .curve_training import CurveTraining
+from .export import MOST_ROWS, save_canvas, save_figures, save_table
+from .model_list import ModelList
+from .score_table import ScoreView
+from .view import ComparisonView
+from .view_controls import ViewControls
+
+
+class ImagePicker(QDialog):
+    """Shows names of images, those with a mask marked, with a filter."""
+
+    def __init__(self, images: Sequence[ProjectImage], ticked: Sequence[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Images to compare on")
+        self.words, self.list = QLineEdit(), QListWidget()
+        self.words.setPlaceholderText("filter by name")
+        self.words.setClearButtonEnabled(True)
+        for image in images:
+            item = QListWidgetItem(f"{image.name}   ● mask" if image.is_annotated else image.name)
+            item.setData(Qt.ItemDataRole.UserRole, image.name)
+            item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
+            item.setCheckState(Qt.CheckState.Checked if image.name in ticked else Qt.CheckState.Unchecked)
+            self.list.addItem(item)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        for widget in (self.words, self.list, buttons):
+            column.addWidget(widget)
+        self.words.textChanged.connect(self._filter)
+        self.resize(340, 420)
+
+    def value(self) -> tuple[str, ...]:
+        """Return the names that are ticked, also of images that the filter hides."""
+        return tuple(
+            str(item.data(Qt.ItemDataRole.UserRole))
+            for item in self._items()
+            if item.checkState() == Qt.CheckState.Checked
+        )
+
+    def _filter(self, words: str) -> None:
+        for item in self._items():
+            item.setHidden(words.strip().casefold() not in str(item.data(Qt.ItemDataRole.UserRole)).casefold())
+
+    def _items(self) -> list[QListWidgetItem]:
+        return [item for row in range(self.list.count()) if (item := self.list.item(row)) is not None]
+
+
+_MODELS = "Models (*.safetensors *.pth *.pt);;All files (*)"
+_CHOOSE = "choose"
+_FIGURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
+
+
+class ComparePanel(QWidget):
+    """Everything about a comparison but its learning curve."""
+
+    def __init__(self, session: Session, curve: CurveTraining, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session, self._curve = session, curve
+        self.comparing = session.shared(Comparing)
+        self.shown = ComparisonView(self.comparing)
+        self.models, self.images = ModelList(), ChoiceBox([])
+        self.add, self.compare, self.export = QPushButton("Add file…"), QPushButton("Compare"), QPushButton("Export ▾")
+        self.problem, self.stale = QLabel(), QLabel()
+        self.scores, self.controls = ScoreView(self.comparing), ViewControls(self.shown)
+        self._lay_out()
+        self._fill_menu()
+        self._connect()
+        self._on_listed()
+        self._on_changed()
+        self.destroyed.connect(self.shown.layers.abandon)  # napari does not say when its window goes
+
+    def release(self) -> None:
+        """Let go of the session and the viewer."""
+        session = self.session
+        self.comparing.listed.disconnect(self._on_listed)
+        self.comparing.changed.disconnect(self._on_changed)
+        self.shown.changed.disconnect(self._on_shown)
+        session.aside.changed.disconnect(self._on_slot_changed)
+        self._curve.ended.disconnect(self._on_curve_ended)
+        self.controls.release()
+        self.shown.release()
+
+    def _lay_out(self) -> None:
+        self.add.setToolTip("Compare a model that lies in another folder, too.")
+        self.images.setToolTip("The images to compare on; only those with a mask can be scored.")
+        self.compare.setToolTip(
+            "Predict with every ticked model on all these images; what was predicted before is kept."
+        )
+        self.export.setToolTip("Save a figure, the canvas, or the table.")
+        for label in (self.problem, self.stale):
+            label.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(_row(QLabel("Models"), None, self.add))
+        column.addWidget(self.models)
+        column.addLayout(_row(self.images, self.compare, stretch=self.images))
+        column.addWidget(self.problem)
+        column.addLayout(_row(QLabel("Score"), self.scores.score, None, self.export))
+        column.addWidget(self.scores, stretch=1)
+        column.addWidget(self.stale)
+        column.addWidget(self.controls)
+
+    def _fill_menu(self) -> None:
+        menu = QMenu(self)
+        self._menu: dict[str, Callable[[], None]] = {
+            "Figure of this image…": self._save_figure_of_shown,
+            f"Figure of all images (at most {MOST_ROWS})…": self._save_figure_of_all,
+            "Canvas as it is…": self._save_canvas,
+            "Table as CSV…": self._save_table,
+        }
+        for text, slot in self._menu.items():
+            action = menu.addAction(text)
+            assert action is not None
+            action.triggered.connect(slot)
+        corner = self.export.rect().bottomLeft
+        self.export.clicked.connect(lambda: menu.popup(self.export.mapToGlobal(corner())))
+
+    def _connect(self) -> None:
+        comparing = self.comparing
+        self.models.changed.connect(lambda: comparing.choose_models(self.models.value()))
+        self.images.changed.connect(self._on_images_chosen)
+        self.add.clicked.connect(self._add_file)
+        self.compare.clicked.connect(lambda: comparing.compare())
+        self.scores.cell_chosen.connect(self.shown.show)
+        comparing.listed.connect(self._on_listed)
+        comparing.changed.connect(self._on_changed)
+        self.shown.changed.connect(self._on_shown)
+        self.session.aside.changed.connect(self._on_slot_changed)
+        self._curve.ended.connect(self._on_curve_ended)
+        bind_keys(self, self.shown.keys)
+
+    def _on_listed(self) -> None:
+        comparing = self.comparing
+        self.models.set_entries(comparing.entries, comparing.chosen, comparing.colors)
+        chosen = comparing.image_set
+        with QSignalBlocker(self.images):
+            self.images.clear()
+            for one in comparing.sets:
+                self.images.addItem(one.text, one.key)
+            if chosen is not None:
+                self.images.addItem("Choose…", _CHOOSE)
+                self.images.set_value(chosen.key)
+        self._on_slot_changed()
+        self._show_stale()
+
+    def _on_changed(self) -> None:
+        self.scores.refresh()
+        self.export.setEnabled(bool(self.comparing.cells))
+        self._show_stale()
+
+    def _on_shown(self) -> None:
+        self.scores.mark(self.shown.image or "", self.shown.label)
+
+    def _on_slot_changed(self) -> None:
+        problem = self.comparing.problem
+        self.compare.setEnabled(not problem)
+        self.problem.setText(problem)
+        self.problem.setVisible(bool(problem))
+
+    def _on_curve_ended(self, study: object) -> None:
+        """Tick the models of a curve that has just ended, and compare them if nothing else is under way."""
+        self.comparing.choose_study(study)  # type: ignore[arg-type]
+        if not self.comparing.problem:
+            self.comparing.compare()
+
+    def _show_stale(self) -> None:
+        if self.session.aside.is_running:
+            return
+        stale = self.comparing.stale
+        self.stale.setText(f"Masks have changed since: {first_of(stale)}. Press Compare to score them again.")
+        self.stale.setVisible(bool(stale))
+
+    def _on_images_chosen(self) -> None:
+        key, project = self.images.value(), self.session.project
+        if key != _CHOOSE or project is None:
+            self.comparing.choose_images(key)
+            return
+        chosen = self.comparing.image_set
+        picker = ImagePicker(project.images, chosen.names if chosen else (), self)
+        if picker.exec() and picker.value():
+            self.comparing.choose_names(picker.value())
+        else:
+            self._on_listed()
+        picker.deleteLater()
+
+    def _add_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", _MODELS)
+        if path:
+            self.comparing.add_file(Path(path))
+
+    def _save_figure_of_shown(self) -> None:
+        if self.shown.image is None:
+            self.session.tell("No image is shown. Click a cell of the table first.", "warning")
+            return
+        self._save_figure([self.shown.image], f"{self.shown.image}-comparison.png")
+
+    def _save_figure_of_all(self) -> None:
+        self._save_figure(list(self.comparing.images), "comparison.png")
+
+    def _save_figure(self, names: list[str], suggestion: str) -> None:
+        """Save a figure, and the learning curve beside it if there is one."""
+        path = self._ask(suggestion, _FIGURES)
+        if path is None:
+            return
+        study = self._curve.study if self._curve.study is not None and self._curve.study.rows else None
+        curve = path.with_stem(f"{path.stem}-learning-curve") if study is not None else None
+        if curve is not None and not may_replace(self, curve):
+            curve = None
+        self._try(
+            lambda: save_figures(
+                self.comparing, names, path, study=study.path if study is not None and curve else None, curve=curve
+            )
+        )
+
+    def _save_canvas(self) -> None:
+        path = self._ask("canvas.png", "PNG (*.png)")
+        if path is not None:
+            self._try(lambda: save_canvas(self.comparing, path), f"Saved {path}.")
+
+    def _save_table(self) -> None:
+        path = self._ask("comparison.csv", "CSV (*.csv)")
+        if path is not None:
+            self._try(lambda: save_table(self.comparing, path), f"Saved {path}.")
+
+    def _ask(self, suggestion: str, kinds: str) -> Path | None:
+        return ask_for_file(self, "Save", suggestion, kinds)
+
+    def _try(self, save: Callable[[], None], done: str = "") -> None:
+        try:
+            save()
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        if done:
+            self.session.tell(done)
+
+
+def _row(*widgets: QWidget | None, stretch: QWidget | None = None) -> QHBoxLayout:
+    """Return widgets side by side; None is room between them."""
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    for widget in widgets:
+        if widget is None:
+            row.addStretch(1)
+        else:
+            row.addWidget(widget, stretch=int(widget is stretch))
+    return row

@@ -1,0 +1,303 @@
+"""The table models × images: one score at a time, means on top, and the worst image of each model marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
+
+from ...evaluation.rows import mean_of_known
+from ...events import ImageCompared
+from ...io.images import natural_key
+from ...metrics import pooled_area_ratio
+from ..widgets.editors import ChoiceBox
+from .comparing import Comparing
+from .models import Column
+
+_ROWS_SHOWN = 6
+_ROW_PX = 24
+
+
+class ScoreView(QWidget):
+    """Shows `ScoreTable`; `cell_chosen` is emitted with an image and a model."""
+
+    cell_chosen = Signal(str, str)
+
+    def __init__(self, comparing: Comparing) -> None:
+        super().__init__()
+        self.table = ScoreTable(comparing, self)
+        self.view = QTableView()
+        self.score = ChoiceBox([(title, key) for key, (title, _) in SCORES.items()])
+        self.key = QLabel(KEY)
+        self._shown = ("", "")
+        self._set_up()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.view, stretch=1)
+        layout.addWidget(self.key)
+        self.score.changed.connect(lambda: self._refresh(self.table.set_score, self.score.value()))
+        self.view.clicked.connect(self._on_clicked)
+        self.view.activated.connect(self._on_clicked)
+        header = self.view.horizontalHeader()
+        assert header is not None
+        header.sectionClicked.connect(self._on_header_clicked)
+
+    def refresh(self) -> None:
+        """Show the scores anew."""
+        self._refresh()
+
+    def mark(self, image: str, label: str) -> None:
+        """Mark the cell that is shown in the viewer."""
+        self._shown = (image, label)
+        place = self.table.place_of(image, label)
+        if place.isValid():
+            self.view.setCurrentIndex(place)
+        else:
+            self.view.clearSelection()
+
+    def _set_up(self) -> None:
+        for key, (_, tip) in SCORES.items():
+            self.score.setItemData(self.score.findData(key), tip, Qt.ItemDataRole.ToolTipRole)
+        self.score.setToolTip("Which score the table shows.")
+        self.key.setWordWrap(True)
+        self.key.setSizePolicy(self.key.sizePolicy().Policy.Ignored, self.key.sizePolicy().Policy.Preferred)
+        view = self.view
+        view.setModel(self.table)
+        view.setAccessibleName("Scores of models on images")
+        view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        view.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        view.setTabKeyNavigation(False)
+        view.setMinimumHeight(_ROWS_SHOWN * _ROW_PX)
+        rows, columns = view.verticalHeader(), view.horizontalHeader()
+        assert rows is not None
+        assert columns is not None
+        rows.setDefaultSectionSize(_ROW_PX)
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        columns.setSectionsClickable(True)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        columns.setMinimumSectionSize(52)
+        view.setCornerButtonEnabled(False)
+
+    def _refresh(self, change: object = None, *arguments: object) -> None:
+        if callable(change):
+            change(*arguments)
+        else:
+            self.table.refresh()
+        self.key.setVisible(self.table.rowCount() > 0)
+        self.mark(*self._shown)
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        name, column = self.table.at(index)
+        if name is not None:
+            self.cell_chosen.emit(name, column.label)
+
+    def _on_header_clicked(self, section: int) -> None:
+        _, column = self.table.at(self.table.index(0, section))
+        label = None if self.table.sorted_by == column.label else column.label
+        self._refresh(self.table.sort_by, label)
+
+
+Index = QModelIndex | QPersistentModelIndex
+_NOWHERE = QModelIndex()
+SCORES = {
+    "dice": ("Dice", "Twice the shared area over the sum of both areas; 1 is perfect."),
+    "iou": ("IoU", "Shared area over the area of both together; 1 is perfect."),
+    "surface_dice": ("Surface Dice", "Share of the outlines that lie within 2 px of each other; 1 is perfect."),
+    "area_ratio": ("Area ratio", "Predicted over true area: above 1 too much is predicted, below 1 too little."),
+}
+WORST, SEEN, FAILED, PENDING, UNSCORED = "▼", "°", "✖", "…", "–"
+_MEANINGS = (
+    (WORST, "worst image of a model"), (SEEN, "trained with this image"), (FAILED, "failed"), (UNSCORED, "no score"),
+)  # fmt: skip
+# Each sign stays on a line with its meaning.
+KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
+_MEAN = "mean"
+_SORT_TIP = "Click to see its worst images first, again for the order of the dataset."
+_LONGEST_NAME = 18
+_SWATCH_PX = 10
+_NO_COLOR = "#808080"
+_CENTER = Qt.AlignmentFlag.AlignCenter
+
+
+class ScoreTable(QAbstractTableModel):
+    """Rows of images under a row of means, columns of models."""
+
+    def __init__(self, comparing: Comparing, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._comparing = comparing
+        self.score = "dice"
+        self.sorted_by: str | None = None  # label of a model; None is the order of the dataset
+        self._images: list[str] = []
+        self._worst: dict[str, str] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the scores anew."""
+        self.beginResetModel()
+        self._images = self._in_order()
+        self._worst = {column.label: name for column in self._columns if (name := self._worst_of(column.label))}
+        self.endResetModel()
+
+    def set_score(self, score: str) -> None:
+        """Show another score, named as in `SCORES`."""
+        self.score = score
+        self.refresh()
+
+    def sort_by(self, label: str | None) -> None:
+        """Put the worst images of a model first; None brings back the order of the dataset."""
+        self.sorted_by = label
+        self.refresh()
+
+    def place_of(self, image: str, label: str) -> QModelIndex:
+        """Return where a cell stands; nowhere if there is none."""
+        labels = [column.label for column in self._columns]
+        if image not in self._images or label not in labels:
+            return QModelIndex()
+        return self.index(self._images.index(image) + 1, labels.index(label))
+
+    def at(self, index: Index) -> tuple[str | None, Column]:
+        """Return name and model of a cell; the row of means has no name."""
+        return (self._images[index.row() - 1] if index.row() else None), self._columns[index.column()]
+
+    def rowCount(self, parent: Index = _NOWHERE) -> int:
+        """Return the number of images and one for the means."""
+        return 0 if parent.isValid() or not self._images else len(self._images) + 1
+
+    def columnCount(self, parent: Index = _NOWHERE) -> int:
+        """Return the number of models."""
+        return 0 if parent.isValid() else len(self._columns)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return what a cell shows."""
+        name, column = self.at(index)
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._mean_text(column.label) if name is None else self._text(name, column)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _CENTER
+        if role == Qt.ItemDataRole.FontRole and (name is None or self._worst.get(column.label) == name):
+            font = QFont()
+            font.setBold(True)
+            return font
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tip(name, column)
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return names of images, and labels of models with their colors."""
+        if orientation == Qt.Orientation.Vertical:
+            name = _MEAN if section == 0 else self._images[section - 1]
+            return {Qt.ItemDataRole.DisplayRole: _short(name), Qt.ItemDataRole.ToolTipRole: name}.get(
+                Qt.ItemDataRole(role)
+            )
+        column = self._columns[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return f"{_narrow(column.label)} {WORST}" if self.sorted_by == column.label else _narrow(column.label)
+        if role == Qt.ItemDataRole.DecorationRole:
+            return swatch(column.color)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{column.label}\n{column.entry.tip}\n\n{_SORT_TIP}"
+        return None
+
+    @property
+    def _columns(self) -> tuple[Column, ...]:
+        return self._comparing.columns
+
+    def _value(self, label: str, name: str) -> float | None:
+        cell = self._comparing.cell(label, name)
+        return None if cell is None else getattr(cell, self.score)
+
+    def _in_order(self) -> list[str]:
+        names = sorted(self._comparing.images, key=natural_key)
+        if self.sorted_by is None:
+            return names
+        badness = self._badness
+        label = self.sorted_by
+        return sorted(names, key=lambda name: -badness(self._value(label, name)))
+
+    def _badness(self, value: float | None) -> float:
+        """Return how bad a score is; nothing is better than an image without one."""
+        if value is None:
+            return -math.inf
+        if self.score == "area_ratio":
+            return abs(math.log(max(value, 1e-9)))
+        return -value
+
+    def _worst_of(self, label: str) -> str | None:
+        """Return the image that a model does worst on, None while there are not two to compare."""
+        scored = [name for name in self._images if self._value(label, name) is not None]
+        return max(scored, key=lambda name: self._badness(self._value(label, name))) if len(scored) > 1 else None
+
+    def _mean_text(self, label: str) -> str:
+        cells = [cell for name in self._images if (cell := self._comparing.cell(label, name)) is not None]
+        if self.score == "area_ratio":
+            mean = pooled_area_ratio(cells)
+        else:
+            mean = mean_of_known(getattr(cell, self.score) for cell in cells)
+        return "" if mean is None else f"{mean:.2f}"
+
+    def _text(self, name: str, column: Column) -> str:
+        cell = self._comparing.cell(column.label, name)
+        if cell is None:
+            return PENDING
+        if cell.error is not None:
+            return FAILED
+        value = self._value(column.label, name)
+        number = UNSCORED if value is None else f"{value:.2f}"
+        before = f"{WORST} " if self._worst.get(column.label) == name else ""
+        return f"{before}{number}{f' {SEEN}' if name in column.training.images else ''}"
+
+    def _tip(self, name: str | None, column: Column) -> str:
+        if name is None:
+            if self.score == "area_ratio":
+                return f"All that {column.label} predicts in the images below over all that is true"
+            return f"Mean of {column.label} over the images below"
+        cell = self._comparing.cell(column.label, name)
+        lines = [f"{column.label} on {name}"]
+        if cell is None:
+            lines.append("Not predicted yet.")
+        elif cell.error is not None:
+            lines.append(cell.error)
+        else:
+            lines += _scores(cell)
+        if name in column.training.images:
+            lines.append("This model was trained with this image, so its score flatters.")
+        return "\n".join(lines)
+
+
+def swatch(color: str | None) -> QPixmap:
+    """Return a disk of `color`, a small gray one for None."""
+    pixmap = QPixmap(_SWATCH_PX, _SWATCH_PX)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(color or _NO_COLOR))
+    margin = 0 if color else _SWATCH_PX // 3
+    painter.drawEllipse(margin, margin, _SWATCH_PX - 2 * margin, _SWATCH_PX - 2 * margin)
+    painter.end()
+    return pixmap
+
+
+def _scores(cell: ImageCompared) -> list[str]:
+    if cell.dice is None:
+        return ["The image has no mask, so it cannot be scored."]
+    number: Callable[[float | None], str] = lambda value: UNSCORED if value is None else f"{value:.3f}"  # noqa: E731
+    return [f"{title}: {number(getattr(cell, key))}" for key, (title, _) in SCORES.items()]
+
+
+def _narrow(label: str) -> str:
+    """Return ``5`` for ``5 images``, so that several models fit into a narrow dock."""
+    number, _, rest = label.partition(" image")
+    return number + rest.removeprefix("s") if number.isdigit() else label
+
+
+def _short(name: str) -> str:
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = _LONGEST_NAME // 2
+    return f"{name[: half - 1]}…{name[-half:]}"

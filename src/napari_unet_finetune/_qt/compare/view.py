@@ -1,0 +1,144 @@
+"""Which image of a comparison is shown, with which model and how; keys go from model to model."""
+
+from __future__ import annotations
+
+from psygnal import Signal
+
+from ...errors import FinetuneError
+from ...events import ImageCompared
+from ..session.shortcuts import Actions, CanvasKeys
+from .comparing import Comparing
+from .layers import ComparisonLayers, Mode
+from .picture import Picture, read_picture
+
+PREVIOUS_KEY, NEXT_KEY = ",", "."
+
+
+class ComparisonView:
+    """Shows cells of the table of `comparing` in the viewer; `changed` is emitted when another one is shown."""
+
+    changed = Signal()
+
+    def __init__(self, comparing: Comparing) -> None:
+        self.comparing = comparing
+        self.session = comparing.session
+        self.layers = ComparisonLayers(self.session.viewer)
+        self.image: str | None = None
+        self.label = ""
+        self.mode: Mode = "overlay"
+        self._picture: Picture | None = None
+        self._cells: tuple[ImageCompared | None, ...] = ()
+        self._keys = CanvasKeys(self.session.viewer, self.keys)
+        self.layers.left.connect(self._on_left)
+        comparing.changed.connect(self._on_cells_changed)
+        self.session.current_changed.connect(self._step_aside)
+        self.session.project_changed.connect(self.clear)
+
+    @property
+    def keys(self) -> Actions:
+        """The keys that go from model to model."""
+        return {PREVIOUS_KEY: self.previous, NEXT_KEY: self.next}
+
+    @property
+    def words(self) -> str:
+        """What is shown, in words; empty if nothing is."""
+        if self.image is None:
+            return ""
+        cell = self.comparing.cell(self.label, self.image)
+        if cell is None:
+            return f"{self.image} · {self.label}: not predicted yet"
+        if cell.error is not None:
+            return f"{self.image} · {self.label}: {cell.error}"
+        dice = "no mask to score with" if cell.dice is None else f"Dice {cell.dice:.2f}"
+        return f"{self.image} · {self.label} · {dice}{_area(cell)}"
+
+    def show(self, image: str, label: str) -> None:
+        """Show an image with a model; what keeps it from that is told."""
+        project = self.session.project
+        if project is None:
+            return
+        cells = tuple(self.comparing.cell(column.label, image) for column in self.comparing.columns)
+        try:
+            if self._picture is None or self.image != image or cells != self._cells:
+                self.session.before_use.emit()
+                self._picture, self._cells = read_picture(self.comparing, project, image), cells
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        self.image, self.label = image, label
+        self.layers.show(self._picture, label, self.mode)
+        self.changed.emit()
+
+    def set_mode(self, mode: Mode) -> None:
+        """Show models laid over the image, side by side, or the errors of one."""
+        self.mode = mode
+        self._show_again()
+
+    def set_truth(self, *, is_shown: bool) -> None:
+        """Show the contour of the truth, or not."""
+        self.layers.with_truth = is_shown
+        self._show_again()
+
+    def next(self) -> None:
+        """Go to the next model on the same image; behind the last comes the first."""
+        self._flick(1)
+
+    def previous(self) -> None:
+        """Go to the model before."""
+        self._flick(-1)
+
+    def clear(self) -> None:
+        """Take the comparison out of the viewer."""
+        self.layers.clear()
+        self.image, self._picture = None, None
+        self.changed.emit()
+
+    def release(self) -> None:
+        """Give back keys and grid, and let go of the session; layers that are shown stay."""
+        self._keys.release()
+        self.layers.left.disconnect(self._on_left)
+        self.layers.release()
+        self.comparing.changed.disconnect(self._on_cells_changed)
+        self.session.current_changed.disconnect(self._step_aside)
+        self.session.project_changed.disconnect(self.clear)
+
+    def _flick(self, step: int) -> None:
+        labels = [column.label for column in self.comparing.columns]
+        if self.image is None or not labels:
+            return
+        place = labels.index(self.label) + step if self.label in labels else 0
+        self.show(self.image, labels[place % len(labels)])
+
+    def _show_again(self) -> None:
+        if self.image is not None:
+            self.show(self.image, self.label)
+        else:
+            self.changed.emit()
+
+    def _on_cells_changed(self) -> None:
+        """Show a model as soon as it is predicted; of another comparison, nothing that was shown is left."""
+        comparing = self.comparing
+        if self.image is not None and self.image not in comparing.images:
+            self.clear()
+        if self.image is not None:
+            cells = tuple(comparing.cell(column.label, self.image) for column in comparing.columns)
+            if cells != self._cells and self.layers.picture is not None and any(cells):
+                self.show(self.image, self.label if comparing.column(self.label) else comparing.columns[0].label)
+        elif len(comparing.cells) == 1 and self.session.aside.is_running:
+            (first,) = comparing.cells.values()
+            self.show(first.image, first.model)
+
+    def _step_aside(self) -> None:
+        """Make room for the image that is annotated."""
+        if self.layers.picture is not None:
+            self.layers.hide()
+            self.mode = "overlay" if self.mode == "grid" else self.mode
+            self.changed.emit()
+
+    def _on_left(self) -> None:
+        self.mode = self.layers.mode
+        self.changed.emit()
+
+
+def _area(cell: ImageCompared) -> str:
+    return "" if cell.area_ratio is None else f" · area {cell.area_ratio:.2f} × true"

@@ -1,0 +1,38 @@
+"""The dock "Compare models": models on images, side by side and in figures, and the learning curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QVBoxLayout
+
+from .compare.curve_panel import CurvePanel
+from .compare.curve_training import CurveTraining
+from .compare.panel import ComparePanel
+from .session.dock import Dock
+from .session.run_footer import RunFooter
+from .widgets.accordion import Accordion
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class CompareWidget(Dock):
+    """Compare models on the images of the dataset, and see how many images are enough."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        session = self.session
+        curve = session.shared(CurveTraining)
+        self.compare = ComparePanel(session, curve)
+        self.curve = CurvePanel(session, curve, self.compare.comparing)
+        self.footer = RunFooter(session, has_curve=False)
+        self.accordion = Accordion()
+        self.accordion.add("Models × images", self.compare)
+        self.accordion.add("Learning curve", self.curve)
+        self.accordion.open(0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.accordion, stretch=1)
+        layout.addWidget(self.footer)
+        self.keep(self.compare, self.curve, self.footer)

@@ -1,0 +1,1 @@
+"""Finetuning from the dock."""

@@ -1,0 +1,193 @@
+"""A finetuning from the click to its model: copies are made, a job runs, and what came of it is said and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psygnal import Signal
+
+from ...config import FinetuneConfig, PredictConfig
+from ...errors import FinetuneError, RunError
+from ...io.disk import file_stamp
+from ...outcome import is_disappointing, outcome_in_words
+from ...progress import RunProgress
+from ...project.project import Project
+from ...project.training_plan import OldImages, make_request, plan_training
+from ...runs.folder import RunFolder
+from ...runs.history import PastRun, seconds_per_pixel
+from ...text import count_of
+from ..session.past_runs import new_run, past_runs
+from ..session.session import Message, Session
+from .preview_layers import RunLayers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: what to say, its model if it left a new one, and its curve."""
+
+    message: Message
+    model: Path | None = None
+    progress: RunProgress = field(default_factory=RunProgress)
+    when: str = ""  # empty for the training that has just ended
+
+
+class Finetuning:
+    """Starts trainings of the dataset that is open, and finds those of earlier days.
+
+    `changed` is emitted when there is another outcome, another interrupted training, or masks have changed meanwhile.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.layers = RunLayers(session)
+        self.outcome: Outcome | None = None
+        self.interrupted: tuple[PastRun, ...] = ()
+        self.changed_since: tuple[str, ...] = ()
+        self.pace: float | None = None  # seconds per patch pixel of the last training
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._project: Project | None = None
+        session.project_changed.connect(self._on_project_changed)
+        session.images_changed.connect(self._on_images_changed)
+        if session.project is not None:
+            self._on_project_changed()
+
+    def start(self, config: FinetuneConfig, old: OldImages | None = None) -> None:
+        """Save what is unsaved, copy the masks, and start a training; what keeps it from that is told."""
+        session = self.session
+        session.before_use.emit()
+        project = session.project
+        if project is None:
+            return
+        try:
+            if session.run.is_running:
+                raise RunError(f"{session.run.title} is under way. Wait for it to end, or stop it first.")
+            plan = plan_training(project, config)
+            if plan.problem:
+                raise RunError(plan.problem)
+            folder = new_run(project, f"{config.preset}-{len(plan.used)}-images")
+            request = make_request(
+                plan, folder, config, checkpoint=session.model, sparse=project.sparse, old=old
+            )  # fmt: skip
+            RunFolder.create(folder, request)
+            self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}
+            self._run(folder, plan.title, config)
+        except FinetuneError as error:
+            session.fail(error)
+
+    def resume(self, run: PastRun) -> None:
+        """Go on with an interrupted training."""
+        try:
+            images = count_of(run.image_count, "image")
+            self._stamps = {}
+            self._run(run.folder.path, f"Finetuning with {images}", run.request.config)
+        except FinetuneError as error:
+            self.session.fail(error)
+
+    def use_best(self, run: PastRun) -> None:
+        """Take the best model of an interrupted training as its result."""
+        try:
+            model = run.use_best()
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        self._conclude(run.folder.path, model)
+
+    def discard(self, run: PastRun) -> None:
+        """Put an interrupted training aside; its files are kept."""
+        try:
+            aside = run.put_aside()
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        self.session.tell(f"The interrupted training was moved to {aside}.")
+        self._look_for_interrupted()
+
+    def _run(self, folder: Path, title: str, config: FinetuneConfig) -> None:
+        session, project = self.session, self.session.project
+        self.outcome, self.changed_since = None, ()
+
+        def on_end(model: Path | None) -> None:
+            if project is not None and session.is_open(project):
+                self._conclude(folder, model, PredictConfig(device=config.device))
+            else:
+                session.tell(f"{title}, of another dataset: {read_outcome(PastRun(RunFolder(folder))).message.text}")
+
+        def on_error(error: Exception) -> None:
+            self.layers.finish(None, PredictConfig())
+            self._look_for_interrupted()
+            try:
+                session.fail(error)
+            finally:
+                self.outcome = Outcome(session.message)
+                self.changed.emit()
+
+        session.tell(f"{title} has begun. You can go on annotating.")
+        session.run.start(folder, title, on_event=self.layers.on_event, on_end=on_end, on_error=on_error)
+        self.layers.watch()
+        self._look_for_interrupted()
+
+    def _conclude(self, folder: Path, model: Path | None, config: PredictConfig | None = None) -> None:
+        """Say what came of the training in `folder`, and predict with its model from now on."""
+        run = PastRun(RunFolder(folder))
+        self.outcome = read_outcome(run)
+        self.pace = seconds_per_pixel(run) or self.pace
+        new_model = self.outcome.model if model is not None else None
+        self.session.tell(self.outcome.message.text, self.outcome.message.tone)
+        self.session.models_changed.emit()
+        if new_model is not None:
+            self.session.predictor = new_model
+        self.layers.finish(new_model, config or PredictConfig(device=run.request.config.device))
+        self._look_for_interrupted()
+
+    def _on_project_changed(self) -> None:
+        before, self._project = self._project, self.session.project
+        if before is not None and self.session.is_open(before):  # opened anew
+            self._look_for_interrupted()
+            self._on_images_changed()
+            return
+        self.outcome, self.changed_since, self._stamps = None, (), {}
+        project = self._project
+        last = _last_ended(project) if project else None
+        if last is not None:
+            self.outcome = read_outcome(last, when=last.when)
+            self.pace = seconds_per_pixel(last) or self.pace
+            if self.outcome.model is not None:
+                self.session.predictor = self.outcome.model
+        self._look_for_interrupted()
+
+    def _look_for_interrupted(self) -> None:
+        project, slot = self.session.project, self.session.run
+        busy = slot.folder if slot.is_running else None
+        runs = reversed(past_runs(project))
+        self.interrupted = tuple(run for run in runs if run.folder.path != busy and run.is_interrupted)
+        self.changed.emit()
+
+    def _on_images_changed(self) -> None:
+        """Note whose masks are no longer what the training learns from."""
+        project = self.session.project
+        if project is None or not self._stamps:
+            return
+        now = {image.name: file_stamp(image.mask) for image in project.images if image.mask}
+        changed = tuple(name for name, stamp in self._stamps.items() if now.get(name) != stamp)
+        if changed != self.changed_since:
+            self.changed_since = changed
+            self.changed.emit()
+
+
+def read_outcome(run: PastRun, when: str = "") -> Outcome:
+    """Return how a training ended, from its folder."""
+    end = run.end
+    if end is None:
+        text = "Stopped before the first step: nothing has changed." if run.model is None else "It has ended."
+        return Outcome(Message(text), when=when)
+    held_out = len(run.start.validation_images) if run.start else 0
+    message = Message(outcome_in_words(end, held_out), "warning" if is_disappointing(end) else "info")
+    return Outcome(message, None if end.kept_raw else run.model, run.progress, when)
+
+
+def _last_ended(project: Project) -> PastRun | None:
+    """Return the last training that left a model."""
+    return next((run for run in reversed(past_runs(project)) if run.model is not None), None)

@@ -1,0 +1,100 @@
+"""How the last training ended, with what to do next; and a training that was interrupted, with what to do about it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ...runs.history import PastRun
+from ...text import count_of
+from ..widgets.message_line import MessageLine
+from ..widgets.training_curve import CurvePlot
+from .finetuning import Outcome
+
+
+class OutcomeBox(QWidget):
+    """Shows an outcome until there is another one."""
+
+    compare_requested = Signal()
+    predict_requested = Signal()
+    annotate_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.when, self.message, self.curve = QLabel(), MessageLine(), CurvePlot()
+        self.compare, self.predict = QPushButton("Compare"), QPushButton("Predict all")
+        self.annotate = QPushButton("Annotate more")
+        self.compare.setToolTip("See the predictions of the new model and of the base side by side.")
+        self.predict.setToolTip("Predict all images of the dataset with the new model.")
+        self.annotate.setToolTip("Go to the next image, on which the new model's prediction is shown.")
+        self._buttons = _row(self.compare, self.predict, self.annotate)
+        _stack(self, self.when, self.message, self.curve, self._buttons)
+        self.compare.clicked.connect(self.compare_requested)
+        self.predict.clicked.connect(self.predict_requested)
+        self.annotate.clicked.connect(self.annotate_requested)
+        self.setVisible(False)
+
+    def set_outcome(self, outcome: Outcome | None) -> None:
+        """Show an outcome, or nothing."""
+        self.setVisible(outcome is not None)
+        if outcome is None:
+            return
+        self.when.setText(f"Training of {outcome.when}")
+        self.when.setVisible(bool(outcome.when))
+        self.message.say(outcome.message.text, outcome.message.tone)
+        self.curve.setVisible(bool(outcome.progress.losses))
+        self.curve.set_progress(outcome.progress)
+        self._buttons.setVisible(outcome.message.tone != "error")
+        for button in (self.compare, self.predict):
+            button.setEnabled(outcome.model is not None)
+
+
+class InterruptedBox(QWidget):
+    """Offers to go on with a training that was interrupted."""
+
+    resume_requested = Signal()
+    best_requested = Signal()
+    discard_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.message = MessageLine()
+        self.resume, self.best = QPushButton("Resume"), QPushButton("Use best so far")
+        self.discard = QPushButton("Discard")
+        self.resume.setToolTip("Go on from the last saved step, with the masks of that time.")
+        self.best.setToolTip("Take its best model so far as the result.")
+        self.discard.setToolTip("Move the training out of sight; its files are kept.")
+        _stack(self, self.message, _row(self.resume, self.best, self.discard))
+        self.resume.clicked.connect(self.resume_requested)
+        self.best.clicked.connect(self.best_requested)
+        self.discard.clicked.connect(self.discard_requested)
+        self.setVisible(False)
+
+    def set_run(self, run: PastRun | None, *, is_busy: bool) -> None:
+        """Show an interrupted training, or nothing; while another one runs it cannot be resumed."""
+        self.setVisible(run is not None)
+        if run is None:
+            return
+        progress = run.progress
+        where = f"at step {progress.step} of {progress.steps}" if progress.steps else "before its first step"
+        images = count_of(run.image_count, "image")
+        self.message.say(f"The training of {run.when} with {images} was interrupted {where}.", "warning")
+        self.resume.setEnabled(not is_busy)
+        self.best.setEnabled(run.folder.best_path.is_file())
+
+
+def _row(*widgets: QWidget) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return row
+
+
+def _stack(box: QWidget, *widgets: QWidget) -> None:
+    layout = QVBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 6)
+    layout.setSpacing(4)
+    for widget in widgets:
+        layout.addWidget(widget)

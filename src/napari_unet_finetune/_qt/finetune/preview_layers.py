@@ -1,0 +1,174 @@
+"""What a training shows in the viewer: a preview of the current image as it learns, predictions when it has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...config import PredictConfig
+from ...errors import RunError
+from ...events import Event, ImagePredicted, PreviewReady
+from ...project.image import to_annotate
+from ...project.project import Project
+from ...runs.request import ImageFile, PredictRequest
+from ..annotate.painting import IMAGE, PAINTING
+from ..layers.colors import PREDICTED, steady
+from ..layers.drawing import drawn_later
+from ..layers.layers import (
+    OURS,
+    find_ours,
+    placement_of,
+    placement_of_pixels,
+    remove_ours,
+    selection_kept,
+    show_labels,
+    update_labels,
+)
+from ..layers.prediction import RUN_PREDICTION as PREDICTION
+from ..layers.prediction import RUN_PREVIEW as PREVIEW
+from ..session.session import Session
+
+_FULL = 255  # of a probability of 1 in eight bits
+_AT_WORK = "first-look"
+
+Labels = NDArray[np.uint8]
+
+
+class RunLayers:
+    """Keeps the layers `preview` and `prediction` on the image that is shown; what is painted in stays selected."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._found: dict[str, Labels] = {}
+        self._shown: str | None = None  # the image whose prediction was shown from here
+        self._waiting: tuple[Path, str, PredictConfig] | None = None
+        session.current_changed.connect(self._on_current_changed)
+        session.project_changed.connect(self._forget)
+        session.aside.changed.connect(self._predict_when_free)
+
+    def watch(self) -> None:
+        """Have the training that runs show the current image."""
+        self.session.run.preview(_file_of(self.session.project, self.session.current))
+
+    def on_event(self, event: Event) -> None:
+        """Show a preview, if it is of the image that is shown."""
+        project, current = self.session.project, self.session.current
+        if not isinstance(event, PreviewReady) or project is None or current is None:
+            return
+        if project.image(current).ref.name != event.image or not event.file.is_file():
+            return
+        self._show(PREVIEW, f"preview · step {event.step}", np.load(event.file))
+
+    def finish(self, model: Path | None, config: PredictConfig) -> None:
+        """Predict the current image and the next to annotate with a new `model`, or take the preview away."""
+        self._found.clear()
+        if model is None:
+            remove_ours(self.session.viewer, PREVIEW)
+        else:
+            self._waiting = (model.parent, str(model), config)
+            self._predict_when_free()
+
+    def _on_current_changed(self) -> None:
+        if self.session.run.is_running:
+            self.watch()
+            self._blank_preview()
+        else:
+            remove_ours(self.session.viewer, PREVIEW)
+        if self.session.current in self._found:
+            self._show_prediction()
+        elif self._shown is not None:
+            remove_ours(self.session.viewer, PREDICTION)
+            self._shown = None
+
+    def _blank_preview(self) -> None:
+        """Empty the preview until there is one of the new image: to remove a layer holds napari up."""
+        painting = find_ours(self.session.viewer, PAINTING)
+        if painting is None:
+            remove_ours(self.session.viewer, PREVIEW)
+        elif find_ours(self.session.viewer, PREVIEW) is not None:
+            self._show(PREVIEW, "preview · soon", np.zeros(painting.data.shape, np.uint8))
+
+    def _forget(self) -> None:
+        """Take away what was shown of the former dataset."""
+        self._found.clear()
+        self._waiting = self._shown = None
+        for mark in (PREVIEW, PREDICTION):
+            remove_ours(self.session.viewer, mark)
+
+    def _predict_when_free(self) -> None:
+        session, project = self.session, self.session.project
+        if self._waiting is None or session.aside.is_running or project is None:
+            return
+        (folder, model, config), self._waiting = self._waiting, None
+        names = self._first_looks(project)
+        if not names:
+            remove_ours(session.viewer, PREVIEW)
+            return
+        files = tuple(ImageFile.of(project.image(name).ref) for name in names)
+        request = PredictRequest(checkpoint=model, images=files, config=config)
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, ImagePredicted) and session.is_open(project):
+                self._found[names[event.index]] = (np.load(event.file) > event.threshold * _FULL).astype(np.uint8)
+                self._show_prediction()
+
+        def on_error(error: Exception) -> None:
+            remove_ours(session.viewer, PREVIEW)
+            session.fail(error)
+
+        title = f"Predicting {' and '.join(names)} with the new model"
+        try:
+            session.aside.start(folder / _AT_WORK, title, request=request, on_event=on_event, on_error=on_error)
+        except RunError as error:
+            on_error(error)
+
+    def _first_looks(self, project: Project) -> tuple[str, ...]:
+        """Return the names of the current image and of the one that is annotated next."""
+        session = self.session
+        order = project.names if session.annotation is None else session.annotation.after_current
+        waiting = [image.name for image in to_annotate(map(project.image, order)) if image.name != session.current]
+        return tuple(name for name in (session.current, *waiting[:1]) if name is not None)
+
+    def _show_prediction(self) -> None:
+        current = self.session.current
+        if current is not None and current in self._found:
+            if not self.session.run.is_running:
+                self._turn_into_prediction(find_ours(self.session.viewer, PREVIEW))
+            self._show(PREDICTION, f"prediction · {current}", self._found[current])
+            self._shown = current
+
+    def _turn_into_prediction(self, preview: Any) -> None:
+        """Let the layer of the preview become that of the prediction: to remove a layer holds napari up."""
+        if preview is None:
+            return
+        if find_ours(self.session.viewer, PREDICTION) is not None:
+            remove_ours(self.session.viewer, PREVIEW)
+            return
+        preview.metadata[OURS] = PREDICTION
+
+    def _show(self, mark: str, name: str, labels: Labels) -> None:
+        """Show labels on the image that is shown, below what is painted."""
+        viewer = self.session.viewer
+        if update_labels(viewer, mark, name, labels):
+            return
+        with drawn_later(), selection_kept(viewer):
+            show_labels(
+                viewer, mark, name, labels.copy(), placement=self._placement(), below=PAINTING, editable=False,
+                opacity=0.4, colormap=steady({None: PREDICTED}),
+            )  # fmt: skip
+
+    def _placement(self) -> dict[str, Any]:
+        """Return where the current image lies, be its layer there or deleted."""
+        image, project, current = find_ours(self.session.viewer, IMAGE), self.session.project, self.session.current
+        if image is not None:
+            return placement_of(image, 2)
+        assert project is not None
+        assert current is not None
+        return placement_of_pixels(project.read_image(current))
+
+
+def _file_of(project: Project | None, name: str | None) -> ImageFile | None:
+    return None if project is None or name is None else ImageFile.of(project.image(name).ref)

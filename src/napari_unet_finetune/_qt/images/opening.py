@@ -1,0 +1,202 @@
+"""Make a dataset of a folder, of dropped files or of open layers, in the background, and hand it to the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from ...errors import DataError
+from ...io.images import SUFFIXES
+from ...io.writing import Frame, write_frames
+from ...project.project import NotWritableError, Project
+from ...text import count_of
+from ..annotate.annotation import annotation_of
+from ..layers.frames import frame_shape, frames_of
+from ..layers.layers import file_of, mark_of
+from ..session.session import Session
+from ..session.worker import Work
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+ChooseFolder = Callable[[str, Path], Path | None]
+"""Asks the user for a folder, told why; None if the user does not want to."""
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """An image layer that can be made a dataset, its number of frames and, if this program reads it, its file."""
+
+    layer: Image
+    frames: int
+    file: Path | None
+
+    @property
+    def text(self) -> str:
+        """The layer in words."""
+        frames = count_of(self.frames, "image")
+        return f"{self.layer.name} · {frames} · {self.file.name if self.file else 'to be copied'}"
+
+
+class Opener:
+    """Opens datasets one at a time.
+
+    Parameters
+    ----------
+    session
+        Gets the dataset.
+    choose_folder
+        Asks where masks, or images that are in no file, are to be kept.
+    """
+
+    changed = Signal()  # something is being opened, or no longer
+    opened = Signal(tuple)  # names of the images to select
+
+    def __init__(self, session: Session, choose_folder: ChooseFolder) -> None:
+        self._session, self._choose_folder = session, choose_folder
+        self._work: Work[Project] | None = None
+        session.images_changed.connect(self._on_images_changed)
+        self._is_closed = False
+        self._is_outdated = False  # something was written into the open dataset since the loading began
+        self.doing = ""
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether something is being opened."""
+        return self._work is not None
+
+    def open(self, source: Path, folder: Path | None = None, *, select: Sequence[Path] = ()) -> None:
+        """Open a folder, a stack file or a project; `select` are files to select in it."""
+
+        def load() -> Generator[str, None, Project]:
+            yield f"Opening {source.name} …"
+            return Project.open(source, folder)
+
+        def failed(error: Exception) -> None:
+            if isinstance(error, NotWritableError):
+                chosen = self._choose_folder(str(error), source)
+                if chosen is not None:
+                    self.open(source, chosen, select=select)
+            else:
+                self._session.fail(error)
+
+        self._start(load, failed, select)
+
+    def open_files(self, paths: Sequence[Path]) -> None:
+        """Open what was dropped: a folder, a file, or the folder that several files lie in."""
+        folders = {path.parent for path in paths}
+        if len(paths) == 1:
+            self.open(paths[0])
+        elif len(folders) == 1 and all(path.is_file() for path in paths):
+            self.open(folders.pop(), select=paths)
+        elif paths:
+            self._session.fail(DataError("These files lie in several folders. Put the images into one folder first."))
+
+    def choices(self) -> list[LayerChoice]:
+        """Return the image layers of the viewer that are not ours."""
+        from napari.layers import Image
+
+        layers = [layer for layer in self._session.viewer.layers if isinstance(layer, Image) and not mark_of(layer)]
+        return [LayerChoice(layer, _count(frame_shape(layer)), _readable(file_of(layer))) for layer in layers]
+
+    def open_layers(self, choices: Sequence[LayerChoice]) -> None:
+        """Make a dataset of layers: of their file, or of copies of their frames in a folder that the user chooses."""
+        files = list(dict.fromkeys(choice.file for choice in choices if choice.file))
+        if choices and all(choice.file for choice in choices) and len({file.parent for file in files}) == 1:
+            self.open_files(files)
+            return
+        if not choices:
+            return
+        total = sum(choice.frames for choice in choices)
+        why = f"These layers are in no file of use here. Choose an empty folder, to write their {total} images into it."
+        folder = self._choose_folder(why, Path.home())
+        if folder is not None:
+            self._write([choice.layer for choice in choices], folder, total)
+
+    def close(self) -> None:
+        """Open nothing any more; what is being opened is dropped."""
+        self._is_closed = True
+        self._session.images_changed.disconnect(self._on_images_changed)
+
+    def _write(self, layers: Sequence[Image], folder: Path, total: int) -> None:
+        def frames() -> Iterator[Frame]:
+            for layer in layers:
+                for frame in frames_of(layer):
+                    yield frame.name, frame.pixels, frame.scale, frame.unit
+
+        def load() -> Generator[str, None, Project]:
+            yield f"Writing {total} images …"
+            for number, _ in enumerate(write_frames(frames(), folder / "images"), 1):
+                yield f"Writing {number} of {total} images …"
+                if self._is_closed:
+                    break
+            return Project.open(folder / "images", folder)
+
+        self._start(load, self._session.fail, ())
+
+    def _start(
+        self,
+        load: Callable[[], Generator[str, None, Project]],
+        failed: Callable[[Exception], object],
+        select: Sequence[Path],
+    ) -> None:
+        if self.is_busy or not annotation_of(self._session).save():
+            return
+        self._is_outdated = False
+
+        def on_end(project: Project) -> None:
+            self._end()
+            if not self._is_closed:
+                self._hand_over(project, select)
+
+        def on_error(error: Exception) -> None:
+            self._end()
+            if not self._is_closed:
+                failed(error)
+
+        self._work = Work(
+            load, title="Opening images", on_event=self._say, on_end=on_end, on_error=on_error, on_abort=self._end
+        )
+        self.changed.emit()
+
+    def _hand_over(self, project: Project, select: Sequence[Path]) -> None:
+        if not annotation_of(self._session).save():
+            return
+        if self._is_outdated and self._session.is_open(project):
+            self.open(project.source, project.folder, select=select)
+            return
+        self._session.project = project
+        chosen = {path.absolute() for path in select}
+        self.opened.emit(tuple(image.name for image in project.images if image.ref.path.absolute() in chosen))
+        where = f"Masks are kept in {project.folder}. Double-click an image to paint in it."
+        self._session.tell(f"{count_of(len(project.images), 'image')} from {project.source.name}. {where}")
+
+    def _on_images_changed(self) -> None:
+        self._is_outdated = True
+
+    def _say(self, doing: str) -> None:
+        self.doing = doing
+        self.changed.emit()
+
+    def _end(self) -> None:
+        self._work, self.doing = None, ""
+        self.changed.emit()
+
+
+def _readable(file: Path | None) -> Path | None:
+    """Return the file or folder of images if this program reads it; a plugin may have read one that it does not."""
+    if file is None or file.suffix.lower() in SUFFIXES:
+        return file
+    is_folder_of_images = file.is_dir() and any(one.suffix.lower() in SUFFIXES for one in file.iterdir())
+    return file if is_folder_of_images else None
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count

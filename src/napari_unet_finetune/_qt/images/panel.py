@@ -1,0 +1,294 @@
+"""The section "Images": choose a dataset, see the state of each image, choose what it is used for, open it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...errors import FinetuneError
+from ...io.images import SUFFIXES
+from ...project.image import summarize
+from ...project.project import Role
+from ..annotate.annotation import annotation_of, image_keys
+from ..session.session import Session
+from ..session.shortcuts import bind_keys
+from ..widgets.file_dialogs import ask_for_folder
+from .mask_import import MaskImporting
+from .opening import LayerChoice, Opener
+from .table_view import ImageView
+from .thumbnails import ThumbnailLoader
+
+
+class LayersDialog(QDialog):
+    """A list of image layers with a box each."""
+
+    def __init__(self, choices: Sequence[LayerChoice], parent: QWidget | None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Use open layers")
+        self._choices = choices
+        self.list = QListWidget()
+        for choice in choices:
+            item = QListWidgetItem(choice.text)
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked)
+            self.list.addItem(item)
+        hint = QLabel(
+            "Choose the layers whose images you want to annotate. A layer that was read from a file uses that file; "
+            "others are copied, frame by frame, into a folder you choose."
+        )
+        hint.setWordWrap(True)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        for widget in (hint, self.list, buttons):
+            layout.addWidget(widget)
+
+    @property
+    def chosen(self) -> list[LayerChoice]:
+        """The layers whose box is ticked."""
+        items = (self.list.item(row) for row in range(self.list.count()))
+        ticked = [item is not None and item.checkState() == Qt.CheckState.Checked for item in items]
+        return [choice for choice, is_ticked in zip(self._choices, ticked, strict=True) if is_ticked]
+
+
+_NO_DATASET = (
+    "Drop a folder of images here, or choose one above.\n\n"
+    "TIFF, PNG, JPEG, BMP and NumPy files; of a stack, each frame is an image."
+)
+_FILES = f"Images ({' '.join(f'*{suffix}' for suffix in SUFFIXES)})"
+
+
+class ImagesPanel(QWidget):
+    """The dataset as a table, and what can be done with it.
+
+    Parameters
+    ----------
+    session
+        What the docks share.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session, self._annotation = session, annotation_of(session)
+        self._opener = Opener(session, partial(ask_for_folder, self))
+        self._thumbnails: ThumbnailLoader | None = None
+        self.importing = MaskImporting(session, self._annotation, self)
+        self.view = ImageView()
+        self.words, self.annotated_only = QLineEdit(), QCheckBox("annotated only")
+        self.folder_button, self.import_button = QPushButton("Open folder…"), QPushButton("Import masks…")
+        self.more_button, self.footer, self.empty = QPushButton("⋯"), QLabel(), QLabel(_NO_DATASET)
+        self.setAcceptDrops(True)
+        self._lay_out()
+        self._fill_menu()
+        self._connect()
+        self._annotation.order = self.view.filter.names
+        self._on_project_changed()
+
+    def open(self, source: Path, folder: Path | None = None) -> None:
+        """Open a folder or a file as the dataset; `folder` is where masks are kept, if not beside the images."""
+        self._opener.open(source, folder)
+
+    def import_masks(self, masks: Path) -> None:
+        """Pair the masks in a folder or a file with the images, and show the pairing."""
+        self.importing.from_files(masks)
+
+    def release(self) -> None:
+        """Let go of the session; thumbnails that are being made are the last."""
+        session = self._session
+        session.project_changed.disconnect(self._on_project_changed)
+        for signal in (session.images_changed, session.current_changed, self._annotation.changed):
+            signal.disconnect(self._refresh)
+        session.current_changed.disconnect(self._show_current)
+        self._opener.close()
+        self._opener.changed.disconnect(self._on_opening)
+        self._opener.opened.disconnect(self.view.select)
+        self._drop_thumbnails()
+        self.importing.release()
+        self._annotation.order = self._annotation.names
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take files and folders."""
+        if event is not None and (data := event.mimeData()) is not None and data.hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open the files and folders that are dropped."""
+        data = event.mimeData() if event is not None else None
+        if event is None or data is None:
+            return
+        event.acceptProposedAction()
+        self._opener.open_files([Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()])
+
+    def _lay_out(self) -> None:
+        self.folder_button.setToolTip("Choose a folder of images; what was annotated there before comes back.")
+        self.import_button.setToolTip(
+            "Choose a folder of masks made elsewhere; you see and correct what belongs where."
+        )
+        self.words.setPlaceholderText("filter by name")
+        self.words.setClearButtonEnabled(True)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        for label in (self.empty, self.footer):
+            label.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 4)
+        layout.addLayout(_row(self.folder_button, self.import_button, self.more_button))
+        layout.addLayout(_row(self.words, self.annotated_only))
+        layout.addWidget(self.empty)
+        layout.addWidget(self.view, stretch=1)
+        layout.addWidget(self.footer)
+
+    def _fill_menu(self) -> None:
+        menu = QMenu(self)
+        for text, tip, slot in (
+            ("Open file…", "A stack, each of whose frames is an image.", self._on_open_file),
+            ("Use open layers…", "Image layers of this viewer, frame by frame.", self._on_use_layers),
+            ("Import masks from a file…", "A stack of masks for a stack of images.", self._on_import_file),
+            (
+                "Import masks from open layers…",
+                "Labels layers of this viewer, frame by frame.",
+                self.importing.from_layers,
+            ),
+            ("Keep masks elsewhere…", "Open these images with masks in another folder.", self._on_keep_elsewhere),
+            ("Look for new images", "List the folder again.", self._on_reload),
+        ):
+            action = menu.addAction(text)
+            assert action is not None
+            action.setToolTip(tip)
+            action.triggered.connect(slot)
+        menu.setToolTipsVisible(True)
+        self.more_button.setToolTip("More ways to open images and masks")
+        self.more_button.setFixedWidth(self.more_button.fontMetrics().horizontalAdvance("⋯⋯⋯"))
+        corner = self.more_button.rect().bottomLeft
+        self.more_button.clicked.connect(lambda: menu.popup(self.more_button.mapToGlobal(corner())))
+
+    def _connect(self) -> None:
+        session = self._session
+        session.project_changed.connect(self._on_project_changed)
+        for signal in (session.images_changed, session.current_changed, self._annotation.changed):
+            signal.connect(self._refresh)
+        session.current_changed.connect(self._show_current)
+        self._opener.changed.connect(self._on_opening)
+        self._opener.opened.connect(self.view.select)
+        self.folder_button.clicked.connect(self._on_open_folder)
+        self.import_button.clicked.connect(self._on_import_folder)
+        self.words.textChanged.connect(self._on_filter)
+        self.annotated_only.toggled.connect(self._on_filter)
+        self.view.open_requested.connect(self._annotation.open)
+        self.view.role_requested.connect(self._set_role)
+        self.view.removal_requested.connect(self._annotation.remove_masks)
+        bind_keys(self, image_keys(self._annotation))
+
+    def _on_project_changed(self) -> None:
+        self._drop_thumbnails()
+        project = self._session.project
+        if project is not None:
+            self._thumbnails = ThumbnailLoader(project)
+            self._thumbnails.ready.connect(self.view.images.refresh_thumbnail)
+            self.view.images.destroyed.connect(self._thumbnails.close)
+            self.view.images.thumbnail = self._thumbnails.get
+        has_images = project is not None
+        self.empty.setVisible(not has_images)
+        for widget in (self.view, self.words, self.annotated_only, self.footer):
+            widget.setVisible(has_images)
+        self.import_button.setEnabled(has_images)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        project, session = self._session.project, self._session
+        images = project.images if project else ()
+        self.view.images.show(images, unsaved=self._annotation.unsaved, current=session.current)
+        unreadable = project.unreadable if project else ()
+        left_out = f" · {len(unreadable)} not readable" if unreadable else ""
+        self.footer.setText(summarize(images) + left_out)
+        self.footer.setToolTip("\n".join(reason for _, reason in unreadable))
+
+    def _show_current(self) -> None:
+        if self._session.current is not None:
+            self.view.select([self._session.current])
+
+    def _drop_thumbnails(self) -> None:
+        self.view.images.thumbnail = lambda _name: None
+        if self._thumbnails is not None:
+            self._thumbnails.ready.disconnect(self.view.images.refresh_thumbnail)
+            self.view.images.destroyed.disconnect(self._thumbnails.close)
+            self._thumbnails.close()
+            self._thumbnails = None
+
+    def _set_role(self, names: list[str], role: Role) -> None:
+        try:
+            if self._session.project is not None:
+                self._session.project.set_role(names, role)
+        except FinetuneError as error:
+            self._session.fail(error)
+        self._session.images_changed.emit()
+
+    def _on_opening(self) -> None:
+        is_busy = self._opener.is_busy
+        self.folder_button.setEnabled(not is_busy)
+        self.more_button.setEnabled(not is_busy)
+        self.empty.setText(self._opener.doing or _NO_DATASET)
+
+    def _on_filter(self) -> None:
+        self.view.filter.show_only(self.words.text(), annotated_only=self.annotated_only.isChecked())
+
+    def _on_open_folder(self) -> None:
+        if chosen := QFileDialog.getExistingDirectory(self, "Folder of images"):
+            self.open(Path(chosen))
+
+    def _on_open_file(self) -> None:
+        if chosen := QFileDialog.getOpenFileName(self, "Image stack", "", _FILES)[0]:
+            self.open(Path(chosen))
+
+    def _on_import_folder(self) -> None:
+        if chosen := QFileDialog.getExistingDirectory(self, "Folder of masks"):
+            self.import_masks(Path(chosen))
+
+    def _on_import_file(self) -> None:
+        if chosen := QFileDialog.getOpenFileName(self, "Stack of masks", "", _FILES)[0]:
+            self.import_masks(Path(chosen))
+
+    def _on_keep_elsewhere(self) -> None:
+        project = self._session.project
+        if project and (chosen := QFileDialog.getExistingDirectory(self, "Folder for masks")):
+            self.open(project.source, Path(chosen))
+
+    def _on_reload(self) -> None:
+        if project := self._session.project:
+            self.open(project.source, project.folder)
+
+    def _on_use_layers(self) -> None:
+        choices = self._opener.choices()
+        if not choices:
+            self._session.tell("There is no image layer in this viewer but those shown for annotating.")
+            return
+        dialog = LayersDialog(choices, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.accepted.connect(lambda: self._opener.open_layers(dialog.chosen))
+        dialog.open()
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

@@ -1,0 +1,1 @@
+"""Layers of napari: the only room that touches a layer's data."""

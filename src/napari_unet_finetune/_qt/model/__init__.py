@@ -1,0 +1,1 @@
+"""The base model: choosing it and showing what it is."""

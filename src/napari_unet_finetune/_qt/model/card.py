@@ -1,0 +1,122 @@
+"""The card of a model as a few rows: what it was trained on, how it looks at images, how good it was, whose it is."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ...config import ChannelRule, Normalization
+from ...models.card import ModelCard
+from ...text import count_of
+from ..widgets.wrapped_label import WrappedLabel
+
+_SCORES = {
+    "test_dice": "on test images",
+    "val_dice": "on held-out images",
+    "raw_val_dice": "of its parent there",
+    "old_dice_before": "on old images before",
+    "old_dice_after": "on old images after",
+}
+_NAMES_SHOWN = 3
+
+
+class ModelCardView(QWidget):
+    """Shows a card, or why there is none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.label = WrappedLabel()
+        self.label.setTextFormat(Qt.TextFormat.RichText)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.label)
+
+    def show_card(self, card: ModelCard) -> None:
+        """Show what is known of a model."""
+        rows = "".join(
+            f"<tr><td style='padding-right: 8px'><b>{html.escape(label)}</b></td><td>{html.escape(text)}</td></tr>"
+            for label, text in card_rows(card)
+        )
+        self.label.setText(f"<table cellspacing='2'>{rows}</table>")
+        self.label.setToolTip(html.escape(str(card.path)))
+
+    def show_problem(self, sentence: str) -> None:
+        """Say why there is no card."""
+        self.label.setText(html.escape(sentence))
+        self.label.setToolTip("")
+
+
+def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
+    """Yield what is known of a model, label by label; what is not known is left out."""
+    about = card.provenance
+    yield "Model", card.name
+    if card.is_shipped:
+        yield "About", card.target
+    if card.is_finetuned:
+        yield "Parent", about.parent or "a model without a name"
+    if about.images:
+        yield "Trained on", _images(card)
+    yield "Sees", f"{_network(card)}; {_normalization(card.normalization)}"
+    if card.view.in_channels == 1 and card.model:
+        yield "Colors", _colors(card.channels)
+    yield "Threshold", f"{card.threshold:.2g}"
+    if scores := list(_scores(card)):
+        yield "Dice", ", ".join(scores)
+    if about.licence:
+        yield "Licence", about.licence
+    if about.citation:
+        yield "To cite", about.citation
+    made = f", made {about.created[:10]}" if about.created else ""
+    yield "File", f"{card.path.name}, {size(card.size_bytes)}{made}"
+    if notes := about.notes[1 if card.is_shipped else 0 :]:
+        yield "Notes", " ".join(notes)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in plain units."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _scores(card: ModelCard) -> Iterator[str]:
+    """Yield the scores with what they were measured on; those of an untrained network tell nothing."""
+    for name, value in card.scores.items():
+        if name != "raw_val_dice" or card.is_finetuned:
+            yield f"{value:.2f} {_SCORES.get(name, name.replace('test_dice of', 'on').replace('_', ' '))}"
+
+
+def _images(card: ModelCard) -> str:
+    records = card.provenance.images
+    names = ", ".join(record.name for record in records[:_NAMES_SHOWN])
+    more = ", …" if len(records) > _NAMES_SHOWN else ""
+    return f"{count_of(len(records), 'image')} ({names}{more})"
+
+
+def _network(card: ModelCard) -> str:
+    if card.model is None:
+        return f"patches of {card.patch_size} px"
+    channels = card.model.in_channels
+    return (
+        f"{count_of(channels, 'channel')} in patches of {card.patch_size} px "
+        f"(width {card.model.width}, {card.model.levels} levels)"
+    )
+
+
+def _normalization(rule: Normalization) -> str:
+    each = ", each channel alone" if rule.per_channel else ""
+    if rule.method == "percentile":
+        return f"percentiles {rule.low:g} and {rule.high:g} of an image become 0 and 1{each}"
+    if rule.method == "zscore":
+        return f"each image gets mean 0 and std 1{each}"
+    return "intensities divided by the largest value of the data type"
+
+
+def _colors(rule: ChannelRule) -> str:
+    return {
+        "luminance": "seen as their grey value",
+        "mean": "seen as the mean of all channels",
+        "channel": f"only channel {rule.channel} is seen, counted from 0",
+        "none": "images with several channels are refused",
+    }[rule.method]

@@ -1,0 +1,167 @@
+"""The section "Model": which base finetunings start from, which model predicts, and what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from ...errors import FinetuneError
+from ...models.card import ModelCard, read_card
+from ...runs.recent import RecentModels
+from ..session.session import Session
+from ..session.settings import recent_models_file
+from ..widgets.message_line import MessageLine
+from .card import ModelCardView
+from .choices import ModelBox, base_of, list_choices
+from .sight import ModelSight
+
+_FILES = "Models (*.safetensors *.pth *.pt);;All files (*)"
+_SAME = "the model to start from"
+
+
+class ModelPanel(QWidget):
+    """Chooses the models of the session and shows the card of the one chosen last."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.recent = RecentModels(recent_models_file())
+        self.base, self.predictor = ModelBox(), ModelBox(_SAME)
+        self.load_button, self.to_base = QPushButton("Load…"), QPushButton()
+        self.warning, self.card = MessageLine(), ModelCardView()
+        self.seen = QCheckBox("What the model sees")
+        self._sight = ModelSight(session)
+        self._card: ModelCard | None = None
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def load(self, path: Path) -> None:
+        """Start from the model in a file, and remember the file; one that is no model is refused in a sentence."""
+        try:
+            read_card(path)
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        self.recent.add(path)
+        self.session.model = path.absolute()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """List the models anew."""
+        choices = list_choices(self.session.project, self.recent)
+        self.base.set_choices(choices, self.session.model)
+        chosen = None if self.session.predictor == self.session.model else self.session.predictor
+        self.predictor.set_choices(choices, chosen)
+        self._show_card(self.session.predictor)
+        self._warn()
+
+    def release(self) -> None:
+        """Let go of the session."""
+        self._sight.changed.disconnect(self._on_sight_changed)
+        self._sight.release()
+        session = self.session
+        session.model_changed.disconnect(self._on_model_changed)
+        session.predictor_changed.disconnect(self._on_predictor_changed)
+        session.models_changed.disconnect(self.refresh)
+        session.project_changed.disconnect(self.refresh)
+
+    def _lay_out(self) -> None:
+        self.base.setToolTip("The model that every finetuning starts from.")
+        self.load_button.setToolTip("Choose a model file of this program, or a PAULow .pth file.")
+        self.seen.setToolTip("Show the current image as it enters the network: its channels, normalized.")
+        start = QHBoxLayout()
+        start.addWidget(self.base, stretch=1)
+        start.addWidget(self.load_button)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Start from", start)
+        form.addRow("Predict with", self.predictor)
+        self.to_base.setVisible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        for widget in (self.warning, self.to_base, self.seen, self.card):
+            layout.addWidget(widget)
+
+    def _connect(self) -> None:
+        session = self.session
+        self.base.changed.connect(self._on_base_chosen)
+        self.predictor.changed.connect(self._on_predictor_chosen)
+        self.load_button.clicked.connect(self._choose_file)
+        self.to_base.clicked.connect(self._start_from_its_base)
+        self.seen.toggled.connect(self._on_seen)
+        self._sight.changed.connect(self._on_sight_changed)
+        session.model_changed.connect(self._on_model_changed)
+        session.predictor_changed.connect(self._on_predictor_changed)
+        session.models_changed.connect(self.refresh)
+        session.project_changed.connect(self.refresh)
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", _FILES)
+        if path:
+            self.load(Path(path))
+
+    def _on_base_chosen(self) -> None:
+        self.session.model = self.base.value()
+
+    def _on_predictor_chosen(self) -> None:
+        self.session.predictor = self.predictor.value()
+
+    def _start_from_its_base(self) -> None:
+        """Predict with the finetuned model, and start from what it was finetuned from."""
+        finetuned = self.session.model
+        base = base_of(finetuned, self.session.project)
+        if base is not None:
+            self.session.model = base
+            self.session.predictor = finetuned
+
+    def _on_model_changed(self) -> None:
+        self.base.choose(self.session.model)
+        self._show_card(self.session.model)
+        self._warn()
+
+    def _on_predictor_changed(self) -> None:
+        predictor = self.session.predictor
+        self.predictor.choose(None if predictor == self.session.model else predictor)
+        self._show_card(predictor)
+
+    def _show_card(self, model: str) -> None:
+        try:
+            self._card = read_card(model)
+        except FinetuneError as error:
+            self._card = None
+            self.card.show_problem(str(error))
+        else:
+            self.card.show_card(self._card)
+        self.seen.setEnabled(self._card is not None)
+        if self._sight.is_shown:
+            self._on_seen(self._card is not None)
+
+    def _warn(self) -> None:
+        """Say that finetunings should not be chained, if that is about to happen."""
+        try:
+            card = read_card(self.session.model)
+        except FinetuneError:
+            card = None
+        base = base_of(self.session.model, self.session.project) if card and card.is_finetuned else None
+        self.to_base.setVisible(base is not None)
+        if card is None or not card.is_finetuned:
+            self.warning.say("")
+            return
+        self.to_base.setText(f"Start from {Path(base).stem}" if base else "")
+        self.warning.say(
+            f"This model was itself finetuned, from {card.provenance.parent or 'another one'}. Start from its base "
+            "with all images instead: one finetuning after the other forgets more and gains less.",
+            "warning",
+        )
+
+    def _on_seen(self, wanted: bool) -> None:
+        if wanted and self._card is not None:
+            self._sight.show(self._card)
+        else:
+            self._sight.hide()
+
+    def _on_sight_changed(self) -> None:
+        self.seen.setChecked(self._sight.is_shown)

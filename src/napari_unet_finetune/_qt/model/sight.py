@@ -1,0 +1,113 @@
+"""What a model sees: the current image as it enters the network, in a layer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from ...data.annotated_image import AnnotatedImage
+from ...data.normalize import model_input
+from ...io.pixels import ImagePixels
+from ...models.card import ModelCard
+from ..annotate.painting import PAINTING
+from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
+from ..session.session import Session
+from ..session.worker import Work
+
+SIGHT = "model sight"
+
+
+class ModelSight:
+    """The layer that shows it, for as long as it is wanted; `changed` is emitted when the user deletes it."""
+
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.is_shown = False
+        self._card: ModelCard | None = None
+        self._removing = False
+        self._asked: object = None
+        session.current_changed.connect(self._refresh)
+        session.viewer.layers.events.removed.connect(self._on_removed)
+
+    def show(self, card: ModelCard) -> None:
+        """Show what the model of `card` sees, now and after going to another image."""
+        self._card, self.is_shown = card, True
+        self._refresh()
+
+    def hide(self) -> None:
+        """Take the layer away."""
+        self.is_shown, self._asked = False, None
+        self._remove()
+
+    def release(self) -> None:
+        """Let go of the session and take the layer away."""
+        self.session.current_changed.disconnect(self._refresh)
+        self.session.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.hide()
+
+    def _refresh(self) -> None:
+        project, name, card = self.session.project, self.session.current, self._card
+        if not self.is_shown:
+            return
+        if project is None or name is None or card is None:
+            self._remove()
+            return
+
+        def look() -> Generator[None, None, tuple[ImagePixels, NDArray[np.float32]]]:
+            yield
+            pixels = project.read_image(name)
+            view = card.view
+            seen = model_input(
+                AnnotatedImage(name, pixels.array), in_channels=view.in_channels, channels=view.channels,
+                normalization=view.normalization,
+            )  # fmt: skip
+            return pixels, seen
+
+        asked = self._asked = object()
+
+        def on_end(found: tuple[ImagePixels, NDArray[np.float32]]) -> None:
+            if asked is self._asked:
+                self._show(name, card, *found)
+
+        def on_error(error: Exception) -> None:
+            if asked is self._asked:
+                self.hide()
+                self.changed.emit()
+                self.session.fail(error)
+
+        Work(look, title=f"Looking at {name}", on_event=_ignore, on_end=on_end, on_error=on_error)
+
+    def _show(self, name: str, card: ModelCard, pixels: ImagePixels, seen: NDArray[np.float32]) -> None:
+        array = seen[0] if len(seen) == 1 else seen
+        viewer, limits = self.session.viewer, (-1.0, 3.0) if card.normalization.method == "zscore" else (0.0, 1.0)
+        with selection_kept(viewer):
+            self._removing = True  # a layer that does not fit is replaced
+            image = ImagePixels(array, pixels.scale, pixels.unit)
+            layer = show_image(viewer, SIGHT, f"{name} as {card.name} sees it", image, below=PAINTING)
+            self._removing = False
+            if not layer.rgb:
+                layer.contrast_limits = limits
+
+    def _remove(self) -> None:
+        self._removing = True
+        remove_ours(self.session.viewer, SIGHT)
+        self._removing = False
+
+    def _on_removed(self, event: Any) -> None:
+        if (
+            not self._removing
+            and event.value.metadata.get(OURS) == SIGHT
+            and find_ours(self.session.viewer, SIGHT) is None
+        ):
+            self.is_shown, self._asked = False, None
+            self.changed.emit()
+
+
+def _ignore(_event: object) -> None:
+    """Take no notice: only the end matters."""

@@ -1,0 +1,1 @@
+"""Predicting images and folders, and measuring what was found."""

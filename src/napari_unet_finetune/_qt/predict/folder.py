@@ -1,0 +1,236 @@
+"""What predicting and measuring of files does: a child works through a folder, and what became of each file is kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from ...config import PredictConfig
+from ...errors import DataError, FinetuneError, RunError
+from ...events import Event, ImageEnd
+from ...io.disk import file_stamp
+from ...io.images import list_images, read_image
+from ...io.pixels import ImagePixels
+from ...measure.files import check_tables, images_table
+from ...runs.request import FilePair, MeasureRequest, PredictFolderRequest
+from ...text import count_of
+from ..layers.colors import PREDICTED, palette
+from ..layers.layers import OURS, find_ours, placement_of_pixels
+from ..layers.prediction import PREDICTION
+from ..session.session import Session
+from ..session.settings import default_device
+from ..session.worker import Work
+
+_OPENED = "file:"
+_STAMP = f"{OURS}-stamp"  # in the metadata of labels: the file as it was read
+
+
+class FolderPredicting:
+    """Predicts all images of a folder, or of one stack file, into labels files.
+
+    Parameters
+    ----------
+    session
+        Whose model predicts, and where results are opened.
+    folder
+        Where jobs keep their files while they run.
+    """
+
+    changed = Signal()  # what is under way, or what became of the files
+
+    def __init__(self, session: Session, folder: Path) -> None:
+        self.session, self._folder = session, folder
+        self.ends: tuple[ImageEnd, ...] = ()
+        self.is_predicting = self.is_measuring = False
+        self._failed: list[ImageEnd] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether one of its jobs is under way."""
+        return self.is_predicting or self.is_measuring
+
+    @property
+    def measurable(self) -> tuple[FilePair, ...]:
+        """Images that have a labels file now."""
+        return tuple(FilePair(image=end.path, labels=end.labels) for end in self.ends if end.labels)
+
+    def predict(self, source: Path, out: Path, config: PredictConfig, *, overwrite: bool = False) -> None:
+        """Write labels of all images of `source` into `out`; the user is told of errors."""
+        request = PredictFolderRequest(
+            checkpoint=self.session.predictor,
+            source=source,
+            out=out,
+            overwrite=overwrite,
+            config=config.model_copy(update={"device": default_device()}),
+        )
+        self._start(request, f"Predicting the images in {source.name}", lambda: self._on_predicted(out))
+
+    def measure(self, table: Path, *, overwrite: bool = False) -> None:
+        """Write a table of all objects in the labels files; the user is told of errors."""
+        files = self.measurable
+        try:
+            if not files:
+                raise DataError("There are no labels files to measure. Predict a folder first.")
+            check_tables((table, images_table(table)), overwrite=overwrite)
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        request = MeasureRequest(files=files, out=table, overwrite=overwrite)
+        self._start(request, f"Measuring {len(files)} files", lambda: self._on_measured(table))
+
+    def show(self, end: ImageEnd) -> None:
+        """Open the image of a file and its labels in the viewer; what was opened here before is hidden."""
+        if end.labels is None:
+            self.session.tell(f"{end.path.name} has no labels: {end.error}", "warning")
+            return
+        labels = end.labels
+        for layer in self.session.viewer.layers:
+            if str(layer.metadata.get(OURS, "")).startswith(_OPENED):
+                layer.visible = False
+        shown = find_ours(self.session.viewer, _mark(labels))
+        if shown is not None and shown.metadata[_STAMP] == file_stamp(labels):
+            for path in (end.path, labels):
+                if (layer := find_ours(self.session.viewer, _mark(path))) is not None:
+                    layer.visible = True
+            return
+        if shown is not None:  # of a file that was overwritten since; somebody may have painted in it
+            shown.metadata = {key: value for key, value in shown.metadata.items() if key not in (OURS, _STAMP)}
+        Work(
+            lambda: _read(end.path, labels),
+            title=f"Opening {end.path.name}",
+            on_event=lambda _: None,
+            on_end=lambda opened: _add(self.session, end.path, labels, opened),
+            on_error=self.session.fail,
+        )
+
+    def _start(self, request: Any, title: str, on_done: Any) -> None:
+        measuring = isinstance(request, MeasureRequest)
+        aside = self.session.aside
+        if aside.is_running:
+            self.session.fail(RunError(f"{aside.title} is under way. Wait for it to end, or stop it first."))
+            return
+        self.session.before_use.emit()
+        folder = self._folder / "files"
+        self._failed = []
+        if not measuring:
+            self.ends = ()
+        self.is_predicting, self.is_measuring = not measuring, measuring
+        try:
+            aside.start(
+                folder,
+                title,
+                request=request,
+                on_event=self._on_event,
+                on_end=lambda _file: self._on_end(folder, on_done),
+                on_error=lambda error: self._on_error(folder, error),
+            )
+        except FinetuneError as error:
+            self._on_error(folder, error)
+        self.changed.emit()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, ImageEnd):
+            if self.is_predicting:
+                self.ends = (*self.ends, event)
+            if event.error:
+                self._failed.append(event)
+        self.changed.emit()
+
+    def _on_end(self, folder: Path, on_done: Any) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        self.is_predicting = self.is_measuring = False
+        on_done()
+        self.changed.emit()
+
+    def _on_error(self, folder: Path, error: Exception) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        self.is_predicting = self.is_measuring = False
+        self.changed.emit()
+        self.session.fail(error)
+
+    def _on_predicted(self, out: Path) -> None:
+        written = sum(end.labels is not None and not end.skipped for end in self.ends)
+        skipped = sum(end.skipped for end in self.ends)
+        words = [f"{count_of(written, 'labels file')} written to {out}"]
+        if skipped:
+            words.append(f"{skipped} existed already")
+        total = max((end.total for end in self.ends), default=0)
+        if len(self.ends) < total:
+            words.append(f"stopped after {len(self.ends)} of {total}")
+        self.session.tell(f"{', '.join(words)}.{self._failures()}", "warning" if self._failed else "info")
+
+    def _on_measured(self, table: Path) -> None:
+        text = f"Objects measured into {table}, one row per image in {images_table(table).name}."
+        self.session.tell(f"{text}{self._failures()}", "warning" if self._failed else "info")
+
+    def _failures(self) -> str:
+        if not self._failed:
+            return ""
+        first = self._failed[0]
+        if len(self._failed) == 1:
+            return f" One failed. {first.error}"
+        return f" {len(self._failed)} failed. The first: {first.error}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    image: ImagePixels
+    frames: int | None
+    labels: NDArray[Any]
+    stamp: tuple[int, int]
+
+
+def _mark(path: Path) -> str:
+    return f"{_OPENED}{path}"
+
+
+def _read(path: Path, labels: Path) -> Generator[None, None, _Opened]:
+    stamp = file_stamp(labels)
+    images = [read_image(ref) for ref in list_images(path).images]
+    masks = [read_image(ref, as_labels=True).array for ref in list_images(labels).images]
+    yield
+    first = images[0]
+    if len(images) == 1:
+        return _Opened(first, None, masks[0], stamp)
+    stack = ImagePixels(np.stack([one.array for one in images]), first.scale, first.unit)
+    return _Opened(stack, len(images), np.stack(masks), stamp)
+
+
+def _add(session: Session, path: Path, labels: Path, opened: _Opened) -> None:
+    """Add an image and its labels; channels lie before rows and columns, frames before channels."""
+    viewer, array, stem = session.viewer, opened.image.array, list_images(path).images[0].stem
+    lead = [] if opened.frames is None else [1.0]
+    is_color = array.ndim - len(lead) == 3
+    if is_color and array.shape[-3] == 3 and array.dtype == np.uint8:
+        array, axes, rgb = np.moveaxis(array, -3, -1), [*lead], True
+    else:
+        axes, rgb = [*lead, *([1.0] if is_color else [])], False
+    plane = placement_of_pixels(opened.image)
+    if (image := find_ours(viewer, _mark(path))) is None:
+        viewer.add_image(array, name=stem, rgb=rgb, metadata={OURS: _mark(path)}, **_with_lead(plane, axes))
+    else:
+        image.visible = True
+    viewer.add_labels(
+        opened.labels if not is_color or rgb or not lead else opened.labels[:, None],
+        name=f"{stem} {PREDICTION}",
+        metadata={OURS: _mark(labels), _STAMP: opened.stamp},
+        opacity=0.5,
+        colormap=palette(PREDICTED),
+        **_with_lead(plane, axes if lead else []),
+    )
+
+
+def _with_lead(plane: dict[str, Any], lead: list[float]) -> dict[str, Any]:
+    names = ("t", "c")[: len(lead)]
+    return {
+        "scale": (*lead, *plane["scale"]),
+        "units": (*("pixel",) * len(lead), *plane["units"]),
+        "axis_labels": (*names, *plane["axis_labels"]),
+    }

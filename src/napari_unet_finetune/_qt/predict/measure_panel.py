@@ -1,0 +1,135 @@
+"""Measure the objects of any Labels layer, with the intensities of any image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
+
+from ..layers.layers import mark_of
+from ..layers.prediction import PREDICTION, is_prediction
+from ..session.session import Session
+from ..widgets.editors import ChoiceBox
+from .measurements_table import MeasurementsDialog
+from .measuring import Measuring
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+_NO_IMAGE = "no intensities"
+_MARGIN_PX = 30
+
+
+class MeasurePanel(QWidget):
+    """Chooses a Labels layer and an image, and opens the table."""
+
+    def __init__(self, session: Session, measuring: Measuring, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session, self.measuring = session, measuring
+        self.labels, self.image = ChoiceBox([]), ChoiceBox([])
+        self.button = QPushButton("Measure")
+        self.dialog: MeasurementsDialog | None = None
+        self._lay_out()
+        self.button.clicked.connect(self.start)
+        layers = session.viewer.layers
+        for event in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
+            event.connect(self._on_layers)
+        measuring.changed.connect(self._on_busy)
+        measuring.measured_anew.connect(self.show_table)
+        self.refresh()
+
+    def start(self) -> None:
+        """Measure the chosen layers, or stop if that is under way."""
+        if self.measuring.is_busy:
+            self.measuring.stop()
+        elif (labels := self._layer(self.labels.value())) is not None:
+            self.measuring.measure(labels, self._layer(self.image.value()))
+
+    def refresh(self) -> None:
+        """List the layers, the selected ones chosen."""
+        from napari.layers import Image, Labels
+
+        layers = list(self.session.viewer.layers)
+        labels = [layer for layer in layers if isinstance(layer, Labels)]
+        images = [layer for layer in layers if isinstance(layer, Image) and not is_prediction(layer)]
+        _fill(self.labels, labels, self._chosen(labels, self.labels))
+        _fill(self.image, images, self._chosen(images, self.image), none=_NO_IMAGE)
+        self._on_busy()
+
+    def show_table(self) -> None:
+        """Open the table of what was measured last."""
+        if self.dialog is not None:
+            self.dialog.close()
+        dialog = MeasurementsDialog(self.measuring.measured, self.measuring.show_object, self.measuring.save, self)
+        dialog.destroyed.connect(self._forget_dialog)
+        self.dialog = dialog
+        dialog.show()
+        _place_low(dialog, self.window())
+
+    def release(self) -> None:
+        """Let go of the viewer, and close the table."""
+        layers = self.session.viewer.layers
+        for event in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
+            event.disconnect(self._on_layers)
+        self.measuring.changed.disconnect(self._on_busy)
+        self.measuring.measured_anew.disconnect(self.show_table)
+        if self.dialog is not None:
+            self.dialog.destroyed.disconnect(self._forget_dialog)
+            self.dialog.close()
+            self.dialog = None
+
+    def _layer(self, key: int | None) -> Any:
+        return next((layer for layer in self.session.viewer.layers if id(layer) == key), None)
+
+    def _chosen(self, layers: list[Layer], box: ChoiceBox) -> Layer | None:
+        """Return a prediction that is new, else the selected layer, else what was chosen before, else the topmost."""
+        active = self.session.viewer.layers.selection.active
+        known = {box.itemData(row) for row in range(box.count())}
+        new = [layer for layer in layers if mark_of(layer) == PREDICTION and id(layer) not in known]
+        before = [layer for layer in layers if id(layer) == box.value()]
+        chosen = [layer for layer in layers if layer is active]
+        return next(iter([*new, *chosen, *before, *reversed(layers)]), None)
+
+    def _lay_out(self) -> None:
+        self.labels.setToolTip("Each number is an object; labels of nothing but 1 are measured region by region.")
+        self.image.setToolTip("The image whose intensities are measured inside the objects.")
+        self.button.setToolTip("Area, mean intensity, position and shape of every object, and counts per image.")
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Objects", self.labels)
+        form.addRow("Intensities", self.image)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.button)
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self.refresh()
+
+    def _on_busy(self) -> None:
+        measuring = self.measuring
+        self.button.setEnabled(measuring.is_busy or self.labels.value() is not None)
+        at = min(measuring.frame + 1, measuring.frames)
+        self.button.setText(f"Stop measuring (frame {at} of {measuring.frames})" if measuring.is_busy else "Measure")
+
+    def _forget_dialog(self) -> None:
+        self.dialog = None
+
+
+def _place_low(dialog: QWidget, window: QWidget | None) -> None:
+    """Put the table at the lower edge of the window, so that the middle of the viewer stays in sight."""
+    if window is None:
+        return
+    frame = window.geometry()
+    dialog.move(frame.left() + _MARGIN_PX, frame.bottom() - dialog.frameGeometry().height() - _MARGIN_PX)
+
+
+def _fill(box: ChoiceBox, layers: list[Layer], chosen: Layer | None, none: str = "") -> None:
+    with QSignalBlocker(box):
+        box.clear()
+        for layer in reversed(layers):
+            box.addItem(layer.name, id(layer))
+        if none:
+            box.addItem(none, None)
+        box.setCurrentIndex(box.findData(None if chosen is None else id(chosen)))

@@ -1,0 +1,181 @@
+"""What Measure does: the objects of a Labels layer become rows, and a row leads back to its object."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from ...errors import DataError, FinetuneError
+from ...measure.files import check_tables, write_table
+from ...measure.objects import Measured, Place, Row, columns_of, is_mask, measure
+from ...text import count_of
+from ..layers.frames import channel_axis, current_frame, frame_shape, frames_of
+from ..layers.stacks import pixel_size
+from ..session.session import Session
+from ..session.worker import Work
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+
+    from ..layers.prediction import Index
+
+_PLANE = 2
+
+
+class Measuring:
+    """Measures one Labels layer at a time and keeps the last result."""
+
+    changed = Signal()  # what is under way
+    measured_anew = Signal()  # there is a result
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.measured = Measured()
+        self.labels: Labels | None = None
+        self.is_busy = False
+        self.frame, self.frames = 0, 0
+        self._is_stopped = False
+
+    def measure(self, labels: Labels, image: Image | None) -> None:
+        """Measure the objects of `labels` in all frames, with intensities of `image`; the user is told of errors."""
+        if self.is_busy:
+            return
+        try:
+            pairs = list(_pairs(self.session, labels, image))
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        self.is_busy, self._is_stopped, self.frame, self.frames = True, False, 0, len(pairs)
+        self.changed.emit()
+        Work(
+            lambda: self._measure(labels, image, pairs),
+            title=f"Measuring {labels.name}",
+            on_event=self._on_frame,
+            on_end=lambda measured: self._on_end(labels, measured),
+            on_error=self._on_error,
+        )
+
+    def stop(self) -> None:
+        """End after the frame in work, without a result."""
+        self._is_stopped = True
+
+    def save(self, rows: tuple[Row, ...], table: Path) -> None:
+        """Write rows as CSV; the user, who has chosen the file, is told where it is or why it could not be written."""
+        try:
+            check_tables((table,), overwrite=True)
+            write_table(table, rows)
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        self.session.tell(f"{len(rows)} rows written to {table}.")
+
+    def show_object(self, row: Row) -> None:
+        """Bring the object of a row into the middle of the viewer and select it in its layer."""
+        viewer, layer = self.session.viewer, self.labels
+        if layer is None or layer not in viewer.layers:
+            self.session.tell("The Labels layer that was measured is not in the viewer any more.", "warning")
+            return
+        index = tuple(int(number) for number in str(row["frame"]).split(",") if number)
+        position = (row.get("centroid_y_px"), row.get("centroid_x_px"))
+        middle = tuple((size - 1) / 2 for size in layer.data.shape[-_PLANE:])
+        plane = middle if None in position else tuple(float(number) for number in position if number is not None)
+        world = layer.data_to_world((*index, *plane))
+        for axis in range(len(index)):
+            viewer.dims.set_point(axis - layer.ndim + viewer.dims.ndim, world[axis])
+        viewer.layers.selection.active = layer
+        if viewer.dims.ndisplay == _PLANE:
+            viewer.scene.camera.center = tuple(world[-_PLANE:])
+        if "label" in row and not is_mask(_frame(layer, index)):
+            layer.selected_label = int(row["label"])
+
+    def _measure(self, labels: Labels, image: Image | None, pairs: list[tuple[Index, Index]]) -> Any:
+        return _measured(labels, image, pairs, lambda: self._is_stopped)
+
+    def _on_frame(self, number: int) -> None:
+        self.frame = number
+        self.changed.emit()
+
+    def _on_end(self, labels: Labels, measured: Measured | None) -> None:
+        self.is_busy = False
+        self.changed.emit()
+        if measured is None:
+            self.session.tell("Stopped before all frames were measured.")
+            return
+        self.measured, self.labels = measured, labels
+        _attach(labels, measured)
+        self.session.tell(_summary(labels.name, measured))
+        self.measured_anew.emit()
+
+    def _on_error(self, error: Exception) -> None:
+        self.is_busy = False
+        self.changed.emit()
+        self.session.fail(error)
+
+
+def _pairs(session: Session, labels: Labels, image: Image | None) -> Iterator[tuple[Index, Index]]:
+    """Yield each frame of `labels` with that of `image` which it lies on.
+
+    Raises
+    ------
+    DataError
+        If the frames of both do not go together.
+    """
+    lead = labels.data.shape[:-_PLANE]
+    frames = frame_shape(image) if image is not None else ()
+    dropped = channel_axis(image) if image is not None and labels.ndim == image.ndim else None
+    kept = tuple(size for axis, size in enumerate(lead) if axis != dropped)
+    for index in np.ndindex(lead):
+        if image is None or not frames:
+            yield index, ()
+        elif kept == frames:
+            yield index, tuple(number for axis, number in enumerate(index) if axis != dropped)
+        elif not lead:
+            yield index, current_frame(session.viewer, image)
+        else:
+            raise DataError(
+                f"{labels.name} has {lead} frames, {image.name} has {frames}. Choose two layers of the same stack."
+            )
+
+
+def _measured(
+    labels: Labels, image: Image | None, pairs: list[tuple[Index, Index]], is_stopped: Any
+) -> Generator[int, None, Measured | None]:
+    name = labels.name if image is None else image.name
+    scale, unit = pixel_size(labels)
+    if image is not None and unit == "px":
+        scale, unit = pixel_size(image)
+    found = Measured()
+    pixels = None if image is None else frames_of(image, iter([of_image for _, of_image in pairs]))
+    for number, (index, _) in enumerate(pairs, start=1):
+        plane = None if pixels is None else next(pixels).pixels
+        frame = ",".join(map(str, index))
+        found += measure(_frame(labels, index), plane, Place(name, frame, scale, unit))
+        yield number
+        if is_stopped():
+            return None
+    return found
+
+
+def _frame(labels: Labels, index: Index) -> NDArray[Any]:
+    data = labels.data[0] if labels.multiscale else labels.data
+    return np.array(data[index])  # a copy: somebody may be painting
+
+
+def _attach(labels: Labels, measured: Measured) -> None:
+    """Give the layer a table of its objects where a number stands for one object; a mask has none."""
+    numbers = [row["label"] for row in measured.objects]
+    if not numbers or len(set(numbers)) < len(numbers) or len(measured.images) > 1 or is_mask(np.asarray(labels.data)):
+        return
+    columns = [name for name in columns_of(measured.objects) if name not in ("image", "frame", "label")]
+    labels.features = {"index": numbers, **{name: [row.get(name) for row in measured.objects] for name in columns}}
+
+
+def _summary(name: str, measured: Measured) -> str:
+    count, frames = len(measured.objects), len(measured.images)
+    where = f" in {frames} frames" if frames > 1 else ""
+    return f"{name}: {count_of(count, 'object')}{where} measured."

@@ -1,0 +1,129 @@
+"""What becomes an object: threshold, smallest size, holes and touching objects, acting at once on the prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ...errors import FinetuneError
+from ...models.card import read_card
+from ..layers.stacks import pixel_size
+from ..session.session import Session
+from ..widgets.editors import NumberBox
+from ..widgets.file_dialogs import ask_for_file
+from ..widgets.threshold_slider import HIGHEST, LOWEST, ThresholdSlider
+from .label_files import labels_to_save, save_labels, suggested_file
+from .predicting import Predicting
+
+_LARGEST_PX = 10_000_000
+
+
+class ObjectsPanel(QWidget):
+    """Edits the settings of the live prediction."""
+
+    def __init__(self, session: Session, predicting: Predicting, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session, self.predicting = session, predicting
+        self.threshold = ThresholdSlider()
+        self.min_size, self.area = NumberBox(0, _LARGEST_PX, 10, whole=True), QLabel()
+        self.fill_holes, self.instances = QCheckBox("Fill holes"), QCheckBox("Split touching objects")
+        self.probability, self.save = QCheckBox("Show the probability map"), QPushButton("Save labels…")
+        self._lay_out()
+        self._connect()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the settings of the prediction that is selected."""
+        config, live = self.predicting.config, self.predicting.live
+        self.threshold.set_value(config.threshold, live.own_threshold if live else self._own_threshold())
+        with QSignalBlocker(self.min_size), QSignalBlocker(self.fill_holes), QSignalBlocker(self.instances):
+            self.min_size.set_value(config.min_size_px)
+            self.fill_holes.setChecked(config.fill_holes)
+            self.instances.setChecked(config.instances)
+        with QSignalBlocker(self.probability):
+            self.probability.setChecked(live is not None and live.is_probability_shown)
+        self.probability.setEnabled(live is not None)
+        self.save.setEnabled(labels_to_save(self.session, live) is not None)
+        self._show_area()
+
+    def release(self) -> None:
+        """Let go of the viewer and the session."""
+        viewer, session = self.session.viewer, self.session
+        viewer.layers.selection.events.active.disconnect(self._on_viewer)
+        viewer.layers.events.removed.disconnect(self._on_viewer)
+        session.predictor_changed.disconnect(self.refresh)
+        session.model_changed.disconnect(self.refresh)
+        self.predicting.changed.disconnect(self.refresh)
+
+    def _own_threshold(self) -> float:
+        try:
+            return min(max(read_card(self.session.predictor).threshold, LOWEST), HIGHEST)
+        except FinetuneError:  # whoever predicts with it is told
+            return 0.5
+
+    def _show_area(self) -> None:
+        """Say how large the smallest object is in the unit of the image."""
+        layer = self.predicting.source()
+        pixels = int(self.min_size.value())
+        (down, right), unit = pixel_size(layer) if layer is not None and layer.ndim > 1 else ((1.0, 1.0), "px")
+        symbol = "µm" if unit == "um" else unit
+        self.area.setText("" if unit == "px" or not pixels else f"= {pixels * down * right:.3g} {symbol}²")
+
+    def _lay_out(self) -> None:
+        self.min_size.setToolTip("Objects with fewer pixels are removed.")
+        self.fill_holes.setToolTip("Close holes inside objects.")
+        self.instances.setToolTip("Number the objects and cut those that touch at their necks; for roundish objects.")
+        self.probability.setToolTip("Show what the model sees as an image: 0 for background, 255 for an object.")
+        self.save.setToolTip("Save the selected Labels layer, or else the prediction, as TIFF with its pixel size.")
+        size = QHBoxLayout()
+        size.addWidget(self.min_size)
+        size.addWidget(QLabel("px"))
+        size.addWidget(self.area, stretch=1)
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Threshold", self.threshold)
+        form.addRow("Smallest object", size)
+        both = QHBoxLayout()
+        both.addWidget(self.instances)
+        both.addWidget(self.fill_holes)
+        both.addStretch()
+        last = QHBoxLayout()
+        last.addWidget(self.probability)
+        last.addStretch()
+        last.addWidget(self.save)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addLayout(both)
+        layout.addLayout(last)
+
+    def _connect(self) -> None:
+        viewer, session, predicting = self.session.viewer, self.session, self.predicting
+        self.threshold.changed.connect(lambda: predicting.set_config(threshold=self.threshold.value()))
+        self.min_size.changed.connect(lambda: predicting.set_config(min_size_px=int(self.min_size.value())))
+        self.fill_holes.toggled.connect(lambda on: predicting.set_config(fill_holes=on))
+        self.instances.toggled.connect(lambda on: predicting.set_config(instances=on))
+        self.probability.toggled.connect(self._on_probability)
+        self.save.clicked.connect(self._choose_file)
+        viewer.layers.selection.events.active.connect(self._on_viewer)
+        viewer.layers.events.removed.connect(self._on_viewer)
+        session.predictor_changed.connect(self.refresh)
+        session.model_changed.connect(self.refresh)
+        predicting.changed.connect(self.refresh)
+
+    def _on_probability(self, shown: bool) -> None:
+        if self.predicting.live is not None:
+            self.predicting.live.set_probability_shown(shown)
+
+    def _on_viewer(self, _event: Any = None) -> None:
+        self.refresh()
+
+    def _choose_file(self) -> None:
+        layer = labels_to_save(self.session, self.predicting.live)
+        if layer is None:
+            return
+        path = ask_for_file(self, "Save labels", suggested_file(layer), "TIFF (*.tif *.tiff)")
+        if path is not None:
+            save_labels(self.session, layer, path)

@@ -1,0 +1,244 @@
+"""What to predict, with which model, and the button."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...errors import FinetuneError
+from ...models.card import read_card
+from ...runs.recent import RecentModels
+from ...text import count_of
+from ..layers.frames import current_frame, frame_name
+from ..model.choices import ModelBox, list_choices, output_name
+from ..session.past_runs import runs_of
+from ..session.session import Session
+from ..session.settings import recent_models_file
+from ..widgets.editors import ChoiceBox
+from ..widgets.path_box import PathBox
+from .predicting import Predicting
+
+Source = Literal["image", "stack", "dataset", "folder"]
+
+_SOURCES: tuple[tuple[str, Source], ...] = (
+    ("The image shown", "image"),
+    ("All frames of the image", "stack"),
+    ("All images of the dataset", "dataset"),
+    ("A folder of images", "folder"),
+)
+_MODELS = "Models (*.safetensors *.pth *.pt);;All files (*)"
+_BESIDE = "beside the images"
+
+
+class PredictPanel(QWidget):
+    """Chooses source and model, and starts and describes a prediction."""
+
+    def __init__(self, session: Session, predicting: Predicting, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session, self.predicting = session, predicting
+        self.recent = RecentModels(recent_models_file())
+        self.source = ChoiceBox(_SOURCES)
+        self.about = QLabel()
+        self.images, self.out = PathBox("Choose the folder with the images"), PathBox("Choose a folder for the labels")
+        self.overwrite = QCheckBox("Overwrite labels that are there")
+        self.model, self.load = ModelBox(), QPushButton("Load…")
+        self.augment = QCheckBox("Average over mirrored views")
+        self.augment.setChecked(predicting.augment)
+        self.button = QPushButton("Predict")
+        self._lay_out()
+        self._connect()
+        self._list_models()
+        self.refresh()
+
+    def start(self) -> None:
+        """Predict what is chosen."""
+        match self.source.value():
+            case "image":
+                self.predicting.predict(whole=False)
+            case "stack":
+                self.predicting.predict(whole=True)
+            case _:
+                source, out = self.folders()
+                if source is not None and out is not None:
+                    config = self.predicting.config_of(self.session.predictor)
+                    config = config.model_copy(update={"augment": self.predicting.augment})
+                    self.predicting.files.predict(source, out, config, overwrite=self.overwrite.isChecked())
+
+    def folders(self) -> tuple[Path | None, Path | None]:
+        """Return where the images are and where labels go, None where that is not chosen."""
+        if self.source.value() == "folder":
+            source = self.images.value()
+            beside = source.parent if source is not None and source.is_file() else source
+            return source, self.out.value() or beside
+        project = self.session.project
+        if project is None:
+            return None, None
+        name = output_name(self.session.predictor, runs_of(project))
+        return project.source, self.out.value() or project.folder / "predictions" / name
+
+    def refresh(self) -> None:
+        """Show what would be predicted, or why nothing can."""
+        kind = self.source.value()
+        is_files = kind in ("dataset", "folder")
+        for row, shown in ((self.images, kind == "folder"), (self.out, is_files), (self.overwrite, is_files)):
+            self._form.setRowVisible(row, shown)
+        _, out = self.folders()
+        self.out.set_hint(_BESIDE if kind == "folder" and self.out.value() is None else str(out or ""))
+        words, can = self._describe(kind)
+        self.about.setText(words)
+        self._form.setRowVisible(self.about, bool(words))
+        busy = self._busy()
+        self.button.setEnabled(can and not busy)
+        self.button.setToolTip(busy or ("" if can else words))
+
+    def release(self) -> None:
+        """Let go of the viewer and the session."""
+        viewer, session = self.session.viewer, self.session
+        viewer.layers.selection.events.active.disconnect(self._on_viewer)
+        viewer.layers.events.inserted.disconnect(self._on_viewer)
+        viewer.layers.events.removed.disconnect(self._on_viewer)
+        viewer.dims.events.current_step.disconnect(self._on_viewer)
+        for signal, slot in self._signals():
+            signal.disconnect(slot)
+        session.aside.changed.disconnect(self._on_busy)
+
+    def _describe(self, kind: Source) -> tuple[str, bool]:
+        """Return what is predicted in words, and whether it can be."""
+        if kind in ("image", "stack"):
+            return self._describe_layer(whole=kind == "stack")
+        if kind == "dataset":
+            project = self.session.project
+            if project is None:
+                return "Open a dataset in Annotate and finetune first.", False
+            count = len(project.images)
+            return f"{count_of(count, 'image')} in {project.source.name}", True
+        source = self.images.value()
+        if source is None:
+            return "Choose the folder with the images.", False
+        return ("", True) if source.exists() else (f"{source} does not exist.", False)
+
+    def _describe_layer(self, *, whole: bool) -> tuple[str, bool]:
+        layer = self.predicting.source()
+        if layer is None or layer.ndim < 2:
+            return "Open an image first.", False
+        stack = self.predicting.stack(layer)
+        count = 1
+        for length in stack.frames:
+            count *= length
+        size = " × ".join(map(str, stack.size))
+        if whole:
+            return f"{stack.name} · {count_of(count, 'frame')} of {size} px", True
+        name = frame_name(stack.name, current_frame(self.session.viewer, layer), stack.frames)
+        return f"{name} · {size} px", True
+
+    def _busy(self) -> str:
+        """Return what is under way, empty if nothing is."""
+        if self.predicting.task is not None:
+            return f"{self.predicting.task.title} is under way."
+        return f"{self.session.aside.title} is under way." if self.session.aside.is_running else ""
+
+    def _lay_out(self) -> None:
+        self.source.setToolTip("Select an image in the layer list to predict it; stacks are predicted frame by frame.")
+        self.overwrite.setToolTip(
+            "Unticked, images whose labels file exists are skipped. Images are never overwritten."
+        )
+        self.augment.setToolTip(
+            "Slightly better; without it, predicting takes about half the time. No difference for objects in layers."
+        )
+        self.load.setToolTip("Choose a model file of this program, or a PAULow .pth file.")
+        self.model.setToolTip("The model that predicts.")
+        self.about.setWordWrap(True)
+        self.about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        models = QHBoxLayout()
+        models.addWidget(self.model, stretch=1)
+        models.addWidget(self.load)
+        self._form = QFormLayout()
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._form.addRow("Predict", self.source)
+        self._form.addRow(self.about)
+        self._form.addRow("Images", self.images)
+        self._form.addRow("Labels", self.out)
+        self._form.addRow("", self.overwrite)
+        self._form.addRow("Model", models)
+        self._form.addRow("", self.augment)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._form)
+        layout.addWidget(self.button)
+
+    def _connect(self) -> None:
+        viewer, session = self.session.viewer, self.session
+        viewer.layers.selection.events.active.connect(self._on_viewer)
+        viewer.layers.events.inserted.connect(self._on_viewer)
+        viewer.layers.events.removed.connect(self._on_viewer)
+        viewer.dims.events.current_step.connect(self._on_viewer)
+        for signal, slot in self._signals():
+            signal.connect(slot)
+        session.aside.changed.connect(self._on_busy)
+        self.source.changed.connect(self.refresh)
+        self.images.changed.connect(self.refresh)
+        self.out.changed.connect(self.refresh)
+        self.model.changed.connect(self._on_model_chosen)
+        self.load.clicked.connect(self._choose_model)
+        self.augment.toggled.connect(self._on_augment)
+        self.button.clicked.connect(self.start)
+
+    def _signals(self) -> tuple[tuple[Any, Any], ...]:
+        session = self.session
+        return (
+            (session.project_changed, self._list_models),
+            (session.models_changed, self._list_models),
+            (session.model_changed, self._on_predictor_changed),
+            (session.predictor_changed, self._on_predictor_changed),
+            (session.current_changed, self.refresh),
+            (self.predicting.changed, self._on_busy),
+        )
+
+    def _list_models(self) -> None:
+        self.model.set_choices(list_choices(self.session.project, self.recent), self.session.predictor)
+        self.refresh()
+
+    def _choose_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", _MODELS)
+        if path:
+            self.use_model(Path(path))
+
+    def use_model(self, path: Path) -> None:
+        """Predict with the model in a file, and remember the file; one that is no model is refused in a sentence."""
+        try:
+            read_card(path)
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        self.recent.add(path)
+        self.session.predictor = path.absolute()
+        self._list_models()
+
+    def _on_model_chosen(self) -> None:
+        self.session.predictor = self.model.value()
+
+    def _on_predictor_changed(self) -> None:
+        self.model.choose(self.session.predictor)
+        self.refresh()
+
+    def _on_augment(self, on: bool) -> None:
+        self.predicting.augment = on
+
+    def _on_viewer(self, _event: Any = None) -> None:
+        self.refresh()
+
+    def _on_busy(self) -> None:
+        self.button.setEnabled(not self._busy() and self._describe(self.source.value())[1])
+        self.button.setToolTip(self._busy())

@@ -1,0 +1,267 @@
+"""What Predict does: frames of a layer go to a model in a child process, and come back as labels."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from ...config import PredictConfig
+from ...errors import DataError, FinetuneError, RunError
+from ...events import Event, ImagePredicted
+from ...runs.request import ImageFile, PredictRequest
+from ..annotate.painting import IMAGE
+from ..layers.frames import current_frame
+from ..layers.layers import mark_of
+from ..layers.prediction import PREDICTION, is_prediction
+from ..layers.stacks import Stack, stack_of
+from ..model.choices import model_label
+from ..session.session import Session
+from ..session.settings import default_device
+from ..session.worker import Work
+from .folder import FolderPredicting
+from .live_prediction import LivePrediction
+from .measuring import Measuring
+from .task import Task, write_task
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+
+class Predicting:
+    """Predicts layers of the viewer and keeps what was predicted; get it with `predicting_of`."""
+
+    changed = Signal()  # what is under way, what was predicted, or the settings
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.results: list[LivePrediction] = []
+        self.task: Task | None = None
+        self.augment = True
+        self._config = PredictConfig()  # as set last, for when nothing is predicted; but for the threshold
+        self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
+        self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self.files, self.measuring = FolderPredicting(session, self._folder), Measuring(session)
+        self._count = 0
+        session.viewer.layers.events.removed.connect(self._on_layer_removed)
+        session.current_changed.connect(self._on_current_changed)
+
+    @property
+    def live(self) -> LivePrediction | None:
+        """The prediction that the settings belong to: that of the selected layer, else the last one."""
+        active = self.session.viewer.layers.selection.active
+        chosen = (live for live in self.results if active is not None and active in (live.source, live.output.layer))
+        return next(chosen, self.results[-1] if self.results else None)
+
+    @property
+    def config(self) -> PredictConfig:
+        """Threshold and what makes tidy labels, of the live prediction or of the next one."""
+        return self.live.config if self.live else self.config_of(self.session.predictor)
+
+    def config_of(self, model: str) -> PredictConfig:
+        """Return the settings of the next prediction by `model`: its own threshold, the others those of `config`."""
+        shown = self.live.config if self.live else self._config
+        return shown.model_copy(update={"threshold": self._thresholds.get(model)})
+
+    def set_config(self, **changes: Any) -> None:
+        """Change settings; the labels of the live prediction follow at once."""
+        live = self.live
+        self._config = self.config.model_copy(update=changes)
+        if "threshold" in changes:
+            self._thresholds[live.model if live else self.session.predictor] = self._config.threshold
+        if live is not None:
+            live.set_config(self._config)
+        self.changed.emit()
+
+    def set_threshold(self, model: str, threshold: float) -> None:
+        """Change the threshold of `model`; the labels of all its predictions follow."""
+        self._thresholds[model] = threshold
+        for live in self.results:
+            if live.model == model:
+                live.set_config(live.config.model_copy(update={"threshold": threshold}))
+        self.changed.emit()
+
+    def source(self) -> Image | None:
+        """Return the image to predict: the selected one, that of the selected prediction, else the topmost visible."""
+        from napari.layers import Image
+
+        layers = self.session.viewer.layers
+        active = layers.selection.active
+        if isinstance(active, Image) and not is_prediction(active):
+            return active
+        if active is not None and mark_of(active) == PREDICTION:
+            of_active = (live.source for live in self.results if live.output.layer is active and live.source in layers)
+            if (found := next(of_active, None)) is not None:
+                return found
+        images = [layer for layer in reversed(layers) if isinstance(layer, Image) and not is_prediction(layer)]
+        visible = [layer for layer in images if layer.visible]
+        return next(iter(visible or images), None)
+
+    def stack(self, layer: Image) -> Stack:
+        """Return the frames of `layer`, named as the image being annotated is if it shows that."""
+        return stack_of(layer, (self.session.current or "") if mark_of(layer) == IMAGE else "")
+
+    def predict(self, *, whole: bool) -> None:
+        """Predict the frame that is looked at or, if `whole`, all frames of the image; the user is told of errors."""
+        try:
+            layer = self._checked_source()
+            stack = self.stack(layer)
+            indices = tuple(stack.indices) if whole else (current_frame(self.session.viewer, layer),)
+            self.session.before_use.emit()
+            self._start(Task(layer, stack, indices, self.session.predictor, self._new_folder()))
+        except FinetuneError as error:
+            self.session.fail(error)
+
+    def stop(self) -> None:
+        """End after the tiles in work; what is predicted until then stays."""
+        if self.task is not None:
+            self.task.is_stopped = True
+            if self.session.aside.folder == self.task.folder:
+                self.session.aside.stop()
+            self.changed.emit()
+
+    def _checked_source(self) -> Image:
+        if self.task is not None or self.session.aside.is_running:
+            title = self.task.title if self.task else self.session.aside.title
+            raise RunError(f"{title} is under way. Wait for it to end, or stop it first.")
+        layer = self.source()
+        if layer is None:
+            raise DataError("There is no image in the viewer. Open one, or choose a folder to predict.")
+        if layer.ndim < 2:
+            raise DataError(f"{layer.name} has only one dimension. Choose an image.")
+        return layer
+
+    def _new_folder(self) -> Path:
+        self._count += 1
+        return self._folder / f"job-{self._count}"
+
+    def _start(self, task: Task) -> None:
+        """Read the frames in a thread first, for they may come from a slow disk; files are taken as they are."""
+        self.task = task
+        project, current = self.session.project, self.session.current
+        if mark_of(task.source) == IMAGE and project is not None and current == task.stack.name:
+            self._ask((ImageFile.of(project.image(current).ref),))
+            return
+        self.changed.emit()
+        Work(
+            lambda: write_task(task),
+            title=f"Reading {task.stack.name}",
+            on_event=lambda read: self._on_read(task, read),
+            on_end=lambda paths: self._on_all_read(task, paths),
+            on_error=self._on_error,
+            on_abort=lambda: self._end(task),
+        )
+
+    def _on_read(self, task: Task, read: int) -> None:
+        task.read = read
+        self.changed.emit()
+
+    def _on_all_read(self, task: Task, paths: tuple[Path, ...]) -> None:
+        if task.is_stopped:
+            self.session.tell("Stopped before the prediction began.")
+            self._end(task)
+            return
+        task.files = paths
+        self._ask(tuple(ImageFile(path=path) for path in paths))
+
+    def _ask(self, images: tuple[ImageFile, ...]) -> None:
+        """Start the child."""
+        task = self.task
+        assert task is not None
+        task.is_asked = True
+        config = PredictConfig(device=default_device(), augment=self.augment)
+        request = PredictRequest(checkpoint=task.model, images=images, config=config)
+        try:
+            self.session.aside.start(
+                task.folder,
+                task.title,
+                request=request,
+                on_event=lambda event: self._on_event(task, event),
+                on_end=lambda _file: self._on_end(task),
+                on_error=self._on_error,
+            )
+        except FinetuneError as error:
+            self._on_error(error)
+            return
+        self.changed.emit()
+
+    def _on_event(self, task: Task, event: Event) -> None:
+        if isinstance(event, ImagePredicted):
+            probabilities = np.load(event.file)
+            event.file.unlink()
+            if event.index < len(task.files):
+                task.files[event.index].unlink(missing_ok=True)
+            self._result(task).add(task.indices[event.index], probabilities, event.threshold)
+            task.done = event.index + 1
+        self.changed.emit()
+
+    def _result(self, task: Task) -> LivePrediction:
+        """Return what the frame is added to: the prediction of the same image by the same model, else a new one."""
+        config = self.config_of(task.model)  # as shown, which may be those of a prediction that is dropped
+        earlier = next((live for live in self.results if live.source is task.source), None)
+        if earlier is not None:
+            if earlier.model == task.model and earlier.stack.fits(task.stack):
+                return earlier
+            self._drop(earlier)
+        new = LivePrediction(self.session, task.source, stack=task.stack, model=task.model, folder=self._folder)
+        new.config = config
+        self.results.append(new)
+        return new
+
+    def _drop(self, live: LivePrediction) -> None:
+        """Take away what is no longer true; what the user has painted in is kept."""
+        self.results.remove(live)
+        live.set_probability_shown(False)
+        if live.output.is_edited():
+            live.close()
+        else:
+            live.output.remove()
+            live.close()
+
+    def _on_end(self, task: Task) -> None:
+        count = len(task.indices)
+        if task.done < count:
+            self.session.tell(f"Stopped after {task.done} of {count} frames.")
+        else:
+            what = task.name(0) if count == 1 else f"{count} frames of {task.stack.name}"
+            self.session.tell(f"Predicted {what} with {model_label(task.model)}.")
+        self._end(task)
+
+    def _on_error(self, error: Exception) -> None:
+        if self.task is not None:
+            self._end(self.task)
+        self.session.fail(error)
+
+    def _end(self, task: Task) -> None:
+        shutil.rmtree(task.folder, ignore_errors=True)
+        self.task = None
+        self.changed.emit()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        """Forget a prediction whose labels the user deletes, unless more of it is on its way."""
+        for live in list(self.results):
+            if live.output.layer is event.value and not (self.task and self.task.source is live.source):
+                self.results.remove(live)
+                live.set_probability_shown(False)
+                live.close()
+                self.changed.emit()
+
+    def _on_current_changed(self) -> None:
+        """Take the prediction of another image away from the image that is annotated now."""
+        for live in list(self.results):
+            if mark_of(live.source) == IMAGE and live.stack.name != self.session.current:
+                if live.output.layer is not None and live.output.is_edited():
+                    live.output.layer.visible = False
+                self._drop(live)
+        self.changed.emit()
+
+
+def predicting_of(session: Session) -> Predicting:
+    """Return what the docks of `session` share for predicting, made for the first of them."""
+    return session.shared(Predicting)

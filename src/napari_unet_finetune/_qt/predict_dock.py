@@ -1,0 +1,64 @@
+"""The dock "Predict": apply a model to images, stacks and folders, and measure what it finds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QGroupBox, QScrollArea, QVBoxLayout, QWidget
+
+from .predict.files_panel import FilesPanel
+from .predict.footer import PredictFooter
+from .predict.measure_panel import MeasurePanel
+from .predict.objects_panel import ObjectsPanel
+from .predict.panel import PredictPanel
+from .predict.predicting import predicting_of
+from .session.dock import Dock
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class PredictWidget(Dock):
+    """Predict, tune what becomes an object, measure, and save."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        session = self.session
+        predicting = predicting_of(session)
+        self.predict = PredictPanel(session, predicting)
+        self.files = FilesPanel(predicting.files)
+        self.objects = ObjectsPanel(session, predicting)
+        self.measure = MeasurePanel(session, predicting.measuring)
+        self.footer = PredictFooter(session, predicting)
+        self._lay_out()
+        self.keep(self.predict, self.files, self.objects, self.measure, self.footer)
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        sections = QVBoxLayout(inside)
+        sections.setContentsMargins(4, 4, 4, 4)
+        for title, panels in (
+            ("Images and model", (self.predict, self.files)),
+            ("What becomes an object", (self.objects,)),
+            ("Measure", (self.measure,)),
+        ):
+            sections.addWidget(_group(title, *panels))
+        sections.addStretch()
+        scroll = QScrollArea()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll, stretch=1)
+        layout.addWidget(self.footer)
+
+
+def _group(title: str, *panels: QWidget) -> QGroupBox:
+    group = QGroupBox(title)
+    layout = QVBoxLayout(group)
+    for panel in panels:
+        layout.addWidget(panel)
+    return group

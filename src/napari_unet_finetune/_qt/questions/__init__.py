@@ -1,0 +1,1 @@
+"""Questions asked from the dock, and their answers."""

@@ -1,0 +1,273 @@
+"""A question from the click to its answer: a job is asked for, and what came of it is kept and put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+from psygnal import Signal
+from pydantic import BaseModel
+
+from ...config import FinetuneConfig, PresetName
+from ...errors import FinetuneError, RunError
+from ...learning_curve.forecast import Forecast, forecast
+from ...models.card import read_card
+from ...project.project import Project
+from ...project.question_plan import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
+from ...questions.answers import KeptAnswer, keep_answer, last_answers
+from ..model.choices import model_label
+from ..session.job_view import about
+from ..session.jobs import JobSlot
+from ..session.past_runs import Past, new_run, runs_of, when_of
+from ..session.session import Session
+from ..session.settings import default_device
+from ..session.worker import Work
+
+TITLES: dict[Question, str] = {
+    "suggest": "What to annotate next",
+    "check": "Check my data",
+    "can_learn": "Can it learn at all",
+    "estimate": "Does it over- or underestimate",
+    "cross_validate": "How good is it really",
+    "forecast": "Are more images worth it",
+    "report": "Write a report…",
+}
+_DOING: dict[Question, str] = {
+    "suggest": "Choosing images",
+    "check": "Checking the data",
+    "can_learn": "Trying to learn",
+    "estimate": "Comparing areas",
+    "cross_validate": "Scoring unseen images",
+    "report": "Writing the report",
+}
+_OF_BASE: tuple[Question, ...] = ("check", "can_learn", "cross_validate")
+_WITHOUT_MODEL: tuple[Question, ...] = ("forecast", "report")
+_LOOK_S = 0.4  # per image on a CPU
+
+
+class Asking:
+    """Asks about the dataset that is open.
+
+    `changed` is emitted when there is another answer, or other questions can be asked; `answered` with each new answer.
+    """
+
+    changed = Signal()
+    answered = Signal(object)
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.answers: dict[Question, KeptAnswer] = {}
+        self.past = Past()
+        self.trial_s = TRIAL_S
+        self.settings: Callable[[PresetName], FinetuneConfig] = _settings
+        self._known: dict[str, Known] = {}
+        self._forecasting: Work[Forecast] | None = None
+        self._was_running = (False, False)
+        session.project_changed.connect(self._on_project_changed)
+        session.models_changed.connect(self._look_back)
+        session.images_changed.connect(self._on_images_changed)
+        for signal in (session.model_changed, session.predictor_changed):
+            signal.connect(self._on_model_changed)
+        for slot in (session.run, session.aside):
+            slot.changed.connect(self._on_slot_changed)
+        self._on_project_changed()
+
+    def problem(self, question: Question) -> str:
+        """Return why a question cannot be asked now, in a sentence; empty if it can."""
+        project, slot = self.session.project, self._slot(question)
+        if project is None:
+            return "Open a dataset first: section Images."
+        if question == "forecast":
+            return "" if self.past.study else "Run a learning curve in Compare models first."
+        problem = self._subject(question, project).problem
+        if question == "report" and self.past.newest is None:
+            problem = "Finetune a model first."
+        if slot.is_running and not problem:
+            problem = f"{slot.title} is under way."
+        return problem
+
+    def cost(self, question: Question) -> str:
+        """Return what a question is about and what it takes, in a line."""
+        project = self.session.project
+        if project is None:
+            return ""
+        subject = self._subject(question, project)
+        model = model_label(self._model(question))
+        match question:
+            case "suggest":
+                return f"{subject.about}: {about(_LOOK_S * len(subject.images))}."
+            case "check":
+                return f"{subject.about}; compared with the data of {model}."
+            case "can_learn":
+                return "Learns two of the images by heart: about a minute."
+            case "estimate":
+                return f"{model} on {subject.about}."
+            case "cross_validate":
+                return self._cost_of_trainings(subject)
+            case "forecast":
+                study = self.past.study
+                return f"Carries on the learning curve of {when_of(study.path)}: at once." if study else ""
+            case "report":
+                newest = self.past.newest
+                return f"A page about the {newest[1]}, for the notebook or the paper." if newest else ""
+
+    def ask(self, question: Question, out: Path | None = None) -> None:
+        """Save what is unsaved and ask; a report is written to `out`. What keeps it from that is told."""
+        session = self.session
+        session.before_use.emit()
+        project = session.project
+        try:
+            if problem := self.problem(question):
+                raise RunError(problem)
+            assert project is not None
+            folder = new_run(project, f"question-{question.replace('_', '-')}")
+            if question == "forecast":
+                self._look_ahead(project, folder)
+                return
+            subject = self._subject(question, project)
+            config = self.settings("fast" if question == "cross_validate" else "default")
+            if question == "report":
+                assert self.past.newest is not None
+                run, words = self.past.newest
+                asked = Asked(question=question, about=words)
+                request: BaseModel = make_report(project, run, out or run / "report.html", config)
+            else:
+                model = self._model(question)
+                asked = Asked(
+                    question=question,
+                    model=model,
+                    model_name=model_label(model),
+                    about=subject.about,
+                    images=subject.names,
+                )
+                request = make_question(asked, project, config, folder, seconds=self.trial_s)
+            self._start(project, folder, asked, request)
+        except FinetuneError as error:
+            session.fail(error)
+
+    def image_of(self, kept: KeptAnswer, row: int) -> str:
+        """Return the name of the image that a row of an answer's table is about; empty if it is not there (any more).
+
+        Suggestions call images as the project does, other results as their files, of which two may have the same name.
+        """
+        project, table = self.session.project, kept.answer.table
+        if project is None or table is None or row >= len(table.images):
+            return ""
+        if kept.asked.question == "suggest":
+            return table.images[row] if table.images[row] in project.names else ""
+        if len(table.images) == len(kept.asked.images):
+            name = kept.asked.images[row]
+            return name if name in project.names else ""
+        return next((image.name for image in project.images if image.ref.name == table.images[row]), "")
+
+    def _start(self, project: Project, folder: Path, asked: Asked, request: BaseModel) -> None:
+        session, doing = self.session, _DOING[asked.question]
+
+        def on_end(file: Path | None) -> None:
+            if file is None:
+                session.tell(f"{doing} was stopped, so there is no answer.")
+                return
+            try:
+                self._conclude(project, keep_answer(folder, asked))
+            except FinetuneError as error:
+                session.fail(error)
+
+        slot = self._slot(asked.question)
+        if slot.is_running:
+            raise RunError(f"{slot.title} is under way. Wait for it to end, or stop it first.")
+        session.tell(f"{doing} has begun. You can go on annotating.")
+        slot.start(folder, doing, request=request, on_end=on_end)
+
+    def _look_ahead(self, project: Project, folder: Path) -> None:
+        """Carry on the newest learning curve, in a thread because it takes a few tenths of a second."""
+        study = self.past.study
+        assert study is not None
+        words = f"learning curve of {when_of(study.path)}"
+
+        def look() -> Generator[None, None, Forecast]:
+            yield
+            return forecast(study.rows)
+
+        def on_end(found: Forecast) -> None:
+            try:
+                asked = Asked(question="forecast", about=words)
+                self._conclude(project, keep_answer(folder, asked, found.to_dict()))
+            except FinetuneError as error:
+                self.session.fail(error)
+
+        self._forecasting = Work(
+            look, title=TITLES["forecast"], on_event=lambda _none: None, on_end=on_end, on_error=self.session.fail
+        )
+
+    def _conclude(self, project: Project, kept: KeptAnswer) -> None:
+        """Say what came of a question and, if that is what it was about, mark the suggested images."""
+        session, asked = self.session, kept.asked
+        title = TITLES[asked.question].rstrip("…?")
+        if session.project is None or not session.is_open(project):
+            session.tell(f"{title}, of another dataset: open it again to see the answer.")
+            return
+        if asked.question == "suggest" and kept.answer.table is not None:
+            named = ((self.image_of(kept, row), cells[1]) for row, cells in enumerate(kept.answer.table.rows))
+            session.project.set_suggested({name: reason for name, reason in named if name})
+            session.images_changed.emit()
+        self.answers[asked.question] = kept
+        session.tell(f"{title}: {kept.answer.headline}")
+        self.changed.emit()
+        self.answered.emit(kept)
+
+    def _subject(self, question: Question, project: Project) -> Subject:
+        """Return what a question is about."""
+        if question in _WITHOUT_MODEL:
+            return Subject()
+        model = self._model(question)
+        try:
+            if model not in self._known:  # the log of a run is long
+                self._known[model] = Known.of(read_card(model), project)
+        except FinetuneError as error:
+            return Subject(problem=f"Choose another model: {error}")
+        return subject_of(question, project, self._known[model])
+
+    def _cost_of_trainings(self, subject: Subject) -> str:
+        pixels = FinetuneConfig.from_preset("fast").trained_px
+        time = f": {about(len(subject.images) * self.past.pace * pixels)}" if self.past.pace else ""
+        doubt = ""
+        known = self._known.get(self.session.model, Known())
+        if set(subject.names) & known.trained:
+            doubt = (
+                f" {model_label(self.session.model)} knows these images: choose its own base in section Model first."
+            )
+        return f"{len(subject.images)} short trainings, each without one of the images{time}.{doubt}"
+
+    def _model(self, question: Question) -> str:
+        """Return the model that is asked: the base where it is about a training, else the one that predicts."""
+        return self.session.model if question in _OF_BASE else self.session.predictor
+
+    def _slot(self, question: Question) -> JobSlot:
+        return self.session.run if question == "cross_validate" else self.session.aside
+
+    def _on_images_changed(self) -> None:
+        self.changed.emit()
+
+    def _on_model_changed(self) -> None:
+        self._known.clear()
+        self.changed.emit()
+
+    def _on_slot_changed(self) -> None:
+        now = (self.session.run.is_running, self.session.aside.is_running)
+        if now != self._was_running:
+            self._was_running = now
+            self.changed.emit()
+
+    def _on_project_changed(self) -> None:
+        project = self.session.project
+        self.answers = last_answers(reversed(runs_of(project))) if project is not None else {}
+        self._look_back()
+
+    def _look_back(self) -> None:
+        self.past = Past.of(self.session.project)
+        self._known.clear()
+        self.changed.emit()
+
+
+def _settings(preset: PresetName) -> FinetuneConfig:
+    return FinetuneConfig.from_preset(preset, device=default_device())

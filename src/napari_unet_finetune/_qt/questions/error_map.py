@@ -1,0 +1,67 @@
+"""Where a model was wrong on an image, as a layer over it until another image is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError
+from ...io.images import ImageRef, read_image
+from ..annotate.annotation import annotation_of
+from ..compare.layers import ERROR
+from ..layers.colors import ERROR_COLORS, paint
+from ..layers.layers import find_ours, placement_of, remove_ours, selection_kept, show_labels
+from ..session.session import Session
+
+_OPACITY = 0.7
+
+
+class ErrorMap:
+    """Shows one map at a time; only the layer made here is ever removed."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._name = ""
+        self._labels: Any = None
+        session.current_changed.connect(self._on_current_changed)
+        session.project_changed.connect(self._on_current_changed)
+
+    def show(self, name: str, file: Path) -> None:
+        """Show the image called `name` and the map in `file` over it.
+
+        Raises
+        ------
+        DataError
+            If the map cannot be read, or the image has another size by now.
+        """
+        if not annotation_of(self._session).open(name):
+            return
+        mask, viewer = annotation_of(self._session).layer, self._session.viewer
+        labels = np.asarray(read_image(ImageRef(file), as_labels=True).array).astype(np.uint8)
+        if mask is None or labels.shape != mask.data.shape:
+            raise DataError(f"{name} is not what it was when the errors were found. Ask again.")
+        with selection_kept(viewer):
+            layer = show_labels(
+                viewer, ERROR, f"errors on {name}", labels, placement=placement_of(mask), opacity=_OPACITY
+            )
+            paint(layer, ERROR_COLORS)
+            layer.visible = True
+        self._name, self._labels = name, layer.data
+
+    def remove(self) -> None:
+        """Take the map away, unless the layer shows something else by now."""
+        layer = find_ours(self._session.viewer, ERROR)
+        if layer is not None and self._labels is not None and layer.data is self._labels:
+            remove_ours(self._session.viewer, ERROR)
+        self._name, self._labels = "", None
+
+    def release(self) -> None:
+        """Let go of the session; the layer stays."""
+        self._session.current_changed.disconnect(self._on_current_changed)
+        self._session.project_changed.disconnect(self._on_current_changed)
+
+    def _on_current_changed(self) -> None:
+        if self._labels is not None and self._session.current != self._name:
+            self.remove()

@@ -1,0 +1,190 @@
+"""The section "Questions": one click each, answered in plain words with the numbers behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QTimer, QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from ...errors import FinetuneError, RunError
+from ...models.card import read_card
+from ...project.question_plan import QUESTIONS, Question
+from ...questions.answers import KeptAnswer, Offer
+from ..annotate.annotation import annotation_of
+from ..predict.predicting import predicting_of
+from ..session.session import Session
+from ..widgets.file_dialogs import ask_for_file
+from ..widgets.wrapped_label import WrappedLabel
+from .answer_view import AnswerView
+from .asking import TITLES, Asking
+from .error_map import ErrorMap
+
+_TIPS: dict[Question, str] = {
+    "suggest": "Choose the 5 images that are likely to teach the model most, and mark them in the table.",
+    "check": "Look for wrong masks, copies, gaps, and how far your images are from those the base knows.",
+    "can_learn": "If the network cannot learn even two images by heart, something is wrong with masks or images.",
+    "estimate": "Compare predicted with annotated areas, and show what was invented and what was missed.",
+    "cross_validate": "Score each annotated image with a model that was finetuned without it.",
+    "forecast": "Carry on the learning curve: what more annotated images are likely to add.",
+    "report": "Write one web page with data, settings, scores, figures and a paragraph for the methods section.",
+}
+_CLOSED, _OPEN = "▶ Answer", "▼ Answer"
+
+
+class QuestionsPanel(QWidget):
+    """Asks, and shows the last answer to each question below its button, one at a time."""
+
+    rescale_requested = Signal(float)
+    penalty_requested = Signal(float)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session, self.asking = session, session.shared(Asking)
+        self.errors, self.view = ErrorMap(session), AnswerView()
+        self.shown: Question | None = None
+        self.rows = {question: QuestionRow(TITLES[question], _TIPS[question]) for question in QUESTIONS}
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 4, 0, 4)
+        self._layout.setSpacing(6)
+        for question, row in self.rows.items():
+            self._layout.addWidget(row)
+            row.button.clicked.connect(lambda _checked, question=question: self.ask(question))
+            row.answer.clicked.connect(
+                lambda checked, question=question: self.show_answer(question if checked else None)
+            )
+        self.view.row_clicked.connect(self._on_row)
+        self.view.offer_taken.connect(self._on_offer)
+        self.asking.changed.connect(self.refresh)
+        self.asking.answered.connect(self._on_answered)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._scroll)
+        self.refresh()
+
+    def ask(self, question: Question) -> None:
+        """Ask; where to write a report, the user is asked first."""
+        out = None
+        if question == "report":
+            out = self._choose_file()
+            if out is None:
+                return
+        self.asking.ask(question, out)
+
+    def show_answer(self, question: Question | None) -> None:
+        """Show the last answer to a question below it, or none."""
+        self.shown = question if question in self.asking.answers else None
+        self.errors.remove()
+        self._layout.removeWidget(self.view)
+        if self.shown is not None:
+            self._layout.insertWidget(self._layout.indexOf(self.rows[self.shown]) + 1, self.view)
+        self.view.set_answer(self.asking.answers[self.shown] if self.shown is not None else None)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show which questions can be asked, what they take, and which have an answer."""
+        if self.shown is not None and self.shown not in self.asking.answers:
+            self.show_answer(None)  # that of another dataset
+            return
+        for question, row in self.rows.items():
+            problem = self.asking.problem(question)
+            row.button.setEnabled(not problem)
+            row.cost.setText(problem or self.asking.cost(question))
+            row.answer.setVisible(question in self.asking.answers)
+            row.answer.setChecked(question == self.shown)
+            row.answer.setText(_OPEN if question == self.shown else _CLOSED)
+
+    def release(self) -> None:
+        """Let go of the session."""
+        self.asking.changed.disconnect(self.refresh)
+        self.asking.answered.disconnect(self._on_answered)
+        self._soon.stop()
+        self.errors.release()
+
+    def _on_answered(self, kept: KeptAnswer) -> None:
+        """Show a new answer, with its question at the top."""
+        self.show_answer(kept.asked.question)
+        self._soon.start(0)
+
+    def _scroll(self) -> None:
+        """Bring the answer that is shown into view, now that its height is known."""
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        bar = area.verticalScrollBar() if area is not None else None
+        if bar is not None and self.shown is not None:
+            bar.setValue(self.rows[self.shown].y())
+
+    def _on_row(self, row: int) -> None:
+        """Show the image of a row, and where the model was wrong on it if that is known."""
+        kept = self.asking.answers[self.shown] if self.shown is not None else None
+        name = self.asking.image_of(kept, row) if kept is not None else ""
+        if kept is None or not name:
+            return
+        errors = kept.map_of(name)
+        if errors is None:
+            annotation_of(self.session).open(name)
+            return
+        try:
+            self.errors.show(name, errors)
+        except FinetuneError as error:
+            self.session.fail(error)
+
+    def _on_offer(self, offer: Offer) -> None:
+        kept = self.asking.answers[self.shown] if self.shown is not None else None
+        if kept is None:
+            return
+        try:
+            match offer.kind:
+                case "rescale":  # the model's own change of size comes first
+                    self.rescale_requested.emit(round(offer.value * read_card(kept.asked.model).rescale, 2))
+                case "penalty":
+                    self.penalty_requested.emit(offer.value)
+                case "threshold":
+                    self._use_threshold(kept, offer.value)
+                case "open":
+                    _open(Path(offer.value))
+        except FinetuneError as error:
+            self.session.fail(error)
+
+    def _use_threshold(self, kept: KeptAnswer, threshold: float) -> None:
+        predicting_of(self.session).set_threshold(kept.asked.model, threshold)
+        name = kept.asked.model_name
+        self.session.tell(f"Predictions of {name} use the threshold {threshold:.2f} from now on, until you change it.")
+
+    def _choose_file(self) -> Path | None:
+        newest = self.asking.past.newest
+        if newest is None:
+            return None
+        return ask_for_file(self, "Write the report", newest[0] / "report.html", "Web page (*.html)")
+
+
+class QuestionRow(QWidget):
+    """A question as a button, what it takes below it, and a button that shows the last answer."""
+
+    def __init__(self, title: str, tip: str) -> None:
+        super().__init__()
+        self.button, self.answer, self.cost = QPushButton(title), QPushButton(_CLOSED), WrappedLabel()
+        self.button.setToolTip(f"<qt>{tip}</qt>")
+        self.answer.setToolTip("Show the last answer, or hide it.")
+        self.answer.setCheckable(True)
+        self.answer.setVisible(False)
+        font = self.cost.font()
+        font.setPointSizeF(0.9 * font.pointSizeF())
+        self.cost.setFont(font)
+        top = QHBoxLayout()
+        top.addWidget(self.button, stretch=1)
+        top.addWidget(self.answer)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(top)
+        column.addWidget(self.cost)
+
+
+def _open(page: Path) -> None:
+    if not page.is_file():
+        raise RunError(f"{page}: the report is not there any more. Write it again.")
+    if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(page))):
+        raise RunError(f"{page}: no program opens web pages here. Open the file yourself.")

@@ -1,0 +1,102 @@
+"""What all docks have in common: one session per viewer, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from .session import session_of, unwrapped
+
+PLUGIN = "napari-unet-finetune"
+
+
+def open_dock(viewer: Any, title: str) -> Any:
+    """Show the dock called `title` in `viewer` and return its widget; one that is there already is raised."""
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, title, tabify=True)
+    dock.show()
+    dock.raise_()
+    return widget
+
+
+MIN_WIDTH_PX = 384
+
+
+class Panel(Protocol):
+    """A part of a dock."""
+
+    def release(self) -> None:
+        """Let go of everything that would outlive the dock: callbacks, keys, timers."""
+
+
+class Dock(QWidget):
+    """A widget that napari docks.
+
+    It saves unsaved work when its window is closed, and releases its panels when it is taken out of the window. The
+    last dock of a viewer ends the session with it.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self._viewer = unwrapped(viewer)
+        self._panels: list[Panel] = []
+        self._window: Callable[[], QObject | None] = lambda: None  # not kept alive by what outlives it
+        self.setMinimumWidth(MIN_WIDTH_PX)
+        # Otherwise napari adds empty room below, and takes it from what should grow.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def keep(self, *panels: Panel) -> None:
+        """Release `panels` when this dock goes."""
+        self._panels.extend(panels)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice being taken out of the window; napari does not close a dock that it removes."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Watch the main window: only now it is among the parents, and of a dock that floats it is not the window."""
+        super().showEvent(event)
+        top: QObject = self
+        while (parent := top.parent()) is not None:
+            top = parent
+        self._watch(top)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Save what is unsaved when the window is about to close, whether or not it then does."""
+        if watched is self._window() and event is not None and event.type() == QEvent.Type.Close:
+            self.session.before_use.emit()
+        return bool(super().eventFilter(watched, event))
+
+    def release(self) -> None:
+        """Let go of the session and of the window."""
+        panels, self._panels = self._panels, []
+        if not panels:
+            return
+        self.session.before_use.emit()
+        for panel in panels:
+            panel.release()
+        self._watch(None)
+        if not self._others():
+            self.session.close()
+
+    def _others(self) -> bool:
+        """Tell whether another dock still uses the session."""
+        docks = (unwrapped(dock) for dock in self._viewer.window.dock_widgets.values())
+        return any(dock is not self and getattr(dock, "session", None) is self.session for dock in docks)
+
+    def _watch(self, window: QObject | None) -> None:
+        before = self._window()
+        if before is not None:
+            before.removeEventFilter(self)
+            before.destroyed.disconnect(self.session.end_jobs)
+        self._window = (lambda: None) if window is None else weakref.ref(window)
+        if window is not None:
+            window.installEventFilter(self)
+            window.destroyed.connect(self.session.end_jobs)

@@ -1,0 +1,168 @@
+"""How far the job of one slot is, with Pause and Stop."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from ...progress import RunProgress
+from ..widgets.wrapped_label import WrappedLabel
+from .jobs import JobSlot
+
+_DEVICES = {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
+_NUMBERS = {"fp32": "single precision", "bf16": "half precision"}
+
+
+def position(progress: RunProgress, *, is_paused: bool = False, is_stopping: bool = False) -> str:
+    """Return what to write on a progress bar."""
+    if is_stopping:
+        return "Stopping…"
+    where = ", ".join(filter(None, (_part(progress), _inside(progress))))
+    if is_paused:
+        return f"Paused: {where[:1].lower()}{where[1:]}" if where else "Paused"
+    left = progress.seconds_left
+    if progress.steps and progress.step >= progress.steps:
+        return f"{where} · finishing…"
+    return f"{where} · {duration(left)} left" if where and left is not None else where or "Starting…"
+
+
+def scores(progress: RunProgress) -> str:
+    """Return how the Dice on held-out images has changed; empty while it is not known."""
+    raw, best = progress.raw_dice, progress.best_dice
+    if best is None:
+        return "" if raw is None else f"Dice on held-out images: {raw:.2f} before"
+    begin = "" if raw is None else f"{raw:.2f} → "
+    return f"Dice on held-out images: {begin}{best:.2f} (best, step {progress.best_step})"
+
+
+def place(progress: RunProgress, memory: int | None = None) -> str:
+    """Return where it computes, with what numbers, and how many bytes of memory it takes."""
+    device = _DEVICES.get(progress.device, progress.device)
+    used = "" if memory is None else f"{memory / 1e9:.1f} GB"
+    return ", ".join(filter(None, (device, _NUMBERS.get(progress.precision, progress.precision), used)))
+
+
+def duration(seconds: float) -> str:
+    """Return a time as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def about(seconds: float) -> str:
+    """Return a time that was only estimated: ``about 40 s``, ``about 6 min``, ``about 2 h``."""
+    if seconds < 90:
+        return f"about {max(10, round(seconds, -1)):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def _part(progress: RunProgress) -> str:
+    done, total = progress.parts
+    return f"{progress.part} ({min(done + 1, total)} of {total})" if total else ""
+
+
+def _inside(progress: RunProgress) -> str:
+    if progress.steps:
+        return f"Step {progress.step} of {progress.steps}"
+    done, total = progress.images
+    if total:
+        return f"Image {min(done + 1, total)} of {total}"
+    done, total = progress.tiles
+    return f"Tile {done} of {total}" if total else ""
+
+
+REDRAW_MS = 200
+_MEMORY_S = 2.0
+_BAR = 1000
+
+
+class JobView(QWidget):
+    """Shows a job while there is one; `redrawn` is emitted when that has changed."""
+
+    redrawn = Signal()
+
+    def __init__(self, slot: JobSlot, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.slot = slot
+        self.title, self.bar, self.place = WrappedLabel(), QProgressBar(), QLabel()
+        self.bar.setRange(0, _BAR)
+        self.pause, self.stop = QPushButton("Pause"), QPushButton("Stop")
+        self._memory = Memory()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REDRAW_MS)
+        self._lay_out()
+        self._timer.timeout.connect(self.redraw)
+        self.pause.clicked.connect(slot.toggle_pause)
+        self.stop.clicked.connect(slot.stop)
+        slot.changed.connect(self._on_changed)
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Show how far the job is."""
+        slot = self.slot
+        self.setVisible(slot.is_running)
+        if slot.is_running:
+            self.title.setText(slot.title)
+            self.bar.setUpdatesEnabled(False)  # or it is painted at once, and the canvas with it
+            self.bar.setValue(round(_BAR * (slot.progress.fraction or 0.0)))
+            self.bar.setFormat(position(slot.progress, is_paused=slot.is_paused, is_stopping=slot.is_stopping))
+            self.bar.setUpdatesEnabled(True)
+            self.pause.setText("Resume" if slot.is_paused else "Pause")
+            self.pause.setEnabled(not slot.is_stopping)
+            self.stop.setEnabled(not slot.is_stopping)
+            self.place.setText(place(slot.progress, self._memory.of(slot.pid)))
+        self.redrawn.emit()
+
+    def release(self) -> None:
+        """Let go of the slot."""
+        self._timer.stop()
+        self.slot.changed.disconnect(self._on_changed)
+
+    def _lay_out(self) -> None:
+        self.bar.setTextVisible(True)
+        self.pause.setToolTip("Let the computation wait after the step in work, and go on later.")
+        self.stop.setToolTip("End the computation after the step in work. What is done until then is kept.")
+        self.place.setToolTip("Where it computes, and the memory of its process.")
+        self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.pause)
+        buttons.addWidget(self.stop)
+        buttons.addWidget(self.place, stretch=1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.title)
+        layout.addWidget(self.bar)
+        layout.addLayout(buttons)
+
+    def _on_changed(self) -> None:
+        """Redraw soon: at once when a job begins or ends, else with what else comes meanwhile."""
+        if self.isHidden() == self.slot.is_running:
+            self.redraw()
+        elif not self._timer.isActive():
+            self._timer.start()
+
+
+class Memory:
+    """How many bytes a process takes, looked up every other second."""
+
+    def __init__(self) -> None:
+        self._pid: int | None = None
+        self._time, self._bytes = 0.0, 0
+
+    def of(self, pid: int | None) -> int | None:
+        """Return the bytes of process `pid`; None if there is none."""
+        if pid is None:
+            return None
+        now = time.monotonic()
+        if pid != self._pid or now - self._time > _MEMORY_S:
+            try:
+                self._bytes = psutil.Process(pid).memory_info().rss
+            except psutil.Error:
+                return None
+            self._pid, self._time = pid, now
+        return self._bytes

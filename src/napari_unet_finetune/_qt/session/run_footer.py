@@ -1,0 +1,57 @@
+"""The footer of the docks: the last message and, while jobs run, how far each of them is, with Pause and Stop."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from ..widgets.message_line import MessageLine
+from ..widgets.training_curve import CurvePlot
+from .job_view import JobView, scores
+from .session import Session
+
+
+class RunFooter(QWidget):
+    """Shows the training that runs and, below it, the other job.
+
+    Parameters
+    ----------
+    session
+        What the docks share.
+    has_curve
+        Draw how the training learns.
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None, *, has_curve: bool = True) -> None:
+        super().__init__(parent)
+        self.session, self._has_curve = session, has_curve
+        self.message, self.scores, self.curve = MessageLine(), QLabel(), CurvePlot()
+        self.training, self.other = JobView(session.run), JobView(session.aside)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 6)
+        layout.setSpacing(4)
+        for widget in (self.message, self.scores, self.curve, self.training, self.other):
+            layout.addWidget(widget)
+        self.training.redrawn.connect(self._show_learning)
+        session.message_changed.connect(self._on_message)
+        self._on_message()
+        self._show_learning()
+
+    def release(self) -> None:
+        """Let go of the session."""
+        self.session.message_changed.disconnect(self._on_message)
+        self.training.release()
+        self.other.release()
+
+    def _show_learning(self) -> None:
+        """Show how the training learns."""
+        progress = self.session.run.progress
+        is_learning = self.session.run.is_running and bool(progress.steps)
+        self.curve.setVisible(is_learning and self._has_curve)
+        self.scores.setVisible(is_learning and bool(scores(progress)))
+        if is_learning:
+            self.curve.set_progress(progress)
+            self.scores.setText(scores(progress))
+
+    def _on_message(self) -> None:
+        message = self.session.message
+        self.message.say(message.text, message.tone)

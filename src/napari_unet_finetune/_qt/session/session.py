@@ -1,0 +1,167 @@
+"""What the docks of one viewer share: the dataset, the image shown, the model, the jobs, and what to tell the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from psygnal import Signal
+
+from ...errors import FinetuneError
+from ...project.project import Project
+from ..widgets.message_line import Tone
+from .jobs import JobRunner, JobSlot, run_in_child
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from ..annotate.annotation import Annotation
+
+
+Shared = TypeVar("Shared")
+DEFAULT_MODEL = "nuclei-fluorescence"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence for the user; it stays in the dock until the next one."""
+
+    text: str = ""
+    tone: Tone = "info"
+
+
+class Session:
+    """The state behind the docks of one viewer. Signals are emitted in the GUI thread only.
+
+    Parameters
+    ----------
+    viewer
+        The viewer whose docks share this.
+    runner
+        How jobs are carried out; in a child process, unless a test wants it otherwise.
+    """
+
+    project_changed = Signal()  # another dataset, or none
+    images_changed = Signal()  # masks, roles, scores or marks of the images
+    current_changed = Signal()  # another image is shown, or its layers were made anew
+    model_changed = Signal()  # another base model
+    predictor_changed = Signal()  # another model to predict with
+    models_changed = Signal()  # a training left a new model
+    message_changed = Signal()
+    before_use = Signal()  # whoever holds unsaved work saves it now, for someone is about to read the files
+
+    def __init__(self, viewer: ViewerModel, runner: JobRunner = run_in_child) -> None:
+        self.viewer = viewer
+        self.run = JobSlot(runner, self.fail)  # trainings
+        self.aside = JobSlot(runner, self.fail)  # predictions and questions, also while a training runs
+        self._project: Project | None = None
+        self._current: str | None = None
+        self._model: str = DEFAULT_MODEL
+        self._predictor: str | None = None
+        self.message = Message()
+        self.annotation: Annotation | None = None  # see `annotation.annotation_of`
+        self._shared: dict[Callable[[Session], Any], Any] = {}
+
+    @property
+    def project(self) -> Project | None:
+        """The dataset that is annotated."""
+        return self._project
+
+    @project.setter
+    def project(self, project: Project | None) -> None:
+        if project is None or not self.is_open(project):
+            self._predictor = None
+        self._project, self._current = project, None
+        self.project_changed.emit()
+
+    def is_open(self, project: Project) -> bool:
+        """Tell whether `project` is the dataset that is open, which may have been opened anew since."""
+        return self._project is not None and self._project.folder == project.folder
+
+    @property
+    def current(self) -> str | None:
+        """Name of the image that is shown for annotating."""
+        return self._current
+
+    @current.setter
+    def current(self, name: str | None) -> None:
+        self._current = name
+        self.current_changed.emit()
+
+    @property
+    def model(self) -> str:
+        """The base that finetunings start from: a file, or the name of one that ships."""
+        return self._model
+
+    @model.setter
+    def model(self, model: str | Path) -> None:
+        self._model = str(model)
+        self.model_changed.emit()
+
+    @property
+    def predictor(self) -> str:
+        """The model to predict with: a file, or the name of one that ships; the base if no other was chosen."""
+        return self._predictor or self._model
+
+    @predictor.setter
+    def predictor(self, model: str | Path | None) -> None:
+        self._predictor = None if model is None else str(model)
+        self.predictor_changed.emit()
+
+    def shared(self, make: Callable[[Session], Shared]) -> Shared:
+        """Return what the panels share of this kind, made for the first of them.
+
+        It stays when a dock is closed: a job goes on, and the dock that is opened next shows what came of it.
+        """
+        if make not in self._shared:
+            self._shared[make] = make(self)
+        found: Shared = self._shared[make]
+        return found
+
+    def tell(self, text: str, tone: Tone = "info") -> None:
+        """Show a sentence in the docks; warnings and errors are also shown by napari."""
+        from napari.utils import notifications
+
+        self.message = Message(text, tone)
+        self.message_changed.emit()
+        if tone == "error":
+            notifications.show_error(text)
+        elif tone == "warning":
+            notifications.show_warning(text)
+
+    def fail(self, error: Exception) -> None:
+        """Tell the user what to put right; a fault of the program is raised, so that napari shows its traceback."""
+        if not isinstance(error, FinetuneError):
+            self.message = Message(
+                "A fault of the program. Please report it: the details are in napari's message.", "error"
+            )
+            self.message_changed.emit()
+            raise error
+        self.tell(str(error), "error")
+
+    def close(self) -> None:
+        """Save what is unsaved, let go of the viewer, and end all jobs."""
+        self.before_use.emit()
+        if self.annotation is not None:
+            self.annotation.close()
+        self.end_jobs()
+
+    def end_jobs(self) -> None:
+        """End all jobs without a word; a training can be resumed."""
+        self.run.close()
+        self.aside.close()
+
+
+def session_of(viewer: Any) -> Session:
+    """Return the session that the docks of `viewer` share, a new one for the first of them."""
+    for dock in viewer.window.dock_widgets.values():
+        if isinstance(session := getattr(unwrapped(dock), "session", None), Session):
+            return session
+    return Session(unwrapped(viewer))
+
+
+def unwrapped(thing: Any) -> Any:
+    """Return what napari's proxy stands for: proxies of one layer are not identical, and ours are no proxies."""
+    return getattr(thing, "__wrapped__", thing)

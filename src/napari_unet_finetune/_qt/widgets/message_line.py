@@ -1,0 +1,53 @@
+"""A sentence with an icon that says how serious it is; the icon has the color, the text that of the theme."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Literal
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+
+from .wrapped_label import WrappedLabel
+
+if TYPE_CHECKING:
+    pass
+
+
+# Shapes and colors that the color-blind tell apart, on dark and light ground.
+_ICONS: dict[Tone, tuple[str, str]] = {
+    "info": ("●", "#0072B2"),
+    "warning": ("▲", "#E69F00"),
+    "error": ("✖", "#D55E00"),
+}
+
+
+class MessageLine(QWidget):
+    """Shows a sentence, or nothing."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._icon, self._text = QLabel(), WrappedLabel()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(5)
+        layout.addWidget(self._icon, alignment=Qt.AlignmentFlag.AlignTop)
+        layout.addWidget(self._text, stretch=1)
+        self.setVisible(False)
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return str(self._text.text())
+
+    def say(self, text: str, tone: Tone = "info") -> None:
+        """Show a sentence; without one, nothing is shown."""
+        icon, color = _ICONS[tone]
+        self._icon.setText(f'<span style="color: {color}">{html.escape(icon)}</span>')
+        self._icon.setAccessibleName(tone)
+        self._text.setTextFormat(Qt.TextFormat.PlainText)
+        self._text.setText(text)
+        self.setVisible(bool(text))
+
+
+Tone = Literal["info", "warning", "error"]

@@ -1,0 +1,23 @@
+"""The command `run`, by which a graphical program has a job carried out in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..jobs.table import events_of
+
+if TYPE_CHECKING:
+    pass
+
+
+def run(folder: Annotated[Path, typer.Argument(help="Folder with the request.")]) -> None:
+    """Carry out the job in a folder; events go to standard output as JSON, and it ends when standard input does."""
+    from ..runs.serve import serve
+
+    if hasattr(os, "nice"):
+        os.nice(10)  # whoever looks at the screen comes first
+    raise typer.Exit(serve(lambda control: events_of(folder, control)))

@@ -1,0 +1,223 @@
+"""A folder of images and a folder of masks as a sequence of annotated images that are read when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+from ..errors import DataError
+from ..io.images import ImageRef, list_images, read_image, without_labels
+from ..text import count_of, first_of, verb_for
+from .annotated_image import AnnotatedImage
+from .masks import LabelReading, read_labels
+from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
+
+
+@dataclass(frozen=True)
+class AnnotatedFolder(Sequence[AnnotatedImage]):
+    """Pairs of image and mask files; each access reads one pair from disk and nothing is kept.
+
+    Parameters
+    ----------
+    pairing
+        Which mask belongs to which image.
+    sparse
+        The masks hold strokes: 0 is not annotated, 1 background, 2 object.
+    unreadable
+        Files that could not be read when the folders were listed, each with the reason.
+    """
+
+    pairing: Pairing
+    sparse: bool = False
+    unreadable: tuple[tuple[Path, str], ...] = ()
+
+    @classmethod
+    def open(cls, images: Path | str, masks: Path | str, *, sparse: bool = False) -> AnnotatedFolder:
+        """Pair the images and masks of two folders (or stack files, or one folder that holds both).
+
+        Raises
+        ------
+        DataError
+            If a folder is missing or empty, or no mask belongs to any image.
+        """
+        images, masks = Path(images), Path(masks)
+        found, found_masks = list_images(images), list_images(masks)
+        unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
+        pairing = pair_images(found, found_masks).explained(unreadable)
+        if not pairing.pairs:
+            raise DataError(_nothing_pairs(images, masks, pairing))
+        return cls(pairing, sparse, unreadable)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images."""
+        return tuple(pair.image.name for pair in self.pairing.pairs)
+
+    @property
+    def left_out(self) -> tuple[tuple[str, str], ...]:
+        """Images and masks that are in no pair, each with the reason."""
+        unpaired = (*self.pairing.images_without_mask, *self.pairing.masks_without_image)
+        unreadable = ((path.name, reason) for path, reason in self.unreadable)
+        return (*((one.ref.name, one.reason) for one in unpaired), *unreadable)
+
+    @property
+    def left_out_note(self) -> str:
+        """What is left out, in a sentence; empty if nothing is."""
+        reasons = [f"{name} ({reason.rstrip('.')})" for name, reason in self.left_out]
+        left = f"{count_of(len(reasons), 'file')} {verb_for(len(reasons), 'be')} left out"
+        return f"{left}: {first_of(reasons)}." if reasons else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the pairs: those that were guessed, and what is left out."""
+        guessed = ((pair.image.name, pair.mask.name) for pair in self.pairing.pairs if pair.reason == BY_ORDER)
+        return tuple(filter(None, (name_guesses(guessed), self.left_out_note)))
+
+    def only(self, names: Iterable[str] | None) -> AnnotatedFolder:
+        """Return the pairs of the images called `names`, in that order; ``None`` keeps all.
+
+        Raises
+        ------
+        DataError
+            If there is no image of such a name.
+        """
+        if names is None:
+            return self
+        pairs = {pair.image.name: pair for pair in self.pairing.pairs}
+        chosen = tuple(names)
+        missing = [name for name in chosen if name not in pairs]
+        if missing:
+            raise DataError(
+                f"There is no annotated image called {first_of(missing)}. Those there are: {first_of(self.names)}."
+            )
+        return self._with(pairs[name] for name in chosen)
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> AnnotatedFolder: ...
+
+    def __getitem__(self, index: int | slice) -> AnnotatedImage | AnnotatedFolder:
+        """Read one pair, or return a part of the folder without reading.
+
+        Raises
+        ------
+        DataError
+            If the image or its mask cannot be read or used.
+        """
+        if isinstance(index, slice):
+            return self._with(self.pairing.pairs[index])
+        return read_pair(self.pairing.pairs[index], sparse=self.sparse)
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.pairing.pairs)
+
+    def _with(self, pairs: Iterable[Pair]) -> AnnotatedFolder:
+        return replace(self, pairing=replace(self.pairing, pairs=tuple(pairs)))
+
+
+@dataclass(frozen=True)
+class UnannotatedFolder(Sequence[AnnotatedImage]):
+    """Image files without masks; each access reads one from disk and nothing is kept."""
+
+    refs: tuple[ImageRef, ...]
+
+    @classmethod
+    def open(cls, images: Path | str) -> UnannotatedFolder:
+        """Return the images of a folder or a stack file, without labels that `predict` has written beside them.
+
+        Raises
+        ------
+        DataError
+            If the folder is missing or empty, or holds masks of its images.
+        """
+        found = list_images(Path(images))
+        refs = without_labels(found)
+        masks = [pair.mask.name for pair in pair_images(found, found).pairs if pair.mask in refs]
+        if masks:
+            raise DataError(
+                f"{images}: masks lie among the images ({first_of(masks)}). Give this folder for the masks too, or "
+                "take them out."
+            )
+        return cls(refs)
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> UnannotatedFolder: ...
+
+    def __getitem__(self, index: int | slice) -> AnnotatedImage | UnannotatedFolder:
+        """Read one image, or return a part of the folder without reading; raises `DataError` if it cannot be read."""
+        if isinstance(index, slice):
+            return UnannotatedFolder(self.refs[index])
+        return read_unannotated(self.refs[index])
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.refs)
+
+
+def read_pair(pair: Pair, *, sparse: bool = False) -> AnnotatedImage:
+    """Read an image and its mask.
+
+    Raises
+    ------
+    DataError
+        If one of them cannot be read or used, or their sizes differ.
+    """
+    pixels, reading = read_image(pair.image), read_mask(pair.mask, sparse=sparse)
+    return AnnotatedImage(
+        pair.image.name, pixels.array, reading.labels, reading.annotated, scale=pixels.scale, unit=pixels.unit
+    )
+
+
+def read_unannotated(ref: ImageRef) -> AnnotatedImage:
+    """Read an image that has no mask, or whose mask does not matter; raises `DataError` if it cannot be read."""
+    pixels = read_image(ref)
+    return AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+
+
+def read_mask(ref: ImageRef, *, sparse: bool = False) -> LabelReading:
+    """Read a mask and say how it was understood.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or understood.
+    """
+    return read_labels(read_image(ref, as_labels=True).array, name=ref.name, sparse=sparse)
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file as 64 hexadecimal digits.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Check that it is still there.") from error
+
+
+def _nothing_pairs(images: Path, masks: Path, pairing: Pairing) -> str:
+    left, right = pairing.images_without_mask, pairing.masks_without_image
+    reasons = {one.reason for one in (*left, *right)}
+    reason = f" ({reasons.pop()})" if len(reasons) == 1 else ""
+    return (
+        f"No mask in {masks} belongs to an image in {images}{reason}: {_counted(left, 'image')}, "
+        f"{_counted(right, 'mask')}. Give both the same name, or the same name with '_mask' at its end."
+    )
+
+
+def _counted(left: Sequence[LeftOver], noun: str) -> str:
+    return f"{count_of(len(left), noun)} ({first_of([one.ref.name for one in left]) or 'none'})"

@@ -1,0 +1,351 @@
+"""Does a model predict too much or too little: areas, errors, thresholds and the penalty that would balance them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..metrics import ratio_of_areas
+from ..text import count_of, first_of, percent
+
+# Over fewer images an interval by resampling is too narrow to be taken at its word.
+FEW_IMAGES = 5
+
+
+def area_words(result: Estimation) -> str:
+    """Return what an estimation says, as a few sentences."""
+    parts = (bias_in_words(result), errors_in_words(result), thresholds_in_words(result), _penalty(result))
+    return " ".join(filter(None, (*parts, seen_in_words(result))))
+
+
+def seen_in_words(result: Estimation) -> str:
+    """Return which images the model knows from its training; empty if none."""
+    if not result.trained_on:
+        return ""
+    some = f"{count_of(len(result.trained_on), 'image')} of {len(result.images)} ({first_of(result.trained_on)})"
+    return f"Its training had {some}, to learn from or to choose by, so the answer may be too good."
+
+
+def bias_in_words(result: Estimation) -> str:
+    """Return whether too much or too little is predicted."""
+    count = len(result.images)
+    images = count_of(count, "image")
+    if result.area_ratio is None:
+        return f"There is no true object in {images}, yet the model predicts some: it overestimates."
+    ratio = f"The model predicts {result.area_ratio:.2f} × the true area"
+    if result.low is None or result.high is None:
+        return f"{ratio} ({images}): from so little, a bias cannot be told from chance."
+    doubt = f" Over only {count} images this interval is a rough one." if count < FEW_IMAGES else ""
+    meaning = {
+        "overestimates": "it overestimates",
+        "underestimates": "it underestimates",
+        "balanced": "the areas agree to within 10 %",
+        "unclear": "a bias cannot be told from the spread between images",
+    }[result.verdict]
+    return f"{ratio} ({result.low:.2f} to {result.high:.2f} over {images}): {meaning}.{doubt}"
+
+
+def errors_in_words(result: Estimation) -> str:
+    """Return how much of it is false, and how much is missed."""
+    return (
+        f"{percent(result.false_positive_share)} of what it predicts is false, "
+        f"and {percent(result.false_negative_share)} of the true area is missed."
+    )
+
+
+def thresholds_in_words(result: Estimation) -> str:
+    """Return which threshold would do better; empty if none does."""
+    by_threshold = {point.threshold: point for point in result.curve}
+    now, best = by_threshold[result.threshold], by_threshold[result.best_threshold]
+    parts = []
+    if result.balanced_threshold is not None and result.verdict in ("overestimates", "underestimates"):
+        parts.append(f"A threshold of {result.balanced_threshold:.2f} instead of {now.threshold:.2f} balances the area")
+    if best is not now:
+        parts.append(f"the best Dice on these images is at {best.threshold:.2f} ({now.dice:.3f} → {best.dice:.3f})")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _penalty(result: Estimation) -> str:
+    if result.balancing_weight is None or result.verdict not in ("overestimates", "underestimates"):
+        return ""
+    return (
+        f"For a new finetuning, false_positive_weight={result.balancing_weight:.2f} instead of "
+        f"{result.false_positive_weight:.2f} should bring it closer to balance: an estimate from the ratio of both "
+        "errors."
+    )
+
+
+THRESHOLDS = tuple(np.arange(0.02, 0.985, 0.02).round(2).tolist())
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+# A difference of less than this is no bias, however sure it is.
+NEGLIGIBLE = 0.02
+# Areas are called balanced if the whole interval of their ratio lies in this range; that none is seen is not enough.
+BALANCED = (0.9, 1.1)
+# Another threshold is worth mentioning if it gains this much Dice.
+WORTHWHILE_GAIN = 0.002
+LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.05, 0.95
+# The odds of the penalty change by at most this factor at once: where one kind of error is rare, its number is chance.
+LARGEST_STEP = 4.0
+
+TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)
+
+Verdict = Literal["overestimates", "underestimates", "balanced", "unclear"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAreas:
+    """Areas of one image in annotated pixels; `area_ratio` is None where nothing is true but something predicted."""
+
+    image: str
+    predicted_px: int
+    true_px: int
+    false_positive_px: int
+    false_negative_px: int
+    area_ratio: float | None
+    dice: float
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdPoint:
+    """What a threshold would give: mean Dice over images, and predicted over true area of all images together."""
+
+    threshold: float
+    dice: float
+    area_ratio: float | None
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """Over- or underestimation of a model over some images.
+
+    `area_ratio` is the sum of all predicted over the sum of all true areas, `low` and `high` its bootstrap interval.
+    `false_positive_share` is the share of the predicted area that is false, `false_negative_share` that of the true
+    area that is missed. `balancing_weight` is the `false_positive_weight` expected to balance a new finetuning.
+    `trained_on` names the images that took part in the model's training.
+    """
+
+    images: tuple[ImageAreas, ...]
+    threshold: float
+    dice: float
+    area_ratio: float | None
+    low: float | None
+    high: float | None
+    false_positive_share: float
+    false_negative_share: float
+    verdict: Verdict
+    curve: tuple[ThresholdPoint, ...]
+    balanced_threshold: float | None
+    best_threshold: float
+    false_positive_weight: float
+    balancing_weight: float | None
+    summary: str
+    trained_on: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdCounts:
+    """Predicted and truly predicted pixels (thresholds,) of one image at every threshold, and its true pixels."""
+
+    image: str
+    predicted: NDArray[np.int64]
+    correct: NDArray[np.int64]
+    true: int
+
+    @classmethod
+    def of(
+        cls,
+        image: str,
+        probabilities: NDArray[np.floating[Any]],
+        truth: NDArray[np.bool_],
+        thresholds: Sequence[float],
+        annotated: NDArray[np.bool_] | None = None,
+    ) -> ThresholdCounts:
+        """Count `probabilities` (Y, X) above each of the ascending `thresholds`, on `annotated` pixels only."""
+        known = slice(None) if annotated is None else annotated
+        # A threshold in single precision, as the prediction itself compares it.
+        edges = np.asarray(thresholds, probabilities.dtype)
+        passed = np.searchsorted(edges, probabilities[known].ravel(), side="left")
+        true = truth[known].ravel()
+        return cls(image, _above(passed, len(edges)), _above(passed[true], len(edges)), int(np.count_nonzero(true)))
+
+    @property
+    def dice(self) -> NDArray[np.float64]:
+        """Dice at every threshold; 1 where nothing is predicted and nothing true."""
+        both = self.predicted + self.true
+        return np.where(both > 0, 2 * self.correct / np.maximum(both, 1), 1.0)
+
+    def areas(self, index: int) -> ImageAreas:
+        """Return the areas at threshold number `index`."""
+        predicted, correct = int(self.predicted[index]), int(self.correct[index])
+        return ImageAreas(
+            self.image,
+            predicted,
+            self.true,
+            predicted - correct,
+            self.true - correct,
+            ratio_of_areas(predicted, self.true),
+            float(self.dice[index]),
+        )
+
+
+def _above(passed: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return for each threshold how many values passed it."""
+    histogram = np.bincount(passed, minlength=count + 1)
+    above: NDArray[np.int64] = histogram[::-1].cumsum()[::-1][1:]
+    return above
+
+
+def error_map(
+    prediction: NDArray[Any], truth: NDArray[Any], annotated: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """Return (Y, X): 0 true background or not annotated, 1 true positive, 2 false positive, 3 false negative."""
+    predicted, true = prediction > 0, truth > 0
+    errors = np.where(predicted, np.where(true, TRUE_POSITIVE, FALSE_POSITIVE), np.where(true, FALSE_NEGATIVE, 0))
+    return (errors if annotated is None else errors * annotated).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class AreaBias:
+    """The ratio of all predicted to all true areas, its bootstrap interval, and what follows from it."""
+
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+
+
+def judge_areas(areas: Sequence[tuple[int, int]], seed: int = 0) -> AreaBias:
+    """Return what the predicted and true areas of images say together; `seed` is that of the resampling of images."""
+    totals = np.array(areas, float)
+    predicted, true = totals.sum(axis=0)
+    ratio, (low, high) = ratio_of_areas(predicted, true), _interval(totals, seed)
+    return AreaBias(ratio, low, high, _verdict(ratio, low, high))
+
+
+def _interval(totals: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
+    """Return the percentile bootstrap interval of the ratio of sums, resampling images; None for a single one."""
+    count = len(totals)
+    if count < 2:
+        return None, None
+    drawn = totals[np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))].sum(axis=1)
+    drawn = drawn[drawn[:, 1] > 0]
+    if not len(drawn):
+        return None, None
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], (tail, 100 - tail))
+    return float(low), float(high)
+
+
+def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
+    if ratio is None:  # nothing is true, and something predicted
+        return "overestimates"
+    if low is None or high is None:
+        return "unclear"
+    if abs(ratio - 1) >= NEGLIGIBLE and (low > 1 or high < 1):
+        return "overestimates" if low > 1 else "underestimates"
+    return "balanced" if BALANCED[0] <= low and high <= BALANCED[1] else "unclear"
+
+
+def estimate_areas(
+    counts: Sequence[ThresholdCounts],
+    thresholds: Sequence[float],
+    *,
+    threshold: float,
+    false_positive_weight: float = 0.5,
+    seed: int = 0,
+    trained_on: Sequence[str] = (),
+) -> Estimation:
+    """Return what `counts` at ascending `thresholds`, one of which is `threshold`, say together.
+
+    Parameters
+    ----------
+    false_positive_weight
+        The penalty the model was trained with.
+    seed
+        Of the resampling of images; the same seed gives the same interval.
+    trained_on
+        Names of the images that took part in the model's training.
+    """
+    index = list(thresholds).index(threshold)
+    images = tuple(count.areas(index) for count in counts)
+    bias = judge_areas([(area.predicted_px, area.true_px) for area in images], seed)
+    predicted, true = sum(area.predicted_px for area in images), sum(area.true_px for area in images)
+    false_positive = sum(area.false_positive_px for area in images)
+    missed = sum(area.false_negative_px for area in images)
+    curve = _curve(counts, thresholds)
+    facts: dict[str, Any] = {
+        "images": images,
+        "threshold": threshold,
+        "dice": float(np.mean([area.dice for area in images])),
+        "area_ratio": bias.ratio,
+        "low": bias.low,
+        "high": bias.high,
+        "false_positive_share": false_positive / predicted if predicted else 0.0,
+        "false_negative_share": missed / true if true else 0.0,
+        "verdict": bias.verdict,
+        "curve": curve,
+        "balanced_threshold": _balanced(curve),
+        "best_threshold": _best(curve, threshold),
+        "false_positive_weight": false_positive_weight,
+        # Where nothing is true nothing can be missed, so the two errors cannot be weighed.
+        "balancing_weight": balancing_weight(false_positive, missed, false_positive_weight) if true else None,
+        "trained_on": tuple(trained_on),
+    }
+    return Estimation(**facts, summary=area_words(Estimation(**facts, summary="")))
+
+
+def _curve(counts: Sequence[ThresholdCounts], thresholds: Sequence[float]) -> tuple[ThresholdPoint, ...]:
+    dice = np.mean([count.dice for count in counts], axis=0)
+    predicted = np.sum([count.predicted for count in counts], axis=0)
+    true = sum(count.true for count in counts)
+    return tuple(
+        ThresholdPoint(float(value), float(dice[i]), ratio_of_areas(float(predicted[i]), true))
+        for i, value in enumerate(thresholds)
+    )
+
+
+def _balanced(curve: Sequence[ThresholdPoint]) -> float | None:
+    """Return the threshold at which the areas are equal, or None if they are not at any."""
+    for below, above in pairwise(curve):
+        if below.area_ratio is None or above.area_ratio is None:
+            return None
+        if below.area_ratio >= 1 >= above.area_ratio:
+            step = below.area_ratio - above.area_ratio
+            share = (below.area_ratio - 1) / step if step else 0.0
+            return round(below.threshold + share * (above.threshold - below.threshold), 3)
+    return None
+
+
+def _best(curve: Sequence[ThresholdPoint], current: float) -> float:
+    """Return the threshold with the best Dice; the current one if none is clearly better, else a plateau's middle."""
+    best = max(point.dice for point in curve)
+    now = next(point.dice for point in curve if point.threshold == current)
+    if best < now + WORTHWHILE_GAIN:
+        return current
+    good = [point.threshold for point in curve if point.dice > best - WORTHWHILE_GAIN / 4]
+    return good[len(good) // 2]
+
+
+def balancing_weight(false_positive: float, false_negative: float, current: float) -> float | None:
+    """Return the `false_positive_weight` expected to bring the errors of a training made with `current` into balance.
+
+    A rule of thumb, not a measurement: the training settled where an error of one kind cost as much as what it
+    saved of the other, so the odds of the two weights are multiplied by false positives over false negatives, by 4 or
+    a quarter at most. None if there is no error of either kind to compare.
+    """
+    if not (false_positive or false_negative):
+        return None
+    ratio = false_positive / false_negative if false_negative else np.inf
+    odds = current / (1 - current) * np.clip(ratio, 1 / LARGEST_STEP, LARGEST_STEP)
+    return round(float(np.clip(odds / (1 + odds), LOWEST_WEIGHT, HIGHEST_WEIGHT)), 2)

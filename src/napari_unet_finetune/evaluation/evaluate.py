@@ -1,0 +1,122 @@
+"""Score models on images with known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import PredictConfig
+from ..data.annotated_image import AnnotatedImage
+from ..errors import DataError
+from ..inference.predict import Prediction, Predictor
+from ..metrics import Scores, score
+from ..models.checkpoint import Checkpoint
+from ..models.provenance import ImageRecord
+from .rows import Row
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Two boundaries within this distance count as the same; `unit` is "px" or that of the images' scale."""
+
+    value: float = 2.0
+    unit: str = "px"
+
+    def spacing_of(self, image: AnnotatedImage) -> tuple[float, float]:
+        """Return the size of a pixel of `image` along Y and X in this unit.
+
+        Raises
+        ------
+        DataError
+            If the image has its scale in another unit, or none.
+        """
+        if self.unit == "px":
+            return (1.0, 1.0)
+        if image.unit != self.unit:
+            raise DataError(
+                f"{image.name}: its pixel size is not known in {self.unit}. Give the tolerance in pixels (px) instead."
+            )
+        return image.scale
+
+
+TWO_PIXELS = Tolerance()
+
+
+def trained_on(checkpoint: Checkpoint, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
+    """Return the names of those `images` with which the model was trained: scores on them are too good."""
+    origin = checkpoint.provenance
+    return tuple(image.name for image in images if origin.images and origin.knows(ImageRecord.of(image)))
+
+
+def evaluate_images(
+    predictor: Predictor, images: Sequence[AnnotatedImage], *, tolerance: Tolerance = TWO_PIXELS
+) -> Iterator[tuple[AnnotatedImage, Prediction, Scores]]:
+    """Yield image, prediction and scores one by one; `tolerance` is that of the surface Dice."""
+    for image in images:
+        prediction = predictor.predict(image)
+        yield image, prediction, score_prediction(prediction, image, tolerance=tolerance)
+
+
+def score_prediction(prediction: Prediction, image: AnnotatedImage, *, tolerance: Tolerance = TWO_PIXELS) -> Scores:
+    """Return the scores of `prediction` on the annotated part of `image`.
+
+    Raises
+    ------
+    DataError
+        If the image has no labels, or no pixel size in the unit of `tolerance`.
+    """
+    return score(
+        np.asarray(prediction.labels > 0),
+        image.target,
+        annotated=image.annotated,
+        tolerance=tolerance.value,
+        spacing=tolerance.spacing_of(image),
+    )
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    images: Sequence[AnnotatedImage],
+    config: PredictConfig | None = None,
+    *,
+    dataset: int = 2,
+    tolerance: Tolerance = TWO_PIXELS,
+) -> list[Row]:
+    """Return one row per image with the scores of `checkpoint`.
+
+    What the model was finetuned with is taken from its file; `dataset` is only a label for the table.
+
+    Raises
+    ------
+    DataError
+        If an image has no labels or does not fit the model.
+    DeviceError
+        If the chosen device is absent or its memory does not hold one tile.
+    """
+    return list(score_rows(Predictor(checkpoint, config), images, dataset=dataset, tolerance=tolerance))
+
+
+def score_rows(
+    predictor: Predictor, images: Sequence[AnnotatedImage], *, dataset: int = 2, tolerance: Tolerance = TWO_PIXELS
+) -> Iterator[Row]:
+    """Yield the rows of `evaluate` one by one.
+
+    Raises
+    ------
+    DataError
+        If an image has no labels or does not fit the model.
+    DeviceError
+        If the device's memory does not hold one tile.
+    """
+    origin = predictor.checkpoint.provenance
+    for image, _, scores in evaluate_images(predictor, images, tolerance=tolerance):
+        yield Row.of(
+            scores,
+            count=len(origin.images) if origin.parent_sha256 else 0,
+            seed=origin.seed or 0,
+            preset=str(origin.config.get("preset", "")),
+            dataset=dataset,
+            image=image.name,
+        )

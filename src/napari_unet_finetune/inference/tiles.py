@@ -1,0 +1,198 @@
+"""Where tiles lie on an image and how much each one counts, without any model."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.windows import reflected_indices
+from ..device import free_memory, is_out_of_memory
+from ..errors import DeviceError
+from ..events import TileEnd
+
+_log = logging.getLogger(__name__)
+
+
+def blend_tiles(
+    network: Callable[[Tensor], Tensor], image: Tensor, *, tile: int, overlap: float, batch_size: int
+) -> Generator[TileEnd, None, Tensor]:
+    """Yield progress after every batch of tiles and return the probabilities (Y, X), float32, of `image` (C, Y, X).
+
+    `network` maps (B, C, tile, tile) to logits (B, 1, tile, tile) on the device of `image`; it is called without
+    gradients and must be in evaluation mode. Overlapping tiles are averaged as probabilities, each weighted by a
+    Hann window. A device that runs out of memory is given half as many tiles at a time.
+
+    Raises
+    ------
+    DeviceError
+        If a single tile does not fit into the device's memory.
+    """
+    plan = plan_tiles((image.shape[-2], image.shape[-1]), tile, overlap)
+    canvas = _Canvas(plan, image)
+    done, total = 0, len(plan.tiles)
+    size = math.ceil(total / math.ceil(total / batch_size))  # batches of one shape, or nearly so
+    while done < total:
+        batch = plan.tiles[done : done + size]
+        probabilities = _probabilities(network, canvas.read(batch))
+        if probabilities is None:
+            size = _smaller(len(batch), image.device, tile)
+            continue
+        canvas.add(batch, probabilities)
+        done += len(batch)
+        yield TileEnd(done, total)
+    return canvas.blended[plan.image_slices].contiguous()
+
+
+class _Canvas:
+    """A padded image and the blend of its tiles, both on the device."""
+
+    def __init__(self, plan: TilePlan, image: Tensor) -> None:
+        self._plan = plan
+        rows, columns = plan.rows, plan.columns
+        self._image = image
+        if plan.needs_padding:
+            sources = (torch.from_numpy(axis.sources).to(image.device) for axis in (rows, columns))
+            self._image = image[:, next(sources)][:, :, next(sources)]
+        self.blended = torch.zeros(self._image.shape[-2:], device=image.device)
+        self._row_weights = torch.from_numpy(rows.weights).to(image.device)
+        self._column_weights = torch.from_numpy(columns.weights).to(image.device)
+
+    def read(self, batch: tuple[tuple[int, int], ...]) -> Tensor:
+        """Return the tiles (B, C, tile, tile) of `batch`."""
+        return torch.stack([self._image[:, y, x] for y, x in map(self._plan.tile_slices, batch)])
+
+    def add(self, batch: tuple[tuple[int, int], ...], probabilities: Tensor) -> None:
+        """Add `probabilities` (B, tile, tile) by their weight; the tensor is used up."""
+        rows, columns = (list(index) for index in zip(*batch, strict=True))
+        probabilities *= self._row_weights[rows][:, :, None]
+        probabilities *= self._column_weights[columns][:, None, :]
+        for tile, weighted in zip(batch, probabilities, strict=True):
+            self.blended[self._plan.tile_slices(tile)] += weighted
+
+
+def _probabilities(network: Callable[[Tensor], Tensor], tiles: Tensor) -> Tensor | None:
+    """Return float32 probabilities (B, tile, tile), or None if the memory does not suffice."""
+    try:
+        with torch.no_grad():
+            return torch.sigmoid(network(tiles).float())[:, 0]
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    return None  # outside the handler, where the traceback no longer holds on to the tensors
+
+
+def _smaller(batch_size: int, device: torch.device, tile: int) -> int:
+    free_memory(device)
+    if batch_size == 1:
+        raise DeviceError(
+            f"Device '{device.type}' has no memory left for one tile of {tile} pixels. "
+            "Close other programs that use it, or choose the device 'cpu'."
+        )
+    _log.warning("Device '%s' is out of memory: going on with %d tiles at a time.", device.type, batch_size // 2)
+    return batch_size // 2
+
+
+@dataclass(frozen=True)
+class TileAxis:
+    """Tiles along one axis of an image.
+
+    Parameters
+    ----------
+    size
+        Pixels of the image.
+    tile
+        Pixels of a tile; an image smaller than this is padded by reflection, half on each side.
+    starts
+        First pixel of each tile, counted in the padded image, ascending; the last tile is flush with the end.
+    """
+
+    size: int
+    tile: int
+    starts: tuple[int, ...]
+
+    @property
+    def padded_size(self) -> int:
+        """Pixels of the image and its padding."""
+        return max(self.size, self.tile)
+
+    @property
+    def image_slice(self) -> slice:
+        """Where the image lies in its padded form."""
+        before = (self.padded_size - self.size) // 2
+        return slice(before, before + self.size)
+
+    @cached_property
+    def sources(self) -> NDArray[np.int64]:
+        """Index of the image pixel that each padded pixel repeats (padded_size,)."""
+        return reflected_indices(-self.image_slice.start, self.padded_size, self.size)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32]:
+        """Share of each tile in the pixels it covers (tiles, tile); the shares of a pixel add up to 1."""
+        window = blend_window(self.tile)
+        total = np.zeros(self.padded_size)
+        for start in self.starts:
+            total[start : start + self.tile] += window
+        return np.stack([window / total[start : start + self.tile] for start in self.starts]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """A grid of square tiles; padding and weights are kept per axis, since a tile's weight is their product."""
+
+    rows: TileAxis
+    columns: TileAxis
+
+    @property
+    def needs_padding(self) -> bool:
+        """Tell whether a side of the image is shorter than a tile."""
+        return any(axis.size < axis.tile for axis in (self.rows, self.columns))
+
+    @cached_property
+    def tiles(self) -> tuple[tuple[int, int], ...]:
+        """Row and column in the grid of every tile, row by row."""
+        return tuple((y, x) for y in range(len(self.rows.starts)) for x in range(len(self.columns.starts)))
+
+    @property
+    def image_slices(self) -> tuple[slice, slice]:
+        """Where the image (Y, X) lies in its padded form."""
+        return self.rows.image_slice, self.columns.image_slice
+
+    def tile_slices(self, tile: tuple[int, int]) -> tuple[slice, slice]:
+        """Return where `tile`, an element of `tiles`, lies in the padded image."""
+        top, left = self.rows.starts[tile[0]], self.columns.starts[tile[1]]
+        return slice(top, top + self.rows.tile), slice(left, left + self.columns.tile)
+
+
+def plan_tiles(shape: tuple[int, int], tile: int, overlap: float) -> TilePlan:
+    """Return tiles that cover an image of `shape` (Y, X).
+
+    Neighbours share at least `overlap` (0 to below 1) of a tile of `tile` pixels, all of them equally much: two that
+    nearly coincide would see the same surroundings and be of one mind. No tile sees anything but the image; one smaller
+    than a tile is mirrored.
+    """
+    stride = max(1, round(tile * (1 - overlap)))
+    rows, columns = (TileAxis(size, tile, _even_starts(max(size - tile, 0), stride)) for size in shape)
+    return TilePlan(rows, columns)
+
+
+def _even_starts(last: int, stride: int) -> tuple[int, ...]:
+    """Return starts from 0 to `last`, at most `stride` apart and evenly spread."""
+    return tuple(int(start) for start in np.linspace(0, last, math.ceil(last / stride) + 1).round())
+
+
+def blend_window(tile: int) -> NDArray[np.float64]:
+    """Return the weight along one axis (tile,) before it is shared among tiles.
+
+    A Hann window sampled at pixel centres, where it is nowhere 0; the weight of a pixel is the product of two.
+    """
+    centres: NDArray[np.float64] = (np.arange(tile) + 0.5) / tile
+    return np.sin(np.pi * centres) ** 2

@@ -1,0 +1,122 @@
+"""Write files so that a crash, a full disk or a kill never leaves half of one under its final name."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import DataError, FinetuneError
+
+Stamp = tuple[int, int]
+NO_FILE: Stamp = (0, 0)
+
+
+def file_stamp(path: Path | None) -> Stamp:
+    """Return length and time of a file; either differs after a change. `NO_FILE` if it is not there."""
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return NO_FILE
+    return NO_FILE if found is None else (found.st_size, found.st_mtime_ns)
+
+
+PARTIAL_SUFFIX = ".partial"
+
+
+def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a temporary file in the folder of `path`, flush it to disk and rename it to `path`.
+
+    A file that was there before stays as it is until the new one is complete. The folder is made if it is missing.
+
+    Raises
+    ------
+    OSError
+        If the folder or the disk does not take the file; the caller knows what it was and says so.
+    """
+    partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")  # no longer for a long name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _fill(partial, write)
+        partial.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_file(
+    path: Path, content: str | bytes | Callable[[BinaryIO], object], *, error: type[FinetuneError] = DataError
+) -> None:
+    """Write `content`, or let it write, as `atomic_write` does; what the user can put right is said in a sentence.
+
+    Raises
+    ------
+    FinetuneError
+        An `error`, if the folder or the disk does not take the file.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        atomic_write(path, data if callable(data) else lambda file: file.write(data))
+    except OSError as found:
+        raise error(not_written(path, found)) from found
+
+
+def check_suffix(path: Path, *suffixes: str) -> None:
+    """Refuse to write over a file of another kind, be it there or not: a slip of the hand may name an image.
+
+    Raises
+    ------
+    DataError
+        If `path` ends in none of `suffixes`.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise DataError(f"{path}: this file must end in {' or '.join(suffixes)}. Choose such a name.")
+
+
+def not_written(path: Path, error: OSError) -> str:
+    """Return the sentence for a file that the folder or the disk does not take."""
+    reason = error.strerror or "the disk did not take it"  # tifffile gives no error number for a full disk
+    return f"{path} cannot be written ({reason}). Free some space or choose another folder."
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what writers that were killed left in `folder`; call it only while nothing writes there."""
+    for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
+        partial.unlink(missing_ok=True)
+
+
+def _fill(partial: Path, write: Callable[[BinaryIO], object]) -> None:
+    with partial.open("x+b") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself last; Windows and some network disks have no such call and need none."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+_LONGEST_STEM = 120  # bytes; with what is added when a mask is put aside it must fit into the 255 of file systems
+
+
+def file_stem(name: str) -> str:
+    """Return `name` as it can stand in a file name on every system; what had to be changed gets a mark of its own."""
+    safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", name).strip(". ") or "_"
+    if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", safe, re.IGNORECASE):
+        safe = f"_{safe}"
+    short = safe.encode()[:_LONGEST_STEM].decode(errors="ignore")
+    return name if short == name else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -1,0 +1,142 @@
+"""Write labels as TIFF files that ImageJ, napari and tifffile open with their pixel size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .disk import file_stem, write_file
+
+Frame = tuple[str, NDArray[Any], tuple[float, float], str]  # name, (Y, X) or (C, Y, X), scale, unit
+
+_UNITS = {
+    **dict.fromkeys(("um", "µm", "μm", "micrometer", "micron"), "µm"),
+    **dict.fromkeys(("nm", "nanometer"), "nm"),
+    **dict.fromkeys(("mm", "millimeter"), "mm"),
+}
+
+
+def write_frames(frames: Iterable[Frame], folder: Path) -> Iterator[Path]:
+    """Write `frames` into `folder`, one in memory at a time, and yield each file when it is complete.
+
+    Raises
+    ------
+    DataError
+        If the folder holds files already, a frame is no image, or the disk does not take it.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise DataError(f"{folder} holds files already. Choose an empty folder, or open that one.")
+    taken: set[str] = set()
+    for name, pixels, scale, unit in frames:
+        path = folder / f"{_free(file_stem(name), taken)}.tif"
+        _write(path, np.asarray(pixels), scale, unit)
+        yield path
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    numbered = (stem if number == 1 else f"{stem} ({number})" for number in range(1, len(taken) + 2))
+    free = next(candidate for candidate in numbered if candidate.casefold() not in taken)
+    taken.add(free.casefold())
+    return free
+
+
+def _write(path: Path, pixels: NDArray[Any], scale: tuple[float, float], unit: str) -> None:
+    if pixels.ndim not in (2, 3) or pixels.size == 0 or pixels.dtype.kind not in "buif":
+        raise DataError(f"{path.stem}: {pixels.dtype} of shape {pixels.shape} is no image (Y, X) or (channels, Y, X).")
+    metadata: dict[str, Any] = {"axes": "YX" if pixels.ndim == 2 else "CYX"}
+    if unit in _UNITS:
+        for axis, size in zip("YX", scale, strict=True):
+            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": _UNITS[unit]}
+    storable = _storable(pixels)
+
+    def write(file: BinaryIO) -> None:
+        tifffile.imwrite(file, storable, ome=True, photometric="minisblack", compression="zlib", metadata=metadata)
+
+    write_file(path, write)
+
+
+def _storable(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels of a type that OME-TIFF knows."""
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8)
+    if pixels.dtype.kind in "ui" and pixels.dtype.itemsize == 8:
+        smallest = np.result_type(np.min_scalar_type(pixels.min()), np.min_scalar_type(pixels.max()))
+        return pixels.astype(smallest if smallest.itemsize < 8 else np.float64)
+    return pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels
+
+
+def write_labels(
+    path: Path,
+    labels: NDArray[np.generic],
+    *,
+    scale: tuple[float, float] = (1.0, 1.0),
+    unit: str = "px",
+    overwrite: bool = False,
+) -> None:
+    """Write labels as a zlib-compressed TIFF of the smallest unsigned type that holds them.
+
+    Parameters
+    ----------
+    path
+        File to write; its folder is made if it is missing.
+    labels
+        ``(Y, X)``, or ``(T, Y, X)`` for a stack; bool or integer, not negative.
+    scale
+        Size of a pixel along Y and X, in `unit`.
+    unit
+        ``"um"``, ``"nm"``, ``"mm"``, or ``"px"`` if no size is known.
+    overwrite
+        Replace a file that is already there.
+
+    Raises
+    ------
+    DataError
+        If the file exists, the labels are no labels, or the disk does not take the file.
+    """
+    if path.exists() and not overwrite:
+        raise DataError(f"{path} exists already. Choose another name or allow it to be overwritten.")
+    compact = _smallest(path.name, labels)
+    options = _tiff_options(compact, scale, unit)
+
+    def write(file: BinaryIO) -> None:
+        tifffile.imwrite(file, compact, compression="zlib", photometric="minisblack", **options)
+
+    write_file(path, write)
+
+
+def _smallest(name: str, labels: NDArray[np.generic]) -> NDArray[np.generic]:
+    if labels.ndim not in (2, 3) or labels.size == 0:
+        raise DataError(f"{name}: labels of shape {labels.shape} are neither (Y, X) nor (frames, Y, X).")
+    if labels.dtype.kind not in "bui":
+        raise DataError(f"{name}: labels are of type {labels.dtype}. Give integers.")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > np.iinfo(np.uint32).max:
+        raise DataError(f"{name}: labels run from {low} to {high}, outside of 0 to 4294967295. Number them anew.")
+    return labels.astype(np.min_scalar_type(high))
+
+
+def _tiff_options(labels: NDArray[np.generic], scale: tuple[float, float], unit: str) -> dict[str, Any]:
+    axes = "YX" if labels.ndim == 2 else "TYX"
+    return _imagej_options(axes, scale, unit) if labels.dtype.itemsize < 4 else _ome_options(axes, scale, unit)
+
+
+def _imagej_options(axes: str, scale: tuple[float, float], unit: str) -> dict[str, Any]:
+    if unit == "px":
+        return {"imagej": True, "metadata": {"axes": axes}}
+    return {"imagej": True, "resolution": (1 / scale[1], 1 / scale[0]), "metadata": {"axes": axes, "unit": unit}}
+
+
+def _ome_options(axes: str, scale: tuple[float, float], unit: str) -> dict[str, Any]:
+    """Describe 32-bit labels as OME-TIFF, since ImageJ's own TIFF has no 32-bit integers."""
+    if unit == "px":
+        return {"ome": True, "metadata": {"axes": axes}}
+    symbol = "µm" if unit == "um" else unit
+    sizes = {f"PhysicalSize{axis}": size for axis, size in zip("YX", scale, strict=True)}
+    units = {f"PhysicalSize{axis}Unit": symbol for axis in "YX"}
+    return {"ome": True, "metadata": {"axes": axes, **sizes, **units}}

@@ -1,0 +1,54 @@
+"""Jobs that answer a question about a model or a run: `estimate`, `can_learn`, `cross_validate` and `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import PredictConfig
+from ..data.folders import AnnotatedFolder
+from ..data.pairing import Pairing
+from ..events import Event, JobEnded
+from ..runs.request import ended
+
+if TYPE_CHECKING:
+    from ..runs.request import PairFiles, QuestionRequest, ReportRequest
+    from ..runs.serve import Control
+
+
+def ask(folder: Path, request: QuestionRequest, control: Control) -> Iterator[Event]:
+    """Answer; the result is `to_dict()` of `Estimation`, `CanLearn` or `CrossValidation`, no file if it was stopped."""
+    answer = yield from _answer(request, control)
+    yield ended(folder, answer.to_dict()) if answer is not None else JobEnded()
+
+
+def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None, Any]:
+    from ..evaluation.estimate import estimate
+    from ..models.checkpoint import load_checkpoint
+    from ..questions.can_learn import can_learn
+    from ..questions.cross_validate import cross_validate
+
+    checkpoint, images = load_checkpoint(request.checkpoint), _images(request.pairs, request.sparse)
+    config, stop = request.config, control.should_stop
+    if request.task == "estimate":
+        predict = PredictConfig(device=config.device, precision=config.precision)
+        events = estimate(checkpoint, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
+        return (yield from events)
+    if request.task == "can_learn":
+        return (yield from can_learn(checkpoint, images, config, seconds=request.seconds, should_stop=stop))
+    return (yield from cross_validate(images, checkpoint, config, folds=request.folds, should_stop=stop))
+
+
+def report(folder: Path, request: ReportRequest, control: Control) -> Iterator[Event]:
+    """Write the report; the result is `ReportFiles.to_dict()`."""
+    from ..report.write import report as write
+
+    tests = _images(request.tests, request.sparse)
+    events = write(request.run, request.out, tests=tests, device=request.device, should_stop=control.should_stop)
+    files = yield from events
+    yield ended(folder, files.to_dict())
+
+
+def _images(pairs: Sequence[PairFiles], sparse: bool) -> AnnotatedFolder:
+    return AnnotatedFolder(Pairing(tuple(files.pair for files in pairs)), sparse)

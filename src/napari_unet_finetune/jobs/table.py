@@ -1,0 +1,127 @@
+"""What is done for each kind of request, in the process that torch runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.folders import read_unannotated
+from ..errors import FinetuneError, RunError
+from ..events import Event, ImagePredicted, JobEnded, Notice, PreviewReady, ValidationEnd
+from ..io.disk import write_file
+from . import compare, look, questions
+
+if TYPE_CHECKING:
+    from ..inference.predict import Predictor
+    from ..runs.request import FinetuneRequest, ImageFile, PredictFolderRequest, PredictRequest
+    from ..runs.serve import Control
+
+
+PROBABILITIES, PREVIEW = "probabilities", "preview.npy"
+
+
+def events_of(folder: Path, control: Control) -> Iterator[Event]:
+    """Yield what happens while the job in `folder` is carried out, `JobEnded` at its end.
+
+    Raises
+    ------
+    FinetuneError
+        If it cannot be carried out.
+    """
+    from ..runs.request import read_request
+
+    request = read_request(folder)
+    yield from _JOBS[request.task](folder, request, control)
+
+
+def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Iterator[Event]:
+    from ..runs.execute import run_here
+    from ..runs.folder import RunFolder
+
+    run = RunFolder(folder)
+    for event in run_here(run, should_stop=control.should_stop):
+        yield event
+        if isinstance(event, ValidationEnd) and event.best and control.preview:
+            yield _preview_or_notice(run, control.preview, event.step)
+    files = (run.result_path, run.best_path)  # only the best if it was stopped, none if before a step
+    yield JobEnded(next((file for file in files if file.is_file()), None))
+
+
+def _preview_or_notice(run: Any, image: ImageFile, step: int) -> Event:
+    """Return the preview, or why there is none: what is only looked at must not end a training."""
+    from ..device import is_out_of_memory
+
+    try:
+        return _preview(run, image, step)
+    except FinetuneError as error:
+        return Notice(f"No preview of {image.ref.name}: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
+        return Notice(f"No preview of {image.ref.name}: it does not fit in memory beside the training.")
+
+
+def _preview(run: Any, image: ImageFile, step: int) -> PreviewReady:
+    """Predict `image` with the best model so far, which is on disk before its validation is reported."""
+    prediction = _predictor(str(run.best_path), run.request.config.device).predict(read_unannotated(image.ref))
+    file = run.path / PREVIEW
+    _write_array(file, prediction.labels.astype(np.uint8))
+    return PreviewReady(step, image.ref.name, file)
+
+
+def _predict(folder: Path, request: PredictRequest, control: Control) -> Iterator[Event]:
+    from ..inference.predict import Prediction
+
+    predictor = _predictor(request.checkpoint, request.config)
+    for index, image in enumerate(request.images):
+        prediction = yield from predictor.stream(read_unannotated(image.ref), should_stop=control.should_stop)
+        if not isinstance(prediction, Prediction):
+            break
+        file = folder / PROBABILITIES / f"{index:05d}.npy"
+        _write_array(file, np.rint(prediction.probabilities * 255).astype(np.uint8))
+        yield ImagePredicted(index, len(request.images), image.ref.name, file, prediction.threshold)
+    yield JobEnded()
+
+
+def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Control) -> Iterator[Event]:
+    from ..inference.folder import predict_folder
+
+    predictor = _predictor(request.checkpoint, request.config)
+    yield from predict_folder(
+        request.source, request.out, predictor, overwrite=request.overwrite, should_stop=control.should_stop
+    )
+    yield JobEnded(request.out)
+
+
+def _predictor(checkpoint: str, config: Any) -> Predictor:
+    from ..config import PredictConfig
+    from ..inference.predict import Predictor
+    from ..models.checkpoint import load_checkpoint
+
+    config = config if isinstance(config, PredictConfig) else PredictConfig(device=config)
+    return Predictor(load_checkpoint(checkpoint), config)
+
+
+def _write_array(file: Path, array: np.ndarray[Any, Any]) -> None:
+    write_file(file, lambda stream: np.save(stream, array), error=RunError)
+
+
+_JOBS: dict[str, Callable[[Path, Any, Control], Iterator[Event]]] = {
+    "train": _train,
+    "finetune": _train,
+    "predict": _predict,
+    "predict_folder": _predict_folder,
+    "check": look.check,
+    "suggest": look.suggest,
+    "measure": look.measure,
+    "compare": compare.compare,
+    "curve": compare.curve,
+    "figure": compare.figure,
+    "estimate": questions.ask,
+    "can_learn": questions.ask,
+    "cross_validate": questions.ask,
+    "report": questions.report,
+}

@@ -1,0 +1,1 @@
+"""The learning curve: counts of annotated images times seeds."""

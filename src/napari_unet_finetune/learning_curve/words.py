@@ -1,0 +1,95 @@
+"""What a learning curve says, in sentences: what was gained, what was forgotten, too much or too little area."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..evaluation.areas import AreaBias, judge_areas
+from ..evaluation.rows import Row
+from ..events import forgets
+from ..text import count_of
+from .folder import CurvePoint, StudyFolder
+from .forecast import WORTHWHILE
+
+_VERDICTS = {"overestimates": "overestimated", "underestimates": "underestimated", "balanced": "about right"}
+
+
+def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
+    """Return what the part of a study that is done says; nothing before the first model is tested."""
+    return tuple(_sentences(study.points, study.rows))
+
+
+def _sentences(points: Sequence[CurvePoint], rows: Sequence[Row]) -> Iterator[str]:
+    new, old = (mean_by_count(points, dataset) for dataset in (2, 1))
+    if not new:
+        return
+    images = len({row.image for row in rows if row.dataset == 2})
+    steps = " → ".join(f"{dice:.2f} ({_model(count)})" for count, dice in new.items())
+    yield f"Dice on {count_of(images, 'test image')}: {steps}."
+    yield from _plateau(new)
+    yield from _area(rows, max(new))
+    if max(new):
+        yield from _forgetting(old) if len(old) > 1 else _unknown()
+
+
+def mean_by_count(points: Sequence[CurvePoint], dataset: int) -> dict[int, float]:
+    """Return the mean Dice over seeds for every number of images, ascending."""
+    counts = sorted({point.count for point in points if point.dataset == dataset})
+    of_count = ([point.dice for point in points if (point.dataset, point.count) == (dataset, one)] for one in counts)
+    return {count: sum(dice) / len(dice) for count, dice in zip(counts, of_count, strict=True)}
+
+
+def _plateau(new: dict[int, float]) -> Iterator[str]:
+    """Name the number of images beyond which little is gained."""
+    counts, best = list(new), max(new.values())
+    enough = next(count for count in counts if new[count] >= best - WORTHWHILE)
+    if enough and enough != counts[-1]:
+        yield f"Beyond {count_of(enough, 'image')} little is gained (less than {WORTHWHILE:.2f})."
+
+
+def _area(rows: Sequence[Row], count: int) -> Iterator[str]:
+    """Say what `estimate` would say of the same areas; those of all seeds are one area per image."""
+    areas: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        if (row.dataset, row.count) != (2, count):
+            continue
+        if row.predicted_px is None or row.true_px is None:  # a row of an older version
+            return
+        predicted, true = areas.get(row.image, (0, 0))
+        areas[row.image] = predicted + row.predicted_px, true + row.true_px
+    if areas:
+        yield f"{_with(count)} the objects' area is {_bias(judge_areas(list(areas.values())))}."
+
+
+def _bias(bias: AreaBias) -> str:
+    if bias.ratio is None:
+        return f"{_VERDICTS[bias.verdict]}: some is predicted where none is true"
+    times = f"{bias.ratio:.2f} times the true one"
+    return f"{times}, which may be chance" if bias.verdict == "unclear" else f"{_VERDICTS[bias.verdict]}: {times}"
+
+
+def _forgetting(old: dict[int, float]) -> Iterator[str]:
+    raw = old.get(0)
+    if raw is None:
+        return
+    forgotten = {count: dice for count, dice in old.items() if forgets(raw, dice)}
+    if forgotten:
+        lost = ", ".join(f"{dice:.2f} with {count_of(count, 'image')}" for count, dice in forgotten.items())
+        yield f"Dataset 1 is being forgotten: Dice {raw:.2f} → {lost}. Raise Replay, or give its images."
+    else:
+        yield f"Dataset 1 is kept: Dice {raw:.2f} → {list(old.values())[-1]:.2f}."
+
+
+def _unknown() -> Iterator[str]:
+    yield (
+        "What is forgotten of Dataset 1 cannot be measured: the base carries no patches of it. Give a folder of "
+        "Dataset 1 to know."
+    )
+
+
+def _model(count: int) -> str:
+    return "raw" if not count else str(count)
+
+
+def _with(count: int) -> str:
+    return f"With {count_of(count, 'image')}" if count else "Without finetuning"

@@ -1,0 +1,167 @@
+"""What a model file says of itself, read from its header alone: neither tensors nor torch are needed."""
+
+from __future__ import annotations
+
+import json
+from codecs import getincrementaldecoder
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal
+
+from ..errors import CheckpointError
+
+FileKind = Literal["safetensors", "torch", "image", "array", "text", "unknown"]
+
+_SNIFFED_BYTES = 512
+_MAGIC: tuple[tuple[bytes, FileKind], ...] = (
+    (b"PK\x03\x04", "torch"),
+    (b"\x80\x02", "torch"),
+    (b"\x80\x04", "torch"),
+    (b"\x80\x05", "torch"),
+    (b"II*\0", "image"),
+    (b"MM\0*", "image"),
+    (b"II+\0", "image"),
+    (b"\x89PNG", "image"),
+    (b"\xff\xd8\xff", "image"),
+    (b"GIF8", "image"),
+    (b"BM", "image"),
+    (b"\x93NUMPY", "array"),
+)
+_ADVICE = "Choose a .safetensors model of this program or a PAULow .pth file."
+_REFUSALS: dict[FileKind, str] = {
+    "image": f"is an image, not a model. {_ADVICE}",
+    "array": f"is a NumPy array, not a model. {_ADVICE}",
+    "text": f"is a text file, not a model. {_ADVICE}",
+    "unknown": f"is not a model, or it is damaged. {_ADVICE}",
+}
+
+
+def model_file_kind(path: Path) -> Literal["safetensors", "torch"]:
+    """Return which of the two kinds of model file `path` looks like.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, a folder, empty, unreadable or of another kind.
+    """
+    kind = _kind(_first_bytes(path))
+    if kind == "safetensors" or kind == "torch":
+        return kind
+    raise CheckpointError(f"{path} {_REFUSALS[kind]}")
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise CheckpointError(f"{path} is a folder, not a model. Choose the .safetensors file in it.")
+        with path.open("rb") as file:
+            start = file.read(_SNIFFED_BYTES)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist. Check the spelling or choose another model.") from None
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if not start:
+        raise CheckpointError(f"{path} is empty. Copy or download the model again.")
+    return start
+
+
+def unreadable(path: Path, error: Exception) -> CheckpointError:
+    """Return the error that says why the system would not read `path`."""
+    reason = getattr(error, "strerror", None) or error
+    return CheckpointError(f"{path} cannot be read ({reason}). Check its name and permissions or choose another model.")
+
+
+def _kind(start: bytes) -> FileKind:
+    if start[8:9] == b"{" and start[4:8] == b"\0\0\0\0":
+        return "safetensors"
+    for magic, kind in _MAGIC:
+        if start.startswith(magic):
+            return kind
+    return "text" if _is_text(start) else "unknown"
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        return "\0" not in getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+
+
+FORMAT_VERSION: Final = 1
+# Room for the records of some 30,000 training images; the tensors do not count.
+MAX_HEADER_BYTES = 4 * 2**20
+MAX_TENSORS = 5000
+KEY = "napari_unet_finetune"
+AGAIN = "Copy or download it again, or choose another model."
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the description of the model file `path` without reading its tensors or checking its sha256.
+
+    Raises
+    ------
+    CheckpointError
+        If the header is damaged, foreign or of a newer version.
+    """
+    try:
+        with path.open("rb") as file:
+            description = parse_description(path, read_head(path, file))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    check_version(path, description)
+    return description
+
+
+def read_head(path: Path, file: BinaryIO) -> bytes:
+    """Return the first eight bytes, which hold the length of the header, and the header."""
+    length = file.read(8)
+    header_bytes = int.from_bytes(length, "little")
+    if header_bytes > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"{path} declares a header of {header_bytes} bytes, more than any model of this program: "
+            f"it is damaged or foreign. {AGAIN}"
+        )
+    header = file.read(header_bytes)
+    if len(header) < header_bytes:
+        raise CheckpointError(f"{path} is only the beginning of a model file. {AGAIN}")
+    return length + header
+
+
+def parse_description(path: Path, head: bytes) -> dict[str, Any]:
+    """Return the description in the header `head` of the model file `path`."""
+    header = _json_object(path, head[8:])
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
+        raise CheckpointError(
+            f"{path} is a safetensors file of another program, or it is damaged. Choose a model of this program."
+        )
+    if len(header) - 1 > MAX_TENSORS:
+        raise damaged(path)
+    return _json_object(path, metadata[KEY])
+
+
+def _json_object(path: Path, text: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path) from error
+    if not isinstance(value, dict):
+        raise damaged(path)
+    return value
+
+
+def check_version(path: Path, description: Mapping[str, Any]) -> None:
+    """Refuse the file of a newer version."""
+    version = description.get("format_version")
+    if not isinstance(version, int):
+        raise damaged(path)
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} was written by version {description.get('written_by')} in file format {version}; "
+            f"this version reads up to {FORMAT_VERSION}. Update napari-unet-finetune."
+        )
+
+
+def damaged(path: Path) -> CheckpointError:
+    """Return the error that says that `path` is damaged."""
+    return CheckpointError(f"{path} is damaged: its content does not match its checksum. {AGAIN}")

@@ -1,0 +1,1 @@
+"""The dataset that is being annotated, and what may be asked of it."""

@@ -1,0 +1,160 @@
+"""Which images of a dataset models are compared on, and which ones a learning curve trains and tests with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import FinetuneConfig
+from ..data.split import MIN_IMAGES, split_images
+from ..errors import DataError
+from ..runs.request import CurveRequest
+from ..text import count_of, first_of, verb_for
+from .image_sets import _pairs
+from .project import Project, ProjectImage
+from .training_plan import MASKS, copy_masks
+
+COUNTS = (5, 10, 15, 20)
+# Where no image has the role test, this share of the annotated ones is held out for testing.
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class CurvePlanning:
+    """What a learning curve would use.
+
+    Parameters
+    ----------
+    train, test
+        Images to train with, of which each training takes the first, and images that all models are tested on.
+    counts
+        Numbers of images that fit, without the raw model.
+    is_held_out
+        No image has the role test, so the program holds some out.
+    problem
+        Why it cannot start, in a sentence; empty if it can.
+    sentences
+        What is used for what, in words.
+    """
+
+    train: tuple[ProjectImage, ...] = ()
+    test: tuple[ProjectImage, ...] = ()
+    counts: tuple[int, ...] = ()
+    is_held_out: bool = False
+    problem: str = ""
+    sentences: tuple[str, ...] = ()
+
+
+def plan_curve(project: Project, counts: Sequence[int] = COUNTS, seeds: int = 1) -> CurvePlanning:
+    """Return which images of `project` a learning curve trains and tests with; counts that do not fit are left out.
+
+    Images of the roles auto, train and validation are trained with in the order of the dataset, those of the role
+    test are tested on.
+    """
+    annotated = [image for image in project.images if image.is_annotated and image.role != "unused"]
+    test = tuple(image for image in annotated if image.role == "test")
+    train = tuple(image for image in annotated if image.role != "test")
+    is_held_out = not test
+    if is_held_out:
+        split = split_images([image.foreground or 0.0 for image in train], TEST_SHARE, seed=0)
+        train, test = tuple(train[index] for index in split.train), tuple(train[index] for index in split.validation)
+    fitting = tuple(sorted({count for count in counts if 0 < count <= len(train)}))
+    left_out = tuple(sorted({count for count in counts if count > len(train)}))
+    problem = _problem(train, test, fitting, left_out)
+    words = () if problem else tuple(_in_words(fitting, left_out, train, test, seeds, is_held_out))
+    return CurvePlanning(train, test, fitting, is_held_out, problem, words)
+
+
+def _problem(
+    train: Sequence[ProjectImage], test: Sequence[ProjectImage], fitting: Sequence[int], left_out: Sequence[int]
+) -> str:
+    if not test:
+        return f"Annotate at least {MIN_IMAGES} images: some train, and at least one other has to be tested on."
+    if not fitting:
+        least = f" Give a count of at most {len(train)}, or annotate more." if left_out else ""
+        return f"No count of images fits: there are {count_of(len(train), 'annotated image')} to train with.{least}"
+    if not any(image.foreground for image in train[: fitting[0]]):
+        return (
+            f"None of the first {fitting[0]} images shows an object. Annotate one of them, or begin with more images."
+        )
+    return ""
+
+
+def _in_words(
+    fitting: Sequence[int], left_out: Sequence[int], train: Sequence[ProjectImage], test: Sequence[ProjectImage],
+    seeds: int, is_held_out: bool,
+) -> Iterator[str]:  # fmt: skip
+    trainings = len(fitting) * seeds
+    yield (
+        f"{count_of(trainings, 'training')}, with the first {_listed(fitting)} of "
+        f"{count_of(len(train), 'annotated image')}."
+    )
+    names = first_of([image.name for image in test])
+    if is_held_out:
+        yield (
+            f"No image has the role test, so {count_of(len(test), 'annotated image')} ({names}) "
+            f"{verb_for(len(test), 'be')} held out of all trainings."
+        )
+    else:
+        yield f"Tested on {count_of(len(test), 'test image')} ({names})."
+    if left_out:
+        yield f"Left out, for there are not so many images: {_listed(left_out)}."
+
+
+@dataclass(frozen=True)
+class CurveSettings:
+    """How the models of a learning curve are trained, how often each, and where Dataset 1 lies, if it is there."""
+
+    checkpoint: str
+    config: FinetuneConfig
+    seeds: int = 1
+    dataset1: Path | None = None
+
+
+def make_curve_request(
+    planning: CurvePlanning, folder: Path, settings: CurveSettings, *, sparse: bool = False
+) -> CurveRequest:
+    """Copy the masks into `folder`, so that they may change meanwhile, and return what to ask for.
+
+    Raises
+    ------
+    RunError
+        If a mask cannot be copied.
+    """
+    train, test = (tuple(copy_masks(_pairs(images), folder / MASKS / kind)) for kind, images in _kinds(planning))
+    return CurveRequest(
+        train=train[: max(planning.counts)],
+        test=test,
+        counts=(0, *planning.counts),
+        seeds=settings.seeds,
+        checkpoint=settings.checkpoint,
+        sparse=sparse,
+        dataset1=settings.dataset1,
+        config=settings.config.model_copy(update={"held_out": None}),
+    )
+
+
+def _kinds(planning: CurvePlanning) -> tuple[tuple[str, Sequence[ProjectImage]], ...]:
+    return ("train", planning.train), ("test", planning.test)
+
+
+def parse_counts(text: str, *, least: int = 1) -> tuple[int, ...]:
+    """Return the numbers in a list such as ``5, 10``, ascending.
+
+    Raises
+    ------
+    DataError
+        If something else stands there, or a number below `least`.
+    """
+    try:
+        counts = tuple(sorted({int(part) for part in text.replace(";", ",").split(",") if part.strip()}))
+    except ValueError:
+        counts = ()
+    if not counts or counts[0] < least:
+        raise DataError(f"'{text}' is not a list of numbers of images. Write it as 5, 10, 15, 20.")
+    return counts
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -1,0 +1,144 @@
+"""One image of a dataset that is being annotated: where its mask stands, and what it is used for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Literal, get_args
+
+from ..io.images import ImageRef
+from ..text import count_of, percent
+
+Origin = Literal["none", "imported", "painted", "corrected"]  # corrected: it began as a prediction
+Role = Literal["auto", "train", "validation", "test", "unused"]  # auto: train or validation, the training decides
+ROLES: tuple[Role, ...] = get_args(Role)
+OWN: tuple[Origin, ...] = ("painted", "corrected")  # masks made here, which no import replaces
+
+_GOOD_NUMBER = (5, 20)
+
+
+@dataclass(frozen=True)
+class ProjectImage:
+    """An image and what is known about it.
+
+    Parameters
+    ----------
+    ref
+        The file and, in a stack, the frame.
+    mask
+        File of its labels in the project; ``None`` if it is not annotated.
+    origin
+        How the mask came about.
+    role
+        What the image is used for.
+    size
+        (Y, X) in pixels; ``None`` if the header does not tell.
+    foreground
+        Share of object pixels among the annotated ones.
+    objects
+        Number of objects; ``None`` for strokes, which do not count them.
+    dice
+        Dice of the last prediction that was scored on it.
+    suggested
+        Why to annotate it next; empty if it is not suggested.
+    called
+        Its name where that of the file is taken by another image.
+    """
+
+    ref: ImageRef
+    mask: Path | None = None
+    origin: Origin = "none"
+    role: Role = "auto"
+    size: tuple[int, int] | None = None
+    foreground: float | None = None
+    objects: int | None = None
+    dice: float | None = None
+    suggested: str = ""
+    called: str = ""
+
+    @property
+    def name(self) -> str:
+        """How tables and messages call the image; no two images of a project have the same name."""
+        return self.called or self.ref.name
+
+    @property
+    def is_annotated(self) -> bool:
+        """Tell whether there is a mask, be it an empty one."""
+        return self.mask is not None
+
+
+@dataclass(frozen=True)
+class SavedMask:
+    """A mask that lies on disk and waits to be entered into its project.
+
+    Parameters
+    ----------
+    name
+        The image.
+    path, stamp
+        The file, and its length and time, by which a later change from outside is noticed.
+    """
+
+    name: str
+    path: Path
+    origin: Origin
+    size: tuple[int, int]
+    foreground: float
+    objects: int | None
+    stamp: tuple[int, int]
+
+
+def unique_names(
+    refs: Sequence[ImageRef], known: Mapping[ImageRef, str], reserved: Iterable[str] = ()
+) -> dict[ImageRef, str]:
+    """Return a name for each image, unlike all others and those `reserved`, also where capitals do not count.
+
+    Names that are known stay; of the rest, the second ``a`` becomes ``a.png``.
+    """
+    names: dict[ImageRef, str] = {}
+    taken = {name.casefold() for name in reserved}
+    for ref in sorted(refs, key=lambda ref: ref not in known):
+        names[ref] = next(name for name in _possible_names(ref, known.get(ref)) if name.casefold() not in taken)
+        taken.add(names[ref].casefold())
+    return {ref: names[ref] for ref in refs}
+
+
+def _possible_names(ref: ImageRef, known: str | None) -> Iterator[str]:
+    frame = "" if ref.frame is None else f"[{ref.frame:03d}]"
+    long = ref.path.name + frame
+    yield from (known or ref.name, ref.name, long)
+    yield from (f"{long} ({number})" for number in count(2))
+
+
+def to_annotate(images: Iterable[ProjectImage]) -> list[ProjectImage]:
+    """Return those without a mask in their order, suggested ones first."""
+    return sorted((image for image in images if not image.is_annotated), key=lambda image: not image.suggested)
+
+
+def summarize(images: Sequence[ProjectImage]) -> str:
+    """Return how many images there are, how many are annotated and for what, and how many would be good."""
+    annotated = [image for image in images if image.is_annotated]
+    total = count_of(len(images), "image")
+    roles: Counter[Role] = Counter("train" if image.role == "auto" else image.role for image in annotated)
+    counts = ", ".join(f"{roles[role]} {role}" for role in ROLES if roles[role])
+    parts = [total, f"{len(annotated)} annotated" + (f" ({counts})" if counts else "")]
+    if roles["train"] <= _GOOD_NUMBER[1]:
+        parts.append(f"{_GOOD_NUMBER[0]} to {_GOOD_NUMBER[1]} is a good number")
+    return " · ".join(parts)
+
+
+def mask_text(image: ProjectImage) -> str:
+    """Return the state of a mask as a sign and words."""
+    if not image.is_annotated:
+        return "○ none"
+    if image.objects is None:
+        text = "strokes"
+    elif image.objects == 0:
+        text = "no object"
+    else:
+        text = count_of(image.objects, "object")
+    share = "" if not image.foreground else f" · {percent(image.foreground)}"
+    return f"● {text}\n{image.origin}{share}"

@@ -1,0 +1,301 @@
+"""A dataset that is being annotated: its images, and beside them masks, roles and runs, all of it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.annotated_image import AnnotatedImage
+from ..data.folders import read_pair, read_unannotated
+from ..data.pairing import Pair
+from ..errors import DataError
+from ..io.disk import file_stem
+from ..io.images import ImageHeader, ImagePixels, ImageRef, read_image
+from ..io.writing import Frame, write_frames
+from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask
+from .masks import (
+    MASKS,
+    STROKES,
+    convert_masks,
+    copy_aside,
+    fit_foreign_labels,
+    put_aside,
+    read_foreign_mask,
+    read_mask_file,
+    save_mask,
+)
+from .opening import NotWritableError, Opened, find_images, locate, with_mask
+from .record import ProjectRecord, image_record, stored_source, write_record
+
+__all__ = ["ROLES", "NotWritableError", "Origin", "Project", "ProjectImage", "Role", "SavedMask"]
+
+IMAGES = "images"
+
+
+class Project:
+    """A dataset being annotated; open one with `Project.open` or `Project.from_frames`.
+
+    All changes are on disk when a method returns. Images are never written to, masks never deleted. What only reads,
+    `converted` and all that begins with `write_` may run in another thread, the rest in one alone.
+
+    Parameters
+    ----------
+    source
+        Folder or stack file with the images.
+    folder
+        Where masks, runs and the record of all else lie.
+    """
+
+    def __init__(self, source: Path, folder: Path, opened: Opened, *, sparse: bool = False) -> None:
+        self.source = source
+        self.folder = folder
+        self._opened = opened
+        self._images = opened.images
+        self._names = {image.ref: name for name, image in opened.images.items()}
+        self._sparse = sparse
+
+    @classmethod
+    def open(cls, source: Path, folder: Path | None = None) -> Project:
+        """Open the images in `source`, with all that was annotated before; only headers are read, nothing is written.
+
+        Parameters
+        ----------
+        source
+            Folder or stack file of images, or the folder of a project.
+        folder
+            Where the project lies; by default ``unet-finetune`` within the images, for a file beside it.
+
+        Raises
+        ------
+        DataError
+            If there are no images, or the folder belongs to others.
+        NotWritableError
+            If the folder takes no files, so that another one has to be chosen.
+        """
+        source, folder, record = locate(source, folder)
+        sparse = bool(record and record.sparse)
+        return cls(source, folder, find_images(source, folder / (STROKES if sparse else MASKS), record), sparse=sparse)
+
+    @classmethod
+    def from_frames(cls, frames: Iterable[Frame], folder: Path) -> Project:
+        """Write images that are in no file, one at a time, as TIFF into ``images`` in `folder`, and open them.
+
+        Raises
+        ------
+        DataError
+            If there are images already, or they cannot be written.
+        """
+        for _ in write_frames(frames, folder / IMAGES):
+            pass
+        project = cls.open(folder / IMAGES, folder)
+        project._write()
+        return project
+
+    @property
+    def images(self) -> tuple[ProjectImage, ...]:
+        """All images in natural order."""
+        return tuple(self._images.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all images."""
+        return tuple(self._images)
+
+    @property
+    def unreadable(self) -> tuple[tuple[Path, str], ...]:
+        """Image and mask files that were left out, each with the reason."""
+        return tuple(self._opened.unreadable)
+
+    def image(self, name: str) -> ProjectImage:
+        """Return the image called `name`.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        if name not in self._images:
+            raise DataError(f"There is no image called {name} in {self.source}. Was it renamed?")
+        return self._images[name]
+
+    def read_image(self, name: str) -> ImagePixels:
+        """Return the pixels of an image; raises `DataError` if it cannot be read."""
+        return read_image(self.image(name).ref)
+
+    def read_labels(self, name: str) -> NDArray[np.uint16] | None:
+        """Return the mask of an image as it was painted, strokes as strokes; ``None`` if there is none.
+
+        Raises
+        ------
+        DataError
+            If its file cannot be read.
+        """
+        mask = self.image(name).mask
+        return None if mask is None else read_mask_file(mask)
+
+    def annotated_image(self, name: str) -> AnnotatedImage:
+        """Return an image with its labels and the region where they hold.
+
+        Raises
+        ------
+        DataError
+            If one of the files cannot be read.
+        """
+        image = self.image(name)
+        if image.mask is None:
+            return replace(read_unannotated(image.ref), name=name)
+        return replace(read_pair(_pair(image), sparse=self._sparse), name=name)
+
+    def save_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> ProjectImage:
+        """Save the mask of an image, all or nothing, and return what is now known about the image.
+
+        Raises
+        ------
+        DataError
+            If the labels do not fit the image, or the disk does not take them; what was there before stays.
+        """
+        return self.keep(self.write_labels(name, labels, origin))
+
+    def write_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> SavedMask:
+        """Write the file of a mask; nothing else changes until `keep` is called with the result.
+
+        What an imported mask replaces is kept aside, and so is a file that was not taken for the mask of this image.
+
+        Raises what `save_labels` raises.
+        """
+        path = self._mask_path(name)
+        if origin == "imported" or self.image(name).mask != path:
+            copy_aside(path)
+        return replace(save_mask(path, name, labels, self._header(name), sparse=self._sparse), origin=origin)
+
+    def keep(self, *masks: SavedMask) -> ProjectImage:
+        """Enter masks that were written, and return the last of their images."""
+        for saved in masks:
+            self._enter(saved)
+        self._write()
+        return self.image(masks[-1].name)
+
+    def remove_labels(self, name: str) -> Path | None:
+        """Move the mask of an image aside and return where it is now; ``None`` if there was none.
+
+        The mask of a namesake, which an old record may show for this image, is copied there: the namesake keeps it.
+        """
+        image, own = self.image(name), self._mask_path(name)
+        copied = copy_aside(image.mask) if image.mask not in (None, own) else None
+        moved = put_aside(own)
+        put_aside(self.folder / (MASKS if self._sparse else STROKES) / own.name)
+        self._change({name: replace(image, mask=None, origin="none", foreground=None, objects=None)})
+        return copied or moved
+
+    def restore_labels(self, name: str, aside: Path, origin: Origin) -> ProjectImage:
+        """Take a mask back that `remove_labels` moved to `aside`; raises `DataError` if it cannot be read."""
+        return self.save_labels(name, read_mask_file(aside), origin)
+
+    def write_imported(self, pair: Pair) -> SavedMask:
+        """Write a mask from elsewhere as the file of a mask here; `keep` it to enter it.
+
+        Raises
+        ------
+        DataError
+            If the image has a painted mask, the sizes differ, or the mask cannot be understood.
+        """
+        if pair.image not in self._names:
+            raise DataError(f"{pair.mask.name}: its image {pair.image.name} is not in this dataset.")
+        image = self.image(self._names[pair.image])
+        _check_replaceable(image)
+        labels = read_foreign_mask(pair.mask, image.name, self._header(image.name).size, sparse=self._sparse)
+        return self.write_labels(image.name, labels, "imported")
+
+    def write_imported_labels(
+        self, name: str, labels: NDArray[Any], *, called: str, strokes: bool = False
+    ) -> SavedMask:
+        """Write labels that are in no file as `write_imported` does those of a file; messages say `called` for them.
+
+        In a dataset of strokes, `strokes` tells whether the labels are strokes or whole masks; it is not guessed.
+
+        Raises what `write_imported` raises.
+        """
+        _check_replaceable(self.image(name))
+        size, sparse = self._header(name).size, self._sparse
+        fitting = fit_foreign_labels(labels, called, name, size, strokes=strokes and sparse, sparse=sparse)
+        return self.write_labels(name, fitting, "imported")
+
+    def set_role(self, names: Iterable[str], role: Role) -> None:
+        """Set what images are used for."""
+        self._change({name: replace(self.image(name), role=role) for name in names})
+
+    def set_dice(self, dice: Mapping[str, float]) -> None:
+        """Enter the scores of the last prediction; images that are not named keep theirs."""
+        self._change({name: replace(self.image(name), dice=value) for name, value in dice.items()})
+
+    def set_suggested(self, reasons: Mapping[str, str]) -> None:
+        """Mark images to annotate next, each with the reason; all earlier marks go."""
+        self._change({image.name: replace(image, suggested=reasons.get(image.name, "")) for image in self.images})
+
+    @property
+    def sparse(self) -> bool:
+        """Whether unpainted pixels are unknown: 0 is unknown, 1 background, 2 object."""
+        return self._sparse
+
+    @sparse.setter
+    def sparse(self, sparse: bool) -> None:
+        if sparse == self._sparse:
+            return
+        self.switch(tuple(self.converted(sparse=sparse)), sparse=sparse)
+
+    def converted(self, *, sparse: bool) -> Iterator[SavedMask]:
+        """Yield all masks as strokes or whole masks, in files of their own; nothing else changes until `switch`."""
+        return convert_masks(self.images, self.folder / (STROKES if sparse else MASKS), sparse=sparse)
+
+    def switch(self, masks: Iterable[SavedMask], *, sparse: bool) -> None:
+        """Take the masks that `converted` has written instead of those before."""
+        self._sparse = sparse
+        for saved in masks:
+            self._enter(saved)
+        self._write()
+
+    def pairs(self, *roles: Role) -> tuple[Pair, ...]:
+        """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
+        return tuple(_pair(image) for image in self.images if image.mask and image.role in (roles or ROLES))
+
+    def _enter(self, saved: SavedMask) -> None:
+        self._images[saved.name] = with_mask(self.image(saved.name), saved)
+        self._opened.stamps[saved.name] = saved.stamp
+
+    def _mask_path(self, name: str) -> Path:
+        """Return where the mask of an image is written, though an old record may still show it that of a namesake."""
+        return self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(self.image(name).name)}.tif"
+
+    def _header(self, name: str) -> ImageHeader:
+        if name not in self._opened.headers:
+            pixels = self.read_image(name)
+            height, width = pixels.array.shape[-2:]
+            self._opened.headers[name] = ImageHeader((height, width), pixels.scale, pixels.unit)
+        return self._opened.headers[name]
+
+    def _change(self, images: Mapping[str, ProjectImage]) -> None:
+        self._images.update(images)
+        if images:
+            self._write()
+
+    def _write(self) -> None:
+        records = [image_record(image, self._opened.stamps.get(image.name)) for image in self.images]
+        kept = tuple(one for one in records if one is not None)
+        source = stored_source(self.source, self.folder)
+        record = ProjectRecord(source=source, sparse=self._sparse, images=(*kept, *self._opened.absent))
+        write_record(self.folder, record)
+
+
+def _check_replaceable(image: ProjectImage) -> None:
+    if image.origin in OWN:
+        raise DataError(f"{image.name} has a {image.origin} mask, which is kept. Remove it first to import another.")
+
+
+def _pair(image: ProjectImage) -> Pair:
+    assert image.mask is not None
+    return Pair(image.ref, ImageRef(image.mask), f"{image.origin} here")

@@ -1,0 +1,208 @@
+"""Questions about a dataset and its models: which images each is about, the job that answers it, and what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..config import FinetuneConfig
+from ..errors import RunError
+from ..io.disk import write_file
+from ..io.images import ImageRef
+from ..models.card import ModelCard
+from ..runs.folder import RunFolder
+from ..runs.history import PastRun
+from ..runs.request import CheckRequest, ImageFile, PairFiles, QuestionRequest, ReportRequest, SuggestRequest
+from .image import Role
+from .image_sets import pair_of
+from .project import Project, ProjectImage
+from .training_plan import MASKS, copy_masks
+
+Question = Literal["suggest", "check", "can_learn", "estimate", "cross_validate", "forecast", "report"]
+QUESTIONS: tuple[Question, ...] = get_args(Question)
+ASKED = "asked.json"
+SUGGESTED_COUNT = 5
+TRIAL_S = 60.0
+_FEWEST_TO_CROSS = 2
+
+
+class Asked(BaseModel):
+    """What was asked: of which model, about which images (in the order of the request), and that in words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question: Question
+    model: str = ""
+    model_name: str = ""
+    about: str = ""
+    images: tuple[str, ...] = ()
+
+    def keep(self, folder: Path) -> None:
+        """Write this into the folder of the job; raises `RunError` if that fails."""
+        write_file(folder / ASKED, self.model_dump_json(indent=2), error=RunError)
+
+    @classmethod
+    def read(cls, folder: Path) -> Asked:
+        """Return what was asked in the job of `folder`; raises `RunError` if it holds no question."""
+        try:
+            return cls.model_validate_json((folder / ASKED).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise RunError(f"{folder}: there is no question here.") from error
+
+
+@dataclass(frozen=True)
+class Known:
+    """Names of the images that a model has seen: those it was trained with, and those held out of its training."""
+
+    trained: frozenset[str] = frozenset()
+    held_out: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, card: ModelCard, project: Project) -> Known:
+        """Return which images of `project` a model has seen, be it finetuned or trained from scratch."""
+        seen = images_seen(card, project)
+        start = PastRun(RunFolder(card.path.parent)).start if seen else None
+        names = start.validation_images if start is not None else ()
+        held_out = frozenset(image.name for image in project.images if image.name in seen and image.ref.name in names)
+        return cls(seen - held_out, held_out)
+
+
+def images_seen(card: ModelCard, project: Project) -> frozenset[str]:
+    """Return the names of the images of `project` that took part in a model's training, as its run tells.
+
+    That names are equal says little: half the world calls its images 001, 002, and so on. So the files must be the
+    same, but for runs of this dataset, which may have been moved with it. Of a model that was taken out of the folder
+    of its run nothing is known; a job that has the pixels at hand compares those.
+    """
+    try:
+        request = RunFolder(card.path.parent).request
+    except RunError:
+        return frozenset()
+    used = {image.name for image in card.provenance.images}
+    if request.pairs is not None:
+        is_own = card.path.absolute().is_relative_to(project.folder)
+        files = {_file(one.image.ref, is_own) for one in request.pairs if one.image.ref.name in used}
+        return frozenset(image.name for image in project.images if _file(image.ref, is_own) in files)
+    assert request.images is not None
+    folder = (request.images.parent if request.images.is_file() else request.images).resolve()
+    there = (image for image in project.images if image.ref.path.resolve().parent == folder)
+    return frozenset(image.name for image in there if image.ref.name in used)
+
+
+def _file(ref: ImageRef, by_name: bool) -> tuple[str, int | None]:
+    return ref.path.name if by_name else str(ref.path.resolve()), ref.frame
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The images a question is about, and that in words; or why it cannot be asked, in a sentence."""
+
+    images: tuple[ProjectImage, ...] = ()
+    about: str = ""
+    problem: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images."""
+        return tuple(image.name for image in self.images)
+
+
+def subject_of(question: Question, project: Project, known: Known) -> Subject:
+    """Return which images of `project` a question is about, asked of a model that has seen `known`."""
+    if question in ("suggest", "check"):
+        return _whole(question, project)
+    if question == "estimate":
+        return _judged(project, known)
+    images = _annotated(project, "auto", "train", "validation")
+    if question == "cross_validate" and len(images) < _FEWEST_TO_CROSS:
+        return Subject(problem=f"Annotate at least {_FEWEST_TO_CROSS} images.")
+    if not images:
+        return Subject(problem="Annotate at least 1 image.")
+    return Subject(images, _count(images, "annotated image"))
+
+
+def _whole(question: Question, project: Project) -> Subject:
+    images = project.images
+    annotated = sum(image.is_annotated for image in images)
+    if question == "suggest" and annotated == len(images):
+        return Subject(problem="All images are annotated.")
+    return Subject(images, f"{_count(images, 'image')}, {annotated} annotated")
+
+
+def _judged(project: Project, known: Known) -> Subject:
+    """Return images that the model was not trained on, if there are any, the most trustworthy kind there is."""
+    everything = _annotated(project, "auto", "train", "validation", "test")
+    if not everything:
+        return Subject(problem="Annotate at least 1 image.")
+    new = tuple(image for image in everything if image.name not in known.trained)  # whatever its role is by now
+    held_out = tuple(image for image in new if image.name in known.held_out)
+    choices = (
+        (tuple(image for image in new if image.role == "test"), "test image"),
+        (held_out or tuple(image for image in new if image.role == "validation"), "image held out of its training"),
+        (new, "image annotated since its training" if known.trained else "annotated image"),
+    )
+    for images, what in choices:
+        if images:
+            return Subject(images, _count(images, what))
+    return Subject(everything, f"{_count(everything, 'image')} it was trained on, so the answer may be too good")
+
+
+def _annotated(project: Project, *roles: Role) -> tuple[ProjectImage, ...]:
+    return tuple(image for image in project.images if image.is_annotated and image.role in roles)
+
+
+def make_question(
+    asked: Asked, project: Project, config: FinetuneConfig, folder: Path, *, seconds: float = TRIAL_S
+) -> BaseModel:
+    """Return the request of a job in `folder`; masks of a long one are copied there, so that they may change meanwhile.
+
+    Raises
+    ------
+    RunError
+        If a mask cannot be copied.
+    """
+    images = [project.image(name) for name in asked.images]
+    pairs = tuple(pair for pair in map(pair_of, images) if pair is not None)
+    if asked.question == "suggest":
+        return SuggestRequest(
+            checkpoint=asked.model,
+            images=_files(images),
+            names=asked.images,
+            annotated=tuple(image.name for image in images if image.is_annotated),
+            count=SUGGESTED_COUNT,
+            device=config.device,
+        )
+    if asked.question == "check":
+        alone = _files([image for image in images if not image.is_annotated])
+        return CheckRequest(pairs=pairs, images=alone, sparse=project.sparse, checkpoint=asked.model)
+    if asked.question in ("can_learn", "estimate", "cross_validate"):
+        is_long = asked.question == "cross_validate"
+        return QuestionRequest(
+            task=asked.question,
+            checkpoint=asked.model,
+            pairs=tuple(copy_masks([files.pair for files in pairs], folder / MASKS)) if is_long else pairs,
+            sparse=project.sparse,
+            config=config,
+            seconds=seconds,
+            maps=folder / "maps" if asked.question == "estimate" else None,
+        )
+    raise ValueError(f"{asked.question} needs no job")
+
+
+def make_report(project: Project, run: Path, out: Path, config: FinetuneConfig) -> ReportRequest:
+    """Return the request for a page about `run`, scored on the test images of `project` too."""
+    tests = tuple(map(PairFiles.of, project.pairs("test")))
+    return ReportRequest(run=run, out=out, tests=tests, sparse=project.sparse, device=config.device)
+
+
+def _files(images: Sequence[ProjectImage]) -> tuple[ImageFile, ...]:
+    return tuple(ImageFile.of(image.ref) for image in images)
+
+
+def _count(images: Sequence[ProjectImage], what: str) -> str:
+    first, _, rest = what.partition("image")
+    return f"{len(images)} {first}{'image' if len(images) == 1 else 'images'}{rest}"

@@ -1,0 +1,207 @@
+"""What a training on an annotated dataset uses: images that teach, images held out, and copies of their masks."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..config import FinetuneConfig
+from ..data.pairing import Pair
+from ..data.split import MIN_IMAGES, SOLID_IMAGES, split_images
+from ..errors import RunError
+from ..runs.request import FinetuneRequest, ImageFile, PairFiles
+from ..text import count_of, first_of, percent, size_in_px, verb_for
+from .project import Project, ProjectImage
+
+MASKS = "masks"
+# Fewer images than this do not teach a network from nothing.
+ENOUGH_FROM_SCRATCH = 20
+
+
+@dataclass(frozen=True)
+class OldImages:
+    """Folders of images of the old dataset, replayed against forgetting, and of their masks if there are any."""
+
+    images: Path
+    masks: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Which annotated images a training uses.
+
+    Parameters
+    ----------
+    used
+        All images that it reads, in the order of the dataset.
+    train, held_out
+        Images that teach, and images that only validate.
+    test, unused
+        Annotated images that are kept from it.
+    is_chosen
+        The program chose what to hold out.
+    problem
+        Why it cannot start, in a sentence; empty if it can.
+    note
+        How it validates, if not on images.
+    """
+
+    used: tuple[ProjectImage, ...] = ()
+    train: tuple[ProjectImage, ...] = ()
+    held_out: tuple[ProjectImage, ...] = ()
+    test: tuple[ProjectImage, ...] = ()
+    unused: tuple[ProjectImage, ...] = ()
+    is_chosen: bool = True
+    problem: str = ""
+    note: str = ""
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The same as pairs of files."""
+        return tuple(Pair(image.ref, ImageFile(path=image.mask).ref, image.origin) for image in self.used if image.mask)
+
+    @property
+    def title(self) -> str:
+        """What the training is called while it runs."""
+        return f"Finetuning with {count_of(len(self.used), 'image')}"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What is used for what, how much of the pixels are objects, and of what sizes the images are."""
+        return tuple(_in_words(self)) if self.used else ()
+
+
+def plan_training(project: Project, config: FinetuneConfig) -> TrainingPlan:
+    """Return which images of `project` a training with `config` uses.
+
+    Images with the role auto go to training, and to validation as the program chooses if no image has that role.
+    """
+    by_role: dict[str, list[ProjectImage]] = {"auto": [], "train": [], "validation": [], "test": [], "unused": []}
+    for image in project.images:
+        if image.is_annotated:
+            by_role[image.role].append(image)
+    auto, train, validation = by_role["auto"], by_role["train"], by_role["validation"]
+    test, unused = tuple(by_role["test"]), tuple(by_role["unused"])
+    is_chosen = not validation
+    note = ""
+    if config.validation != "images":
+        train, auto, unused = [*train, *auto], [], (*unused, *validation)
+        validation, is_chosen = [], False
+        note = "Validated on patches of the training images, as in the study: there is no Dice on held-out images."
+        note = note if config.validation == "patches" else "Nothing is held out: there is no Dice on held-out images."
+    elif is_chosen:
+        validation = _choose(auto, train, config)
+    teach = [*train, *(image for image in auto if image not in validation)]
+    used = tuple(image for image in project.images if image in teach or image in validation)
+    plan = TrainingPlan(used, tuple(teach), tuple(validation), test, unused, is_chosen=is_chosen, note=note)
+    return replace(plan, problem=_problem(plan))
+
+
+def _choose(auto: Sequence[ProjectImage], train: Sequence[ProjectImage], config: FinetuneConfig) -> list[ProjectImage]:
+    """Return what to hold out of the images whose role is left open; never the only one with objects."""
+    count = len(auto) + len(train)
+    full = [image for image in (*auto, *train) if image.foreground]
+    free = [image for image in auto if full != [image]]
+    if count < MIN_IMAGES or not free:
+        return []
+    if len(free) < MIN_IMAGES:
+        return [free[len(free) // 2]]
+    share = min(0.99, config.validation_share * count / len(free))
+    split = split_images([image.foreground or 0.0 for image in free], share, config.seed)
+    return [free[index] for index in split.validation]
+
+
+def _problem(plan: TrainingPlan) -> str:
+    if not plan.used:
+        if plan.test or plan.unused:
+            return "All annotated images are kept for testing or left out. Give at least one the role train."
+        return "Annotate at least 1 image."
+    if not plan.train:
+        return "All annotated images are for validation. Give at least one the role train."
+    if not any(image.foreground for image in plan.train):
+        return "No mask to train on shows an object. Annotate at least one object."
+    both = {image.ref.name for image in plan.train} & {image.ref.name for image in plan.held_out}
+    if both:
+        return f"Two images are called {min(both)}, one to train on and one held out. Give both the same role."
+    return ""
+
+
+def _in_words(plan: TrainingPlan) -> Iterator[str]:
+    chosen = ", chosen by the program" if plan.is_chosen and plan.held_out else ""
+    names = first_of([image.name for image in plan.held_out])
+    held_out = f"{len(plan.held_out)} held out ({names}{chosen})" if plan.held_out else "none held out"
+    yield f"{count_of(len(plan.used), 'annotated image')}: {len(plan.train)} to train on, {held_out}."
+    if plan.note:
+        yield plan.note
+    elif not plan.held_out and len(plan.used) < MIN_IMAGES:
+        yield f"How good the model is can be said from {MIN_IMAGES} annotated images on."
+    elif not plan.held_out:
+        yield "How good the model is cannot be said, for nothing is held out."
+    elif len(plan.held_out) < SOLID_IMAGES:
+        worth = "weak" if len(plan.held_out) == 1 else "rough"
+        yield f"A Dice on {count_of(len(plan.held_out), 'image')} is a {worth} number."
+    for images, fate in ((plan.test, "kept for testing"), (plan.unused, "left out")):
+        if images:
+            yield f"{count_of(len(images), 'annotated image')} {verb_for(len(images), 'be')} {fate}."
+    yield from _balance(plan.used)
+    yield from _sizes(plan.used)
+
+
+def _balance(images: Sequence[ProjectImage]) -> Iterator[str]:
+    shares = [image.foreground for image in images if image.foreground is not None]
+    if not shares:
+        return
+    mean, low, high = sum(shares) / len(shares), min(shares), max(shares)
+    spread = f" ({percent(low)} to {percent(high)})" if percent(low) != percent(high) else ""
+    yield f"Objects cover {percent(mean)} of what is annotated{spread}."
+
+
+def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
+    sizes = sorted({image.size for image in images if image.size}, key=lambda size: size[0] * size[1])
+    if len(sizes) == 1:
+        yield f"{'All are' if len(images) > 1 else 'It is'} {size_in_px(sizes[0])}."
+    elif sizes:
+        yield f"Sizes from {size_in_px(sizes[0])} to {size_in_px(sizes[-1])}."
+
+
+def make_request(
+    plan: TrainingPlan,
+    folder: Path,
+    config: FinetuneConfig,
+    *,
+    checkpoint: str,
+    sparse: bool = False,
+    old: OldImages | None = None,
+) -> FinetuneRequest:
+    """Copy the masks into the run `folder`, so that they may change meanwhile, and return what to ask for.
+
+    Raises
+    ------
+    RunError
+        If a mask cannot be copied.
+    """
+    held_out = tuple(image.ref.name for image in plan.held_out)
+    from_scratch = config.preset == "from scratch"
+    return FinetuneRequest(
+        task="train" if from_scratch else "finetune",
+        pairs=tuple(copy_masks(plan.pairs, folder / MASKS)),
+        sparse=sparse,
+        checkpoint=None if from_scratch else checkpoint,
+        base_images=old and old.images,
+        base_masks=old and old.masks,
+        config=config.model_copy(update={"held_out": held_out}),
+    )
+
+
+def copy_masks(pairs: Sequence[Pair], folder: Path) -> Iterator[PairFiles]:
+    """Copy the masks of `pairs` into `folder` and yield the pairs with the copies; raises `RunError` if it fails."""
+    for index, pair in enumerate(pairs):
+        copy = folder / f"{index:04d}-{pair.mask.path.name}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(pair.mask.path, copy)
+        except OSError as error:
+            raise RunError(f"{pair.mask.path} cannot be copied to {copy} ({error.strerror}).") from error
+        yield PairFiles(image=ImageFile.of(pair.image), mask=ImageFile(path=copy.absolute(), frame=pair.mask.frame))

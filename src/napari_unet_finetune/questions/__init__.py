@@ -1,0 +1,1 @@
+"""Questions about a dataset and a model, and their answers."""

@@ -1,0 +1,207 @@
+"""Can the network learn these images at all: overfit two of them for a minute, and test what may be wrong if not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks.mask_fit import Doubt, Sample, find_doubts
+from ..config import AugmentConfig, FinetuneConfig, PredictConfig
+from ..data.annotated_image import AnnotatedImage
+from ..data.normalize import model_input
+from ..errors import DataError
+from ..evaluation.areas import ThresholdCounts
+from ..events import Event, PartStarted, StepEnd, Stream, never
+from ..inference.predict import Predictor
+from ..models.checkpoint import Checkpoint
+from ..training.finetune import finetune
+from ..training.settle import fit_channels
+
+SECONDS, STEPS = 60.0, 400
+# A network that cannot even learn two images by heart to this Dice will not learn the rest.
+READY = 0.9
+# At most so many images are read for the tests of the masks.
+TESTED_IMAGES = 20
+# Settings that the trial takes over; it settles the others by itself.
+KEPT = (
+    "device", "precision", "seed", "patch_size", "batch_size", "in_channels", "channels", "loss",
+    "false_positive_weight",
+)  # fmt: skip
+# The loss counts as still falling if its last fifth is below the one before by this share.
+_STILL_FALLING = 0.1
+_THRESHOLD = 0.5
+
+Verdict = Literal["ready", "check the data", "needs longer", "not ready"]
+
+
+@dataclass(frozen=True)
+class CanLearn:
+    """What the trial showed; `dice` is that on the very images trained on, and so no measure of quality."""
+
+    verdict: Verdict
+    images: tuple[str, ...]
+    dice: tuple[float, ...]
+    steps: int
+    seconds: float
+    losses: tuple[float, ...]
+    doubts: tuple[Doubt, ...]
+    summary: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return asdict(self)
+
+
+def can_learn(
+    checkpoint: Checkpoint,
+    images: Sequence[AnnotatedImage],
+    config: FinetuneConfig | None = None,
+    *,
+    seconds: float = SECONDS,
+    steps: int = STEPS,
+    should_stop: Callable[[], bool] = never,
+) -> Generator[Event, None, CanLearn | None]:
+    """Let `checkpoint` learn two of `images` by heart; yield the events of that training, return a verdict.
+
+    The two with the most even share of objects and background are taken, without augmentation, replay or held-out
+    images, for at most `steps` steps and `seconds` seconds; of `config`, only the settings in `KEPT` count.
+    Whether masks are shifted, exchanged, inverted or empty, and images constant, clipped or reduced to the wrong
+    channel, is tested on up to 20 images. None is returned if `should_stop` says yes before the end.
+
+    Raises
+    ------
+    DataError
+        If there are no images, or none shows an object.
+    DeviceError
+        If the device is absent or its memory does not hold one patch.
+    """
+    if not len(images):
+        raise DataError("There are no annotated images. Annotate two to try.")
+    yield PartStarted("checking the masks", 1, 2)
+    config = _by_heart(config or FinetuneConfig(), steps)
+    doubts, chosen = _look(fit_channels(images, checkpoint, config)[0], images)
+    if should_stop():
+        return None
+    yield PartStarted("learning two images by heart", 2, 2)
+    start, losses = time.perf_counter(), []
+    events = Stream(
+        finetune(
+            chosen,
+            checkpoint,
+            config,
+            should_stop=lambda: should_stop() or time.perf_counter() - start > seconds,
+        )
+    )
+    for event in events:
+        if isinstance(event, StepEnd):
+            losses.append(event.train_loss)
+        yield event
+    if should_stop():
+        return None
+    took = time.perf_counter() - start
+    learnt = events.result.checkpoint
+    dice = tuple(
+        _dice(Predictor(learnt, PredictConfig(device=config.device, precision=config.precision)), image)
+        for image in chosen
+    )
+    verdict = _verdict(dice, losses, doubts)
+    names = tuple(image.name for image in chosen)
+    result = CanLearn(verdict, names, dice, len(losses), took, tuple(losses), doubts, "")
+    return CanLearn(verdict, names, dice, len(losses), took, tuple(losses), doubts, _words(result))
+
+
+def _by_heart(config: FinetuneConfig, steps: int) -> FinetuneConfig:
+    """Return settings that learn a few patches by heart as fast as can be, with what is kept of `config`."""
+    return FinetuneConfig(
+        **{name: getattr(config, name) for name in KEPT},
+        layers="all",
+        first_phase_layers=None,
+        level_decay=1.0,
+        learning_rate=2e-3,
+        weight_decay=0.0,
+        l2sp=0.0,
+        weight_average=0.9,
+        steps=steps,
+        augment=AugmentConfig.none(),
+        replay_share=0.0,
+        rehearsal_patches=0,
+        validation="none",
+        validate_every=10,
+        keep_raw=False,
+        calibrate=False,
+    )
+
+
+def _look(
+    checkpoint: Checkpoint, images: Sequence[AnnotatedImage]
+) -> tuple[tuple[Doubt, ...], tuple[AnnotatedImage, ...]]:
+    """Return what is doubtful about the images, and the two that are most worth learning."""
+    samples: list[Sample] = []
+    views: list[NDArray[np.float32]] = []
+    evenness: list[float] = []
+    for index in range(min(len(images), TESTED_IMAGES)):
+        image = images[index]
+        view = model_input(
+            image,
+            in_channels=checkpoint.model.in_channels,
+            channels=checkpoint.channels,
+            normalization=checkpoint.normalization,
+        )
+        samples.append(Sample.of(image, view))
+        views.append(view)
+        known = slice(None) if image.annotated is None else image.annotated
+        share = float(image.target[known].mean()) if image.target[known].size else 0.0
+        evenness.append(share * (1 - share))
+    if max(evenness) == 0:
+        raise DataError("None of the masks shows both object and background, so there is nothing to learn.")
+    order = np.argsort([-even for even in evenness], kind="stable")[:2]
+    chosen = tuple(samples[index].image for index in sorted(order) if evenness[index] > 0)
+    return find_doubts(samples, views), chosen
+
+
+def _dice(predictor: Predictor, image: AnnotatedImage) -> float:
+    probabilities = predictor.predict(image).probabilities
+    counts = ThresholdCounts.of(image.name, probabilities, image.target, [_THRESHOLD], image.annotated)
+    return float(counts.dice[0])
+
+
+def _verdict(dice: Sequence[float], losses: Sequence[float], doubts: Sequence[Doubt]) -> Verdict:
+    if doubts:
+        return "check the data"
+    if fmean(dice) >= READY:
+        return "ready"
+    return "needs longer" if _is_falling(losses) else "not ready"
+
+
+def _is_falling(losses: Sequence[float]) -> bool:
+    fifth = len(losses) // 5
+    if not fifth:
+        return True
+    return fmean(losses[-fifth:]) < (1 - _STILL_FALLING) * fmean(losses[-2 * fifth : -fifth])
+
+
+def _words(result: CanLearn) -> str:
+    count = "one image" if len(result.images) == 1 else "two images"
+    learnt = f"After {result.steps} steps the network knows {count} by heart with Dice {fmean(result.dice):.3f}"
+    found = " ".join(doubt.sentence for doubt in result.doubts)
+    if result.verdict == "ready":
+        return f"Ready: {learnt}, so it can learn these masks, and they fit their images."
+    if result.verdict == "check the data":
+        despite = ", but that only shows a good memory" if fmean(result.dice) >= READY else ""
+        return f"Check the data first. {found} ({learnt}{despite}.)"
+    if result.verdict == "needs longer":
+        return (
+            f"Not yet: {learnt}, less than {READY}, but the loss was still falling and the masks fit their images. "
+            "Try again with more time."
+        )
+    return (
+        f"Not ready: {learnt}, less than {READY}, and gets no better. Masks fit the edges of the images and nothing is "
+        "inverted, clipped or empty; so objects may look like background, be drawn differently from image to image, or "
+        f"be thinner than a pixel or two or much larger than a patch."
+    )

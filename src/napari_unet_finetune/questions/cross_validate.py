@@ -1,0 +1,251 @@
+"""An honest score from few images: each is predicted by a model that was finetuned without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from ..config import FinetuneConfig, PredictConfig
+from ..data.annotated_image import AnnotatedImage
+from ..errors import DataError
+from ..evaluation.evaluate import score_prediction, trained_on
+from ..events import Event, Notice, PartStarted, Stream, never
+from ..inference.predict import Predictor
+from ..models.checkpoint import Checkpoint
+from ..text import count_of, first_of
+from ..training.finetune import Run, finetune
+from ..training.outcome import FinetuneResult
+
+CONFIDENCE = 0.95
+# Of fewer images an interval says nothing.
+_FEWEST_FOR_INTERVAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutScore:
+    """An image, the fold in which it was held out (from 1), and the Dice of the base model and of that fold's model."""
+
+    image: str
+    fold: int
+    raw_dice: float
+    dice: float
+    area_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean over images with its interval; the interval is None for fewer than three images."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        """Return the mean and its interval for a sentence."""
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """All scores of a cross-validation; `gain` is the mean over images of the difference to the base model.
+
+    `trained_on` are the images that took part in the training of the base model itself.
+    """
+
+    scores: tuple[HeldOutScore, ...]
+    folds: int
+    kept_raw: int
+    dice: Mean
+    raw_dice: Mean
+    gain: Mean
+    stopped: bool
+    summary: str
+    trained_on: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return asdict(self)
+
+
+def cross_validate(
+    images: Sequence[AnnotatedImage],
+    checkpoint: Checkpoint,
+    config: FinetuneConfig | None = None,
+    *,
+    folds: int | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> Generator[Event, None, CrossValidation | None]:
+    """Finetune `checkpoint` once per fold on the other images, yield all that happens, and return the scores.
+
+    Parameters
+    ----------
+    images
+        Annotated images, two or more. A fold's images take no part in its training, not even in choosing weights or
+        threshold: from the rest, some are held out for that as in every finetuning.
+    config
+        The settings of every training.
+    folds
+        Number of trainings; None leaves one image out at a time.
+    should_stop
+        Asked before every step; what is scored until then is returned, or None if that is nothing.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two annotated images, or more folds than images.
+    """
+    config = config or FinetuneConfig.from_preset("fast")
+    annotated = _annotated(images)
+    parts = split_folds(len(annotated), folds, config.seed)
+    predict = PredictConfig(device=config.device, precision=config.precision)
+    base = Predictor(checkpoint, predict)
+    scores: list[HeldOutScore] = []
+    known: list[str] = []
+    told: set[str] = set()
+    kept_raw = 0
+    for number, held_out in enumerate(parts, start=1):
+        names = ", ".join(annotated[index].name for index in held_out)
+        yield PartStarted(f"without {names}", number, len(parts))
+        rest = annotated.part([index for index in range(len(annotated)) if index not in held_out])
+        training = finetune(rest, checkpoint, config, should_stop=should_stop)
+        result: FinetuneResult = yield from _without_repeats(training, told)
+        if result.stopped:
+            break
+        kept_raw += result.kept_raw
+        tuned = Predictor(result.checkpoint, predict)
+        done = [_score(annotated[index], number, base, tuned) for index in held_out]
+        scores += done
+        known += trained_on(checkpoint, annotated.part(held_out))
+        yield Notice("; ".join(f"{one.image}: Dice {one.raw_dice:.3f} → {one.dice:.3f}" for one in done))
+    if not scores:
+        return None
+    return _conclude(tuple(scores), len(parts), kept_raw, tuple(known), leave_one_out=folds is None)
+
+
+@dataclass(frozen=True)
+class _Part(Sequence[AnnotatedImage]):
+    """Some of the images, each read when it is asked for."""
+
+    images: Sequence[AnnotatedImage]
+    places: Sequence[int]
+
+    def part(self, places: Sequence[int]) -> _Part:
+        """Return those at `places` of this part."""
+        return _Part(self.images, [self.places[place] for place in places])
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> _Part: ...
+
+    def __getitem__(self, index: int | slice) -> AnnotatedImage | _Part:
+        """Read one image, or return a part without reading."""
+        return _Part(self.images, self.places[index]) if isinstance(index, slice) else self.images[self.places[index]]
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.places)
+
+
+def _annotated(images: Sequence[AnnotatedImage]) -> _Part:
+    """Return the images of which anything is annotated; each is read for it and let go."""
+    return _Part(images, [place for place, one in enumerate(images) if one.annotated is None or one.annotated.any()])
+
+
+def _without_repeats(training: Run, told: set[str]) -> Run:
+    """Pass the events of a training on, but say nothing twice that holds for all folds."""
+    events = Stream(training)
+    for event in events:
+        if not isinstance(event, Notice) or event.message not in told:
+            yield event
+        if isinstance(event, Notice):
+            told.add(event.message)
+    return events.result
+
+
+def split_folds(count: int, folds: int | None, seed: int) -> list[list[int]]:
+    """Return the positions of the held-out images of every fold; None leaves one out at a time.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two images, or fewer than folds.
+    """
+    if count < 2:
+        raise DataError("Cross-validation needs at least 2 annotated images: one to train on, one to score.")
+    if folds is None:
+        return [[index] for index in range(count)]
+    if not 2 <= folds <= count:
+        raise DataError(f"{folds} folds of {count} images are not possible. Choose a number from 2 to {count}.")
+    order = np.random.default_rng(seed).permutation(count)
+    return [sorted(part.tolist()) for part in np.array_split(order, folds)]
+
+
+def _score(image: AnnotatedImage, fold: int, base: Predictor, tuned: Predictor) -> HeldOutScore:
+    raw, finetuned = (score_prediction(predictor.predict(image), image) for predictor in (base, tuned))
+    return HeldOutScore(image.name, fold, raw.dice, finetuned.dice, finetuned.area_ratio)
+
+
+def mean_with_interval(values: Sequence[float], *, low: float, high: float) -> Mean:
+    """Return the mean and Student's t interval of `values`, cut to the range from `low` to `high`."""
+    from scipy import stats
+
+    mean, count = float(np.mean(values)), len(values)
+    if count < _FEWEST_FOR_INTERVAL:
+        return Mean(mean, None, None)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
+    return Mean(mean, max(low, mean - half), min(high, mean + half))
+
+
+def _conclude(
+    scores: tuple[HeldOutScore, ...], folds: int, kept_raw: int, known: tuple[str, ...], *, leave_one_out: bool
+) -> CrossValidation:
+    dice = mean_with_interval([one.dice for one in scores], low=0, high=1)
+    raw = mean_with_interval([one.raw_dice for one in scores], low=0, high=1)
+    gain = mean_with_interval([one.dice - one.raw_dice for one in scores], low=-1, high=1)
+    done = len({one.fold for one in scores})
+    values = (scores, folds, kept_raw, dice, raw, gain, done < folds)
+    method = "Leave-one-out" if leave_one_out else f"Cross-validation in {folds} folds"
+    summary = _words(CrossValidation(*values, summary="", trained_on=known), method, done)
+    return CrossValidation(*values, summary, known)
+
+
+def _words(result: CrossValidation, method: str, done: int) -> str:
+    count = len(result.scores)
+    part = f", stopped after {done} of {result.folds} trainings," if result.stopped else ""
+    how = "finetuned without it" if result.trained_on else "that never saw it"
+    scored = (
+        f"{method}{part} over {count_of(count, 'image')}: mean Dice {result.dice}, each image scored by a model {how}."
+    )
+    sentences = [scored, _gain(result)]
+    if result.trained_on:
+        some = f"{len(result.trained_on)} of these images ({first_of(result.trained_on)})"
+        sentences.append(f"But the base model was itself trained with {some}: take its own base for an honest score.")
+    if result.kept_raw:
+        sentences.append(f"In {result.kept_raw} of {done} trainings the base model was kept.")
+    if result.dice.low is None:
+        sentences.append("So few images allow no interval.")
+    else:
+        sentences.append(
+            "The interval (95 %) is that of the mean over images like these; a model trained on all of them should be "
+            "slightly better."
+        )
+    return " ".join(sentences)
+
+
+def _gain(result: CrossValidation) -> str:
+    raw, gain = f"The base model has {result.raw_dice.value:.3f}", result.gain
+    if gain.low is None or gain.high is None:
+        return f"{raw}: a difference of {gain.value:+.3f}."
+    interval = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+    if gain.low > 0:
+        return f"{raw}: finetuning gains {interval}."
+    if gain.high < 0:
+        return f"{raw}: finetuning loses {interval}."
+    return f"{raw}: with a difference of {interval}, a gain from finetuning cannot be told from chance."

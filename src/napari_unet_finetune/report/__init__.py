@@ -1,0 +1,1 @@
+"""One page about a training or a learning curve."""

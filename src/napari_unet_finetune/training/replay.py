@@ -1,0 +1,142 @@
+"""Old images against forgetting: replayed while training, and scored before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.special import logit
+
+from ..config import AugmentConfig, FinetuneConfig, PredictConfig
+from ..data.annotated_image import AnnotatedImage
+from ..errors import DataError
+from ..events import drain, never
+from ..inference.predict import Predictor, Stopped
+from ..models.checkpoint import Checkpoint
+from ..models.rehearsal_patches import RehearsalPatches
+from ..text import count_of
+from .patches import PatchSampler
+from .store import PatchStore
+
+# More would only make the start of a training longer: a default one replays 1,600 patches.
+MOST_IMAGES = 24
+MOST_PIXELS = 16 * 1024**2
+# Within this distance of the threshold, in logits, the base model is not sure enough to be imitated.
+UNSURE = 1.0
+_SURE_TO_BE_FINITE = 1e-6
+
+
+def some_evenly(images: Sequence[AnnotatedImage]) -> Iterator[AnnotatedImage]:
+    """Yield some of `images`, spread evenly: at most `MOST_IMAGES`, and fewer if the first one is large."""
+    height, width = images[0].shape
+    count = min(MOST_IMAGES, len(images), max(1, MOST_PIXELS // (height * width)))
+    for place in np.linspace(0, len(images) - 1, count).round():
+        yield images[int(place)]
+
+
+def imitated(
+    images: Sequence[AnnotatedImage],
+    base: Checkpoint,
+    config: FinetuneConfig,
+    *,
+    should_stop: Callable[[], bool] = never,
+) -> Iterator[AnnotatedImage]:
+    """Yield some of `images` with the labels that `base` gives them, annotated where it is sure of them.
+
+    Once `should_stop` says yes, the rest comes without objects: there will be no training.
+
+    Raises
+    ------
+    DataError
+        If an image has labels of its own, or cannot be used by the model.
+    """
+    quick = PredictConfig(device=config.device, precision=config.precision, augment=False, overlap=0.25)
+    predictor = Predictor(base, quick)
+    for image in some_evenly(images):
+        if image.labels is not None:
+            raise DataError(
+                f"{image.name}: this old image has labels and others have none. Give the labels of all, or of none."
+            )
+        prediction = drain(predictor.stream(image, should_stop=should_stop))
+        if isinstance(prediction, Stopped):  # nothing will be trained, but the images are still those of the run
+            yield replace(image, labels=np.zeros(image.shape, bool))
+            continue
+        sure = np.abs(_logit(prediction.probabilities) - _logit(predictor.threshold)) > UNSURE
+        yield replace(image, labels=prediction.probabilities > predictor.threshold, annotated=sure)
+
+
+def imitation_notice(given: int, used: int, *, measured: bool) -> str:
+    """Say what stands in for the masks of `given` old images, of which `used` are replayed."""
+    some = f" ({used} of them, spread evenly)" if used < given else ""
+    where = (
+        "What is forgotten is measured on the patches that the base model carries."
+        if measured
+        else "What is forgotten cannot be measured; give masks of some old images to see it."
+    )
+    have = "has no mask" if given == 1 else "have no masks"
+    return f"The {count_of(given, 'old image')} {have}: what the base model predicts there is replayed{some}. {where}"
+
+
+def _logit(probability: float | np.ndarray) -> np.ndarray:
+    return np.asarray(logit(np.clip(probability, _SURE_TO_BE_FINITE, 1 - _SURE_TO_BE_FINITE)))
+
+
+# Of the patches kept in a base model, this share comes from its held-out images and is only used to score.
+HELD_OUT_SHARE = 0.25
+# Fewer patches are kept if they are large: this many pixels are 1,024 patches of 128 px.
+MAX_PIXELS = 1024 * 128**2
+# The pull towards the base's weights where nothing can be replayed; docs/results.md has what it saves and costs.
+PULL_WITHOUT_REPLAY = 0.01
+
+
+def settle_pull(config: FinetuneConfig, *, has_old_images: bool, from_scratch: bool) -> tuple[FinetuneConfig, str]:
+    """Return settings in which an empty `l2sp` is a number, and a sentence if it is on without being asked for."""
+    if config.l2sp is not None:
+        return config, ""
+    needed = not (has_old_images or from_scratch) and config.replay_share > 0
+    settled = config.model_copy(update={"l2sp": PULL_WITHOUT_REPLAY if needed else 0.0})
+    if not needed:
+        return settled, ""
+    return settled, (
+        f"The weights are pulled towards the base's instead (l2sp = {PULL_WITHOUT_REPLAY:g}), which slows forgetting "
+        "but does not prevent it."
+    )
+
+
+def store_patches(rehearsal: RehearsalPatches, device: torch.device) -> tuple[PatchStore, PatchStore]:
+    """Return the patches as two stores: those to replay, and those to score."""
+    replay, held_out = PatchStore(device), PatchStore(device)
+    for index, (pixels, target) in enumerate(zip(rehearsal.normalized(), rehearsal.targets, strict=True)):
+        store = held_out if rehearsal.held_out[index] else replay
+        store.add(f"base patch {index + 1}", pixels, target)
+    return replay, held_out
+
+
+def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneConfig) -> RehearsalPatches | None:
+    """Return unchanged patches of a base model's images for later replay, or None if none are to be kept.
+
+    None are kept of partly annotated images: in a patch, what is not annotated would pass for background.
+    """
+    count = min(config.rehearsal_patches, MAX_PIXELS // config.patch_px**2)
+    if count == 0 or any(image.anywhere is not None for image in train.images + held_out.images):
+        return None
+    scored = round(count * HELD_OUT_SHARE) if len(held_out) else 0
+    parts = [_draw(store, drawn, config) for store, drawn in ((train, count - scored), (held_out, scored)) if drawn]
+    return RehearsalPatches.from_normalized(
+        np.concatenate([images for images, _ in parts]),
+        np.concatenate([targets for _, targets in parts]),
+        np.arange(count) >= count - scored,
+    )
+
+
+def _draw(store: PatchStore, count: int, config: FinetuneConfig) -> tuple[np.ndarray, np.ndarray]:
+    plain = config.model_copy(update={"augment": AugmentConfig.none()})
+    batch = PatchSampler(store, plain, stream=2).batch(0, 0, count)
+    return batch.images.cpu().numpy(), batch.target[:, 0].cpu().numpy() > 0.5
+
+
+def replayed_before(step: int, config: FinetuneConfig) -> int:
+    """Return how many old patches were replayed before `step`; rounded down, so that the share holds over the steps."""
+    return int(step * (config.batch_size * config.replay_share))

@@ -1,0 +1,89 @@
+"""How many channels a finetuned model gets: colour that the base model never saw can be what tells objects apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..config import ChannelRule, FinetuneConfig
+from ..data import objects
+from ..data.annotated_image import AnnotatedImage
+from ..models.checkpoint import Checkpoint
+from ..text import count_of
+from .store import PreparedImage
+
+
+def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) -> tuple[FinetuneConfig, str]:
+    """Return settings in which `auto` is replaced by what the masks show, and a sentence if that limits turning."""
+    augment = config.augment
+    if augment.orientation != "auto" or not (augment.flips or augment.p_affine):
+        return config, ""
+    if any(image.anywhere is not None for image in images):  # the shape of a stroke is the painter's
+        return _with_orientation(config, "any"), ""
+    by_row, by_column = np.mean([layering(image) for image in images], axis=0)
+    if max(by_row, by_column) < objects.LAYERED:
+        return _with_orientation(config, "any"), ""
+    upright = by_row >= by_column
+    note = (
+        f"Objects lie in {'horizontal' if upright else 'vertical'} layers "
+        f"({max(by_row, by_column):.0%} of the masks follow from the {'row' if upright else 'column'} alone): "
+        "patches are mirrored along the layers but neither turned nor mirrored across them. If that is wrong, set "
+        "augment.orientation to any."
+    )
+    return _with_orientation(config, "upright" if upright else "sideways"), note
+
+
+def layering(image: PreparedImage) -> tuple[float, float]:
+    """Return the share of the mask's variance that lies between its rows, and between its columns."""
+    return objects.layering(image.target.cpu().numpy() > 0)
+
+
+def _with_orientation(config: FinetuneConfig, orientation: str) -> FinetuneConfig:
+    return config.model_copy(update={"augment": config.augment.model_copy(update={"orientation": orientation})})
+
+
+# Enough to notice colour, without reading every file twice.
+_LOOKED_AT = 5
+
+
+def fit_channels(
+    images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, *, from_scratch: bool = False
+) -> tuple[Checkpoint, list[str]]:
+    """Return `base` with the channels and the channel rule of this training, and what the user should know of it.
+
+    Without a wish of the user a grey model gets the channels of colour images: its first filters are repeated, so
+    that it does on grey images what it did, and can learn to use colour.
+
+    Raises
+    ------
+    CheckpointError
+        If the model cannot take the channels asked for.
+    """
+    found = max(image.channels for image in images[:_LOOKED_AT])
+    wanted, automatic = config.in_channels, False
+    if config.channels is not None:
+        base = replace(base, channels=config.channels)
+    elif wanted is None and _follows_images(base, found):
+        wanted, automatic = found, True
+    if wanted is None or wanted == base.model.in_channels:
+        return base, _difference(base, found)
+    adapted = base.with_in_channels(wanted)
+    change = f"The first layer was adapted from {base.model.in_channels} to {wanted} channels"
+    notice = f"The model takes {count_of(wanted, 'channel')}" if from_scratch else change
+    if automatic:
+        notice += ", because the images are in colour; set in_channels to 1 to train on their grey values"
+    return adapted, [f"{notice}.", *_difference(adapted, found)]
+
+
+def _follows_images(base: Checkpoint, found: int) -> bool:
+    """Tell whether colour would be lost by a rule that nobody chose."""
+    return base.model.in_channels == 1 and found > 1 and base.channels == ChannelRule()
+
+
+def _difference(base: Checkpoint, found: int) -> list[str]:
+    if found == base.model.in_channels:
+        return []
+    rule = "repeated" if found == 1 else f"reduced by the rule '{base.channels.method}'"
+    return [f"Images have {found} channel(s) and the model takes {base.model.in_channels}: they are {rule}."]

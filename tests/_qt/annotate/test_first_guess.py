@@ -1,0 +1,142 @@
+"""Start from a prediction: what the model finds becomes paint, and what was painted stays."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("qtpy")
+
+from napari_unet_finetune._qt.annotate import first_guess
+from napari_unet_finetune._qt.annotate.annotation import annotation_of
+from napari_unet_finetune._qt.annotate.first_guess import start_from_prediction
+from napari_unet_finetune._qt.session.jobs import Report
+from napari_unet_finetune.errors import CheckpointError, RunError
+from napari_unet_finetune.events import ImagePredicted
+from napari_unet_finetune.progress import RunProgress
+from napari_unet_finetune.project.project import Project
+from napari_unet_finetune.runs.request import read_request
+
+from ..datasets import BLOB, SIZE, message, reopened, write_images
+
+
+@pytest.fixture
+def predicting(waiting, tmp_path, qapp, monkeypatch):  # noqa: ARG001 - timers need an application
+    session, runner = waiting
+    monkeypatch.setattr(first_guess.tempfile, "mkdtemp", lambda prefix: str(made(tmp_path / f"{prefix}job")))
+    session.project = Project.open(write_images(tmp_path / "images"))
+    annotation = annotation_of(session)
+    annotation.open("img_0")
+    yield annotation, runner
+    annotation.close()
+
+
+def made(folder):
+    folder.mkdir()
+    return folder
+
+
+def answer(runner, labels):
+    """Let the job find `labels`, at a threshold of 0.4."""
+    file = runner.folder / "0.npy"
+    np.save(file, np.where(labels > 0, 103, 102).astype(np.uint8))
+    event = ImagePredicted(0, 1, "img_0", file, 0.4)
+    runner.listener.on_report(Report(event, RunProgress()))
+    runner.listener.on_end(None)
+
+
+def test_what_the_model_finds_is_paint_that_is_saved_as_corrected(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    request = read_request(runner.folder)
+    assert (request.checkpoint, request.images[0].path.name) == (annotation.session.predictor, "img_0.tif")
+    answer(runner, BLOB)
+    np.testing.assert_array_equal(annotation.layer.data, BLOB)
+    image = reopened(annotation.session.project).image("img_0")
+    assert (image.origin, image.objects) == ("corrected", 1)
+    assert not runner.folder.parent.exists()
+
+
+def test_correcting_it_keeps_it_corrected_and_undo_takes_it_back(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    answer(runner, BLOB)
+    annotation.layer.paint((30, 30), 1)
+    annotation.save()
+    assert reopened(annotation.session.project).image("img_0").origin == "corrected"
+    annotation.layer.undo()
+    annotation.layer.undo()
+    annotation.save()
+    assert not reopened(annotation.session.project).image("img_0").is_annotated
+
+
+def test_paint_is_never_overwritten_only_added_to(predicting):
+    annotation, runner = predicting
+    annotation.layer.paint((10, 10), 7)
+    painted = annotation.layer.data.copy()
+    start_from_prediction(annotation)
+    answer(runner, BLOB)
+    np.testing.assert_array_equal(annotation.layer.data[painted > 0], painted[painted > 0])
+    np.testing.assert_array_equal(annotation.layer.data > 0, (painted > 0) | (BLOB > 0))
+    annotation.save()
+    assert annotation.session.project.image("img_0").origin == "painted"
+
+
+def test_with_strokes_it_covers_the_image_in_both_labels(predicting, qtbot):
+    annotation, runner = predicting
+    annotation.set_sparse(True)
+    qtbot.waitUntil(lambda: not annotation.is_converting)
+    start_from_prediction(annotation)
+    answer(runner, BLOB)
+    np.testing.assert_array_equal(annotation.layer.data, BLOB + 1)
+
+
+def test_nothing_found_is_said_and_no_mask(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    with message("finds nothing in img_0"):
+        answer(runner, np.zeros(SIZE))
+    assert not annotation.session.project.image("img_0").is_annotated
+
+
+def test_an_image_that_was_left_meanwhile_is_not_painted(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    annotation.next()
+    answer(runner, BLOB)
+    assert "was left before" in annotation.session.message.text
+    assert not annotation.layer.data.any()
+    annotation.previous()
+    assert not annotation.layer.data.any()
+
+
+def test_a_deleted_layer_is_no_error(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    annotation.session.viewer.layers.clear()
+    answer(runner, BLOB)
+    assert "was left before" in annotation.session.message.text
+
+
+def test_a_model_that_cannot_be_read_is_one_sentence_and_leaves_no_file(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    with message("no such model"):
+        runner.listener.on_error(CheckpointError("no such model"))
+    assert not runner.folder.parent.exists()
+
+
+def test_a_second_prediction_has_to_wait(predicting):
+    annotation, _ = predicting
+    annotation.session.aside.start(annotation.session.project.folder / "job", "Predicting others")
+    with pytest.raises(RunError, match="under way"):
+        start_from_prediction(annotation)
+
+
+@pytest.mark.slow
+def test_the_model_that_ships_paints_an_image(session, tmp_path, qapp):  # noqa: ARG001 - timers need an application
+    session.project = Project.open(write_images(tmp_path / "images", 1))
+    annotation = annotation_of(session)
+    annotation.open("img_0")
+    start_from_prediction(annotation)
+    assert "pixels of the prediction" in session.message.text or "finds nothing" in session.message.text
+    annotation.close()

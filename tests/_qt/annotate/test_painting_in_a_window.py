@@ -1,0 +1,148 @@
+"""A real window: strokes of the mouse on the canvas end up on disk, keys go on, and closing leaves nothing behind."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("pytestqt")
+
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QVBoxLayout
+
+from napari_unet_finetune._qt.annotate import autosave
+from napari_unet_finetune._qt.annotate.panel import AnnotatePanel
+from napari_unet_finetune._qt.images.panel import ImagesPanel
+from napari_unet_finetune._qt.session.dock import Dock
+
+from ..datasets import SIZE, reopened, write_images
+
+pytestmark = pytest.mark.gui
+BETWEEN_MOVES_MS = 20  # napari and vispy drop moves that follow faster
+
+
+class PaintingDock(Dock):
+    """The two sections for annotating, alone in a dock."""
+
+    def __init__(self, viewer):
+        super().__init__(viewer)
+        self.images, self.annotate = ImagesPanel(self.session), AnnotatePanel(self.session)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.images)
+        layout.addWidget(self.annotate)
+        self.keep(self.images, self.annotate)
+
+
+@pytest.fixture
+def window(make_napari_viewer, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(autosave, "PAUSE_MS", 50)
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1000, 700)
+    dock = PaintingDock(viewer)
+    viewer.window.add_dock_widget(dock, name="painting", area="right")
+    dock.images.open(write_images(tmp_path / "images", 3))
+    qtbot.waitUntil(lambda: dock.session.project is not None)
+    qtbot.waitUntil(lambda: not dock.images._opener.is_busy)
+    return viewer, dock
+
+
+def canvas(viewer):
+    return viewer.window._qt_viewer.canvas.native
+
+
+def place_of(viewer, row, column):
+    """Return where a pixel of the image lies on the canvas."""
+    view = viewer.window._qt_viewer.canvas.view
+    x, y = (view.transform * view.scene.transform).map([column, row, 0, 1])[:2]
+    return QPoint(round(x), round(y))
+
+
+def stroke(viewer, *pixels):
+    """Drag the mouse over the canvas with its left button pressed."""
+    widget, places = canvas(viewer), [place_of(viewer, *pixel) for pixel in pixels]
+    QTest.mouseMove(widget, places[0])
+    QTest.mousePress(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, places[0])
+    for place in places[1:]:
+        position = QPointF(place)
+        event = QMouseEvent(
+            QEvent.Type.MouseMove,
+            position,
+            QPointF(widget.mapToGlobal(place)),
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(widget, event)
+        QTest.qWait(BETWEEN_MOVES_MS)
+    QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, places[-1])
+
+
+def test_a_stroke_of_the_mouse_is_on_disk_soon_and_one_undo_takes_it_back(window, qtbot):
+    viewer, dock = window
+    dock.images.view.open_requested.emit("img_1")
+    qtbot.wait(200)  # until the canvas has its size
+    stroke(viewer, *((10 + step, 10 + 2 * step) for step in range(20)))
+    annotation = dock.session.annotation
+    qtbot.waitUntil(lambda: annotation.unsaved is None)
+    mask = reopened(dock.session.project).read_labels("img_1")
+    assert mask[10, 10] == 1 and mask[29, 48] == 1
+    assert mask[35, 5] == 0
+    np.testing.assert_array_equal(mask, annotation.layer.data)
+    assert reopened(dock.session.project).image("img_1").origin == "painted"
+    canvas(viewer).setFocus()
+    QTest.keyClick(canvas(viewer), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: not reopened(dock.session.project).image("img_1").is_annotated)
+
+
+def test_keys_on_the_canvas_go_on_and_the_paint_is_saved_before(window, qtbot):
+    viewer, dock = window
+    dock.images.view.open_requested.emit("img_0")
+    qtbot.wait(200)
+    stroke(viewer, (20, 20), (20, 30), (20, 40))
+    for key, modifier, name in (
+        (Qt.Key.Key_N, Qt.KeyboardModifier.NoModifier, "img_1"),
+        (Qt.Key.Key_PageDown, Qt.KeyboardModifier.NoModifier, "img_2"),
+        (Qt.Key.Key_PageUp, Qt.KeyboardModifier.NoModifier, "img_1"),
+        (Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier, "img_0"),
+    ):
+        QTest.keyClick(canvas(viewer), key, modifier)
+        qtbot.waitUntil(lambda name=name: dock.session.current == name)
+        assert [layer.name for layer in viewer.layers] == [name, f"mask · {name}"]
+    assert reopened(dock.session.project).read_labels("img_0")[20, 30] == 1
+    layer = dock.session.annotation.layer
+    assert layer.data[20, 30] == 1
+    stroke(viewer, (5, 20), (5, 30))
+    layer.undo()
+    layer.undo()
+    assert not layer.data.any()
+
+
+def test_a_layer_that_was_put_away_and_shown_again_can_be_painted(window, qtbot):
+    viewer, dock = window
+    annotation = dock.session.annotation
+    for name in ("img_0", "img_1", "img_0"):
+        annotation.open(name)
+        qtbot.wait(100)
+    stroke(viewer, (20, 20), (20, 30), (20, 40))
+    assert annotation.layer.data[20, 30] == 1
+    picture = viewer.screenshot(flash=False)
+    assert picture.std() > 10
+
+
+def test_taking_the_dock_out_saves_and_leaves_nothing_behind(window, qtbot):
+    viewer, dock = window
+    project, session, thumbnails = dock.session.project, dock.session, dock.images._thumbnails
+    session.annotation.open("img_2")
+    qtbot.wait(200)
+    layer = session.annotation.layer
+    stroke(viewer, (20, 20), (20, 30))
+    viewer.window.remove_dock_widget(dock)
+    assert reopened(project).read_labels("img_2")[20, 25] == 1
+    assert session.annotation is None
+    assert not any(str(key) in ("N", "Shift+N", "PageUp", "PageDown") for key in viewer.keymap)
+    qtbot.waitUntil(lambda: not thumbnails.is_running)
+    layer.paint((5, 5), 1)
+    qtbot.wait(150)
+    assert reopened(project).read_labels("img_2")[5, 5] == 0
+    assert layer.data.shape == SIZE

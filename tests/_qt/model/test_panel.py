@@ -1,0 +1,194 @@
+"""The section Model: what can be chosen, what is known of it, what it sees, and what is better not chained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qtpy")
+
+from qtpy.QtCore import Qt
+
+from napari_unet_finetune._qt.compare.models import list_models_to_compare
+from napari_unet_finetune._qt.finetune.finetuning import Finetuning
+from napari_unet_finetune._qt.layers.layers import find_ours, show_image
+from napari_unet_finetune._qt.model.card import card_rows, size
+from napari_unet_finetune._qt.model.choices import list_choices
+from napari_unet_finetune._qt.model.panel import ModelPanel
+from napari_unet_finetune._qt.session.past_runs import past_runs
+from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.recent import RecentModels
+
+from ..finetuning_data import ENDED, STARTED, TINY, Reporter, annotated_project, save_model
+
+
+@pytest.fixture
+def panel(waiting, qtbot):
+    session, _ = waiting
+    session.model = "microtube"
+    panel = ModelPanel(session)
+    qtbot.addWidget(panel)
+    yield panel, session
+    panel.release()
+
+
+def _texts(box):
+    return [box.itemText(index) for index in range(box.count())]
+
+
+def _finetuned(path):
+    """Write a model that says it was finetuned from the one that ships."""
+    base = load_checkpoint("microtube")
+    about = base.provenance.model_copy(update={"name": "", "parent": "microtube", "parent_sha256": "0" * 64})
+    save_checkpoint(replace(base, provenance=about), path)
+    return path
+
+
+def test_a_card_tells_what_a_biologist_wants_to_know():
+    rows = dict(card_rows(read_card("microtube")))
+    assert rows["Model"] == "microtube"
+    assert rows["Trained on"].startswith("25 images (001, 002, 003, …)")
+    assert "percentiles 0.1 and 99.9 of an image become 0 and 1" in rows["Sees"]
+    assert "1 channel in patches of 128 px (width 16, 4 levels)" in rows["Sees"]
+    assert rows["Threshold"] == "0.5"
+    assert rows["Dice"] == "0.98 on held-out images, 0.98 on test images"
+    assert rows["About"].startswith("Cells in a microtube") and "trying the program" not in rows["About"]
+    assert "trying the program" in rows["Notes"]
+    assert rows["Licence"] == "BSD-3-Clause"
+    assert "1.7 MB, made 20" in rows["File"]
+    assert "Parent" not in rows
+    assert [size(count) for count in (2_000_000, 900)] == ["2.0 MB", "0.9 kB"]
+
+
+def test_a_file_is_loaded_remembered_and_shown(panel, tmp_path):
+    panel, session = panel
+    file = save_model(tmp_path / "mine.safetensors")
+    panel.load(file)
+    assert session.model == str(file)
+    assert panel.base.currentText() == "mine"
+    assert "mine.safetensors" in panel.card.label.text()
+    assert ModelPanel(session).recent.paths == (file,)
+    texts = _texts(panel.base)
+    assert texts[0] == "Shipped" and "microtube" in texts and texts[-2:] == ["Recent files", "mine"]
+    assert not panel.base.model().item(0).isEnabled()
+
+
+def test_a_file_that_is_no_model_is_refused_in_a_sentence(panel, tmp_path):
+    panel, session = panel
+    (tmp_path / "cat.safetensors").write_bytes(b"II*\0 a picture")
+    panel.load(tmp_path / "cat.safetensors")
+    assert "is an image, not a model" in session.message.text
+    assert session.model == "microtube"
+    assert panel.recent.paths == ()
+
+
+def test_a_model_that_is_damaged_meanwhile_gets_a_sentence_instead_of_a_card(panel, tmp_path):
+    panel, session = panel
+    file = save_model(tmp_path / "mine.safetensors")
+    file.write_bytes(file.read_bytes()[:300])
+    session.model = file
+    assert "only the beginning of a model file" in panel.card.label.text()
+    assert not panel.seen.isEnabled()
+
+
+def test_a_choice_is_told_and_predictions_follow_the_base_until_another_is_chosen(panel, tmp_path):
+    panel, session = panel
+    panel.load(save_model(tmp_path / "mine.safetensors"))
+    panel.base.set_value("microtube")
+    assert (session.model, session.predictor) == ("microtube", "microtube")
+    panel.predictor.set_value(str(tmp_path / "mine.safetensors"))
+    assert (session.model, session.predictor) == ("microtube", str(tmp_path / "mine.safetensors"))
+    assert "mine.safetensors" in panel.card.label.text()
+    panel.predictor.set_value(None)
+    assert session.predictor == "microtube"
+
+
+def test_a_finetuned_base_is_warned_of_and_its_own_base_offered(panel, tmp_path, qtbot):
+    panel, session = panel
+    assert panel.warning.text == ""
+    file = _finetuned(tmp_path / "tuned.safetensors")
+    panel.load(file)
+    assert "was itself finetuned, from microtube" in panel.warning.text
+    assert panel.to_base.text() == "Start from microtube"
+    panel.show()
+    qtbot.mouseClick(panel.to_base, Qt.MouseButton.LeftButton)
+    assert (session.model, session.predictor) == ("microtube", str(file))
+    assert panel.warning.text == ""
+    assert panel.predictor.currentText() == "tuned"
+
+
+def test_the_models_of_the_datasets_trainings_can_be_chosen(panel, waiting, tmp_path, write_squares):
+    panel, session = panel
+    _, runner = waiting
+    session.project = annotated_project(tmp_path, write_squares)
+    finetuning = Finetuning(session)
+    finetuning.start(FinetuneConfig())
+    model = Reporter(runner).end(STARTED, ENDED)
+    entry = next(text for text in _texts(panel.base) if "Dice" in text)
+    assert entry.startswith("4 images · Dice 0.88 · ")
+    assert "Finetuned on this dataset" in _texts(panel.predictor)
+    assert panel.predictor.value() == str(model)
+    assert panel.base.value() == "microtube"
+
+
+@pytest.fixture
+def shown(panel, tmp_path, write_squares):
+    """Return the panel of a dataset of which an image is shown."""
+    panel, session = panel
+    session.project = annotated_project(tmp_path, write_squares, 2, 1)
+    show_image(session.viewer, "image", "img_00", session.project.read_image("img_00"))
+    session.current = "img_00"
+    return panel, session
+
+
+def test_what_the_model_sees_is_the_normalized_image_and_follows_it(shown, qtbot):
+    panel, session = shown
+    panel.seen.setChecked(True)
+    qtbot.waitUntil(lambda: find_ours(session.viewer, "model sight") is not None)
+    layer = find_ours(session.viewer, "model sight")
+    assert layer.data.dtype == np.float32
+    assert np.percentile(layer.data, (1, 99)) == pytest.approx((0.05, 0.95), abs=0.15)
+    assert layer.name == "img_00 as microtube sees it"
+    session.current = "img_01"
+    qtbot.waitUntil(lambda: layer.name == "img_01 as microtube sees it")
+    panel.seen.setChecked(False)
+    assert find_ours(session.viewer, "model sight") is None
+    assert find_ours(session.viewer, "image") is not None
+
+
+def test_deleting_that_layer_unticks_the_box(shown, qtbot):
+    panel, session = shown
+    panel.seen.setChecked(True)
+    qtbot.waitUntil(lambda: find_ours(session.viewer, "model sight") is not None)
+    session.viewer.layers.remove(find_ours(session.viewer, "model sight"))
+    assert not panel.seen.isChecked()
+
+
+def test_an_image_that_cannot_be_read_is_a_sentence(shown, qtbot):
+    panel, session = shown
+    session.project.image("img_00").ref.path.write_bytes(b"no image")
+    panel.seen.setChecked(True)
+    qtbot.waitUntil(lambda: session.message.tone == "error")
+    assert "cannot be read" in session.message.text
+    assert not panel.seen.isChecked()
+
+
+def test_the_log_of_a_training_is_read_once_and_again_when_it_has_grown(waiting, tmp_path, write_squares, monkeypatch):
+    session, runner = waiting
+    session.project = annotated_project(tmp_path, write_squares)
+    Finetuning(session).start(TINY)
+    Reporter(runner)(STARTED)
+    read, events = [], RunFolder.events
+    monkeypatch.setattr(RunFolder, "events", lambda self: read.append(self.path) or events(self))
+    for _ in range(3):
+        list_models_to_compare(session.project, "microtube")
+        list_choices(session.project, RecentModels(None))
+        (run,) = past_runs(session.project)
+        assert run.start is not None and run.end is None
+    assert len(read) == 1
+    Reporter(runner).end(ENDED)
+    (run,) = past_runs(session.project)
+    assert run.end is not None

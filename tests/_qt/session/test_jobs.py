@@ -1,0 +1,113 @@
+"""A slot holds one job, tells how it gets on, and is free again afterwards, however it ends."""
+
+import pytest
+
+from napari_unet_finetune._qt.session.jobs import JobSlot, Report, report
+from napari_unet_finetune.errors import DataError, RunError
+from napari_unet_finetune.events import Alive, JobEnded, Notice, RunStarted, StepEnd, ValidationEnd
+from napari_unet_finetune.io.images import list_images
+from napari_unet_finetune.progress import RunProgress
+from napari_unet_finetune.runs.request import ImageFile, PredictRequest, read_request
+
+from ..conftest import WaitingRunner, run_here
+
+STARTED = RunStarted("cpu", "fp32", 100, 0, ("a",), ("b",), 0.5)
+
+
+@pytest.fixture
+def slot():
+    runner, errors = WaitingRunner(), []
+    slot = JobSlot(runner, errors.append)
+    return slot, runner, errors
+
+
+def test_what_comes_often_is_thinned_out_but_nothing_is_lost_from_the_progress(tmp_path):
+    steps = [StepEnd(step, 1 / step, 1e-3, 0.1) for step in range(1, 51)]
+    events = [STARTED, *steps, ValidationEnd(50, 0.75, None, best=True), JobEnded(tmp_path / "model")]
+    reports, results = [], []
+
+    def watch():
+        results.append((yield from report(iter(events))))
+
+    reports.extend(watch())
+    assert results == [tmp_path / "model"]
+    assert len(reports) < 10
+    assert len(reports[-1].progress.losses) == 50
+    assert reports[-1].progress.best_dice == 0.75
+
+
+def test_a_slot_keeps_the_request_tells_of_progress_and_is_free_afterwards(slot, tmp_path):
+    slot, runner, errors = slot
+    seen, ends, changes = [], [], []
+    slot.changed.connect(lambda: changes.append(slot.is_running))
+    request = PredictRequest(checkpoint="microtube", images=())
+    slot.start(tmp_path / "job", "Predicting", request=request, on_event=seen.append, on_end=ends.append)
+    assert read_request(runner.folder) == request
+    assert slot.is_running
+    runner.listener.on_report(Report(Notice("So it is."), RunProgress(message="So it is.")))
+    assert (seen, slot.progress.message) == ([Notice("So it is.")], "So it is.")
+    runner.listener.on_end(tmp_path / "model")
+    assert (ends, slot.is_running, errors) == ([tmp_path / "model"], False, [])
+    assert changes == [True, True, False]
+
+
+def test_a_second_job_is_refused_while_the_first_one_runs(slot, tmp_path):
+    slot, _, _ = slot
+    slot.start(tmp_path, "Finetuning with 5 images")
+    with pytest.raises(RunError, match="Finetuning with 5 images is under way"):
+        slot.start(tmp_path, "Finetuning again")
+    assert slot.title == "Finetuning with 5 images"
+
+
+def test_an_error_frees_the_slot_and_is_told(slot, tmp_path):
+    slot, runner, errors = slot
+    slot.start(tmp_path, "Finetuning")
+    runner.listener.on_error(DataError("img3: there are no labels."))
+    assert [str(error) for error in errors] == ["img3: there are no labels."]
+    assert not slot.is_running
+
+
+def test_a_job_that_cannot_be_started_leaves_the_slot_free(tmp_path):
+    def refuse(*_):
+        raise RunError("no such computer")
+
+    slot = JobSlot(refuse, print)
+    with pytest.raises(RunError, match="no such computer"):
+        slot.start(tmp_path, "Finetuning")
+    assert not slot.is_running
+
+
+def test_a_job_is_paused_resumed_stopped_and_closed(slot, tmp_path):
+    slot, runner, _ = slot
+    slot.toggle_pause()
+    slot.start(tmp_path, "Finetuning")
+    slot.toggle_pause()
+    assert slot.is_paused
+    slot.toggle_pause()
+    slot.stop()
+    assert slot.is_stopping
+    slot.close()
+    assert runner.job.said == ["pause", "resume", "stop", "close"]
+
+
+def test_a_prediction_in_this_process_yields_its_arrays(tmp_path, write_squares):
+    images = list_images(write_squares(tmp_path / "squares", 2) / "images")
+    events, slot = [], JobSlot(run_here, pytest.fail)
+    request = PredictRequest(checkpoint="microtube", images=tuple(ImageFile.of(ref) for ref in images))
+    slot.start(tmp_path / "job", "Predicting", request=request, on_event=events.append)
+    assert [event.image for event in events if event.kind == "image_predicted"] == ["img_00", "img_01"]
+    assert slot.progress.fraction == 1
+    assert not any(isinstance(event, Alive) for event in events)
+
+
+def test_nobody_is_told_how_a_job_ended_that_was_closed(slot, tmp_path):
+    slot, runner, errors = slot
+    ends = []
+    for end in (lambda: runner.listener.on_error(RunError("killed")), lambda: runner.listener.on_end(None)):
+        slot.start(tmp_path, "Predicting", on_end=ends.append)
+        slot.close()
+        end()
+        assert (slot.is_running, errors, ends) == (False, [], [])
+    slot.start(tmp_path, "Predicting", on_end=ends.append)
+    runner.listener.on_end(tmp_path / "result")
+    assert ends == [tmp_path / "result"]

@@ -1,0 +1,213 @@
+"""The dock as a whole in a real window, with trainings in real child processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("qtpy")
+
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication
+
+from napari_unet_finetune._qt.annotate.annotation import annotation_of
+from napari_unet_finetune.project.project import Project
+from napari_unet_finetune.project.run_folders import run_folders
+from napari_unet_finetune.runs.folder import RunFolder
+
+from .finetuning_data import TINY, annotated_project, save_model
+
+pytestmark = pytest.mark.gui
+
+PLUGIN = "napari-unet-finetune"
+CHILD_MS = 240_000  # a busy machine takes a minute for what takes seconds
+ENDLESS = 100_000
+IMPORTED = """
+import sys, napari
+from qtpy.QtWidgets import QApplication
+viewer = napari.Viewer(show=False)
+for title in ("Annotate and finetune", "Compare models", "Predict"):
+    viewer.window.add_plugin_dock_widget("napari-unet-finetune", title)
+QApplication.processEvents()
+print(*(name for name in ("torch", "matplotlib", "safetensors.torch", "monai") if name in sys.modules))
+viewer.close()
+"""
+
+
+@pytest.fixture
+def window(make_napari_viewer: Callable[..., Any], request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Return a viewer in which this plugin alone is installed."""
+    with request.getfixturevalue("npe2pm").tmp_plugin(package=PLUGIN):
+        yield make_napari_viewer(show=True)
+
+
+def open_dock(window: Any, title: str = "Annotate and finetune") -> Any:
+    return window.window.add_plugin_dock_widget(PLUGIN, title)[1]
+
+
+@pytest.fixture
+def workbench(window: Any, tmp_path: Path, write_squares: Any) -> Any:
+    """Return the dock with a dataset, tiny settings and a tiny base model."""
+    dock = open_dock(window)
+    dock.session.project = annotated_project(tmp_path, write_squares)
+    dock.session.model = save_model(tmp_path / "base.safetensors")
+    dock.finetune.settings.set_value(TINY)
+    return dock
+
+
+def run_without_end(dock: Any) -> None:
+    dock.finetune.settings.set_value(TINY.model_copy(update={"steps": ENDLESS}))
+    dock.finetune.start()
+
+
+def layer_names(window: Any) -> list[str]:
+    return [layer.name for layer in window.layers]
+
+
+def test_an_image_is_opened_a_model_finetuned_and_its_labels_appear(window: Any, workbench: Any, qtbot: Any) -> None:
+    session = workbench.session
+    workbench.images.view.open_requested.emit("img_05")
+    assert workbench.accordion.opened == 1
+    workbench.accordion.open(3)
+    assert workbench.finetune.button.isEnabled(), workbench.finetune.problem
+    workbench.finetune.button.click()
+    assert session.run.is_running
+    qtbot.waitUntil(lambda: not session.run.is_running, timeout=CHILD_MS)
+    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=CHILD_MS)
+    assert any(name.startswith("prediction") for name in layer_names(window))
+    assert "held-out image" in session.message.text
+    assert Path(session.predictor).is_file()
+    assert session.model != session.predictor  # the next finetuning starts from the base again
+    (run,) = run_folders(session.project.folder)
+    assert RunFolder(run).is_finished
+
+
+def test_predict_all_opens_the_dock_with_the_dataset_as_its_source(window: Any, workbench: Any) -> None:
+    workbench.finetune.predict_requested.emit()
+    dock = open_dock(window, "Predict")
+    assert dock.predict.source.value() == "dataset"
+    assert "6 images" in dock.predict.about.text()
+
+
+def test_what_an_answer_advises_is_written_into_the_settings(workbench: Any) -> None:
+    workbench.accordion.open(4)
+    workbench.questions.rescale_requested.emit(0.5)
+    workbench.questions.penalty_requested.emit(0.7)
+    assert workbench.accordion.opened == 3
+    assert workbench.finetune.config.rescale == 0.5
+    assert workbench.finetune.config.false_positive_weight == 0.7
+    assert workbench.finetune.config.steps == TINY.steps
+    assert "Penalty on false positives is 0.7 now" in workbench.session.message.text
+
+
+def test_a_stopped_training_keeps_its_best_and_a_second_one_is_refused_until_then(workbench: Any, qtbot: Any) -> None:
+    session = workbench.session
+    run_without_end(workbench)
+    qtbot.waitUntil(lambda: session.run.progress.best_dice is not None, timeout=CHILD_MS)
+    workbench.finetune.finetuning.start(TINY)
+    assert "under way" in session.message.text
+    assert len(run_folders(session.project.folder)) == 1
+    assert not workbench.finetune.button.isEnabled()
+    session.run.stop()
+    qtbot.waitUntil(lambda: not session.run.is_running, timeout=CHILD_MS)
+    assert RunFolder(run_folders(session.project.folder)[0]).best_path.is_file()
+
+
+def test_layers_deleted_while_a_training_runs_come_back_with_its_result(
+    window: Any, workbench: Any, qtbot: Any
+) -> None:
+    session = workbench.session
+    workbench.images.view.open_requested.emit("img_00")
+    workbench.finetune.start()
+    other = window.add_points([[1, 1]])
+    for layer in list(window.layers):
+        if layer is not other:
+            window.layers.remove(layer)
+    qtbot.waitUntil(lambda: not session.run.is_running, timeout=CHILD_MS)
+    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=CHILD_MS)
+    assert other in window.layers
+    assert any(name.startswith("prediction") for name in layer_names(window))
+
+
+def test_a_window_closed_in_mid_training_ends_the_child_and_leaves_a_run_to_resume(
+    window: Any, workbench: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    session = workbench.session
+    run_without_end(workbench)
+    qtbot.waitUntil(lambda: session.run.progress.best_dice is not None, timeout=CHILD_MS)
+    child = session.run.pid
+    folder = RunFolder(session.run.folder)
+    window.window.remove_dock_widget(workbench)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert not folder.is_finished
+    assert folder.load_state() is not None
+    again = open_dock(window)
+    again.session.project = Project.open(tmp_path / "squares" / "images", tmp_path / "project")
+    assert again.finetune.finetuning.interrupted[0].folder.path == folder.path
+    assert again.session is not session
+
+
+@pytest.mark.parametrize("is_floating", [False, True])
+def test_what_is_unsaved_is_saved_when_the_window_is_about_to_close(
+    window: Any, qtbot: Any, tmp_path: Path, write_squares: Any, is_floating: bool
+) -> None:
+    dock, workbench = window.window.add_plugin_dock_widget(PLUGIN, "Annotate and finetune")
+    qtbot.waitUntil(workbench.isVisible)
+    dock.setFloating(is_floating)
+    session = workbench.session
+    session.project = annotated_project(tmp_path, write_squares)
+    annotation = annotation_of(session)
+    annotation.open("img_05")
+    annotation.layer.paint((10, 10), 1)
+    assert annotation.unsaved == "img_05"
+    QApplication.sendEvent(window.window._qt_window, QCloseEvent())
+    assert annotation.unsaved is None
+    assert session.project.image("img_05").is_annotated
+
+
+def test_the_docks_of_a_viewer_share_one_session_which_ends_with_the_last_of_them(window: Any) -> None:
+    docks = [open_dock(window, title) for title in ("Annotate and finetune", "Compare models", "Predict")]
+    session = docks[0].session
+    assert all(dock.session is session for dock in docks)
+    saved: list[str] = []
+    session.before_use.connect(lambda: saved.append("saved"))
+    window.window.remove_dock_widget(docks[0])
+    assert saved == ["saved"]
+    again = open_dock(window)
+    assert again.session is session
+    for dock in (again, *docks[1:]):
+        window.window.remove_dock_widget(dock)
+    assert open_dock(window).session is not session
+
+
+def test_docks_and_samples_are_where_the_menus_say(window: Any) -> None:
+    bar = window.window._qt_window.menuBar()
+    texts = {}
+    for top in bar.actions():
+        top.menu().aboutToShow.emit()
+        texts[top.text().replace("&", "")] = list(_texts(top.menu()))
+    for title in ("Annotate and finetune", "Compare models", "Predict"):
+        assert any(title in text for text in texts["Plugins"])
+    assert any("Annotate and finetune" in text for text in texts["Layers"])
+    assert any("Cells in a microtube, Dataset 2" in text for text in texts["File"])
+
+
+def _texts(menu: Any) -> Iterator[str]:
+    for action in menu.actions():
+        yield action.text()
+        if action.menu() is not None:
+            action.menu().aboutToShow.emit()
+            yield from _texts(action.menu())
+
+
+def test_opening_the_docks_imports_nothing_slow() -> None:
+    outcome = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout.split() == []

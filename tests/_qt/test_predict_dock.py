@@ -1,0 +1,283 @@
+"""The dock "Predict": what is offered, what is shown, and what stays when it is closed."""
+
+import numpy as np
+import pytest
+import tifffile
+
+pytest.importorskip("qtpy")
+
+from napari_unet_finetune._qt.predict.footer import PredictFooter
+from napari_unet_finetune._qt.predict.measure_panel import MeasurePanel
+from napari_unet_finetune._qt.predict.objects_panel import ObjectsPanel
+from napari_unet_finetune._qt.predict.panel import PredictPanel
+from napari_unet_finetune._qt.predict.predicting import predicting_of
+from napari_unet_finetune._qt.session.jobs import Report
+from napari_unet_finetune.data.samples import make_microtube
+from napari_unet_finetune.events import ImagePredicted
+from napari_unet_finetune.progress import RunProgress
+from napari_unet_finetune.project.project import Project
+
+from .datasets import write_images
+from .finetuning_data import save_model
+
+TUBES = np.stack([frame.image for frame in make_microtube(1, 2, shape=(64, 80))])
+
+
+@pytest.fixture
+def predicting(session):
+    session.predictor = "microtube"
+    return predicting_of(session)
+
+
+@pytest.fixture
+def panel(session, predicting, qtbot):
+    widget = PredictPanel(session, predicting)
+    qtbot.addWidget(widget)
+    yield widget
+    widget.release()
+
+
+@pytest.fixture
+def objects(session, predicting, qtbot):
+    widget = ObjectsPanel(session, predicting)
+    qtbot.addWidget(widget)
+    yield widget
+    widget.release()
+
+
+@pytest.fixture
+def measure(session, predicting, qtbot):
+    widget = MeasurePanel(session, predicting.measuring)
+    qtbot.addWidget(widget)
+    yield widget
+    widget.release()
+
+
+def test_the_panel_says_what_would_be_predicted_or_what_is_missing(viewer, session, panel, tmp_path):
+    assert (panel.about.text(), panel.button.isEnabled()) == ("Open an image first.", False)
+    viewer.add_image(TUBES, name="movie")
+    viewer.dims.set_current_step(0, 1)
+    assert (panel.about.text(), panel.button.isEnabled()) == ("movie[001] · 64 × 80 px", True)
+    panel.source.set_value("stack")
+    assert panel.about.text() == "movie · 2 frames of 64 × 80 px"
+    panel.source.set_value("dataset")
+    assert "Open a dataset" in panel.about.text() and not panel.button.isEnabled()
+    tifffile.imwrite(tmp_path / "a.tif", TUBES[0], photometric="minisblack")
+    session.project = Project.open(tmp_path)
+    session.predictor = "microtube"
+    assert (panel.about.text(), panel.button.isEnabled()) == (f"1 image in {tmp_path.name}", True)
+    assert panel.folders() == (tmp_path, tmp_path / "unet-finetune" / "predictions" / "microtube")
+
+
+def test_a_folder_and_where_its_labels_go(panel, tmp_path):
+    panel.source.set_value("folder")
+    assert panel.folders() == (None, None) and not panel.button.isEnabled()
+    panel.images.set_value(tmp_path / "gone")
+    assert "does not exist" in panel.about.text() and not panel.button.isEnabled()
+    panel.images.set_value(tmp_path)
+    assert panel.folders() == (tmp_path, tmp_path) and panel.button.isEnabled()
+    panel.out.set_value(tmp_path / "out")
+    assert panel.folders() == (tmp_path, tmp_path / "out")
+
+
+def test_the_dataset_is_predicted_into_its_own_folder(session, predicting, panel, tmp_path):
+    for name, pixels in zip("ab", TUBES, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="minisblack")
+    session.project = Project.open(tmp_path)
+    session.predictor = "microtube"
+    panel.source.set_value("dataset")
+    panel.button.click()
+    written = sorted(path.name for path in (tmp_path / "unet-finetune" / "predictions" / "microtube").iterdir())
+    assert written == ["a_labels.tif", "b_labels.tif"]
+    assert len(predicting.files.ends) == 2
+
+
+def test_a_folder_is_predicted_with_the_settings_that_are_shown(
+    viewer, predicting, panel, objects, qtbot, tmp_path, monkeypatch
+):
+    for number, pixels in enumerate(TUBES):
+        viewer.add_image(pixels, name=f"tube {number}")
+        panel.button.click()
+        qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+    objects.instances.click()
+    viewer.layers.selection.active = viewer.layers["tube 0"]
+    objects.min_size.setValue(40)
+    viewer.layers.selection.active = viewer.layers["tube 1"]
+    assert (objects.min_size.value(), objects.instances.isChecked()) == (0, True)
+    asked = []
+    monkeypatch.setattr(predicting.files, "predict", lambda _source, _out, config, **_: asked.append(config))
+    panel.source.set_value("folder")
+    panel.images.set_value(tmp_path)
+    panel.button.click()
+    assert (asked[0].min_size_px, asked[0].instances) == (0, True)
+
+
+def test_another_model_goes_on_with_the_settings_of_the_image(viewer, session, predicting, panel, objects, qtbot):
+    from napari_unet_finetune.models.zoo import find_model
+
+    for number, pixels in enumerate(TUBES):
+        viewer.add_image(pixels, name=f"tube {number}")
+        panel.button.click()
+        qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+    objects.fill_holes.click()
+    viewer.layers.selection.active = viewer.layers["tube 0"]
+    objects.min_size.setValue(40)
+    viewer.layers.selection.active = viewer.layers["tube 1"]
+    session.predictor = find_model("microtube")
+    panel.button.click()
+    qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+    assert (predicting.live.config.min_size_px, predicting.live.config.fill_holes) == (0, True)
+
+
+def test_the_model_of_the_session_is_the_one_shown_and_the_other_way_round(session, panel, tmp_path):
+    assert panel.model.value() == "microtube"
+    panel.model.set_value(session.model)
+    assert session.predictor == session.model
+    session.predictor = "microtube"
+    assert panel.model.value() == "microtube"
+    (tmp_path / "no model.pth").write_bytes(b"\x89PNG")
+    panel.use_model(tmp_path / "no model.pth")
+    assert "is an image, not a model" in session.message.text and session.predictor == "microtube"
+
+
+def test_the_settings_act_on_the_prediction_and_show_those_of_the_selected_one(
+    viewer, predicting, panel, objects, qtbot
+):
+    viewer.add_image(TUBES[0], name="tube", scale=(0.5, 0.5), units=("um", "um"))
+    panel.button.click()
+    qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+    live = predicting.live
+    objects.threshold.slider.setValue(90)
+    np.testing.assert_array_equal(live.output.labels > 0, live.probabilities > 229)
+    objects.min_size.setValue(40)
+    assert objects.area.text() == "= 10 µm²"
+    objects.instances.click()
+    objects.fill_holes.click()
+    qtbot.waitUntil(lambda: not live.is_tidying)
+    assert (live.config.min_size_px, live.config.instances, live.config.fill_holes) == (40, True, True)
+    objects.probability.click()
+    assert live.is_probability_shown
+    viewer.layers.remove(live.probability_layer)
+    assert not objects.probability.isChecked()
+    objects.threshold.restore.click()
+    assert live.config.threshold is None
+
+
+def test_two_models_of_one_name_do_not_share_a_folder_of_labels(session, panel, tmp_path):
+    session.project = Project.open(write_images(tmp_path / "images", 1))
+    panel.source.set_value("dataset")
+    folders = []
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        session.predictor = save_model(tmp_path / place / "mine.safetensors")
+        folders.append(panel.folders()[1])
+    assert folders[0] != folders[1]
+    assert all(folder.name.startswith("mine-") for folder in folders)
+
+
+def test_the_box_switches_mirrored_views_off(viewer, predicting, panel, qtbot):
+    def probabilities():
+        panel.button.click()
+        qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+        return predicting.live.probabilities[:].astype(int)
+
+    viewer.add_image(TUBES[0], name="tube")
+    assert panel.augment.isChecked()
+    averaged = probabilities()
+    panel.augment.click()
+    assert np.abs(probabilities() - averaged).max() > 5
+
+
+def test_layers_to_measure_follow_the_viewer_and_the_table_opens(viewer, measure, qtbot):
+    assert not measure.button.isEnabled()
+    image = viewer.add_image(TUBES[0], name="tube")
+    first = viewer.add_labels(np.ones((64, 80), int), name="first")
+    viewer.add_labels(np.zeros((64, 80), int), name="second")
+    assert measure.labels.currentText() == "second" and measure.image.currentText() == "tube"
+    viewer.layers.selection.active = first
+    assert measure.labels.currentText() == "first"
+    viewer.layers.selection.active = image
+    assert measure.labels.currentText() == "first"
+    new = viewer.add_labels(np.zeros((64, 80), int), name="seen", metadata={"napari-unet-finetune": "prediction"})
+    viewer.layers.remove(new)
+    viewer.layers.selection.active = first
+    viewer.layers.append(new)
+    assert measure.labels.currentText() == "seen"
+    viewer.layers.selection.active = first
+    measure.button.click()
+    qtbot.waitUntil(lambda: measure.dialog is not None)
+    assert measure.dialog.objects.row(0)["area_px"] == 64 * 80
+    assert measure.dialog.objects.row(0)["mean_intensity"] == pytest.approx(TUBES[0].mean())
+    measure.dialog.close()
+    qtbot.waitUntil(lambda: measure.dialog is None)
+
+
+def test_the_footer_shows_how_far_it_is_and_stops(viewer, waiting, qtbot, tmp_path):
+    session, runner = waiting
+    session.predictor = "microtube"
+    predicting = predicting_of(session)
+    footer = PredictFooter(session, predicting)
+    qtbot.addWidget(footer)
+    assert footer._job.isHidden()
+    viewer.add_image(TUBES, name="movie")
+    predicting.predict(whole=True)
+    assert not footer._job.isHidden()
+    qtbot.waitUntil(lambda: session.aside.is_running)
+    np.save(tmp_path / "p.npy", np.zeros((64, 80), np.uint8))
+    event = ImagePredicted(0, 2, "000000", tmp_path / "p.npy", 0.5)
+    runner.listener.on_report(Report(event, RunProgress(images=(1, 2))))
+    assert footer.bar.value() == 500 and footer.bar.format() == "movie[001], 2 of 2"
+    footer.stop.click()
+    assert runner.job.said == ["stop"] and footer.bar.format() == "Stopping…"
+    runner.listener.on_end(None)
+    assert footer._job.isHidden() and "Stopped after 1 of 2 frames" in footer.message.text
+    footer.release()
+
+
+def test_a_prediction_goes_on_when_its_dock_is_closed_beside_another(viewer, waiting, qtbot, tmp_path):
+    session, runner = waiting
+    predicting = predicting_of(session)
+    panels = (PredictPanel(session, predicting), ObjectsPanel(session, predicting), PredictFooter(session, predicting))
+    for panel in panels:
+        qtbot.addWidget(panel)
+    viewer.add_image(TUBES[0], name="tube")
+    panels[0].button.click()
+    qtbot.waitUntil(lambda: session.aside.is_running)
+    for panel in panels:
+        panel.release()
+    np.save(tmp_path / "p.npy", np.full((64, 80), 200, np.uint8))
+    runner.listener.on_report(Report(ImagePredicted(0, 1, "000000", tmp_path / "p.npy", 0.5), RunProgress()))
+    runner.listener.on_end(None)
+    assert viewer.layers["tube prediction"].data.all()
+    assert predicting_of(session) is predicting and predicting.live is not None
+
+
+@pytest.mark.gui
+def test_a_prediction_in_a_child_is_shown_in_a_real_viewer(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-unet-finetune", "Predict")
+    widget.session.predictor = "microtube"
+    viewer.add_image(TUBES, name="movie")
+    widget.predict.source.set_value("stack")
+    widget.predict.button.click()
+    qtbot.waitUntil(lambda: widget.session.aside.is_running, timeout=20_000)
+    qtbot.waitUntil(lambda: "movie prediction" in viewer.layers, timeout=240_000)
+    qtbot.waitUntil(lambda: predicting_of(widget.session).task is None, timeout=240_000)
+    assert viewer.layers["movie prediction"].data.any(axis=(1, 2)).all()
+    widget.objects.threshold.slider.setValue(95)
+    viewer.window.remove_dock_widget(dock)
+
+
+@pytest.mark.gui
+def test_closing_the_last_dock_ends_the_prediction_without_complaint(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-unet-finetune", "Predict")
+    session = widget.session
+    session.predictor = "microtube"
+    viewer.add_image(TUBES[0], name="tube")
+    widget.predict.button.click()
+    qtbot.waitUntil(lambda: session.aside.is_running, timeout=20_000)
+    viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=20_000)
+    assert session.message.tone != "error"
+    assert [layer.name for layer in viewer.layers] == ["tube"]

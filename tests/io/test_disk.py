@@ -1,0 +1,105 @@
+"""Atomic writing: the old file or the new one, never half of one."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from napari_unet_finetune.errors import DataError, RunError
+from napari_unet_finetune.io.disk import atomic_write, remove_partial, write_file
+
+
+def test_the_file_holds_what_was_written_and_nothing_is_left_beside_it(tmp_path):
+    atomic_write(tmp_path / "new" / "a.bin", lambda file: file.write(b"content"))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.bin"]
+    assert (tmp_path / "new" / "a.bin").read_bytes() == b"content"
+
+
+def test_a_name_as_long_as_file_systems_allow_can_be_written(tmp_path):
+    path = tmp_path / f"{'x' * 251}.bin"
+    atomic_write(path, lambda file: file.write(b"content"))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_existing_file_is_replaced_only_when_the_new_one_is_complete(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def write(file):
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+
+    atomic_write(path, write)
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("unexpected pos")])
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, error):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def write(file):
+        file.write(b"half")
+        raise error
+
+    with pytest.raises(type(error)):
+        atomic_write(path, write)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_others_may_read_the_file_as_any_other(tmp_path):
+    atomic_write(tmp_path / "a.bin", lambda file: file.write(b"x"))
+    (tmp_path / "b.bin").write_bytes(b"x")
+    assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "b.bin").stat().st_mode
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_killed_writer_leaves_the_old_file_and_only_a_partial_that_is_swept(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    script = """
+        import os, signal, sys
+        from pathlib import Path
+        from napari_unet_finetune.data.atomic import atomic_write
+
+        def write(file):
+            file.write(b"half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        atomic_write(Path(sys.argv[1]), write)
+    """
+    source = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script), path], env=os.environ | source, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_partial(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_a_folder_that_takes_no_files_is_an_os_error():
+    with pytest.raises(FileNotFoundError):
+        atomic_write(Path("/proc/self/a.bin"), lambda file: file.write(b"x"))
+
+
+@pytest.mark.parametrize("content", ["text", b"text", lambda file: file.write(b"text")])
+def test_text_bytes_and_writers_are_written_alike(tmp_path, content):
+    write_file(tmp_path / "new" / "a.txt", content)
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"text"
+
+
+@pytest.mark.parametrize("error", [DataError, RunError])
+def test_what_cannot_be_written_is_said_in_a_sentence(tmp_path, error):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(error, match=r"a\.txt cannot be written \(.+\)\. Free some space or choose another folder\."):
+        write_file(tmp_path / "file" / "a.txt", "text", error=error)

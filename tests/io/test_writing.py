@@ -1,0 +1,87 @@
+"""Labels files: small, readable elsewhere, with their scale, and never over another file."""
+
+import signal
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.io.images import ImageRef, list_images, read_image, write_labels
+
+LABELS = np.zeros((30, 40), np.int64)
+LABELS[5:9, 3:7] = 1
+
+
+@pytest.mark.parametrize(("highest", "dtype"), [(1, "uint8"), (255, "uint8"), (256, "uint16"), (65536, "uint32")])
+@pytest.mark.parametrize(("unit", "scale"), [("um", (0.5, 0.25)), ("px", (1.0, 1.0))])
+def test_labels_and_scale_come_back_in_the_smallest_type(tmp_path, highest, dtype, unit, scale):
+    write_labels(tmp_path / "sub" / "a.tif", LABELS * highest, scale=scale, unit=unit)
+    pixels = read_image(ImageRef(tmp_path / "sub" / "a.tif"))
+    np.testing.assert_array_equal(pixels.array, LABELS * highest)
+    assert pixels.array.dtype == dtype
+    assert pixels.scale == pytest.approx(scale)
+    assert pixels.unit == unit
+
+
+def test_nanometres_come_back_as_micrometres(tmp_path):
+    write_labels(tmp_path / "a.tif", LABELS, scale=(5.0, 5.0), unit="nm")
+    assert read_image(ImageRef(tmp_path / "a.tif")).scale == pytest.approx((0.005, 0.005))
+
+
+def test_a_stack_of_labels_comes_back_frame_by_frame(tmp_path):
+    stack = np.stack([LABELS, LABELS * 2, LABELS * 3])
+    write_labels(tmp_path / "a.tif", stack)
+    np.testing.assert_array_equal([read_image(ref).array for ref in list_images(tmp_path)], stack)
+
+
+def test_bool_becomes_0_and_1(tmp_path):
+    write_labels(tmp_path / "a.tif", LABELS > 0)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), LABELS)
+
+
+def test_the_file_is_compressed(tmp_path):
+    write_labels(tmp_path / "a.tif", np.zeros((1000, 1000), np.uint8))
+    assert (tmp_path / "a.tif").stat().st_size < 20_000
+
+
+def test_imagej_sees_micrometres(tmp_path):
+    write_labels(tmp_path / "a.tif", LABELS, scale=(0.5, 0.25), unit="um")
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.imagej_metadata["unit"] == "um"
+        assert file.pages[0].resolution == (4.0, 2.0)
+
+
+def test_an_existing_file_is_kept_unless_overwriting_is_allowed(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"mine")
+    with pytest.raises(DataError, match="exists already"):
+        write_labels(tmp_path / "a.tif", LABELS)
+    assert (tmp_path / "a.tif").read_bytes() == b"mine"
+    write_labels(tmp_path / "a.tif", LABELS, overwrite=True)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), LABELS)
+
+
+@pytest.mark.parametrize("labels", [LABELS - 1, LABELS * 0.5, LABELS[0], LABELS * 2**33])
+def test_what_is_no_labels_is_refused(tmp_path, labels):
+    with pytest.raises(DataError, match=r"a\.tif"):
+        write_labels(tmp_path / "a.tif", labels)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def full_disk():
+    """Let no file grow beyond 10 kB, which looks to the writer like a full disk."""
+    resource = pytest.importorskip("resource")
+    limit, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 65536, (300, 300))
+    with pytest.raises(DataError, match=r"a\.tif cannot be written \(.*\)\. Free some space"):
+        write_labels(tmp_path / "a.tif", noise)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,73 @@
+"""A learning curve in sentences."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from napari_unet_finetune.evaluation.areas import ThresholdCounts, estimate_areas
+from napari_unet_finetune.evaluation.rows import Row
+from napari_unet_finetune.learning_curve.folder import CurvePoint
+from napari_unet_finetune.learning_curve.words import curve_in_words
+
+
+def study(new, old=(), area=1.0):
+    """Return what is said of Dice `new` and `old` by number of images."""
+    areas = area if isinstance(area, dict) else {"a": (round(1000 * area), 1000), "b": (round(100 * area), 100)}
+    rows = [
+        Row(count, 0, "default", 2, image, dice, 0, 0, None, *px)
+        for count, dice in new.items()
+        for image, px in areas.items()
+    ]
+    points = [CurvePoint(2, count, 0, dice) for count, dice in new.items()]
+    points += [CurvePoint(1, count, 0, dice) for count, dice in dict(old).items()]
+    return " ".join(curve_in_words(SimpleNamespace(points=tuple(points), rows=tuple(rows))))
+
+
+def test_nothing_is_said_before_a_model_is_tested():
+    assert study({}) == ""
+
+
+def test_gain_and_plateau_are_said():
+    text = study({0: 0.41, 5: 0.83, 10: 0.880, 20: 0.885})
+    assert "Dice on 2 test images: 0.41 (raw) → 0.83 (5) → 0.88 (10)" in text
+    assert "Beyond 10 images little is gained" in text
+    assert "Beyond" not in study({0: 0.4, 5: 0.8, 10: 0.9})
+
+
+def test_forgetting_begins_above_a_hundredth():
+    assert "Dataset 1 is kept: Dice 0.95 → 0.94." in study({0: 0.4, 5: 0.8}, {0: 0.95, 5: 0.9401})
+    text = study({0: 0.4, 5: 0.8, 10: 0.9}, {0: 0.95, 5: 0.945, 10: 0.93})
+    assert "Dataset 1 is being forgotten: Dice 0.95 → 0.93 with 10 images." in text
+
+
+def test_an_unmeasured_dataset_1_is_said_once_a_model_is_trained():
+    assert "cannot be measured" in study({0: 0.4, 5: 0.8})
+    assert "cannot be measured" not in study({0: 0.4})
+
+
+def test_over_and_underestimation_are_said():
+    assert "With 5 images the objects' area is overestimated: 1.12 times the true one." in study({5: 0.8}, area=1.12)
+    assert "underestimated: 0.90" in study({5: 0.8}, area=0.9)
+    assert "about right: 1.01" in study({5: 0.8}, area=1.01)
+
+
+def test_a_speck_that_is_found_three_times_too_large_is_no_overestimation():
+    text = study({5: 0.8}, area={"a": (9000, 10000), "b": (30, 10)})
+    assert "With 5 images the objects' area is 0.90 times the true one, which may be chance." in text
+
+
+def test_objects_where_none_is_true_are_said_to_be_too_many_as_estimate_does():
+    text = study({5: 0.8}, area={"a": (120, 0), "b": (0, 0)})
+    assert "With 5 images the objects' area is overestimated: some is predicted where none is true." in text
+
+
+def test_no_area_is_told_of_a_part_of_the_test_images():
+    assert "area" not in study({5: 0.8}, area={"a": (120, 100), "b": (None, None)})
+
+
+def test_the_area_is_that_which_estimate_would_tell():
+    areas = {"a": (120, 100), "b": (1300, 1000), "c": (330, 300)}
+    counts = [ThresholdCounts(name, np.array([px[0]]), np.array([px[1]]), px[1]) for name, px in areas.items()]
+    found = estimate_areas(counts, [0.5], threshold=0.5)
+    assert f"{found.area_ratio:.2f} times the true one" in study({5: 0.8}, area=areas)
+    assert found.verdict == "overestimates" and "is overestimated" in study({5: 0.8}, area=areas)

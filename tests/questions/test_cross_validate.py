@@ -1,0 +1,113 @@
+"""Every image is scored once, by a model that was trained without it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.events import Notice, PartStarted, RunStarted, drain
+from napari_unet_finetune.models.provenance import ImageRecord, Provenance
+from napari_unet_finetune.questions.cross_validate import cross_validate, mean_with_interval, split_folds
+from napari_unet_finetune.training.finetune import random_checkpoint
+
+from ..report.conftest import Reread
+
+CONFIG = FinetuneConfig(
+    steps=2, batch_size=2, patch_size=32, validate_every=1, rehearsal_patches=0, augment=AugmentConfig.none(),
+    device="cpu", precision="fp32", keep_raw=False,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return random_checkpoint(ModelConfig(width=16, levels=2), CONFIG)
+
+
+def run(events):
+    seen = []
+    while True:
+        try:
+            seen.append(next(events))
+        except StopIteration as stop:
+            return seen, stop.value
+
+
+def test_no_fold_sees_its_own_images(checkpoint, dataset2):
+    seen, result = run(cross_validate(dataset2, checkpoint, CONFIG))
+    started = [event for event in seen if isinstance(event, RunStarted)]
+    assert len(started) == 4 and result.folds == 4
+    for one, training in zip(result.scores, started, strict=True):
+        assert one.image not in training.train_images + training.validation_images
+    assert sorted(one.image for one in result.scores) == sorted(image.name for image in dataset2)
+    parts = [event for event in seen if isinstance(event, PartStarted)]
+    assert [(part.index, part.total) for part in parts] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_what_holds_for_all_folds_is_said_once(checkpoint, dataset2):
+    seen, _ = run(cross_validate(dataset2, checkpoint, CONFIG))
+    messages = [event.message for event in seen if isinstance(event, Notice)]
+    assert len(messages) == len(set(messages))
+
+
+def test_the_mean_is_that_of_the_images_and_the_gain_that_of_the_differences(checkpoint, dataset2):
+    result = drain(cross_validate(dataset2, checkpoint, CONFIG, folds=2))
+    dice, raw = (np.array([getattr(one, name) for one in result.scores]) for name in ("dice", "raw_dice"))
+    assert result.folds == 2 and {one.fold for one in result.scores} == {1, 2}
+    assert result.dice.value == pytest.approx(dice.mean())
+    assert result.gain.value == pytest.approx((dice - raw).mean())
+    assert result.gain.low <= result.gain.value <= result.gain.high
+    assert result.summary.startswith("Cross-validation in 2 folds over 4 images: mean Dice ")
+
+
+def test_the_interval_is_students():
+    mean = mean_with_interval([0.8, 0.9, 0.85, 0.95], low=0, high=1)
+    assert mean.value == pytest.approx(0.875)
+    assert mean.value - mean.low == pytest.approx(3.182 * 0.06455 / 2, abs=1e-4)  # t(3) = 3.182, s = 0.06455
+    assert mean_with_interval([0.1, 0.9, 0.99], low=0, high=1).high == 1
+    assert mean_with_interval([0.1, 0.9], low=0, high=1).low is None
+
+
+def test_images_are_read_when_they_are_needed_and_let_go(checkpoint, dataset2):
+    images = Reread([*dataset2, *dataset2])
+    result = drain(cross_validate(images, checkpoint, CONFIG, folds=2))
+    assert len(result.scores) == 8 and images.most <= 3
+
+
+def test_a_base_that_knows_the_images_is_told(checkpoint, dataset2):
+    known = (ImageRecord(name="a", sha256=ImageRecord.of(dataset2[1]).sha256),)
+    base = replace(checkpoint, provenance=Provenance(images=known))
+    result = drain(cross_validate(dataset2, base, CONFIG, folds=2))
+    assert result.trained_on == (dataset2[1].name,)
+    assert "itself trained with 1 of these images" in result.summary and "never saw" not in result.summary
+
+
+def test_stopping_keeps_what_is_scored(checkpoint, dataset2):
+    asked = iter([False] * 3)
+    result = drain(cross_validate(dataset2, checkpoint, CONFIG, should_stop=lambda: next(asked, True)))
+    assert result.stopped and len(result.scores) == 1 and "stopped after 1 of 4 trainings" in result.summary
+    assert drain(cross_validate(dataset2, checkpoint, CONFIG, should_stop=lambda: True)) is None
+
+
+def test_images_without_annotation_take_no_part(checkpoint, dataset2):
+    blank = AnnotatedImage("blank", dataset2[0].image, dataset2[0].labels, np.zeros(dataset2[0].shape, bool))
+    result = drain(cross_validate([*dataset2[:2], blank], checkpoint, CONFIG))
+    assert [one.image for one in result.scores] == [image.name for image in dataset2[:2]]
+    assert "So few images allow no interval." in result.summary
+
+
+@pytest.mark.parametrize(("count", "folds"), [(1, None), (5, 1), (5, 6)])
+def test_impossible_folds_are_refused(count, folds):
+    with pytest.raises(DataError):
+        split_folds(count, folds, 0)
+
+
+def test_folds_hold_every_image_once_and_are_even():
+    parts = split_folds(11, 3, 0)
+    assert sorted(index for part in parts for index in part) == list(range(11)) and {len(part) for part in parts} == {
+        3,
+        4,
+    }
+    assert parts == split_folds(11, 3, 0) != split_folds(11, 3, 1)

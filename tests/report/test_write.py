@@ -1,0 +1,271 @@
+"""The report of a run: one page that needs nothing else, tables beside it, and only what really happened."""
+
+import csv
+import html
+import re
+import shutil
+from html.parser import HTMLParser
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
+from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.errors import DataError, RunError
+from napari_unet_finetune.evaluation.evaluate import evaluate
+from napari_unet_finetune.events import RunEnded, drain
+from napari_unet_finetune.learning_curve.run import StudyPlan, run_study
+from napari_unet_finetune.models.checkpoint import load_checkpoint
+from napari_unet_finetune.report.write import report
+from napari_unet_finetune.runs.folder import RunFolder
+
+from .conftest import Reread, start, tiny
+
+
+class _Tags(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.links = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href", "action")]
+
+
+def written(run, out, folder=None, **options):
+    tests = () if folder is None else AnnotatedFolder.open(folder / "images", folder / "masks")
+    files = drain(report(run, out, tests=tests, device="cpu", **options))
+    return files, files.page.read_text(encoding="utf-8")
+
+
+def table(files, part):
+    (path,) = [path for path in files.tables if path.stem.endswith(f"-{part}")]
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole(finetuned, tmp_path_factory):
+    return written(finetuned.run, tmp_path_factory.mktemp("out") / "page.html", finetuned.test)
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing(whole):
+    parser = _Tags()
+    parser.feed(whole[1])
+    assert not {"script", "link", "iframe", "form"} & set(parser.tags)
+    assert parser.links and all(link.startswith("data:image/png;base64,") for link in parser.links)
+    assert "url(" not in whole[1] and "@import" not in whole[1]
+
+
+def test_images_are_let_go_once_they_are_scored(finetuned, tmp_path):
+    images = Reread(AnnotatedFolder.open(finetuned.test / "images", finetuned.test / "masks"))
+    drain(report(finetuned.run, tmp_path / "page.html", tests=images, device="cpu"))
+    assert images.most <= 2
+
+
+def test_hostile_names_are_text(whole, finetuned):
+    name = next(path.stem for path in (finetuned.new / "images").iterdir() if "script" in path.stem)
+    assert "<script" not in whole[1]
+    assert name in html.unescape(whole[1])
+    assert name in [row["image"] for row in table(whole[0], "images")]
+
+
+def test_scores_are_those_of_evaluate_for_both_models(whole, finetuned):
+    rows = table(whole[0], "scores")
+    tests = AnnotatedFolder.open(finetuned.test / "images", finetuned.test / "masks")
+    for model, path in (("base", finetuned.base), ("final", finetuned.run)):
+        expected = evaluate(load_checkpoint(path / "model.safetensors"), tests, PredictConfig(device="cpu"))
+        found = [row for row in rows if (row["role"], row["model"]) == ("test", model)]
+        assert [float(row["dice"]) for row in found] == pytest.approx([row.dice for row in expected])
+    groups = {role: sum(row["role"] == role for row in rows) for role in ("test", "held out", "training")}
+    assert groups == {"test": 8, "held out": 2, "training": 8}
+
+
+def test_hashes_are_whole_in_the_table_and_the_images_unchanged(whole, finetuned):
+    rows = {row["image"]: row for row in table(whole[0], "images") if row["role"] != "test"}
+    recorded = load_checkpoint(finetuned.run / "model.safetensors").provenance.images
+    assert {name: row["sha256"] for name, row in rows.items()} == {one.name: one.sha256 for one in recorded}
+    assert {row["state"] for row in rows.values()} == {"unchanged"}
+    assert all(one.sha256[:12] in whole[1] and one.sha256 not in whole[1] for one in recorded)
+
+
+def test_settings_name_who_set_them(whole):
+    rows = {row["setting"]: row for row in table(whole[0], "settings")}
+    assert rows["steps"] == {"setting": "steps", "value": "4", "preset_value": "2000", "origin": "user"}
+    assert rows["learning_rate"]["origin"] == "preset"
+    assert (rows["patch_size"]["value"], rows["patch_size"]["origin"]) == ("32", "program")
+
+
+def test_old_dataset_and_versions_are_there(whole, finetuned):
+    (ended,) = [event for event in RunFolder(finetuned.run).events() if isinstance(event, RunEnded)]
+    for value in (ended.old_dice_before, ended.old_dice_after):
+        assert f"{value:.3f}" in whole[1]
+    for version in load_checkpoint(finetuned.run / "model.safetensors").provenance.versions.values():
+        assert version in whole[1]
+
+
+def test_methods_claim_only_what_happened(whole, finetuned, tmp_path):
+    text = re.sub(r"\s+", " ", html.unescape(whole[1]))
+    assert "was finetuned on 4 annotated images; 1 image of the same dataset was held out" in text
+    assert "Patches were not augmented" in text and "nnU-Net" not in text
+    assert "soft Dice loss" in text and "Tversky loss" not in text
+    assert "AdamW" in text and "Adam:" not in text
+    assert "In each level of the decoder 20 %" in text
+    assert "L2-SP" not in text and "were of the old dataset (stored in the base model's file)" in text
+    base = re.sub(r"\s+", " ", html.unescape(written(finetuned.base, tmp_path / "base.html")[1]))
+    assert "trained from random weights on 3 annotated images" in base
+    assert "old dataset" not in base.partition("Methods")[2].partition("Images")[0]
+
+
+def test_old_images_without_masks_are_reported_as_self_distillation(finetuned, tmp_path):
+    old = {"base_images": finetuned.new / "images", "checkpoint": str(finetuned.base / "model.safetensors")}
+    run = start(tmp_path / "run", finetuned.new, task="finetune", **old)
+    text = re.sub(r"\s+", " ", html.unescape(written(run.path, tmp_path / "old.html")[1]))
+    assert "stored in the base model's file, and from its images, with the base model's predictions as masks" in text
+    assert "Learning without forgetting" in text and "patches kept in the base model" in text
+
+
+def test_citations_are_numbered_and_all_of_them_listed(whole):
+    methods = whole[1].partition("<h2>Methods</h2>")[2].partition("</section>")[0]
+    cited = {int(number) for group in re.findall(r"\[([\d, ]+)\]", methods) for number in group.split(",")}
+    assert cited == set(range(1, methods.count("<li>") + 1))
+
+
+def test_limits_tell_that_held_out_images_chose_the_model(whole, finetuned, tmp_path):
+    assert "The held-out images also chose the step of this model" in whole[1]  # too few for the threshold
+    alone = written(finetuned.run, tmp_path / "alone.html")[1]
+    assert "give some as test images" in alone
+    assert "--images" not in alone and "The command" not in alone  # it may have been written from a dock
+
+
+def test_test_images_that_were_trained_on_are_told(finetuned, tmp_path):
+    page = written(finetuned.run, tmp_path / "leak.html", finetuned.new)[1]
+    assert "5 of 5 test images were used in the training as well" in page
+
+
+def test_changed_images_are_told(own_copy, tmp_path):
+    file = own_copy.new / "masks" / "img_00.png"
+    iio.imwrite(file, iio.imread(file)[::-1])
+    files, page = written(own_copy.run, tmp_path / "changed.html")
+    assert "img_00: image or mask has changed since the training" in page
+    assert {row["image"]: row["state"] for row in table(files, "images")}["img_00"] == "changed"
+
+
+def test_a_report_without_its_images_tells_what_is_on_record(own_copy, tmp_path):
+    own_copy.new.rename(tmp_path / "elsewhere")
+    files, page = written(own_copy.run, tmp_path / "gone.html")
+    assert "The images are not where they were" in page
+    rows = table(files, "images")
+    assert len(rows) == 5 and {row["state"] for row in rows} == {"missing"} and all(row["sha256"] for row in rows)
+    assert table(files, "scores") == []
+    assert written(own_copy.run, tmp_path / "test.html", own_copy.test)[1].count("base model") > 1
+
+
+def test_an_interrupted_run_is_called_so(own_copy, tmp_path):
+    (own_copy.run / "model.safetensors").unlink()
+    file = own_copy.run / "events.jsonl"
+    lines = [line for line in file.read_text().splitlines(keepends=True) if '"run_ended"' not in line]
+    file.write_text("".join(lines))
+    page = written(own_copy.run, tmp_path / "part.html")[1]
+    assert "The training has not come to its end (step 4 of 4)" in page
+    assert "was calibrated" not in page
+
+
+def test_stopping_writes_what_is_there(finetuned, tmp_path):
+    asked = iter([False, False])
+    files, page = written(finetuned.run, tmp_path / "s.html", finetuned.test, should_stop=lambda: next(asked, True))
+    assert files.stopped and len(table(files, "scores")) == 4 and "<h2>Limits</h2>" in page
+
+
+def test_a_folder_without_a_run_or_model_is_refused(tmp_path, own_copy):
+    with pytest.raises(RunError, match="not the folder of a run"):
+        drain(report(tmp_path / "nothing"))
+    for name in ("model.safetensors", "best.safetensors"):
+        (own_copy.run / name).unlink()
+    with pytest.raises(RunError, match="no model yet"):
+        drain(report(own_copy.run))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, write_squares):
+    root = tmp_path_factory.mktemp("study")
+    old, new = write_squares(root / "old", 5), write_squares(root / "new", 8, bright=False, seed=1)
+    plan = StudyPlan(
+        dataset1=old, dataset2=new, counts=(0, 2, 3, 4), seeds=2, test1=2, test2=3, base_count=3,
+        model=ModelConfig(width=16, levels=2), config=tiny(dropout=0.1), base_config=tiny(preset="from scratch"),
+    )  # fmt: skip
+    drain(run_study(plan, root / "out"))
+    return root
+
+
+def test_a_study_is_reported_with_its_curve_and_every_model(study, tmp_path):
+    files, page = written(study / "out", tmp_path / "study.html")
+    text = re.sub(r"\s+", " ", html.unescape(page))
+    assert "finetuned with the first 2, 3 and 4 images of a new dataset, 2 trainings each" in text
+    assert "In each level of the decoder 10 % of the feature maps were dropped at random" in text
+    assert len(table(files, "scores")) == 5 * (1 + 3 * 2)
+    assert {row["role"] for row in table(files, "images")} == {"training", "held out", "test"}
+    assert all(f'<div class="header">{name}</div>' in page for name in ("base", "2 images", "4 images"))
+    assert page.count("<svg") == 2 and "bootstrap" not in page
+    methods = page.partition("<h2>Methods</h2>")[2].partition("</section>")[0]
+    cited = {int(number) for group in re.findall(r"\[([\d, ]+)\]", methods) for number in group.split(",")}
+    assert cited == set(range(1, methods.count("<li>") + 1))
+
+
+def test_a_study_whose_images_are_gone_is_still_reported(study, tmp_path):
+    (study / "new").rename(study / "moved")
+    try:
+        page = written(study / "out", tmp_path / "gone.html")[1]
+    finally:
+        (study / "moved").rename(study / "new")
+    assert "The test images are not where they were" in page and "<h2>Comparison</h2>" not in page
+
+
+def test_a_study_without_a_model_is_refused(study, tmp_path):
+    shutil.copytree(study / "out", tmp_path / "early")
+    for file in (tmp_path / "early" / "rows").glob("*seed*"):
+        file.unlink()
+    with pytest.raises(RunError, match="no model of this study"):
+        drain(report(tmp_path / "early"))
+
+
+def test_a_base_model_that_was_kept_is_called_so(finetuned, tmp_path):
+    config = tiny(learning_rate=1e-9, warmup_steps=0)
+    base = str(finetuned.base / "model.safetensors")
+    run = start(tmp_path / "run", finetuned.new, task="finetune", checkpoint=base, config=config)
+    files, page = written(run.path, tmp_path / "kept.html")
+    assert "the base model was used unchanged" in page and "base model is kept" in page
+    assert {row["model"] for row in table(files, "scores")} == {"final"}
+    assert {row["state"] for row in table(files, "images")} == {"not recorded"}
+
+
+def test_the_recipe_of_the_study_is_described_as_it_is(finetuned, tmp_path):
+    config = FinetuneConfig(preset="seed recipe", epochs=1, patch_size=32, patch_stride=32, device="cpu")
+    base = str(finetuned.base / "model.safetensors")
+    run = start(tmp_path / "run", finetuned.new, task="finetune", checkpoint=base, config=config)
+    text = re.sub(r"\s+", " ", html.unescape(written(run.path, tmp_path / "seed.html")[1]))
+    assert "(1 epochs) on batches of 4 patches of 32 × 32 px from a grid with a stride of 32 px, without" in text
+    assert "a loss chosen by the predicted share of objects" in text and "with Adam [" in text
+    assert "lowest loss on a random 20 % of the patches" in text and "was calibrated" not in text
+    assert "Validation was by loss on random patches" in text and "were of the old dataset" not in text
+
+
+def test_strokes_are_reported_as_strokes(finetuned, tmp_path):
+    shutil.copytree(finetuned.new, tmp_path / "strokes")
+    for file in (tmp_path / "strokes" / "masks").iterdir():
+        mask = np.where(iio.imread(file) > 0, 2, 1).astype(np.uint8)
+        mask[::2] = 0
+        iio.imwrite(file, mask)
+    base = str(finetuned.base / "model.safetensors")
+    run = start(tmp_path / "run", tmp_path / "strokes", task="finetune", checkpoint=base, sparse=True)
+    page = written(run.path, tmp_path / "strokes.html")[1]
+    assert "Annotations were brush strokes" in page and "Only annotated pixels were scored" in page
+
+
+def test_a_report_is_never_written_over_a_file_of_another_kind(finetuned, tmp_path):
+    image = tmp_path / "image.tif"
+    image.write_bytes(b"pixels")
+    with pytest.raises(DataError, match=r"image\.tif: this file must end in \.html or \.htm"):
+        drain(report(finetuned.run, image))
+    assert image.read_bytes() == b"pixels"

@@ -1,0 +1,33 @@
+"""Numbers in words."""
+
+import pytest
+
+from napari_unet_finetune.text import count_of, first_of, percent, size_in_px, verb_for
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 held-out images"), (1, "1 held-out image"), (2, "2 held-out images")]
+)
+def test_one_is_one_and_all_else_are_many(number, text):
+    assert count_of(number, "held-out image") == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0 %"), (0.00001, "below 0.1 %"), (0.004, "0.4 %"), (0.234, "23 %"), (1, "100 %")]
+)
+def test_percentages_have_the_digits_that_tell_something(share, text):
+    assert percent(share) == text
+
+
+def test_a_verb_goes_with_its_number():
+    verbs = ("be", "have", "get")
+    assert [verb_for(1, verb) for verb in verbs] == ["is", "has", "gets"]
+    assert [verb_for(0, verb) for verb in verbs] == [verb_for(2, verb) for verb in verbs] == ["are", "have", "get"]
+
+
+def test_a_size_has_its_unit():
+    assert size_in_px((20, 30)) == "20 × 30 px"
+
+
+def test_of_many_names_the_first_are_told():
+    assert (first_of("ab"), first_of("abcd"), first_of("abc", 2)) == ("a, b", "a, b, c, …", "a, b, …")
