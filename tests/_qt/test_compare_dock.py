@@ -11,8 +11,8 @@ pytest.importorskip("qtpy")
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_unet_finetune._qt.compare.comparing import Comparing
-from napari_unet_finetune._qt.compare.curve_training import CurveTraining
+from napari_unet_finetune._qt.compare.controller import CompareController
+from napari_unet_finetune._qt.compare.curve_controller import CurveController
 from napari_unet_finetune._qt.compare.export import save_canvas
 from napari_unet_finetune._qt.compare.panel import ComparePanel, ImagePicker
 from napari_unet_finetune._qt.compare_dock import CompareWidget
@@ -34,7 +34,7 @@ def panel(session, project, tmp_path, qtbot):
     """Return a panel that has compared two models."""
     files = with_models(session, tmp_path / "models")
     session.project = project
-    found = ComparePanel(session, CurveTraining(session))
+    found = ComparePanel(session, CurveController(session))
     qtbot.addWidget(found)
     found.comparing.add_file(type(tmp_path)(files[1]))
     found.compare.click()
@@ -52,7 +52,7 @@ def choose_file(monkeypatch, path, kind="PNG (*.png)"):
 
 def test_models_are_ticked_and_images_chosen(session, project, tmp_path, qtbot):
     files = with_models(session, tmp_path / "models")
-    panel = ComparePanel(session, CurveTraining(session))
+    panel = ComparePanel(session, CurveController(session))
     qtbot.addWidget(panel)
     assert not panel.compare.isEnabled() and "Open a dataset first" in panel.problem.text()
     session.project = project
@@ -70,7 +70,7 @@ def test_models_are_ticked_and_images_chosen(session, project, tmp_path, qtbot):
 
 def test_a_dock_opened_again_shows_the_comparison_that_was_begun_before(panel, session, qtbot):
     panel.comparing.compare()
-    again = ComparePanel(session, CurveTraining(session))
+    again = ComparePanel(session, CurveController(session))
     qtbot.addWidget(again)
     assert again.comparing.cells == panel.comparing.cells
     assert again.scores.table.rowCount() > 0
@@ -140,7 +140,7 @@ def test_changed_masks_are_told(panel, session):
 
 
 def test_only_the_first_of_many_changed_masks_are_named(panel, monkeypatch):
-    monkeypatch.setattr(Comparing, "stale", ("a", "b", "c", "d"))
+    monkeypatch.setattr(CompareController, "stale", ("a", "b", "c", "d"))
     panel.comparing.changed.emit()
     assert panel.stale.text().startswith("Masks have changed since: a, b, c, ….")
 

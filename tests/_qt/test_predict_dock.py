@@ -6,11 +6,11 @@ import tifffile
 
 pytest.importorskip("qtpy")
 
+from napari_unet_finetune._qt.predict.controller import predict_controller_of
 from napari_unet_finetune._qt.predict.footer import PredictFooter
 from napari_unet_finetune._qt.predict.measure_panel import MeasurePanel
 from napari_unet_finetune._qt.predict.objects_panel import ObjectsPanel
 from napari_unet_finetune._qt.predict.panel import PredictPanel
-from napari_unet_finetune._qt.predict.predicting import predicting_of
 from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.events import ImagePredicted
@@ -26,7 +26,7 @@ TUBES = np.stack([frame.image for frame in make_microtube(1, 2, shape=(64, 80))]
 @pytest.fixture
 def predicting(session):
     session.predictor = "microtube"
-    return predicting_of(session)
+    return predict_controller_of(session)
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_layers_to_measure_follow_the_viewer_and_the_table_opens(viewer, measure
 def test_the_footer_shows_how_far_it_is_and_stops(viewer, waiting, qtbot, tmp_path):
     session, runner = waiting
     session.predictor = "microtube"
-    predicting = predicting_of(session)
+    predicting = predict_controller_of(session)
     footer = PredictFooter(session, predicting)
     qtbot.addWidget(footer)
     assert footer._job.isHidden()
@@ -236,7 +236,7 @@ def test_the_footer_shows_how_far_it_is_and_stops(viewer, waiting, qtbot, tmp_pa
 
 def test_a_prediction_goes_on_when_its_dock_is_closed_beside_another(viewer, waiting, qtbot, tmp_path):
     session, runner = waiting
-    predicting = predicting_of(session)
+    predicting = predict_controller_of(session)
     panels = (PredictPanel(session, predicting), ObjectsPanel(session, predicting), PredictFooter(session, predicting))
     for panel in panels:
         qtbot.addWidget(panel)
@@ -249,7 +249,7 @@ def test_a_prediction_goes_on_when_its_dock_is_closed_beside_another(viewer, wai
     runner.listener.on_report(Report(ImagePredicted(0, 1, "000000", tmp_path / "p.npy", 0.5), RunProgress()))
     runner.listener.on_end(None)
     assert viewer.layers["tube prediction"].data.all()
-    assert predicting_of(session) is predicting and predicting.live is not None
+    assert predict_controller_of(session) is predicting and predicting.live is not None
 
 
 @pytest.mark.gui
@@ -262,7 +262,7 @@ def test_a_prediction_in_a_child_is_shown_in_a_real_viewer(make_napari_viewer, q
     widget.predict.button.click()
     qtbot.waitUntil(lambda: widget.session.aside.is_running, timeout=20_000)
     qtbot.waitUntil(lambda: "movie prediction" in viewer.layers, timeout=240_000)
-    qtbot.waitUntil(lambda: predicting_of(widget.session).task is None, timeout=240_000)
+    qtbot.waitUntil(lambda: predict_controller_of(widget.session).task is None, timeout=240_000)
     assert viewer.layers["movie prediction"].data.any(axis=(1, 2)).all()
     widget.objects.threshold.slider.setValue(95)
     viewer.window.remove_dock_widget(dock)

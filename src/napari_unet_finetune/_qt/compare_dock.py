@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QVBoxLayout
 
+from .compare.curve_controller import CurveController
 from .compare.curve_panel import CurvePanel
-from .compare.curve_training import CurveTraining
 from .compare.panel import ComparePanel
 from .session.dock import Dock
 from .session.run_footer import RunFooter
@@ -23,7 +23,7 @@ class CompareWidget(Dock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         session = self.session
-        curve = session.shared(CurveTraining)
+        curve = session.shared(CurveController)
         self.compare = ComparePanel(session, curve)
         self.curve = CurvePanel(session, curve, self.compare.comparing)
         self.footer = RunFooter(session, has_curve=False)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QGroupBox, QScrollArea, QVBoxLayout, QWidget
 
+from .predict.controller import predict_controller_of
 from .predict.files_panel import FilesPanel
 from .predict.footer import PredictFooter
 from .predict.measure_panel import MeasurePanel
 from .predict.objects_panel import ObjectsPanel
 from .predict.panel import PredictPanel
-from .predict.predicting import predicting_of
 from .session.dock import Dock
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class PredictWidget(Dock):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
         session = self.session
-        predicting = predicting_of(session)
+        predicting = predict_controller_of(session)
         self.predict = PredictPanel(session, predicting)
         self.files = FilesPanel(predicting.files)
         self.objects = ObjectsPanel(session, predicting)

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from . import asking, inspecting, measuring, run_job, study, suggesting, training, using
+from . import check, learning_curve, measure, predict, questions, run_job, suggest, train
 from .console import INTERRUPTED
 
 NAME = "unet-finetune"
@@ -22,23 +22,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    inspecting.check,
-    suggesting.suggest,
-    training.train,
-    training.finetune,
-    training.resume,
-    using.predict,
-    using.evaluate,
-    measuring.measure,
-    asking.estimate,
-    asking.can_learn,
-    asking.cross_validate,
-    asking.forecast,
-    study.curve,
-    study.report,
-    study.demo,
-    inspecting.models,
-    inspecting.settings,
+    check.check,
+    suggest.suggest,
+    train.train,
+    train.finetune,
+    train.resume,
+    predict.predict,
+    predict.evaluate,
+    measure.measure,
+    questions.estimate,
+    questions.can_learn,
+    questions.cross_validate,
+    questions.forecast,
+    learning_curve.curve,
+    learning_curve.report,
+    learning_curve.demo,
+    check.models,
+    check.settings,
 ):
     app.command()(command)
 app.command(hidden=True)(run_job.run)

@@ -7,9 +7,10 @@ import tifffile
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-from napari_unet_finetune._qt.annotate import autosave, painting
+from napari_unet_finetune._qt.annotate import autosave
+from napari_unet_finetune._qt.annotate import paint as paint_module
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
-from napari_unet_finetune._qt.annotate.painting import KEPT_HISTORIES
+from napari_unet_finetune._qt.annotate.paint import KEPT_HISTORIES
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.project.project import Project
 
@@ -175,7 +176,7 @@ def test_the_layer_of_the_next_image_is_that_of_the_last(annotation, viewer):
 
 
 def test_napari_that_keeps_its_history_elsewhere_gets_a_new_layer_each_time(annotation, viewer, monkeypatch):
-    monkeypatch.setattr(painting.History, "of", lambda _layer: None)
+    monkeypatch.setattr(paint_module.History, "of", lambda _layer: None)
     annotation.open("img_0")
     paint(annotation)
     first = annotation.layer

@@ -9,7 +9,7 @@ import tifffile
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-from napari_unet_finetune._qt.compare.comparing import Comparing
+from napari_unet_finetune._qt.compare.controller import CompareController
 from napari_unet_finetune._qt.compare.layers import ComparisonLayers
 from napari_unet_finetune._qt.compare.picture import Guess, Picture
 from napari_unet_finetune._qt.compare.view import ComparisonView
@@ -35,7 +35,7 @@ def view(session, project, tmp_path):
     """Return a view of three models on two test images, the first of which is shown."""
     files = with_models(session, tmp_path / "models", 3)
     session.project = project
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     for file in files[1:]:
         comparing.add_file(type(tmp_path)(file))
     found = ComparisonView(comparing)
@@ -212,7 +212,7 @@ def test_closing_gives_back_keys_and_grid_and_leaves_the_layers(session, project
     viewer.bind_key(",", lambda _viewer: done.append("theirs"))
     with_models(session, tmp_path / "models", 1)
     session.project = project
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     view = ComparisonView(comparing)
     comparing.compare()
     view.set_mode("grid")
@@ -287,7 +287,7 @@ def test_frames_colors_and_sizes(session, tmp_path, viewer):
     project.save_labels("wide", truth, "painted")
     with_models(session, tmp_path / "models", 1)
     session.project = project
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     view = ComparisonView(comparing)
     comparing.choose_images("all")
     comparing.compare()

@@ -10,7 +10,7 @@ pytest.importorskip("qtpy")
 from qtpy.QtCore import Qt
 
 from napari_unet_finetune._qt.compare.models import list_models_to_compare
-from napari_unet_finetune._qt.finetune.finetuning import Finetuning
+from napari_unet_finetune._qt.finetune.controller import FinetuneController
 from napari_unet_finetune._qt.layers.layers import find_ours, show_image
 from napari_unet_finetune._qt.model.card import card_rows, size
 from napari_unet_finetune._qt.model.choices import list_choices
@@ -124,7 +124,7 @@ def test_the_models_of_the_datasets_trainings_can_be_chosen(panel, waiting, tmp_
     panel, session = panel
     _, runner = waiting
     session.project = annotated_project(tmp_path, write_squares)
-    finetuning = Finetuning(session)
+    finetuning = FinetuneController(session)
     finetuning.start(FinetuneConfig())
     model = Reporter(runner).end(STARTED, ENDED)
     entry = next(text for text in _texts(panel.base) if "Dice" in text)
@@ -179,7 +179,7 @@ def test_an_image_that_cannot_be_read_is_a_sentence(shown, qtbot):
 def test_the_log_of_a_training_is_read_once_and_again_when_it_has_grown(waiting, tmp_path, write_squares, monkeypatch):
     session, runner = waiting
     session.project = annotated_project(tmp_path, write_squares)
-    Finetuning(session).start(TINY)
+    FinetuneController(session).start(TINY)
     Reporter(runner)(STARTED)
     read, events = [], RunFolder.events
     monkeypatch.setattr(RunFolder, "events", lambda self: read.append(self.path) or events(self))

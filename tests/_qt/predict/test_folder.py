@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet_finetune._qt.predict.folder import FolderPredicting
+from napari_unet_finetune._qt.predict.folder import FolderController
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.io.images import ImageRef, read_image
@@ -16,7 +16,7 @@ from napari_unet_finetune.io.writing import write_labels
 @pytest.fixture
 def files(session, tmp_path):
     session.predictor = "microtube"
-    return FolderPredicting(session, tmp_path / "jobs")
+    return FolderController(session, tmp_path / "jobs")
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_errors_leave_it_ready_for_the_next_try(files, folder, tmp_path):
 
 def test_a_second_job_is_refused(waiting, folder, tmp_path):
     session, runner = waiting
-    files = FolderPredicting(session, tmp_path / "jobs")
+    files = FolderController(session, tmp_path / "jobs")
     files.predict(folder, tmp_path / "out", PredictConfig())
     assert files.is_predicting and runner.folder.exists()
     files.predict(folder, tmp_path / "out", PredictConfig())

@@ -11,9 +11,9 @@ import pytest
 import tifffile
 from qtpy.QtCore import QUrl
 
-from napari_unet_finetune._qt.finetune.finetuning import Finetuning
+from napari_unet_finetune._qt.finetune.controller import FinetuneController
 from napari_unet_finetune._qt.layers.layers import find_ours
-from napari_unet_finetune._qt.predict.predicting import predicting_of
+from napari_unet_finetune._qt.predict.controller import predict_controller_of
 from napari_unet_finetune._qt.questions import panel as panel_module
 from napari_unet_finetune._qt.questions.panel import QuestionsPanel
 from napari_unet_finetune._qt.session.jobs import Report
@@ -99,7 +99,7 @@ def test_a_check_up_shows_numbers_and_its_factor_goes_to_the_settings(panel: Que
 
 
 def test_a_model_trained_here_is_asked_about_the_images_that_were_held_out(panel: QuestionsPanel) -> None:
-    training = Finetuning(panel.session)
+    training = FinetuneController(panel.session)
     training.start(TINY)
     assert panel.rows["estimate"].cost.text().endswith("on 1 image held out of its training.")
     panel.rows["estimate"].button.click()
@@ -146,7 +146,7 @@ def test_an_image_that_has_changed_its_size_shows_no_errors(panel: QuestionsPane
 
 
 def test_a_threshold_is_used_only_for_the_model_it_was_found_for(panel: QuestionsPanel, tmp_path: Path) -> None:
-    session, predicting = panel.session, predicting_of(panel.session)
+    session, predicting = panel.session, predict_controller_of(panel.session)
     panel.rows["estimate"].button.click()
     asked = session.predictor
     session.predictor = save_model(tmp_path / "other.safetensors", seed=1)
@@ -246,7 +246,7 @@ def test_a_learning_curve_is_carried_on_without_a_job(panel: QuestionsPanel, qtb
 def test_a_report_is_written_where_it_was_asked_for_and_opened(
     panel: QuestionsPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = Finetuning(panel.session)
+    training = FinetuneController(panel.session)
     training.start(TINY)
     assert panel.rows["report"].cost.text().startswith("A page about the training of")
     monkeypatch.setattr(

@@ -14,13 +14,13 @@ from ...errors import FinetuneError
 from ...project.image import to_annotate
 from ...project.masks import BACKGROUND
 from ...project.project import Origin, Project, SavedMask
-from ..layers.drawing import drawn_later
 from ..layers.layers import show_image
+from ..layers.redraw import drawn_later
 from ..session.session import Session
 from ..session.shortcuts import Actions
 from ..session.worker import Work
 from .autosave import Autosave
-from .painting import (
+from .paint import (
     IMAGE,
     PAINTING,
     Brush,

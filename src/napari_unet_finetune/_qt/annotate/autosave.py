@@ -15,7 +15,7 @@ from ...errors import DataError, FinetuneError
 from ...project.masks import BACKGROUND, OBJECT
 from ...project.project import Origin, Project, SavedMask
 from ..session.worker import Work
-from .painting import differs, is_painted, snapshot
+from .paint import differs, is_painted, snapshot
 
 if TYPE_CHECKING:
     from napari.layers import Labels

@@ -15,7 +15,7 @@ from ...project.masks import dense_to_strokes
 from ...runs.request import ImageFile, PredictRequest
 from ..session.settings import default_device
 from .annotation import Annotation
-from .painting import add_paint, is_painted
+from .paint import add_paint, is_painted
 
 _FULL = 255  # of a probability of 1 in eight bits
 

@@ -14,7 +14,7 @@ from ..session.session import Session
 from ..session.shortcuts import CanvasKeys, bind_keys
 from .annotation import annotation_of, image_keys
 from .first_guess import start_from_prediction
-from .painting import is_painted
+from .paint import is_painted
 
 _PATCH_PX = 12
 _DENSE = "Paint the objects, all with label 1 or each with its own. What you do not paint is background."

@@ -24,8 +24,8 @@ from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file
 from ..widgets.learning_curve import CurveChart
 from ..widgets.path_box import PathBox
-from .comparing import Comparing
-from .curve_training import CurveTraining
+from .controller import CompareController
+from .curve_controller import CurveController
 from .export import save_figures
 
 _MOST_SEEDS = 9
@@ -37,7 +37,7 @@ class CurvePanel(QWidget):
     """Starts a learning curve and shows the last one."""
 
     def __init__(
-        self, session: Session, curve: CurveTraining, comparing: Comparing, parent: QWidget | None = None
+        self, session: Session, curve: CurveController, comparing: CompareController, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.session, self.curve, self._comparing = session, curve, comparing

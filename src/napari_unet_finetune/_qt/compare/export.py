@@ -13,17 +13,17 @@ from ...io.disk import write_file
 from ...project.image_sets import pair_of
 from ...project.project import Project
 from ...runs.request import FigureRequest, FigureRow
-from .comparing import Comparing
+from .controller import CompareController
 
 MOST_ROWS = 12
 
 
-def table_rows(comparing: Comparing) -> list[ModelRow]:
+def table_rows(comparing: CompareController) -> list[ModelRow]:
     """Return one row per model and image that has a score."""
     return list(_rows(comparing))
 
 
-def save_table(comparing: Comparing, path: Path) -> None:
+def save_table(comparing: CompareController, path: Path) -> None:
     """Write the table as CSV.
 
     Raises
@@ -37,7 +37,7 @@ def save_table(comparing: Comparing, path: Path) -> None:
     write_file(path, to_csv(rows), error=RunError)
 
 
-def figure_rows(comparing: Comparing, project: Project, names: Sequence[str]) -> tuple[FigureRow, ...]:
+def figure_rows(comparing: CompareController, project: Project, names: Sequence[str]) -> tuple[FigureRow, ...]:
     """Return the rows of a figure: images with a mask on which every model gave a result, in the order of `names`."""
     rows = []
     for name in names:
@@ -51,7 +51,7 @@ def figure_rows(comparing: Comparing, project: Project, names: Sequence[str]) ->
 
 
 def save_figures(
-    comparing: Comparing, names: Sequence[str], out: Path | None, *, study: Path | None, curve: Path | None
+    comparing: CompareController, names: Sequence[str], out: Path | None, *, study: Path | None, curve: Path | None
 ) -> None:
     """Have a job draw the images `names` into `out`, and the learning curve of `study` into `curve`.
 
@@ -86,7 +86,7 @@ def save_figures(
         raise
 
 
-def save_canvas(comparing: Comparing, path: Path) -> None:
+def save_canvas(comparing: CompareController, path: Path) -> None:
     """Save what the canvas shows, at twice its size.
 
     Raises
@@ -102,7 +102,7 @@ def save_canvas(comparing: Comparing, path: Path) -> None:
         raise RunError(f"{path} cannot be written ({error.strerror}). Choose another folder.") from error
 
 
-def _rows(comparing: Comparing) -> Iterator[ModelRow]:
+def _rows(comparing: CompareController) -> Iterator[ModelRow]:
     for column in comparing.columns:
         training = column.training
         for name in comparing.images:

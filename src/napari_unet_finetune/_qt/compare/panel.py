@@ -28,8 +28,8 @@ from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file, may_replace
-from .comparing import Comparing
-from .curve_training import CurveTraining
+from .controller import CompareController
+from .curve_controller import CurveController
 from .export import MOST_ROWS, save_canvas, save_figures, save_table
 from .model_list import ModelList
 from .score_table import ScoreView
@@ -85,10 +85,10 @@ _FIGURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 class ComparePanel(QWidget):
     """Everything about a comparison but its learning curve."""
 
-    def __init__(self, session: Session, curve: CurveTraining, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, curve: CurveController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self._curve = session, curve
-        self.comparing = session.shared(Comparing)
+        self.comparing = session.shared(CompareController)
         self.shown = ComparisonView(self.comparing)
         self.models, self.images = ModelList(), ChoiceBox([])
         self.add, self.compare, self.export = QPushButton("Add file…"), QPushButton("Compare"), QPushButton("Export ▾")

@@ -14,7 +14,7 @@ from ...evaluation.areas import error_map
 from ...io.images import ImageRef, read_image
 from ...io.pixels import ImagePixels
 from ...project.project import Project
-from .comparing import Comparing
+from .controller import CompareController
 
 _BRIGHT = 0.55  # of the range between the darkest and the brightest pixels
 
@@ -58,7 +58,7 @@ class Picture:
         return bool(np.median(array) > low + _BRIGHT * (high - low))
 
 
-def read_picture(comparing: Comparing, project: Project, name: str) -> Picture:
+def read_picture(comparing: CompareController, project: Project, name: str) -> Picture:
     """Read an image, its mask and all labels that were predicted.
 
     Raises

@@ -15,7 +15,7 @@ from ...events import ImageCompared
 from ...io.images import natural_key
 from ...metrics import pooled_area_ratio
 from ..widgets.editors import ChoiceBox
-from .comparing import Comparing
+from .controller import CompareController
 from .models import Column
 
 _ROWS_SHOWN = 6
@@ -27,7 +27,7 @@ class ScoreView(QWidget):
 
     cell_chosen = Signal(str, str)
 
-    def __init__(self, comparing: Comparing) -> None:
+    def __init__(self, comparing: CompareController) -> None:
         super().__init__()
         self.table = ScoreTable(comparing, self)
         self.view = QTableView()
@@ -127,7 +127,7 @@ _CENTER = Qt.AlignmentFlag.AlignCenter
 class ScoreTable(QAbstractTableModel):
     """Rows of images under a row of means, columns of models."""
 
-    def __init__(self, comparing: Comparing, parent: QObject | None = None) -> None:
+    def __init__(self, comparing: CompareController, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._comparing = comparing
         self.score = "dice"

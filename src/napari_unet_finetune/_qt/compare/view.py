@@ -7,7 +7,7 @@ from psygnal import Signal
 from ...errors import FinetuneError
 from ...events import ImageCompared
 from ..session.shortcuts import Actions, CanvasKeys
-from .comparing import Comparing
+from .controller import CompareController
 from .layers import ComparisonLayers, Mode
 from .picture import Picture, read_picture
 
@@ -19,7 +19,7 @@ class ComparisonView:
 
     changed = Signal()
 
-    def __init__(self, comparing: Comparing) -> None:
+    def __init__(self, comparing: CompareController) -> None:
         self.comparing = comparing
         self.session = comparing.session
         self.layers = ComparisonLayers(self.session.viewer)

@@ -9,7 +9,7 @@ from ...runs.history import PastRun
 from ...text import count_of
 from ..widgets.message_line import MessageLine
 from ..widgets.training_curve import CurvePlot
-from .finetuning import Outcome
+from .controller import Outcome
 
 
 class OutcomeBox(QWidget):

@@ -18,8 +18,8 @@ from ...runs.history import PastRun
 from ..session.session import Session
 from ..widgets.message_line import MessageLine
 from ..widgets.wrapped_label import WrappedLabel
+from .controller import FinetuneController
 from .data_check import DataCheck
-from .finetuning import Finetuning
 from .old_images import OldImagesForm
 from .outcome_box import InterruptedBox, OutcomeBox
 from .settings_form import SettingsForm
@@ -37,7 +37,7 @@ class FinetunePanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.finetuning, self.check = session.shared(Finetuning), DataCheck()
+        self.finetuning, self.check = session.shared(FinetuneController), DataCheck()
         self.interrupted, self.outcome = InterruptedBox(), OutcomeBox()
         self.settings, self.old = SettingsForm(), OldImagesForm()
         self.base, self.words = WrappedLabel(), WrappedLabel()

@@ -14,9 +14,8 @@ from ...events import Event, ImagePredicted, PreviewReady
 from ...project.image import to_annotate
 from ...project.project import Project
 from ...runs.request import ImageFile, PredictRequest
-from ..annotate.painting import IMAGE, PAINTING
+from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import PREDICTED, steady
-from ..layers.drawing import drawn_later
 from ..layers.layers import (
     OURS,
     find_ours,
@@ -29,6 +28,7 @@ from ..layers.layers import (
 )
 from ..layers.prediction import RUN_PREDICTION as PREDICTION
 from ..layers.prediction import RUN_PREVIEW as PREVIEW
+from ..layers.redraw import drawn_later
 from ..session.session import Session
 
 _FULL = 255  # of a probability of 1 in eight bits

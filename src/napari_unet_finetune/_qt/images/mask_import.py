@@ -17,7 +17,7 @@ from .import_dialog import ImportDialog
 from .labels_dialog import LabelsDialog, labels_choices
 
 
-class MaskImporting:
+class MaskImportController:
     """Imports masks into the dataset that is open, and shows them.
 
     Parameters

@@ -32,8 +32,8 @@ from ..annotate.annotation import annotation_of, image_keys
 from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.file_dialogs import ask_for_folder
-from .mask_import import MaskImporting
-from .opening import LayerChoice, Opener
+from .mask_import import MaskImportController
+from .opener import LayerChoice, Opener
 from .table_view import ImageView
 from .thumbnails import ThumbnailLoader
 
@@ -92,7 +92,7 @@ class ImagesPanel(QWidget):
         self._session, self._annotation = session, annotation_of(session)
         self._opener = Opener(session, partial(ask_for_folder, self))
         self._thumbnails: ThumbnailLoader | None = None
-        self.importing = MaskImporting(session, self._annotation, self)
+        self.importing = MaskImportController(session, self._annotation, self)
         self.view = ImageView()
         self.words, self.annotated_only = QLineEdit(), QCheckBox("annotated only")
         self.folder_button, self.import_button = QPushButton("Open folder…"), QPushButton("Import masks…")

@@ -13,7 +13,7 @@ from ...data.annotated_image import AnnotatedImage
 from ...data.normalize import model_input
 from ...io.pixels import ImagePixels
 from ...models.card import ModelCard
-from ..annotate.painting import PAINTING
+from ..annotate.paint import PAINTING
 from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
 from ..session.session import Session
 from ..session.worker import Work

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton, QVBoxLayou
 from ...events import ImageEnd
 from ...measure.files import images_table
 from ..widgets.file_dialogs import ask_for_file, may_replace
-from .folder import FolderPredicting
+from .folder import FolderController
 
 _HEIGHT_PX = 110
 
@@ -16,7 +16,7 @@ _HEIGHT_PX = 110
 class FilesPanel(QWidget):
     """Lists files with what became of them; a double click opens image and labels."""
 
-    def __init__(self, files: FolderPredicting, parent: QWidget | None = None) -> None:
+    def __init__(self, files: FolderController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.files = files
         self.list, self.measure = QListWidget(), QPushButton("Measure all files…")

@@ -32,7 +32,7 @@ _OPENED = "file:"
 _STAMP = f"{OURS}-stamp"  # in the metadata of labels: the file as it was read
 
 
-class FolderPredicting:
+class FolderController:
     """Predicts all images of a folder, or of one stack file, into labels files.
 
     Parameters

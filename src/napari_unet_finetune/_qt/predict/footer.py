@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, 
 
 from ..session.session import Session
 from ..widgets.message_line import MessageLine
-from .predicting import Predicting
+from .controller import PredictController
 
 _BAR = 1000
 
@@ -14,7 +14,7 @@ _BAR = 1000
 class PredictFooter(QWidget):
     """Shows how far the prediction, or another job beside a training, is."""
 
-    def __init__(self, session: Session, predicting: Predicting, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, predicting: PredictController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self.predicting = session, predicting
         self.message = MessageLine()

@@ -11,8 +11,8 @@ from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..session.session import Session
 from ..widgets.editors import ChoiceBox
+from .measure_controller import MeasureController
 from .measurements_table import MeasurementsDialog
-from .measuring import Measuring
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -24,7 +24,7 @@ _MARGIN_PX = 30
 class MeasurePanel(QWidget):
     """Chooses a Labels layer and an image, and opens the table."""
 
-    def __init__(self, session: Session, measuring: Measuring, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, measuring: MeasureController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self.measuring = session, measuring
         self.labels, self.image = ChoiceBox([]), ChoiceBox([])

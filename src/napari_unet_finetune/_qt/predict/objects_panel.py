@@ -14,8 +14,8 @@ from ..session.session import Session
 from ..widgets.editors import NumberBox
 from ..widgets.file_dialogs import ask_for_file
 from ..widgets.threshold_slider import HIGHEST, LOWEST, ThresholdSlider
+from .controller import PredictController
 from .label_files import labels_to_save, save_labels, suggested_file
-from .predicting import Predicting
 
 _LARGEST_PX = 10_000_000
 
@@ -23,7 +23,7 @@ _LARGEST_PX = 10_000_000
 class ObjectsPanel(QWidget):
     """Edits the settings of the live prediction."""
 
-    def __init__(self, session: Session, predicting: Predicting, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, predicting: PredictController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self.predicting = session, predicting
         self.threshold = ThresholdSlider()

@@ -28,7 +28,7 @@ from ..session.session import Session
 from ..session.settings import recent_models_file
 from ..widgets.editors import ChoiceBox
 from ..widgets.path_box import PathBox
-from .predicting import Predicting
+from .controller import PredictController
 
 Source = Literal["image", "stack", "dataset", "folder"]
 
@@ -45,7 +45,7 @@ _BESIDE = "beside the images"
 class PredictPanel(QWidget):
     """Chooses source and model, and starts and describes a prediction."""
 
-    def __init__(self, session: Session, predicting: Predicting, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, predicting: PredictController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self.predicting = session, predicting
         self.recent = RecentModels(recent_models_file())

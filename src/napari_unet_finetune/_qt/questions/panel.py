@@ -13,12 +13,12 @@ from ...models.card import read_card
 from ...project.question_plan import QUESTIONS, Question
 from ...questions.answers import KeptAnswer, Offer
 from ..annotate.annotation import annotation_of
-from ..predict.predicting import predicting_of
+from ..predict.controller import predict_controller_of
 from ..session.session import Session
 from ..widgets.file_dialogs import ask_for_file
 from ..widgets.wrapped_label import WrappedLabel
 from .answer_view import AnswerView
-from .asking import TITLES, Asking
+from .controller import TITLES, QuestionsController
 from .error_map import ErrorMap
 
 _TIPS: dict[Question, str] = {
@@ -41,7 +41,7 @@ class QuestionsPanel(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session, self.asking = session, session.shared(Asking)
+        self.session, self.asking = session, session.shared(QuestionsController)
         self.errors, self.view = ErrorMap(session), AnswerView()
         self.shown: Question | None = None
         self.rows = {question: QuestionRow(TITLES[question], _TIPS[question]) for question in QUESTIONS}
@@ -149,7 +149,7 @@ class QuestionsPanel(QWidget):
             self.session.fail(error)
 
     def _use_threshold(self, kept: KeptAnswer, threshold: float) -> None:
-        predicting_of(self.session).set_threshold(kept.asked.model, threshold)
+        predict_controller_of(self.session).set_threshold(kept.asked.model, threshold)
         name = kept.asked.model_name
         self.session.tell(f"Predictions of {name} use the threshold {threshold:.2f} from now on, until you change it.")
 

@@ -5,12 +5,12 @@ import csv
 import numpy as np
 import pytest
 
-from napari_unet_finetune._qt.predict.measuring import Measuring
+from napari_unet_finetune._qt.predict.measure_controller import MeasureController
 
 
 @pytest.fixture
 def measuring(session):
-    return Measuring(session)
+    return MeasureController(session)
 
 
 @pytest.fixture

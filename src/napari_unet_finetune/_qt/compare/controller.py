@@ -64,7 +64,7 @@ CHOSEN = "chosen"
 MOST_MODELS = 8
 
 
-class Comparing:
+class CompareController:
     """Compares models on images of the dataset that is open.
 
     `listed` is emitted when there are other models or images to choose from, `changed` when the table is another one

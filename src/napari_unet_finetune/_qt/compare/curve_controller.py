@@ -23,7 +23,7 @@ from .models import Colors, last_study
 TITLE = "Learning curve"
 
 
-class CurveTraining:
+class CurveController:
     """Trains with growing numbers of images of the dataset that is open.
 
     `changed` is emitted when there is more to show, `ended` with the study when its models can be compared.

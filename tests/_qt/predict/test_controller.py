@@ -6,7 +6,7 @@ import pytest
 
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.layers.layers import mark_of
-from napari_unet_finetune._qt.predict.predicting import predicting_of
+from napari_unet_finetune._qt.predict.controller import predict_controller_of
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.project.project import Project
 
@@ -24,7 +24,7 @@ def tubes():
 @pytest.fixture
 def predicting(session):
     session.predictor = "microtube"
-    return predicting_of(session)
+    return predict_controller_of(session)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_channels_behind_frames_show_the_labels_at_every_channel(viewer, predict
     assert layer.data.shape == (2, 1, *SIZE)
     for channel in (0, 1, 2):
         viewer.dims.set_current_step(1, channel)
-        assert predicting_of(session).live.output.shown_frame == (0,)
+        assert predict_controller_of(session).live.output.shown_frame == (0,)
         place = layer.world_to_data(viewer.dims.point)
         assert round(place[1]) == 0
     viewer.layers.clear()
@@ -282,7 +282,7 @@ def test_results_of_a_layer_that_is_deleted_while_it_is_predicted_lie_where_it_l
 
     session, runner = waiting
     session.predictor = "microtube"
-    predicting = predicting_of(session)
+    predicting = predict_controller_of(session)
     image = viewer.add_image(tubes[0], name="tube", translate=(5, 5))
     predicting.predict(whole=False)
     qtbot.waitUntil(lambda: session.aside.is_running)
@@ -299,7 +299,7 @@ def test_results_of_a_layer_that_is_deleted_while_it_is_predicted_lie_where_it_l
 def test_stop_asks_the_child_and_says_how_far_it_came(viewer, waiting, tubes, qtbot):
     session, runner = waiting
     session.predictor = "microtube"
-    predicting = predicting_of(session)
+    predicting = predict_controller_of(session)
     viewer.add_image(tubes, name="movie")
     predicting.predict(whole=True)
     qtbot.waitUntil(lambda: session.aside.is_running)
@@ -313,7 +313,7 @@ def test_stop_asks_the_child_and_says_how_far_it_came(viewer, waiting, tubes, qt
 
 def test_a_second_prediction_is_refused_while_one_runs(viewer, waiting, tubes, qtbot):
     session, _ = waiting
-    predicting = predicting_of(session)
+    predicting = predict_controller_of(session)
     viewer.add_image(tubes[0], name="tube")
     predicting.predict(whole=False)
     qtbot.waitUntil(lambda: session.aside.is_running)

@@ -13,8 +13,8 @@ import tifffile
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-from napari_unet_finetune._qt.compare import comparing as comparing_module
-from napari_unet_finetune._qt.compare.comparing import MOST_MODELS, Comparing, job_folder, labels_folder
+from napari_unet_finetune._qt.compare import controller as comparing_module
+from napari_unet_finetune._qt.compare.controller import MOST_MODELS, CompareController, job_folder, labels_folder
 from napari_unet_finetune._qt.compare.export import figure_rows, save_figures, save_table, table_rows
 from napari_unet_finetune._qt.compare.models import COLORS, Colors, list_models_to_compare, read_training
 from napari_unet_finetune.comparison.last import read_last_comparison
@@ -46,7 +46,7 @@ def comparing(session, project, tmp_path):
     """Return a comparison of a base with another model, not yet begun."""
     files = with_models(session, tmp_path / "models")
     session.project = project
-    found = Comparing(session)
+    found = CompareController(session)
     for file in files[1:]:
         found.add_file(type(tmp_path)(file))
     return found
@@ -114,7 +114,7 @@ def test_test_images_and_the_models_of_the_dataset_are_chosen_at_first(session, 
     (base,) = with_models(session, tmp_path / "models", 1)
     folder = finetune(project, base, 2)
     session.project = project
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     assert comparing.image_set.names == ("img_04", "img_05")
     assert comparing.chosen == {base, str(folder / "model.safetensors")}
 
@@ -185,7 +185,7 @@ def test_an_image_that_fails_is_told_and_the_others_go_on(comparing, session):
 
 
 def test_what_keeps_it_from_starting_is_said(session, project):
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     assert "Open a dataset first" in comparing.problem
     session.project = project
     comparing.choose_models([])
@@ -205,7 +205,7 @@ def test_cells_come_one_by_one_and_another_job_is_refused(waiting, project, tmp_
     session, runner = waiting
     with_models(session, tmp_path / "models", 1)
     session.project = project
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     comparing.compare()
     assert comparing.images == ("img_04", "img_05") and not comparing.cells
     request = read_request(runner.folder)
@@ -226,7 +226,7 @@ def test_a_comparison_goes_on_when_its_dataset_is_opened_anew(waiting, project, 
     session, runner = waiting
     with_models(session, tmp_path / "models", 1)
     session.project, session.predictor = project, session.model
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     comparing.compare()
     session.project = reopened(project)  # Look for new images
     for name in comparing.images:
@@ -247,7 +247,7 @@ def test_a_comparison_whose_dataset_was_left_fills_no_other_table_and_says_that_
     session, runner = waiting
     with_models(session, tmp_path / "models", 1)
     session.project = project
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     comparing.compare()
     session.project = other_dataset(tmp_path, write_squares)
     event = ImageCompared("raw", "img_04", dice=0.5)
@@ -263,7 +263,7 @@ def test_a_comparison_that_ends_after_its_dataset_came_back_shows_all_of_its_tab
     session, runner = waiting
     with_models(session, tmp_path / "models", 1)
     session.project = project
-    comparing = Comparing(session)
+    comparing = CompareController(session)
     comparing.compare()
     drain(events_of(runner.folder, Control()))
     last = read_last_comparison(job_folder(project), labels_folder(project), project)
@@ -356,7 +356,7 @@ class TestReopening:
 
         def reopen(wait_for=lambda found: found.cells):
             session.project = reopened(session.project)
-            found = Comparing(session)
+            found = CompareController(session)
             qtbot.waitUntil(lambda: bool(wait_for(found)))
             return found
 

@@ -14,7 +14,6 @@ from ..config import ModelConfig
 from ..errors import DataError
 from ..io.disk import write_file
 from ..text import number
-from .asking import show_parts
 from .console import (
     INTERRUPTED,
     Json,
@@ -27,7 +26,8 @@ from .console import (
     stops_on_interrupt,
 )
 from .options import BaseSet, Device, Out, Preset, Seed, Set, Sparse, Width, training_config
-from .training import absolute_model
+from .questions import show_parts
+from .train import absolute_model
 
 
 @reports_errors

@@ -6,7 +6,7 @@ pytest.importorskip("napari")
 
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
-from napari_unet_finetune._qt.layers.drawing import drawn_later
+from napari_unet_finetune._qt.layers.redraw import drawn_later
 
 pytestmark = pytest.mark.gui
 

@@ -15,7 +15,7 @@ from ...config import PredictConfig
 from ...errors import DataError, FinetuneError, RunError
 from ...events import Event, ImagePredicted
 from ...runs.request import ImageFile, PredictRequest
-from ..annotate.painting import IMAGE
+from ..annotate.paint import IMAGE
 from ..layers.frames import current_frame
 from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
@@ -24,17 +24,17 @@ from ..model.choices import model_label
 from ..session.session import Session
 from ..session.settings import default_device
 from ..session.worker import Work
-from .folder import FolderPredicting
+from .folder import FolderController
 from .live_prediction import LivePrediction
-from .measuring import Measuring
+from .measure_controller import MeasureController
 from .task import Task, write_task
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
 
-class Predicting:
-    """Predicts layers of the viewer and keeps what was predicted; get it with `predicting_of`."""
+class PredictController:
+    """Predicts layers of the viewer and keeps what was predicted; get it with `predict_controller_of`."""
 
     changed = Signal()  # what is under way, what was predicted, or the settings
 
@@ -47,7 +47,7 @@ class Predicting:
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
         self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self.files, self.measuring = FolderPredicting(session, self._folder), Measuring(session)
+        self.files, self.measuring = FolderController(session, self._folder), MeasureController(session)
         self._count = 0
         session.viewer.layers.events.removed.connect(self._on_layer_removed)
         session.current_changed.connect(self._on_current_changed)
@@ -262,6 +262,6 @@ class Predicting:
         self.changed.emit()
 
 
-def predicting_of(session: Session) -> Predicting:
+def predict_controller_of(session: Session) -> PredictController:
     """Return what the docks of `session` share for predicting, made for the first of them."""
-    return session.shared(Predicting)
+    return session.shared(PredictController)

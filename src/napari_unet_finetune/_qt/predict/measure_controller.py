@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PLANE = 2
 
 
-class Measuring:
+class MeasureController:
     """Measures one Labels layer at a time and keeps the last result."""
 
     changed = Signal()  # what is under way

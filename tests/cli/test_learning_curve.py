@@ -6,7 +6,7 @@ import json
 import imageio.v3 as iio
 import pytest
 
-from napari_unet_finetune.cli import study
+from napari_unet_finetune.cli import learning_curve
 
 from .conftest import TINY
 
@@ -89,7 +89,7 @@ def test_no_seeds_are_a_usage_error(invoke, command):
 
 def test_the_demo_makes_its_data_once_and_runs_the_study_on_it(invoke, tmp_path, monkeypatch):
     plans = []
-    monkeypatch.setattr(study, "run", lambda plan, out, **_: plans.append((plan, out)))
+    monkeypatch.setattr(learning_curve, "run", lambda plan, out, **_: plans.append((plan, out)))
     assert invoke("demo", "--out", tmp_path / "demo", "--seed", "3").exit_code == 0
     images = sorted((tmp_path / "demo" / "data").rglob("*.tif"))
     assert len(images) == 4 * 31

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
-from napari_unet_finetune._qt.finetune.finetuning import Finetuning
+from napari_unet_finetune._qt.finetune.controller import FinetuneController
 from napari_unet_finetune._qt.layers.layers import find_ours, show_image
 from napari_unet_finetune._qt.layers.prediction import RUN_PREDICTION, RUN_PREVIEW, PredictionLayer
 from napari_unet_finetune._qt.layers.stacks import stack_of
@@ -38,7 +38,7 @@ def project(tmp_path, write_squares):
 def ready(waiting, project):
     session, runner = waiting
     session.model, session.project = "microtube", project
-    finetuning = Finetuning(session)
+    finetuning = FinetuneController(session)
     return finetuning, session, runner
 
 
@@ -298,7 +298,7 @@ def interrupted(ready):
 def test_an_interrupted_training_is_offered_when_the_dataset_is_opened_again(interrupted, waiting, project):
     _, _, _, folder = interrupted
     session, _ = waiting
-    again = Finetuning(session)
+    again = FinetuneController(session)
     session.project = project
     assert [run.folder for run in again.interrupted] == [folder]
     assert again.interrupted[0].progress.step == 120
@@ -363,7 +363,7 @@ def test_what_was_shown_of_a_dataset_goes_with_it(ready, tmp_path, write_squares
 def test_the_whole_of_it_in_this_process(session, project, tmp_path):
     session.project = project
     session.model = save_model(tmp_path / "base.safetensors")
-    finetuning = Finetuning(session)
+    finetuning = FinetuneController(session)
     _open(session, "img_04")
     finetuning.start(TINY)
     assert finetuning.outcome is not None and finetuning.outcome.model is not None
@@ -378,7 +378,7 @@ def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
     session = Session(viewer, run_in_child)
     session.project = project
     session.model = save_model(tmp_path / "base.safetensors")
-    finetuning = Finetuning(session)
+    finetuning = FinetuneController(session)
     _open(session, "img_04")
     finetuning.start(TINY.model_copy(update={"steps": 9}))
     assert session.run.is_running

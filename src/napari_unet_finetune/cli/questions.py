@@ -25,8 +25,8 @@ from .console import (
     stops_on_interrupt,
 )
 from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, prediction_config, training_config
-from .training import Steps
-from .using import Threshold
+from .predict import Threshold
+from .train import Steps
 
 
 @reports_errors

@@ -8,9 +8,9 @@ pytest.importorskip("qtpy")
 
 from qtpy.QtGui import QColor, QImage
 
-from napari_unet_finetune._qt.compare import curve_training
+from napari_unet_finetune._qt.compare import curve_controller
+from napari_unet_finetune._qt.compare.curve_controller import CurveController
 from napari_unet_finetune._qt.compare.curve_panel import CurvePanel
-from napari_unet_finetune._qt.compare.curve_training import CurveTraining
 from napari_unet_finetune._qt.compare.models import list_models_to_compare
 from napari_unet_finetune._qt.compare.panel import ComparePanel
 from napari_unet_finetune._qt.widgets.learning_curve import CurveChart
@@ -35,7 +35,7 @@ def project(tmp_path, write_squares):
 def curve(session, project, tmp_path):
     with_models(session, tmp_path / "models", 1)
     session.project = project
-    return CurveTraining(session)
+    return CurveController(session)
 
 
 def test_trainings_leave_a_study_with_rows_and_models(curve, session, project):
@@ -67,7 +67,7 @@ def test_a_folder_of_the_old_dataset_is_tested_too(curve, session, tmp_path, wri
 
 
 def test_what_keeps_it_from_starting_is_said(session, tmp_path, write_squares):
-    curve = CurveTraining(session)
+    curve = CurveController(session)
     assert "Open a dataset first" in curve.plan((1,), 1).problem
     session.project = Project.open(write_squares(tmp_path / "few", 2) / "images", tmp_path / "project")
     with message("Annotate at least 4 images"):
@@ -79,7 +79,7 @@ def test_one_that_is_under_way_is_shown_and_keeps_another_from_starting(waiting,
     session, runner = waiting
     with_models(session, tmp_path / "models", 1)
     session.project = project
-    curve = CurveTraining(session)
+    curve = CurveController(session)
     curve.start((1, 2), 2, CONFIG)
     assert curve.is_running and not curve.is_interrupted and curve.sentences == ()
     assert "Learning curve is under way" in curve.plan((1,), 1).problem
@@ -98,7 +98,7 @@ def test_an_interrupted_one_is_found_on_another_day_and_resumed(curve, session, 
     curve.start((1, 3), 1, CONFIG)
     assert curve.is_interrupted
     monkeypatch.undo()
-    again = CurveTraining(session)
+    again = CurveController(session)
     session.project = Project.open(project.source, project.folder)
     assert again.study.path == curve.study.path and again.is_interrupted
     seen = []
@@ -151,7 +151,7 @@ def test_how_long_it_will_take_is_known_from_the_last_training(curve, session, q
     qtbot.addWidget(panel)
     panel.counts.setText("1, 2")
     assert "steps each" not in panel.plan.text()
-    monkeypatch.setattr(curve_training.Past, "of", lambda _project: curve_training.Past(pace=1e-6))
+    monkeypatch.setattr(curve_controller.Past, "of", lambda _project: curve_controller.Past(pace=1e-6))
     session.project_changed.emit()
     assert "2,000 steps each, about 4 min in all" in panel.plan.text()
     panel.preset.set_value("fast")

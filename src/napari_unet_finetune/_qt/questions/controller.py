@@ -45,7 +45,7 @@ _WITHOUT_MODEL: tuple[Question, ...] = ("forecast", "report")
 _LOOK_S = 0.4  # per image on a CPU
 
 
-class Asking:
+class QuestionsController:
     """Asks about the dataset that is open.
 
     `changed` is emitted when there is another answer, or other questions can be asked; `answered` with each new answer.

@@ -32,7 +32,7 @@ class Outcome:
     when: str = ""  # empty for the training that has just ended
 
 
-class Finetuning:
+class FinetuneController:
     """Starts trainings of the dataset that is open, and finds those of earlier days.
 
     `changed` is emitted when there is another outcome, another interrupted training, or masks have changed meanwhile.
