@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet_finetune.metrics import Scores, area_ratio, dice, iou, score, surface_dice
+from napari_unet_finetune.metrics import Scores, area_ratio, dice, error_map, iou, score, surface_dice
 
 SHAPE = (23, 31)
 
@@ -122,3 +122,11 @@ def test_scores_agree_with_monai(seed: int, spacing: tuple[float, float]) -> Non
     theirs = monai.compute_surface_dice(*batches, class_thresholds=[1.5], include_background=True, spacing=spacing)
     assert ours.surface_dice == pytest.approx(theirs.item(), abs=1e-6)
     assert ours.dice == pytest.approx(monai.DiceMetric()(*batches).item(), abs=1e-6)
+
+
+def test_error_map_tells_four_cases_and_leaves_out_what_is_not_annotated():
+    prediction, truth = np.array([[0, 5, 1, 0, 1]]), np.array([[0, 1, 0, 2, 1]])
+    known = np.array([[True, True, True, True, False]])
+    errors = error_map(prediction, truth, known)
+    assert errors.dtype == np.uint8
+    assert errors.tolist() == [[0, 1, 2, 3, 0]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_unet_finetune.text import count_of, first_of, percent, size_in_px, verb_for
+from napari_unet_finetune.text import about, count_of, duration, first_of, percent, size_in_px, verb_for
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,19 @@ def test_a_size_has_its_unit():
 
 def test_of_many_names_the_first_are_told():
     assert (first_of("ab"), first_of("abcd"), first_of("abc", 2)) == ("a, b", "a, b, c, …", "a, b, …")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (125, "2:05"), (3599.4, "59:59"), (3725, "1:02:05")]
+)
+def test_durations_read_as_people_write_them(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_estimated_times_are_rounded():
+    assert [about(seconds) for seconds in (3, 44, 360, 7200)] == [
+        "about 10 s",
+        "about 40 s",
+        "about 6 min",
+        "about 2.0 h",
+    ]

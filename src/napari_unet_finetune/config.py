@@ -60,6 +60,16 @@ class Normalization(_Config):
             raise ValueError(f"low percentile {self.low} is not below high percentile {self.high}")
         return self
 
+    @property
+    def in_words(self) -> str:
+        """What is done to the intensities."""
+        each = ", each channel alone" if self.per_channel else ""
+        if self.method == "percentile":
+            return f"percentiles {self.low:g} and {self.high:g} of an image become 0 and 1{each}"
+        if self.method == "zscore":
+            return f"each image gets mean 0 and standard deviation 1{each}"
+        return "intensities are divided by the largest value of the data type"
+
 
 class ChannelRule(_Config):
     """How an image whose channels differ from the model's is brought to the model's channels."""
@@ -71,6 +81,15 @@ class ChannelRule(_Config):
         "none: refuse images with other channels. A grey image is always repeated for a model with several channels.",
     )
     channel: int = Field(0, ge=0, title="Channel", description="Which channel to take, counted from 0, if the rule is 'channel'.")
+
+    @property
+    def in_words(self) -> str:
+        """What is seen of an image with more channels than the model."""
+        if self.method == "channel":
+            return f"only channel {self.channel}, counted from 0"
+        return {"luminance": "their grey value", "mean": "the mean of all channels", "none": "nothing: they are refused"}[
+            self.method
+        ]
 
 
 class AugmentConfig(_Config):

@@ -134,6 +134,9 @@ class ImageSeen(Event):
     total: int
 
 
+FULL_PROBABILITY = 255  # stands for a probability of 1 in a file of eight bits
+
+
 @dataclass(frozen=True, slots=True)
 class ImagePredicted(Event):
     """The probabilities of an image are in `file`, a uint8 array (Y, X) in which 255 stands for 1.

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Mask = NDArray[Any]
+TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)  # values of an error map
+SURFACE_TOLERANCE_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def score(
     truth: _Mask,
     *,
     annotated: NDArray[np.bool_] | None = None,
-    tolerance: float = 2.0,
+    tolerance: float = SURFACE_TOLERANCE_PX,
     spacing: Sequence[float] = (1.0, 1.0),
 ) -> Scores:
     """Return all scores of `prediction` against `truth`, both (Y, X) with objects above 0.
@@ -145,6 +147,15 @@ def surface_dice(
         return None
     near = _within(drawn, actual, tolerance, spacing) + _within(actual, drawn, tolerance, spacing)
     return near / (_area(drawn) + _area(actual))
+
+
+def error_map(
+    prediction: NDArray[Any], truth: NDArray[Any], annotated: NDArray[np.bool_] | None = None
+) -> NDArray[np.uint8]:
+    """Return (Y, X): 0 true background or not annotated, 1 true positive, 2 false positive, 3 false negative."""
+    predicted, true = _objects(prediction, truth)
+    errors = np.where(predicted, np.where(true, TRUE_POSITIVE, FALSE_POSITIVE), np.where(true, FALSE_NEGATIVE, 0))
+    return (errors if annotated is None else errors * annotated).astype(np.uint8)
 
 
 def _objects(prediction: _Mask, truth: _Mask) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""Numbers and lists in words, said alike everywhere."""
+"""Numbers, times, names and lists in words, said alike everywhere."""
 
 from __future__ import annotations
 
@@ -37,3 +37,27 @@ def percent(share: float) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """Return a score for a table; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def about(seconds: float) -> str:
+    """Return a time that was only estimated: ``about 40 s``, ``about 6 min``, ``about 2 h``."""
+    if seconds < 90:
+        return f"about {max(10, round(seconds, -1)):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def device_name(device: str) -> str:
+    """Return what a device is called: ``CPU``, ``CUDA GPU``."""
+    return {"cpu": "CPU", "cuda": "CUDA GPU", "mps": "Apple GPU"}.get(device, device)
+
+
+def precision_name(precision: str) -> str:
+    """Return what a number format is called: ``single precision``."""
+    return {"fp32": "single precision", "bf16": "bfloat16 mixed precision"}.get(precision, precision)

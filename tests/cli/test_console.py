@@ -7,17 +7,10 @@ import signal
 import pytest
 import typer
 
-from napari_unet_finetune.cli.console import finish, format_seconds, reports_errors, stops_on_interrupt, watch
+from napari_unet_finetune.cli.console import finish, reports_errors, stops_on_interrupt, watch
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImageSeen, Notice
 from napari_unet_finetune.text import number
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (125, "2:05"), (3599.4, "59:59"), (3725, "1:02:05")]
-)
-def test_durations_read_as_people_write_them(seconds, text):
-    assert format_seconds(seconds) == text
 
 
 def test_a_score_that_is_not_there_is_a_dash():

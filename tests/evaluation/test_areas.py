@@ -7,7 +7,6 @@ from napari_unet_finetune.evaluation.areas import (
     THRESHOLDS,
     ThresholdCounts,
     balancing_weight,
-    error_map,
     estimate_areas,
 )
 
@@ -138,11 +137,3 @@ def test_the_penalty_moves_with_the_ratio_of_the_errors(false_positive, missed, 
 def test_a_few_pixels_of_one_kind_of_error_move_the_penalty_by_one_step_only(current, lower, higher):
     assert balancing_weight(13, 0, current) == balancing_weight(13, 1, current) == higher
     assert balancing_weight(0, 13, current) == balancing_weight(1, 13, current) == lower
-
-
-def test_error_map_tells_four_cases_and_leaves_out_what_is_not_annotated():
-    prediction, truth = np.array([[0, 5, 1, 0, 1]]), np.array([[0, 1, 0, 2, 1]])
-    known = np.array([[True, True, True, True, False]])
-    errors = error_map(prediction, truth, known)
-    assert errors.dtype == np.uint8
-    assert errors.tolist() == [[0, 1, 2, 3, 0]]

@@ -23,6 +23,7 @@ from rich.text import Text
 from ..errors import FinetuneError
 from ..events import ImageEnd, ImageSeen, Notice, Stream, TrainingEvent
 from ..progress import RunProgress, advance
+from ..text import duration
 from .options import explain
 
 FAILED, INTERRUPTED = 1, 130
@@ -108,14 +109,7 @@ class _TimeLeft(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         seconds = task.fields.get("seconds_left")
-        return Text("" if seconds is None else f"{format_seconds(seconds)} left", style="cyan")
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration as people write it: ``2:05`` or ``1:02:05``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+        return Text("" if seconds is None else f"{duration(seconds)} left", style="cyan")
 
 
 def progress_bar(*, quiet: bool) -> Progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +12,6 @@ from rich.text import Text
 from ..text import count_of
 from .console import FAILED, INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
 from .options import Images
-
-if TYPE_CHECKING:
-    pass
 
 
 @reports_errors

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..io.disk import check_suffix, write_file
+from ..metrics import SURFACE_TOLERANCE_PX
 from ..text import count_of, first_of, number
 from .console import (
     FAILED,
@@ -37,7 +38,7 @@ def evaluate(
     masks: Masks,
     sparse: Sparse = False,
     dataset: Annotated[int, typer.Option(min=1, max=2, help="Label for the table: 1 old, 2 new dataset.")] = 2,
-    tolerance: Annotated[float, typer.Option(min=0, help="Tolerance of the surface Dice.")] = 2.0,
+    tolerance: Annotated[float, typer.Option(min=0, help="Tolerance of the surface Dice.")] = SURFACE_TOLERANCE_PX,
     tolerance_unit: Annotated[str, typer.Option(help="px, or um for images that know their pixel size.")] = "px",
     threshold: Threshold = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this CSV file as well.")] = None,

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..jobs.table import events_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(folder: Annotated[Path, typer.Argument(help="Folder with the request.")]) -> None:

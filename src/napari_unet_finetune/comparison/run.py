@@ -19,8 +19,6 @@ from ..models.checkpoint import load_checkpoint
 from ..runs.request import ComparedImage, ComparedModel
 from .cache import HashedModel, KeptLabels, Source
 
-_TOLERANCE_PX = 2.0
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -139,6 +137,6 @@ class _Column:
         truth = read_mask(image.mask.ref, sparse=self._comparison.sparse)
         labels = read_image(kept.ref, as_labels=True).array
         checked = AnnotatedImage(image.name, labels, truth.labels, truth.annotated)
-        scores = score(labels, checked.target, annotated=checked.annotated, tolerance=_TOLERANCE_PX)
+        scores = score(labels, checked.target, annotated=checked.annotated)
         kept.write_note(source, scores)
         return scores

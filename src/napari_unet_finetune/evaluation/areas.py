@@ -94,7 +94,6 @@ LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.05, 0.95
 # The odds of the penalty change by at most this factor at once: where one kind of error is rare, its number is chance.
 LARGEST_STEP = 4.0
 
-TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)
 
 Verdict = Literal["overestimates", "underestimates", "balanced", "unclear"]
 
@@ -204,15 +203,6 @@ def _above(passed: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     histogram = np.bincount(passed, minlength=count + 1)
     above: NDArray[np.int64] = histogram[::-1].cumsum()[::-1][1:]
     return above
-
-
-def error_map(
-    prediction: NDArray[Any], truth: NDArray[Any], annotated: NDArray[np.bool_] | None = None
-) -> NDArray[np.uint8]:
-    """Return (Y, X): 0 true background or not annotated, 1 true positive, 2 false positive, 3 false negative."""
-    predicted, true = prediction > 0, truth > 0
-    errors = np.where(predicted, np.where(true, TRUE_POSITIVE, FALSE_POSITIVE), np.where(true, FALSE_NEGATIVE, 0))
-    return (errors if annotated is None else errors * annotated).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

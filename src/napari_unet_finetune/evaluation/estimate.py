@@ -12,8 +12,9 @@ from ..errors import DataError
 from ..events import PartStarted, never
 from ..inference.predict import Prediction, Predictor
 from ..io.writing import write_labels
+from ..metrics import error_map
 from ..models.checkpoint import Checkpoint
-from .areas import THRESHOLDS, Estimation, ThresholdCounts, error_map, estimate_areas
+from .areas import THRESHOLDS, Estimation, ThresholdCounts, estimate_areas
 from .evaluate import trained_on
 
 MAP_SUFFIX = "_errors.tif"

@@ -11,7 +11,7 @@ from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
-from ..metrics import Scores, score
+from ..metrics import SURFACE_TOLERANCE_PX, Scores, score
 from ..models.checkpoint import Checkpoint
 from ..models.provenance import ImageRecord
 from .rows import Row
@@ -21,7 +21,7 @@ from .rows import Row
 class Tolerance:
     """Two boundaries within this distance count as the same; `unit` is "px" or that of the images' scale."""
 
-    value: float = 2.0
+    value: float = SURFACE_TOLERANCE_PX
     unit: str = "px"
 
     def spacing_of(self, image: AnnotatedImage) -> tuple[float, float]:
@@ -41,7 +41,7 @@ class Tolerance:
         return image.scale
 
 
-TWO_PIXELS = Tolerance()
+DEFAULT_TOLERANCE = Tolerance()
 
 
 def trained_on(checkpoint: Checkpoint, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def trained_on(checkpoint: Checkpoint, images: Iterable[AnnotatedImage]) -> tupl
 
 
 def evaluate_images(
-    predictor: Predictor, images: Sequence[AnnotatedImage], *, tolerance: Tolerance = TWO_PIXELS
+    predictor: Predictor, images: Sequence[AnnotatedImage], *, tolerance: Tolerance = DEFAULT_TOLERANCE
 ) -> Iterator[tuple[AnnotatedImage, Prediction, Scores]]:
     """Yield image, prediction and scores one by one; `tolerance` is that of the surface Dice."""
     for image in images:
@@ -59,7 +59,9 @@ def evaluate_images(
         yield image, prediction, score_prediction(prediction, image, tolerance=tolerance)
 
 
-def score_prediction(prediction: Prediction, image: AnnotatedImage, *, tolerance: Tolerance = TWO_PIXELS) -> Scores:
+def score_prediction(
+    prediction: Prediction, image: AnnotatedImage, *, tolerance: Tolerance = DEFAULT_TOLERANCE
+) -> Scores:
     """Return the scores of `prediction` on the annotated part of `image`.
 
     Raises
@@ -82,7 +84,7 @@ def evaluate(
     config: PredictConfig | None = None,
     *,
     dataset: int = 2,
-    tolerance: Tolerance = TWO_PIXELS,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
 ) -> list[Row]:
     """Return one row per image with the scores of `checkpoint`.
 
@@ -99,7 +101,11 @@ def evaluate(
 
 
 def score_rows(
-    predictor: Predictor, images: Sequence[AnnotatedImage], *, dataset: int = 2, tolerance: Tolerance = TWO_PIXELS
+    predictor: Predictor,
+    images: Sequence[AnnotatedImage],
+    *,
+    dataset: int = 2,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
 ) -> Iterator[Row]:
     """Yield the rows of `evaluate` one by one.
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import metrics
+from ..colors import CORRECT, DATASETS, ERRORS, FALSE_POSITIVE, MISSED
 from ..errors import DataError
 from ..io.disk import write_file
-from ..metrics import dice
+from ..metrics import dice, error_map
 from .rows import Row, dice_by_seed
 
 if TYPE_CHECKING:
@@ -22,14 +24,6 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300
 
-# Okabe and Ito's colours, told apart with every kind of colour blindness.
-CORRECT, FALSE_POSITIVE, MISSED = "#56B4E9", "#D55E00", "#F0E442"
-_MEANINGS = {
-    CORRECT: "correct",
-    FALSE_POSITIVE: "false positive (predicted, but no object)",
-    MISSED: "missed (object, but not predicted)",
-}
-_DATASET_COLOURS = {1: "#D55E00", 2: "#0072B2"}
 _PRESET_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 
 _PANEL_IN, _GAP_IN, _TITLE_IN, _NAME_IN = 1.35, 0.05, 0.2, 0.34
@@ -106,22 +100,22 @@ def learning_curve_figure(rows: Sequence[Row], path: Path) -> Path:
         for index, preset in enumerate(presets):
             label = f"Dataset {dataset}" + (f", {preset}" if len(presets) > 1 else "")
             curve = seed_means([row for row in rows if (row.dataset, row.preset) == (dataset, preset)])
-            _draw_curve(axes, curve, label, _DATASET_COLOURS.get(dataset, "#000000"), _style(index))
+            _draw_curve(axes, curve, label, DATASETS.get(dataset, "#000000"), _style(index))
     _finish_curve(axes, rows)
     return _save(figure, path)
 
 
 def error_overlay(row: OverlayRow, prediction: NDArray[Any]) -> NDArray[np.float64]:
     """Return RGB (Y, X, 3) from 0 to 1: the image in grey, and where `prediction` is right or wrong in colour."""
-    known = np.ones(row.truth.shape, bool) if row.annotated is None else row.annotated
-    predicted, true = (prediction > 0) & known, (row.truth > 0) & known
+    errors = error_map(prediction, row.truth, row.annotated)
     shown = np.repeat(contrast(row.image).mean(axis=-1, keepdims=True), 3, axis=-1)
-    for where, colour, opacity in (
-        (predicted & true, CORRECT, _OBJECT_OPACITY),
-        (predicted & ~true, FALSE_POSITIVE, _ERROR_OPACITY),
-        (~predicted & true, MISSED, _ERROR_OPACITY),
+    for kind, color, opacity in (
+        (metrics.TRUE_POSITIVE, CORRECT, _OBJECT_OPACITY),
+        (metrics.FALSE_POSITIVE, FALSE_POSITIVE, _ERROR_OPACITY),
+        (metrics.FALSE_NEGATIVE, MISSED, _ERROR_OPACITY),
     ):
-        shown[where] = (1 - opacity) * shown[where] + opacity * _rgb(colour)
+        where = errors == kind
+        shown[where] = (1 - opacity) * shown[where] + opacity * _rgb(color)
     return shown
 
 
@@ -152,12 +146,12 @@ class _Layout:
 
     @property
     def legend_columns(self) -> int:
-        return len(_MEANINGS) if self.size_in[0] >= _WIDE_LEGEND_IN else 1
+        return len(ERRORS) if self.size_in[0] >= _WIDE_LEGEND_IN else 1
 
     @property
     def size_in(self) -> tuple[float, float]:
         width = _NAME_IN + self.columns * (self.panel_width + _GAP_IN)
-        lines = 1 if width >= _WIDE_LEGEND_IN else len(_MEANINGS)
+        lines = 1 if width >= _WIDE_LEGEND_IN else len(ERRORS)
         rows = sum(self.panel_heights) + len(self.panel_heights) * (_TITLE_IN + _GAP_IN)
         return width, _TITLE_IN + rows + 0.12 + lines * _LEGEND_LINE_IN
 
@@ -209,9 +203,7 @@ def _panels(row: OverlayRow) -> Iterator[tuple[str, NDArray[np.float64], str]]:
 def _add_legend(figure: Figure, columns: int) -> None:
     from matplotlib.patches import Patch
 
-    handles = [
-        Patch(facecolor=colour, edgecolor="0.3", linewidth=0.4, label=text) for colour, text in _MEANINGS.items()
-    ]
+    handles = [Patch(facecolor=colour, edgecolor="0.3", linewidth=0.4, label=text) for colour, text in ERRORS.items()]
     figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=_FONT_PT, borderpad=0.2)
 
 

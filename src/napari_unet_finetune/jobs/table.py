@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.folders import read_unannotated
 from ..errors import FinetuneError, RunError
-from ..events import Event, ImagePredicted, JobEnded, Notice, PreviewReady, ValidationEnd
+from ..events import FULL_PROBABILITY, Event, ImagePredicted, JobEnded, Notice, PreviewReady, ValidationEnd
 from ..io.disk import write_file
 from . import compare, look, questions
 
@@ -81,7 +81,7 @@ def _predict(folder: Path, request: PredictRequest, control: Control) -> Iterato
         if not isinstance(prediction, Prediction):
             break
         file = folder / PROBABILITIES / f"{index:05d}.npy"
-        _write_array(file, np.rint(prediction.probabilities * 255).astype(np.uint8))
+        _write_array(file, np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8))
         yield ImagePredicted(index, len(request.images), image.ref.name, file, prediction.threshold)
     yield JobEnded()
 

@@ -87,8 +87,9 @@ class ModelCard:
         return ModelFacts(self.name, self.view, self.provenance.statistics)
 
 
-def name_of_file(path: Path) -> str:
-    """Return how to call a model without a name of its own: as its file, or as the run whose result it is."""
+def name_of_file(model: str | Path) -> str:
+    """Return how to call the model in a file: as the file, or as the run whose result it is."""
+    path = Path(model)
     return path.absolute().parent.name if path.stem in _RESULTS else path.stem
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from ..config import AugmentConfig, FinetuneConfig
 from ..evaluation.areas import CONFIDENCE
 from ..inference.views import trained_views, usual_overlap
+from ..metrics import SURFACE_TOLERANCE_PX
 from ..models.provenance import DISTRIBUTION
 from ..runs.folder import BEST, RESULT
-from ..text import count_of, percent
+from ..text import count_of, device_name, percent, precision_name
 from ..training.outcome import ENOUGH_HELD_OUT
 from .run_record import RunRecord
 
@@ -104,18 +105,15 @@ def methods(record: RunRecord, references: References, *, scored: bool, interval
     return " ".join(parts).replace(" %", "\u00a0%")
 
 
+def a_device(device: str) -> str:
+    """Return the name of a device with its article: ``a CPU``, ``an Apple GPU``."""
+    name = device_name(device)
+    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+
+
 def _reproduction(record: RunRecord) -> str:
-    device, precision = device_name(record.started.device), _precision(record.started.precision)
+    device, precision = a_device(record.started.device), precision_name(record.started.precision)
     return f"The random seed was {record.config.seed}; the training ran on {device} in {precision}."
-
-
-def device_name(device: str) -> str:
-    """Return what a device is called in a text."""
-    return {"cpu": "a CPU", "cuda": "a CUDA GPU", "mps": "an Apple GPU"}.get(device, device)
-
-
-def _precision(precision: str) -> str:
-    return {"fp32": "single precision", "bf16": "bfloat16 mixed precision"}.get(precision, precision)
 
 
 def _network(record: RunRecord, references: References) -> Iterator[str]:
@@ -164,20 +162,8 @@ def _inputs(record: RunRecord) -> Iterator[str]:
         yield f"Images were rescaled by {record.checkpoint.rescale:.3g}, to the size of the base model's objects."
     many = any(image.channels and image.channels > 1 for image in record.images)
     if many and record.checkpoint.model.in_channels == 1:
-        reduced = {"luminance": "their luminance", "mean": "the mean of their channels"}.get(
-            channels.method, f"channel {channels.channel}"
-        )
-        yield f"Images with several channels were reduced to {reduced}."
-    if rule.method == "percentile":
-        yield (
-            f"The intensities of each {'channel' if rule.per_channel else 'image'} were scaled so that the percentiles "
-            f"{rule.low:g} and {rule.high:g} became 0 and 1."
-        )
-    elif rule.method == "zscore":
-        part = "channel" if rule.per_channel else "image"
-        yield f"The intensities of each {part} were brought to mean 0 and standard deviation 1."
-    else:
-        yield "Intensities were divided by the largest value of their data type."
+        yield f"Of images with several channels the network sees {channels.in_words}."
+    yield f"Intensities were normalized: {rule.in_words}."
 
 
 def _patches(record: RunRecord, references: References) -> Iterator[str]:
@@ -335,5 +321,5 @@ def _scoring(references: References, *, interval: bool) -> Iterator[str]:
         bootstrap = f", with a {percent(CONFIDENCE)} bootstrap interval over images {references.cite('bootstrap')}"
     yield (
         f"Whole images were scored by the Dice coefficient, intersection over union (IoU), the surface Dice {surface} "
-        f"at a tolerance of 2 px, and the ratio of predicted to true area{bootstrap}."
+        f"at a tolerance of {SURFACE_TOLERANCE_PX:g} px, and the ratio of predicted to true area{bootstrap}."
     )

@@ -9,17 +9,18 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from ..colors import BLUE, ERRORS, GREY, VERMILION
 from ..data.annotated_image import AnnotatedImage
 from ..evaluation.areas import FEW_IMAGES, Estimation
-from ..evaluation.figures import CORRECT, FALSE_POSITIVE, MISSED, OverlayRow, contrast, error_overlay
+from ..evaluation.figures import OverlayRow, contrast, error_overlay
 from ..evaluation.rows import mean_of_known
 from ..events import forgets
-from ..metrics import dice, pooled_area_ratio
+from ..metrics import SURFACE_TOLERANCE_PX, dice, pooled_area_ratio
 from ..models.provenance import DISTRIBUTION, installed_version
 from ..text import count_of, number
 from ..training.outcome import ENOUGH_HELD_OUT
 from .charts import Level, Line, line_chart
-from .methods import References, base_name, device_name, methods
+from .methods import References, a_device, base_name, methods
 from .page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, Section, Table, Text, picture_uri
 from .run_record import Role, RunRecord, UsedImage
 from .scores import BASE, FINAL, Scored, Shown, spread
@@ -37,7 +38,7 @@ def lead(record: RunRecord) -> tuple[str, ...]:
         "A model was trained from scratch" if record.from_scratch
         else f"The base model “{base_name(record)}” was finetuned"
     )  # fmt: skip
-    how = f"for {record.steps:,} steps on {device_name(record.started.device)} with {images}"
+    how = f"for {record.steps:,} steps on {a_device(record.started.device)} with {images}"
     return (f"{what} {how}; {rest}.", _outcome(record))
 
 
@@ -161,13 +162,11 @@ def _about_run(record: RunRecord) -> Iterator[str]:
 # Rows of the comparison, fewer if images are tall, so that it stays on one page.
 EXAMPLES, TALLEST = 4, 3.4
 HASH_CHARACTERS = 12
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#9aa4ae"
 _MEANINGS: dict[Role, str] = {
     "test": "Test images: they took no part in the training.",
     "held out": "Held-out images: not trained on, but they chose between weights.",
     "training": "Training images.",
 }
-LEGEND = ((CORRECT, "correct"), (FALSE_POSITIVE, "predicted, but no object"), (MISSED, "object, but missed"))
 
 
 def run_page(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...], estimation: Estimation | None) -> Page:
@@ -234,7 +233,7 @@ def _gallery(scored: Scored) -> Gallery:
             f"{len(shown)} of {len(scored.shown)} {GROUP_NAMES[role]} images, from the worst to the best Dice of this "
             "model; the number below a picture is its Dice."
         ),
-        legend=LEGEND,
+        legend=tuple(ERRORS.items()),
     )
 
 
@@ -296,7 +295,12 @@ def _score_table(scored: Scored, role: Role) -> Table:
             number(pooled_area_ratio(row.scores for row in after), 2),
         )
     )
-    return Table(tuple(columns), tuple(rows), f"{_MEANINGS[role]} Surface Dice at a tolerance of 2 px.", totals=1)
+    return Table(
+        tuple(columns),
+        tuple(rows),
+        f"{_MEANINGS[role]} Surface Dice at a tolerance of {SURFACE_TOLERANCE_PX:g} px.",
+        totals=1,
+    )
 
 
 def _threshold_charts(estimation: Estimation) -> Charts:
@@ -310,7 +314,7 @@ def _threshold_charts(estimation: Estimation) -> Charts:
         )
     ]
     if ratios:
-        balance = Level("balanced", 1.0, ORANGE)
+        balance = Level("balanced", 1.0, VERMILION)
         charts.append(
             Chart(
                 line_chart(
@@ -338,7 +342,7 @@ def _curves(record: RunRecord) -> Charts:
     if dices:
         levels = [Level("base model", record.started.raw_dice)] if record.started.raw_dice is not None else []
         if record.best is not None and not record.kept_raw:
-            levels.append(Level("step that was kept", float(record.best.step), ORANGE, upright=True))
+            levels.append(Level("step that was kept", float(record.best.step), VERMILION, upright=True))
         if record.from_scratch:
             levels = [level for level in levels if level.upright]
         held_out = [Line("held-out images", dices, BLUE, dots=True)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -25,7 +24,10 @@ def model_card(record: RunRecord) -> Iterator[tuple[str, str]]:
         "Network",
         f"Attention U-Net, {of.model.levels} levels, width {of.model.width}, {parameters(record):,} parameters",
     )
-    yield "Input", f"{of.model.in_channels} channel(s); other images: {of.channels.method}; intensities: {_rule(of)}"
+    yield (
+        "Input",
+        f"{of.model.in_channels} channel(s); of others is seen {of.channels.in_words}; {of.normalization.in_words}",
+    )
     yield "Output", f"probability of an object per pixel, cut at {of.threshold:.2f}"
     yield "Patch and tile size", f"{of.patch_size} px"
     if not record.from_scratch:
@@ -35,13 +37,6 @@ def model_card(record: RunRecord) -> Iterator[tuple[str, str]]:
         yield "Old images inside", f"{len(of.rehearsal)} patches of the base model's training images, for replay"
     yield "Licence", origin.licence or "not stated"
     yield "Citation", origin.citation or "not stated"
-
-
-def _rule(checkpoint: Any) -> str:
-    rule = checkpoint.normalization
-    if rule.method == "percentile":
-        return f"percentiles {rule.low:g} and {rule.high:g} of the image become 0 and 1"
-    return {"zscore": "mean 0, standard deviation 1", "none": "divided by the type's maximum"}[rule.method]
 
 
 def setting_tables(record: RunRecord) -> Iterator[Table]:

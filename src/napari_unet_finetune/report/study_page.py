@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..colors import BLUE, DATASETS, ERRORS, GREY
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, RunError
 from ..evaluation.areas import FEW_IMAGES
@@ -15,13 +16,13 @@ from ..events import PartStarted
 from ..learning_curve.figures import examples, kept_labels
 from ..learning_curve.folder import PLAN, RUNS, StudyFolder
 from ..learning_curve.forecast import Forecast, forecast
-from ..metrics import dice
+from ..metrics import SURFACE_TOLERANCE_PX, dice
 from ..models.provenance import DISTRIBUTION, installed_version
 from ..text import count_of, number
 from .charts import Line, line_chart
 from .methods import References, methods
 from .page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, Section, Table, Text, picture_uri
-from .run_page import BLUE, LEGEND, ORANGE, image_table, today
+from .run_page import image_table, today
 from .run_record import RunRecord, UsedImage, describe, read_run, readable
 from .settings import setting_tables, versions
 
@@ -148,7 +149,7 @@ def _sections(found: _Found, paragraphs: tuple[str, ...], references: References
 
 def _charts(rows: Sequence[Row], ahead: Forecast | None) -> Charts:
     lines = []
-    for dataset, colour in ((2, BLUE), (1, ORANGE)):
+    for dataset, colour in sorted(DATASETS.items(), reverse=True):
         curve = seed_means([row for row in rows if row.dataset == dataset])
         if not curve.counts:
             continue
@@ -165,7 +166,7 @@ def _charts(rows: Sequence[Row], ahead: Forecast | None) -> Charts:
     if ahead is not None and ahead.curve:
         measured = Line("measured", tuple((float(p.count), p.dice) for p in ahead.points), BLUE, dots=True)
         middle = tuple((count, (low + high) / 2) for count, low, high in ahead.curve)
-        likely = Line("likely range", middle, "#9aa4ae", faint=True, band=ahead.curve)
+        likely = Line("likely range", middle, GREY, faint=True, band=ahead.curve)
         svg = line_chart([likely, measured], x_label="images used for finetuning", y_label="mean Dice, new dataset")
         charts.append(Chart(svg, "The curve carried on; the range comes from resampled seeds and test images."))
     return Charts(tuple(charts))
@@ -185,7 +186,12 @@ def _score_table(means: Sequence[Summary]) -> Table:
         )
         for mean in sorted(means, key=lambda mean: (-mean.dataset, mean.count))
     )
-    return Table(columns, rows, "Means over test images, then over seeds. Surface Dice at 2 px.", text_columns=2)
+    return Table(
+        columns,
+        rows,
+        f"Means over test images, then over seeds. Surface Dice at {SURFACE_TOLERANCE_PX:g} px.",
+        text_columns=2,
+    )
 
 
 def _gallery(study: StudyFolder, images: dict[str, AnnotatedImage]) -> Gallery:
@@ -198,7 +204,7 @@ def _gallery(study: StudyFolder, images: dict[str, AnnotatedImage]) -> Gallery:
             rows.append((name, tuple(pictures)))
     headers = ("image", *("base" if count == 0 else f"{count} images" for count in shown), "ground truth")
     caption = "Test images of the new dataset from the worst to the best Dice of the base model; below, the Dice."
-    return Gallery(headers, tuple(rows), caption, LEGEND)
+    return Gallery(headers, tuple(rows), caption, tuple(ERRORS.items()))
 
 
 def _pictures(study: StudyFolder, image: AnnotatedImage, counts: Sequence[int]) -> Iterator[Picture]:

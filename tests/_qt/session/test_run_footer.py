@@ -10,7 +10,7 @@ pytest.importorskip("qtpy")
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 
-from napari_unet_finetune._qt.session.job_view import REDRAW_MS, Memory, about, duration, place, position, scores
+from napari_unet_finetune._qt.session.job_view import REDRAW_MS, Memory, place, position, scores
 from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune._qt.session.run_footer import RunFooter
 from napari_unet_finetune._qt.widgets.training_curve import DICE, LOSS, CurvePlot, decimate
@@ -53,16 +53,6 @@ def test_the_words_below_the_curve():
     assert scores(RunProgress(steps=3)) == ""
     assert place(TRAINING, 1_230_000_000) == "CPU, single precision, 1.2 GB"
     assert place(RunProgress()) == ""
-
-
-def test_times_are_readable():
-    assert [duration(seconds) for seconds in (5, 70, 3700)] == ["0:05", "1:10", "1:01:40"]
-    assert [about(seconds) for seconds in (3, 44, 360, 7200)] == [
-        "about 10 s",
-        "about 40 s",
-        "about 6 min",
-        "about 2.0 h",
-    ]
 
 
 def test_a_message_stays_until_the_next_one(footer):

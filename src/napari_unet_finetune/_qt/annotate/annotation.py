@@ -14,7 +14,7 @@ from ...errors import FinetuneError
 from ...project.image import to_annotate
 from ...project.masks import BACKGROUND
 from ...project.project import Origin, Project, SavedMask
-from ..layers.layers import show_image
+from ..layers.layers import PLANE, show_image
 from ..layers.redraw import drawn_later
 from ..session.session import Session
 from ..session.shortcuts import Actions
@@ -96,7 +96,6 @@ def convert_in_background(
     )
 
 
-_FLAT = 2
 _MOST_TRIED = 5  # a whole disk may be gone
 
 
@@ -167,7 +166,7 @@ class Annotation:
             return False
         self.session.current = name
         self.changed.emit()
-        if self.session.viewer.dims.ndisplay != _FLAT:
+        if self.session.viewer.dims.ndisplay != PLANE:
             self.session.tell("The viewer shows three dimensions. Switch it to two to paint.", "warning")
         return True
 

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...config import PredictConfig
-from ...events import Event, ImagePredicted
+from ...events import FULL_PROBABILITY, Event, ImagePredicted
 from ...project.masks import dense_to_strokes
 from ...runs.request import ImageFile, PredictRequest
 from ..session.settings import default_device
 from .annotation import Annotation
 from .paint import add_paint, is_painted
-
-_FULL = 255  # of a probability of 1 in eight bits
 
 
 def start_from_prediction(annotation: Annotation) -> None:
@@ -38,7 +36,7 @@ def start_from_prediction(annotation: Annotation) -> None:
     def on_event(event: Event) -> None:
         if isinstance(event, ImagePredicted):
             probabilities = np.load(event.file)
-            found.append((probabilities > event.threshold * _FULL).astype(np.uint16))
+            found.append((probabilities > event.threshold * FULL_PROBABILITY).astype(np.uint16))
 
     def on_end(_file: Path | None) -> None:
         shutil.rmtree(folder, ignore_errors=True)

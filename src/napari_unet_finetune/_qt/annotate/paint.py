@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...colors import BACKGROUND_STROKE, PAINTED, STRAY_STROKE
 from ...io.pixels import ImagePixels
 from ...project.masks import BACKGROUND, OBJECT
-from ..layers.colors import BACKGROUND_COLOR, OBJECT_COLOR, PAINTED, STRAY_COLOR, palette, steady
-from ..layers.layers import OURS, change, mark_of, placement_of_pixels
+from ..layers.colors import palette, steady
+from ..layers.layers import OURS, PLANE, change, mark_of, placement_of_pixels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,7 +25,6 @@ _BRUSH_SHARE = 50  # the brush is this many times smaller than the image
 _SMALLEST_BRUSH_PX = 4
 _LARGEST_BRUSH_PX = 40
 _MOST_UNDOABLE_PX = 10_000_000
-_PLANE = 2
 _FILLED = 0.95
 
 
@@ -113,7 +113,7 @@ def new_painting(name: str, labels: NDArray[np.uint16], pixels: ImagePixels, *, 
     """Return a layer to paint `labels` of the image `name` in; the array is copied."""
     from napari.layers import Labels
 
-    strokes = {BACKGROUND: BACKGROUND_COLOR, OBJECT: OBJECT_COLOR, None: STRAY_COLOR}
+    strokes = {BACKGROUND: BACKGROUND_STROKE, OBJECT: PAINTED, None: STRAY_STROKE}
     return Labels(
         np.array(labels, np.uint16),
         name=layer_name(name),
@@ -182,10 +182,10 @@ def fill_with(layer: Labels, value: int) -> None:
 
 def show_whole(viewer: ViewerModel, layer: Layer) -> None:
     """Set the zoom so that `layer` fills the canvas; napari's own way fails beside layers of more dimensions."""
-    if viewer.dims.ndisplay != _PLANE:
+    if viewer.dims.ndisplay != PLANE:
         return
-    low, high = viewer.layers.get_extent([layer]).world[:, -_PLANE:]
-    pixel = np.abs(layer.scale[-_PLANE:])
+    low, high = viewer.layers.get_extent([layer]).world[:, -PLANE:]
+    pixel = np.abs(layer.scale[-PLANE:])
     down, right = (low + high) / 2
     viewer.scene.camera.center = (float(down), float(right))
     viewer.scene.camera.zoom = float(_FILLED * np.min(np.asarray(viewer.canvas.size) / (high - low + pixel)))

@@ -6,10 +6,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
+from ...colors import BACKGROUND_STROKE, PAINTED
 from ...errors import FinetuneError
 from ...project.image import mask_text
 from ...project.masks import BACKGROUND, OBJECT
-from ..layers.colors import BACKGROUND_COLOR, OBJECT_COLOR
 from ..session.session import Session
 from ..session.shortcuts import CanvasKeys, bind_keys
 from .annotation import annotation_of, image_keys
@@ -82,7 +82,7 @@ class AnnotatePanel(QWidget):
             ),
         ):
             widget.setToolTip(tip)
-        for button, color in ((self.background_button, BACKGROUND_COLOR), (self.object_button, OBJECT_COLOR)):
+        for button, color in ((self.background_button, BACKGROUND_STROKE), (self.object_button, PAINTED)):
             patch = QPixmap(_PATCH_PX, _PATCH_PX)
             patch.fill(QColor(color))  # the color of the label, whatever the theme
             button.setIcon(QIcon(patch))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from psygnal import Signal
 
+from ...colors import MODELS
 from ...comparison.last import LastComparison, read_last_comparison
 from ...config import PredictConfig
 from ...errors import FinetuneError, RunError
@@ -24,7 +25,7 @@ from ..session.past_runs import home_of
 from ..session.session import Session
 from ..session.settings import default_device, recent_models_file
 from ..session.worker import Work
-from .models import COLORS, Colors, Column, ComparedEntry, first_models, list_models_to_compare, read_training
+from .models import Colors, Column, ComparedEntry, first_models, list_models_to_compare, read_training
 
 COMPARISON = "comparison"
 
@@ -202,7 +203,7 @@ class CompareController:
         return [entry for entry in self.entries if entry.model in self.chosen]
 
     def _column(self, entry: ComparedEntry) -> Column:
-        return Column(entry, self.colors.get(entry.model) or COLORS[0], read_training(entry.model, self._project))
+        return Column(entry, self.colors.get(entry.model) or MODELS[0], read_training(entry.model, self._project))
 
     def _give_colors(self) -> None:
         self.colors.give([entry.model for entry in self._ticked])

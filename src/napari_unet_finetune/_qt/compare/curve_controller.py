@@ -15,7 +15,7 @@ from ...learning_curve.folder import StudyFolder
 from ...learning_curve.words import curve_in_words
 from ...project.curve_plan import CurvePlanning, CurveSettings, make_curve_request, plan_curve
 from ...project.project import Project
-from ..session.job_view import about
+from ...text import about
 from ..session.past_runs import Past, new_run
 from ..session.session import Session
 from .models import Colors, last_study

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...colors import MODELS
 from ...errors import FinetuneError
 from ...learning_curve.folder import StudyFolder, find_studies
 from ...models.card import find_model_file, read_card
@@ -17,8 +18,6 @@ from ..session.past_runs import past_runs, runs_of
 
 _FIRST_TRAININGS = 4
 RAW, BASE = "raw", "base"  # the base of finetunings, and one that was itself finetuned
-# Okabe and Ito's colors, told apart with every kind of color blindness; black is left out, for screens are dark.
-COLORS = ("#56B4E9", "#D55E00", "#F0E442", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#999999")
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class Colors:
             else:
                 taken.add(color)
         for model in waiting:
-            free = [color for color in COLORS if color not in taken] or list(COLORS)
+            free = [color for color in MODELS if color not in taken] or list(MODELS)
             unused = [color for color in free if color not in self._of.values()]
             self._of[model] = (unused or free)[0]
             taken.add(self._of[model])

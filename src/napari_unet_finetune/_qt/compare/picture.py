@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ...evaluation.areas import error_map
 from ...io.images import ImageRef, read_image
 from ...io.pixels import ImagePixels
+from ...metrics import error_map
 from ...project.project import Project
 from .controller import CompareController
 

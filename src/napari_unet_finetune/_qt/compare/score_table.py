@@ -10,10 +10,11 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentMo
 from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
 
+from ...colors import GREY
 from ...evaluation.rows import mean_of_known
 from ...events import ImageCompared
 from ...io.images import natural_key
-from ...metrics import pooled_area_ratio
+from ...metrics import SURFACE_TOLERANCE_PX, pooled_area_ratio
 from ..widgets.editors import ChoiceBox
 from .controller import CompareController
 from .models import Column
@@ -107,7 +108,10 @@ _NOWHERE = QModelIndex()
 SCORES = {
     "dice": ("Dice", "Twice the shared area over the sum of both areas; 1 is perfect."),
     "iou": ("IoU", "Shared area over the area of both together; 1 is perfect."),
-    "surface_dice": ("Surface Dice", "Share of the outlines that lie within 2 px of each other; 1 is perfect."),
+    "surface_dice": (
+        "Surface Dice",
+        f"Share of the outlines that lie within {SURFACE_TOLERANCE_PX:g} px of each other; 1 is perfect.",
+    ),
     "area_ratio": ("Area ratio", "Predicted over true area: above 1 too much is predicted, below 1 too little."),
 }
 WORST, SEEN, FAILED, PENDING, UNSCORED = "▼", "°", "✖", "…", "–"
@@ -120,7 +124,6 @@ _MEAN = "mean"
 _SORT_TIP = "Click to see its worst images first, again for the order of the dataset."
 _LONGEST_NAME = 18
 _SWATCH_PX = 10
-_NO_COLOR = "#808080"
 _CENTER = Qt.AlignmentFlag.AlignCenter
 
 
@@ -276,7 +279,7 @@ def swatch(color: str | None) -> QPixmap:
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(color or _NO_COLOR))
+    painter.setBrush(QColor(color or GREY))
     margin = 0 if color else _SWATCH_PX // 3
     painter.drawEllipse(margin, margin, _SWATCH_PX - 2 * margin, _SWATCH_PX - 2 * margin)
     painter.end()

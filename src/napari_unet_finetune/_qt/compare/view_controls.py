@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from ..layers.colors import ERROR_COLORS, ERROR_WORDS
+from ...colors import ERRORS
 from .layers import Mode
 from .score_table import swatch
 from .view import NEXT_KEY, PREVIOUS_KEY, ComparisonView
@@ -29,7 +29,7 @@ class ViewControls(QWidget):
         self.modes: dict[Mode, QPushButton] = {}
         self.previous, self.next, self.model = QPushButton("◀"), QPushButton("▶"), QLabel()
         self.truth, self.clear, self.words = QCheckBox("truth"), QPushButton("Clear"), QLabel()
-        self.legend = QLabel("<br>".join(_sign(color, ERROR_WORDS[kind]) for kind, color in ERROR_COLORS.items()))
+        self.legend = QLabel("<br>".join(_sign(color, meaning) for color, meaning in ERRORS.items()))
         self._color = QLabel()
         self._group = QButtonGroup(self)
         self._lay_out()

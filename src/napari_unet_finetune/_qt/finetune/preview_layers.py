@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...colors import PREDICTED
 from ...config import PredictConfig
 from ...errors import RunError
-from ...events import Event, ImagePredicted, PreviewReady
+from ...events import FULL_PROBABILITY, Event, ImagePredicted, PreviewReady
 from ...project.image import to_annotate
 from ...project.project import Project
 from ...runs.request import ImageFile, PredictRequest
 from ..annotate.paint import IMAGE, PAINTING
-from ..layers.colors import PREDICTED, steady
+from ..layers.colors import steady
 from ..layers.layers import (
     OURS,
     find_ours,
@@ -31,7 +32,6 @@ from ..layers.prediction import RUN_PREVIEW as PREVIEW
 from ..layers.redraw import drawn_later
 from ..session.session import Session
 
-_FULL = 255  # of a probability of 1 in eight bits
 _AT_WORK = "first-look"
 
 Labels = NDArray[np.uint8]
@@ -112,7 +112,9 @@ class RunLayers:
 
         def on_event(event: Event) -> None:
             if isinstance(event, ImagePredicted) and session.is_open(project):
-                self._found[names[event.index]] = (np.load(event.file) > event.threshold * _FULL).astype(np.uint8)
+                self._found[names[event.index]] = (np.load(event.file) > event.threshold * FULL_PROBABILITY).astype(
+                    np.uint8
+                )
                 self._show_prediction()
 
         def on_error(error: Exception) -> None:

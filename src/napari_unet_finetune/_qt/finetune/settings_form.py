@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from ...config import CONFIG_VERSION, PRESETS, AugmentConfig, FinetuneConfig, PresetName
-from ..session.job_view import about
+from ...text import about
 from ..session.settings import default_device
 from ..widgets.config_form import ConfigForm, explain
 from ..widgets.editors import ChoiceBox

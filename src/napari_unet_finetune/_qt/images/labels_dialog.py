@@ -33,16 +33,13 @@ from ...project.layer_import import (
 from ...project.mask_import import Imported, Taken, collect, enter_masks
 from ...project.project import Project
 from ..layers.frames import channel_axis, frame_shape, frames_of
-from ..layers.layers import mark_of
+from ..layers.layers import PLANE, mark_of
 from ..session.worker import Work
 from ..widgets.wrapped_label import WrappedLabel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
-
-
-_PLANE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +69,11 @@ def labels_choices(viewer: ViewerModel) -> list[LabelsChoice]:
 
 def _is_usable(layer: Labels) -> bool:
     channel = channel_axis(layer)
-    return not mark_of(layer) and layer.ndim >= _PLANE and (channel is None or layer.data.shape[channel] == 1)
+    return not mark_of(layer) and layer.ndim >= PLANE and (channel is None or layer.data.shape[channel] == 1)
 
 
 def _frames(layer: Labels) -> LabelFrames:
-    height, width = layer.data.shape[-_PLANE:]
+    height, width = layer.data.shape[-PLANE:]
     return LabelFrames(layer.name, frame_shape(layer), (int(height), int(width)))
 
 

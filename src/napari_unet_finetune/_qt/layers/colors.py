@@ -1,28 +1,19 @@
-"""Steady colors for labels, told apart also by the color-blind, and what they mean."""
+"""Steady colors for labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...evaluation.areas import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
+from ... import colors
+from ...metrics import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE
 from .layers import OURS
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 
-# Okabe and Ito's colors.
-ERROR_COLORS = {TRUE_POSITIVE: "#009E73", FALSE_POSITIVE: "#E69F00", FALSE_NEGATIVE: "#CC79A7"}
-ERROR_WORDS = {
-    TRUE_POSITIVE: "right",
-    FALSE_POSITIVE: "false positive (predicted, no object)",
-    FALSE_NEGATIVE: "false negative (object, missed)",
-}
-# What is painted and what is predicted lie over each other; label 1 is often the only one and has this color.
-PAINTED, PREDICTED = "#E69F00", "#56B4E9"
-# Strokes; a label that means nothing is seen, to be erased.
-BACKGROUND_COLOR, OBJECT_COLOR, STRAY_COLOR = "#009E73", PAINTED, "#CC79A7"
+ERROR_COLORS = {TRUE_POSITIVE: colors.CORRECT, FALSE_POSITIVE: colors.FALSE_POSITIVE, FALSE_NEGATIVE: colors.MISSED}
 NEARLY_BLACK = "#010101"  # napari takes black for a colormap that was never set
 _COLORS = f"{OURS}-colors"
 _COUNT, _SEED = 49, 0.5  # of napari's own colors
@@ -33,9 +24,9 @@ def palette(first: str) -> CyclicLabelColormap:
     from napari.utils.colormaps import CyclicLabelColormap, label_colormap
     from napari.utils.colormaps.standardize_color import transform_color
 
-    colors = label_colormap(_COUNT, _SEED, background_value=0).colors.copy()
-    colors[1] = transform_color(first)[0]
-    return CyclicLabelColormap(colors=colors, seed=_SEED, background_value=0)
+    cycle = label_colormap(_COUNT, _SEED, background_value=0).colors.copy()
+    cycle[1] = transform_color(first)[0]
+    return CyclicLabelColormap(colors=cycle, seed=_SEED, background_value=0)
 
 
 def steady(colors: Mapping[Any, str]) -> DirectLabelColormap:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from .layers import PLANE
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
 CHANNEL_AXES = ("c", "channel", "channels")
-_DIRECTIONS = 2  # rows and columns
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def frames_of(layer: Image | Labels, indices: Iterable[tuple[int, ...]] | None =
     DataError
         If the layer is a pyramid without full resolution, or not an image of at least two dimensions.
     """
-    if layer.ndim < _DIRECTIONS:
+    if layer.ndim < PLANE:
         raise DataError(f"{layer.name}: a layer of {layer.ndim} dimension is no image. Choose another layer.")
     shape = frame_shape(layer)
     for index in np.ndindex(shape) if indices is None else indices:
@@ -70,12 +70,12 @@ def current_frame(viewer: ViewerModel, layer: Image) -> tuple[int, ...]:
 
 def _frame_axes(layer: Image | Labels) -> tuple[int, ...]:
     channel = channel_axis(layer)
-    return tuple(axis for axis in range(layer.ndim - _DIRECTIONS) if axis != channel)
+    return tuple(axis for axis in range(layer.ndim - PLANE) if axis != channel)
 
 
 def channel_axis(layer: Image | Labels) -> int | None:
     """Return which axis of `layer` counts channels, going by its name; None if none does."""
-    labels = [str(label).lower() for label in layer.axis_labels[: layer.ndim - _DIRECTIONS]]
+    labels = [str(label).lower() for label in layer.axis_labels[: layer.ndim - PLANE]]
     return next((axis for axis, label in enumerate(labels) if label in CHANNEL_AXES), None)
 
 
@@ -89,5 +89,5 @@ def _plane(layer: Image | Labels, index: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _scale(layer: Image) -> tuple[float, float]:
-    down, right = (float(size) for size in layer.scale[-_DIRECTIONS:])
+    down, right = (float(size) for size in layer.scale[-PLANE:])
     return down, right

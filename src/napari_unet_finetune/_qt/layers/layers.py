@@ -20,7 +20,7 @@ OURS = "napari-unet-finetune"
 """Key in a layer's metadata under which this plugin notes what it made the layer for."""
 
 _PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-_DIRECTIONS = 2  # rows and columns
+PLANE = 2  # rows and columns
 
 
 def mark_of(layer: Layer) -> str:
@@ -54,7 +54,7 @@ def show_image(
     if layer is not None and (layer.rgb != is_rgb or layer.data.ndim != array.ndim):
         viewer.layers.remove(layer)
         layer = None
-    lead = array.ndim - _DIRECTIONS - is_rgb
+    lead = array.ndim - PLANE - is_rgb
     placement = {"scale": (*(1.0,) * lead, *pixels.scale), "units": (*("pixel",) * lead, *(_unit(pixels.unit),) * 2)}
     if layer is None:
         layer = Image(
@@ -173,7 +173,7 @@ def selection_kept(viewer: ViewerModel) -> Iterator[None]:
         selection.events.active(value=selection.active)
 
 
-def placement_of(layer: Layer, ndim: int = _DIRECTIONS) -> dict[str, Any]:
+def placement_of(layer: Layer, ndim: int = PLANE) -> dict[str, Any]:
     """Return where the last `ndim` axes of `layer` lie in the world, as arguments for a new layer."""
     if ndim == layer.ndim:
         return {key: getattr(layer, key) for key in _PLACEMENT}

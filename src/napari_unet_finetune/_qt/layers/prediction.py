@@ -10,7 +10,8 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from .colors import PREDICTED, palette
+from ...colors import PREDICTED
+from .colors import palette
 from .layers import OURS, mark_of
 from .stacks import Stack
 

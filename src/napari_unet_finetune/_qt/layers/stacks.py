@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .frames import channel_axis, frame_shape
-from .layers import placement_of
+from .layers import PLANE, placement_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-_PLANE = 2
 _MICROMETERS = {"meter": 1e6, "centimeter": 1e4, "micrometer": 1.0, "angstrom": 1e-4}
 _KEPT_UNITS = {"nanometer": "nm", "millimeter": "mm"}
 
@@ -68,7 +67,7 @@ class Stack:
     def shown(self, viewer: ViewerModel, layer: Layer) -> tuple[int, ...]:
         """Return which frame of `layer`, an array of `shape` in the viewer, the sliders stand at."""
         data = layer.world_to_data([viewer.dims.point[axis] for axis in range(-layer.ndim, 0)])
-        lead = [int(np.clip(round(data[i]), 0, length - 1)) for i, length in enumerate(self.shape[:-_PLANE])]
+        lead = [int(np.clip(round(data[i]), 0, length - 1)) for i, length in enumerate(self.shape[:-PLANE])]
         return tuple(number for axis, number in enumerate(lead) if axis != self.channel)
 
     def fits(self, other: Stack) -> bool:
@@ -85,13 +84,13 @@ def stack_of(layer: Image, name: str = "") -> Stack:
     if channel:  # frames come before it
         placement = _stretched(placement_of(layer, layer.ndim), channel, shape[channel])
     else:
-        channel, placement = None, placement_of(layer, len(frames) + _PLANE)
+        channel, placement = None, placement_of(layer, len(frames) + PLANE)
     return Stack(name or layer.name, frames, (height, width), channel, placement, pixel, unit)
 
 
 def pixel_size(layer: Layer) -> tuple[tuple[float, float], str]:
     """Return the size of a pixel along Y and X, and its unit: um, nm, mm, or px if it is not known."""
-    down, right = (abs(float(size)) for size in layer.scale[-_PLANE:])
+    down, right = (abs(float(size)) for size in layer.scale[-PLANE:])
     unit = str(layer.units[-1])
     if unit in _MICROMETERS:
         return (down * _MICROMETERS[unit], right * _MICROMETERS[unit]), "um"

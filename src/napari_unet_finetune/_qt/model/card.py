@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ...config import ChannelRule, Normalization
 from ...models.card import ModelCard
 from ...text import count_of
 from ..widgets.wrapped_label import WrappedLabel
@@ -59,9 +58,9 @@ def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield "Parent", about.parent or "a model without a name"
     if about.images:
         yield "Trained on", _images(card)
-    yield "Sees", f"{_network(card)}; {_normalization(card.normalization)}"
+    yield "Sees", f"{_network(card)}; {card.normalization.in_words}"
     if card.view.in_channels == 1 and card.model:
-        yield "Colors", _colors(card.channels)
+        yield "Colors", f"seen as {card.channels.in_words}"
     yield "Threshold", f"{card.threshold:.2g}"
     if scores := list(_scores(card)):
         yield "Dice", ", ".join(scores)
@@ -102,21 +101,3 @@ def _network(card: ModelCard) -> str:
         f"{count_of(channels, 'channel')} in patches of {card.patch_size} px "
         f"(width {card.model.width}, {card.model.levels} levels)"
     )
-
-
-def _normalization(rule: Normalization) -> str:
-    each = ", each channel alone" if rule.per_channel else ""
-    if rule.method == "percentile":
-        return f"percentiles {rule.low:g} and {rule.high:g} of an image become 0 and 1{each}"
-    if rule.method == "zscore":
-        return f"each image gets mean 0 and std 1{each}"
-    return "intensities divided by the largest value of the data type"
-
-
-def _colors(rule: ChannelRule) -> str:
-    return {
-        "luminance": "seen as their grey value",
-        "mean": "seen as the mean of all channels",
-        "channel": f"only channel {rule.channel} is seen, counted from 0",
-        "none": "images with several channels are refused",
-    }[rule.method]

@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QStandardItemModel
 
 from ...errors import FinetuneError
-from ...models.card import find_model_file, read_card
+from ...models.card import find_model_file, name_of_file, read_card
 from ...models.zoo import list_models
 from ...project.project import Project
 from ...runs.history import PastRun
@@ -20,9 +19,6 @@ from ...runs.recent import RecentModels
 from ...text import count_of
 from ..session.past_runs import past_runs
 from ..widgets.editors import ChoiceBox
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -112,21 +108,12 @@ class ModelBox(ChoiceBox):
             item.setEnabled(False)
 
 
-_PLAIN_NAMES = ("model", "best")  # of files whose folder tells more
-
-
-def model_label(model: str) -> str:
-    """Return how to call a model in a sentence: its file, or the run that it came from."""
-    path = Path(model)
-    return path.parent.name if path.stem in _PLAIN_NAMES else path.stem
-
-
 def output_name(model: str, runs: Iterable[Path]) -> str:
     """Return a name for the folder of what `model` predicts, which no other model has.
 
     Models that ship, and those of `runs`, are named well enough; of a file elsewhere there may be others so called.
     """
-    file, label = find_model_file(model).absolute(), model_label(model)
+    file, label = find_model_file(model).absolute(), name_of_file(model)
     if file != Path(model).absolute() or file.parent in runs:
         return label
     return f"{label}-{hashlib.sha256(str(file).encode()).hexdigest()[:6]}"

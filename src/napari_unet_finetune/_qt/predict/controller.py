@@ -14,13 +14,13 @@ from psygnal import Signal
 from ...config import PredictConfig
 from ...errors import DataError, FinetuneError, RunError
 from ...events import Event, ImagePredicted
+from ...models.card import name_of_file
 from ...runs.request import ImageFile, PredictRequest
 from ..annotate.paint import IMAGE
 from ..layers.frames import current_frame
 from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..layers.stacks import Stack, stack_of
-from ..model.choices import model_label
 from ..session.session import Session
 from ..session.settings import default_device
 from ..session.worker import Work
@@ -230,7 +230,7 @@ class PredictController:
             self.session.tell(f"Stopped after {task.done} of {count} frames.")
         else:
             what = task.name(0) if count == 1 else f"{count} frames of {task.stack.name}"
-            self.session.tell(f"Predicted {what} with {model_label(task.model)}.")
+            self.session.tell(f"Predicted {what} with {name_of_file(task.model)}.")
         self._end(task)
 
     def _on_error(self, error: Exception) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from ...colors import PREDICTED
 from ...config import PredictConfig
 from ...errors import DataError, FinetuneError, RunError
 from ...events import Event, ImageEnd
@@ -21,7 +22,7 @@ from ...io.pixels import ImagePixels
 from ...measure.files import check_tables, images_table
 from ...runs.request import FilePair, MeasureRequest, PredictFolderRequest
 from ...text import count_of
-from ..layers.colors import PREDICTED, palette
+from ..layers.colors import palette
 from ..layers.layers import OURS, find_ours, placement_of_pixels
 from ..layers.prediction import PREDICTION
 from ..session.session import Session

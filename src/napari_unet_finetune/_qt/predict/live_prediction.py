@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...config import PredictConfig
+from ...events import FULL_PROBABILITY
 from ...inference.postprocess import to_labels
-from ..layers.layers import selection_kept
+from ..layers.layers import PLANE, selection_kept
 from ..layers.prediction import Index, PredictionLayer, new_array, show_probabilities
 from ..layers.stacks import Stack
 from ..session.session import Session
@@ -22,8 +23,6 @@ from ..session.worker import Work
 if TYPE_CHECKING:
     from napari.layers import Image
 
-_FLAT = 2
-ONE = 255  # stands for a probability of 1
 # Labels that take longer than this are drawn without being tidied until they are.
 SLOW_S = 0.2
 
@@ -154,13 +153,13 @@ class LivePrediction:
 
     def _write_plain(self, index: Index) -> None:
         """Write the labels of a frame at the threshold, not tidied."""
-        self.output.write(index, self.probabilities[self.stack.at(index)] > np.uint8(self.threshold * ONE))
+        self.output.write(index, self.probabilities[self.stack.at(index)] > np.uint8(self.threshold * FULL_PROBABILITY))
         if is_plain(self.config):
             self._stale.discard(index)
 
     def _is_in_sight(self, index: Index) -> bool:
         """Tell whether a frame is looked at; in three dimensions, all are."""
-        return index == self.output.shown_frame or self.session.viewer.dims.ndisplay > _FLAT
+        return index == self.output.shown_frame or self.session.viewer.dims.ndisplay > PLANE
 
     def _on_step(self) -> None:
         """Bring a frame that is turned to up to date at once if that is quick."""
@@ -181,7 +180,7 @@ class LivePrediction:
                 if self._generation != generation:
                     return
                 start = time.perf_counter()
-                tidied = to_labels(self.probabilities[self.stack.at(index)], threshold * ONE, config)
+                tidied = to_labels(self.probabilities[self.stack.at(index)], threshold * FULL_PROBABILITY, config)
                 yield _Tidied(generation, index, tidied, time.perf_counter() - start)
 
         self._work = Work(

@@ -15,6 +15,7 @@ from ...measure.files import check_tables, write_table
 from ...measure.objects import Measured, Place, Row, columns_of, is_mask, measure
 from ...text import count_of
 from ..layers.frames import channel_axis, current_frame, frame_shape, frames_of
+from ..layers.layers import PLANE
 from ..layers.stacks import pixel_size
 from ..session.session import Session
 from ..session.worker import Work
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from ..layers.prediction import Index
-
-_PLANE = 2
 
 
 class MeasureController:
@@ -82,14 +81,14 @@ class MeasureController:
             return
         index = tuple(int(number) for number in str(row["frame"]).split(",") if number)
         position = (row.get("centroid_y_px"), row.get("centroid_x_px"))
-        middle = tuple((size - 1) / 2 for size in layer.data.shape[-_PLANE:])
+        middle = tuple((size - 1) / 2 for size in layer.data.shape[-PLANE:])
         plane = middle if None in position else tuple(float(number) for number in position if number is not None)
         world = layer.data_to_world((*index, *plane))
         for axis in range(len(index)):
             viewer.dims.set_point(axis - layer.ndim + viewer.dims.ndim, world[axis])
         viewer.layers.selection.active = layer
-        if viewer.dims.ndisplay == _PLANE:
-            viewer.scene.camera.center = tuple(world[-_PLANE:])
+        if viewer.dims.ndisplay == PLANE:
+            viewer.scene.camera.center = tuple(world[-PLANE:])
         if "label" in row and not is_mask(_frame(layer, index)):
             layer.selected_label = int(row["label"])
 
@@ -125,7 +124,7 @@ def _pairs(session: Session, labels: Labels, image: Image | None) -> Iterator[tu
     DataError
         If the frames of both do not go together.
     """
-    lead = labels.data.shape[:-_PLANE]
+    lead = labels.data.shape[:-PLANE]
     frames = frame_shape(image) if image is not None else ()
     dropped = channel_axis(image) if image is not None and labels.ndim == image.ndim else None
     kept = tuple(size for axis, size in enumerate(lead) if axis != dropped)

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...colors import ERRORS
 from ...questions.answers import KeptAnswer, Offer, Table
-from ..layers.colors import ERROR_COLORS, ERROR_WORDS
 from ..widgets.message_line import MessageLine
 from ..widgets.wrapped_label import WrappedLabel
 
@@ -34,7 +34,7 @@ _TIPS = {
     "open": "Open the page in the browser.",
 }
 _LEGEND = "<br>".join(
-    f"<span style='color: {color}'>■</span> {html.escape(ERROR_WORDS[value])}" for value, color in ERROR_COLORS.items()
+    f"<span style='color: {color}'>■</span> {html.escape(meaning)}" for color, meaning in ERRORS.items()
 )
 
 

@@ -11,12 +11,11 @@ from pydantic import BaseModel
 from ...config import FinetuneConfig, PresetName
 from ...errors import FinetuneError, RunError
 from ...learning_curve.forecast import Forecast, forecast
-from ...models.card import read_card
+from ...models.card import name_of_file, read_card
 from ...project.project import Project
 from ...project.question_plan import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
 from ...questions.answers import KeptAnswer, keep_answer, last_answers
-from ..model.choices import model_label
-from ..session.job_view import about
+from ...text import about
 from ..session.jobs import JobSlot
 from ..session.past_runs import Past, new_run, runs_of, when_of
 from ..session.session import Session
@@ -92,7 +91,7 @@ class QuestionsController:
         if project is None:
             return ""
         subject = self._subject(question, project)
-        model = model_label(self._model(question))
+        model = name_of_file(self._model(question))
         match question:
             case "suggest":
                 return f"{subject.about}: {about(_LOOK_S * len(subject.images))}."
@@ -136,7 +135,7 @@ class QuestionsController:
                 asked = Asked(
                     question=question,
                     model=model,
-                    model_name=model_label(model),
+                    model_name=name_of_file(model),
                     about=subject.about,
                     images=subject.names,
                 )
@@ -234,7 +233,7 @@ class QuestionsController:
         known = self._known.get(self.session.model, Known())
         if set(subject.names) & known.trained:
             doubt = (
-                f" {model_label(self.session.model)} knows these images: choose its own base in section Model first."
+                f" {name_of_file(self.session.model)} knows these images: choose its own base in section Model first."
             )
         return f"{len(subject.images)} short trainings, each without one of the images{time}.{doubt}"
 

@@ -9,11 +9,9 @@ from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ...progress import RunProgress
+from ...text import device_name, duration, precision_name
 from ..widgets.wrapped_label import WrappedLabel
 from .jobs import JobSlot
-
-_DEVICES = {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
-_NUMBERS = {"fp32": "single precision", "bf16": "half precision"}
 
 
 def position(progress: RunProgress, *, is_paused: bool = False, is_stopping: bool = False) -> str:
@@ -40,23 +38,8 @@ def scores(progress: RunProgress) -> str:
 
 def place(progress: RunProgress, memory: int | None = None) -> str:
     """Return where it computes, with what numbers, and how many bytes of memory it takes."""
-    device = _DEVICES.get(progress.device, progress.device)
     used = "" if memory is None else f"{memory / 1e9:.1f} GB"
-    return ", ".join(filter(None, (device, _NUMBERS.get(progress.precision, progress.precision), used)))
-
-
-def duration(seconds: float) -> str:
-    """Return a time as m:ss or h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def about(seconds: float) -> str:
-    """Return a time that was only estimated: ``about 40 s``, ``about 6 min``, ``about 2 h``."""
-    if seconds < 90:
-        return f"about {max(10, round(seconds, -1)):.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+    return ", ".join(filter(None, (device_name(progress.device), precision_name(progress.precision), used)))
 
 
 def _part(progress: RunProgress) -> str:

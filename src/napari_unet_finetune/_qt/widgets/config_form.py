@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from ...colors import FAULT
 from .editors import ChoiceBox, FlagBox, NamesBox, NumberBox, step_for
 from .fold import Fold
 
@@ -21,7 +22,7 @@ Words = Mapping[str, Mapping[Any, str]]
 """For a field, how its choices are called."""
 
 _LARGEST = {True: 2**31 - 1, False: 1e9}
-_WRONG = "border: 1px solid #D55E00;"
+_WRONG = f"border: 1px solid {FAULT};"
 
 
 class ConfigForm(QWidget, Generic[Model]):

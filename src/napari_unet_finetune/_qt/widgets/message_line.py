@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
+from ...colors import FAULT, INFO, WARNING
 from .wrapped_label import WrappedLabel
 
-if TYPE_CHECKING:
-    pass
-
-
+Tone = Literal["info", "warning", "error"]
 # Shapes and colors that the color-blind tell apart, on dark and light ground.
 _ICONS: dict[Tone, tuple[str, str]] = {
-    "info": ("●", "#0072B2"),
-    "warning": ("▲", "#E69F00"),
-    "error": ("✖", "#D55E00"),
+    "info": ("●", INFO),
+    "warning": ("▲", WARNING),
+    "error": ("✖", FAULT),
 }
 
 
@@ -48,6 +46,3 @@ class MessageLine(QWidget):
         self._text.setTextFormat(Qt.TextFormat.PlainText)
         self._text.setText(text)
         self.setVisible(bool(text))
-
-
-Tone = Literal["info", "warning", "error"]

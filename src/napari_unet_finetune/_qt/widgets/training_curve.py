@@ -10,9 +10,10 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from ...colors import TRAINING_LOSS, VALIDATION_DICE
 from ...progress import RunProgress
 
-LOSS, DICE = QColor("#56B4E9"), QColor("#E69F00")  # apart also for the color-blind
+LOSS, DICE = QColor(TRAINING_LOSS), QColor(VALIDATION_DICE)
 _MOST_POINTS = 4000
 _FAINT = 90  # of 255
 _GAP_PX = 4
