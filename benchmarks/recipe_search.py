@@ -77,7 +77,7 @@ def run(arm: str, seed: int, base: Checkpoint, pool: AnnotatedFolder, options: a
     result = drain(finetune(pool.only(chosen), base, training_config("default", changes, seed=seed)))
     seconds = perf_counter() - start
     scores = evaluate(result.checkpoint, pool.only(others))
-    before, after = result.old_dice_before, result.old_dice_after
+    before, after = result.ended.old_dice_before, result.ended.old_dice_after
     row = {
         **made_with,
         "dice": mean(score.dice for score in scores),

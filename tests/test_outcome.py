@@ -2,39 +2,56 @@
 
 from dataclasses import replace
 
+from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.events import RunEnded
-from napari_unet_finetune.outcome import is_disappointing, outcome_in_words
+from napari_unet_finetune.outcome import ENOUGH_HELD_OUT, summarized
 
-END = RunEnded(400, False, False, 0.41, 0.88, 0.95, 0.94, 0.5, "")
+END = RunEnded(400, False, False, 0.41, 0.88, 0.95, 0.945, 0.5, "")
 
 
-def test_raw_and_finetuned_are_said_side_by_side():
-    assert outcome_in_words(END, 2) == "Dice 0.41 → 0.88 on 2 held-out images; old dataset: 0.95 → 0.94."
-    assert not is_disappointing(END)
+def _told(end, held_out=2, **settings):
+    return summarized(end, FinetuneConfig(**settings), held_out).summary
+
+
+def test_base_and_finetuned_are_said_side_by_side():
+    told = _told(END)
+    assert "0.410 → 0.880 on 2 held-out images" in told and "0.950 → 0.945" in told
+    assert not END.is_disappointing
 
 
 def test_what_was_not_measured_is_not_claimed():
     nothing = replace(END, raw_dice=None, finetuned_dice=None, old_dice_before=None, old_dice_after=None)
-    assert "cannot be said" in outcome_in_words(nothing, 0)
-    assert outcome_in_words(replace(nothing, finetuned_dice=0.7), 1) == "Dice 0.70 on 1 held-out image."
+    assert "cannot be said" in _told(nothing, 0)
+    alone = _told(replace(nothing, finetuned_dice=0.7), 1)
+    assert "0.700 on 1 held-out image" in alone and "→" not in alone
+
+
+def test_what_the_held_out_images_also_chose_is_said():
+    assert "threshold" in _told(END, ENOUGH_HELD_OUT)
+    for told in (
+        _told(END, ENOUGH_HELD_OUT - 1),
+        _told(END, ENOUGH_HELD_OUT, calibrate=False),
+        _told(replace(END, stopped=True), ENOUGH_HELD_OUT),
+    ):
+        assert "the step" in told and "threshold" not in told
 
 
 def test_a_base_that_was_kept_is_said_first():
-    kept = replace(END, kept_raw=True, finetuned_dice=0.41)
-    assert outcome_in_words(kept, 2).startswith("Finetuning did not get better than the base model (Dice 0.41")
-    assert is_disappointing(kept)
+    kept = replace(END, kept_raw=True, finetuned_dice=0.41, old_dice_after=0.95)
+    assert "did not get better than the base model (Dice 0.410 on 2 held-out images)" in _told(kept)
+    assert kept.is_disappointing
 
 
 def test_forgetting_is_said():
     forgetful = replace(END, old_dice_after=0.93)
-    assert "0.95 → 0.93. It is being forgotten" in outcome_in_words(forgetful, 2)
-    assert is_disappointing(forgetful)
+    assert "0.950 → 0.930" in _told(forgetful) and "forgotten" in _told(forgetful)
+    assert forgetful.forgot and forgetful.is_disappointing
 
 
 def test_a_stopped_training_says_at_which_step():
-    assert outcome_in_words(replace(END, stopped=True, steps=120), 2).startswith("Stopped at step 120, the best so far")
-    assert outcome_in_words(replace(END, stopped=True, steps=0), 2).startswith("Stopped before the first step")
+    assert _told(replace(END, stopped=True, steps=120)).startswith("Stopped at step 120")
+    assert _told(replace(END, stopped=True, steps=0)).startswith("Stopped before the first step")
 
 
 def test_an_old_dataset_that_cannot_be_scored_is_named():
-    assert "old dataset: not measured" in outcome_in_words(replace(END, old_dice_before=None, old_dice_after=None), 2)
+    assert "Old dataset: not measured" in _told(replace(END, old_dice_before=None, old_dice_after=None))

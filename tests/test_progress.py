@@ -40,7 +40,7 @@ def test_a_whole_run_is_summed_up():
     assert progress.losses == tuple((step, 1 / step) for step in range(1, 25))
     assert progress.val_dices == tuple(zip(range(4, 25, 4), DICES, strict=True))
     assert (progress.best_dice, progress.best_step) == (0.7, 20)
-    assert progress.ended
+    assert progress.end == ENDED
     assert progress.message == ENDED.summary
     assert progress.seconds_left == 0
 
@@ -68,7 +68,7 @@ def test_interruptions_leave_no_trace(places):
 def test_a_stopped_run_that_goes_on_has_not_ended_and_keeps_its_best():
     stopped = RunEnded(10, True, False, 0.2, 0.6, None, None, 0.5, "Dice 0.200 → 0.600.")
     progress = fold([*WHOLE[:11], stopped, started(8)])
-    assert not progress.ended
+    assert progress.end is None
     assert progress.message == ""
     assert (progress.step, progress.best_dice, progress.best_step) == (8, 0.6, 8)
     assert progress.losses[-1][0] == progress.val_dices[-1][0] == 8

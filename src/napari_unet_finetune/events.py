@@ -85,6 +85,16 @@ class RunEnded(Event):
     threshold: float
     summary: str
 
+    @property
+    def forgot(self) -> bool:
+        """Tell whether the finetuned model forgets the old dataset."""
+        return not self.kept_raw and forgets(self.old_dice_before, self.old_dice_after)
+
+    @property
+    def is_disappointing(self) -> bool:
+        """Tell whether the user should look twice: nothing was gained, or the old dataset is being forgotten."""
+        return self.kept_raw or self.forgot
+
 
 # A larger loss of Dice on the old dataset is called forgetting.
 TOLERATED_DROP = 0.01

@@ -1,49 +1,53 @@
-"""How a training ended, in a sentence: raw against finetuned on held-out images and on the old dataset."""
+"""How a training ended, in words: base against finetuned on held-out images and on the old dataset."""
 
 from __future__ import annotations
 
-from .events import RunEnded, forgets
+from dataclasses import replace
+
+from .config import FinetuneConfig
+from .events import RunEnded
 from .text import count_of
 
-
-def outcome_in_words(end: RunEnded, held_out: int) -> str:
-    """Return what came of a training with `held_out` images held out, in a few sentences."""
-    if end.stopped and not end.steps:
-        return "Stopped before the first step: nothing has changed."
-    begin = f"Stopped at step {end.steps}, the best so far is kept. " if end.stopped else ""
-    return f"{begin}{_scores(end, held_out)}{_old(end)}."
+# With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
+# models on the held-out ones decides nothing alone.
+ENOUGH_HELD_OUT = 3
 
 
-def is_disappointing(end: RunEnded) -> bool:
-    """Tell whether the user should look twice: nothing was gained, or the old dataset is being forgotten."""
-    return end.kept_raw or _forgotten(end)
+def summarized(end: RunEnded, config: FinetuneConfig, held_out: int) -> RunEnded:
+    """Return `end` with its summary, after a training with `config` and `held_out` images held out."""
+    if not end.steps:
+        return replace(end, summary="Stopped before the first step: nothing has changed.")
+    return replace(end, summary=f"{_begin(end)}{_scores(end, config, held_out)}{_old(end)}")
 
 
-def _scores(end: RunEnded, held_out: int) -> str:
+def _begin(end: RunEnded) -> str:
+    if not end.stopped:
+        return ""
+    return f"Stopped at step {end.steps}{'' if end.kept_raw else '; the best model until then is kept'}. "
+
+
+def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
     images = count_of(held_out, "held-out image")
     if end.kept_raw:
-        dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.2f} on {images})"
         return (
-            f"Finetuning did not get better than the base model{dice}, so the base model is kept. "
-            "Check the masks, annotate more varied images, or train longer"
+            f"Finetuning did not get better than the base model (Dice {end.raw_dice:.3f} on {images}): "
+            "the base model is kept. Check the masks, annotate more varied images, or train longer."
         )
+    if config.validation == "patches":
+        return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
     if end.finetuned_dice is None:
-        return "Done. Nothing was held out, so how good the model is cannot be said. Look at its predictions"
+        return "Nothing was held out, so how good the model is cannot be said. Annotate at least 4 images to know."
     if end.raw_dice is None:
-        return f"Dice {end.finetuned_dice:.2f} on {images}"
-    return f"Dice {end.raw_dice:.2f} → {end.finetuned_dice:.2f} on {images}"
+        return f"Dice {end.finetuned_dice:.3f} on {images}."
+    calibrated = config.calibrate and not end.stopped and held_out >= ENOUGH_HELD_OUT
+    chose = "the step and the threshold" if calibrated else "the step"
+    return f"Dice {end.raw_dice:.3f} → {end.finetuned_dice:.3f} on {images}, which also chose {chose}."
 
 
 def _old(end: RunEnded) -> str:
-    if end.kept_raw:
-        return ""
     if end.old_dice_before is None or end.old_dice_after is None:
-        return "" if end.raw_dice is None else "; old dataset: not measured"
-    text = f"; old dataset: {end.old_dice_before:.2f} → {end.old_dice_after:.2f}"
-    if _forgotten(end):
-        text += ". It is being forgotten: raise Replay or the pull to the base, or give old images"
+        return "" if end.raw_dice is None or end.kept_raw else " Old dataset: not measured."
+    text = f" Old dataset: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}."
+    if end.forgot:
+        text += " It is being forgotten: raise the replay share or the pull to the base (l2sp), or give old images."
     return text
-
-
-def _forgotten(end: RunEnded) -> bool:
-    return forgets(end.old_dice_before, end.old_dice_after) and not end.kept_raw

@@ -42,7 +42,7 @@ class RunProgress:
     best_step: int = 0
     recent_step_s: tuple[float, ...] = ()
     message: str = ""
-    ended: bool = False
+    end: RunEnded | None = None
     part: str = ""
     parts: tuple[int, int] = (0, 0)
     images: tuple[int, int] = (0, 0)
@@ -83,7 +83,7 @@ def advance(progress: RunProgress, event: Event) -> RunProgress:
         case Notice():
             return replace(progress, message=event.message)
         case RunEnded():
-            return replace(progress, message=event.summary, ended=True)
+            return replace(progress, message=event.summary, end=event)
         case TileEnd():
             return replace(progress, tiles=(event.done, event.total))
         case ImageEnd() | ImageCompared():
@@ -132,7 +132,7 @@ def _restart(progress: RunProgress, event: RunStarted) -> RunProgress:
         best_step=event.best_step,
         recent_step_s=(),
         message="",
-        ended=False,
+        end=None,
     )
 
 

@@ -9,6 +9,7 @@ from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
 from napari_unet_finetune.events import Event, RunEnded, RunStarted, StepEnd, ValidationEnd
 from napari_unet_finetune.models.checkpoint import save_checkpoint
+from napari_unet_finetune.outcome import summarized
 from napari_unet_finetune.progress import RunProgress, advance
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
@@ -20,7 +21,7 @@ TINY = FinetuneConfig(
     augment=AugmentConfig(p_affine=0), device="cpu", precision="fp32", rehearsal_patches=0,
 )  # fmt: skip
 STARTED = RunStarted("cpu", "fp32", 400, 0, ("img_00", "img_01", "img_02"), ("img_03",), 0.41)
-ENDED = RunEnded(400, False, False, 0.41, 0.88, 0.95, 0.94, 0.5, "")
+ENDED = summarized(RunEnded(400, False, False, 0.41, 0.88, 0.95, 0.94, 0.5, ""), TINY, 1)
 
 
 def annotated_project(folder: Path, write_squares: Any, count: int = 6, masks: int = 4) -> Project:

@@ -115,7 +115,8 @@ def test_a_run_killed_again_and_again_ends_with_the_weights_of_an_uninterrupted_
     killed, expected = fold(folder), fold(whole)
     assert killed.losses == expected.losses
     assert set(killed.val_dices) <= set(expected.val_dices)  # a kill may come between a state and its event
-    assert (killed.best_dice, killed.best_step, killed.ended) == (expected.best_dice, expected.best_step, True)
+    assert killed.end == expected.end is not None
+    assert (killed.best_dice, killed.best_step) == (expected.best_dice, expected.best_step)
     assert not list(run.glob(".*.partial"))
 
 
@@ -143,7 +144,7 @@ def test_a_stopped_run_leaves_a_model_and_goes_on_to_the_same_end(folder, whole,
             result = stop.value
         else:
             done += [event] if isinstance(event, StepEnd) else []
-    assert result.stopped and result.steps == steps
+    assert result.ended.stopped and result.ended.steps == steps
     assert not folder.is_finished
     best = load_checkpoint(folder.best_path)
     assert best.threshold == result.checkpoint.threshold
@@ -206,7 +207,7 @@ def test_a_base_model_is_trained_and_then_finetuned_with_old_images(tmp_path, re
     old = {"base_images": request_.images, "base_masks": request_.masks, "checkpoint": str(base.result_path)}
     tuned = RunFolder.create(tmp_path / "tuned", FinetuneRequest(task="finetune", **paths, **old))
     result = drain(run_here(tuned))
-    assert result.old_dice_after is not None
+    assert result.ended.old_dice_after is not None
     assert result.checkpoint.provenance.parent_sha256
 
 

@@ -39,11 +39,11 @@ def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones
     base = drain(train(make_squares(6), config, model=TINY))
     assert base.finetuned_dice > 0.9
     result = drain(finetune(make_squares(6, bright=False, seed=1), base.checkpoint, config))
-    assert result.raw_dice < 0.5
-    assert result.finetuned_dice > 0.85
-    assert result.old_dice_before > 0.9
-    assert not result.kept_raw
-    assert f"{result.raw_dice:.3f} → {result.finetuned_dice:.3f}" in result.summary
+    assert result.ended.raw_dice < 0.5
+    assert result.ended.finetuned_dice > 0.85
+    assert result.ended.old_dice_before > 0.9
+    assert not result.ended.kept_raw
+    assert f"{result.ended.raw_dice:.3f} → {result.ended.finetuned_dice:.3f}" in result.ended.summary
 
 
 def test_events_tell_the_whole_story_in_order(untrained):
@@ -52,7 +52,7 @@ def test_events_tell_the_whole_story_in_order(untrained):
     assert len(events[0].train_images) == 4 and len(events[0].validation_images) == 1
     assert [event.step for event in events if isinstance(event, StepEnd)] == list(range(1, 13))
     assert [event.step for event in events if isinstance(event, ValidationEnd)] == [6, 12]
-    assert isinstance(events[-1], RunEnded) and events[-1].summary == result.summary
+    assert isinstance(events[-1], RunEnded) and events[-1] == result.ended
     assert all(math.isfinite(event.train_loss) for event in events if isinstance(event, StepEnd))
 
 
@@ -94,7 +94,7 @@ def test_an_interruption_before_the_first_validation_changes_nothing(untrained):
     steps, store = [], MemoryStore()
     run = Stream(finetune(make_squares(5), untrained, config, store=store, should_stop=lambda: bool(steps)))
     steps.extend(event for event in run if isinstance(event, StepEnd))
-    assert run.result.steps == 1 and store.best
+    assert run.result.ended.steps == 1 and store.best
     events, resumed = collect(finetune(make_squares(5), untrained, config, store=store))
     assert (events[0].first_step, events[0].best_dice) == (1, None)
     assert same(whole.checkpoint.weights, resumed.checkpoint.weights)
@@ -102,8 +102,8 @@ def test_an_interruption_before_the_first_validation_changes_nothing(untrained):
 
 def test_a_run_that_was_stopped_before_it_began_says_so(untrained):
     result = drain(finetune(make_squares(5), untrained, tiny_config(), should_stop=lambda: True))
-    assert result.raw_dice is not None
-    assert result.summary.startswith("Stopped before the first step: the base model is returned.")
+    assert result.ended.raw_dice is not None
+    assert result.ended.summary.startswith("Stopped before the first step")
 
 
 def test_state_is_kept_before_the_event_that_announces_it(untrained):
@@ -125,7 +125,7 @@ def test_stop_returns_the_best_weights_so_far(untrained):
     run = Stream(run)
     steps.extend(event for event in run if isinstance(event, StepEnd))
     result = run.result
-    assert result.stopped and result.steps == 8
+    assert result.ended.stopped and result.ended.steps == 8
     assert same(result.checkpoint.weights, store.best[-1].weights)
 
 
@@ -139,8 +139,8 @@ def test_a_stop_before_the_first_validation_is_never_below_the_base(steps):
     run = Stream(run)
     done.extend(event for event in run if isinstance(event, StepEnd))
     result = run.result
-    assert result.stopped and result.steps == steps
-    assert result.kept_raw and same(result.checkpoint.weights, base.weights)
+    assert result.ended.stopped and result.ended.steps == steps
+    assert result.ended.kept_raw and same(result.checkpoint.weights, base.weights)
 
 
 def test_the_result_is_kept_before_the_run_is_said_to_have_ended(untrained):
@@ -162,8 +162,8 @@ def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_ot
         if started.validation_images == ("square 0",) and started.raw_dice > 0.9:
             break
     result = drain(run)
-    assert result.finetuned_dice > result.raw_dice - 0.01
-    assert not result.kept_raw
+    assert result.ended.finetuned_dice > result.ended.raw_dice - 0.01
+    assert not result.ended.kept_raw
 
 
 def test_changed_images_are_noticed_on_resuming(untrained):
@@ -207,7 +207,7 @@ def strokes(image, *, background=True):
 def test_sparse_strokes_train_and_are_validated_on_objects_and_background():
     config = tiny_config(steps=60, learning_rate=3e-3)
     result = drain(train([strokes(image) for image in make_squares(6)], config, model=TINY))
-    assert 0.8 < result.finetuned_dice <= 1
+    assert 0.8 < result.ended.finetuned_dice <= 1
     assert result.checkpoint.rehearsal is None
 
 
@@ -244,24 +244,24 @@ def test_a_useless_finetuning_returns_the_raw_model_and_says_so():
     base = drain(train(make_squares(6), config, model=TINY)).checkpoint
     harmful = tiny_config(steps=6, learning_rate=0.5, warmup_steps=0)
     result = drain(finetune(make_squares(5, seed=3), base, harmful))
-    assert result.kept_raw
+    assert result.ended.kept_raw
     assert same(result.checkpoint.weights, base.weights)
-    assert "base model is kept" in result.summary
+    assert "base model is kept" in result.ended.summary
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_too_few_images_to_hold_one_out_still_train_and_the_notice_says_what_is_missing(untrained, count):
     events, result = collect(finetune(make_squares(count), untrained, tiny_config()))
-    assert result.finetuned_dice is None and result.raw_dice is None
+    assert result.ended.finetuned_dice is None and result.ended.raw_dice is None
     notices = " ".join(event.message for event in events if isinstance(event, Notice))
     assert "too few" in notices
-    assert "cannot be said" in result.summary
+    assert "cannot be said" in result.ended.summary
 
 
 def test_early_stopping_waits_for_its_patience(untrained):
     frozen = tiny_config(steps=50, validate_every=2, patience=3, learning_rate=1e-12)
     events, result = collect(finetune(make_squares(5), untrained, frozen))
-    assert result.steps == 8
+    assert result.ended.steps == 8
     assert any("ended early" in event.message for event in events if isinstance(event, Notice))
 
 
@@ -295,12 +295,12 @@ def test_replay_uses_the_patches_that_the_base_model_carries():
 
 def test_old_images_from_a_folder_are_replayed_too(untrained):
     result = drain(finetune(make_squares(5, bright=False), untrained, tiny_config(), base_images=make_squares(5)))
-    assert result.old_dice_before is not None and result.old_dice_after is not None
+    assert result.ended.old_dice_before is not None and result.ended.old_dice_after is not None
 
 
 def test_a_base_without_old_patches_says_that_forgetting_cannot_be_measured(untrained):
     events, result = collect(finetune(make_squares(5), untrained, tiny_config()))
-    assert result.old_dice_after is None
+    assert result.ended.old_dice_after is None
     assert any("cannot be measured" in event.message for event in events if isinstance(event, Notice))
 
 
@@ -346,7 +346,7 @@ def test_no_images_and_no_objects_are_refused_in_a_sentence(untrained):
 def test_background_only_images_are_valid_among_others(untrained):
     blank = AnnotatedImage("blank", np.zeros((48, 48), np.uint8), np.zeros((48, 48), np.uint8))
     result = drain(finetune([*make_squares(4), blank], untrained, tiny_config(steps=3)))
-    assert result.steps == 3
+    assert result.ended.steps == 3
 
 
 def test_images_of_any_size_type_and_channels_train_together(untrained):
@@ -412,7 +412,7 @@ def test_the_model_file_says_where_it_comes_from(untrained):
     assert origin.parent_sha256 and origin.seed == 0
     settled = tiny_config(l2sp=PULL_WITHOUT_REPLAY)  # untrained carries no patches to replay
     assert FinetuneConfig.model_validate(origin.config) == settled
-    assert origin.scores["val_dice"] == result.finetuned_dice
+    assert origin.scores["val_dice"] == result.ended.finetuned_dice
 
 
 def test_an_image_without_any_structure_is_named(untrained):
@@ -469,7 +469,7 @@ def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
 def test_a_grey_model_learns_from_images_of_several_channels_that_it_could_not_take(untrained, channels):
     images = [replace(image, image=np.stack([image.image] * channels)) for image in make_squares(4)]
     result = drain(finetune(images, untrained, tiny_config()))
-    assert result.raw_dice is None and result.finetuned_dice is not None
+    assert result.ended.raw_dice is None and result.ended.finetuned_dice is not None
     assert result.checkpoint.model.in_channels == channels
 
 
@@ -503,7 +503,7 @@ def test_a_base_that_saw_an_image_with_another_mask_is_told_too(untrained):
 def test_a_base_model_has_no_raw_score_and_is_never_untrained():
     config = FinetuneConfig.from_preset("fast", **tiny_config(steps=1).model_dump(exclude={"preset", "version"}))
     result = drain(train(make_squares(5), config, model=TINY))
-    assert result.raw_dice is None and not result.kept_raw
+    assert result.ended.raw_dice is None and not result.ended.kept_raw
     assert result.checkpoint.provenance.images
 
 
@@ -516,7 +516,7 @@ def test_the_base_model_is_scored_as_its_user_has_it(untrained, threshold):
     images, base = make_squares(5), replace(untrained, threshold=threshold)
     settings = tiny_config(steps=1, held_out=(images[0].name,), augment=MIRRORING)
     result = drain(finetune(images, base, settings))
-    assert result.raw_dice == pytest.approx(dice_of(base, images[0]))
+    assert result.ended.raw_dice == pytest.approx(dice_of(base, images[0]))
 
 
 def test_the_finetuned_model_is_scored_as_it_will_predict(untrained):
@@ -524,7 +524,7 @@ def test_the_finetuned_model_is_scored_as_it_will_predict(untrained):
     settings = tiny_config(held_out=(images[0].name,), keep_raw=False, augment=MIRRORING)
     result = drain(finetune(images, untrained, settings))
     assert len(known_views(result.checkpoint)) == 4
-    assert result.finetuned_dice == pytest.approx(dice_of(result.checkpoint, images[0]))
+    assert result.ended.finetuned_dice == pytest.approx(dice_of(result.checkpoint, images[0]))
 
 
 def dice_of(checkpoint, image):

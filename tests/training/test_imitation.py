@@ -63,7 +63,7 @@ def test_stopping_does_not_wait_for_the_old_images(base):
     asked = iter([False, False])
     images, old = make_squares(5, bright=False), without_labels(make_squares(5))
     result = drain(finetune(images, base, tiny_config(), base_images=old, should_stop=lambda: next(asked, True)))
-    assert result.stopped and result.steps == 0
+    assert result.ended.stopped and result.ended.steps == 0
 
 
 def test_a_resumed_run_can_be_stopped_while_the_old_images_are_looked_at(base):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,22 +128,14 @@ def _go_on(folder: Any, *, as_json: bool) -> None:
         result = show_training(events, folder.request.task.capitalize(), quiet=as_json)
     values = {
         "run": str(folder.path),
-        "model": str(folder.best_path if result.stopped else folder.result_path),
-        "stopped": result.stopped,
-        "kept_raw": result.kept_raw,
-        "steps": result.steps,
-        "threshold": result.checkpoint.threshold,
-        "raw_dice": result.raw_dice,
-        "finetuned_dice": result.finetuned_dice,
-        "old_dice_before": result.old_dice_before,
-        "old_dice_after": result.old_dice_after,
-        "summary": result.summary,
+        "model": str(folder.best_path if result.ended.stopped else folder.result_path),
+        **asdict(result.ended),
         "notices": list(result.checkpoint.provenance.notes),
     }
     finish(values, as_json=as_json, show=lambda console: _show(console, values))
-    if result.stopped:
+    if result.ended.stopped:
         command = f"unet-finetune resume {shlex.quote(str(folder.path))}"
-        messages.print(f"Stopped at step {result.steps}. Go on with: {command}", soft_wrap=True)
+        messages.print(f"Go on with: {command}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
 
 

@@ -114,9 +114,9 @@ def cross_validate(
         rest = annotated.part([index for index in range(len(annotated)) if index not in held_out])
         training = finetune(rest, checkpoint, config, should_stop=should_stop)
         result: FinetuneResult = yield from _without_repeats(training, told)
-        if result.stopped:
+        if result.ended.stopped:
             break
-        kept_raw += result.kept_raw
+        kept_raw += result.ended.kept_raw
         tuned = Predictor(result.checkpoint, predict)
         done = [_score(annotated[index], number, base, tuned) for index in held_out]
         scores += done

@@ -10,9 +10,9 @@ from ..evaluation.areas import CONFIDENCE
 from ..inference.views import trained_views, usual_overlap
 from ..metrics import SURFACE_TOLERANCE_PX
 from ..models.provenance import DISTRIBUTION
+from ..outcome import ENOUGH_HELD_OUT
 from ..runs.folder import BEST, RESULT
 from ..text import count_of, device_name, percent, precision_name
-from ..training.outcome import ENOUGH_HELD_OUT
 from .run_record import RunRecord
 
 REFERENCES = {

@@ -17,8 +17,8 @@ from ..evaluation.rows import mean_of_known
 from ..events import forgets
 from ..metrics import SURFACE_TOLERANCE_PX, dice, pooled_area_ratio
 from ..models.provenance import DISTRIBUTION, installed_version
+from ..outcome import ENOUGH_HELD_OUT
 from ..text import count_of, number
-from ..training.outcome import ENOUGH_HELD_OUT
 from .charts import Level, Line, line_chart
 from .methods import References, a_device, base_name, methods
 from .page import Bullets, Chart, Charts, Facts, Gallery, Page, Picture, Section, Table, Text, picture_uri
@@ -47,11 +47,6 @@ def _outcome(record: RunRecord) -> str:
         return (
             f"The training has not come to its end (step {record.steps:,} of {record.started.steps:,}): this is the "
             "best model so far."
-        )
-    if record.ended.stopped:
-        return (
-            f"It was stopped at step {record.steps:,} of {record.started.steps:,}; this is the best model until then. "
-            f"{record.ended.summary}"
         )
     return record.ended.summary
 

@@ -44,7 +44,7 @@ def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Calla
     images = images_of(request)
     events = _start(request, images, folder, should_stop)
     result = yield from _recorded(_with_notes(events, images.notes), folder)
-    if result.stopped:
+    if result.ended.stopped:
         folder.save_best(result.checkpoint)
     return result
 

@@ -9,9 +9,11 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from ..config import FinetuneConfig
 from ..errors import RunError
 from ..events import RunEnded, RunStarted, TrainingEvent
 from ..models.card import read_card
+from ..outcome import summarized
 from ..progress import RunProgress, fold
 from .folder import RunFolder
 from .request import FinetuneRequest
@@ -48,13 +50,10 @@ class PastRun:
         """How it last began."""
         return next((event for event in reversed(self._events) if isinstance(event, RunStarted)), None)
 
-    @cached_property
+    @property
     def end(self) -> RunEnded | None:
         """How it ended, None if it has not."""
-        last = None
-        for event in self._events:
-            last = event if isinstance(event, RunEnded) else None if isinstance(event, RunStarted) else last
-        return last
+        return self.progress.end
 
     @property
     def model(self) -> Path | None:
@@ -102,8 +101,22 @@ class PastRun:
             raise RunError(f"{self.folder.path}: this training had not yet saved a model. Resume or discard it.")
         with self.folder.locked():
             self.folder.sweep()
-            self.folder.append(_ended_early(self.progress, read_card(self.folder.best_path).threshold))
+            self.folder.append(self._ended_early())
         return self.folder.best_path
+
+    def _ended_early(self) -> RunEnded:
+        end = RunEnded(
+            steps=self.progress.step,
+            stopped=True,
+            kept_raw=False,
+            raw_dice=self.progress.raw_dice,
+            finetuned_dice=self.progress.best_dice,
+            old_dice_before=None,
+            old_dice_after=None,
+            threshold=read_card(self.folder.best_path).threshold,
+            summary="",
+        )
+        return summarized(end, self.request.config, len(self.start.validation_images) if self.start else 0)
 
     def put_aside(self) -> Path:
         """Move its folder beside the others, out of sight, and return where it is; nothing is deleted.
@@ -136,24 +149,7 @@ def past_trainings(folders: Iterable[Path]) -> Iterator[PastRun]:
         yield run
 
 
-def seconds_per_pixel(run: PastRun) -> float | None:
+def seconds_per_pixel(progress: RunProgress, config: FinetuneConfig) -> float | None:
     """Return how long a training took per pixel of its patches, to estimate others; None if it is not known."""
-    times = run.progress.recent_step_s
-    if not times:
-        return None
-    config = run.request.config
-    return sum(times) / len(times) / config.batch_size / (config.patch_px**2)
-
-
-def _ended_early(progress: RunProgress, threshold: float) -> RunEnded:
-    return RunEnded(
-        steps=progress.step,
-        stopped=True,
-        kept_raw=False,
-        raw_dice=progress.raw_dice,
-        finetuned_dice=progress.best_dice,
-        old_dice_before=None,
-        old_dice_after=None,
-        threshold=threshold,
-        summary=f"Interrupted at step {progress.step}; the best model, of step {progress.best_step}, was kept.",
-    )
+    times = progress.recent_step_s
+    return sum(times) / len(times) / config.batch_size / (config.patch_px**2) if times else None

@@ -12,7 +12,7 @@ from ..config import ChannelRule, FinetuneConfig, ModelConfig, Normalization
 from ..data.annotated_image import AnnotatedImage
 from ..device import free_memory
 from ..errors import RunError
-from ..events import Notice, RunEnded, RunStarted, TrainingEvent, ValidationEnd, never
+from ..events import Notice, RunStarted, TrainingEvent, ValidationEnd, never
 from ..inference.views import known_views
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
@@ -131,7 +131,7 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
     result = conclude(trainer, setup, progress, stopped=stopped)
     if not stopped:
         store.save_result(result.checkpoint)
-    yield _run_ended(result)
+    yield result.ended
     free_memory(setup.device)
     return result
 
@@ -208,18 +208,4 @@ def _run_started(setup: Setup, progress: Progress) -> RunStarted:
         raw_dice=progress.raw_score,
         best_dice=progress.best_score if isinstance(setup.validator, ImageValidator) else None,
         best_step=progress.best_step,
-    )
-
-
-def _run_ended(result: FinetuneResult) -> RunEnded:
-    return RunEnded(
-        steps=result.steps,
-        stopped=result.stopped,
-        kept_raw=result.kept_raw,
-        raw_dice=result.raw_dice,
-        finetuned_dice=result.finetuned_dice,
-        old_dice_before=result.old_dice_before,
-        old_dice_after=result.old_dice_after,
-        threshold=result.checkpoint.threshold,
-        summary=result.summary,
     )

@@ -1,4 +1,4 @@
-"""The end of a training: which weights are returned, at which threshold, and what to tell of it."""
+"""The end of a training: which weights are returned, and at which threshold."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..events import forgets
+from ..events import RunEnded
 from ..inference.views import Views, known_views, trained_views
 from ..models.attention_unet import AttentionUNet
 from ..models.checkpoint import Checkpoint, weights_hash
 from ..models.provenance import Provenance, package_versions
-from ..text import count_of
+from ..outcome import ENOUGH_HELD_OUT, summarized
 from .prepare import Setup
 from .replay import collect_patches
 from .state import Progress
@@ -24,9 +24,6 @@ from .validation import ImageValidator, calibrate_threshold, mean_dice, pooled_d
 
 Probabilities = NDArray[np.float32]
 
-# With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
-# models on the held-out ones decides nothing alone.
-ENOUGH_HELD_OUT = 3
 # A difference in Dice that one or two images cannot tell from chance.
 NOISE = 0.01
 # The same for more held-out images.
@@ -37,17 +34,10 @@ THRESHOLD_COST = 0.005
 
 @dataclass(frozen=True, eq=False)
 class FinetuneResult:
-    """The model and its scores: Dice on held-out images, and on the old dataset before and after."""
+    """The model, and how the training ended: what it is worth on held-out images and on the old dataset."""
 
     checkpoint: Checkpoint
-    steps: int
-    stopped: bool
-    kept_raw: bool
-    raw_dice: float | None
-    finetuned_dice: float | None
-    old_dice_before: float | None
-    old_dice_after: float | None
-    summary: str
+    ended: RunEnded
 
 
 def is_best(score: float, setup: Setup, progress: Progress) -> bool:
@@ -73,41 +63,51 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
     """
     model = trainer.averaged_model()
     if progress.best is None or _raw_is_as_good(model, setup, progress):
-        return _raw_result(setup, progress, stopped=stopped)
+        scores = (progress.raw_score, progress.old_dice_before)
+        return FinetuneResult(
+            setup.original, _ended(setup, progress, scores, setup.original.threshold, stopped=stopped, kept_raw=True)
+        )
     model.load_state_dict(progress.best)
-    threshold, finetuned_dice = _choose_threshold(model, setup, calibrate=setup.config.calibrate and not stopped)
-    result = FinetuneResult(
-        checkpoint=replace(setup.base, weights=progress.best, threshold=threshold),
-        steps=progress.step,
-        stopped=stopped,
-        kept_raw=False,
-        raw_dice=progress.raw_score,
-        finetuned_dice=finetuned_dice,
-        old_dice_before=progress.old_dice_before,
-        old_dice_after=dice_on_old(model, setup, threshold),
-        summary="",
-    )
+    threshold, dice = _choose_threshold(model, setup, calibrate=setup.config.calibrate and not stopped)
+    ended = _ended(setup, progress, (dice, dice_on_old(model, setup, threshold)), threshold, stopped=stopped)
     rehearsal = setup.base.rehearsal
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
-    checkpoint = replace(result.checkpoint, provenance=provenance_of(setup, result), rehearsal=rehearsal)
-    return replace(result, checkpoint=checkpoint, summary=_summary(result, setup))
+    return FinetuneResult(
+        replace(
+            setup.base,
+            weights=progress.best,
+            threshold=threshold,
+            provenance=provenance_of(setup, ended),
+            rehearsal=rehearsal,
+        ),
+        ended,
+    )
 
 
-def _raw_result(setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
-    """Return the base model untouched."""
-    result = FinetuneResult(
-        checkpoint=setup.original,
+def _ended(
+    setup: Setup,
+    progress: Progress,
+    scores: tuple[float | None, float | None],
+    threshold: float,
+    *,
+    stopped: bool,
+    kept_raw: bool = False,
+) -> RunEnded:
+    """Return how the training ended with a model of these `scores`: Dice on held-out images and on the old dataset."""
+    finetuned_dice, old_dice_after = scores
+    ended = RunEnded(
         steps=progress.step,
         stopped=stopped,
-        kept_raw=True,
+        kept_raw=kept_raw,
         raw_dice=progress.raw_score,
-        finetuned_dice=progress.raw_score,
+        finetuned_dice=finetuned_dice,
         old_dice_before=progress.old_dice_before,
-        old_dice_after=progress.old_dice_before,
+        old_dice_after=old_dice_after,
+        threshold=threshold,
         summary="",
     )
-    return replace(result, summary=_summary(result, setup))
+    return summarized(ended, setup.config, len(setup.held_out))
 
 
 def _raw_is_as_good(model: AttentionUNet, setup: Setup, progress: Progress) -> bool:
@@ -178,16 +178,16 @@ def _predict(
     return [predict_prepared(model, image, setup.config, views, setup.device, setup.precision) for image in images]
 
 
-def provenance_of(setup: Setup, result: FinetuneResult | None = None) -> Provenance:
-    """Return where the model of this training comes from; without a result, that it is unfinished."""
+def provenance_of(setup: Setup, ended: RunEnded | None = None) -> Provenance:
+    """Return where the model of this training comes from; without an end, that it is unfinished."""
     base = setup.original.provenance
-    scores = {} if result is None else {
-        "val_dice": result.finetuned_dice,
-        "raw_val_dice": result.raw_dice,
-        "old_dice_before": result.old_dice_before,
-        "old_dice_after": result.old_dice_after,
+    scores = {} if ended is None else {
+        "val_dice": ended.finetuned_dice,
+        "raw_val_dice": ended.raw_dice,
+        "old_dice_before": ended.old_dice_before,
+        "old_dice_after": ended.old_dice_after,
     }  # fmt: skip
-    unfinished = () if result else ("Best model so far of a training that was not finished.",)
+    unfinished = () if ended else ("Best model so far of a training that was not finished.",)
     return Provenance(
         parent=base.name or None,
         parent_sha256=None if setup.from_scratch else weights_hash(setup.original.weights),
@@ -201,32 +201,3 @@ def provenance_of(setup: Setup, result: FinetuneResult | None = None) -> Provena
         licence=base.licence,
         citation=base.citation,
     )
-
-
-def _summary(result: FinetuneResult, setup: Setup) -> str:
-    text = _scores_in_words(result, setup)
-    if result.old_dice_before is not None and result.old_dice_after is not None:
-        text += f" Old dataset: {result.old_dice_before:.3f} → {result.old_dice_after:.3f}."
-        if forgets(result.old_dice_before, result.old_dice_after):
-            text += " The old dataset is being forgotten: raise replay_share, set l2sp, or give more old images."
-    return text
-
-
-def _scores_in_words(result: FinetuneResult, setup: Setup) -> str:
-    count = len(setup.held_out)
-    images = count_of(count, "held-out image")
-    if result.stopped and not result.steps:
-        return "Stopped before the first step: the base model is returned."
-    if result.kept_raw:
-        return (
-            f"Finetuning did not get better than the base model (Dice {result.raw_dice:.3f} on {images}): "
-            "the base model is kept. Check the masks, annotate more varied images, or train longer."
-        )
-    if setup.config.validation == "patches":
-        return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
-    if result.finetuned_dice is None:
-        return "Nothing was held out, so how good the model is cannot be said. Annotate at least 4 images to know."
-    if result.raw_dice is None:
-        return f"Dice {result.finetuned_dice:.3f} on {images}."
-    chose = "the step and the threshold" if setup.config.calibrate and count >= ENOUGH_HELD_OUT else "the step"
-    return f"Dice {result.raw_dice:.3f} → {result.finetuned_dice:.3f} on {images}, which also chose {chose}."

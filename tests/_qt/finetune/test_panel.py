@@ -171,7 +171,7 @@ def test_the_end_stays_readable_with_what_to_do_next(ready, qtbot):
     panel.start()
     assert panel.outcome.isHidden()
     Reporter(runner).end(STARTED, StepEnd(400, 0.1, 1e-3, 0.25), ENDED)
-    assert panel.outcome.message.text == "Dice 0.41 → 0.88 on 1 held-out image; old dataset: 0.95 → 0.94."
+    assert panel.outcome.message.text == ENDED.summary
     assert panel.button.isEnabled()
     assert panel.base.text() == "Starts from microtube."
     assert panel.settings.preset.currentText() == "Default (2000 steps, about 8 min)"

@@ -10,7 +10,6 @@ from psygnal import Signal
 from ...config import FinetuneConfig, PredictConfig
 from ...errors import FinetuneError, RunError
 from ...io.disk import file_stamp
-from ...outcome import is_disappointing, outcome_in_words
 from ...progress import RunProgress
 from ...project.project import Project
 from ...project.training_plan import OldImages, make_request, plan_training
@@ -30,6 +29,16 @@ class Outcome:
     model: Path | None = None
     progress: RunProgress = field(default_factory=RunProgress)
     when: str = ""  # empty for the training that has just ended
+
+    @classmethod
+    def of(cls, progress: RunProgress, model: Path | None, when: str = "") -> Outcome:
+        """Return how a training with this `progress` ended, that left `model`."""
+        end = progress.end
+        if end is None:
+            text = "Stopped before the first step: nothing has changed." if model is None else "It has ended."
+            return cls(Message(text), when=when)
+        message = Message(end.summary, "warning" if end.is_disappointing else "info")
+        return cls(message, None if end.kept_raw else model, progress, when)
 
 
 class FinetuneController:
@@ -82,18 +91,19 @@ class FinetuneController:
         try:
             images = count_of(run.image_count, "image")
             self._stamps = {}
-            self._run(run.folder.path, f"Finetuning with {images}", run.request.config)
+            self._run(run.folder.path, f"Finetuning with {images}", run.request.config, resumed=True)
         except FinetuneError as error:
             self.session.fail(error)
 
     def use_best(self, run: PastRun) -> None:
         """Take the best model of an interrupted training as its result."""
         try:
-            model = run.use_best()
+            run.use_best()
         except FinetuneError as error:
             self.session.fail(error)
             return
-        self._conclude(run.folder.path, model)
+        again = PastRun(run.folder)
+        self._conclude(Outcome.of(again.progress, again.model), again.request.config)
 
     def discard(self, run: PastRun) -> None:
         """Put an interrupted training aside; its files are kept."""
@@ -105,15 +115,18 @@ class FinetuneController:
         self.session.tell(f"The interrupted training was moved to {aside}.")
         self._look_for_interrupted()
 
-    def _run(self, folder: Path, title: str, config: FinetuneConfig) -> None:
+    def _run(self, folder: Path, title: str, config: FinetuneConfig, *, resumed: bool = False) -> None:
         session, project = self.session, self.session.project
         self.outcome, self.changed_since = None, ()
 
         def on_end(model: Path | None) -> None:
+            # The curve of a training that was resumed began in its folder.
+            progress = PastRun(RunFolder(folder)).progress if resumed else session.run.progress
+            outcome = Outcome.of(progress, model)
             if project is not None and session.is_open(project):
-                self._conclude(folder, model, PredictConfig(device=config.device))
+                self._conclude(outcome, config)
             else:
-                session.tell(f"{title}, of another dataset: {read_outcome(PastRun(RunFolder(folder))).message.text}")
+                session.tell(f"{title}, of another dataset: {outcome.message.text}")
 
         def on_error(error: Exception) -> None:
             self.layers.finish(None, PredictConfig())
@@ -129,17 +142,15 @@ class FinetuneController:
         self.layers.watch()
         self._look_for_interrupted()
 
-    def _conclude(self, folder: Path, model: Path | None, config: PredictConfig | None = None) -> None:
-        """Say what came of the training in `folder`, and predict with its model from now on."""
-        run = PastRun(RunFolder(folder))
-        self.outcome = read_outcome(run)
-        self.pace = seconds_per_pixel(run) or self.pace
-        new_model = self.outcome.model if model is not None else None
-        self.session.tell(self.outcome.message.text, self.outcome.message.tone)
+    def _conclude(self, outcome: Outcome, config: FinetuneConfig) -> None:
+        """Say what came of a training with `config`, and predict with its model from now on."""
+        self.outcome = outcome
+        self.pace = seconds_per_pixel(outcome.progress, config) or self.pace
+        self.session.tell(outcome.message.text, outcome.message.tone)
         self.session.models_changed.emit()
-        if new_model is not None:
-            self.session.predictor = new_model
-        self.layers.finish(new_model, config or PredictConfig(device=run.request.config.device))
+        if outcome.model is not None:
+            self.session.predictor = outcome.model
+        self.layers.finish(outcome.model, PredictConfig(device=config.device))
         self._look_for_interrupted()
 
     def _on_project_changed(self) -> None:
@@ -152,8 +163,8 @@ class FinetuneController:
         project = self._project
         last = _last_ended(project) if project else None
         if last is not None:
-            self.outcome = read_outcome(last, when=last.when)
-            self.pace = seconds_per_pixel(last) or self.pace
+            self.outcome = Outcome.of(last.progress, last.model, when=last.when)
+            self.pace = seconds_per_pixel(last.progress, last.request.config) or self.pace
             if self.outcome.model is not None:
                 self.session.predictor = self.outcome.model
         self._look_for_interrupted()
@@ -175,17 +186,6 @@ class FinetuneController:
         if changed != self.changed_since:
             self.changed_since = changed
             self.changed.emit()
-
-
-def read_outcome(run: PastRun, when: str = "") -> Outcome:
-    """Return how a training ended, from its folder."""
-    end = run.end
-    if end is None:
-        text = "Stopped before the first step: nothing has changed." if run.model is None else "It has ended."
-        return Outcome(Message(text), when=when)
-    held_out = len(run.start.validation_images) if run.start else 0
-    message = Message(outcome_in_words(end, held_out), "warning" if is_disappointing(end) else "info")
-    return Outcome(message, None if end.kept_raw else run.model, run.progress, when)
 
 
 def _last_ended(project: Project) -> PastRun | None:

@@ -31,7 +31,8 @@ class Past:
         folders = runs_of(project)[::-1] if project is not None else ()
         training = next((run for run in reversed(past_runs(project)) if run.model is not None), None)
         study = next((study for study in find_studies(folders) if study.rows), None)
-        return cls(training, study, seconds_per_pixel(training) if training is not None else None)
+        pace = seconds_per_pixel(training.progress, training.request.config) if training is not None else None
+        return cls(training, study, pace)
 
     @property
     def newest(self) -> tuple[Path, str] | None:
