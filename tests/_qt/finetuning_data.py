@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ TINY = FinetuneConfig(
 )  # fmt: skip
 STARTED = RunStarted("cpu", "fp32", 400, 0, ("img_00", "img_01", "img_02"), ("img_03",), 0.41)
 ENDED = summarized(RunEnded(400, False, False, 0.41, 0.88, 0.95, 0.94, 0.5, ""), TINY, 1)
+KEPT = summarized(replace(ENDED, kept_raw=True), TINY, 1)
 
 
 def annotated_project(folder: Path, write_squares: Any, count: int = 6, masks: int = 4) -> Project:

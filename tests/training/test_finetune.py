@@ -37,7 +37,7 @@ def same(first, second):
 def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones():
     config = tiny_config(steps=60, learning_rate=3e-3)
     base = drain(train(make_squares(6), config, model=TINY))
-    assert base.finetuned_dice > 0.9
+    assert base.ended.finetuned_dice > 0.9
     result = drain(finetune(make_squares(6, bright=False, seed=1), base.checkpoint, config))
     assert result.ended.raw_dice < 0.5
     assert result.ended.finetuned_dice > 0.85
@@ -83,8 +83,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(untrained, 
     events, resumed = collect(finetune(make_squares(5), untrained, config, store=again))
     assert events[0].first_step == 5 * (resumed_from + 1)
     assert same(whole.checkpoint.weights, resumed.checkpoint.weights)
-    assert whole.checkpoint.threshold == resumed.checkpoint.threshold
-    assert whole.raw_dice == resumed.raw_dice
+    assert whole.ended == resumed.ended
 
 
 def test_an_interruption_before_the_first_validation_changes_nothing(untrained):
@@ -289,8 +288,8 @@ def test_replay_uses_the_patches_that_the_base_model_carries():
     new = make_squares(5, bright=False, seed=1)
     forgetful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0)))
     careful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5)))
-    assert forgetful.old_dice_before == careful.old_dice_before
-    assert careful.old_dice_after > forgetful.old_dice_after + 0.05
+    assert forgetful.ended.old_dice_before == careful.ended.old_dice_before
+    assert careful.ended.old_dice_after > forgetful.ended.old_dice_after + 0.05
 
 
 def test_old_images_from_a_folder_are_replayed_too(untrained):
@@ -451,8 +450,8 @@ def test_the_raw_score_on_colour_images_is_that_of_the_unchanged_base():
     ]
     config = tiny_config(steps=2)
     grey = drain(finetune(colour, base, config.model_copy(update={"in_channels": 1})))
-    assert grey.raw_dice > 0.8
-    assert drain(finetune(colour, base, config)).raw_dice == pytest.approx(grey.raw_dice)
+    assert grey.ended.raw_dice > 0.8
+    assert drain(finetune(colour, base, config)).ended.raw_dice == pytest.approx(grey.ended.raw_dice)
 
 
 def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):

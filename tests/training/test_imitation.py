@@ -73,7 +73,7 @@ def test_a_resumed_run_can_be_stopped_while_the_old_images_are_looked_at(base):
     again = finetune(
         images, base, tiny_config(), base_images=old, should_stop=lambda: True, store=MemoryStore(store.states[0])
     )
-    assert drain(again).stopped
+    assert drain(again).ended.stopped
 
 
 def test_what_the_old_images_taught_is_not_forgotten(base):

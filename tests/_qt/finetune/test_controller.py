@@ -1,7 +1,5 @@
 """A finetuning copies its masks, shows what it sees, says how it ended, and is found again on another day."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -24,7 +22,7 @@ from napari_unet_finetune.runs.history import PastRun
 from napari_unet_finetune.runs.request import read_request
 
 from ..datasets import reopened
-from ..finetuning_data import ENDED, STARTED, TINY, Reporter, annotated_project, save_model
+from ..finetuning_data import ENDED, KEPT, STARTED, TINY, Reporter, annotated_project, save_model
 
 CONFIG = FinetuneConfig()
 
@@ -228,7 +226,7 @@ def test_a_base_that_was_kept_goes_on_predicting(ready, tmp_path):
     finetuning, session, runner = ready
     _open(session, "img_04")
     finetuning.start(CONFIG)
-    Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), replace(ENDED, kept_raw=True))
+    Reporter(runner).end(STARTED, _preview(tmp_path, "img_04"), KEPT)
     assert find_ours(session.viewer, RUN_PREVIEW) is None
     assert session.message.tone == "warning"
     assert "base model is kept" in session.message.text

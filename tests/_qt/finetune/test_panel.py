@@ -17,7 +17,7 @@ from napari_unet_finetune.events import StepEnd, ValidationEnd
 from napari_unet_finetune.runs.folder import STATE, RunFolder
 from napari_unet_finetune.runs.request import read_request
 
-from ..finetuning_data import ENDED, STARTED, Reporter, annotated_project, save_model
+from ..finetuning_data import ENDED, KEPT, STARTED, Reporter, annotated_project, save_model
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_the_end_stays_readable_with_what_to_do_next(ready, qtbot):
 def test_without_a_new_model_there_is_nothing_to_compare(ready):
     panel, _, runner = ready
     panel.start()
-    Reporter(runner).end(STARTED, replace(ENDED, kept_raw=True))
+    Reporter(runner).end(STARTED, KEPT)
     assert "base model is kept" in panel.outcome.message.text
     assert not panel.outcome.compare.isEnabled()
 
