@@ -38,7 +38,7 @@ def usual_overlap(views: Views) -> float:
     """Return the share of a tile that is best shared with the next one.
 
     Overlapping tiles are averaged as well, but a mirrored tile tells more than a shifted one: four views at a quarter
-    of a large image take less than twice as long as one view at a half, and not four times (docs/results.md).
+    of a large image take less than twice as long as one view at a half, and not four times (docs/experiments.md).
     """
     return 0.5 if len(views) == 1 else 0.25
 

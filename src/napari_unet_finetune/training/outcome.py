@@ -44,7 +44,7 @@ def is_best(score: float, setup: Setup, progress: Progress) -> bool:
     """Tell whether the weights of a validation are to be kept instead of the best so far.
 
     Where there is an old dataset, the last ones are kept even if they are worse by no more than chance: the new images
-    hardly lose by it, and at the end of the schedule the old ones have gained (docs/results.md).
+    hardly lose by it, and at the end of the schedule the old ones have gained (docs/experiments.md).
     """
     best = progress.best_score
     if best is None or score > best:

@@ -87,7 +87,7 @@ def _logit(probability: float | np.ndarray) -> np.ndarray:
 HELD_OUT_SHARE = 0.25
 # Fewer patches are kept if they are large: this many pixels are 1,024 patches of 128 px.
 MAX_PIXELS = 1024 * 128**2
-# The pull towards the base's weights where nothing can be replayed; docs/results.md has what it saves and costs.
+# The pull towards the base's weights where nothing can be replayed; docs/experiments.md has what it saves and costs.
 PULL_WITHOUT_REPLAY = 0.01
 
 
