@@ -101,9 +101,9 @@ def test_a_folder_is_predicted_with_the_settings_that_are_shown(
         qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
     objects.instances.click()
     viewer.layers.selection.active = viewer.layers["tube 0"]
-    objects.min_size.setValue(40)
+    objects.min_size.value = 40
     viewer.layers.selection.active = viewer.layers["tube 1"]
-    assert (objects.min_size.value(), objects.instances.isChecked()) == (0, True)
+    assert (objects.min_size.value, objects.instances.isChecked()) == (0, True)
     asked = []
     monkeypatch.setattr(predicting.files, "predict", lambda _source, _out, config, **_: asked.append(config))
     panel.source.set_value("folder")
@@ -121,7 +121,7 @@ def test_another_model_goes_on_with_the_settings_of_the_image(viewer, session, p
         qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
     objects.fill_holes.click()
     viewer.layers.selection.active = viewer.layers["tube 0"]
-    objects.min_size.setValue(40)
+    objects.min_size.value = 40
     viewer.layers.selection.active = viewer.layers["tube 1"]
     session.predictor = find_model("microtube")
     panel.button.click()
@@ -149,7 +149,7 @@ def test_the_settings_act_on_the_prediction_and_show_those_of_the_selected_one(
     live = predicting.live
     objects.threshold.slider.setValue(90)
     np.testing.assert_array_equal(live.output.labels > 0, live.probabilities > 229)
-    objects.min_size.setValue(40)
+    objects.min_size.value = 40
     assert objects.area.text() == "= 10 µm²"
     objects.instances.click()
     objects.fill_holes.click()

@@ -46,7 +46,7 @@ def test_the_settings_begin_with_the_default_preset(panel):
 def test_choosing_a_preset_fills_in_everything(qtbot, preset):
     form = SettingsForm()
     qtbot.addWidget(form)
-    form.essential.editors["seed"].set_value(7)
+    form.essential.boxes["seed"].value = 7
     form.preset.set_value("fast" if preset == "default" else "default")
     form.preset.set_value(preset)
     assert form.config == FinetuneConfig.from_preset(preset)
@@ -60,18 +60,18 @@ def test_the_strength_of_the_augmentation_is_one_choice_over_many_settings(qtbot
     assert form.config.augment.is_off
     form.strength.set_value("light")
     assert form.config.augment.p_affine == AugmentConfig().p_affine / 2
-    form.expert.editors["augment"].set_value(AugmentConfig(p_noise=1))
+    form.expert.boxes["augment"].value = AugmentConfig(p_noise=1)
     assert form.strength.value() == "as set below"
     assert form.config.augment.p_noise == 1
 
 
 def test_what_does_not_go_together_is_said_and_nothing_starts(ready):
     panel, _, runner = ready
-    panel.settings.expert.editors["epochs"].set_value(5)
+    panel.settings.expert.boxes["epochs"].value = 5
     assert panel.config is None
     assert panel.reason.text.startswith("Epochs train the study's plain grid; switch 'Replay' and")
     assert not panel.button.isEnabled()
-    assert not panel.settings.essential.editors["steps"].isEnabled()
+    assert not panel.settings.essential.boxes["steps"].enabled
     panel.start()
     assert runner.folder is None
     panel.settings.set_preset("default")
@@ -80,9 +80,9 @@ def test_what_does_not_go_together_is_said_and_nothing_starts(ready):
 
 def test_a_value_out_of_range_frames_its_field(ready):
     panel, _, _ = ready
-    panel.settings.expert.editors["patch_size"].set_value(33)
+    panel.settings.expert.boxes["patch_size"].value = 33
     assert panel.reason.text == "Patch size (px) should be a multiple of 8, but it is 33."
-    assert "border" in panel.settings.expert.editors["patch_size"].styleSheet()
+    assert "border" in panel.settings.expert.boxes["patch_size"].native.styleSheet()
 
 
 def test_the_button_says_what_is_missing(panel, tmp_path, write_squares):
@@ -155,7 +155,7 @@ def test_from_scratch_is_offered_only_with_many_images(panel, tmp_path, write_sq
 
 def test_a_click_starts_a_training_with_what_is_set(ready, qtbot):
     panel, session, runner = ready
-    panel.settings.essential.editors["steps"].set_value(123)
+    panel.settings.essential.boxes["steps"].value = 123
     panel.show()
     qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
     request = read_request(runner.folder)

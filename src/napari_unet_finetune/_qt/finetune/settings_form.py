@@ -142,7 +142,7 @@ class SettingsForm(QWidget):
 
     def _on_strength(self) -> None:
         if self.strength.value() != _OWN:
-            self.expert.editors["augment"].set_value(_STRENGTHS[self.strength.value()])
+            self.expert.boxes["augment"].value = _STRENGTHS[self.strength.value()]
 
     def _on_changed(self) -> None:
         """Check whether everything goes together, and show what follows from it."""
@@ -157,7 +157,7 @@ class SettingsForm(QWidget):
             self.wrong, self.problem = explain(error, FinetuneConfig)
         for form in (self.essential, self.expert):
             form.mark(self.wrong)
-        self.essential.editors["steps"].setEnabled(values["epochs"] is None)
+        self.essential.boxes["steps"].enabled = values["epochs"] is None
         with QSignalBlocker(self.strength):
             same = (name for name, augment in _STRENGTHS.items() if augment.model_dump() == values["augment"])
             self.strength.set_value(next(same, _OWN))

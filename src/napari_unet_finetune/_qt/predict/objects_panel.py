@@ -11,7 +11,7 @@ from ...errors import FinetuneError
 from ...models.card import read_card
 from ..layers.stacks import pixel_size
 from ..session.session import Session
-from ..widgets.editors import NumberBox
+from ..widgets.editors import NumberEdit
 from ..widgets.file_dialogs import ask_for_file
 from ..widgets.threshold_slider import HIGHEST, LOWEST, ThresholdSlider
 from .controller import PredictController
@@ -27,7 +27,7 @@ class ObjectsPanel(QWidget):
         super().__init__(parent)
         self.session, self.predicting = session, predicting
         self.threshold = ThresholdSlider()
-        self.min_size, self.area = NumberBox(0, _LARGEST_PX, 10, whole=True), QLabel()
+        self.min_size, self.area = NumberEdit(min=0, max=_LARGEST_PX, step=10, annotation=int), QLabel()
         self.fill_holes, self.instances = QCheckBox("Fill holes"), QCheckBox("Split touching objects")
         self.probability, self.save = QCheckBox("Show the probability map"), QPushButton("Save labels…")
         self._lay_out()
@@ -38,8 +38,8 @@ class ObjectsPanel(QWidget):
         """Show the settings of the prediction that is selected."""
         config, live = self.predicting.config, self.predicting.live
         self.threshold.set_value(config.threshold, live.own_threshold if live else self._own_threshold())
-        with QSignalBlocker(self.min_size), QSignalBlocker(self.fill_holes), QSignalBlocker(self.instances):
-            self.min_size.set_value(config.min_size_px)
+        with self.min_size.changed.blocked(), QSignalBlocker(self.fill_holes), QSignalBlocker(self.instances):
+            self.min_size.value = config.min_size_px
             self.fill_holes.setChecked(config.fill_holes)
             self.instances.setChecked(config.instances)
         with QSignalBlocker(self.probability):
@@ -66,19 +66,19 @@ class ObjectsPanel(QWidget):
     def _show_area(self) -> None:
         """Say how large the smallest object is in the unit of the image."""
         layer = self.predicting.source()
-        pixels = int(self.min_size.value())
+        pixels = int(self.min_size.value)
         (down, right), unit = pixel_size(layer) if layer is not None and layer.ndim > 1 else ((1.0, 1.0), "px")
         symbol = "µm" if unit == "um" else unit
         self.area.setText("" if unit == "px" or not pixels else f"= {pixels * down * right:.3g} {symbol}²")
 
     def _lay_out(self) -> None:
-        self.min_size.setToolTip("Objects with fewer pixels are removed.")
+        self.min_size.tooltip = "Objects with fewer pixels are removed."
         self.fill_holes.setToolTip("Close holes inside objects.")
         self.instances.setToolTip("Number the objects and cut those that touch at their necks; for roundish objects.")
         self.probability.setToolTip("Show what the model sees as an image: 0 for background, 255 for an object.")
         self.save.setToolTip("Save the selected Labels layer, or else the prediction, as TIFF with its pixel size.")
         size = QHBoxLayout()
-        size.addWidget(self.min_size)
+        size.addWidget(self.min_size.native)
         size.addWidget(QLabel("px"))
         size.addWidget(self.area, stretch=1)
         form = QFormLayout()
@@ -102,7 +102,7 @@ class ObjectsPanel(QWidget):
     def _connect(self) -> None:
         viewer, session, predicting = self.session.viewer, self.session, self.predicting
         self.threshold.changed.connect(lambda: predicting.set_config(threshold=self.threshold.value()))
-        self.min_size.changed.connect(lambda: predicting.set_config(min_size_px=int(self.min_size.value())))
+        self.min_size.changed.connect(lambda: predicting.set_config(min_size_px=int(self.min_size.value)))
         self.fill_holes.toggled.connect(lambda on: predicting.set_config(fill_holes=on))
         self.instances.toggled.connect(lambda on: predicting.set_config(instances=on))
         self.probability.toggled.connect(self._on_probability)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import html
+import math
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
+from magicgui.type_map import TypeMap
+from magicgui.widgets import CheckBox
+from magicgui.widgets.bases import BaseValueWidget, ValuedContainerWidget
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
 from ...colors import FAULT
-from .editors import ChoiceBox, FlagBox, NamesBox, NumberBox, step_for
+from .editors import NumberEdit, shrink
 from .fold import Fold
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -22,6 +25,7 @@ Words = Mapping[str, Mapping[Any, str]]
 """For a field, how its choices are called."""
 
 _LARGEST = {True: 2**31 - 1, False: 1e9}
+_LEAST = {True: 1, False: 1e-8}  # that a number lies above a limit which does not belong to its range
 _WRONG = f"border: 1px solid {FAULT};"
 
 
@@ -44,22 +48,21 @@ class ConfigForm(QWidget, Generic[Model]):
         super().__init__()
         self.model = model
         self._rest: dict[str, Any] = {}
-        self.editors: dict[str, Any] = {}
+        self.boxes: dict[str, BaseValueWidget[Any]] = {}
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setVerticalSpacing(4)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for name in model.model_fields if fields is None else fields:
-            field = model.model_fields[name]
-            editor = make_editor(field, (words or {}).get(name, {}), words or {})
-            self._add(layout, field, editor)
-            editor.changed.connect(self.changed)
-            self.editors[name] = editor
+            box = make_box(name, model.model_fields[name], words or {})
+            self._add(layout, box)
+            box.changed.connect(self._on_changed)
+            self.boxes[name] = box
         self.set_value(model())
 
     def values(self) -> dict[str, Any]:
         """Return what is in the form, be it valid or not, without the fields that are not shown."""
-        return {name: editor.value() for name, editor in self.editors.items()}
+        return {name: box.value for name, box in self.boxes.items()}
 
     def value(self) -> Model:
         """Return the values; raises pydantic's ValidationError if they do not go together."""
@@ -69,53 +72,53 @@ class ConfigForm(QWidget, Generic[Model]):
         """Show `value`; `changed` is emitted once."""
         values = {name: getattr(value, name) for name in self.model.model_fields}
         with QSignalBlocker(self):
-            for name, editor in self.editors.items():
-                editor.set_value(values[name])
-        self._rest = {name: held for name, held in values.items() if name not in self.editors}
+            for name, box in self.boxes.items():
+                box.value = values[name]
+        self._rest = {name: held for name, held in values.items() if name not in self.boxes}
         self.changed.emit()
 
     def mark(self, name: str | None) -> None:
         """Frame the field called `name`, and no other."""
-        for known, editor in self.editors.items():
-            style = _WRONG if known == name and not isinstance(editor, GroupBox) else ""
-            if editor.styleSheet() != style:
-                editor.setStyleSheet(style)
+        for known, box in self.boxes.items():
+            style = _WRONG if known == name and not isinstance(box, GroupEdit) else ""
+            if box.native.styleSheet() != style:
+                box.native.setStyleSheet(style)
 
-    def _add(self, layout: QFormLayout, field: FieldInfo, editor: Any) -> None:
-        tip = f"<qt>{html.escape(tooltip(field))}</qt>"
-        editor.setToolTip(tip)
-        if isinstance(editor, GroupBox):
-            layout.addRow(editor)
+    def _add(self, layout: QFormLayout, box: BaseValueWidget[Any]) -> None:
+        if isinstance(box, (GroupEdit, CheckBox)):  # they say their name themselves
+            layout.addRow(box.native)
             return
-        label = QLabel(field.title or "")
-        label.setToolTip(tip)
-        label.setBuddy(editor)
-        layout.addRow(label, editor)
+        label = QLabel(box.label)
+        label.setToolTip(box.tooltip)
+        label.setBuddy(box.native)
+        layout.addRow(label, box.native)
+
+    def _on_changed(self) -> None:
+        self.changed.emit()
 
 
-class GroupBox(QWidget):
-    """The form of a group of settings, folded away; if the group is optional, a tick says whether it is set."""
+class GroupEdit(ValuedContainerWidget[Any]):
+    """The form of a group of settings, folded away; if the group may be None, a tick says whether it is set."""
 
-    changed = Signal()
-
-    def __init__(self, model: type[BaseModel], title: str, *, optional: bool, words: Words) -> None:
-        super().__init__()
-        self.form: ConfigForm[Any] = ConfigForm(model, words=words)
-        self._flag = QCheckBox(title) if optional else None
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+    def __init__(self, *, words: Words, **options: Any) -> None:
+        self._flag = QCheckBox(options["label"]) if options.get("nullable") else None
+        self.form: ConfigForm[Any] = ConfigForm(_kind(options["annotation"]), words=words)
+        super().__init__(labels=False, **options)
+        self.margins = (0, 0, 0, 0)
+        layout = self.native.layout()
         if self._flag:
             self.form.setContentsMargins(16, 0, 0, 0)
             self.form.setVisible(False)
-            self._flag.toggled.connect(self._on_toggled)
+            self._flag.toggled.connect(self.form.setVisible)
+            self._flag.toggled.connect(self._on_changed)
             layout.addWidget(self._flag)
             layout.addWidget(self.form)
         else:
-            layout.addWidget(Fold(title, self.form))
-        self.form.changed.connect(self.changed)
+            layout.addWidget(Fold(options["label"], self.form))
+        self.form.changed.connect(self._on_changed)
 
-    def value(self) -> dict[str, Any] | None:
-        """Return the values of the group; None if it is optional and not ticked."""
+    def get_value(self) -> dict[str, Any] | None:
+        """Return the values of the group; None if it may be and is not ticked."""
         return None if self._flag and not self._flag.isChecked() else self.form.values()
 
     def set_value(self, value: BaseModel | None) -> None:
@@ -124,75 +127,72 @@ class GroupBox(QWidget):
             self._flag.setChecked(value is not None)
         self.form.set_value(self.form.model() if value is None else value)
 
-    def _on_toggled(self, checked: bool) -> None:
-        self.form.setVisible(checked)
-        self.changed.emit()
+    def _on_changed(self) -> None:
+        self.changed.emit(self.value)
 
 
-def make_editor(field: FieldInfo, words: Mapping[Any, str], all_words: Words) -> Any:
+# A map of our own: what other plugins make of a number is not ours to change.
+_TYPES = TypeMap()
+_TYPES.register_type(bool, widget_type=CheckBox)  # or it were a number, as it is in Python
+_TYPES.register_type(int, widget_type=NumberEdit)
+_TYPES.register_type(float, widget_type=NumberEdit)
+_TYPES.register_type(BaseModel, widget_type=GroupEdit)
+
+
+def make_box(name: str, field: FieldInfo, words: Words) -> BaseValueWidget[Any]:
     """Return the box for one field of a model."""
-    kind, optional = _kind(field)
+    kind = _kind(field.annotation)
+    options: dict[str, Any] = {"tooltip": f"<qt>{html.escape(tooltip(field))}</qt>"}
     if get_origin(kind) is Literal:
-        choices = [(words.get(choice, str(choice)), choice) for choice in get_args(kind)]
-        return ChoiceBox(choices, optional=optional)
-    if kind is bool:
-        return FlagBox()
-    if kind in (int, float):
-        bounds, default = Bounds.of(field), field.get_default(call_default_factory=True)
-        whole = kind is int
-        low, high = bounds.limits(whole=whole)
-        step = bounds.multiple or step_for(default, high, whole=whole)
-        return NumberBox(low, high, step, whole=whole, optional=optional)
-    if get_origin(kind) is tuple:
-        return NamesBox()
-    return GroupBox(kind, field.title or "", optional=optional, words=all_words)
+        options["choices"] = [(words.get(name, {}).get(choice, str(choice)), choice) for choice in get_args(kind)]
+    elif kind in (int, float):
+        options |= _range(field, whole=kind is int)
+    elif kind is not bool:
+        options["words"] = words
+    box = _TYPES.create_widget(annotation=field.annotation, name=name, label=field.title, options=options)
+    assert isinstance(box, BaseValueWidget)
+    if isinstance(box.native, QComboBox):
+        shrink(box.native)
+    return box
 
 
 def tooltip(field: FieldInfo) -> str:
     """Return the description of a field, and its range in words."""
-    return " ".join(filter(None, (field.description, Bounds.of(field).words)))
+    return " ".join(filter(None, (field.description, _range_words(_bounds(field)))))
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """The range of a number: limits that belong to it, or not, and what it must be a multiple of."""
-
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
-    multiple: float | None = None
-
-    @classmethod
-    def of(cls, field: FieldInfo) -> Bounds:
-        """Return the bounds in the declaration of a field."""
-        found = {name: getattr(mark, name) for mark in field.metadata for name in _BOUNDS if hasattr(mark, name)}
-        return cls(**{"multiple" if name == "multiple_of" else name: value for name, value in found.items()})
-
-    def limits(self, *, whole: bool) -> tuple[float, float]:
-        """Return the smallest and the largest number that a box offers."""
-        low, high = self.ge, self.le
-        if self.gt is not None:
-            low = self.gt + (1 if whole else 1e-8 if self.gt == 0 else 1e-6)
-        if self.lt is not None:
-            high = self.lt - (1 if whole else 1e-6)
-        return -_LARGEST[whole] if low is None else low, _LARGEST[whole] if high is None else high
-
-    @property
-    def words(self) -> str:
-        """The range as a sentence; empty if there is none."""
-        low = f"from {self.ge:g}" if self.ge is not None else f"above {self.gt:g}" if self.gt is not None else ""
-        high = f"to {_number(self.le)}" if self.le is not None else ""
-        high = f"below {_number(self.lt)}" if self.lt is not None else high
-        joined = f"{low}, {high}" if low and high.startswith("below") else f"{low} {high}".strip()
-        if low and not high and self.ge is not None:
-            joined = f"{self.ge:g} or more"
-        multiple = f"a multiple of {self.multiple:g}" if self.multiple else ""
-        text = ", ".join(filter(None, (joined, multiple)))
-        return f"{text[:1].upper()}{text[1:]}." if text else ""
+def _range(field: FieldInfo, *, whole: bool) -> dict[str, float]:
+    """Return the smallest and the largest number that a box offers, and how far its arrows go."""
+    bounds = _bounds(field)
+    low = bounds.get("ge", bounds["gt"] + _LEAST[whole] if "gt" in bounds else -_LARGEST[whole])
+    high = bounds.get("le", bounds["lt"] - _LEAST[whole] if "lt" in bounds else _LARGEST[whole])
+    default = field.get_default(call_default_factory=True)
+    return {"min": low, "max": high, "step": bounds.get("multiple_of") or _step(default, high, whole=whole)}
 
 
-_BOUNDS = ("ge", "gt", "le", "lt", "multiple_of")
+def _step(default: float | None, high: float, *, whole: bool) -> float:
+    """Return how far an arrow should move a number that is `default` at first."""
+    size = 10.0 ** math.floor(math.log10(abs(default))) if default else 1.0
+    if whole:
+        return max(1.0, size / 10)
+    if high <= 1 and (default is None or default == 0 or 0.01 <= default <= 0.9):
+        return 0.05
+    return size / 10 if default else 0.01
+
+
+def _bounds(field: FieldInfo) -> dict[str, float]:
+    """Return the limits of a number as pydantic calls them."""
+    names = ("ge", "gt", "le", "lt", "multiple_of")
+    return {name: getattr(mark, name) for mark in field.metadata for name in names if hasattr(mark, name)}
+
+
+def _range_words(bounds: Mapping[str, float]) -> str:
+    """Return the range as a sentence; empty if there is none."""
+    least = "from {:,.10g}" if bounds.keys() & {"le", "lt"} else "{:,.10g} or more"
+    words = {"ge": least, "gt": "above {:,.10g}", "le": " to {:,.10g}", "lt": ", below {:,.10g}"}
+    words["multiple_of"] = ", a multiple of {:,.10g}"
+    text = "".join(part.format(bounds[name]) for name, part in words.items() if name in bounds).removeprefix(", ")
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str | None, str]:
@@ -215,20 +215,13 @@ def _titles(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
     titles: dict[str, str] = {}
     for name, field in model.model_fields.items():
         titles[prefix + name] = field.title or name
-        kind, _ = _kind(field)
+        kind = _kind(field.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             titles |= _titles(kind, f"{prefix}{name}.")
     return titles
 
 
-def _kind(field: FieldInfo) -> tuple[Any, bool]:
-    """Return the type of a field without None, and whether it may be None."""
-    annotation = field.annotation
-    if get_origin(annotation) in (Union, types.UnionType):
-        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
-        return kinds[0], len(kinds) < len(get_args(annotation))
-    return annotation, False
-
-
-def _number(value: float | None) -> str:
-    return f"{value:,.0f}" if value is not None and float(value).is_integer() else f"{value:g}"
+def _kind(annotation: Any) -> Any:
+    """Return a type without None."""
+    is_union = get_origin(annotation) in (Union, types.UnionType)
+    return next(kind for kind in get_args(annotation) if kind is not type(None)) if is_union else annotation
