@@ -237,7 +237,7 @@ def test_a_released_panel_is_not_told_any_more(waiting, qtbot, tmp_path, write_s
 def test_the_sections_need_neither_torch_nor_plotting():
     import subprocess
 
-    names = ("finetune_panel", "model_panel", "run_footer", "finetuning")
+    names = ("finetune.panel", "finetune.controller", "model.panel", "session.run_footer")
     code = "import sys\n" + "".join(f"import napari_unet_finetune._qt.{name}\n" for name in names)
     code += "sys.exit(','.join(name for name in ('torch', 'matplotlib', 'pandas') if name in sys.modules) or 0)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
