@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from napari_unet_finetune import load_checkpoint
 from napari_unet_finetune.cli import app
-from napari_unet_finetune.data.project import Project
-from napari_unet_finetune.evaluation.kept_answers import last_answers
-from napari_unet_finetune.evaluation.last_comparison import read_last_comparison
-from napari_unet_finetune.evaluation.study_folder import StudyFolder
+from napari_unet_finetune.comparison.last import read_last_comparison
+from napari_unet_finetune.learning_curve.folder import StudyFolder
+from napari_unet_finetune.project.project import Project
+from napari_unet_finetune.questions.answers import last_answers
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.history import PastRun
 
