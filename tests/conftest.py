@@ -65,3 +65,21 @@ def write_squares() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory, write_squares: Callable[..., Path]) -> Path:
+    """Return a folder with five images and masks of bright squares; never change it."""
+    return write_squares(tmp_path_factory.mktemp("squares"), 5)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a small untrained model."""
+    from napari_unet_finetune.config import FinetuneConfig, ModelConfig
+    from napari_unet_finetune.models.checkpoint import save_checkpoint
+    from napari_unet_finetune.training.finetune import random_checkpoint
+
+    path = tmp_path_factory.mktemp("model") / "base.safetensors"
+    save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), FinetuneConfig(patch_size=32)), path)
+    return path

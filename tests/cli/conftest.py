@@ -7,10 +7,8 @@ import torch
 from typer.testing import CliRunner
 
 from napari_unet_finetune.cli import app
-from napari_unet_finetune.config import FinetuneConfig, ModelConfig
+from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.models.attention_unet import AttentionUNet
-from napari_unet_finetune.models.checkpoint import save_checkpoint
-from napari_unet_finetune.training.finetune import random_checkpoint
 
 # A training of two steps on patches of 32 px.
 TINY = [
@@ -66,22 +64,8 @@ def complaint(invoke):
 
 
 @pytest.fixture(scope="session")
-def squares(tmp_path_factory, write_squares):
-    return write_squares(tmp_path_factory.mktemp("squares"), 5)
-
-
-@pytest.fixture(scope="session")
 def data(squares):
     return ["--images", squares / "images", "--masks", squares / "masks"]
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    """Return the file of an untrained model."""
-    path = tmp_path_factory.mktemp("model") / "base.safetensors"
-    config = FinetuneConfig(patch_size=32)
-    save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), config), path)
-    return path
 
 
 @pytest.fixture(scope="session")

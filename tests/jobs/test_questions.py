@@ -7,12 +7,12 @@ import pytest
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.data.pairing import pair_images
-from napari_unet_finetune.events import JobEnded, PartStarted, from_json, to_json
+from napari_unet_finetune.events import JobEnded, PartStarted, drain, from_json, to_json
 from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.jobs.table import events_of
-from napari_unet_finetune.runs.request import PairFiles, QuestionRequest, ReportRequest, write_request
-
-from ..cli.conftest import TINY
+from napari_unet_finetune.runs.execute import run_here
+from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.request import FinetuneRequest, PairFiles, QuestionRequest, ReportRequest, write_request
 
 CONFIG = FinetuneConfig(
     steps=2, patch_size=32, batch_size=2, validate_every=1, precision="fp32", device="cpu", augment=AugmentConfig.none()
@@ -49,8 +49,11 @@ def test_a_stopped_question_has_no_answer(pairs, model, tmp_path):
     assert carried_out(tmp_path / "job", request, stop=True)[1] is None
 
 
-def test_a_report_is_written_where_it_was_asked_for(answer, data, pairs, model, tmp_path):
-    assert answer("finetune", *data, "--model", model, "--out", tmp_path / "run", *TINY)[0] == 0
+def test_a_report_is_written_where_it_was_asked_for(squares, pairs, model, tmp_path):
+    training = FinetuneRequest(
+        task="finetune", images=squares / "images", masks=squares / "masks", checkpoint=str(model), config=CONFIG
+    )
+    drain(run_here(RunFolder.create(tmp_path / "run", training)))
     request = ReportRequest(run=tmp_path / "run", out=tmp_path / "page.html", tests=pairs[:1], device="cpu")
     _, files = carried_out(tmp_path / "job", request)
     assert files["page"] == str(tmp_path / "page.html") and (tmp_path / "page.html").is_file()

@@ -76,7 +76,7 @@ def test_test_images_and_unused_ones_are_kept_out_of_trainings(project):
 @pytest.mark.parametrize("parent", [None, "1234"])
 @pytest.mark.parametrize("by_pairs", [True, False])
 def test_a_model_knows_the_images_of_its_run_be_it_finetuned_or_from_scratch(
-    project, base_file, tmp_path, parent, by_pairs
+    project, model, tmp_path, parent, by_pairs
 ):
     used = ("img_00", "img_01")
     images = [project.image(name).ref.path for name in used]
@@ -85,7 +85,7 @@ def test_a_model_knows_the_images_of_its_run_be_it_finetuned_or_from_scratch(
     folder = RunFolder.create(tmp_path / "run", FinetuneRequest(task="finetune", config=CONFIG, **given))
     folder.append(RunStarted("cpu", "fp32", 1, 0, used[:1], used[1:], None))
     records = tuple(ImageRecord(name=name, sha256=name) for name in used)
-    checkpoint = replace(load_checkpoint(base_file), provenance=Provenance(images=records, parent_sha256=parent))
+    checkpoint = replace(load_checkpoint(model), provenance=Provenance(images=records, parent_sha256=parent))
     save_checkpoint(checkpoint, folder.result_path)
     known = Known.of(read_card(folder.result_path), project)
     assert known == Known(frozenset({"img_00"}), frozenset({"img_01"}))
@@ -94,23 +94,23 @@ def test_a_model_knows_the_images_of_its_run_be_it_finetuned_or_from_scratch(
     assert Known.of(read_card(elsewhere), project) == Known()
 
 
-def test_images_of_another_folder_are_not_known_by_their_names(project, base_file, tmp_path, write_squares):
+def test_images_of_another_folder_are_not_known_by_their_names(project, model, tmp_path, write_squares):
     other = write_squares(tmp_path / "other", 4)
     request = FinetuneRequest(task="train", images=other / "images", masks=other / "masks", config=CONFIG)
     folder = RunFolder.create(tmp_path / "run", request)
     records = tuple(ImageRecord(name=name, sha256=name) for name in project.names)
-    save_checkpoint(replace(load_checkpoint(base_file), provenance=Provenance(images=records)), folder.result_path)
+    save_checkpoint(replace(load_checkpoint(model), provenance=Provenance(images=records)), folder.result_path)
     known = Known.of(read_card(folder.result_path), project)
     assert known == Known()
     assert subject_of("estimate", project, known).about == "4 annotated images"
 
 
-def test_a_run_of_this_dataset_knows_its_images_also_where_both_were_moved(project, base_file, tmp_path):
+def test_a_run_of_this_dataset_knows_its_images_also_where_both_were_moved(project, model, tmp_path):
     used = [project.image(name) for name in ("img_00", "img_01")]
     request = FinetuneRequest(task="finetune", config=CONFIG, pairs=tuple(map(pair_of, used)))
     folder = RunFolder.create(project.folder / "runs" / "run", request)
     records = tuple(ImageRecord(name=image.name, sha256=image.name) for image in used)
-    save_checkpoint(replace(load_checkpoint(base_file), provenance=Provenance(images=records)), folder.result_path)
+    save_checkpoint(replace(load_checkpoint(model), provenance=Provenance(images=records)), folder.result_path)
     (tmp_path / "moved").mkdir()
     (tmp_path / "squares").rename(tmp_path / "moved" / "squares")
     (tmp_path / "project").rename(tmp_path / "moved" / "project")

@@ -3,9 +3,7 @@
 import pytest
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
-from napari_unet_finetune.models.checkpoint import save_checkpoint
 from napari_unet_finetune.runs.request import FinetuneRequest
-from napari_unet_finetune.training.finetune import random_checkpoint
 
 TINY = ModelConfig(width=16, levels=2)
 
@@ -19,20 +17,8 @@ def tiny_config():
 
 
 @pytest.fixture(scope="session")
-def squares(tmp_path_factory, write_squares):
-    return write_squares(tmp_path_factory.mktemp("squares"), 5)
-
-
-@pytest.fixture(scope="session")
-def base_file(tmp_path_factory, tiny_config):
-    path = tmp_path_factory.mktemp("model") / "base.safetensors"
-    save_checkpoint(random_checkpoint(TINY, tiny_config), path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def request_(squares, base_file, tiny_config):
+def request_(squares, model, tiny_config):
     return FinetuneRequest(
-        task="finetune", images=squares / "images", masks=squares / "masks", checkpoint=str(base_file),
+        task="finetune", images=squares / "images", masks=squares / "masks", checkpoint=str(model),
         config=tiny_config,
     )  # fmt: skip

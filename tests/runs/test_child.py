@@ -125,9 +125,9 @@ def test_a_folder_without_request_is_refused(tmp_path):
         list(ChildJob(tmp_path).events())
 
 
-def test_predictions_arrive_as_arrays(tmp_path, squares, base_file):
+def test_predictions_arrive_as_arrays(tmp_path, squares, model):
     images = tuple(ImageFile.of(ref) for ref in list_images(squares / "images")[:2])
-    write_request(tmp_path / "job", PredictRequest(checkpoint=str(base_file), images=images))
+    write_request(tmp_path / "job", PredictRequest(checkpoint=str(model), images=images))
     events = list(ChildJob(tmp_path / "job").events())
     predicted = [event for event in events if isinstance(event, ImagePredicted)]
     assert [event.image for event in predicted] == ["img_00", "img_01"]

@@ -133,8 +133,8 @@ def test_sweeping_removes_what_killed_writers_left_and_nothing_else(folder):
     assert not list(folder.path.glob(".*.partial"))
 
 
-def test_models_are_kept_under_their_names(folder, base_file):
-    checkpoint = load_checkpoint(base_file)
+def test_models_are_kept_under_their_names(folder, model):
+    checkpoint = load_checkpoint(model)
     folder.save_best(checkpoint)
     assert not folder.is_finished
     assert folder.save_result(checkpoint) == folder.result_path
