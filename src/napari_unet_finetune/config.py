@@ -10,6 +10,8 @@ CONFIG_VERSION = 1
 # Raise it when the same model and settings give other labels than before: those that were kept are then made anew.
 PREDICTION_VERSION = 1
 DEFAULT_PATCH_PX = 128
+# The thresholds that can be set in the docks.
+THRESHOLD_RANGE = (0.05, 0.95)
 
 LayerGroup = Literal["first", "spot", "encoder", "decoder", "last", "norm", "all"]
 LossName = Literal["bce_dice", "dynamic", "dynamic_safe", "tversky", "focal_tversky"]

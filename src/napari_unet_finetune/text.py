@@ -39,6 +39,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def times(ratio: float | None) -> str:
+    """Return a ratio for a table, such as ``1.25 ×``; a dash where there is none."""
+    return "–" if ratio is None else f"{ratio:.2f} ×"
+
+
 def duration(seconds: float) -> str:
     """Return a time as m:ss or h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)

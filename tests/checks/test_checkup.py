@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet_finetune.checks.checkup import CheckupSource, check_folder, check_images
+from napari_unet_finetune.checks.checkup import Checkup, CheckupSource, check_folder, check_images
 from napari_unet_finetune.config import ChannelRule
 from napari_unet_finetune.data.statistics import ModelFacts, ModelView
 from napari_unet_finetune.events import ImageSeen
@@ -63,7 +63,9 @@ def test_percentiles_of_signed_pixels_lie_between_them(folder):
 
 def test_everything_travels_as_json(folder):
     (folder / "images" / "bad.tif").write_bytes(b"broken")
-    fields = json.loads(json.dumps(check(folder).to_dict()))
+    found = check(folder)
+    fields = json.loads(json.dumps(found.to_json()))
+    assert Checkup.from_json(fields) == found
     assert fields["images"][0]["size"] == [140, 150]
     assert fields["unreadable"][0]["name"].endswith("bad.tif")
 

@@ -48,7 +48,7 @@ def test_overestimation_is_found_and_the_balancing_threshold_is_higher():
     assert result.best_threshold > 0.5
     assert result.balancing_weight > 0.5
     assert result.false_negative_share == 0
-    assert "it overestimates" in result.summary and "false_positive_weight=0.80" in result.summary
+    assert "it overestimates" in result.summary and "0.80 instead of 0.50" in result.summary
 
 
 def test_underestimation_is_found_and_the_balancing_threshold_is_lower():
@@ -111,7 +111,7 @@ def test_objects_where_none_are_true_have_no_ratio():
     result = estimation([(np.ones((40, 40), np.float32), nothing)] * 2)
     assert result.area_ratio is None and "There is no true object" in result.summary
     assert result.verdict == "overestimates" and result.balancing_weight is None
-    assert result.to_dict()["images"][0]["area_ratio"] is None
+    assert result.to_json()["images"][0]["area_ratio"] is None
 
 
 def test_the_same_seed_gives_the_same_interval():

@@ -8,7 +8,8 @@ import pytest
 
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.evaluation.rows import Row
-from napari_unet_finetune.learning_curve.forecast import forecast, read_rows
+from napari_unet_finetune.learning_curve.folder import load_all_rows
+from napari_unet_finetune.learning_curve.forecast import forecast
 
 
 def rows(curve, counts=(5, 10, 15, 20), seeds=3, noise=0.002, preset="default"):
@@ -90,14 +91,14 @@ def test_rows_of_a_study_are_read_and_foreign_fields_left_out(tmp_path):
     some = rows(lambda n: 0.9 - 0.5 / n)
     (tmp_path / "rows").mkdir()
     (tmp_path / "rows" / "a.json").write_text(json.dumps([asdict(row) | {"later": 1} for row in some]))
-    assert read_rows(tmp_path) == some
+    assert load_all_rows(tmp_path) == tuple(some)
     (tmp_path / "rows" / "b.json").write_text("[{")
     with pytest.raises(DataError, match=r"b\.json"):
-        read_rows(tmp_path)
+        load_all_rows(tmp_path)
 
 
 def test_what_is_no_study_or_mixes_presets_is_refused(tmp_path):
     with pytest.raises(DataError, match="no scores of a study"):
-        read_rows(tmp_path)
+        load_all_rows(tmp_path)
     with pytest.raises(DataError, match="default, fast"):
         forecast([*rows(lambda _: 0.9), *rows(lambda _: 0.9, preset="fast")])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.masks import LOOKS_INVERTED
 from ..data.pairing import BY_ORDER, name_guesses
 from ..text import count_of, first_of, percent, verb_for
 from .duplicates import Duplicate
-from .findings import ImageFindings, Unpaired
+from .findings import ImageFindings
 
 PATCH_PX = 128
 _ONE_AND_TWO = "instance labels 1 and 2,"
@@ -20,6 +21,14 @@ _MIN_IMAGES_TO_DOMINATE = 3
 _MIN_OBJECTS = 10
 # Share of the images that must lie outside the range of the annotated ones to be worth a word.
 _UNCOVERED = 0.1
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """An image, mask or file that is left out, and why."""
+
+    name: str
+    reason: str
 
 
 def name_problems(
@@ -66,7 +75,7 @@ def give_advice(
     """Return what may make a training on `images` worse than it need be, one sentence each."""
     usable, rest = ([image for image in part if image.problem is None] for part in (images, not_annotated))
     checks: tuple[Callable[[Sequence[ImageFindings]], Iterator[str]], ...] = (
-        _guessed, _strokes, _balance, _objects, _empty, _inverted, _border, _constant, _small, _mixed,
+        _guessed, _strokes, _balance, _objects, _odd, _border, _mixed,
     )  # fmt: skip
     sentences = [sentence for check in checks for sentence in check(usable)]
     return (*sentences, *_coverage(usable, rest), *_duplicates(duplicates))
@@ -126,22 +135,34 @@ def _objects(images: Sequence[ImageFindings]) -> Iterator[str]:
         )
 
 
-def _empty(images: Sequence[ImageFindings]) -> Iterator[str]:
-    empty = [image.name for image in images if image.foreground == 0]
-    if empty:
-        yield (
-            f"{_subject(empty, 'mask', 'be')} empty ({first_of(empty, _SHOWN)}). "
-            "Keep them only if there is truly no object in these images."
-        )
-
-
-def _inverted(images: Sequence[ImageFindings]) -> Iterator[str]:
-    inverted = [image.name for image in images if (image.foreground or 0) > LOOKS_INVERTED]
-    if inverted:
-        yield (
-            f"{_subject(inverted, 'mask', 'have')} hardly any background ({first_of(inverted, _SHOWN)}). "
-            "If objects and background are exchanged, invert them."
-        )
+def _odd(images: Sequence[ImageFindings]) -> Iterator[str]:
+    """Name images and masks that are odd by themselves."""
+    odd: tuple[tuple[Callable[[ImageFindings], bool], str, str, str, str], ...] = (
+        (
+            lambda image: image.foreground == 0,
+            "mask", "be", "empty",
+            "Keep them only if there is truly no object in these images.",
+        ),
+        (
+            lambda image: (image.foreground or 0) > LOOKS_INVERTED,
+            "mask", "have", "hardly any background",
+            "If objects and background are exchanged, invert them.",
+        ),
+        (
+            lambda image: image.is_constant,
+            "image", "have", "the same value everywhere",
+            "Leave them out.",
+        ),
+        (
+            lambda image: image.size is not None and min(image.size) < PATCH_PX,
+            "image", "be", f"smaller than a patch of {PATCH_PX} px",
+            "They are mirrored at their edges; larger images teach more.",
+        ),
+    )  # fmt: skip
+    for is_odd, noun, verb, what, advice in odd:
+        names = [image.name for image in images if is_odd(image)]
+        if names:
+            yield f"{_subject(names, noun, verb)} {what} ({first_of(names, _SHOWN)}). {advice}"
 
 
 def _border(images: Sequence[ImageFindings]) -> Iterator[str]:
@@ -151,22 +172,6 @@ def _border(images: Sequence[ImageFindings]) -> Iterator[str]:
     cut = sum(image.touching_border or 0 for image in measured)
     if total >= _MIN_OBJECTS and cut > total / 2:
         yield f"{cut} of {total} objects touch the edge of their image. Larger images show more of each object."
-
-
-def _constant(images: Sequence[ImageFindings]) -> Iterator[str]:
-    constant = [image.name for image in images if image.is_constant]
-    if constant:
-        subject = _subject(constant, "image", "have")
-        yield f"{subject} the same value everywhere ({first_of(constant, _SHOWN)}). Leave them out."
-
-
-def _small(images: Sequence[ImageFindings]) -> Iterator[str]:
-    small = [image.name for image in images if image.size and min(image.size) < PATCH_PX]
-    if small:
-        yield (
-            f"{_subject(small, 'image', 'be')} smaller than a patch of {PATCH_PX} px ({first_of(small, _SHOWN)}). "
-            "They are mirrored at their edges; larger images teach more."
-        )
 
 
 def _mixed(images: Sequence[ImageFindings]) -> Iterator[str]:

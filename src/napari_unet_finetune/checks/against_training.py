@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ _LEAST_CONTRAST = 0.1
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DataComparison:
     """How images differ from the data of a model; numbers are ``None`` where they cannot be known.
 
     Parameters
@@ -51,8 +51,23 @@ class Comparison:
     scale_factor: float | None = None
     verdict: tuple[str, ...] = ()
 
+    @property
+    def is_different(self) -> bool:
+        """Whether intensities or sizes are other than the model's; without masks, whole images count."""
+        parts = (self.overall_shift,) if self.object_shift is None else (self.object_shift, self.background_shift)
+        is_shifted = any((shift or 0) >= DIFFERS for shift in parts)
+        return self.inverted or is_shifted or self.scale_factor not in (None, 1)
 
-def compare(new: DataStatistics | None, model: ModelFacts) -> Comparison:
+    @property
+    def shifts(self) -> tuple[tuple[str, str, str], ...]:
+        """The shifts that are known, as rows of a table."""
+        parts = (
+            ("objects", self.object_shift), ("background", self.background_shift), ("whole images", self.overall_shift),
+        )  # fmt: skip
+        return tuple((f"change of {what}*", f"{shift:.2f}", "–") for what, shift in parts if shift is not None)
+
+
+def compare(new: DataStatistics | None, model: ModelFacts) -> DataComparison:
     """Return how the images with statistics `new` differ from the data of `model`."""
     base = model.statistics
     if base is None:
@@ -60,24 +75,15 @@ def compare(new: DataStatistics | None, model: ModelFacts) -> Comparison:
             f"{model.name} holds no statistics of its training images: it was made by another program or an older "
             "version. How far these images are from them cannot be said."
         )
-        return Comparison(model.name, verdict=(sentence,))
+        return DataComparison(model.name, verdict=(sentence,))
     if new is None:
-        return Comparison(model.name, base=base, verdict=("There is no image to compare.",))
-    facts = Comparison(
-        model.name,
-        base=base,
-        new=new,
-        overall_shift=_shift(base, new, "everywhere"),
-        object_shift=_shift(base, new, "objects"),
-        background_shift=_shift(base, new, "background"),
-        inverted=_is_inverted(base, new),
-        scale_factor=scale_factor(base, new),
-    )
-    sentences = (
-        *_on_intensity(facts, base, new, normalizes=model.view.normalization.method != "none"),
-        *_on_size(facts, model.view.rescale),
-    )
-    return Comparison(**{**facts.__dict__, "verdict": sentences})
+        return DataComparison(model.name, base=base, verdict=("There is no image to compare.",))
+    parts = {part: _difference(base, new, part) for part in ("everywhere", "objects", "background")}
+    overall, objects, background = (None if found is None else found.shift for found in parts.values())
+    inverted, factor = _is_inverted(base, new), scale_factor(base, new)
+    intensity = _opposite(model.name, base) if inverted else _on_intensity(model, base, new, parts)
+    verdict = (intensity, *_on_size(model, base, new, factor))
+    return DataComparison(model.name, base, new, overall, objects, background, inverted, factor, verdict)
 
 
 @dataclass(frozen=True)
@@ -107,11 +113,6 @@ def _difference(base: DataStatistics, new: DataStatistics, part: str) -> _Differ
     return max(found, key=lambda one: one.shift, default=None)
 
 
-def _shift(base: DataStatistics, new: DataStatistics, part: str) -> float | None:
-    found = _difference(base, new, part)
-    return None if found is None else found.shift
-
-
 def _span(base: DataStatistics) -> float:
     values = base.normalized.everywhere
     return max(values[-1] - values[0], 1e-3)
@@ -128,36 +129,35 @@ def _is_inverted(base: DataStatistics, new: DataStatistics) -> bool:
     return old is not None and now is not None and old * now < 0 and min(abs(old), abs(now)) >= _LEAST_CONTRAST
 
 
-def _on_intensity(facts: Comparison, base: DataStatistics, new: DataStatistics, *, normalizes: bool) -> Iterator[str]:
-    if facts.inverted:
-        brighter = _median(base.normalized.objects) > _median(base.normalized.background)
-        here, there = ("darker", "brighter") if brighter else ("brighter", "darker")
-        yield (
-            f"Objects are {here} than their surroundings, but {there} in the data of {facts.model}. A model that never "
-            "saw that takes one for the other: look at a prediction, and finetune on at least 5 annotated images."
+def _opposite(name: str, base: DataStatistics) -> str:
+    brighter = _median(base.normalized.objects) > _median(base.normalized.background)
+    here, there = ("darker", "brighter") if brighter else ("brighter", "darker")
+    return (
+        f"Objects are {here} than their surroundings, but {there} in the data of {name}. A model that never saw that "
+        "takes one for the other: look at a prediction, and finetune on at least 5 annotated images."
+    )
+
+
+def _on_intensity(
+    model: ModelFacts, base: DataStatistics, new: DataStatistics, parts: Mapping[str, _Difference | None]
+) -> str:
+    overall = parts["everywhere"]
+    if parts["objects"] is None and overall is not None and overall.shift >= DIFFERS:
+        return (
+            f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}. That may come "
+            "from other intensities or just from more or larger objects: annotate a few images and check again with "
+            "their masks."
         )
-    elif facts.object_shift is None and (facts.overall_shift or 0) >= DIFFERS:
-        found = _difference(base, new, "everywhere")
-        how = _how(found, "are") if found else ""
-        yield (
-            f"The intensities of whole images {how} than in the data of {facts.model}. That may come from other "
-            "intensities or just from more or larger objects: annotate a few images and check again with their masks."
-        )
-    elif differs := _differing(base, new):
-        what = f"{'After normalization, ' if normalizes else 'This model does not normalize intensities, and '}"
-        yield (
-            f"{what}{' and '.join(differs)} than in the data of {facts.model}. Finetune on images that cover the dark "
+    subjects = (("objects", "are", parts["objects"]), ("the background", "is", parts["background"]))
+    differs = [f"{what} {_how(one, verb)}" for what, verb, one in subjects if one is not None and one.shift >= DIFFERS]
+    if differs:
+        is_normalized = model.view.normalization.method != "none"
+        how = "After normalization, " if is_normalized else "This model does not normalize intensities, and "
+        return (
+            f"{how}{' and '.join(differs)} than in the data of {model.name}. Finetune on images that cover the dark "
             "and the bright ones."
         )
-    else:
-        yield _alike(facts, base, new)
-
-
-def _differing(base: DataStatistics, new: DataStatistics) -> list[str]:
-    """Return what is brighter or darker, objects and background apart."""
-    parts = (("objects", "are", "objects"), ("the background", "is", "background"))
-    found = [(subject, verb, _difference(base, new, part)) for subject, verb, part in parts]
-    return [f"{subject} {_how(one, verb)}" for subject, verb, one in found if one is not None and one.shift >= DIFFERS]
+    return _alike(model.name, base, new, "the images are" if parts["objects"] is None else "objects and background are")
 
 
 def _how(found: _Difference, verb: str) -> str:
@@ -172,16 +172,15 @@ def _how(found: _Difference, verb: str) -> str:
     return f"{verb} {'more' if wider else 'less'} spread out{found.where} {spread}"
 
 
-def _alike(facts: Comparison, base: DataStatistics, new: DataStatistics) -> str:
-    what = "the images are" if facts.object_shift is None else "objects and background are"
+def _alike(name: str, base: DataStatistics, new: DataStatistics, what: str) -> str:
     if raw := _raw_difference(base.raw, new.raw):
         return (
-            f"{raw}, but each image is normalized, and after that {what} like those of {facts.model}: "
+            f"{raw}, but each image is normalized, and after that {what} like those of {name}: "
             "nothing needs to be done about intensities."
         )
     if len(base.channels) != len(new.channels):
-        return f"In brightness {what} like those of {facts.model}; its file says nothing of their colors."
-    return f"Intensities are like those of {facts.model}: nothing needs to be done about them."
+        return f"In brightness {what} like those of {name}; its file says nothing of their colors."
+    return f"Intensities are like those of {name}: nothing needs to be done about them."
 
 
 def _raw_difference(old: Intensities, now: Intensities) -> str:
@@ -197,20 +196,19 @@ def _raw_difference(old: Intensities, now: Intensities) -> str:
     )
 
 
-def _on_size(facts: Comparison, rescale: float) -> Iterator[str]:
-    factor, base, new = facts.scale_factor, facts.base, facts.new
-    if base and new and differ_in_shape(base, new):
+def _on_size(model: ModelFacts, base: DataStatistics, new: DataStatistics, factor: float | None) -> Iterator[str]:
+    if differ_in_shape(base, new):
         shapes = f"{new.object_elongation or 1:.0f} times as long as wide against {base.object_elongation or 1:.0f}"
         yield (
-            f"Objects are of another shape than in the data of {facts.model} ({shapes}). It knows little of them; a "
+            f"Objects are of another shape than in the data of {model.name} ({shapes}). It knows little of them; a "
             "model trained from scratch may do as well."
         )
-    if factor in (None, 1.0) or base is None or new is None or not base.object_width_px or not new.object_width_px:
+    if factor in (None, 1.0) or not base.object_width_px or not new.object_width_px:
         return
     times = new.object_width_px / base.object_width_px
-    setting = round(factor * rescale, 2)  # the setting replaces the base's own
+    setting = round(factor * model.view.rescale, 2)  # the setting replaces the base's own
     yield (
-        f"Objects are about {times:.2g} times as wide as in the data of {facts.model} ({new.object_width_px:.0f} px "
+        f"Objects are about {times:.2g} times as wide as in the data of {model.name} ({new.object_width_px:.0f} px "
         f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} come within the widths it copes with: "
         f"set rescale to {setting:g}."
     )

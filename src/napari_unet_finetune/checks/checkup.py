@@ -5,124 +5,23 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
-from ..data.annotated_image import AnnotatedImage
-from ..data.folders import read_mask
-from ..data.masks import LabelReading
-from ..data.objects import measure_objects
 from ..data.pairing import LeftOver, Pair, Pairing, pair_images
-from ..data.statistics import DataStatistics, ModelFacts, ModelView, combine, measure_image
-from ..errors import DataError
+from ..data.statistics import DataStatistics, ModelFacts, combine
 from ..events import ImageSeen, drain
-from ..io.images import ImageRef, list_images, read_image, without_labels
-from ..io.pixels import ImagePixels
-from .advice import give_advice, name_problems, name_shared
-from .against_training import Comparison, compare
-from .duplicates import Duplicate, Fingerprint, find_duplicates, find_shared, take_fingerprint
-from .findings import ImageFindings, Unpaired
-
-PERCENTILES = (0.1, 50.0, 99.9)
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """What is kept of an image: findings for people, fingerprint and statistics for comparisons."""
-
-    findings: ImageFindings
-    fingerprint: Fingerprint | None = None
-    statistics: DataStatistics | None = None
-
-
-def look_at(image: ImageRef, mask: Pair | None, *, sparse: bool, view: ModelView | None) -> Look:
-    """Return what is to be noted of an image and its mask; what is wrong with them is in the findings.
-
-    Parameters
-    ----------
-    image
-        The image.
-    mask
-        Its pair, ``None`` without a mask.
-    sparse
-        The mask holds strokes.
-    view
-        How a model looks at images, for the statistics; ``None`` takes none.
-    """
-    try:
-        pixels = read_image(image)
-    except DataError as error:
-        return Look(_with_pair(ImageFindings(image.name, str(image.path), problem=str(error)), mask))
-    fingerprint = take_fingerprint(image.name, pixels.array)
-    findings = _with_pair(_findings(image, pixels, fingerprint.sha256), mask)
-    try:
-        reading = None if mask is None else _read_mask(mask, findings, sparse=sparse)
-        labels, known = (reading.labels, reading.annotated) if reading else (None, None)
-        annotated = AnnotatedImage(image.name, pixels.array, labels, known)
-        statistics = None if view is None else measure_image(annotated, view)
-    except DataError as error:
-        return Look(findings.with_changes(problem=str(error)), fingerprint)
-    return Look(findings if reading is None else _with_mask(findings, reading), fingerprint, statistics)
-
-
-def _with_pair(findings: ImageFindings, pair: Pair | None) -> ImageFindings:
-    return findings if pair is None else findings.with_changes(mask=str(pair.mask.path), reason=pair.reason)
-
-
-def _findings(ref: ImageRef, pixels: ImagePixels, sha256: str) -> ImageFindings:
-    array = pixels.array
-    height, width = array.shape[-2:]
-    return ImageFindings(
-        ref.name,
-        str(ref.path),
-        size=(height, width),
-        channels=1 if array.ndim == 2 else len(array),
-        dtype=str(array.dtype),
-        scale=pixels.scale,
-        unit=pixels.unit,
-        percentiles=_percentiles(array),
-        is_constant=bool(array.min() == array.max()),
-        sha256=sha256,
-    )
-
-
-def _percentiles(array: NDArray[Any]) -> tuple[float, float, float]:
-    values = array if array.dtype.kind == "u" else array.astype(np.float64)  # between signed integers, steps overflow
-    low, middle, high = np.percentile(values, PERCENTILES).tolist()
-    return low, middle, high
-
-
-def _read_mask(pair: Pair, image: ImageFindings, *, sparse: bool) -> LabelReading:
-    reading = read_mask(pair.mask, sparse=sparse)
-    if reading.labels.shape != image.size:
-        raise DataError(
-            f"{image.name}: image is {image.size} but its mask is {reading.labels.shape}. Draw the mask on this image."
-        )
-    return reading
-
-
-def _with_mask(findings: ImageFindings, reading: LabelReading) -> ImageFindings:
-    findings = findings.with_changes(
-        description=reading.description,
-        foreground=reading.foreground_fraction,
-        foreground_px=int((reading.labels > 0).sum()),  # type: ignore[operator]
-    )
-    if reading.annotated is not None:
-        return findings
-    measured = measure_objects(reading.labels)
-    return findings.with_changes(
-        objects=measured.count,
-        median_diameter_px=measured.median_diameter_px,
-        touching_border=measured.touching_border,
-        object_width_px=measured.width_px,
-    )
+from ..io.images import ImageRef, list_images, without_labels
+from ..result import Offer, Result, ResultTable
+from ..text import count_of, number, percent
+from .advice import Unpaired, give_advice, name_problems, name_shared
+from .against_training import DIFFERS, DataComparison, compare
+from .duplicates import Duplicate, find_duplicates, find_shared
+from .findings import ImageFindings, Look, look_at
 
 
 @dataclass(frozen=True)
-class Checkup:
+class Checkup(Result):
     """What was found in a folder of images and, if given, a folder of masks.
 
     Parameters
@@ -160,14 +59,64 @@ class Checkup:
     shared_with_test: tuple[Duplicate, ...]
     mean_foreground: float | None
     empty_masks: int
-    comparison: Comparison | None
+    comparison: DataComparison | None
     problems: tuple[str, ...]
     advice: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything in types that JSON knows."""
-        values: dict[str, Any] = TypeAdapter(Checkup).dump_python(self, mode="json")
-        return values
+    @property
+    def headline(self) -> str:
+        """Whether there is something to do."""
+        compared, headline = self.comparison, "Your data are fine."
+        if self.problems:
+            headline = f"{count_of(len(self.problems), 'thing')} to put right before a training."
+        elif self.advice:
+            headline = f"Nothing is wrong, but {count_of(len(self.advice), 'thing')} could be better."
+        if compared and compared.is_different:
+            headline += f" The images differ from those of {compared.model}."
+        return headline
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Problems, advice, and what the distance to the model's data means."""
+        return (*self.problems, *self.advice, *(self.comparison.verdict if self.comparison else ()))
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether an image cannot be used as it is."""
+        return bool(self.problems)
+
+    @property
+    def table(self) -> ResultTable:
+        """Numbers of these images beside those of the model's data."""
+        compared = self.comparison
+        _, _, width, brightest = _cells(compared.new if compared else None)
+        base_images, base_share, base_width, base_brightest = _cells(compared.base if compared else None)
+        objects = [one.objects for one in self.images if one.objects is not None]
+        rows = (
+            ("images", str(len(self.images) + len(self.not_annotated)), base_images),
+            ("with a mask", str(sum(one.mask is not None for one in self.images)), "–"),
+            ("objects", str(sum(objects)) if objects else "–", "–"),
+            ("share of objects", _percent(self.mean_foreground), base_share),
+            ("width of objects, px", width, base_width),
+            ("brightest, of full range", brightest, base_brightest),
+            *(compared.shifts if compared else ()),
+        )
+        note = f"* in brightness, after normalization: {DIFFERS:g} is much." if compared and compared.shifts else ""
+        return ResultTable(("", "here", compared.model if compared else "model"), rows, note=note)
+
+    @property
+    def image_table(self) -> ResultTable:
+        """What is there, image by image."""
+        columns = ("image", "size", "type", "objects", "Ø px", "at edge", "mask")
+        return ResultTable(
+            columns, tuple(one.cells for one in self.images), of_images=True, title=count_of(len(self.images), "image")
+        )
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """The factor that brings objects to the size of the model's."""
+        factor = self.comparison.scale_factor if self.comparison else None
+        return (Offer("rescale", f"Use factor {factor:g}", factor),) if factor and factor != 1 else ()
 
 
 @dataclass(frozen=True)
@@ -283,3 +232,14 @@ def _summary(source: CheckupSource, looks: list[Look], test: list[Look], model: 
 
 def _unpaired(rest: tuple[LeftOver, ...]) -> tuple[Unpaired, ...]:
     return tuple(Unpaired(one.ref.name, one.reason) for one in rest)
+
+
+def _cells(of: DataStatistics | None) -> tuple[str, str, str, str]:
+    """Return number of images, share and width of objects, and brightness for a table."""
+    if of is None:
+        return "–", "–", "–", "–"
+    return str(of.images), _percent(of.foreground), number(of.object_width_px, 0), _percent(of.brightest)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else percent(share)

@@ -1,17 +1,27 @@
-"""What a check of a folder notes about each image, in types that JSON knows."""
+"""What a check of a folder notes about each image and its mask, in types that JSON knows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 
-@dataclass(frozen=True)
-class Unpaired:
-    """An image, mask or file that is left out, and why."""
+from ..data.annotated_image import AnnotatedImage
+from ..data.folders import read_mask
+from ..data.masks import LabelReading
+from ..data.objects import measure_objects
+from ..data.pairing import Pair
+from ..data.statistics import DataStatistics, ModelView, measure_image
+from ..errors import DataError
+from ..io.images import ImageRef, read_image
+from ..io.pixels import ImagePixels
+from ..text import number
+from .duplicates import Fingerprint, take_fingerprint
 
-    name: str
-    reason: str
+PERCENTILES = (0.1, 50.0, 99.9)
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,103 @@ class ImageFindings:
     sha256: str | None = None
     problem: str | None = None
 
-    def with_changes(self, **changes: Any) -> ImageFindings:
-        """Return these findings with `changes` made to them."""
-        return replace(self, **changes)
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What a table tells of it: name, size, type, objects, their diameter, those at the edge, and its mask."""
+        size = "×".join(map(str, self.size)) if self.size else "–"
+        kind = f"{self.channels} × {self.dtype}" if (self.channels or 1) > 1 else self.dtype
+        file = Path(self.mask) if self.mask else None
+        # The file of the mask only if its name is another than the image's.
+        mask = "" if file is None or ImageRef(file).stem == ImageRef(Path(self.path)).stem else f"{file.name}: "
+        counts = (number(self.objects, 0), number(self.median_diameter_px, 1), number(self.touching_border, 0))
+        return self.name, size, kind or "–", *counts, f"{mask}{self.description or '–'}"
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What is kept of an image: findings for people, fingerprint and statistics for comparisons."""
+
+    findings: ImageFindings
+    fingerprint: Fingerprint | None = None
+    statistics: DataStatistics | None = None
+
+
+def look_at(image: ImageRef, pair: Pair | None, *, sparse: bool, view: ModelView | None) -> Look:
+    """Return what is to be noted of an image and its mask; what is wrong with them is in the findings.
+
+    Parameters
+    ----------
+    image
+        The image.
+    pair
+        Image and mask, ``None`` without a mask.
+    sparse
+        The mask holds strokes.
+    view
+        How a model looks at images, for the statistics; ``None`` takes none.
+    """
+    findings = ImageFindings(image.name, str(image.path))
+    if pair is not None:
+        findings = replace(findings, mask=str(pair.mask.path), reason=pair.reason)
+    fingerprint = None
+    try:
+        pixels = read_image(image)
+        fingerprint = take_fingerprint(image.name, pixels.array)
+        findings = _with_pixels(findings, pixels, fingerprint.sha256)
+        reading = None if pair is None else _read_mask(pair, findings, sparse=sparse)
+        labels, known = (reading.labels, reading.annotated) if reading else (None, None)
+        annotated = AnnotatedImage(image.name, pixels.array, labels, known)
+        statistics = None if view is None else measure_image(annotated, view)
+    except DataError as error:
+        return Look(replace(findings, problem=str(error)), fingerprint)
+    return Look(findings if reading is None else _with_mask(findings, reading), fingerprint, statistics)
+
+
+def _with_pixels(findings: ImageFindings, pixels: ImagePixels, sha256: str) -> ImageFindings:
+    array = pixels.array
+    height, width = array.shape[-2:]
+    return replace(
+        findings,
+        size=(height, width),
+        channels=1 if array.ndim == 2 else len(array),
+        dtype=str(array.dtype),
+        scale=pixels.scale,
+        unit=pixels.unit,
+        percentiles=_percentiles(array),
+        is_constant=bool(array.min() == array.max()),
+        sha256=sha256,
+    )
+
+
+def _percentiles(array: NDArray[Any]) -> tuple[float, float, float]:
+    values = array if array.dtype.kind == "u" else array.astype(np.float64)  # between signed integers, steps overflow
+    low, middle, high = np.percentile(values, PERCENTILES).tolist()
+    return low, middle, high
+
+
+def _read_mask(pair: Pair, image: ImageFindings, *, sparse: bool) -> LabelReading:
+    reading = read_mask(pair.mask, sparse=sparse)
+    if reading.labels.shape != image.size:
+        raise DataError(
+            f"{image.name}: image is {image.size} but its mask is {reading.labels.shape}. Draw the mask on this image."
+        )
+    return reading
+
+
+def _with_mask(findings: ImageFindings, reading: LabelReading) -> ImageFindings:
+    findings = replace(
+        findings,
+        description=reading.description,
+        foreground=reading.foreground_fraction,
+        foreground_px=int((reading.labels > 0).sum()),  # type: ignore[operator]
+    )
+    if reading.annotated is not None:
+        return findings
+    measured = measure_objects(reading.labels)
+    return replace(
+        findings,
+        objects=measured.count,
+        median_diameter_px=measured.median_diameter_px,
+        touching_border=measured.touching_border,
+        object_width_px=measured.width_px,
+    )

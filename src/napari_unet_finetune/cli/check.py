@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import FinetuneConfig, PredictConfig
-from ..io.images import ImageRef
 from ..jobs.look import model_facts
-from ..text import count_of, number, percent
-from .console import FAILED, Json, finish, reports_errors, score_table, watch
+from ..text import number
+from .console import FAILED, Json, finish, reports_errors, score_table, show_table, watch
 from .options import Images, Sparse, describe
 
 if TYPE_CHECKING:
+    from ..checks.checkup import Checkup
     from ..models.card import ModelCard
 
 
@@ -42,26 +42,15 @@ def check(
     test = list_images(test_images).images if test_images else ()
     facts = model_facts(model) if model else None
     checkup = watch(check_images(source, sparse=sparse, model=facts, test_images=test), "Check", quiet=as_json)
-    finish(checkup.to_dict(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))
+    finish(checkup.to_json(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))
     if checkup.problems:
         raise typer.Exit(FAILED)
 
 
-def _show_checkup(console: Console, checkup: Any) -> None:
-    columns = ["image", "size", "type", "objects", "Ø px", "at edge", "mask"]
-    table = score_table(count_of(len(checkup.images), "image"), columns)
-    table.columns[-1].justify = "left"
-    for image in checkup.images:
-        size = "×".join(map(str, image.size)) if image.size else "–"
-        counts = [number(value, digits) for value, digits in _measures(image)]
-        kind = f"{image.channels} × {image.dtype}" if (image.channels or 1) > 1 else image.dtype
-        table.add_row(image.name, size, kind or "–", *counts, _mask_in_words(image))
-    console.print(table)
-    if checkup.mean_foreground is not None:
-        empty = count_of(checkup.empty_masks, "empty mask")
-        console.print(f"Mean foreground {percent(checkup.mean_foreground)}, {empty}.")
-    if checkup.not_annotated:
-        console.print(f"{count_of(len(checkup.not_annotated), 'image')} without a mask.")
+def _show_checkup(console: Console, checkup: Checkup) -> None:
+    show_table(console, checkup.image_table)
+    show_table(console, checkup.table)
+    console.print(Text(checkup.headline, style="bold"), soft_wrap=True)
     compared = checkup.comparison
     sections = (
         ("Problems", checkup.problems, "red"),
@@ -73,17 +62,6 @@ def _show_checkup(console: Console, checkup: Any) -> None:
             console.print(Text(title, style=f"bold {style}"))
         for line in lines:
             console.print(f"- {line}", soft_wrap=True, markup=False)
-
-
-def _mask_in_words(image: Any) -> str:
-    """Return how the mask was read, after the name of its file if that is another than the image's."""
-    file = Path(image.mask) if image.mask else None
-    name = "" if file is None or ImageRef(file).stem == ImageRef(Path(image.path)).stem else f"{file.name}: "
-    return f"{name}{image.description or '–'}"
-
-
-def _measures(image: Any) -> tuple[tuple[float | None, int], ...]:
-    return (image.objects, 0), (image.median_diameter_px, 1), (image.touching_border, 0)
 
 
 @reports_errors

@@ -7,7 +7,7 @@ import functools
 import json
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -21,8 +21,19 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import FinetuneError
-from ..events import ImageEnd, ImageSeen, Notice, Stream, TrainingEvent
+from ..events import (
+    ImageEnd,
+    ImageSeen,
+    Notice,
+    PartStarted,
+    RunStarted,
+    StepEnd,
+    Stream,
+    TrainingEvent,
+    ValidationEnd,
+)
 from ..progress import RunProgress, advance
+from ..result import LONG_TEXT, FailedFile, Result, ResultTable
 from ..text import duration
 from .options import explain
 
@@ -163,18 +174,61 @@ def counting(description: str, total: int, *, quiet: bool) -> tuple[Progress, Ca
 
 
 def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> R:
-    """Draw one bar over the images that `events` report as seen or done, and return their result."""
+    """Draw a bar over the parts or images of a job, another one while a part trains, and return the result."""
     with progress_bar(quiet=quiet) as bar:
-        task = bar.add_task(description, total=None, note="")
-        stream = Stream(events)
+        parts = bar.add_task(description, total=None, note="")
+        training = bar.add_task("Training", total=None, note="", visible=False)
+        progress, stream = RunProgress(), Stream(events)
         for event in stream:
-            if isinstance(event, ImageSeen):
-                bar.update(task, completed=event.done, total=event.total, note=event.image)
-            elif isinstance(event, ImageEnd):
-                bar.update(task, completed=event.done, total=event.total, note=event.path.name)
-            elif isinstance(event, Notice) and not quiet:
-                bar.console.print(event.message, soft_wrap=True)
+            progress = advance(progress, event)
+            match event:
+                case PartStarted():
+                    bar.update(parts, completed=event.index - 1, total=event.total, note=event.label)
+                    bar.update(training, visible=False)
+                case ImageSeen():
+                    bar.update(parts, completed=event.done, total=event.total, note=event.image)
+                case ImageEnd():
+                    bar.update(parts, completed=event.done, total=event.total, note=event.path.name)
+                case Notice() if not quiet:
+                    bar.console.print(event.message, soft_wrap=True)
+                case RunStarted() | StepEnd() | ValidationEnd():
+                    bar.update(training, visible=True)
+                    draw(bar, training, progress)
         return stream.result
+
+
+def show_result(console: Console, result: Result) -> None:
+    """Print the numbers of a result, and what they say."""
+    if result.table is not None:
+        show_table(console, result.table)
+    console.print(Text(result.headline, style="bold"), soft_wrap=True)
+    if result.sentences:
+        console.print(result.summary, soft_wrap=True)
+
+
+def show_table(console: Console, found: ResultTable) -> None:
+    """Print the table of a result; texts that are not short stand on the left."""
+    table = Table(title=found.title or None, title_justify="left", caption=found.note or None, caption_justify="left")
+    for place, column in enumerate(found.columns):
+        is_text = place == 0 or any(len(row[place]) > LONG_TEXT for row in found.rows)
+        table.add_column(column, justify="left" if is_text else "right")
+    for row in found.rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def show_failed(failed: Iterable[FailedFile]) -> None:
+    """Print which files could not be used, and why."""
+    for one in failed:
+        messages.print(Text(f"{one.file}: {one.reason}", style="red"), soft_wrap=True)
+
+
+def stop_if_none(result: R | None) -> R:
+    """Return a result; end the command if it was stopped before there was one."""
+    if result is None:
+        messages.print("Stopped before there was a result.")
+        raise typer.Exit(INTERRUPTED)
+    return result
 
 
 def score_table(title: str, columns: list[str]) -> Table:

@@ -23,10 +23,11 @@ from .console import (
     progress_bar,
     reports_errors,
     score_table,
+    show_result,
     stops_on_interrupt,
+    watch,
 )
 from .options import BaseSet, Device, Out, Preset, Seed, Set, Sparse, Width, training_config
-from .questions import show_parts
 from .train import absolute_model
 
 
@@ -57,12 +58,9 @@ def report(
     tests = AnnotatedFolder.open(images, masks, sparse=sparse) if images and masks else ()
     with stops_on_interrupt() as stop:
         events = write(run, out, tests=tests, device=device, should_stop=stop)
-        files = show_parts(events, "Report", quiet=as_json)
-    finish(
-        files.to_dict(), as_json=as_json, show=lambda console: console.print(f"Report: {files.page}", soft_wrap=True)
-    )
+        files = watch(events, "Report", quiet=as_json)
+    finish(files.to_json(), as_json=as_json, show=lambda console: show_result(console, files))
     if files.stopped:
-        messages.print("Stopped: not all images are scored in it.")
         raise typer.Exit(INTERRUPTED)
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from ..errors import DataError
-from ..text import number
+from ..result import Result
 from .console import (
     FAILED,
     INTERRUPTED,
     Json,
-    draw,
     finish,
     messages,
-    progress_bar,
     reports_errors,
-    score_table,
+    show_result,
+    stop_if_none,
     stops_on_interrupt,
+    watch,
 )
 from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, prediction_config, training_config
 from .predict import Threshold
@@ -56,63 +53,9 @@ def estimate(
     config = prediction_config(changes, threshold=threshold, device=device)
     with stops_on_interrupt() as stop:
         events = run(load_checkpoint(model), pairs, config, maps=maps, seed=seed, should_stop=stop)
-        result = show_parts(events, "Estimate", quiet=as_json)
-    stop_if_none(result)
-    values = {"model": model, "maps": maps and str(maps), **result.to_dict()}
-    finish(values, as_json=as_json, show=lambda console: _show_estimation(console, result))
-
-
-def stop_if_none(result: Any) -> None:
-    """End the command if it was stopped before there was a result."""
-    if result is None:
-        messages.print("Stopped before there was a result.")
-        raise typer.Exit(INTERRUPTED)
-
-
-def show_parts(events: Generator[Any, None, Any], description: str, *, quiet: bool) -> Any:
-    """Draw a bar over the parts of a computation, a second one while one of them trains, and return its result."""
-    from ..events import Notice, PartStarted, RunEnded, Stream
-    from ..progress import RunProgress, advance
-
-    with progress_bar(quiet=quiet) as bar:
-        parts = bar.add_task(description, total=None, note="")
-        training = bar.add_task("", total=None, note="", visible=False)
-        progress = RunProgress()
-        stream = Stream(events)
-        for event in stream:
-            if isinstance(event, PartStarted):
-                progress = RunProgress()
-                bar.update(parts, completed=event.index - 1, total=event.total, note=event.label)
-                bar.update(training, visible=False)
-            elif isinstance(event, Notice):
-                if not quiet:
-                    bar.console.print(event.message, soft_wrap=True)
-            elif not isinstance(event, RunEnded):
-                progress = advance(progress, event)
-                bar.update(training, visible=True, description="Training")
-                draw(bar, training, progress)
-        return stream.result
-
-
-def _show_estimation(console: Console, result: Any) -> None:
-    table = score_table(
-        f"At threshold {result.threshold:.2f}",
-        ["image", "predicted / true area", "falsely predicted px", "missed px", "Dice"],
-    )
-    for area in result.images:
-        table.add_row(
-            area.image,
-            number(area.area_ratio, 2),
-            str(area.false_positive_px),
-            str(area.false_negative_px),
-            number(area.dice),
-        )
-    console.print(table)
-    _print_summary(console, result.summary)
-
-
-def _print_summary(console: Console, summary: str) -> None:
-    console.print(Text(summary, style="bold"), soft_wrap=True)
+        found = watch(events, "Estimate", quiet=as_json)
+    result = stop_if_none(found)
+    _finish(result, as_json=as_json, model=model, maps=None if maps is None else str(maps))
 
 
 @reports_errors
@@ -144,10 +87,9 @@ def can_learn(
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     with stops_on_interrupt() as stop:
         events = run(load_checkpoint(model), pairs, config, seconds=seconds, steps=steps, should_stop=stop)
-        result = show_parts(events, "Can it learn", quiet=as_json)
-    stop_if_none(result)
-    values = {"model": model, **result.to_dict()}
-    finish(values, as_json=as_json, show=lambda console: _print_summary(console, result.summary))
+        found = watch(events, "Can it learn", quiet=as_json)
+    result = stop_if_none(found)
+    _finish(result, as_json=as_json, model=model)
     if result.verdict != "ready":
         raise typer.Exit(FAILED)
 
@@ -177,10 +119,9 @@ def cross_validate(
     config = training_config(preset, changes, steps=steps, seed=seed, device=device)
     with stops_on_interrupt() as stop:
         events = run(pairs, load_checkpoint(model), config, folds=_folds(folds), should_stop=stop)
-        result = show_parts(events, "Cross-validation", quiet=as_json)
-    stop_if_none(result)
-    values = {"model": model, **result.to_dict()}
-    finish(values, as_json=as_json, show=lambda console: _show_scores(console, result))
+        found = watch(events, "Cross-validation", quiet=as_json)
+    result = stop_if_none(found)
+    _finish(result, as_json=as_json, model=model)
     if result.stopped:
         raise typer.Exit(INTERRUPTED)
 
@@ -194,16 +135,6 @@ def _folds(text: str) -> int | None:
         raise DataError(f"'--folds {text}' is neither loo nor a number. Write it as loo or 5.") from None
 
 
-def _show_scores(console: Console, result: Any) -> None:
-    table = score_table(
-        "Each image scored by a model that never saw it", ["image", "fold", "Dice, base", "Dice", "area"]
-    )
-    for one in result.scores:
-        table.add_row(one.image, str(one.fold), number(one.raw_dice), number(one.dice), number(one.area_ratio, 2))
-    console.print(table)
-    _print_summary(console, result.summary)
-
-
 @reports_errors
 def forecast(
     study: Annotated[Path, typer.Argument(help="Folder of a study made by `curve`.")],
@@ -215,18 +146,18 @@ def forecast(
     as_json: Json = False,
 ) -> None:
     """Carry the learning curve of a study on: what more images are likely to give, as a range."""
+    from ..learning_curve.folder import load_all_rows
     from ..learning_curve.forecast import forecast as look_ahead
-    from ..learning_curve.forecast import read_rows
     from ..project.curve_plan import parse_counts
 
     numbers = None if more is None else parse_counts(more)
-    result = look_ahead(read_rows(study), more=numbers, dataset=dataset, seed=seed)
-    finish(result.to_dict(), as_json=as_json, show=lambda console: _show_forecast(console, result))
+    _finish(look_ahead(load_all_rows(study), more=numbers, dataset=dataset, seed=seed), as_json=as_json)
 
 
-def _show_forecast(console: Console, result: Any) -> None:
-    table = score_table("Learning curve", ["images", "mean Dice", "seeds"])
-    for point in result.points:
-        table.add_row(str(point.count), number(point.dice), str(point.seeds))
-    console.print(table)
-    _print_summary(console, result.summary)
+def _finish(result: Result, *, as_json: bool, **asked: str | None) -> None:
+    """Print a result; as JSON, it begins with what was asked."""
+    values = {**asked, **result.to_json(), "summary": result.summary}
+    finish(values, as_json=as_json, show=lambda console: show_result(console, result))
+    for offer in result.offers:
+        if offer.kind == "penalty" and not as_json:
+            messages.print(f"{offer.text}: --set false_positive_weight={offer.value:g}")

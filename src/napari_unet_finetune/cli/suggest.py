@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import typer
-from rich.console import Console
 
 from ..data.pairing import pair_images
 from ..io.images import list_images, without_labels
 from ..project.image import unique_names
-from ..text import number
-from .console import Json, finish, reports_errors, score_table, watch
+from .console import Json, finish, reports_errors, show_result, watch
 from .options import Device, Images, Model
 
 Mode = Annotated[str, typer.Option(help="start: a varied choice; next: what the model is least sure of; auto: decide.")]
@@ -47,13 +45,5 @@ def suggest(
         device=cast("Any", device),
     )
     suggestions = watch(events, "Look", quiet=as_json)
-    values = {"annotated": annotated, "suggestions": [one.to_dict() for one in suggestions]}
-    finish(values, as_json=as_json, show=lambda console: _show(console, suggestions))
-
-
-def _show(console: Console, suggestions: list[Any]) -> None:
-    table = score_table("Annotate next", ["image", "brightness", "why"])
-    table.columns[-1].justify = "left"
-    for one in suggestions:
-        table.add_row(one.image, number(one.numbers["brightness"]), one.reason)
-    console.print(table)
+    values = {"annotated": annotated, **suggestions.to_json()}
+    finish(values, as_json=as_json, show=lambda console: show_result(console, suggestions))

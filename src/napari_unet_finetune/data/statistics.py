@@ -128,6 +128,11 @@ class DataStatistics(_Record):
     object_width_px: float | None = None
     object_elongation: float | None = None
 
+    @property
+    def brightest(self) -> float | None:
+        """Share of the data type's range that the brightest pixels reach, if that is known."""
+        return self.raw.everywhere[-1] if self.raw.everywhere else None
+
 
 @dataclass(frozen=True)
 class ModelFacts:

@@ -3,84 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import THRESHOLD_RANGE
 from ..metrics import ratio_of_areas
-from ..text import count_of, first_of, percent
+from ..result import Offer, Result, ResultTable
+from ..text import count_of, first_of, percent, times
 
 # Over fewer images an interval by resampling is too narrow to be taken at its word.
 FEW_IMAGES = 5
-
-
-def area_words(result: Estimation) -> str:
-    """Return what an estimation says, as a few sentences."""
-    parts = (bias_in_words(result), errors_in_words(result), thresholds_in_words(result), _penalty(result))
-    return " ".join(filter(None, (*parts, seen_in_words(result))))
-
-
-def seen_in_words(result: Estimation) -> str:
-    """Return which images the model knows from its training; empty if none."""
-    if not result.trained_on:
-        return ""
-    some = f"{count_of(len(result.trained_on), 'image')} of {len(result.images)} ({first_of(result.trained_on)})"
-    return f"Its training had {some}, to learn from or to choose by, so the answer may be too good."
-
-
-def bias_in_words(result: Estimation) -> str:
-    """Return whether too much or too little is predicted."""
-    count = len(result.images)
-    images = count_of(count, "image")
-    if result.area_ratio is None:
-        return f"There is no true object in {images}, yet the model predicts some: it overestimates."
-    ratio = f"The model predicts {result.area_ratio:.2f} × the true area"
-    if result.low is None or result.high is None:
-        return f"{ratio} ({images}): from so little, a bias cannot be told from chance."
-    doubt = f" Over only {count} images this interval is a rough one." if count < FEW_IMAGES else ""
-    meaning = {
-        "overestimates": "it overestimates",
-        "underestimates": "it underestimates",
-        "balanced": "the areas agree to within 10 %",
-        "unclear": "a bias cannot be told from the spread between images",
-    }[result.verdict]
-    return f"{ratio} ({result.low:.2f} to {result.high:.2f} over {images}): {meaning}.{doubt}"
-
-
-def errors_in_words(result: Estimation) -> str:
-    """Return how much of it is false, and how much is missed."""
-    return (
-        f"{percent(result.false_positive_share)} of what it predicts is false, "
-        f"and {percent(result.false_negative_share)} of the true area is missed."
-    )
-
-
-def thresholds_in_words(result: Estimation) -> str:
-    """Return which threshold would do better; empty if none does."""
-    by_threshold = {point.threshold: point for point in result.curve}
-    now, best = by_threshold[result.threshold], by_threshold[result.best_threshold]
-    parts = []
-    if result.balanced_threshold is not None and result.verdict in ("overestimates", "underestimates"):
-        parts.append(f"A threshold of {result.balanced_threshold:.2f} instead of {now.threshold:.2f} balances the area")
-    if best is not now:
-        parts.append(f"the best Dice on these images is at {best.threshold:.2f} ({now.dice:.3f} → {best.dice:.3f})")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def _penalty(result: Estimation) -> str:
-    if result.balancing_weight is None or result.verdict not in ("overestimates", "underestimates"):
-        return ""
-    return (
-        f"For a new finetuning, false_positive_weight={result.balancing_weight:.2f} instead of "
-        f"{result.false_positive_weight:.2f} should bring it closer to balance: an estimate from the ratio of both "
-        "errors."
-    )
-
-
 THRESHOLDS = tuple(np.arange(0.02, 0.985, 0.02).round(2).tolist())
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -93,9 +29,17 @@ WORTHWHILE_GAIN = 0.002
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.05, 0.95
 # The odds of the penalty change by at most this factor at once: where one kind of error is rare, its number is chance.
 LARGEST_STEP = 4.0
+# Of a model that finds less than this Dice, areas and thresholds mean nothing.
+_FINDS = 0.5
 
 
-Verdict = Literal["overestimates", "underestimates", "balanced", "unclear"]
+AreaVerdict = Literal["overestimates", "underestimates", "balanced", "unclear"]
+_HEADLINES: dict[AreaVerdict, str] = {
+    "overestimates": "Too much: it finds more than there is.",
+    "underestimates": "Too little: it misses part of what is there.",
+    "balanced": "Neither: the areas agree to within 10 %.",
+    "unclear": "That cannot be told from these images.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +54,11 @@ class ImageAreas:
     area_ratio: float | None
     dice: float
 
+    @property
+    def errors_px(self) -> tuple[int, int]:
+        """Pixels that are falsely predicted, and those that are missed."""
+        return self.false_positive_px, self.false_negative_px
+
 
 @dataclass(frozen=True, slots=True)
 class ThresholdPoint:
@@ -121,7 +70,7 @@ class ThresholdPoint:
 
 
 @dataclass(frozen=True)
-class Estimation:
+class Estimation(Result):
     """Over- or underestimation of a model over some images.
 
     `area_ratio` is the sum of all predicted over the sum of all true areas, `low` and `high` its bootstrap interval.
@@ -138,18 +87,118 @@ class Estimation:
     high: float | None
     false_positive_share: float
     false_negative_share: float
-    verdict: Verdict
+    verdict: AreaVerdict
     curve: tuple[ThresholdPoint, ...]
     balanced_threshold: float | None
     best_threshold: float
     false_positive_weight: float
     balancing_weight: float | None
-    summary: str
     trained_on: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return asdict(self)
+    @property
+    def finds(self) -> bool:
+        """Whether the model finds the objects at all: else areas and thresholds mean nothing."""
+        return self.dice >= _FINDS or self.area_ratio is None  # without a true object there is none to find
+
+    @property
+    def is_biased(self) -> bool:
+        """Whether too much or too little is predicted."""
+        return self.finds and self.verdict in ("overestimates", "underestimates")
+
+    @property
+    def headline(self) -> str:
+        """Whether it is too much or too little."""
+        if not self.finds:
+            return f"It does not find these objects yet: Dice {self.dice:.2f}. Finetune it first."
+        return _HEADLINES[self.verdict]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """By how much, what is wrong, and what would balance it."""
+        parts = (self._bias(), self._errors(), self._thresholds(), self._penalty(), self._seen())
+        return tuple(filter(None, parts))
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether the model needs to be changed."""
+        return self.is_biased or not self.finds
+
+    @property
+    def table(self) -> ResultTable:
+        """Areas and errors of each image."""
+        columns = ("image", "area", "false px", "missed px", "Dice")
+        rows = tuple(
+            (one.image, times(one.area_ratio), *map(str, one.errors_px), f"{one.dice:.2f}") for one in self.images
+        )
+        return ResultTable(columns, rows, of_images=True, title=f"At threshold {self.threshold:.2f}")
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """What would balance the areas, a threshold only if it can be set."""
+        if not self.is_biased:
+            return ()
+        offers, threshold, weight = [], self.balanced_threshold, self.balancing_weight
+        lowest, highest = THRESHOLD_RANGE
+        if threshold is not None and lowest <= threshold <= highest:
+            offers.append(Offer("threshold", f"Use threshold {threshold:.2f}", round(threshold, 2)))
+        if weight is not None and weight != self.false_positive_weight:
+            offers.append(Offer("penalty", f"Use penalty {weight:.2f}", weight))
+        return tuple(offers)
+
+    def _bias(self) -> str:
+        count = len(self.images)
+        images = count_of(count, "image")
+        if self.area_ratio is None:
+            return f"There is no true object in {images}, yet the model predicts some: it overestimates."
+        ratio = f"The model predicts {self.area_ratio:.2f} × the true area"
+        if self.low is None or self.high is None:
+            return f"{ratio} ({images}): from so little, a bias cannot be told from chance."
+        doubt = f" Over only {count} images this interval is a rough one." if count < FEW_IMAGES else ""
+        meaning = {
+            "overestimates": "it overestimates",
+            "underestimates": "it underestimates",
+            "balanced": "the areas agree to within 10 %",
+            "unclear": "a bias cannot be told from the spread between images",
+        }[self.verdict]
+        return f"{ratio} ({self.low:.2f} to {self.high:.2f} over {images}): {meaning}.{doubt}"
+
+    def _errors(self) -> str:
+        return (
+            f"{percent(self.false_positive_share)} of what it predicts is false, "
+            f"and {percent(self.false_negative_share)} of the true area is missed."
+        )
+
+    def _thresholds(self) -> str:
+        """Return which threshold would do better; empty if none does."""
+        if not self.finds:
+            return ""
+        by_threshold = {point.threshold: point for point in self.curve}
+        now, best = by_threshold[self.threshold], by_threshold[self.best_threshold]
+        parts = []
+        if self.balanced_threshold is not None and self.is_biased:
+            parts.append(
+                f"A threshold of {self.balanced_threshold:.2f} instead of {now.threshold:.2f} balances the area"
+            )
+        if best is not now:
+            parts.append(f"the best Dice on these images is at {best.threshold:.2f} ({now.dice:.3f} → {best.dice:.3f})")
+        text = "; ".join(parts)
+        return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+    def _penalty(self) -> str:
+        if self.balancing_weight is None or not self.is_biased:
+            return ""
+        return (
+            f"In a new finetuning, a penalty on false positives of {self.balancing_weight:.2f} instead of "
+            f"{self.false_positive_weight:.2f} should bring it closer to balance: an estimate from the ratio of both "
+            "errors."
+        )
+
+    def _seen(self) -> str:
+        """Return which images the model knows from its training; empty if none."""
+        if not self.trained_on:
+            return ""
+        some = f"{count_of(len(self.trained_on), 'image')} of {len(self.images)} ({first_of(self.trained_on)})"
+        return f"Its training had {some}, to learn from or to choose by, so the answer may be too good."
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +261,7 @@ class AreaBias:
     ratio: float | None
     low: float | None
     high: float | None
-    verdict: Verdict
+    verdict: AreaVerdict
 
 
 def judge_areas(areas: Sequence[tuple[int, int]], seed: int = 0) -> AreaBias:
@@ -237,7 +286,7 @@ def _interval(totals: NDArray[np.float64], seed: int) -> tuple[float | None, flo
     return float(low), float(high)
 
 
-def _verdict(ratio: float | None, low: float | None, high: float | None) -> Verdict:
+def _verdict(ratio: float | None, low: float | None, high: float | None) -> AreaVerdict:
     if ratio is None:  # nothing is true, and something predicted
         return "overestimates"
     if low is None or high is None:
@@ -274,25 +323,24 @@ def estimate_areas(
     false_positive = sum(area.false_positive_px for area in images)
     missed = sum(area.false_negative_px for area in images)
     curve = _curve(counts, thresholds)
-    facts: dict[str, Any] = {
-        "images": images,
-        "threshold": threshold,
-        "dice": float(np.mean([area.dice for area in images])),
-        "area_ratio": bias.ratio,
-        "low": bias.low,
-        "high": bias.high,
-        "false_positive_share": false_positive / predicted if predicted else 0.0,
-        "false_negative_share": missed / true if true else 0.0,
-        "verdict": bias.verdict,
-        "curve": curve,
-        "balanced_threshold": _balanced(curve),
-        "best_threshold": _best(curve, threshold),
-        "false_positive_weight": false_positive_weight,
+    return Estimation(
+        images=images,
+        threshold=threshold,
+        dice=float(np.mean([area.dice for area in images])),
+        area_ratio=bias.ratio,
+        low=bias.low,
+        high=bias.high,
+        false_positive_share=false_positive / predicted if predicted else 0.0,
+        false_negative_share=missed / true if true else 0.0,
+        verdict=bias.verdict,
+        curve=curve,
+        balanced_threshold=_balanced(curve),
+        best_threshold=_best(curve, threshold),
+        false_positive_weight=false_positive_weight,
         # Where nothing is true nothing can be missed, so the two errors cannot be weighed.
-        "balancing_weight": balancing_weight(false_positive, missed, false_positive_weight) if true else None,
-        "trained_on": tuple(trained_on),
-    }
-    return Estimation(**facts, summary=area_words(Estimation(**facts, summary="")))
+        balancing_weight=balancing_weight(false_positive, missed, false_positive_weight) if true else None,
+        trained_on=tuple(trained_on),
+    )
 
 
 def _curve(counts: Sequence[ThresholdCounts], thresholds: Sequence[float]) -> tuple[ThresholdPoint, ...]:

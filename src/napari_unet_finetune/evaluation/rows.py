@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
+from ..errors import DataError
 from ..events import forgets
 from ..io.tables import csv_text
 from ..metrics import Scores, pooled_area_ratio
@@ -115,6 +118,21 @@ def mean_of_known(values: Iterable[float | None]) -> float | None:
 
 def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
+
+
+def read_rows(file: Path) -> tuple[Row, ...]:
+    """Return the rows in a JSON file; fields that another version has added are passed over.
+
+    Raises
+    ------
+    DataError
+        If they cannot be read.
+    """
+    try:
+        return TypeAdapter(tuple[Row, ...]).validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        raise DataError(f"{file}: these scores cannot be read ({reason}). Run that part of the study again.") from error
 
 
 def to_csv(rows: Sequence[Row]) -> str:

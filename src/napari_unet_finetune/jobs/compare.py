@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..events import Event, Notice, PartStarted, Stream
-from ..runs.request import FigureRow, ended
+from ..runs.request import FigureRow, write_result
 from ..text import count_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator
     )  # fmt: skip
     cells = yield from compare_models(comparison, should_stop=control.should_stop)
     prune(request.cache, [cell.labels for cell in cells if cell.labels is not None])
-    yield ended(folder, {"cells": [json.loads(to_json(cell)) for cell in cells]})
+    yield write_result(folder, {"cells": [json.loads(to_json(cell)) for cell in cells]})
 
 
 def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Event]:
@@ -49,7 +49,7 @@ def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Eve
             yield PartStarted(arm_title(event.label), event.index, event.total)
         else:
             yield event
-    yield ended(folder, to_json(study.result))
+    yield write_result(folder, to_json(study.result))
 
 
 def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[Event]:
@@ -64,7 +64,7 @@ def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[
     if request.study is not None and request.curve is not None:
         yield PartStarted(request.curve.name, 1, 1)
         drawn.append(learning_curve_figure(StudyFolder(request.study).drawable_rows, request.curve))
-    yield ended(folder, {"figures": [str(path) for path in drawn]})
+    yield write_result(folder, {"figures": [str(path) for path in drawn]})
 
 
 def arm_title(label: str) -> str:

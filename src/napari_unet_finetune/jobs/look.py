@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.pairing import LeftOver, Pairing
 from ..events import Event, JobEnded, until
-from ..runs.request import ended
+from ..runs.request import write_result
 
 if TYPE_CHECKING:
     from ..runs.request import CheckRequest, MeasureRequest, SuggestRequest
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Event]:
-    """Look through images and masks; the result is `Checkup.to_dict()`, no file if it was stopped."""
+    """Look through images and masks; the result is a `Checkup`, no file if it was stopped."""
     from ..checks.checkup import CheckupSource, check_images
 
     alone = tuple(LeftOver(image.ref, "it is not annotated yet") for image in request.images)
@@ -29,16 +29,16 @@ def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Eve
         test_images=tuple(image.ref for image in request.test_images),
     )
     checkup = yield from until(control.should_stop, events)
-    yield ended(folder, checkup.to_dict()) if checkup is not None else JobEnded()
+    yield write_result(folder, checkup.to_json()) if checkup is not None else JobEnded()
 
 
 def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator[Event]:
-    """Choose images to annotate; the result lists suggestions, the most useful first; no file if stopped."""
+    """Choose images to annotate; the result are `Suggestions`, no file if it was stopped."""
     from ..models.checkpoint import load_checkpoint
-    from ..suggest.suggestion import Suggestion, suggest_images
+    from ..suggest.suggestion import suggest_images
 
     refs = [image.ref for image in request.images]
-    events: Generator[Event, None, list[Suggestion]] = suggest_images(
+    events = suggest_images(
         dict(zip(request.names, refs, strict=True)) if request.names else refs,
         load_checkpoint(request.checkpoint),
         request.count,
@@ -47,8 +47,7 @@ def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator
         device=request.device,
     )
     suggestions = yield from until(control.should_stop, events)
-    found = {"suggestions": [one.to_dict() for one in suggestions or ()]}
-    yield ended(folder, found) if suggestions is not None else JobEnded()
+    yield write_result(folder, suggestions.to_json()) if suggestions is not None else JobEnded()
 
 
 def model_facts(model: str) -> Any:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import PredictConfig
 from ..data.folders import AnnotatedFolder
 from ..data.pairing import Pairing
 from ..events import Event, JobEnded
-from ..runs.request import ended
+from ..runs.request import write_result
 
 if TYPE_CHECKING:
+    from ..result import Result
     from ..runs.request import PairFiles, QuestionRequest, ReportRequest
     from ..runs.serve import Control
 
 
 def ask(folder: Path, request: QuestionRequest, control: Control) -> Iterator[Event]:
-    """Answer; the result is `to_dict()` of `Estimation`, `CanLearn` or `CrossValidation`, no file if it was stopped."""
+    """Answer; the result is an `Estimation`, a `CanLearn` or a `CrossValidation`, no file if it was stopped."""
     answer = yield from _answer(request, control)
-    yield ended(folder, answer.to_dict()) if answer is not None else JobEnded()
+    yield write_result(folder, answer.to_json()) if answer is not None else JobEnded()
 
 
-def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None, Any]:
+def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None, Result | None]:
     from ..evaluation.estimate import estimate
     from ..models.checkpoint import load_checkpoint
     from ..questions.can_learn import can_learn
@@ -41,13 +42,13 @@ def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None
 
 
 def report(folder: Path, request: ReportRequest, control: Control) -> Iterator[Event]:
-    """Write the report; the result is `ReportFiles.to_dict()`."""
+    """Write the report; the result are its `ReportFiles`."""
     from ..report.write import report as write
 
     tests = _images(request.tests, request.sparse)
     events = write(request.run, request.out, tests=tests, device=request.device, should_stop=control.should_stop)
     files = yield from events
-    yield ended(folder, files.to_dict())
+    yield write_result(folder, files.to_json())
 
 
 def _images(pairs: Sequence[PairFiles], sparse: bool) -> AnnotatedFolder:

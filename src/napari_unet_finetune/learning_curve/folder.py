@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..errors import RunError
-from ..evaluation.rows import Row, dice_by_seed
+from ..errors import DataError, RunError
+from ..evaluation.rows import Row, dice_by_seed, read_rows
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
 from ..runs.request import CurveRequest, read_request
@@ -118,11 +118,25 @@ def prediction_path(out: Path, count: int, dataset: int, image: str) -> Path:
 
 
 def load_rows(out: Path, arm: Arm) -> tuple[Row, ...] | None:
-    """Return the scores of a model, None if it is not tested yet."""
+    """Return the scores of a model, None if it is not tested yet; raises `DataError` if they cannot be read."""
     file = out / ROWS / f"{arm.label}.json"
-    if not file.is_file():
-        return None
-    return tuple(Row(**fields) for fields in json.loads(file.read_bytes()))
+    return read_rows(file) if file.is_file() else None
+
+
+def load_all_rows(study: Path) -> tuple[Row, ...]:
+    """Return the scores that a study has left in its folder so far, whatever its plan.
+
+    Raises
+    ------
+    DataError
+        If there are none, or one cannot be read.
+    """
+    rows = tuple(row for file in sorted((study / ROWS).glob("*.json")) for row in read_rows(file))
+    if not rows:
+        raise DataError(
+            f"{study}: there are no scores of a study here. Run `unet-finetune curve` with this folder first."
+        )
+    return rows
 
 
 def _means(rows: Iterable[Row], dataset: int) -> Iterator[CurvePoint]:

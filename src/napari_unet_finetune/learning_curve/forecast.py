@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..evaluation.rows import Row
+from ..result import Result, ResultTable
 from ..text import count_of
 
 RESAMPLES = 300
@@ -33,7 +32,13 @@ FARTHEST = 2
 # How many more images are looked at if nobody asks for other numbers.
 MORE = (5, 10)
 
-Verdict = Literal["worth it", "perhaps", "little", "cannot say"]
+ForecastVerdict = Literal["worth it", "perhaps", "little", "cannot say"]
+_HEADLINES: dict[ForecastVerdict, str] = {
+    "worth it": "Yes, more images are likely to help.",
+    "perhaps": "Perhaps: more images may help, or add little.",
+    "little": "Hardly: more images are likely to add little.",
+    "cannot say": "That cannot be said yet.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,13 @@ class Gain:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """Return the range for a sentence."""
+        return f"{self.low:+.3f} to {self.high:+.3f}"
+
 
 @dataclass(frozen=True)
-class Forecast:
+class Forecast(Result):
     """The learning curve carried on: a - b n^-c or a - b exp(-n / t), fitted to resampled seeds and test images.
 
     `curve` holds count, lowest and highest Dice of the range. `ceiling` is the range of a, what endlessly many images
@@ -68,37 +77,46 @@ class Forecast:
     gains: tuple[Gain, ...]
     curve: tuple[tuple[float, float, float], ...]
     ceiling: tuple[float, float] | None
-    verdict: Verdict
-    summary: str
+    verdict: ForecastVerdict
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return asdict(self)
+    @property
+    def headline(self) -> str:
+        """Whether more images are worth it."""
+        return _HEADLINES[self.verdict]
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was measured, what is likely, and how sure that is."""
+        return tuple(self._sentences())
 
-def read_rows(study: Path) -> list[Row]:
-    """Return the scores that a study has left in its folder so far.
+    @property
+    def table(self) -> ResultTable:
+        """The curve that was measured."""
+        rows = tuple((str(one.count), f"{one.dice:.3f}", str(one.seeds)) for one in self.points)
+        return ResultTable(("images", "Dice", "trainings"), rows, title="Learning curve")
 
-    Raises
-    ------
-    DataError
-        If there are none, or one cannot be read.
-    """
-    known = {field.name for field in fields(Row)}
-    rows = []
-    for file in sorted((study / "rows").glob("*.json")):
-        try:
-            content = json.loads(file.read_bytes())
-            rows += [Row(**{name: value for name, value in row.items() if name in known}) for row in content]
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(
-                f"{file}: these scores cannot be read ({error}). Run that part of the study again."
-            ) from error
-    if not rows:
-        raise DataError(
-            f"{study}: there are no scores of a study here. Run `unet-finetune curve` with this folder first."
-        )
-    return rows
+    def _sentences(self) -> Iterator[str]:
+        if not self.gains:
+            reason = f"a curve needs at least {FEWEST_COUNTS} different numbers of images, and there are "
+            yield _unknown(f"{reason}{len(self.points)}")
+            return
+        first, last, nearest = self.points[0], self.points[-1], self.gains[0]
+        yield f"From {first.count} to {last.count} images, the mean Dice went from {first.dice:.3f} to {last.dice:.3f}."
+        match self.verdict:
+            case "little":
+                flat = f"{nearest.more} more images are likely to give less than {WORTHWHILE:g} Dice"
+                yield f"The curve is flat: {flat}."
+            case "cannot say":
+                yield _unknown(
+                    f"the spread between seeds and test images leaves {nearest} open for {nearest.more} more images"
+                )
+            case _:
+                likely = "; ".join(f"{gain.more} more images are likely to give {gain} Dice" for gain in self.gains)
+                yield f"{likely[:1].upper()}{likely[1:]}."
+        if self.verdict == "perhaps":
+            yield f"Whether that is worth it cannot be told: less than {WORTHWHILE:g} is little."
+        if min(point.seeds for point in self.points) == 1:
+            yield "With one seed per count, what another seed would give is not in this range."
 
 
 def forecast(rows: Sequence[Row], *, more: Sequence[int] | None = None, dataset: int = 2, seed: int = 0) -> Forecast:
@@ -125,12 +143,13 @@ def forecast(rows: Sequence[Row], *, more: Sequence[int] | None = None, dataset:
         for count, dice in zip(scores.counts, scores.dice, strict=True)
     )
     ahead = _ahead(scores.counts[-1], more)
-    base: dict[str, Any] = {"preset": presets[0], "dataset": dataset, "points": points}
     if len(points) < FEWEST_COUNTS:
-        reason = f"a curve needs at least {FEWEST_COUNTS} different numbers of images, and there are {len(points)}"
-        return Forecast(**base, gains=(), curve=(), ceiling=None, verdict="cannot say", summary=_unknown(reason))
+        return Forecast(presets[0], dataset, points, gains=(), curve=(), ceiling=None, verdict="cannot say")
     fitted = scores.resampled_curves(np.random.default_rng(seed))
-    return _conclude(base, scores.counts, fitted, ahead)
+    gains = tuple(_gain(fitted, scores.counts[-1], extra) for extra in ahead)
+    low, high = np.percentile(fitted[:, 0], (TAIL_PERCENT, 100 - TAIL_PERCENT)).tolist()
+    curve = tuple(_along(fitted, scores.counts[0], scores.counts[-1] + max(ahead)))
+    return Forecast(presets[0], dataset, points, gains, curve, (low, high), _verdict(points, gains[0]))
 
 
 def _ahead(last: int, more: Sequence[int] | None) -> Sequence[int]:
@@ -147,26 +166,11 @@ def _ahead(last: int, more: Sequence[int] | None) -> Sequence[int]:
     return more
 
 
-def _conclude(
-    base: dict[str, Any], counts: Sequence[int], fitted: NDArray[np.float64], ahead: Sequence[int]
-) -> Forecast:
-    last = counts[-1]
-    gains = tuple(_gain(fitted, last, extra) for extra in ahead)
-    along = np.linspace(counts[0], last + max(ahead), 40)
-    values = np.array([_curve(fitted, count) for count in along])
-    low, high = np.percentile(values, (TAIL_PERCENT, 100 - TAIL_PERCENT), axis=1)
-    a_low, a_high = np.percentile(fitted[:, 0], (TAIL_PERCENT, 100 - TAIL_PERCENT))
-    verdict, summary = _words(base["points"], gains)
-    if min(point.seeds for point in base["points"]) == 1:
-        summary += " With one seed per count, what another seed would give is not in this range."
-    return Forecast(
-        **base,
-        gains=gains,
-        curve=tuple(zip(along.tolist(), low.tolist(), high.tolist(), strict=True)),
-        ceiling=(float(a_low), float(a_high)),
-        verdict=verdict,
-        summary=summary,
-    )
+def _along(fitted: NDArray[np.float64], first: int, last: int) -> Iterator[tuple[float, float, float]]:
+    """Yield the range of the curves at 40 places from `first` to `last` images."""
+    for count in np.linspace(first, last, 40).tolist():
+        low, high = np.percentile(_curve(fitted, count), (TAIL_PERCENT, 100 - TAIL_PERCENT))
+        yield count, float(low), float(high)
 
 
 def _gain(fitted: NDArray[np.float64], last: int, more: int) -> Gain:
@@ -175,28 +179,12 @@ def _gain(fitted: NDArray[np.float64], last: int, more: int) -> Gain:
     return Gain(more, float(low), float(high))
 
 
-def _words(points: Sequence[CountMean], gains: Sequence[Gain]) -> tuple[Verdict, str]:
-    first, last = points[0], points[-1]
-    measured = (
-        f"From {first.count} to {last.count} images, the mean Dice went from {first.dice:.3f} to {last.dice:.3f}."
-    )
-    nearest = gains[0]
+def _verdict(points: Sequence[CountMean], nearest: Gain) -> ForecastVerdict:
     if nearest.high < WORTHWHILE:
-        flat = f"{nearest.more} more images are likely to give less than {WORTHWHILE:g} Dice"
-        return "little", f"{measured} The curve is flat: {flat}."
-    if nearest.high - nearest.low > max(2 * WORTHWHILE, last.dice - first.dice):
-        reason = (
-            f"the spread between seeds and test images leaves {_signed(nearest)} open for {nearest.more} more images"
-        )
-        return "cannot say", f"{measured} {_unknown(reason)}"
-    likely = "; ".join(f"{gain.more} more images are likely to give {_signed(gain)} Dice" for gain in gains)
-    worth = nearest.low >= WORTHWHILE
-    doubt = "" if worth else f" Whether that is worth it cannot be told: less than {WORTHWHILE:g} is little."
-    return ("worth it" if worth else "perhaps"), f"{measured} {likely[:1].upper()}{likely[1:]}.{doubt}"
-
-
-def _signed(gain: Gain) -> str:
-    return f"{gain.low:+.3f} to {gain.high:+.3f}"
+        return "little"
+    if nearest.high - nearest.low > max(2 * WORTHWHILE, points[-1].dice - points[0].dice):
+        return "cannot say"
+    return "worth it" if nearest.low >= WORTHWHILE else "perhaps"
 
 
 def _unknown(reason: str) -> str:

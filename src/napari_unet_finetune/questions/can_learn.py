@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ from ..data.normalize import model_input
 from ..errors import DataError
 from ..evaluation.areas import ThresholdCounts
 from ..events import Event, PartStarted, StepEnd, Stream, never
-from ..inference.predict import Predictor
-from ..models.checkpoint import Checkpoint
-from ..training.finetune import finetune
-from ..training.settle import fit_channels
+from ..result import Result, ResultTable
+
+if TYPE_CHECKING:
+    from ..inference.predict import Predictor
+    from ..models.checkpoint import Checkpoint
 
 SECONDS, STEPS = 60.0, 400
 # A network that cannot even learn two images by heart to this Dice will not learn the rest.
@@ -37,25 +38,71 @@ KEPT = (
 _STILL_FALLING = 0.1
 _THRESHOLD = 0.5
 
-Verdict = Literal["ready", "check the data", "needs longer", "not ready"]
+TrialVerdict = Literal["ready", "check the data", "needs longer", "not ready"]
+_HEADLINES: dict[TrialVerdict, str] = {
+    "ready": "Yes, it can learn these masks.",
+    "check the data": "Look at the masks and images first.",
+    "needs longer": "Not yet: a minute was too short.",
+    "not ready": "No, not as they are.",
+}
 
 
 @dataclass(frozen=True)
-class CanLearn:
+class CanLearn(Result):
     """What the trial showed; `dice` is that on the very images trained on, and so no measure of quality."""
 
-    verdict: Verdict
+    verdict: TrialVerdict
     images: tuple[str, ...]
     dice: tuple[float, ...]
     steps: int
     seconds: float
     losses: tuple[float, ...]
     doubts: tuple[Doubt, ...]
-    summary: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return asdict(self)
+    @property
+    def headline(self) -> str:
+        """Whether it can learn them."""
+        return _HEADLINES[self.verdict]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was learned, and why that is enough or not."""
+        return tuple(self._sentences())
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether a training would be wasted."""
+        return self.verdict != "ready"
+
+    @property
+    def table(self) -> ResultTable:
+        """How well each image is known by heart."""
+        rows = tuple((image, f"{dice:.2f}") for image, dice in zip(self.images, self.dice, strict=True))
+        return ResultTable(("image", "Dice on it"), rows, of_images=True)
+
+    def _sentences(self) -> Iterator[str]:
+        count = "one image" if len(self.images) == 1 else "two images"
+        learnt = f"After {self.steps} steps the network knows {count} by heart with Dice {fmean(self.dice):.3f}"
+        match self.verdict:
+            case "ready":
+                yield f"Ready: {learnt}, so it can learn these masks, and they fit their images."
+            case "check the data":
+                despite = ", but that only shows a good memory" if fmean(self.dice) >= READY else ""
+                yield "Check the data first."
+                yield from (doubt.sentence for doubt in self.doubts)
+                yield f"({learnt}{despite}.)"
+            case "needs longer":
+                yield (
+                    f"Not yet: {learnt}, less than {READY}, but the loss was still falling and the masks fit their "
+                    "images. Try again with more time."
+                )
+            case "not ready":
+                yield f"Not ready: {learnt}, less than {READY}, and gets no better."
+                yield (
+                    "Masks fit the edges of the images and nothing is inverted, clipped or empty; so objects may look "
+                    "like background, be drawn differently from image to image, or be thinner than a pixel or two or "
+                    "much larger than a patch."
+                )
 
 
 def can_learn(
@@ -81,6 +128,10 @@ def can_learn(
     DeviceError
         If the device is absent or its memory does not hold one patch.
     """
+    from ..inference.predict import Predictor
+    from ..training.finetune import finetune
+    from ..training.settle import fit_channels
+
     if not len(images):
         raise DataError("There are no annotated images. Annotate two to try.")
     yield PartStarted("checking the masks", 1, 2)
@@ -110,10 +161,8 @@ def can_learn(
         _dice(Predictor(learnt, PredictConfig(device=config.device, precision=config.precision)), image)
         for image in chosen
     )
-    verdict = _verdict(dice, losses, doubts)
     names = tuple(image.name for image in chosen)
-    result = CanLearn(verdict, names, dice, len(losses), took, tuple(losses), doubts, "")
-    return CanLearn(verdict, names, dice, len(losses), took, tuple(losses), doubts, _words(result))
+    return CanLearn(_verdict(dice, losses, doubts), names, dice, len(losses), took, tuple(losses), doubts)
 
 
 def _by_heart(config: FinetuneConfig, steps: int) -> FinetuneConfig:
@@ -171,7 +220,7 @@ def _dice(predictor: Predictor, image: AnnotatedImage) -> float:
     return float(counts.dice[0])
 
 
-def _verdict(dice: Sequence[float], losses: Sequence[float], doubts: Sequence[Doubt]) -> Verdict:
+def _verdict(dice: Sequence[float], losses: Sequence[float], doubts: Sequence[Doubt]) -> TrialVerdict:
     if doubts:
         return "check the data"
     if fmean(dice) >= READY:
@@ -184,24 +233,3 @@ def _is_falling(losses: Sequence[float]) -> bool:
     if not fifth:
         return True
     return fmean(losses[-fifth:]) < (1 - _STILL_FALLING) * fmean(losses[-2 * fifth : -fifth])
-
-
-def _words(result: CanLearn) -> str:
-    count = "one image" if len(result.images) == 1 else "two images"
-    learnt = f"After {result.steps} steps the network knows {count} by heart with Dice {fmean(result.dice):.3f}"
-    found = " ".join(doubt.sentence for doubt in result.doubts)
-    if result.verdict == "ready":
-        return f"Ready: {learnt}, so it can learn these masks, and they fit their images."
-    if result.verdict == "check the data":
-        despite = ", but that only shows a good memory" if fmean(result.dice) >= READY else ""
-        return f"Check the data first. {found} ({learnt}{despite}.)"
-    if result.verdict == "needs longer":
-        return (
-            f"Not yet: {learnt}, less than {READY}, but the loss was still falling and the masks fit their images. "
-            "Try again with more time."
-        )
-    return (
-        f"Not ready: {learnt}, less than {READY}, and gets no better. Masks fit the edges of the images and nothing is "
-        "inverted, clipped or empty; so objects may look like background, be drawn differently from image to image, or "
-        f"be thinner than a pixel or two or much larger than a patch."
-    )

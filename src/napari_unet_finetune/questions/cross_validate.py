@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, overload
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
-from ..evaluation.evaluate import score_prediction, trained_on
 from ..events import Event, Notice, PartStarted, Stream, never
-from ..inference.predict import Predictor
-from ..models.checkpoint import Checkpoint
-from ..text import count_of, first_of
-from ..training.finetune import Run, finetune
-from ..training.outcome import FinetuneResult
+from ..result import Result, ResultTable
+from ..text import count_of, first_of, times
+
+if TYPE_CHECKING:
+    from ..inference.predict import Predictor
+    from ..models.checkpoint import Checkpoint
+    from ..training.finetune import Run
+    from ..training.outcome import FinetuneResult
 
 CONFIDENCE = 0.95
 # Of fewer images an interval says nothing.
@@ -36,7 +39,7 @@ class HeldOutScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
+class MeanInterval:
     """A mean over images with its interval; the interval is None for fewer than three images."""
 
     value: float
@@ -51,7 +54,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class CrossValidation:
+class CrossValidation(Result):
     """All scores of a cross-validation; `gain` is the mean over images of the difference to the base model.
 
     `trained_on` are the images that took part in the training of the base model itself.
@@ -60,16 +63,73 @@ class CrossValidation:
     scores: tuple[HeldOutScore, ...]
     folds: int
     kept_raw: int
-    dice: Mean
-    raw_dice: Mean
-    gain: Mean
+    dice: MeanInterval
+    raw_dice: MeanInterval
+    gain: MeanInterval
     stopped: bool
-    summary: str
     trained_on: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return asdict(self)
+    @property
+    def headline(self) -> str:
+        """The score that is to be expected."""
+        low, high = self.dice.low, self.dice.high
+        between = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+        return f"Dice {self.dice.value:.2f}{between} on images it has not seen."
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """How it was found, what finetuning gains, and what to make of it."""
+        return tuple(self._sentences())
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether not all trainings were done."""
+        return self.stopped
+
+    @property
+    def table(self) -> ResultTable:
+        """Scores of each image."""
+        rows = tuple(
+            (one.image, str(one.fold), f"{one.raw_dice:.2f}", f"{one.dice:.2f}", times(one.area_ratio))
+            for one in self.scores
+        )
+        title = "Dice of each image, by a model that was finetuned without it"
+        return ResultTable(("image", "fold", "base", "finetuned", "area"), rows, of_images=True, title=title)
+
+    def _sentences(self) -> Iterator[str]:
+        folds = Counter(one.fold for one in self.scores)
+        # The first folds are the largest, so if one of them holds one image, all do.
+        method = "Leave-one-out" if folds[1] == 1 else f"Cross-validation in {self.folds} folds"
+        part = f", stopped after {len(folds)} of {self.folds} trainings," if self.stopped else ""
+        how = "finetuned without it" if self.trained_on else "that never saw it"
+        yield (
+            f"{method}{part} over {count_of(len(self.scores), 'image')}: mean Dice {self.dice}, each image scored by a "
+            f"model {how}."
+        )
+        yield self._gain()
+        if self.trained_on:
+            some = f"{len(self.trained_on)} of these images ({first_of(self.trained_on)})"
+            yield f"But the base model was itself trained with {some}: take its own base for an honest score."
+        if self.kept_raw:
+            yield f"In {self.kept_raw} of {len(folds)} trainings the base model was kept."
+        if self.dice.low is None:
+            yield "So few images allow no interval."
+        else:
+            yield (
+                "The interval (95 %) is that of the mean over images like these; a model trained on all of them should "
+                "be slightly better."
+            )
+
+    def _gain(self) -> str:
+        raw, gain = f"The base model has {self.raw_dice.value:.3f}", self.gain
+        if gain.low is None or gain.high is None:
+            return f"{raw}: a difference of {gain.value:+.3f}."
+        interval = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+        if gain.low > 0:
+            return f"{raw}: finetuning gains {interval}."
+        if gain.high < 0:
+            return f"{raw}: finetuning loses {interval}."
+        return f"{raw}: with a difference of {interval}, a gain from finetuning cannot be told from chance."
 
 
 def cross_validate(
@@ -99,6 +159,10 @@ def cross_validate(
     DataError
         If there are fewer than two annotated images, or more folds than images.
     """
+    from ..evaluation.evaluate import trained_on
+    from ..inference.predict import Predictor
+    from ..training.finetune import finetune
+
     config = config or FinetuneConfig.from_preset("fast")
     annotated = _annotated(images)
     parts = split_folds(len(annotated), folds, config.seed)
@@ -124,7 +188,7 @@ def cross_validate(
         yield Notice("; ".join(f"{one.image}: Dice {one.raw_dice:.3f} → {one.dice:.3f}" for one in done))
     if not scores:
         return None
-    return _conclude(tuple(scores), len(parts), kept_raw, tuple(known), leave_one_out=folds is None)
+    return _conclude(tuple(scores), len(parts), kept_raw, tuple(known))
 
 
 @dataclass(frozen=True)
@@ -188,64 +252,31 @@ def split_folds(count: int, folds: int | None, seed: int) -> list[list[int]]:
 
 
 def _score(image: AnnotatedImage, fold: int, base: Predictor, tuned: Predictor) -> HeldOutScore:
+    from ..evaluation.evaluate import score_prediction
+
     raw, finetuned = (score_prediction(predictor.predict(image), image) for predictor in (base, tuned))
     return HeldOutScore(image.name, fold, raw.dice, finetuned.dice, finetuned.area_ratio)
 
 
-def mean_with_interval(values: Sequence[float], *, low: float, high: float) -> Mean:
+def mean_with_interval(values: Sequence[float], *, low: float, high: float) -> MeanInterval:
     """Return the mean and Student's t interval of `values`, cut to the range from `low` to `high`."""
     from scipy import stats
 
     mean, count = float(np.mean(values)), len(values)
     if count < _FEWEST_FOR_INTERVAL:
-        return Mean(mean, None, None)
+        return MeanInterval(mean, None, None)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
-    return Mean(mean, max(low, mean - half), min(high, mean + half))
+    return MeanInterval(mean, max(low, mean - half), min(high, mean + half))
 
 
-def _conclude(
-    scores: tuple[HeldOutScore, ...], folds: int, kept_raw: int, known: tuple[str, ...], *, leave_one_out: bool
-) -> CrossValidation:
-    dice = mean_with_interval([one.dice for one in scores], low=0, high=1)
-    raw = mean_with_interval([one.raw_dice for one in scores], low=0, high=1)
-    gain = mean_with_interval([one.dice - one.raw_dice for one in scores], low=-1, high=1)
-    done = len({one.fold for one in scores})
-    values = (scores, folds, kept_raw, dice, raw, gain, done < folds)
-    method = "Leave-one-out" if leave_one_out else f"Cross-validation in {folds} folds"
-    summary = _words(CrossValidation(*values, summary="", trained_on=known), method, done)
-    return CrossValidation(*values, summary, known)
-
-
-def _words(result: CrossValidation, method: str, done: int) -> str:
-    count = len(result.scores)
-    part = f", stopped after {done} of {result.folds} trainings," if result.stopped else ""
-    how = "finetuned without it" if result.trained_on else "that never saw it"
-    scored = (
-        f"{method}{part} over {count_of(count, 'image')}: mean Dice {result.dice}, each image scored by a model {how}."
+def _conclude(scores: tuple[HeldOutScore, ...], folds: int, kept_raw: int, known: tuple[str, ...]) -> CrossValidation:
+    return CrossValidation(
+        scores,
+        folds,
+        kept_raw,
+        dice=mean_with_interval([one.dice for one in scores], low=0, high=1),
+        raw_dice=mean_with_interval([one.raw_dice for one in scores], low=0, high=1),
+        gain=mean_with_interval([one.dice - one.raw_dice for one in scores], low=-1, high=1),
+        stopped=len({one.fold for one in scores}) < folds,
+        trained_on=known,
     )
-    sentences = [scored, _gain(result)]
-    if result.trained_on:
-        some = f"{len(result.trained_on)} of these images ({first_of(result.trained_on)})"
-        sentences.append(f"But the base model was itself trained with {some}: take its own base for an honest score.")
-    if result.kept_raw:
-        sentences.append(f"In {result.kept_raw} of {done} trainings the base model was kept.")
-    if result.dice.low is None:
-        sentences.append("So few images allow no interval.")
-    else:
-        sentences.append(
-            "The interval (95 %) is that of the mean over images like these; a model trained on all of them should be "
-            "slightly better."
-        )
-    return " ".join(sentences)
-
-
-def _gain(result: CrossValidation) -> str:
-    raw, gain = f"The base model has {result.raw_dice.value:.3f}", result.gain
-    if gain.low is None or gain.high is None:
-        return f"{raw}: a difference of {gain.value:+.3f}."
-    interval = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
-    if gain.low > 0:
-        return f"{raw}: finetuning gains {interval}."
-    if gain.high < 0:
-        return f"{raw}: finetuning loses {interval}."
-    return f"{raw}: with a difference of {interval}, a gain from finetuning cannot be told from chance."

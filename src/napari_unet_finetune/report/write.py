@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from ..events import PartStarted, never
 from ..io.disk import check_suffix, write_file
 from ..io.tables import csv_text
 from ..runs.execute import images_of
+from .files import ReportFiles
 from .page import render
 from .run_page import run_page
 from .run_record import Role, RunRecord, UsedImage, describe, read_run
@@ -25,19 +25,6 @@ REPORT = "report.html"
 _IMAGE_COLUMNS = ("image", "role", "state", "sha256", "height_px", "width_px", "channels", "foreground")
 _SCORE_COLUMNS = ("image", "role", "model", "dice", "iou", "surface_dice", "area_ratio")
 _SETTING_COLUMNS = ("setting", "value", "preset_value", "origin")
-
-
-@dataclass(frozen=True)
-class ReportFiles:
-    """The files of a report; `stopped` says that not all images were scored."""
-
-    page: Path
-    tables: tuple[Path, ...]
-    stopped: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the files as JSON values."""
-        return {"page": str(self.page), "tables": [str(path) for path in self.tables], "stopped": self.stopped}
 
 
 def report(

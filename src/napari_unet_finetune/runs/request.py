@@ -16,8 +16,14 @@ from ..io.disk import write_file
 from ..io.images import ImageRef
 
 
-def ended(folder: Path, values: dict[str, Any]) -> JobEnded:
-    """Write the result and return the event that says where it is; raises `RunError` if it cannot be written."""
+def write_result(folder: Path, values: dict[str, Any]) -> JobEnded:
+    """Write the result of a job and return the event that says where it is.
+
+    Raises
+    ------
+    RunError
+        If it cannot be written.
+    """
     write_file(folder / RESULT, json.dumps(values, allow_nan=False), error=RunError)
     return JobEnded(folder / RESULT)
 

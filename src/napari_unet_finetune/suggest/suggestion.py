@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,13 @@ from ..data.folders import read_unannotated
 from ..errors import DataError
 from ..events import ImageSeen, Notice
 from ..io.images import ImageRef
-from ..models.checkpoint import Checkpoint
-from ..text import percent
+from ..result import Result, ResultTable
+from ..text import number, percent
 from .medoids import Distances, choose_medoids, cover_extremes, distances_between, nearest_of, saturated
-from .traits import Scout, Traits
+
+if TYPE_CHECKING:
+    from ..models.checkpoint import Checkpoint
+    from .traits import Traits
 
 _EXTREME = 0.9
 _CLEARLY = 0.5
@@ -81,9 +84,33 @@ class Suggestion:
     reason: str
     numbers: dict[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything in types that JSON knows."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class Suggestions(Result):
+    """Images to annotate, the most useful first."""
+
+    suggestions: tuple[Suggestion, ...]
+
+    @property
+    def headline(self) -> str:
+        """How many there are."""
+        count = "this image" if len(self) == 1 else f"these {len(self)} images"
+        return f"Annotate {count} next."
+
+    @property
+    def table(self) -> ResultTable:
+        """Why each of them."""
+        rows = tuple((one.image, number(one.numbers.get("brightness")), one.reason) for one in self)
+        return ResultTable(("image", "brightness", "why"), rows, of_images=True)
+
+    def __iter__(self) -> Iterator[Suggestion]:
+        return iter(self.suggestions)
+
+    def __len__(self) -> int:
+        return len(self.suggestions)
+
+    def __getitem__(self, place: int) -> Suggestion:
+        return self.suggestions[place]
 
 
 def suggest_images(
@@ -94,7 +121,7 @@ def suggest_images(
     annotated: Collection[str] = (),
     mode: Mode = "auto",
     device: DeviceName = "auto",
-) -> Generator[ImageSeen | Notice, None, list[Suggestion]]:
+) -> Generator[ImageSeen | Notice, None, Suggestions]:
     """Yield after each image and return up to `count` images that are worth annotating, the most useful first.
 
     At the start the images are clustered by the features of the model's encoder and their intensities, and the one
@@ -127,6 +154,8 @@ def suggest_images(
     DeviceError
         If the device is absent.
     """
+    from .traits import Scout
+
     later = mode == "next" or (mode == "auto" and bool(annotated) and checkpoint.provenance.parent_sha256 is not None)
     scout = Scout(checkpoint, predictions=later, device=device)
     traits: list[Traits] = []
@@ -140,7 +169,7 @@ def suggest_images(
     known = [index for index, one in enumerate(traits) if one.name in annotated]
     if len(known) == len(traits):
         raise DataError("Every image is annotated already, or none can be read. Add images to choose from.")
-    return _next(traits, known, count) if later else _start(traits, known, count)
+    return Suggestions(tuple((_next if later else _start)(traits, known, count)))
 
 
 def _opened(image: ImageRef | AnnotatedImage) -> AnnotatedImage:

@@ -20,11 +20,13 @@ from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune._qt.widgets import file_dialogs
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.events import JobEnded
+from napari_unet_finetune.jobs.answers import keep_answer
 from napari_unet_finetune.progress import RunProgress
 from napari_unet_finetune.project.question_plan import QUESTIONS, Asked
 from napari_unet_finetune.project.run_folders import run_folders
-from napari_unet_finetune.questions.answers import Offer, keep_answer
+from napari_unet_finetune.result import Offer
 from napari_unet_finetune.runs.request import read_request
+from napari_unet_finetune.suggest.suggestion import Suggestion, Suggestions
 
 from ..datasets import message, reopened
 from ..finetuning_data import TINY, annotated_project, save_model
@@ -84,8 +86,8 @@ def test_suggested_images_are_marked_listed_and_opened(panel: QuestionsPanel) ->
     panel.rows["suggest"].button.click()
     marked = {image.name: image.suggested for image in panel.session.project.images if image.suggested}
     assert set(marked) == {"img_04", "img_05"}
-    assert dict(cells(panel)) == marked
-    assert panel.view.headline.text == "Annotate these 2 images next. They are marked ★ in section Images."
+    assert {name: reason for name, _, reason in cells(panel)} == marked
+    assert "2 images" in panel.view.headline.text and "★" in panel.view.hint.text()
     panel.view.table.cellClicked.emit(1, 0)
     assert panel.session.current == cells(panel)[1][0]
 
@@ -217,7 +219,7 @@ def test_an_answer_for_a_dataset_that_was_closed_marks_nothing_in_another_one(
     qtbot.addWidget(panel)
     panel.ask("suggest")
     assert read_request(runner.folder).count == 5
-    result = {"suggestions": [{"image": "img_05", "reason": "Dark.", "numbers": {}, "rank": 1}]}
+    result = Suggestions((Suggestion("img_05", 1, "Dark.", {}),))
     keep_answer(runner.folder, Asked(question="suggest"), result)
     first = session.project
     session.project = annotated_project(tmp_path / "b", write_squares)

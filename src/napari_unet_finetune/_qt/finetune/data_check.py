@@ -67,8 +67,7 @@ class DataCheck:
         return call
 
     def _on_end(self, checkup: Checkup) -> None:
-        verdict = checkup.comparison.verdict if checkup.comparison else ()
-        self.sentences = (*checkup.problems, *checkup.advice, *verdict)
+        self.sentences = checkup.sentences
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, FinetuneError):

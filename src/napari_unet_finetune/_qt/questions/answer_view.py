@@ -19,13 +19,13 @@ from qtpy.QtWidgets import (
 )
 
 from ...colors import ERRORS
-from ...questions.answers import KeptAnswer, Offer, Table
+from ...jobs.answers import KeptAnswer
+from ...result import LONG_TEXT, Offer, ResultTable
 from ..widgets.message_line import MessageLine
 from ..widgets.wrapped_label import WrappedLabel
 
 _TALLEST_PX = 280
 _WIDEST_PX = 150
-_LONG = 24  # a text of more characters wraps
 _ROOM_PX = 4
 _TIPS = {
     "rescale": "Write this factor into the settings of section Finetune.",
@@ -66,13 +66,13 @@ class AnswerView(QWidget):
         self.setVisible(kept is not None)
         if kept is None:
             return
-        answer = kept.answer
+        result = kept.result
         self.source.setText(kept.source)
-        self.headline.say(answer.headline, "warning" if answer.is_warning else "info")
-        self.words.setText(_paragraphs(answer.sentences))
-        self.words.setVisible(bool(answer.sentences))
-        self._show_offers(answer.offers)
-        table = answer.table
+        self.headline.say(result.headline, "warning" if result.is_warning else "info")
+        self.words.setText(_paragraphs(result.sentences))
+        self.words.setVisible(bool(result.sentences))
+        self._show_offers(result.offers)
+        table = result.table
         self.table.setVisible(table is not None and bool(table.rows))
         if table is not None:
             self.table.set_table(table)
@@ -103,18 +103,18 @@ class AnswerTable(QTableWidget):
         if (rows := self.verticalHeader()) is not None:
             rows.setVisible(False)
 
-    def set_table(self, table: Table) -> None:
+    def set_table(self, table: ResultTable) -> None:
         """Show other rows."""
         self.clear()
         self.setColumnCount(len(table.columns))
         self.setRowCount(len(table.rows))
         self.setHorizontalHeaderLabels(list(table.columns))
-        has_images = bool(table.images)
+        has_images = table.of_images
         mode = QAbstractItemView.SelectionMode
         self.setSelectionMode(mode.SingleSelection if has_images else mode.NoSelection)
         self.setCursor(Qt.CursorShape.PointingHandCursor if has_images else Qt.CursorShape.ArrowCursor)
         longest = [max(map(len, cells), default=0) for cells in zip(*table.rows, strict=True)]
-        stretched = longest.index(max(longest)) if max(longest, default=0) > _LONG else 0
+        stretched = longest.index(max(longest)) if max(longest, default=0) > LONG_TEXT else 0
         for row, cells in enumerate(table.rows):
             for place, text in enumerate(cells):
                 self.setItem(row, place, _item(text, is_text=place in (0, stretched)))
@@ -166,9 +166,13 @@ def _paragraphs(sentences: tuple[str, ...]) -> str:
 
 def _hint(kept: KeptAnswer) -> str:
     """Say what a click on a row does, and what else is to be known of the table."""
-    table = kept.answer.table
-    if table is None or not table.images:
+    table = kept.result.table
+    if table is None or not table.of_images:
         return html.escape(table.note) if table is not None else ""
-    if kept.asked.question == "estimate":
-        return f"Click an image to see where:<br>{_LEGEND}"
-    return "Click an image to open it."
+    match kept.asked.question:
+        case "estimate":
+            return f"Click an image to see where:<br>{_LEGEND}"
+        case "suggest":
+            return "They are marked ★ in section Images. Click one to open it."
+        case _:
+            return "Click an image to open it."

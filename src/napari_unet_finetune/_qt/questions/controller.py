@@ -10,11 +10,12 @@ from pydantic import BaseModel
 
 from ...config import FinetuneConfig, PresetName
 from ...errors import FinetuneError, RunError
+from ...jobs.answers import KeptAnswer, keep_answer, last_answers
 from ...learning_curve.forecast import Forecast, forecast
 from ...models.card import name_of_file, read_card
 from ...project.project import Project
 from ...project.question_plan import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
-from ...questions.answers import KeptAnswer, keep_answer, last_answers
+from ...suggest.suggestion import Suggestions
 from ...text import about
 from ..session.jobs import JobSlot
 from ..session.past_runs import Past, new_run, runs_of, when_of
@@ -149,15 +150,15 @@ class QuestionsController:
 
         Suggestions call images as the project does, other results as their files, of which two may have the same name.
         """
-        project, table = self.session.project, kept.answer.table
-        if project is None or table is None or row >= len(table.images):
+        project, table = self.session.project, kept.result.table
+        if project is None or table is None or not table.of_images or row >= len(table.rows):
             return ""
-        if kept.asked.question == "suggest":
-            return table.images[row] if table.images[row] in project.names else ""
-        if len(table.images) == len(kept.asked.images):
+        name = table.rows[row][0]
+        if kept.asked.question != "suggest":
+            if len(table.rows) != len(kept.asked.images):
+                return next((image.name for image in project.images if image.ref.name == name), "")
             name = kept.asked.images[row]
-            return name if name in project.names else ""
-        return next((image.name for image in project.images if image.ref.name == table.images[row]), "")
+        return name if name in project.names else ""
 
     def _start(self, project: Project, folder: Path, asked: Asked, request: BaseModel) -> None:
         session, doing = self.session, _DOING[asked.question]
@@ -190,7 +191,7 @@ class QuestionsController:
         def on_end(found: Forecast) -> None:
             try:
                 asked = Asked(question="forecast", about=words)
-                self._conclude(project, keep_answer(folder, asked, found.to_dict()))
+                self._conclude(project, keep_answer(folder, asked, found))
             except FinetuneError as error:
                 self.session.fail(error)
 
@@ -205,12 +206,12 @@ class QuestionsController:
         if session.project is None or not session.is_open(project):
             session.tell(f"{title}, of another dataset: open it again to see the answer.")
             return
-        if asked.question == "suggest" and kept.answer.table is not None:
-            named = ((self.image_of(kept, row), cells[1]) for row, cells in enumerate(kept.answer.table.rows))
-            session.project.set_suggested({name: reason for name, reason in named if name})
+        if isinstance(kept.result, Suggestions):
+            there = (one for one in kept.result if one.image in session.project.names)
+            session.project.set_suggested({one.image: one.reason for one in there})
             session.images_changed.emit()
         self.answers[asked.question] = kept
-        session.tell(f"{title}: {kept.answer.headline}")
+        session.tell(f"{title}: {kept.result.headline}")
         self.changed.emit()
         self.answered.emit(kept)
 

@@ -9,9 +9,10 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from ...errors import FinetuneError, RunError
+from ...jobs.answers import KeptAnswer
 from ...models.card import read_card
 from ...project.question_plan import QUESTIONS, Question
-from ...questions.answers import KeptAnswer, Offer
+from ...result import Offer
 from ..annotate.annotation import annotation_of
 from ..predict.controller import predict_controller_of
 from ..session.session import Session
@@ -144,7 +145,7 @@ class QuestionsPanel(QWidget):
                 case "threshold":
                     self._use_threshold(kept, offer.value)
                 case "open":
-                    _open(Path(offer.value))
+                    _open(offer.value)
         except FinetuneError as error:
             self.session.fail(error)
 

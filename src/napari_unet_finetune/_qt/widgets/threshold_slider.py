@@ -15,7 +15,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-LOWEST, HIGHEST = 0.05, 0.95
+from ...config import THRESHOLD_RANGE
+
+LOWEST, HIGHEST = THRESHOLD_RANGE
 _STEPS = 100
 _MARK_PX = 3
 _BOX_PX = 90

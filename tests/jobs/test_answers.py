@@ -3,10 +3,11 @@
 import pytest
 
 from napari_unet_finetune.errors import RunError
+from napari_unet_finetune.jobs.answers import KeptAnswer, keep_answer, last_answers
 from napari_unet_finetune.project.question_plan import Asked
-from napari_unet_finetune.questions.answers import KeptAnswer, keep_answer, last_answers
+from napari_unet_finetune.suggest.suggestion import Suggestion, Suggestions
 
-SUGGESTIONS = {"suggestions": [{"image": "a", "rank": 1, "reason": "Darker than 9 of 10 images.", "numbers": {}}]}
+SUGGESTIONS = Suggestions((Suggestion("a", 1, "Darker than 9 of 10 images.", {}),))
 
 
 def test_the_last_answer_to_each_question_is_found_again(tmp_path):
@@ -15,11 +16,12 @@ def test_the_last_answer_to_each_question_is_found_again(tmp_path):
         keep_answer(tmp_path / f"2026010{day}-120000-question-suggest", asked, SUGGESTIONS)
     (tmp_path / "20260103-120000-question-suggest").mkdir()
     (tmp_path / "20260104-120000-question-check").mkdir()
-    broken = keep_answer(tmp_path / "20260104-120000-question-check", Asked(question="check"), {"problems": 3})
+    broken = keep_answer(tmp_path / "20260104-120000-question-check", Asked(question="check"), SUGGESTIONS)
     (found,) = last_answers(sorted(tmp_path.iterdir(), reverse=True)).values()
+    assert found.result == SUGGESTIONS
     assert found.source == "02 Jan, 12:00 · base · 8 images"
     with pytest.raises(RunError, match="Ask again"):
-        _ = broken.answer
+        _ = broken.result
 
 
 def test_an_error_map_is_found_by_the_place_of_its_image(tmp_path):
