@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from napari_unet_finetune import load_checkpoint
 from napari_unet_finetune.cli import app
 from napari_unet_finetune.comparison.last import read_last_comparison
+from napari_unet_finetune.jobs.answers import last_answers
 from napari_unet_finetune.learning_curve.folder import StudyFolder
 from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.questions.answers import last_answers
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.history import PastRun
 
@@ -281,10 +281,10 @@ def test_answers_are_shown_again(frozen):
     found = last_answers(runs)
     assert set(found) == {"check", "estimate"}
     estimate = found["estimate"]
-    assert estimate.asked.images == estimate.answer.table.images == ("b", "c")
-    assert "0.97" in estimate.answer.table.rows[1]
+    assert estimate.asked.images == tuple(row[0] for row in estimate.result.table.rows) == ("b", "c")
+    assert "0.97" in estimate.result.table.rows[1]
     assert estimate.map_of("b").is_file()
-    assert ("with a mask", "8", "–") in found["check"].answer.table.rows
+    assert ("with a mask", "8", "–") in found["check"].result.table.rows
 
 
 def test_labels_of_a_comparison_that_were_made_elsewhere_are_passed_over(frozen, project):
