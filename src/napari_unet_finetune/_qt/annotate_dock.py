@@ -48,18 +48,13 @@ class AnnotateAndFinetuneWidget(Dock):
         layout.addWidget(self.accordion, stretch=1)
         layout.addWidget(self.footer)
         self.keep(self.images, self.annotate, self.model, self.finetune, self.questions, self.footer)
-        session.models_changed.connect(self._show_outcome)
+        self.listen(session.models_changed, self._show_outcome)
         self.images.view.open_requested.connect(lambda _name: self.accordion.open(ANNOTATE))
         self.finetune.compare_requested.connect(lambda: open_dock(napari_viewer, "Compare models"))
         self.finetune.predict_requested.connect(lambda: self._predict_all(napari_viewer))
         self.finetune.annotate_requested.connect(lambda: self.accordion.open(ANNOTATE))
         self.questions.rescale_requested.connect(lambda factor: self._use_setting("rescale", factor))
         self.questions.penalty_requested.connect(lambda weight: self._use_setting("false_positive_weight", weight))
-
-    def release(self) -> None:
-        """Let go of the session."""
-        self.session.models_changed.disconnect(self._show_outcome, missing_ok=True)
-        super().release()
 
     def _show_outcome(self) -> None:
         """Bring into view what came of a training."""

@@ -16,6 +16,7 @@ from ...project.masks import BACKGROUND
 from ...project.project import Origin, Project, SavedMask
 from ..layers.layers import PLANE, show_image
 from ..layers.redraw import drawn_later
+from ..session.listener import Listener
 from ..session.session import Session
 from ..session.shortcuts import Actions
 from ..session.worker import Work
@@ -99,7 +100,7 @@ def convert_in_background(
 _MOST_TRIED = 5  # a whole disk may be gone
 
 
-class Annotation:
+class Annotation(Listener):
     """Shows one image of the dataset with a layer to paint its mask in, and sees to it that the paint is saved.
 
     Only layers made here are changed or removed. It stays for as long as the session: whoever goes on painting after
@@ -117,10 +118,10 @@ class Annotation:
         self._image: Image | None = None
         self._brush: Brush | None = None
         self._histories = Histories()
-        session.before_use.connect(self.save)
-        session.project_changed.connect(self._on_project_changed)
-        session.current_changed.connect(self._on_current_changed)
-        session.viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.listen(session.before_use, self.save)
+        self.listen(session.project_changed, self._on_project_changed)
+        self.listen(session.current_changed, self._on_current_changed)
+        self.listen(session.viewer.layers.events.removed, self._on_layer_removed)
 
     @property
     def layer(self) -> Labels | None:
@@ -260,14 +261,10 @@ class Annotation:
     def close(self) -> None:
         """Save, and let go of the viewer; the layers stay there and are the user's from now on."""
         self.save()
-        session = self.session
-        session.before_use.disconnect(self.save)
-        session.project_changed.disconnect(self._on_project_changed)
-        session.current_changed.disconnect(self._on_current_changed)
-        session.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.release()
         self._let_go()
-        disown_copies(session.viewer)
-        session.annotation = None
+        disown_copies(self.session.viewer)
+        self.session.annotation = None
 
     def _is_shown(self, name: str) -> bool:
         is_painted = self.layer is not None and self._autosave is not None and self._autosave.name == name

@@ -14,6 +14,7 @@ from qtpy.QtCore import QTimer
 from ...errors import DataError, FinetuneError
 from ...project.masks import BACKGROUND, OBJECT
 from ...project.project import Origin, Project, SavedMask
+from ..session.listener import Listener
 from ..session.worker import Work
 from .paint import differs, is_painted, snapshot
 
@@ -25,7 +26,7 @@ LONGEST_WAIT_S = 10.0  # also while the painting goes on
 _POLL_S = 0.002
 
 
-class Autosave:
+class Autosave(Listener):
     """Keeps the mask of one image on disk equal to what is painted in its layer.
 
     A layer without any paint is no mask: an image is annotated as empty only when the user says so.
@@ -55,9 +56,9 @@ class Autosave:
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE_MS)
         self._timer.timeout.connect(self._on_timeout)
-        layer.events.paint.connect(self._on_paint)
+        self.listen(layer.events.paint, self._on_paint)
         for event in (layer.events.labels_update, layer.events.set_data, layer.events.reload):
-            event.connect(self._on_touched)  # undo and redo emit nothing but these
+            self.listen(event, self._on_touched)  # undo and redo emit nothing but these
 
     def save(self, *, even_if_empty: bool = False) -> bool:
         """Save what is painted now, and tell whether it is on disk; if not, `problem` says why.
@@ -86,9 +87,7 @@ class Autosave:
         """Let go of the layer; what is unsaved stays so."""
         self._timer.stop()
         self._overtake()
-        self.layer.events.paint.disconnect(self._on_paint)
-        for event in (self.layer.events.labels_update, self.layer.events.set_data, self.layer.events.reload):
-            event.disconnect(self._on_touched)
+        self.release()
 
     def _on_paint(self) -> None:
         if not self.is_unsaved:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout
 
 from ...colors import BACKGROUND_STROKE, PAINTED
 from ...errors import FinetuneError
 from ...project.image import mask_text
 from ...project.masks import BACKGROUND, OBJECT
+from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import CanvasKeys, bind_keys
 from .annotation import annotation_of, image_keys
@@ -21,7 +22,7 @@ _DENSE = "Paint the objects, all with label 1 or each with its own. What you do 
 _SPARSE = "Paint some background with label 1 and some object with label 2. What you do not paint stays unknown."
 
 
-class AnnotatePanel(QWidget):
+class AnnotatePanel(Panel):
     """What one does with the image that is shown; the brush is napari's own.
 
     Parameters
@@ -44,18 +45,8 @@ class AnnotatePanel(QWidget):
         self._explain()
         self._lay_out()
         self._connect()
-        self._keys = CanvasKeys(session.viewer, image_keys(self._annotation))
+        self.keep(CanvasKeys(session.viewer, image_keys(self._annotation)))
         self._refresh()
-
-    def release(self) -> None:
-        """Let go of the session and of the keys on the canvas."""
-        session = self._session
-        for signal in (
-            session.project_changed, session.images_changed, session.current_changed, session.aside.changed,
-            self._annotation.changed,
-        ):  # fmt: skip
-            signal.disconnect(self._refresh)
-        self._keys.release()
 
     def confirm(self, question: str, yes: str) -> bool:
         """Ask before anything that was painted changes."""
@@ -120,7 +111,7 @@ class AnnotatePanel(QWidget):
             session.project_changed, session.images_changed, session.current_changed, session.aside.changed,
             annotation.changed,
         ):  # fmt: skip
-            signal.connect(self._refresh)
+            self.listen(signal, self._refresh)
         self.previous_button.clicked.connect(annotation.previous)
         self.next_button.clicked.connect(annotation.next)
         self.jump_button.clicked.connect(annotation.next_to_annotate)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from ...config import FinetuneConfig, PresetName
 from ...errors import FinetuneError
 from ...project.curve_plan import COUNTS, CurvePlanning, parse_counts
+from ..session.dock import Panel
 from ..session.session import Session
 from ..session.settings import default_device
 from ..widgets.editors import ChoiceBox
@@ -33,7 +34,7 @@ _FIGURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 _NOT_HERE = "from scratch"  # every model of a curve begins with the base
 
 
-class CurvePanel(QWidget):
+class CurvePanel(Panel):
     """Starts a learning curve and shows the last one."""
 
     def __init__(
@@ -67,12 +68,6 @@ class CurvePanel(QWidget):
         self.save.setVisible(bool(points))
         self.resume.setVisible(self.curve.is_interrupted)
         self.resume.setEnabled(not self.session.run.is_running)
-
-    def release(self) -> None:
-        """Let go of the session."""
-        self.curve.changed.disconnect(self.refresh)
-        self._comparing.listed.disconnect(self._draw)
-        self.session.images_changed.disconnect(self._show_plan)
 
     def _lay_out(self) -> None:
         self.seeds.setRange(1, _MOST_SEEDS)
@@ -118,9 +113,9 @@ class CurvePanel(QWidget):
         self.start.clicked.connect(self._start)
         self.resume.clicked.connect(lambda: self.curve.resume())
         self.save.clicked.connect(self._save_chart)
-        self.curve.changed.connect(self.refresh)
-        self._comparing.listed.connect(self._draw)  # its models may have colors now
-        self.session.images_changed.connect(self._show_plan)
+        self.listen(self.curve.changed, self.refresh)
+        self.listen(self._comparing.listed, self._draw)  # its models may have colors now
+        self.listen(self.session.images_changed, self._show_plan)
 
     def _draw(self) -> None:
         points = self.curve.study.points if self.curve.study is not None else ()

@@ -14,6 +14,7 @@ from qtpy.QtCore import QTimer
 from ..layers.colors import ERROR_COLORS, NEARLY_BLACK, paint
 from ..layers.grid import GridView
 from ..layers.layers import OURS, find_ours, mark_of, placement_of_pixels, selection_kept, show_image, show_labels
+from ..session.listener import Listener
 from .picture import Picture
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _HARMLESS = ("pan_zoom", "transform", "pick")
 _LINKED = ("contrast_limits", "gamma", "colormap", "opacity")
 
 
-class ComparisonLayers:
+class ComparisonLayers(Listener):
     """The layers of a comparison; only these are ever changed, others are hidden while the grid is shown.
 
     `left` is emitted when the grid was given up because somebody else added or removed a layer.
@@ -56,8 +57,8 @@ class ComparisonLayers:
         self._soon = QTimer()  # the layer list must not be changed while it tells of a change
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._give_up_grid)
-        viewer.layers.events.inserted.connect(self._on_layers_changed)
-        viewer.layers.events.removed.connect(self._on_layers_changed)
+        self.listen(viewer.layers.events.inserted, self._on_layers_changed)
+        self.listen(viewer.layers.events.removed, self._on_layers_changed)
 
     @property
     def picture(self) -> Picture | None:
@@ -119,8 +120,7 @@ class ComparisonLayers:
         """Let go of the viewer without touching it, for its window may be gone."""
         if isalive(self._soon):  # type: ignore[no-untyped-call]  # with PySide6 it goes before, as the application ends
             self._soon.stop()
-        self._viewer.layers.events.inserted.disconnect(self._on_layers_changed)
-        self._viewer.layers.events.removed.disconnect(self._on_layers_changed)
+        super().release()
 
     def _stop_painting(self) -> None:
         """Select the image, if a click on the canvas would change a layer that lies unseen below it."""

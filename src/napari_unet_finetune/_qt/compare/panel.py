@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from ...errors import FinetuneError
 from ...project.image import ProjectImage
 from ...text import first_of
+from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.editors import ChoiceBox
@@ -82,7 +83,7 @@ _CHOOSE = "choose"
 _FIGURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 
 
-class ComparePanel(QWidget):
+class ComparePanel(Panel):
     """Everything about a comparison but its learning curve."""
 
     def __init__(self, session: Session, curve: CurveController, parent: QWidget | None = None) -> None:
@@ -100,17 +101,6 @@ class ComparePanel(QWidget):
         self._on_listed()
         self._on_changed()
         self.destroyed.connect(self.shown.layers.abandon)  # napari does not say when its window goes
-
-    def release(self) -> None:
-        """Let go of the session and the viewer."""
-        session = self.session
-        self.comparing.listed.disconnect(self._on_listed)
-        self.comparing.changed.disconnect(self._on_changed)
-        self.shown.changed.disconnect(self._on_shown)
-        session.aside.changed.disconnect(self._on_slot_changed)
-        self._curve.ended.disconnect(self._on_curve_ended)
-        self.controls.release()
-        self.shown.release()
 
     def _lay_out(self) -> None:
         self.add.setToolTip("Compare a model that lies in another folder, too.")
@@ -155,11 +145,12 @@ class ComparePanel(QWidget):
         self.add.clicked.connect(self._add_file)
         self.compare.clicked.connect(lambda: comparing.compare())
         self.scores.cell_chosen.connect(self.shown.show)
-        comparing.listed.connect(self._on_listed)
-        comparing.changed.connect(self._on_changed)
-        self.shown.changed.connect(self._on_shown)
-        self.session.aside.changed.connect(self._on_slot_changed)
-        self._curve.ended.connect(self._on_curve_ended)
+        self.keep(self.shown, self.controls)
+        self.listen(comparing.listed, self._on_listed)
+        self.listen(comparing.changed, self._on_changed)
+        self.listen(self.shown.changed, self._on_shown)
+        self.listen(self.session.aside.changed, self._on_slot_changed)
+        self.listen(self._curve.ended, self._on_curve_ended)
         bind_keys(self, self.shown.keys)
 
     def _on_listed(self) -> None:

@@ -6,6 +6,7 @@ from psygnal import Signal
 
 from ...errors import FinetuneError
 from ...events import ImageCompared
+from ..session.listener import Listener
 from ..session.shortcuts import Actions, CanvasKeys
 from .controller import CompareController
 from .layers import ComparisonLayers, Mode
@@ -14,7 +15,7 @@ from .picture import Picture, read_picture
 PREVIOUS_KEY, NEXT_KEY = ",", "."
 
 
-class ComparisonView:
+class ComparisonView(Listener):
     """Shows cells of the table of `comparing` in the viewer; `changed` is emitted when another one is shown."""
 
     changed = Signal()
@@ -28,11 +29,11 @@ class ComparisonView:
         self.mode: Mode = "overlay"
         self._picture: Picture | None = None
         self._cells: tuple[ImageCompared | None, ...] = ()
-        self._keys = CanvasKeys(self.session.viewer, self.keys)
-        self.layers.left.connect(self._on_left)
-        comparing.changed.connect(self._on_cells_changed)
-        self.session.current_changed.connect(self._step_aside)
-        self.session.project_changed.connect(self.clear)
+        self.keep(self.layers, CanvasKeys(self.session.viewer, self.keys))
+        self.listen(self.layers.left, self._on_left)
+        self.listen(comparing.changed, self._on_cells_changed)
+        self.listen(self.session.current_changed, self._step_aside)
+        self.listen(self.session.project_changed, self.clear)
 
     @property
     def keys(self) -> Actions:
@@ -92,15 +93,6 @@ class ComparisonView:
         self.layers.clear()
         self.image, self._picture = None, None
         self.changed.emit()
-
-    def release(self) -> None:
-        """Give back keys and grid, and let go of the session; layers that are shown stay."""
-        self._keys.release()
-        self.layers.left.disconnect(self._on_left)
-        self.layers.release()
-        self.comparing.changed.disconnect(self._on_cells_changed)
-        self.session.current_changed.disconnect(self._step_aside)
-        self.session.project_changed.disconnect(self.clear)
 
     def _flick(self, step: int) -> None:
         labels = [column.label for column in self.comparing.columns]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from ...colors import ERRORS
+from ..session.dock import Panel
 from .layers import Mode
 from .score_table import swatch
 from .view import NEXT_KEY, PREVIOUS_KEY, ComparisonView
@@ -20,7 +21,7 @@ _MODES: tuple[tuple[Mode, str, str], ...] = (
 )
 
 
-class ViewControls(QWidget):
+class ViewControls(Panel):
     """Buttons for `view`."""
 
     def __init__(self, view: ComparisonView) -> None:
@@ -51,11 +52,6 @@ class ViewControls(QWidget):
         self.words.setVisible(bool(view.words))
         self.legend.setVisible(view.mode == "errors" and view.image is not None)
         self.clear.setEnabled(view.image is not None)
-
-    def release(self) -> None:
-        """Let go of the view."""
-        self.view.changed.disconnect(self.refresh)
-        self.view.comparing.changed.disconnect(self.refresh)
 
     def _lay_out(self) -> None:
         modes = QHBoxLayout()
@@ -99,8 +95,8 @@ class ViewControls(QWidget):
         self.next.clicked.connect(lambda: view.next())
         self.truth.toggled.connect(lambda checked: view.set_truth(is_shown=checked))
         self.clear.clicked.connect(lambda: view.clear())
-        view.changed.connect(self.refresh)
-        view.comparing.changed.connect(self.refresh)
+        self.listen(view.changed, self.refresh)
+        self.listen(view.comparing.changed, self.refresh)
 
 
 def _sign(color: str, words: str) -> str:

@@ -15,6 +15,7 @@ from ...errors import FinetuneError
 from ...models.card import ModelCard, read_card
 from ...project.training_plan import ENOUGH_FROM_SCRATCH, TrainingPlan, plan_training
 from ...runs.history import PastRun
+from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.message_line import MessageLine
 from ..widgets.wrapped_label import WrappedLabel
@@ -27,7 +28,7 @@ from .settings_form import SettingsForm
 _SOON_MS = 400
 
 
-class FinetunePanel(QWidget):
+class FinetunePanel(Panel):
     """Starts a finetuning when everything is there for it, and says what is missing until then."""
 
     compare_requested = Signal()
@@ -88,17 +89,6 @@ class FinetunePanel(QWidget):
         self._show_words()
         self._soon.start()
 
-    def release(self) -> None:
-        """Let go of the session."""
-        self._soon.stop()
-        self.check.changed.disconnect(self._show_words)
-        self.check.forget()
-        self.finetuning.changed.disconnect(self._on_finetuning_changed)
-        session = self.session
-        for signal in (session.project_changed, session.images_changed, session.model_changed):
-            signal.disconnect(self.refresh)
-        session.run.changed.disconnect(self._on_run_changed)
-
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look at the data as soon as the section is opened."""
         super().showEvent(event)
@@ -118,12 +108,14 @@ class FinetunePanel(QWidget):
     def _connect(self) -> None:
         session = self.session
         for signal in (session.project_changed, session.images_changed, session.model_changed):
-            signal.connect(self.refresh)
-        session.run.changed.connect(self._on_run_changed)
+            self.listen(signal, self.refresh)
+        self.listen(session.run.changed, self._on_run_changed)
         self.settings.changed.connect(self.refresh)
         self.old.changed.connect(self.refresh)
-        self.check.changed.connect(self._show_words)
-        self.finetuning.changed.connect(self._on_finetuning_changed)
+        self.at_release(self.check.forget)
+        self.listen(self.check.changed, self._show_words)
+        self.listen(self.finetuning.changed, self._on_finetuning_changed)
+        self.at_release(self._soon.stop)
         self._soon.timeout.connect(self._look)
         self.button.clicked.connect(self.start)
         self.outcome.compare_requested.connect(self.compare_requested)

@@ -17,6 +17,7 @@ from ...text import count_of
 from ..annotate.annotation import annotation_of
 from ..layers.frames import frame_shape, frames_of
 from ..layers.layers import file_of, mark_of
+from ..session.listener import Listener
 from ..session.session import Session
 from ..session.worker import Work
 
@@ -42,7 +43,7 @@ class LayerChoice:
         return f"{self.layer.name} · {frames} · {self.file.name if self.file else 'to be copied'}"
 
 
-class Opener:
+class Opener(Listener):
     """Opens datasets one at a time.
 
     Parameters
@@ -59,7 +60,7 @@ class Opener:
     def __init__(self, session: Session, choose_folder: ChooseFolder) -> None:
         self._session, self._choose_folder = session, choose_folder
         self._work: Work[Project] | None = None
-        session.images_changed.connect(self._on_images_changed)
+        self.listen(session.images_changed, self._on_images_changed)
         self._is_closed = False
         self._is_outdated = False  # something was written into the open dataset since the loading began
         self.doing = ""
@@ -117,10 +118,10 @@ class Opener:
         if folder is not None:
             self._write([choice.layer for choice in choices], folder, total)
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Open nothing any more; what is being opened is dropped."""
         self._is_closed = True
-        self._session.images_changed.disconnect(self._on_images_changed)
+        super().release()
 
     def _write(self, layers: Sequence[Image], folder: Path, total: int) -> None:
         def frames() -> Iterator[Frame]:

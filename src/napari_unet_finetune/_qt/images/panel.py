@@ -29,6 +29,7 @@ from ...io.images import SUFFIXES
 from ...project.image import summarize
 from ...project.project import Role
 from ..annotate.annotation import annotation_of, image_keys
+from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.file_dialogs import ask_for_folder
@@ -78,7 +79,7 @@ _NO_DATASET = (
 _FILES = f"Images ({' '.join(f'*{suffix}' for suffix in SUFFIXES)})"
 
 
-class ImagesPanel(QWidget):
+class ImagesPanel(Panel):
     """The dataset as a table, and what can be done with it.
 
     Parameters
@@ -114,16 +115,8 @@ class ImagesPanel(QWidget):
 
     def release(self) -> None:
         """Let go of the session; thumbnails that are being made are the last."""
-        session = self._session
-        session.project_changed.disconnect(self._on_project_changed)
-        for signal in (session.images_changed, session.current_changed, self._annotation.changed):
-            signal.disconnect(self._refresh)
-        session.current_changed.disconnect(self._show_current)
-        self._opener.close()
-        self._opener.changed.disconnect(self._on_opening)
-        self._opener.opened.disconnect(self.view.select)
+        super().release()
         self._drop_thumbnails()
-        self.importing.release()
         self._annotation.order = self._annotation.names
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
@@ -183,12 +176,13 @@ class ImagesPanel(QWidget):
 
     def _connect(self) -> None:
         session = self._session
-        session.project_changed.connect(self._on_project_changed)
+        self.keep(self._opener, self.importing)
+        self.listen(session.project_changed, self._on_project_changed)
         for signal in (session.images_changed, session.current_changed, self._annotation.changed):
-            signal.connect(self._refresh)
-        session.current_changed.connect(self._show_current)
-        self._opener.changed.connect(self._on_opening)
-        self._opener.opened.connect(self.view.select)
+            self.listen(signal, self._refresh)
+        self.listen(session.current_changed, self._show_current)
+        self.listen(self._opener.changed, self._on_opening)
+        self.listen(self._opener.opened, self.view.select)
         self.folder_button.clicked.connect(self._on_open_folder)
         self.import_button.clicked.connect(self._on_import_folder)
         self.words.textChanged.connect(self._on_filter)

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QPu
 from ...errors import FinetuneError
 from ...models.card import ModelCard, read_card
 from ...runs.recent import RecentModels
+from ..session.dock import Panel
 from ..session.session import Session
 from ..session.settings import recent_models_file
 from ..widgets.message_line import MessageLine
@@ -20,7 +21,7 @@ _FILES = "Models (*.safetensors *.pth *.pt);;All files (*)"
 _SAME = "the model to start from"
 
 
-class ModelPanel(QWidget):
+class ModelPanel(Panel):
     """Chooses the models of the session and shows the card of the one chosen last."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -57,16 +58,6 @@ class ModelPanel(QWidget):
         self._show_card(self.session.predictor)
         self._warn()
 
-    def release(self) -> None:
-        """Let go of the session."""
-        self._sight.changed.disconnect(self._on_sight_changed)
-        self._sight.release()
-        session = self.session
-        session.model_changed.disconnect(self._on_model_changed)
-        session.predictor_changed.disconnect(self._on_predictor_changed)
-        session.models_changed.disconnect(self.refresh)
-        session.project_changed.disconnect(self.refresh)
-
     def _lay_out(self) -> None:
         self.base.setToolTip("The model that every finetuning starts from.")
         self.load_button.setToolTip("Choose a model file of this program, or a PAULow .pth file.")
@@ -92,11 +83,12 @@ class ModelPanel(QWidget):
         self.load_button.clicked.connect(self._choose_file)
         self.to_base.clicked.connect(self._start_from_its_base)
         self.seen.toggled.connect(self._on_seen)
-        self._sight.changed.connect(self._on_sight_changed)
-        session.model_changed.connect(self._on_model_changed)
-        session.predictor_changed.connect(self._on_predictor_changed)
-        session.models_changed.connect(self.refresh)
-        session.project_changed.connect(self.refresh)
+        self.keep(self._sight)
+        self.listen(self._sight.changed, self._on_sight_changed)
+        self.listen(session.model_changed, self._on_model_changed)
+        self.listen(session.predictor_changed, self._on_predictor_changed)
+        self.listen(session.models_changed, self.refresh)
+        self.listen(session.project_changed, self.refresh)
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", _FILES)

@@ -15,13 +15,14 @@ from ...io.pixels import ImagePixels
 from ...models.card import ModelCard
 from ..annotate.paint import PAINTING
 from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
+from ..session.listener import Listener
 from ..session.session import Session
 from ..session.worker import Work
 
 SIGHT = "model sight"
 
 
-class ModelSight:
+class ModelSight(Listener):
     """The layer that shows it, for as long as it is wanted; `changed` is emitted when the user deletes it."""
 
     changed = Signal()
@@ -32,8 +33,9 @@ class ModelSight:
         self._card: ModelCard | None = None
         self._removing = False
         self._asked: object = None
-        session.current_changed.connect(self._refresh)
-        session.viewer.layers.events.removed.connect(self._on_removed)
+        self.at_release(self.hide)
+        self.listen(session.current_changed, self._refresh)
+        self.listen(session.viewer.layers.events.removed, self._on_removed)
 
     def show(self, card: ModelCard) -> None:
         """Show what the model of `card` sees, now and after going to another image."""
@@ -44,12 +46,6 @@ class ModelSight:
         """Take the layer away."""
         self.is_shown, self._asked = False, None
         self._remove()
-
-    def release(self) -> None:
-        """Let go of the session and take the layer away."""
-        self.session.current_changed.disconnect(self._refresh)
-        self.session.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.hide()
 
     def _refresh(self) -> None:
         project, name, card = self.session.project, self.session.current, self._card

@@ -7,13 +7,14 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton, QVBoxLayou
 
 from ...events import ImageEnd
 from ...measure.files import images_table
+from ..session.dock import Panel
 from ..widgets.file_dialogs import ask_for_file, may_replace
 from .folder import FolderController
 
 _HEIGHT_PX = 110
 
 
-class FilesPanel(QWidget):
+class FilesPanel(Panel):
     """Lists files with what became of them; a double click opens image and labels."""
 
     def __init__(self, files: FolderController, parent: QWidget | None = None) -> None:
@@ -32,7 +33,7 @@ class FilesPanel(QWidget):
         layout.addWidget(self.measure)
         self.list.itemDoubleClicked.connect(lambda item: self.open(self.list.row(item)))
         self.measure.clicked.connect(self._choose_table)
-        files.changed.connect(self.refresh)
+        self.listen(files.changed, self.refresh)
         self.refresh()
 
     def refresh(self) -> None:
@@ -50,10 +51,6 @@ class FilesPanel(QWidget):
     def open(self, row: int) -> None:
         """Open the file in a row."""
         self.files.show(self.files.ends[row])
-
-    def release(self) -> None:
-        """Let go of the files."""
-        self.files.changed.disconnect(self.refresh)
 
     def _choose_table(self) -> None:
         first = self.files.measurable[0].labels.parent / "measurements.csv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.message_line import MessageLine
 from .controller import PredictController
@@ -11,7 +12,7 @@ from .controller import PredictController
 _BAR = 1000
 
 
-class PredictFooter(QWidget):
+class PredictFooter(Panel):
     """Shows how far the prediction, or another job beside a training, is."""
 
     def __init__(self, session: Session, predicting: PredictController, parent: QWidget | None = None) -> None:
@@ -31,9 +32,9 @@ class PredictFooter(QWidget):
         layout.addWidget(self.message)
         layout.addWidget(self._job)
         self.stop.clicked.connect(self._on_stop)
-        session.message_changed.connect(self._on_message)
-        session.aside.changed.connect(self.refresh)
-        predicting.changed.connect(self.refresh)
+        self.listen(session.message_changed, self._on_message)
+        self.listen(session.aside.changed, self.refresh)
+        self.listen(predicting.changed, self.refresh)
         self._on_message()
         self.refresh()
 
@@ -48,12 +49,6 @@ class PredictFooter(QWidget):
         elif aside.is_running:
             self.bar.setValue(round(_BAR * (aside.progress.fraction or 0.0)))
             self.bar.setFormat("Stopping…" if aside.is_stopping else self._words())
-
-    def release(self) -> None:
-        """Let go of the session."""
-        self.session.message_changed.disconnect(self._on_message)
-        self.session.aside.changed.disconnect(self.refresh)
-        self.predicting.changed.disconnect(self.refresh)
 
     def _words(self) -> str:
         progress, files = self.session.aside.progress, self.predicting.files

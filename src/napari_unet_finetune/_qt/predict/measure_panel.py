@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
+from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.editors import ChoiceBox
 from .measure_controller import MeasureController
@@ -21,7 +22,7 @@ _NO_IMAGE = "no intensities"
 _MARGIN_PX = 30
 
 
-class MeasurePanel(QWidget):
+class MeasurePanel(Panel):
     """Chooses a Labels layer and an image, and opens the table."""
 
     def __init__(self, session: Session, measuring: MeasureController, parent: QWidget | None = None) -> None:
@@ -34,9 +35,9 @@ class MeasurePanel(QWidget):
         self.button.clicked.connect(self.start)
         layers = session.viewer.layers
         for event in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
-            event.connect(self._on_layers)
-        measuring.changed.connect(self._on_busy)
-        measuring.measured_anew.connect(self.show_table)
+            self.listen(event, self.refresh)
+        self.listen(measuring.changed, self._on_busy)
+        self.listen(measuring.measured_anew, self.show_table)
         self.refresh()
 
     def start(self) -> None:
@@ -69,11 +70,7 @@ class MeasurePanel(QWidget):
 
     def release(self) -> None:
         """Let go of the viewer, and close the table."""
-        layers = self.session.viewer.layers
-        for event in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
-            event.disconnect(self._on_layers)
-        self.measuring.changed.disconnect(self._on_busy)
-        self.measuring.measured_anew.disconnect(self.show_table)
+        super().release()
         if self.dialog is not None:
             self.dialog.destroyed.disconnect(self._forget_dialog)
             self.dialog.close()
@@ -103,9 +100,6 @@ class MeasurePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
         layout.addWidget(self.button)
-
-    def _on_layers(self, _event: Any = None) -> None:
-        self.refresh()
 
     def _on_busy(self) -> None:
         measuring = self.measuring

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ...errors import FinetuneError
 from ...models.card import read_card
 from ..layers.stacks import pixel_size
+from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.editors import NumberEdit
 from ..widgets.file_dialogs import ask_for_file
@@ -20,7 +19,7 @@ from .label_files import labels_to_save, save_labels, suggested_file
 _LARGEST_PX = 10_000_000
 
 
-class ObjectsPanel(QWidget):
+class ObjectsPanel(Panel):
     """Edits the settings of the live prediction."""
 
     def __init__(self, session: Session, predicting: PredictController, parent: QWidget | None = None) -> None:
@@ -47,15 +46,6 @@ class ObjectsPanel(QWidget):
         self.probability.setEnabled(live is not None)
         self.save.setEnabled(labels_to_save(self.session, live) is not None)
         self._show_area()
-
-    def release(self) -> None:
-        """Let go of the viewer and the session."""
-        viewer, session = self.session.viewer, self.session
-        viewer.layers.selection.events.active.disconnect(self._on_viewer)
-        viewer.layers.events.removed.disconnect(self._on_viewer)
-        session.predictor_changed.disconnect(self.refresh)
-        session.model_changed.disconnect(self.refresh)
-        self.predicting.changed.disconnect(self.refresh)
 
     def _own_threshold(self) -> float:
         try:
@@ -107,18 +97,15 @@ class ObjectsPanel(QWidget):
         self.instances.toggled.connect(lambda on: predicting.set_config(instances=on))
         self.probability.toggled.connect(self._on_probability)
         self.save.clicked.connect(self._choose_file)
-        viewer.layers.selection.events.active.connect(self._on_viewer)
-        viewer.layers.events.removed.connect(self._on_viewer)
-        session.predictor_changed.connect(self.refresh)
-        session.model_changed.connect(self.refresh)
-        predicting.changed.connect(self.refresh)
+        for signal in (
+            viewer.layers.selection.events.active, viewer.layers.events.removed, session.predictor_changed,
+            session.model_changed, predicting.changed,
+        ):  # fmt: skip
+            self.listen(signal, self.refresh)
 
     def _on_probability(self, shown: bool) -> None:
         if self.predicting.live is not None:
             self.predicting.live.set_probability_shown(shown)
-
-    def _on_viewer(self, _event: Any = None) -> None:
-        self.refresh()
 
     def _choose_file(self) -> None:
         layer = labels_to_save(self.session, self.predicting.live)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -23,6 +23,7 @@ from ...runs.recent import RecentModels
 from ...text import count_of
 from ..layers.frames import current_frame, frame_name
 from ..model.choices import ModelBox, list_choices, output_name
+from ..session.dock import Panel
 from ..session.past_runs import runs_of
 from ..session.session import Session
 from ..session.settings import recent_models_file
@@ -42,7 +43,7 @@ _MODELS = "Models (*.safetensors *.pth *.pt);;All files (*)"
 _BESIDE = "beside the images"
 
 
-class PredictPanel(QWidget):
+class PredictPanel(Panel):
     """Chooses source and model, and starts and describes a prediction."""
 
     def __init__(self, session: Session, predicting: PredictController, parent: QWidget | None = None) -> None:
@@ -102,17 +103,6 @@ class PredictPanel(QWidget):
         busy = self._busy()
         self.button.setEnabled(can and not busy)
         self.button.setToolTip(busy or ("" if can else words))
-
-    def release(self) -> None:
-        """Let go of the viewer and the session."""
-        viewer, session = self.session.viewer, self.session
-        viewer.layers.selection.events.active.disconnect(self._on_viewer)
-        viewer.layers.events.inserted.disconnect(self._on_viewer)
-        viewer.layers.events.removed.disconnect(self._on_viewer)
-        viewer.dims.events.current_step.disconnect(self._on_viewer)
-        for signal, slot in self._signals():
-            signal.disconnect(slot)
-        session.aside.changed.disconnect(self._on_busy)
 
     def _describe(self, kind: Source) -> tuple[str, bool]:
         """Return what is predicted in words, and whether it can be."""
@@ -180,13 +170,17 @@ class PredictPanel(QWidget):
 
     def _connect(self) -> None:
         viewer, session = self.session.viewer, self.session
-        viewer.layers.selection.events.active.connect(self._on_viewer)
-        viewer.layers.events.inserted.connect(self._on_viewer)
-        viewer.layers.events.removed.connect(self._on_viewer)
-        viewer.dims.events.current_step.connect(self._on_viewer)
-        for signal, slot in self._signals():
-            signal.connect(slot)
-        session.aside.changed.connect(self._on_busy)
+        for event in (
+            viewer.layers.selection.events.active, viewer.layers.events.inserted, viewer.layers.events.removed,
+            viewer.dims.events.current_step, session.current_changed,
+        ):  # fmt: skip
+            self.listen(event, self.refresh)
+        self.listen(session.project_changed, self._list_models)
+        self.listen(session.models_changed, self._list_models)
+        self.listen(session.model_changed, self._on_predictor_changed)
+        self.listen(session.predictor_changed, self._on_predictor_changed)
+        self.listen(session.aside.changed, self._on_busy)
+        self.listen(self.predicting.changed, self._on_busy)
         self.source.changed.connect(self.refresh)
         self.images.changed.connect(self.refresh)
         self.out.changed.connect(self.refresh)
@@ -194,17 +188,6 @@ class PredictPanel(QWidget):
         self.load.clicked.connect(self._choose_model)
         self.augment.toggled.connect(self._on_augment)
         self.button.clicked.connect(self.start)
-
-    def _signals(self) -> tuple[tuple[Any, Any], ...]:
-        session = self.session
-        return (
-            (session.project_changed, self._list_models),
-            (session.models_changed, self._list_models),
-            (session.model_changed, self._on_predictor_changed),
-            (session.predictor_changed, self._on_predictor_changed),
-            (session.current_changed, self.refresh),
-            (self.predicting.changed, self._on_busy),
-        )
 
     def _list_models(self) -> None:
         self.model.set_choices(list_choices(self.session.project, self.recent), self.session.predictor)
@@ -235,9 +218,6 @@ class PredictPanel(QWidget):
 
     def _on_augment(self, on: bool) -> None:
         self.predicting.augment = on
-
-    def _on_viewer(self, _event: Any = None) -> None:
-        self.refresh()
 
     def _on_busy(self) -> None:
         self.button.setEnabled(not self._busy() and self._describe(self.source.value())[1])

@@ -13,20 +13,21 @@ from ..annotate.annotation import annotation_of
 from ..compare.layers import ERROR
 from ..layers.colors import ERROR_COLORS, paint
 from ..layers.layers import find_ours, placement_of, remove_ours, selection_kept, show_labels
+from ..session.listener import Listener
 from ..session.session import Session
 
 _OPACITY = 0.7
 
 
-class ErrorMap:
+class ErrorMap(Listener):
     """Shows one map at a time; only the layer made here is ever removed."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._name = ""
         self._labels: Any = None
-        session.current_changed.connect(self._on_current_changed)
-        session.project_changed.connect(self._on_current_changed)
+        self.listen(session.current_changed, self._on_current_changed)
+        self.listen(session.project_changed, self._on_current_changed)
 
     def show(self, name: str, file: Path) -> None:
         """Show the image called `name` and the map in `file` over it.
@@ -56,11 +57,6 @@ class ErrorMap:
         if layer is not None and self._labels is not None and layer.data is self._labels:
             remove_ours(self._session.viewer, ERROR)
         self._name, self._labels = "", None
-
-    def release(self) -> None:
-        """Let go of the session; the layer stays."""
-        self._session.current_changed.disconnect(self._on_current_changed)
-        self._session.project_changed.disconnect(self._on_current_changed)
 
     def _on_current_changed(self) -> None:
         if self._labels is not None and self._session.current != self._name:

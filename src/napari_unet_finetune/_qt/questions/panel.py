@@ -15,6 +15,7 @@ from ...project.question_plan import QUESTIONS, Question
 from ...result import Offer
 from ..annotate.annotation import annotation_of
 from ..predict.controller import predict_controller_of
+from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.file_dialogs import ask_for_file
 from ..widgets.wrapped_label import WrappedLabel
@@ -34,7 +35,7 @@ _TIPS: dict[Question, str] = {
 _CLOSED, _OPEN = "▶ Answer", "▼ Answer"
 
 
-class QuestionsPanel(QWidget):
+class QuestionsPanel(Panel):
     """Asks, and shows the last answer to each question below its button, one at a time."""
 
     rescale_requested = Signal(float)
@@ -57,11 +58,13 @@ class QuestionsPanel(QWidget):
             )
         self.view.row_clicked.connect(self._on_row)
         self.view.offer_taken.connect(self._on_offer)
-        self.asking.changed.connect(self.refresh)
-        self.asking.answered.connect(self._on_answered)
+        self.listen(self.asking.changed, self.refresh)
+        self.listen(self.asking.answered, self._on_answered)
+        self.keep(self.errors)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._scroll)
+        self.at_release(self._soon.stop)
         self.refresh()
 
     def ask(self, question: Question) -> None:
@@ -95,13 +98,6 @@ class QuestionsPanel(QWidget):
             row.answer.setVisible(question in self.asking.answers)
             row.answer.setChecked(question == self.shown)
             row.answer.setText(_OPEN if question == self.shown else _CLOSED)
-
-    def release(self) -> None:
-        """Let go of the session."""
-        self.asking.changed.disconnect(self.refresh)
-        self.asking.answered.disconnect(self._on_answered)
-        self._soon.stop()
-        self.errors.release()
 
     def _on_answered(self, kept: KeptAnswer) -> None:
         """Show a new answer, with its question at the top."""

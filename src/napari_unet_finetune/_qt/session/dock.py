@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from .listener import Listener
 from .session import session_of, unwrapped
 
 PLUGIN = "napari-unet-finetune"
@@ -26,14 +27,11 @@ def open_dock(viewer: Any, title: str) -> Any:
 MIN_WIDTH_PX = 384
 
 
-class Panel(Protocol):
-    """A part of a dock."""
-
-    def release(self) -> None:
-        """Let go of everything that would outlive the dock: callbacks, keys, timers."""
+class Panel(QWidget, Listener):
+    """A part of a dock that hears what happens in the session."""
 
 
-class Dock(QWidget):
+class Dock(QWidget, Listener):
     """A widget that napari docks.
 
     It saves unsaved work when its window is closed, and releases its panels when it is taken out of the window. The
@@ -44,15 +42,11 @@ class Dock(QWidget):
         super().__init__()
         self.session = session_of(viewer)
         self._viewer = unwrapped(viewer)
-        self._panels: list[Panel] = []
+        self._is_released = False
         self._window: Callable[[], QObject | None] = lambda: None  # not kept alive by what outlives it
         self.setMinimumWidth(MIN_WIDTH_PX)
         # Otherwise napari adds empty room below, and takes it from what should grow.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-
-    def keep(self, *panels: Panel) -> None:
-        """Release `panels` when this dock goes."""
-        self._panels.extend(panels)
 
     def event(self, event: QEvent | None) -> bool:
         """Notice being taken out of the window; napari does not close a dock that it removes."""
@@ -76,12 +70,11 @@ class Dock(QWidget):
 
     def release(self) -> None:
         """Let go of the session and of the window."""
-        panels, self._panels = self._panels, []
-        if not panels:
+        if self._is_released:
             return
+        self._is_released = True
         self.session.before_use.emit()
-        for panel in panels:
-            panel.release()
+        super().release()
         self._watch(None)
         if not self._others():
             self.session.close()

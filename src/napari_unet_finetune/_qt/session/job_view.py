@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSize
 from ...progress import RunProgress
 from ...text import device_name, duration, precision_name
 from ..widgets.wrapped_label import WrappedLabel
+from .dock import Panel
 from .jobs import JobSlot
 
 
@@ -62,7 +63,7 @@ _MEMORY_S = 2.0
 _BAR = 1000
 
 
-class JobView(QWidget):
+class JobView(Panel):
     """Shows a job while there is one; `redrawn` is emitted when that has changed."""
 
     redrawn = Signal()
@@ -81,7 +82,8 @@ class JobView(QWidget):
         self._timer.timeout.connect(self.redraw)
         self.pause.clicked.connect(slot.toggle_pause)
         self.stop.clicked.connect(slot.stop)
-        slot.changed.connect(self._on_changed)
+        self.listen(slot.changed, self._on_changed)
+        self.at_release(self._timer.stop)
         self.redraw()
 
     def redraw(self) -> None:
@@ -99,11 +101,6 @@ class JobView(QWidget):
             self.stop.setEnabled(not slot.is_stopping)
             self.place.setText(place(slot.progress, self._memory.of(slot.pid)))
         self.redrawn.emit()
-
-    def release(self) -> None:
-        """Let go of the slot."""
-        self._timer.stop()
-        self.slot.changed.disconnect(self._on_changed)
 
     def _lay_out(self) -> None:
         self.bar.setTextVisible(True)

@@ -6,11 +6,12 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..widgets.message_line import MessageLine
 from ..widgets.training_curve import CurvePlot
+from .dock import Panel
 from .job_view import JobView, scores
 from .session import Session
 
 
-class RunFooter(QWidget):
+class RunFooter(Panel):
     """Shows the training that runs and, below it, the other job.
 
     Parameters
@@ -32,15 +33,10 @@ class RunFooter(QWidget):
         for widget in (self.message, self.scores, self.curve, self.training, self.other):
             layout.addWidget(widget)
         self.training.redrawn.connect(self._show_learning)
-        session.message_changed.connect(self._on_message)
+        self.listen(session.message_changed, self._on_message)
+        self.keep(self.training, self.other)
         self._on_message()
         self._show_learning()
-
-    def release(self) -> None:
-        """Let go of the session."""
-        self.session.message_changed.disconnect(self._on_message)
-        self.training.release()
-        self.other.release()
 
     def _show_learning(self) -> None:
         """Show how the training learns."""
