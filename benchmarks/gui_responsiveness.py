@@ -72,9 +72,9 @@ def measure(arm: str, steps: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         dock = _open_dock(viewer, Path(folder), steps)
         session = dock.session
-        turn = _timer(lambda: session.annotation.next() if session.run.is_running else None)
+        turn = _timer(lambda: session.annotation.next() if session.trainings.is_running else None)
         if arm == "thread":
-            session.run._runner = session.aside._runner = _run_in_thread
+            session.trainings._runner = session.jobs._runner = _run_in_thread
         _let(seconds=3)  # the window has been drawn, layers and thumbnails have been prepared
         beat.start(BEAT_MS)
         stroke.start(STROKE_MS)
@@ -84,10 +84,10 @@ def measure(arm: str, steps: int) -> dict[str, Any]:
             _let(seconds=10)
         else:
             dock.finetune.button.click()
-            _let(until=lambda: not session.run.is_running)
+            _let(until=lambda: not session.trainings.is_running)
         seconds = time.perf_counter() - start
         if arm != "idle":
-            _let(until=lambda: not session.aside.is_running)
+            _let(until=lambda: not session.jobs.is_running)
             _let(seconds=1)
         beat.stop()
         stroke.stop()
@@ -124,8 +124,8 @@ def _open_dock(viewer: Any, folder: Path, steps: int) -> Any:
     return dock
 
 
-def _run_in_thread(folder: Path, title: str, listener: Any) -> Any:
-    """Carry out the job in a thread of this process, as most plugins do."""
+def _run_in_thread(job: Any) -> Any:
+    """Carry out `job` in a thread of this process, as most plugins do."""
     from napari_unet_finetune._qt.session.jobs import report
     from napari_unet_finetune._qt.session.worker import Work
     from napari_unet_finetune.runs.serve import Control
@@ -135,9 +135,9 @@ def _run_in_thread(folder: Path, title: str, listener: Any) -> Any:
     def events() -> Any:
         from napari_unet_finetune.jobs.table import events_of
 
-        return (yield from report(events_of(folder, control)))
+        return (yield from report(events_of(job.folder, control)))
 
-    Work(events, title=title, on_event=listener.on_report, on_end=listener.on_end, on_error=listener.on_error)
+    Work(events, title=job.title, on_event=job.on_report, on_end=job.on_end, on_error=job.on_error)
     return _ThreadJob(control)
 
 

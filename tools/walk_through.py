@@ -156,21 +156,25 @@ class Walk:
         _let(1.0)
         self.step("settings")
         self._click(self.dock.finetune, "Finetune")
-        self._wait(lambda: self.session.run.progress.step >= 1)
+        self._wait(lambda: self._step() >= 1)
         self.step("finetuning-begins")
-        self._wait(lambda: self.session.run.progress.step >= 0.7 * steps or not self.session.run.is_running)
+        self._wait(lambda: self._step() >= 0.7 * steps or not self.session.trainings.is_running)
         self.step("finetuning")
-        self._wait(lambda: not self.session.run.is_running)
-        self._wait(lambda: not self.session.aside.is_running)
+        self._wait(lambda: not self.session.trainings.is_running)
+        self._wait(lambda: not self.session.jobs.is_running)
         self.step("finetuned")
         self._dismiss_notifications()
+
+    def _step(self) -> int:
+        job = self.session.trainings.job
+        return job.progress.step if job is not None else 0
 
     def compare(self) -> None:
         """Compare base and finetuned model on the test images."""
         dock = self._open_dock("Compare models")
         self.step("compare-choose")
         self._click(dock, "Compare")
-        self._wait(lambda: not self.session.aside.is_running)
+        self._wait(lambda: not self.session.jobs.is_running)
         _let(1.0)
         for mode in ("Overlay", "Grid", "Errors"):
             self._click(dock, mode)
@@ -184,7 +188,7 @@ class Walk:
         """Predict the image that is shown, measure its objects, then predict all images of the dataset."""
         dock = self._open_dock("Predict")
         self._click(dock, "Predict")
-        self._wait(lambda: not self.session.aside.is_running)
+        self._wait(lambda: not self.session.jobs.is_running)
         _let(1.0)
         self.step("predicted")
         self._click(dock, "Measure")
@@ -195,7 +199,7 @@ class Walk:
         dock.predict.source.set_value("dataset")
         self._click(dock, "Predict")
         _let(0.5)
-        self._wait(lambda: not self.session.aside.is_running)
+        self._wait(lambda: not self.session.jobs.is_running)
         self.step("predicted-all")
 
     def ask(self) -> None:
@@ -205,7 +209,7 @@ class Walk:
         _let(0.5)
         self._click(self.dock.questions, "What to annotate next")
         _let(0.5)
-        self._wait(lambda: not self.session.aside.is_running)
+        self._wait(lambda: not self.session.jobs.is_running)
         _let(0.5)
         self.step("questions")
         self.dock.accordion.open(0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_unet_finetune._qt.session.jobs import Listener, report
+from napari_unet_finetune._qt.session.jobs import Job, report
 from napari_unet_finetune.runs.request import ImageFile
 from napari_unet_finetune.runs.serve import Control
 
@@ -36,19 +36,19 @@ class HereJob:
         self.said.append("close")
 
 
-def run_here(folder: Path, _title: str, listener: Listener) -> HereJob:
-    """Carry out the job in `folder` before returning."""
+def run_here(job: Job) -> HereJob:
+    """Carry out `job` before returning."""
     from napari_unet_finetune.jobs.table import events_of
 
-    reports = report(events_of(folder, Control()))
+    reports = report(events_of(job.folder, Control()))
     while True:
         try:
-            listener.on_report(next(reports))
+            job.on_report(next(reports))
         except StopIteration as end:
-            listener.on_end(end.value)
+            job.on_end(end.value)
             return HereJob()
-        except Exception as error:  # the listener decides, as it does for a child
-            listener.on_error(error)
+        except Exception as error:  # the job decides, as it does for a child
+            job.on_error(error)
             return HereJob()
 
 
@@ -58,10 +58,10 @@ class WaitingRunner:
     def __init__(self) -> None:
         self.job = HereJob()
         self.folder: Path | None = None
-        self.listener: Listener
+        self.listener: Job
 
-    def __call__(self, folder: Path, _title: str, listener: Listener) -> HereJob:
-        self.folder, self.listener = folder, listener
+    def __call__(self, job: Job) -> HereJob:
+        self.folder, self.listener = job.folder, job
         return self.job
 
 

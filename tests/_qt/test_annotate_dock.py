@@ -77,9 +77,9 @@ def test_an_image_is_opened_a_model_finetuned_and_its_labels_appear(window: Any,
     workbench.accordion.open(3)
     assert workbench.finetune.button.isEnabled(), workbench.finetune.problem
     workbench.finetune.button.click()
-    assert session.run.is_running
-    qtbot.waitUntil(lambda: not session.run.is_running, timeout=CHILD_MS)
-    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=CHILD_MS)
+    assert session.trainings.is_running
+    qtbot.waitUntil(lambda: not session.trainings.is_running, timeout=CHILD_MS)
+    qtbot.waitUntil(lambda: not session.jobs.is_running, timeout=CHILD_MS)
     assert any(name.startswith("prediction") for name in layer_names(window))
     assert "held-out image" in session.message.text
     assert Path(session.predictor).is_file()
@@ -109,13 +109,13 @@ def test_what_an_answer_advises_is_written_into_the_settings(workbench: Any) -> 
 def test_a_stopped_training_keeps_its_best_and_a_second_one_is_refused_until_then(workbench: Any, qtbot: Any) -> None:
     session = workbench.session
     run_without_end(workbench)
-    qtbot.waitUntil(lambda: session.run.progress.best_dice is not None, timeout=CHILD_MS)
+    qtbot.waitUntil(lambda: session.trainings.job.progress.best_dice is not None, timeout=CHILD_MS)
     workbench.finetune.finetuning.start(TINY)
     assert "under way" in session.message.text
     assert len(run_folders(session.project.folder)) == 1
     assert not workbench.finetune.button.isEnabled()
-    session.run.stop()
-    qtbot.waitUntil(lambda: not session.run.is_running, timeout=CHILD_MS)
+    session.trainings.job.stop()
+    qtbot.waitUntil(lambda: not session.trainings.is_running, timeout=CHILD_MS)
     assert RunFolder(run_folders(session.project.folder)[0]).best_path.is_file()
 
 
@@ -129,8 +129,8 @@ def test_layers_deleted_while_a_training_runs_come_back_with_its_result(
     for layer in list(window.layers):
         if layer is not other:
             window.layers.remove(layer)
-    qtbot.waitUntil(lambda: not session.run.is_running, timeout=CHILD_MS)
-    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=CHILD_MS)
+    qtbot.waitUntil(lambda: not session.trainings.is_running, timeout=CHILD_MS)
+    qtbot.waitUntil(lambda: not session.jobs.is_running, timeout=CHILD_MS)
     assert other in window.layers
     assert any(name.startswith("prediction") for name in layer_names(window))
 
@@ -140,9 +140,9 @@ def test_a_window_closed_in_mid_training_ends_the_child_and_leaves_a_run_to_resu
 ) -> None:
     session = workbench.session
     run_without_end(workbench)
-    qtbot.waitUntil(lambda: session.run.progress.best_dice is not None, timeout=CHILD_MS)
-    child = session.run.pid
-    folder = RunFolder(session.run.folder)
+    qtbot.waitUntil(lambda: session.trainings.job.progress.best_dice is not None, timeout=CHILD_MS)
+    child = session.trainings.job.pid
+    folder = RunFolder(session.trainings.job.folder)
     window.window.remove_dock_widget(workbench)
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
@@ -177,7 +177,7 @@ def test_the_docks_of_a_viewer_share_one_session_which_ends_with_the_last_of_the
     session = docks[0].session
     assert all(dock.session is session for dock in docks)
     saved: list[str] = []
-    session.before_use.connect(lambda: saved.append("saved"))
+    session.about_to_read_files.connect(lambda: saved.append("saved"))
     window.window.remove_dock_widget(docks[0])
     assert saved == ["saved"]
     again = open_dock(window)

@@ -190,7 +190,7 @@ def test_in_a_window_models_are_flicked_set_side_by_side_and_given_back(make_nap
     dock = CompareWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Compare models")
     session = dock.session
-    session.run, session.aside = JobSlot(run_here, session.fail), JobSlot(run_here, session.fail)
+    session.trainings, session.jobs = JobSlot(run_here, session.fail), JobSlot(run_here, session.fail)
     files = with_models(session, tmp_path / "models", 3)
     session.project = project
     for file in files[1:]:
@@ -235,7 +235,7 @@ def test_a_window_can_be_closed_in_the_grid(make_napari_viewer, project, tmp_pat
     dock = CompareWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Compare models")
     session = dock.session
-    session.aside = JobSlot(run_here, session.fail)
+    session.jobs = JobSlot(run_here, session.fail)
     with_models(session, tmp_path / "models", 1)
     session.project = project
     dock.compare.comparing.compare()

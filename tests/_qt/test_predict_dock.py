@@ -222,7 +222,7 @@ def test_the_footer_shows_how_far_it_is_and_stops(viewer, waiting, qtbot, tmp_pa
     viewer.add_image(TUBES, name="movie")
     predicting.predict(whole=True)
     assert not footer._job.isHidden()
-    qtbot.waitUntil(lambda: session.aside.is_running)
+    qtbot.waitUntil(lambda: session.jobs.is_running)
     np.save(tmp_path / "p.npy", np.zeros((64, 80), np.uint8))
     event = ImagePredicted(0, 2, "000000", tmp_path / "p.npy", 0.5)
     runner.listener.on_report(Report(event, RunProgress(images=(1, 2))))
@@ -242,7 +242,7 @@ def test_a_prediction_goes_on_when_its_dock_is_closed_beside_another(viewer, wai
         qtbot.addWidget(panel)
     viewer.add_image(TUBES[0], name="tube")
     panels[0].button.click()
-    qtbot.waitUntil(lambda: session.aside.is_running)
+    qtbot.waitUntil(lambda: session.jobs.is_running)
     for panel in panels:
         panel.release()
     np.save(tmp_path / "p.npy", np.full((64, 80), 200, np.uint8))
@@ -260,7 +260,7 @@ def test_a_prediction_in_a_child_is_shown_in_a_real_viewer(make_napari_viewer, q
     viewer.add_image(TUBES, name="movie")
     widget.predict.source.set_value("stack")
     widget.predict.button.click()
-    qtbot.waitUntil(lambda: widget.session.aside.is_running, timeout=20_000)
+    qtbot.waitUntil(lambda: widget.session.jobs.is_running, timeout=20_000)
     qtbot.waitUntil(lambda: "movie prediction" in viewer.layers, timeout=240_000)
     qtbot.waitUntil(lambda: predict_controller_of(widget.session).task is None, timeout=240_000)
     assert viewer.layers["movie prediction"].data.any(axis=(1, 2)).all()
@@ -276,8 +276,8 @@ def test_closing_the_last_dock_ends_the_prediction_without_complaint(make_napari
     session.predictor = "microtube"
     viewer.add_image(TUBES[0], name="tube")
     widget.predict.button.click()
-    qtbot.waitUntil(lambda: session.aside.is_running, timeout=20_000)
+    qtbot.waitUntil(lambda: session.jobs.is_running, timeout=20_000)
     viewer.window.remove_dock_widget(dock)
-    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=20_000)
+    qtbot.waitUntil(lambda: not session.jobs.is_running, timeout=20_000)
     assert session.message.tone != "error"
     assert [layer.name for layer in viewer.layers] == ["tube"]

@@ -6,10 +6,9 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-from napari_unet_finetune._qt.annotate import first_guess
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.annotate.first_guess import start_from_prediction
-from napari_unet_finetune._qt.session.jobs import Report
+from napari_unet_finetune._qt.session.jobs import Job, Report
 from napari_unet_finetune.errors import CheckpointError, RunError
 from napari_unet_finetune.events import ImagePredicted
 from napari_unet_finetune.progress import RunProgress
@@ -20,19 +19,13 @@ from ..datasets import BLOB, SIZE, message, reopened, write_images
 
 
 @pytest.fixture
-def predicting(waiting, tmp_path, qapp, monkeypatch):  # noqa: ARG001 - timers need an application
+def predicting(waiting, tmp_path, qapp):  # noqa: ARG001 - timers need an application
     session, runner = waiting
-    monkeypatch.setattr(first_guess.tempfile, "mkdtemp", lambda prefix: str(made(tmp_path / f"{prefix}job")))
     session.project = Project.open(write_images(tmp_path / "images"))
     annotation = annotation_of(session)
     annotation.open("img_0")
     yield annotation, runner
     annotation.close()
-
-
-def made(folder):
-    folder.mkdir()
-    return folder
 
 
 def answer(runner, labels):
@@ -53,7 +46,7 @@ def test_what_the_model_finds_is_paint_that_is_saved_as_corrected(predicting):
     np.testing.assert_array_equal(annotation.layer.data, BLOB)
     image = reopened(annotation.session.project).image("img_0")
     assert (image.origin, image.objects) == ("corrected", 1)
-    assert not runner.folder.parent.exists()
+    assert not runner.folder.exists()
 
 
 def test_correcting_it_keeps_it_corrected_and_undo_takes_it_back(predicting):
@@ -122,12 +115,12 @@ def test_a_model_that_cannot_be_read_is_one_sentence_and_leaves_no_file(predicti
     start_from_prediction(annotation)
     with message("no such model"):
         runner.listener.on_error(CheckpointError("no such model"))
-    assert not runner.folder.parent.exists()
+    assert not runner.folder.exists()
 
 
 def test_a_second_prediction_has_to_wait(predicting):
     annotation, _ = predicting
-    annotation.session.aside.start(annotation.session.project.folder / "job", "Predicting others")
+    annotation.session.jobs.start(Job(annotation.session.project.folder / "job", "Predicting others"))
     with pytest.raises(RunError, match="under way"):
         start_from_prediction(annotation)
 

@@ -181,6 +181,6 @@ def test_a_released_panel_hears_nothing(panel, annotation):
     annotation.open("img_0")
     panel.release()
     session.close()
-    signals = (session.project_changed, session.images_changed, session.current_changed, session.before_use)
-    assert [len(signal) for signal in (*signals, session.aside.changed)] == [0] * 5
+    signals = (session.project_changed, session.images_changed, session.current_changed, session.about_to_read_files)
+    assert [len(signal) for signal in (*signals, session.jobs.changed)] == [0] * 5
     np.testing.assert_array_equal(session.viewer.layers[1].data, 0)

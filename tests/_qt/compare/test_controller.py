@@ -211,7 +211,7 @@ def test_cells_come_one_by_one_and_another_job_is_refused(waiting, project, tmp_
     request = read_request(runner.folder)
     assert [model.label for model in request.models] == ["raw"] and request.images[0].mask is not None
     event = ImageCompared("raw", "img_04", dice=0.5)
-    runner.listener.on_report(SimpleNamespace(event=event, progress=session.aside.progress))
+    runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
     assert comparing.cell("raw", "img_04") is event
     assert "under way" in comparing.problem
     before = dict(comparing.cells)
@@ -231,7 +231,7 @@ def test_a_comparison_goes_on_when_its_dataset_is_opened_anew(waiting, project, 
     session.project = reopened(project)  # Look for new images
     for name in comparing.images:
         event = ImageCompared("raw", name, dice=0.5, iou=0.4, surface_dice=0.4, area_ratio=1.0)
-        runner.listener.on_report(SimpleNamespace(event=event, progress=session.aside.progress))
+        runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
     runner.listener.on_end(None)
     assert session.message.text == "Compared 1 model on 2 images."
     assert [session.project.image(name).dice for name in comparing.images] == [0.5, 0.5]
@@ -251,7 +251,7 @@ def test_a_comparison_whose_dataset_was_left_fills_no_other_table_and_says_that_
     comparing.compare()
     session.project = other_dataset(tmp_path, write_squares)
     event = ImageCompared("raw", "img_04", dice=0.5)
-    runner.listener.on_report(SimpleNamespace(event=event, progress=session.aside.progress))
+    runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
     runner.listener.on_end(None)
     assert comparing.cells == {}
     assert session.message.text == "Comparing 1 model, of another dataset: open it again to see the table."
@@ -344,7 +344,7 @@ def test_painting_is_saved_before_it_is_compared(comparing, session):
     def save():
         session.project.save_labels("img_04", blob, "painted")
 
-    session.before_use.connect(save)
+    session.about_to_read_files.connect(save)
     comparing.compare()
     assert comparing.stale == () and comparing.cell("raw", "img_04").dice is not None
 
@@ -364,7 +364,7 @@ class TestReopening:
         return reopen
 
     def test_the_last_scores_are_shown_without_a_job(self, comparing, again, session, monkeypatch):
-        monkeypatch.setattr(session.aside, "start", None)
+        monkeypatch.setattr(session.jobs, "start", None)
         found = again()
         assert found.cells == {key: replace(cell, done=0, total=0) for key, cell in comparing.cells.items()}
         assert [column.label for column in found.columns] == ["raw", "model-1"]

@@ -52,7 +52,7 @@ def test_trainings_leave_a_study_with_rows_and_models(curve, session, project):
 
 def test_what_was_painted_is_saved_first_and_masks_are_copied(curve, session):
     called = []
-    session.before_use.connect(lambda: called.append(True))
+    session.about_to_read_files.connect(lambda: called.append(True))
     curve.start((1,), 1, CONFIG)
     request = read_request(curve.study.path)
     assert called
@@ -102,7 +102,8 @@ def test_an_interrupted_one_is_found_on_another_day_and_resumed(curve, session, 
     session.project = Project.open(project.source, project.folder)
     assert again.study.path == curve.study.path and again.is_interrupted
     seen = []
-    session.run.changed.connect(lambda: seen.append(session.run.progress.step))
+    slot = session.trainings
+    slot.changed.connect(lambda: seen.append(slot.job.progress.step if slot.job else 0))
     again.resume()
     assert again.study.is_finished and len(again.study.models) == 2
     assert len(run_folders(session.project.folder)) == 1

@@ -56,10 +56,10 @@ def test_unsaved_paint_is_saved_before_the_masks_are_copied(ready):
     finetuning, session, runner = ready
     mask = np.zeros((48, 48), np.uint16)
     mask[:9, :9] = 1
-    session.before_use.connect(lambda: session.project.save_labels("img_00", mask, "painted"))
+    session.about_to_read_files.connect(lambda: session.project.save_labels("img_00", mask, "painted"))
     finetuning.start(CONFIG)
     request = read_request(runner.folder)
-    assert session.run.title == "Finetuning with 4 images"
+    assert session.trainings.job.title == "Finetuning with 4 images"
     assert request.pairs[0].mask.path.read_bytes() == session.project.image("img_00").mask.read_bytes()
     assert request.config.held_out is not None
     assert runner.folder in run_folders(session.project.folder)
@@ -90,7 +90,7 @@ def test_a_second_training_is_refused_in_a_sentence(ready):
     assert session.message.tone == "error"
     assert "Finetuning with 4 images is under way" in session.message.text
     assert runner.folder == first
-    assert session.run.is_running
+    assert session.trainings.is_running
 
 
 def test_a_preview_is_drawn_over_the_current_image_and_refreshed_in_place(ready, tmp_path):
@@ -231,7 +231,7 @@ def test_a_base_that_was_kept_goes_on_predicting(ready, tmp_path):
     assert session.message.tone == "warning"
     assert "base model is kept" in session.message.text
     assert session.predictor == "microtube"
-    assert not session.aside.is_running
+    assert not session.jobs.is_running
 
 
 def test_a_prediction_that_fails_takes_the_preview_away(ready, tmp_path):
@@ -269,7 +269,7 @@ def test_an_error_is_said_and_stays_readable(ready):
     runner.listener.on_error(RunError("The loss is not a number. Lower the learning rate."))
     assert finetuning.outcome.message == session.message
     assert session.message.text.startswith("The loss is not a number")
-    assert not session.run.is_running
+    assert not session.trainings.is_running
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(ready):
@@ -305,8 +305,8 @@ def test_an_interrupted_training_is_offered_when_the_dataset_is_opened_again(int
 def test_an_interrupted_training_is_resumed_where_it_was(interrupted):
     finetuning, session, runner, folder = interrupted
     finetuning.resume(finetuning.interrupted[0])
-    assert (session.run.is_running, runner.folder) == (True, folder.path)
-    assert session.run.title == "Finetuning with 4 images"
+    assert (session.trainings.is_running, runner.folder) == (True, folder.path)
+    assert session.trainings.job.title == "Finetuning with 4 images"
     assert finetuning.interrupted == ()
 
 
@@ -379,9 +379,9 @@ def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
     finetuning = FinetuneController(session)
     _open(session, "img_04")
     finetuning.start(TINY.model_copy(update={"steps": 9}))
-    assert session.run.is_running
-    qtbot.waitUntil(lambda: not session.run.is_running, timeout=240_000)
+    assert session.trainings.is_running
+    qtbot.waitUntil(lambda: not session.trainings.is_running, timeout=240_000)
     assert finetuning.outcome.model is not None, session.message
     qtbot.waitUntil(lambda: find_ours(viewer, RUN_PREDICTION) is not None, timeout=240_000)
-    qtbot.waitUntil(lambda: not session.aside.is_running, timeout=240_000)
+    qtbot.waitUntil(lambda: not session.jobs.is_running, timeout=240_000)
     session.close()

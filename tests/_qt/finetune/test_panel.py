@@ -160,7 +160,7 @@ def test_a_click_starts_a_training_with_what_is_set(ready, qtbot):
     qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
     request = read_request(runner.folder)
     assert (request.config.steps, request.checkpoint) == (123, "microtube")
-    assert (panel.reason.text, panel.button.isEnabled()) == ("A training is under way.", False)
+    assert (panel.reason.text, panel.button.isEnabled()) == ("Finetuning with 4 images is under way.", False)
     session.project.save_labels("img_02", np.ones((48, 48), np.uint16), "painted")
     session.images_changed.emit()
     assert panel.changed_since.text == "Labels changed since this training began: img_02."
@@ -199,7 +199,7 @@ def test_an_interrupted_training_is_offered_and_can_be_taken_up(ready, qtbot):
     folder = RunFolder(runner.folder)
     Reporter(runner)(STARTED, StepEnd(120, 0.1, 1e-3, 0.2), ValidationEnd(100, 0.7, None, best=True))
     (folder.path / STATE).touch()
-    session.run._free()  # as if napari had been killed
+    session.trainings.free()  # as if napari had been killed
     session.project = session.project
     assert not panel.interrupted.isHidden()
     assert panel.interrupted.message.text.endswith("with 4 images was interrupted at step 120 of 400.")
@@ -209,7 +209,7 @@ def test_an_interrupted_training_is_offered_and_can_be_taken_up(ready, qtbot):
     assert panel.interrupted.best.isEnabled()
     panel.show()
     qtbot.mouseClick(panel.interrupted.resume, Qt.MouseButton.LeftButton)
-    assert runner.folder == folder.path and session.run.is_running
+    assert runner.folder == folder.path and session.trainings.is_running
     assert panel.interrupted.isHidden()
 
 

@@ -347,6 +347,7 @@ def test_released_panels_hear_nothing_and_leave_nothing(panel, qtbot, folder, se
     assert session.annotation.order() == session.project.names
     session.close()
     assert session.annotation is None
-    for signal in (session.project_changed, session.images_changed, session.current_changed, session.before_use):
+    signals = (session.project_changed, session.images_changed, session.current_changed, session.about_to_read_files)
+    for signal in signals:
         assert len(signal) == 0
     qtbot.waitUntil(lambda: not thumbnails.is_running)

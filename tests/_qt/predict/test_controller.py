@@ -285,7 +285,7 @@ def test_results_of_a_layer_that_is_deleted_while_it_is_predicted_lie_where_it_l
     predicting = predict_controller_of(session)
     image = viewer.add_image(tubes[0], name="tube", translate=(5, 5))
     predicting.predict(whole=False)
-    qtbot.waitUntil(lambda: session.aside.is_running)
+    qtbot.waitUntil(lambda: session.jobs.is_running)
     viewer.layers.remove(image)
     np.save(tmp_path / "p.npy", np.full(SIZE, 200, np.uint8))
     event = ImagePredicted(0, 1, "000000", tmp_path / "p.npy", 0.6)
@@ -302,7 +302,7 @@ def test_stop_asks_the_child_and_says_how_far_it_came(viewer, waiting, tubes, qt
     predicting = predict_controller_of(session)
     viewer.add_image(tubes, name="movie")
     predicting.predict(whole=True)
-    qtbot.waitUntil(lambda: session.aside.is_running)
+    qtbot.waitUntil(lambda: session.jobs.is_running)
     assert len(list((runner.folder / "images").iterdir())) == 8
     predicting.stop()
     assert runner.job.said == ["stop"]
@@ -316,7 +316,7 @@ def test_a_second_prediction_is_refused_while_one_runs(viewer, waiting, tubes, q
     predicting = predict_controller_of(session)
     viewer.add_image(tubes[0], name="tube")
     predicting.predict(whole=False)
-    qtbot.waitUntil(lambda: session.aside.is_running)
+    qtbot.waitUntil(lambda: session.jobs.is_running)
     predicting.predict(whole=False)
     assert "Predicting tube is under way" in session.message.text
 

@@ -14,9 +14,9 @@ from napari_unet_finetune.io.writing import write_labels
 
 
 @pytest.fixture
-def files(session, tmp_path):
+def files(session):
     session.predictor = "microtube"
-    return FolderController(session, tmp_path / "jobs")
+    return FolderController(session)
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_errors_leave_it_ready_for_the_next_try(files, folder, tmp_path):
 
 def test_a_second_job_is_refused(waiting, folder, tmp_path):
     session, runner = waiting
-    files = FolderController(session, tmp_path / "jobs")
+    files = FolderController(session)
     files.predict(folder, tmp_path / "out", PredictConfig())
     assert files.is_predicting and runner.folder.exists()
     files.predict(folder, tmp_path / "out", PredictConfig())

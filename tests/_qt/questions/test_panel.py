@@ -173,7 +173,7 @@ def test_a_training_under_way_keeps_only_another_training_from_starting(
     panel = panel_of(session, tmp_path, write_squares)
     qtbot.addWidget(panel)
     panel.rows["cross_validate"].button.click()
-    assert session.run.is_running and not session.aside.is_running
+    assert session.trainings.is_running and not session.jobs.is_running
     assert not panel.rows["cross_validate"].button.isEnabled()
     assert "under way" in panel.rows["cross_validate"].cost.text()
     assert panel.rows["estimate"].button.isEnabled()
@@ -187,7 +187,7 @@ def test_a_training_under_way_keeps_only_another_training_from_starting(
 
 def test_unsaved_paint_is_saved_before_a_question(panel: QuestionsPanel) -> None:
     saved: list[int] = []
-    panel.session.before_use.connect(lambda: saved.append(len(run_folders(panel.session.project.folder))))
+    panel.session.about_to_read_files.connect(lambda: saved.append(len(run_folders(panel.session.project.folder))))
     panel.rows["check"].button.click()
     assert saved == [0]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_unet_finetune._qt.session.jobs import JobSlot, Report, report
+from napari_unet_finetune._qt.session.jobs import Job, JobSlot, Report, report
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.events import Alive, JobEnded, Notice, RunStarted, StepEnd, ValidationEnd
 from napari_unet_finetune.io.images import list_images
@@ -41,11 +41,14 @@ def test_a_slot_keeps_the_request_tells_of_progress_and_is_free_afterwards(slot,
     seen, ends, changes = [], [], []
     slot.changed.connect(lambda: changes.append(slot.is_running))
     request = PredictRequest(checkpoint="microtube", images=())
-    slot.start(tmp_path / "job", "Predicting", request=request, on_event=seen.append, on_end=ends.append)
+    job = Job(tmp_path / "job", "Predicting", request)
+    job.event.connect(seen.append)
+    job.ended.connect(ends.append)
+    slot.start(job)
     assert read_request(runner.folder) == request
     assert slot.is_running
     runner.listener.on_report(Report(Notice("So it is."), RunProgress(message="So it is.")))
-    assert (seen, slot.progress.message) == ([Notice("So it is.")], "So it is.")
+    assert (seen, job.progress.message) == ([Notice("So it is.")], "So it is.")
     runner.listener.on_end(tmp_path / "model")
     assert (ends, slot.is_running, errors) == ([tmp_path / "model"], False, [])
     assert changes == [True, True, False]
@@ -53,17 +56,20 @@ def test_a_slot_keeps_the_request_tells_of_progress_and_is_free_afterwards(slot,
 
 def test_a_second_job_is_refused_while_the_first_one_runs(slot, tmp_path):
     slot, _, _ = slot
-    slot.start(tmp_path, "Finetuning with 5 images")
+    slot.start(Job(tmp_path, "Finetuning with 5 images"))
     with pytest.raises(RunError, match="Finetuning with 5 images is under way"):
-        slot.start(tmp_path, "Finetuning again")
-    assert slot.title == "Finetuning with 5 images"
+        slot.start(Job(tmp_path, "Finetuning again"))
+    assert slot.job is not None and slot.job.title == "Finetuning with 5 images"
 
 
 def test_an_error_frees_the_slot_and_is_told(slot, tmp_path):
     slot, runner, errors = slot
-    slot.start(tmp_path, "Finetuning")
-    runner.listener.on_error(DataError("img3: there are no labels."))
-    assert [str(error) for error in errors] == ["img3: there are no labels."]
+    job, heard = Job(tmp_path, "Finetuning"), []
+    job.failed.connect(lambda error: heard.append((error, slot.is_running, len(errors))))
+    slot.start(job)
+    error = DataError("img3: there are no labels.")
+    runner.listener.on_error(error)
+    assert (errors, heard) == ([error], [(error, False, 1)])
     assert not slot.is_running
 
 
@@ -73,19 +79,20 @@ def test_a_job_that_cannot_be_started_leaves_the_slot_free(tmp_path):
 
     slot = JobSlot(refuse, print)
     with pytest.raises(RunError, match="no such computer"):
-        slot.start(tmp_path, "Finetuning")
+        slot.start(Job(tmp_path, "Finetuning"))
     assert not slot.is_running
 
 
 def test_a_job_is_paused_resumed_stopped_and_closed(slot, tmp_path):
     slot, runner, _ = slot
-    slot.toggle_pause()
-    slot.start(tmp_path, "Finetuning")
-    slot.toggle_pause()
-    assert slot.is_paused
-    slot.toggle_pause()
-    slot.stop()
-    assert slot.is_stopping
+    job = Job(tmp_path, "Finetuning")
+    job.toggle_pause()  # nothing to pause yet
+    slot.start(job)
+    job.toggle_pause()
+    assert job.is_paused
+    job.toggle_pause()
+    job.stop()
+    assert job.is_stopping
     slot.close()
     assert runner.job.said == ["pause", "resume", "stop", "close"]
 
@@ -94,9 +101,11 @@ def test_a_prediction_in_this_process_yields_its_arrays(tmp_path, write_squares)
     images = list_images(write_squares(tmp_path / "squares", 2) / "images")
     events, slot = [], JobSlot(run_here, pytest.fail)
     request = PredictRequest(checkpoint="microtube", images=tuple(ImageFile.of(ref) for ref in images))
-    slot.start(tmp_path / "job", "Predicting", request=request, on_event=events.append)
+    job = Job(tmp_path / "job", "Predicting", request)
+    job.event.connect(events.append)
+    slot.start(job)
     assert [event.image for event in events if event.kind == "image_predicted"] == ["img_00", "img_01"]
-    assert slot.progress.fraction == 1
+    assert job.progress.fraction == 1
     assert not any(isinstance(event, Alive) for event in events)
 
 
@@ -104,10 +113,31 @@ def test_nobody_is_told_how_a_job_ended_that_was_closed(slot, tmp_path):
     slot, runner, errors = slot
     ends = []
     for end in (lambda: runner.listener.on_error(RunError("killed")), lambda: runner.listener.on_end(None)):
-        slot.start(tmp_path, "Predicting", on_end=ends.append)
+        slot.start(_predicting(tmp_path, ends))
         slot.close()
         end()
         assert (slot.is_running, errors, ends) == (False, [], [])
-    slot.start(tmp_path, "Predicting", on_end=ends.append)
+    slot.start(_predicting(tmp_path, ends))
     runner.listener.on_end(tmp_path / "result")
     assert ends == [tmp_path / "result"]
+
+
+def test_the_folder_of_a_temporary_job_is_there_until_all_have_heard_of_its_end(slot, tmp_path):
+    slot, runner, _ = slot
+    seen = []
+    for number, end in enumerate(("on_end", "on_error")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        job = Job(folder, "Predicting", is_temporary=True)
+        for signal in (job.ended, job.failed):
+            signal.connect(lambda _value, folder=folder: seen.append(folder.exists()))
+        slot.start(job)
+        getattr(runner.listener, end)(RunError("killed"))
+        assert not folder.exists()
+    assert seen == [True, True]
+
+
+def _predicting(folder, ends):
+    job = Job(folder, "Predicting")
+    job.ended.connect(ends.append)
+    return job

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 
 from napari_unet_finetune._qt.session.job_view import REDRAW_MS, Memory, place, position, scores
-from napari_unet_finetune._qt.session.jobs import Report
+from napari_unet_finetune._qt.session.jobs import Job, Report
 from napari_unet_finetune._qt.session.run_footer import RunFooter
 from napari_unet_finetune._qt.widgets.training_curve import DICE, LOSS, CurvePlot, decimate
 from napari_unet_finetune.events import Alive
@@ -65,7 +65,7 @@ def test_a_message_stays_until_the_next_one(footer):
 def test_nothing_is_shown_of_a_job_until_there_is_one(footer, tmp_path, qtbot):
     footer, session, runner = footer
     assert footer.training.bar.isHidden() or not footer.training.bar.isVisible()
-    session.run.start(tmp_path, "Finetuning with 5 images")
+    session.trainings.start(Job(tmp_path, "Finetuning with 5 images"))
     assert footer.training.bar.isVisible()
     assert footer.training.bar.text() == "Starting…"
     assert not footer.curve.isVisible()
@@ -80,7 +80,7 @@ def test_nothing_is_shown_of_a_job_until_there_is_one(footer, tmp_path, qtbot):
 
 def test_pause_and_stop_reach_the_job(footer, tmp_path, qtbot):
     footer, session, runner = footer
-    session.run.start(tmp_path, "Finetuning")
+    session.trainings.start(Job(tmp_path, "Finetuning"))
     qtbot.mouseClick(footer.training.pause, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: footer.training.pause.text() == "Resume")
     qtbot.mouseClick(footer.training.pause, Qt.MouseButton.LeftButton)
@@ -93,9 +93,9 @@ def test_pause_and_stop_reach_the_job(footer, tmp_path, qtbot):
 
 def test_a_training_and_a_prediction_beside_it_have_a_stop_each(footer, tmp_path, qtbot):
     footer, session, runner = footer
-    session.run.start(tmp_path / "run", "Finetuning with 5 images")
+    session.trainings.start(Job(tmp_path / "run", "Finetuning with 5 images"))
     training, runner.job = runner.job, HereJob()
-    session.aside.start(tmp_path / "aside", "Predicting 12 images")
+    session.jobs.start(Job(tmp_path / "aside", "Predicting 12 images"))
     assert [view.title.text() for view in (footer.training, footer.other)] == [
         "Finetuning with 5 images",
         "Predicting 12 images",
@@ -109,7 +109,7 @@ def test_a_training_and_a_prediction_beside_it_have_a_stop_each(footer, tmp_path
 
 def test_many_reports_cost_few_redraws(footer, tmp_path, qtbot, monkeypatch):
     footer, session, runner = footer
-    session.run.start(tmp_path, "Finetuning")
+    session.trainings.start(Job(tmp_path, "Finetuning"))
     redraws = []
     monkeypatch.setattr(footer.training.bar, "setFormat", redraws.append)
     for step in range(1000):

@@ -118,7 +118,7 @@ class Annotation(Listener):
         self._image: Image | None = None
         self._brush: Brush | None = None
         self._histories = Histories()
-        self.listen(session.before_use, self.save)
+        self.listen(session.about_to_read_files, self.save)
         self.listen(session.project_changed, self._on_project_changed)
         self.listen(session.current_changed, self._on_current_changed)
         self.listen(session.viewer.layers.events.removed, self._on_layer_removed)

@@ -117,7 +117,6 @@ class Autosave(Listener):
         writing.work = Work(
             writing.events,
             title=f"Saving the mask of {self.name}",
-            on_event=lambda _event: None,
             on_end=lambda mask: self._on_written(writing, mask),
             on_error=lambda error: self._on_write_failed(writing, error),
             on_abort=lambda: self._on_written(writing, None),

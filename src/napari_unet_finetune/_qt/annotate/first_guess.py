@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import PredictConfig
-from ...events import FULL_PROBABILITY, Event, ImagePredicted
 from ...project.masks import dense_to_strokes
-from ...runs.request import ImageFile, PredictRequest
-from ..session.settings import default_device
+from ...runs.request import ImageFile
+from ..session.predict_frames import above, predict_frames
 from .annotation import Annotation
 from .paint import add_paint, is_painted
 
@@ -30,37 +24,17 @@ def start_from_prediction(annotation: Annotation) -> None:
     project, name = session.project, session.current
     if project is None or name is None:
         return
-    folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
-    found: list[NDArray[np.uint16]] = []
+    session.jobs.require_free()
 
-    def on_event(event: Event) -> None:
-        if isinstance(event, ImagePredicted):
-            probabilities = np.load(event.file)
-            found.append((probabilities > event.threshold * FULL_PROBABILITY).astype(np.uint16))
-
-    def on_end(_file: Path | None) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        if found and session.is_open(project):
-            use_prediction(annotation, name, found[0])
-
-    def on_error(error: Exception) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        session.fail(error)
+    def on_predicted(_number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
+        if session.is_open(project):
+            use_prediction(annotation, name, above(probabilities, threshold).astype(np.uint16))
 
     image = ImageFile.of(project.image(name).ref)
-    request = PredictRequest(
-        checkpoint=session.predictor, images=(image,), config=PredictConfig(device=default_device())
-    )  # fmt: skip
-    before = session.message
+    job = predict_frames(session, f"Predicting {name}", [image])
+    job.predicted.connect(on_predicted)
     session.tell(f"The model is looking at {name} …")
-    try:
-        session.aside.start(
-            folder / "job", f"Predicting {name}", request=request, on_event=on_event, on_end=on_end, on_error=on_error
-        )
-    except Exception:
-        session.tell(before.text)
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    session.jobs.start(job)
 
 
 def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]) -> None:

@@ -108,7 +108,7 @@ class AnnotatePanel(Panel):
     def _connect(self) -> None:
         session, annotation = self._session, self._annotation
         for signal in (
-            session.project_changed, session.images_changed, session.current_changed, session.aside.changed,
+            session.project_changed, session.images_changed, session.current_changed, session.jobs.changed,
             annotation.changed,
         ):  # fmt: skip
             self.listen(signal, self._refresh)
@@ -140,7 +140,7 @@ class AnnotatePanel(Panel):
             button.setEnabled(project is not None and not self._annotation.is_converting)
         for button in (self.guess_button, self.empty_button):
             button.setEnabled(image is not None)
-        self.guess_button.setEnabled(image is not None and not self._session.aside.is_running)
+        self.guess_button.setEnabled(image is not None and not self._session.jobs.is_running)
         self.remove_button.setEnabled(image is not None and (image.is_annotated or is_unsaved))
         for button in (self.background_button, self.object_button):
             button.setVisible(is_sparse)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from ...project.project import Project
 from ...runs.recent import RecentModels
 from ...runs.request import REQUEST, ComparedModel, CompareRequest
 from ...text import count_of
+from ..session.jobs import Job
 from ..session.past_runs import home_of
 from ..session.session import Session
 from ..session.settings import default_device, recent_models_file
-from ..session.worker import Work
+from ..session.worker import in_background
 from .models import Colors, Column, ComparedEntry, first_models, list_models_to_compare, read_training
 
 COMPARISON = "comparison"
@@ -48,14 +49,9 @@ def recall_comparison(
     if not (job / REQUEST).is_file():
         return
 
-    def read() -> Generator[None, None, LastComparison | None]:
-        yield
-        return read_last_comparison(job, cache, project)
-
-    Work(
-        read,
+    in_background(
+        lambda: read_last_comparison(job, cache, project),
         title="Reading the last comparison",
-        on_event=lambda _none: None,
         on_end=lambda last: on_end(last) if last is not None else None,
         on_error=on_error,
     )
@@ -113,9 +109,9 @@ class CompareController:
             return "Tick at least one model."
         if len(self.chosen) > MOST_MODELS:
             return f"Tick at most {MOST_MODELS} models: more colors cannot be told apart."
-        if self.session.aside.is_running:
-            return f"{self.session.aside.title} is under way."
-        return "" if self.image_set else "There is no image to compare on."
+        if self.image_set is None:
+            return "There is no image to compare on."
+        return self.session.jobs.busy
 
     @property
     def stale(self) -> tuple[str, ...]:
@@ -173,7 +169,7 @@ class CompareController:
     def compare(self) -> None:
         """Predict and score every chosen model on every chosen image; what keeps it from that is told."""
         session = self.session
-        session.before_use.emit()
+        session.about_to_read_files.emit()
         project, images = session.project, self.image_set
         try:
             if self.problem or project is None or images is None:
@@ -181,11 +177,10 @@ class CompareController:
             request = self._request(project, images)
             columns = tuple(map(self._column, self._ticked))
             self._begin(project, columns, images)
-            session.aside.start(
-                job_folder(project), _title(columns), request=request,
-                on_event=lambda event: self._on_event(columns, event),
-                on_end=lambda _file: self._on_end(project, columns), on_error=session.fail,
-            )  # fmt: skip
+            job = Job(job_folder(project), _title(columns), request)
+            job.event.connect(lambda event: self._on_event(columns, event))
+            job.ended.connect(lambda _file: self._on_end(project, columns))
+            session.jobs.start(job)
             self.changed.emit()
         except FinetuneError as error:
             session.fail(error)
@@ -275,11 +270,9 @@ class CompareController:
 
     def _on_end_of_left(self, project: Project, columns: tuple[Column, ...]) -> None:
         """Say that a comparison has ended whose table was given up for another dataset, and show it if that is back."""
-        if not self.session.is_open(project):
-            self.session.tell(f"{_title(columns)}, of another dataset: open it again to see the table.")
-            return
-        self.session.tell(f"{_title(columns)} has ended.")
-        self._recall()  # what was read when the dataset came back is only what there was by then
+        if self.session.is_still_open(project, _title(columns), "open it again to see the table."):
+            self.session.tell(f"{_title(columns)} has ended.")
+            self._recall()  # what was read when the dataset came back is only what there was by then
 
     def _keep_dice(self, project: Project) -> None:
         """Enter the scores of the model that predicts into the table of images."""

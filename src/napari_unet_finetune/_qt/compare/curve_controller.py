@@ -16,6 +16,7 @@ from ...learning_curve.words import curve_in_words
 from ...project.curve_plan import CurvePlanning, CurveSettings, make_curve_request, plan_curve
 from ...project.project import Project
 from ...text import about
+from ..session.jobs import Job
 from ..session.past_runs import Past, new_run
 from ..session.session import Session
 from .models import Colors, last_study
@@ -37,15 +38,15 @@ class CurveController:
         self.study: StudyFolder | None = None
         self._pace: float | None = None  # seconds per patch pixel of the last training
         session.project_changed.connect(self._on_project_changed)
-        session.run.changed.connect(self._on_slot_changed)
+        session.trainings.changed.connect(self._on_slot_changed)
         self._was_running = False
         self._on_project_changed()
 
     @property
     def is_running(self) -> bool:
         """Tell whether the curve that is shown is under way."""
-        slot = self.session.run
-        return slot.is_running and self.study is not None and slot.folder == self.study.path
+        job = self.session.trainings.job
+        return job is not None and self.study is not None and job.folder == self.study.path
 
     @property
     def is_interrupted(self) -> bool:
@@ -59,13 +60,12 @@ class CurveController:
 
     def plan(self, counts: Sequence[int], seeds: int) -> CurvePlanning:
         """Return what a new curve would use, or why it cannot start."""
-        project, slot = self.session.project, self.session.run
+        project = self.session.project
         if project is None:
             return CurvePlanning(problem="Open a dataset first: Annotate and finetune, Images.")
         planning = plan_curve(project, counts, seeds)
-        if slot.is_running and not planning.problem:
-            return CurvePlanning(problem=f"{slot.title} is under way. Wait for it to end, or stop it first.")
-        return planning
+        busy = self.session.trainings.busy
+        return CurvePlanning(problem=busy) if busy and not planning.problem else planning
 
     def duration(self, trainings: int, config: FinetuneConfig) -> str:
         """Return how long `trainings` will take in words, as far as an earlier training tells; empty if none does."""
@@ -77,7 +77,7 @@ class CurveController:
     def start(self, counts: Sequence[int], seeds: int, config: FinetuneConfig, dataset1: Path | None = None) -> None:
         """Copy the masks and start all trainings; what keeps it from that is told."""
         session = self.session
-        session.before_use.emit()
+        session.about_to_read_files.emit()
         project = session.project
         try:
             planning = self.plan(counts, seeds)
@@ -113,8 +113,7 @@ class CurveController:
         session = self.session
 
         def on_end(_file: Path | None) -> None:
-            if not session.is_open(project):
-                session.tell(f"{TITLE}, of another dataset: its models are in {folder}.")
+            if not session.is_still_open(project, TITLE, f"its models are in {folder}."):
                 return
             self.study = StudyFolder(folder)
             session.models_changed.emit()
@@ -122,15 +121,18 @@ class CurveController:
             self.changed.emit()
             self.ended.emit(self.study)
 
-        def on_error(error: Exception) -> None:
+        def on_failed(_error: Exception) -> None:
             if session.is_open(project):
                 self.study = last_study(project)
                 self.changed.emit()
-            session.fail(error)
 
+        job = Job(folder, TITLE, request)
+        job.event.connect(lambda event: self._on_event(folder, event))
+        job.ended.connect(on_end)
+        job.failed.connect(on_failed)
         session.tell(f"{TITLE}: the trainings have begun. You can go on annotating.")
-        session.run.start(folder, TITLE, request=request, on_event=self._on_event, on_end=on_end, on_error=on_error)
-        if session.run.is_running:
+        session.trainings.start(job)
+        if session.trainings.is_running:
             self.study = StudyFolder(folder)
             self.changed.emit()
 
@@ -140,15 +142,15 @@ class CurveController:
             return f"{TITLE} stopped; what is trained is kept. Resume goes on where it was."
         return " ".join(self.sentences)
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, folder: Path, event: Event) -> None:
         """Read the folder again when a model may have been tested."""
-        if isinstance(event, PartStarted | Notice) and self.session.run.folder is not None:
-            self.study = StudyFolder(self.session.run.folder)
+        if isinstance(event, PartStarted | Notice):
+            self.study = StudyFolder(folder)
             self.changed.emit()
 
     def _on_slot_changed(self) -> None:
-        if self._was_running != self.session.run.is_running:
-            self._was_running = self.session.run.is_running
+        if self._was_running != self.session.trainings.is_running:
+            self._was_running = self.session.trainings.is_running
             self._pace = Past.of(self.session.project).pace
             self.changed.emit()
 

@@ -67,7 +67,7 @@ class CurvePanel(Panel):
         self.words.setVisible(bool(points))
         self.save.setVisible(bool(points))
         self.resume.setVisible(self.curve.is_interrupted)
-        self.resume.setEnabled(not self.session.run.is_running)
+        self.resume.setEnabled(not self.session.trainings.is_running)
 
     def _lay_out(self) -> None:
         self.seeds.setRange(1, _MOST_SEEDS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from ...io.disk import write_file
 from ...project.image_sets import pair_of
 from ...project.project import Project
 from ...runs.request import FigureRequest, FigureRow
+from ..session.jobs import Job
 from .controller import CompareController
 
 MOST_ROWS = 12
@@ -65,25 +64,13 @@ def save_figures(
     rows = figure_rows(comparing, project, names) if project is not None and out is not None else ()
     if out is not None and not rows:
         raise RunError("There is nothing to draw: compare the models on images with masks first.")
-    folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
     files = [str(path) for path in (out, curve) if path is not None]
-
-    def on_end(_file: Path | None) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        session.tell(f"Saved {' and '.join(files)}.")
-
-    def on_error(error: Exception) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        session.fail(error)
-
     request = FigureRequest(
         rows=rows[:MOST_ROWS], out=out, sparse=bool(project and project.sparse), study=study, curve=curve
     )
-    try:
-        session.aside.start(folder / "job", "Drawing the figure", request=request, on_end=on_end, on_error=on_error)
-    except Exception:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    job = Job(session.scratch(), "Drawing the figure", request, is_temporary=True)
+    job.ended.connect(lambda _file: session.tell(f"Saved {' and '.join(files)}."))
+    session.jobs.start(job)
 
 
 def save_canvas(comparing: CompareController, path: Path) -> None:

@@ -149,7 +149,7 @@ class ComparePanel(Panel):
         self.listen(comparing.listed, self._on_listed)
         self.listen(comparing.changed, self._on_changed)
         self.listen(self.shown.changed, self._on_shown)
-        self.listen(self.session.aside.changed, self._on_slot_changed)
+        self.listen(self.session.jobs.changed, self._on_slot_changed)
         self.listen(self._curve.ended, self._on_curve_ended)
         bind_keys(self, self.shown.keys)
 
@@ -188,7 +188,7 @@ class ComparePanel(Panel):
             self.comparing.compare()
 
     def _show_stale(self) -> None:
-        if self.session.aside.is_running:
+        if self.session.jobs.is_running:
             return
         stale = self.comparing.stale
         self.stale.setText(f"Masks have changed since: {first_of(stale)}. Press Compare to score them again.")

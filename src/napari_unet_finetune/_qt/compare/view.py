@@ -61,7 +61,7 @@ class ComparisonView(Listener):
         cells = tuple(self.comparing.cell(column.label, image) for column in self.comparing.columns)
         try:
             if self._picture is None or self.image != image or cells != self._cells:
-                self.session.before_use.emit()
+                self.session.about_to_read_files.emit()
                 self._picture, self._cells = read_picture(self.comparing, project, image), cells
         except FinetuneError as error:
             self.session.fail(error)
@@ -116,7 +116,7 @@ class ComparisonView(Listener):
             cells = tuple(comparing.cell(column.label, self.image) for column in comparing.columns)
             if cells != self._cells and self.layers.picture is not None and any(cells):
                 self.show(self.image, self.label if comparing.column(self.label) else comparing.columns[0].label)
-        elif len(comparing.cells) == 1 and self.session.aside.is_running:
+        elif len(comparing.cells) == 1 and self.session.jobs.is_running:
             (first,) = comparing.cells.values()
             self.show(first.image, first.model)
 

@@ -16,6 +16,7 @@ from ...project.training_plan import OldImages, make_request, plan_training
 from ...runs.folder import RunFolder
 from ...runs.history import PastRun, seconds_per_pixel
 from ...text import count_of
+from ..session.jobs import Job
 from ..session.past_runs import new_run, past_runs
 from ..session.session import Message, Session
 from .preview_layers import RunLayers
@@ -66,13 +67,12 @@ class FinetuneController:
     def start(self, config: FinetuneConfig, old: OldImages | None = None) -> None:
         """Save what is unsaved, copy the masks, and start a training; what keeps it from that is told."""
         session = self.session
-        session.before_use.emit()
+        session.about_to_read_files.emit()
         project = session.project
         if project is None:
             return
         try:
-            if session.run.is_running:
-                raise RunError(f"{session.run.title} is under way. Wait for it to end, or stop it first.")
+            session.trainings.require_free()
             plan = plan_training(project, config)
             if plan.problem:
                 raise RunError(plan.problem)
@@ -119,27 +119,27 @@ class FinetuneController:
         session, project = self.session, self.session.project
         self.outcome, self.changed_since = None, ()
 
+        assert project is not None
+
         def on_end(model: Path | None) -> None:
             # The curve of a training that was resumed began in its folder.
-            progress = PastRun(RunFolder(folder)).progress if resumed else session.run.progress
+            progress = PastRun(RunFolder(folder)).progress if resumed else job.progress
             outcome = Outcome.of(progress, model)
-            if project is not None and session.is_open(project):
+            if session.is_still_open(project, title, outcome.message.text):
                 self._conclude(outcome, config)
-            else:
-                session.tell(f"{title}, of another dataset: {outcome.message.text}")
 
-        def on_error(error: Exception) -> None:
-            self.layers.finish(None, PredictConfig())
-            self._look_for_interrupted()
-            try:
-                session.fail(error)
-            finally:
-                self.outcome = Outcome(session.message)
-                self.changed.emit()
-
+        job = Job(folder, title)
+        job.event.connect(self.layers.on_event)
+        job.ended.connect(on_end)
+        job.failed.connect(self._on_failed)
         session.tell(f"{title} has begun. You can go on annotating.")
-        session.run.start(folder, title, on_event=self.layers.on_event, on_end=on_end, on_error=on_error)
+        session.trainings.start(job)
         self.layers.watch()
+        self._look_for_interrupted()
+
+    def _on_failed(self) -> None:
+        self.outcome = Outcome(self.session.message)
+        self.layers.finish(None, PredictConfig())
         self._look_for_interrupted()
 
     def _conclude(self, outcome: Outcome, config: FinetuneConfig) -> None:
@@ -170,8 +170,8 @@ class FinetuneController:
         self._look_for_interrupted()
 
     def _look_for_interrupted(self) -> None:
-        project, slot = self.session.project, self.session.run
-        busy = slot.folder if slot.is_running else None
+        project, job = self.session.project, self.session.trainings.job
+        busy = job.folder if job is not None else None
         runs = reversed(past_runs(project))
         self.interrupted = tuple(run for run in runs if run.folder.path != busy and run.is_interrupted)
         self.changed.emit()

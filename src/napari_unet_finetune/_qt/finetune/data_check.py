@@ -43,7 +43,6 @@ class DataCheck:
         self._work = Work(
             lambda: check_images(source, sparse=sparse, model=facts),
             title="Looking at the annotated images",
-            on_event=lambda _event: None,
             on_end=self._only_for(key, self._on_end),
             on_error=self._only_for(key, self._on_error),
         )

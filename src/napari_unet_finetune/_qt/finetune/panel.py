@@ -59,8 +59,8 @@ class FinetunePanel(Panel):
     @property
     def problem(self) -> str:
         """Why no training can start now, in a sentence; empty if one can."""
-        if self.session.run.is_running:
-            return "A training is under way."
+        if busy := self.session.trainings.busy:
+            return busy
         if self.session.project is None:
             return "Open a dataset first."
         if self.config is None:
@@ -84,7 +84,7 @@ class FinetunePanel(Panel):
         self.button.setEnabled(not problem)
         self.reason.say(problem)
         names = ", ".join(self.finetuning.changed_since)
-        which = "this training" if self.session.run.is_running else "the last training"
+        which = "this training" if self.session.trainings.is_running else "the last training"
         self.changed_since.say(f"Labels changed since {which} began: {names}." if names else "")
         self._show_words()
         self._soon.start()
@@ -109,7 +109,7 @@ class FinetunePanel(Panel):
         session = self.session
         for signal in (session.project_changed, session.images_changed, session.model_changed):
             self.listen(signal, self.refresh)
-        self.listen(session.run.changed, self._on_run_changed)
+        self.listen(session.trainings.changed, self._on_run_changed)
         self.settings.changed.connect(self.refresh)
         self.old.changed.connect(self.refresh)
         self.at_release(self.check.forget)
@@ -165,20 +165,20 @@ class FinetunePanel(Panel):
 
     def _on_run_changed(self) -> None:
         """Follow only the begin and the end of a training, not its steps."""
-        if self.button.isEnabled() == self.session.run.is_running or not self.button.isEnabled():
+        if self.button.isEnabled() == self.session.trainings.is_running or not self.button.isEnabled():
             self.button.setEnabled(not self.problem)
             self.reason.say(self.problem)
 
     def _on_finetuning_changed(self) -> None:
         interrupted = self.finetuning.interrupted
-        self.interrupted.set_run(interrupted[0] if interrupted else None, is_busy=self.session.run.is_running)
+        self.interrupted.set_run(interrupted[0] if interrupted else None, is_busy=self.session.trainings.is_running)
         self.outcome.set_outcome(self.finetuning.outcome)
         self.refresh()
 
     def _look(self) -> None:
         """Have the data looked at, if the section is in sight."""
         config, project = self.config, self.session.project
-        if not self.isVisible() or config is None or project is None or self.session.run.is_running:
+        if not self.isVisible() or config is None or project is None or self.session.trainings.is_running:
             return
         self.check.look(self._plan(), self._card(config)[0], sparse=project.sparse)
         self._show_words()

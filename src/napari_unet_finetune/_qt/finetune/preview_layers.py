@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ...colors import PREDICTED
 from ...config import PredictConfig
 from ...errors import RunError
-from ...events import FULL_PROBABILITY, Event, ImagePredicted, PreviewReady
+from ...events import Event, PreviewReady
 from ...project.image import to_annotate
 from ...project.project import Project
-from ...runs.request import ImageFile, PredictRequest
+from ...runs.request import ImageFile
 from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import steady
 from ..layers.layers import (
@@ -30,9 +30,8 @@ from ..layers.layers import (
 from ..layers.prediction import RUN_PREDICTION as PREDICTION
 from ..layers.prediction import RUN_PREVIEW as PREVIEW
 from ..layers.redraw import drawn_later
+from ..session.predict_frames import above, predict_frames
 from ..session.session import Session
-
-_AT_WORK = "first-look"
 
 Labels = NDArray[np.uint8]
 
@@ -44,14 +43,15 @@ class RunLayers:
         self.session = session
         self._found: dict[str, Labels] = {}
         self._shown: str | None = None  # the image whose prediction was shown from here
-        self._waiting: tuple[Path, str, PredictConfig] | None = None
+        self._waiting: tuple[str, PredictConfig] | None = None
         session.current_changed.connect(self._on_current_changed)
         session.project_changed.connect(self._forget)
-        session.aside.changed.connect(self._predict_when_free)
+        session.jobs.changed.connect(self._predict_when_free)
 
     def watch(self) -> None:
         """Have the training that runs show the current image."""
-        self.session.run.preview(_file_of(self.session.project, self.session.current))
+        if self.session.trainings.job is not None:
+            self.session.trainings.job.preview(_file_of(self.session.project, self.session.current))
 
     def on_event(self, event: Event) -> None:
         """Show a preview, if it is of the image that is shown."""
@@ -68,11 +68,11 @@ class RunLayers:
         if model is None:
             remove_ours(self.session.viewer, PREVIEW)
         else:
-            self._waiting = (model.parent, str(model), config)
+            self._waiting = (str(model), config)
             self._predict_when_free()
 
     def _on_current_changed(self) -> None:
-        if self.session.run.is_running:
+        if self.session.trainings.is_running:
             self.watch()
             self._blank_preview()
         else:
@@ -100,32 +100,29 @@ class RunLayers:
 
     def _predict_when_free(self) -> None:
         session, project = self.session, self.session.project
-        if self._waiting is None or session.aside.is_running or project is None:
+        if self._waiting is None or session.jobs.is_running or project is None:
             return
-        (folder, model, config), self._waiting = self._waiting, None
+        (model, config), self._waiting = self._waiting, None
         names = self._first_looks(project)
         if not names:
             remove_ours(session.viewer, PREVIEW)
             return
-        files = tuple(ImageFile.of(project.image(name).ref) for name in names)
-        request = PredictRequest(checkpoint=model, images=files, config=config)
 
-        def on_event(event: Event) -> None:
-            if isinstance(event, ImagePredicted) and session.is_open(project):
-                self._found[names[event.index]] = (np.load(event.file) > event.threshold * FULL_PROBABILITY).astype(
-                    np.uint8
-                )
+        def on_predicted(number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
+            if session.is_open(project):
+                self._found[names[number]] = above(probabilities, threshold)
                 self._show_prediction()
 
-        def on_error(error: Exception) -> None:
+        title = f"Predicting {' and '.join(names)} with the new model"
+        files = [ImageFile.of(project.image(name).ref) for name in names]
+        job = predict_frames(session, title, files, model=model, config=config)
+        job.predicted.connect(on_predicted)
+        job.failed.connect(lambda: remove_ours(session.viewer, PREVIEW))
+        try:
+            session.jobs.start(job)
+        except RunError as error:
             remove_ours(session.viewer, PREVIEW)
             session.fail(error)
-
-        title = f"Predicting {' and '.join(names)} with the new model"
-        try:
-            session.aside.start(folder / _AT_WORK, title, request=request, on_event=on_event, on_error=on_error)
-        except RunError as error:
-            on_error(error)
 
     def _first_looks(self, project: Project) -> tuple[str, ...]:
         """Return the names of the current image and of the one that is annotated next."""
@@ -137,7 +134,7 @@ class RunLayers:
     def _show_prediction(self) -> None:
         current = self.session.current
         if current is not None and current in self._found:
-            if not self.session.run.is_running:
+            if not self.session.trainings.is_running:
                 self._turn_into_prediction(find_ours(self.session.viewer, PREVIEW))
             self._show(PREDICTION, f"prediction · {current}", self._found[current])
             self._shown = current

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -12,7 +11,7 @@ from ...project.mask_import import ImportPlan, plan_import
 from ...text import count_of
 from ..annotate.annotation import Annotation
 from ..session.session import Session
-from ..session.worker import Work
+from ..session.worker import Work, in_background
 from .import_dialog import ImportDialog
 from .labels_dialog import LabelsDialog, labels_choices
 
@@ -44,14 +43,9 @@ class MaskImportController:
         if project is None or self.is_busy or self._annotation.is_converting or not self._annotation.save():
             return
 
-        def plan() -> Generator[None, None, ImportPlan]:
-            yield
-            return plan_import(project, masks)
-
-        self._planning = Work(
-            plan,
+        self._planning = in_background(
+            lambda: plan_import(project, masks),
             title="Pairing masks",
-            on_event=lambda _none: None,
             on_end=self._show_plan,
             on_error=self._on_no_plan,
         )

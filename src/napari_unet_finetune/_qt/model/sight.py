@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from ..annotate.paint import PAINTING
 from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
 from ..session.listener import Listener
 from ..session.session import Session
-from ..session.worker import Work
+from ..session.worker import in_background
 
 SIGHT = "model sight"
 
@@ -55,8 +54,7 @@ class ModelSight(Listener):
             self._remove()
             return
 
-        def look() -> Generator[None, None, tuple[ImagePixels, NDArray[np.float32]]]:
-            yield
+        def look() -> tuple[ImagePixels, NDArray[np.float32]]:
             pixels = project.read_image(name)
             view = card.view
             seen = model_input(
@@ -77,7 +75,7 @@ class ModelSight(Listener):
                 self.changed.emit()
                 self.session.fail(error)
 
-        Work(look, title=f"Looking at {name}", on_event=_ignore, on_end=on_end, on_error=on_error)
+        in_background(look, title=f"Looking at {name}", on_end=on_end, on_error=on_error)
 
     def _show(self, name: str, card: ModelCard, pixels: ImagePixels, seen: NDArray[np.float32]) -> None:
         array = seen[0] if len(seen) == 1 else seen
@@ -103,7 +101,3 @@ class ModelSight(Listener):
         ):
             self.is_shown, self._asked = False, None
             self.changed.emit()
-
-
-def _ignore(_event: object) -> None:
-    """Take no notice: only the end matters."""

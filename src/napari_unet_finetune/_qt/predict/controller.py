@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from ...config import PredictConfig
-from ...errors import DataError, FinetuneError, RunError
-from ...events import Event, ImagePredicted
+from ...errors import DataError, FinetuneError
 from ...models.card import name_of_file
-from ...runs.request import ImageFile, PredictRequest
+from ...runs.request import ImageFile
 from ..annotate.paint import IMAGE
 from ..layers.frames import current_frame
 from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..layers.stacks import Stack, stack_of
+from ..session.jobs import refuse_if
+from ..session.predict_frames import predict_frames
 from ..session.session import Session
 from ..session.settings import default_device
 from ..session.worker import Work
@@ -45,10 +46,8 @@ class PredictController:
         self.augment = True
         self._config = PredictConfig()  # as set last, for when nothing is predicted; but for the threshold
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
-        self._folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self.files, self.measuring = FolderController(session, self._folder), MeasureController(session)
-        self._count = 0
+        self._folder = session.scratch()
+        self.files, self.measuring = FolderController(session), MeasureController(session)
         session.viewer.layers.events.removed.connect(self._on_layer_removed)
         session.current_changed.connect(self._on_current_changed)
 
@@ -63,6 +62,11 @@ class PredictController:
     def config(self) -> PredictConfig:
         """Threshold and what makes tidy labels, of the live prediction or of the next one."""
         return self.live.config if self.live else self.config_of(self.session.predictor)
+
+    @property
+    def busy(self) -> str:
+        """What is under way, in a sentence; empty if nothing is."""
+        return f"{self.task.title} is under way." if self.task is not None else self.session.jobs.busy
 
     def config_of(self, model: str) -> PredictConfig:
         """Return the settings of the next prediction by `model`: its own threshold, the others those of `config`."""
@@ -113,8 +117,8 @@ class PredictController:
             layer = self._checked_source()
             stack = self.stack(layer)
             indices = tuple(stack.indices) if whole else (current_frame(self.session.viewer, layer),)
-            self.session.before_use.emit()
-            self._start(Task(layer, stack, indices, self.session.predictor, self._new_folder()))
+            self.session.about_to_read_files.emit()
+            self._start(Task(layer, stack, indices, self.session.predictor, self.session.scratch()))
         except FinetuneError as error:
             self.session.fail(error)
 
@@ -122,24 +126,19 @@ class PredictController:
         """End after the tiles in work; what is predicted until then stays."""
         if self.task is not None:
             self.task.is_stopped = True
-            if self.session.aside.folder == self.task.folder:
-                self.session.aside.stop()
+            job = self.session.jobs.job
+            if job is not None and job.folder == self.task.folder:
+                job.stop()
             self.changed.emit()
 
     def _checked_source(self) -> Image:
-        if self.task is not None or self.session.aside.is_running:
-            title = self.task.title if self.task else self.session.aside.title
-            raise RunError(f"{title} is under way. Wait for it to end, or stop it first.")
+        refuse_if(self.busy)
         layer = self.source()
         if layer is None:
             raise DataError("There is no image in the viewer. Open one, or choose a folder to predict.")
         if layer.ndim < 2:
             raise DataError(f"{layer.name} has only one dimension. Choose an image.")
         return layer
-
-    def _new_folder(self) -> Path:
-        self._count += 1
-        return self._folder / f"job-{self._count}"
 
     def _start(self, task: Task) -> None:
         """Read the frames in a thread first, for they may come from a slow disk; files are taken as they are."""
@@ -176,30 +175,25 @@ class PredictController:
         assert task is not None
         task.is_asked = True
         config = PredictConfig(device=default_device(), augment=self.augment)
-        request = PredictRequest(checkpoint=task.model, images=images, config=config)
+        job = predict_frames(
+            self.session, task.title, images, model=task.model, config=config, folder=task.folder
+        )  # fmt: skip
+        job.predicted.connect(partial(self._on_predicted, task))
+        job.event.connect(lambda _event: self.changed.emit())
+        job.ended.connect(lambda _file: self._on_end(task))
+        job.failed.connect(lambda _error: self._end(task))
         try:
-            self.session.aside.start(
-                task.folder,
-                task.title,
-                request=request,
-                on_event=lambda event: self._on_event(task, event),
-                on_end=lambda _file: self._on_end(task),
-                on_error=self._on_error,
-            )
+            self.session.jobs.start(job)
         except FinetuneError as error:
             self._on_error(error)
             return
         self.changed.emit()
 
-    def _on_event(self, task: Task, event: Event) -> None:
-        if isinstance(event, ImagePredicted):
-            probabilities = np.load(event.file)
-            event.file.unlink()
-            if event.index < len(task.files):
-                task.files[event.index].unlink(missing_ok=True)
-            self._result(task).add(task.indices[event.index], probabilities, event.threshold)
-            task.done = event.index + 1
-        self.changed.emit()
+    def _on_predicted(self, task: Task, number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
+        if number < len(task.files):
+            task.files[number].unlink(missing_ok=True)
+        self._result(task).add(task.indices[number], probabilities, threshold)
+        task.done = number + 1
 
     def _result(self, task: Task) -> LivePrediction:
         """Return what the frame is added to: the prediction of the same image by the same model, else a new one."""

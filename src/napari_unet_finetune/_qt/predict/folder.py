@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from psygnal import Signal
 
 from ...colors import PREDICTED
 from ...config import PredictConfig
-from ...errors import DataError, FinetuneError, RunError
+from ...errors import DataError, FinetuneError
 from ...events import Event, ImageEnd
 from ...io.disk import file_stamp
 from ...io.images import list_images, read_image
@@ -25,9 +23,10 @@ from ...text import count_of
 from ..layers.colors import palette
 from ..layers.layers import OURS, find_ours, placement_of_pixels
 from ..layers.prediction import PREDICTION
+from ..session.jobs import Job
 from ..session.session import Session
 from ..session.settings import default_device
-from ..session.worker import Work
+from ..session.worker import in_background
 
 _OPENED = "file:"
 _STAMP = f"{OURS}-stamp"  # in the metadata of labels: the file as it was read
@@ -40,14 +39,12 @@ class FolderController:
     ----------
     session
         Whose model predicts, and where results are opened.
-    folder
-        Where jobs keep their files while they run.
     """
 
     changed = Signal()  # what is under way, or what became of the files
 
-    def __init__(self, session: Session, folder: Path) -> None:
-        self.session, self._folder = session, folder
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self.ends: tuple[ImageEnd, ...] = ()
         self.is_predicting = self.is_measuring = False
         self._failed: list[ImageEnd] = []
@@ -103,37 +100,35 @@ class FolderController:
             return
         if shown is not None:  # of a file that was overwritten since; somebody may have painted in it
             shown.metadata = {key: value for key, value in shown.metadata.items() if key not in (OURS, _STAMP)}
-        Work(
+        in_background(
             lambda: _read(end.path, labels),
             title=f"Opening {end.path.name}",
-            on_event=lambda _: None,
             on_end=lambda opened: _add(self.session, end.path, labels, opened),
             on_error=self.session.fail,
         )
 
     def _start(self, request: Any, title: str, on_done: Any) -> None:
-        measuring = isinstance(request, MeasureRequest)
-        aside = self.session.aside
-        if aside.is_running:
-            self.session.fail(RunError(f"{aside.title} is under way. Wait for it to end, or stop it first."))
+        measuring, session = isinstance(request, MeasureRequest), self.session
+        try:
+            session.jobs.require_free()
+        except FinetuneError as error:
+            session.fail(error)
             return
-        self.session.before_use.emit()
-        folder = self._folder / "files"
+        session.about_to_read_files.emit()
         self._failed = []
         if not measuring:
             self.ends = ()
         self.is_predicting, self.is_measuring = not measuring, measuring
+        job = Job(session.scratch(), title, request, is_temporary=True)
+        job.event.connect(self._on_event)
+        job.ended.connect(lambda _file: on_done())
+        for signal in (job.ended, job.failed):
+            signal.connect(self._on_over)
         try:
-            aside.start(
-                folder,
-                title,
-                request=request,
-                on_event=self._on_event,
-                on_end=lambda _file: self._on_end(folder, on_done),
-                on_error=lambda error: self._on_error(folder, error),
-            )
+            session.jobs.start(job)
         except FinetuneError as error:
-            self._on_error(folder, error)
+            self._on_over()
+            session.fail(error)
         self.changed.emit()
 
     def _on_event(self, event: Event) -> None:
@@ -144,17 +139,9 @@ class FolderController:
                 self._failed.append(event)
         self.changed.emit()
 
-    def _on_end(self, folder: Path, on_done: Any) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        self.is_predicting = self.is_measuring = False
-        on_done()
-        self.changed.emit()
-
-    def _on_error(self, folder: Path, error: Exception) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+    def _on_over(self) -> None:
         self.is_predicting = self.is_measuring = False
         self.changed.emit()
-        self.session.fail(error)
 
     def _on_predicted(self, out: Path) -> None:
         written = sum(end.labels is not None and not end.skipped for end in self.ends)
@@ -192,11 +179,10 @@ def _mark(path: Path) -> str:
     return f"{_OPENED}{path}"
 
 
-def _read(path: Path, labels: Path) -> Generator[None, None, _Opened]:
+def _read(path: Path, labels: Path) -> _Opened:
     stamp = file_stamp(labels)
     images = [read_image(ref) for ref in list_images(path).images]
     masks = [read_image(ref, as_labels=True).array for ref in list_images(labels).images]
-    yield
     first = images[0]
     if len(images) == 1:
         return _Opened(first, None, masks[0], stamp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..session.dock import Panel
+from ..session.jobs import Job
 from ..session.session import Session
 from ..widgets.message_line import MessageLine
 from .controller import PredictController
@@ -33,25 +34,25 @@ class PredictFooter(Panel):
         layout.addWidget(self._job)
         self.stop.clicked.connect(self._on_stop)
         self.listen(session.message_changed, self._on_message)
-        self.listen(session.aside.changed, self.refresh)
+        self.listen(session.jobs.changed, self.refresh)
         self.listen(predicting.changed, self.refresh)
         self._on_message()
         self.refresh()
 
     def refresh(self) -> None:
         """Show how far it is."""
-        task, aside = self.predicting.task, self.session.aside
-        self._job.setVisible(task is not None or aside.is_running)
-        self.stop.setEnabled(not aside.is_stopping and not (task and task.is_stopped))
+        task, job = self.predicting.task, self.session.jobs.job
+        self._job.setVisible(task is not None or job is not None)
+        self.stop.setEnabled(not (job and job.is_stopping) and not (task and task.is_stopped))
         if task is not None and not task.is_asked:
             self.bar.setValue(round(_BAR * task.read / len(task.indices)))
             self.bar.setFormat(task.words)
-        elif aside.is_running:
-            self.bar.setValue(round(_BAR * (aside.progress.fraction or 0.0)))
-            self.bar.setFormat("Stopping…" if aside.is_stopping else self._words())
+        elif job is not None:
+            self.bar.setValue(round(_BAR * (job.progress.fraction or 0.0)))
+            self.bar.setFormat("Stopping…" if job.is_stopping else self._words(job))
 
-    def _words(self) -> str:
-        progress, files = self.session.aside.progress, self.predicting.files
+    def _words(self, job: Job) -> str:
+        progress, files = job.progress, self.predicting.files
         if progress.fraction is None:
             return "Starting…"
         if self.predicting.task is not None:
@@ -59,13 +60,13 @@ class PredictFooter(Panel):
         done, total = progress.images
         if files.is_predicting and files.ends:
             return f"{done} of {total} files, last {files.ends[-1].path.name}"
-        return f"{done} of {total}" if total else self.session.aside.title
+        return f"{done} of {total}" if total else job.title
 
     def _on_stop(self) -> None:
         if self.predicting.task is not None:
             self.predicting.stop()
         else:
-            self.session.aside.stop()
+            self.session.jobs.stop()
 
     def _on_message(self) -> None:
         self.message.say(self.session.message.text, self.session.message.tone)

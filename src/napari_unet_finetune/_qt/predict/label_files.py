@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ...io.writing import write_labels
 from ..layers.layers import file_of
 from ..layers.stacks import pixel_size
 from ..session.session import Session
-from ..session.worker import Work
+from ..session.worker import in_background
 from .live_prediction import LivePrediction
 
 if TYPE_CHECKING:
@@ -56,17 +56,15 @@ def save_labels(session: Session, layer: Labels, path: Path) -> None:
     scale, unit = pixel_size(layer)
     frames = int(np.prod(data.shape[:-_PLANE]))
 
-    def write() -> Generator[None, None, None]:
+    def write() -> None:
         array: NDArray[Any] = np.asarray(data)
-        yield
         stacked = array if array.ndim == _PLANE else array.reshape(frames, *array.shape[-_PLANE:])
         write_labels(path, stacked, scale=scale, unit=unit, overwrite=True)
 
     what = f"{frames} frames of {layer.name}" if frames > 1 else layer.name
-    Work(
+    in_background(
         write,
         title=f"Saving {layer.name}",
-        on_event=lambda _: None,
         on_end=lambda _: session.tell(f"{what} saved as {path}."),
         on_error=session.fail,
     )

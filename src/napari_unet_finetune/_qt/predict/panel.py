@@ -100,7 +100,7 @@ class PredictPanel(Panel):
         words, can = self._describe(kind)
         self.about.setText(words)
         self._form.setRowVisible(self.about, bool(words))
-        busy = self._busy()
+        busy = self.predicting.busy
         self.button.setEnabled(can and not busy)
         self.button.setToolTip(busy or ("" if can else words))
 
@@ -132,12 +132,6 @@ class PredictPanel(Panel):
             return f"{stack.name} · {count_of(count, 'frame')} of {size} px", True
         name = frame_name(stack.name, current_frame(self.session.viewer, layer), stack.frames)
         return f"{name} · {size} px", True
-
-    def _busy(self) -> str:
-        """Return what is under way, empty if nothing is."""
-        if self.predicting.task is not None:
-            return f"{self.predicting.task.title} is under way."
-        return f"{self.session.aside.title} is under way." if self.session.aside.is_running else ""
 
     def _lay_out(self) -> None:
         self.source.setToolTip("Select an image in the layer list to predict it; stacks are predicted frame by frame.")
@@ -179,7 +173,7 @@ class PredictPanel(Panel):
         self.listen(session.models_changed, self._list_models)
         self.listen(session.model_changed, self._on_predictor_changed)
         self.listen(session.predictor_changed, self._on_predictor_changed)
-        self.listen(session.aside.changed, self._on_busy)
+        self.listen(session.jobs.changed, self._on_busy)
         self.listen(self.predicting.changed, self._on_busy)
         self.source.changed.connect(self.refresh)
         self.images.changed.connect(self.refresh)
@@ -220,5 +214,5 @@ class PredictPanel(Panel):
         self.predicting.augment = on
 
     def _on_busy(self) -> None:
-        self.button.setEnabled(not self._busy() and self._describe(self.source.value())[1])
-        self.button.setToolTip(self._busy())
+        self.button.setEnabled(not self.predicting.busy and self._describe(self.source.value())[1])
+        self.button.setToolTip(self.predicting.busy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 from psygnal import Signal
@@ -17,11 +17,11 @@ from ...project.project import Project
 from ...project.question_plan import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
 from ...suggest.suggestion import Suggestions
 from ...text import about
-from ..session.jobs import JobSlot
+from ..session.jobs import Job, JobSlot
 from ..session.past_runs import Past, new_run, runs_of, when_of
 from ..session.session import Session
 from ..session.settings import default_device
-from ..session.worker import Work
+from ..session.worker import in_background
 
 TITLES: dict[Question, str] = {
     "suggest": "What to annotate next",
@@ -61,14 +61,13 @@ class QuestionsController:
         self.trial_s = TRIAL_S
         self.settings: Callable[[PresetName], FinetuneConfig] = _settings
         self._known: dict[str, Known] = {}
-        self._forecasting: Work[Forecast] | None = None
         self._was_running = (False, False)
         session.project_changed.connect(self._on_project_changed)
         session.models_changed.connect(self._look_back)
         session.images_changed.connect(self._on_images_changed)
         for signal in (session.model_changed, session.predictor_changed):
             signal.connect(self._on_model_changed)
-        for slot in (session.run, session.aside):
+        for slot in (session.trainings, session.jobs):
             slot.changed.connect(self._on_slot_changed)
         self._on_project_changed()
 
@@ -83,7 +82,7 @@ class QuestionsController:
         if question == "report" and self.past.newest is None:
             problem = "Finetune a model first."
         if slot.is_running and not problem:
-            problem = f"{slot.title} is under way."
+            problem = slot.busy
         return problem
 
     def cost(self, question: Question) -> str:
@@ -114,7 +113,7 @@ class QuestionsController:
     def ask(self, question: Question, out: Path | None = None) -> None:
         """Save what is unsaved and ask; a report is written to `out`. What keeps it from that is told."""
         session = self.session
-        session.before_use.emit()
+        session.about_to_read_files.emit()
         project = session.project
         try:
             if problem := self.problem(question):
@@ -173,20 +172,17 @@ class QuestionsController:
                 session.fail(error)
 
         slot = self._slot(asked.question)
-        if slot.is_running:
-            raise RunError(f"{slot.title} is under way. Wait for it to end, or stop it first.")
+        slot.require_free()
         session.tell(f"{doing} has begun. You can go on annotating.")
-        slot.start(folder, doing, request=request, on_end=on_end)
+        job = Job(folder, doing, request)
+        job.ended.connect(on_end)
+        slot.start(job)
 
     def _look_ahead(self, project: Project, folder: Path) -> None:
         """Carry on the newest learning curve, in a thread because it takes a few tenths of a second."""
         study = self.past.study
         assert study is not None
         words = f"learning curve of {when_of(study.path)}"
-
-        def look() -> Generator[None, None, Forecast]:
-            yield
-            return forecast(study.rows)
 
         def on_end(found: Forecast) -> None:
             try:
@@ -195,17 +191,17 @@ class QuestionsController:
             except FinetuneError as error:
                 self.session.fail(error)
 
-        self._forecasting = Work(
-            look, title=TITLES["forecast"], on_event=lambda _none: None, on_end=on_end, on_error=self.session.fail
-        )
+        in_background(
+            lambda: forecast(study.rows), title=TITLES["forecast"], on_end=on_end, on_error=self.session.fail
+        )  # fmt: skip
 
     def _conclude(self, project: Project, kept: KeptAnswer) -> None:
         """Say what came of a question and, if that is what it was about, mark the suggested images."""
         session, asked = self.session, kept.asked
         title = TITLES[asked.question].rstrip("…?")
-        if session.project is None or not session.is_open(project):
-            session.tell(f"{title}, of another dataset: open it again to see the answer.")
+        if not session.is_still_open(project, title, "open it again to see the answer."):
             return
+        assert session.project is not None
         if isinstance(kept.result, Suggestions):
             there = (one for one in kept.result if one.image in session.project.names)
             session.project.set_suggested({one.image: one.reason for one in there})
@@ -243,7 +239,7 @@ class QuestionsController:
         return self.session.model if question in _OF_BASE else self.session.predictor
 
     def _slot(self, question: Question) -> JobSlot:
-        return self.session.run if question == "cross_validate" else self.session.aside
+        return self.session.trainings if question == "cross_validate" else self.session.jobs
 
     def _on_images_changed(self) -> None:
         self.changed.emit()
@@ -253,7 +249,7 @@ class QuestionsController:
         self.changed.emit()
 
     def _on_slot_changed(self) -> None:
-        now = (self.session.run.is_running, self.session.aside.is_running)
+        now = (self.session.trainings.is_running, self.session.jobs.is_running)
         if now != self._was_running:
             self._was_running = now
             self.changed.emit()

@@ -65,7 +65,7 @@ class Dock(QWidget, Listener):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save what is unsaved when the window is about to close, whether or not it then does."""
         if watched is self._window() and event is not None and event.type() == QEvent.Type.Close:
-            self.session.before_use.emit()
+            self.session.about_to_read_files.emit()
         return bool(super().eventFilter(watched, event))
 
     def release(self) -> None:
@@ -73,7 +73,7 @@ class Dock(QWidget, Listener):
         if self._is_released:
             return
         self._is_released = True
-        self.session.before_use.emit()
+        self.session.about_to_read_files.emit()
         super().release()
         self._watch(None)
         if not self._others():

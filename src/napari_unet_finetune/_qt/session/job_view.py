@@ -88,18 +88,18 @@ class JobView(Panel):
 
     def redraw(self) -> None:
         """Show how far the job is."""
-        slot = self.slot
-        self.setVisible(slot.is_running)
-        if slot.is_running:
-            self.title.setText(slot.title)
+        job = self.slot.job
+        self.setVisible(job is not None)
+        if job is not None:
+            self.title.setText(job.title)
             self.bar.setUpdatesEnabled(False)  # or it is painted at once, and the canvas with it
-            self.bar.setValue(round(_BAR * (slot.progress.fraction or 0.0)))
-            self.bar.setFormat(position(slot.progress, is_paused=slot.is_paused, is_stopping=slot.is_stopping))
+            self.bar.setValue(round(_BAR * (job.progress.fraction or 0.0)))
+            self.bar.setFormat(position(job.progress, is_paused=job.is_paused, is_stopping=job.is_stopping))
             self.bar.setUpdatesEnabled(True)
-            self.pause.setText("Resume" if slot.is_paused else "Pause")
-            self.pause.setEnabled(not slot.is_stopping)
-            self.stop.setEnabled(not slot.is_stopping)
-            self.place.setText(place(slot.progress, self._memory.of(slot.pid)))
+            self.pause.setText("Resume" if job.is_paused else "Pause")
+            self.pause.setEnabled(not job.is_stopping)
+            self.stop.setEnabled(not job.is_stopping)
+            self.place.setText(place(job.progress, self._memory.of(job.pid)))
         self.redrawn.emit()
 
     def _lay_out(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -30,15 +31,6 @@ class Report:
     progress: RunProgress
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Who is told of a job, in the GUI thread."""
-
-    on_report: Callable[[Report], object]
-    on_end: Callable[[Path | None], object]
-    on_error: Callable[[Exception], object]
-
-
 class RunningJob(Protocol):
     """A job that can be talked to."""
 
@@ -58,23 +50,126 @@ class RunningJob(Protocol):
         """End it now."""
 
 
-JobRunner = Callable[[Path, str, Listener], RunningJob]
-"""Starts the job in a folder under a title and tells the listener of it."""
+class Job:
+    """A job from its request to its end. Its signals, emitted in the GUI thread, are connected before it is started.
+
+    Parameters
+    ----------
+    folder
+        Where it keeps its files.
+    title
+        What the user reads while it is under way.
+    request
+        Written into the folder when it is started; None if it is there already.
+    is_temporary
+        Remove the folder when the job has ended and all have heard of it.
+    """
+
+    event = Signal(object)  # an `Event`; of those that come often some are left out
+    ended = Signal(object)  # with the file of the result, or None
+    failed = Signal(object)  # with the exception, which the user has been told of
+
+    def __init__(self, folder: Path, title: str, request: BaseModel | None = None, *, is_temporary: bool = False):
+        self.folder, self.title, self.request = folder, title, request
+        self.progress = RunProgress()
+        self.is_paused = self.is_stopping = False
+        self._is_temporary = is_temporary
+        self._slot: JobSlot | None = None
+        self._process: RunningJob | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether it was started and has neither ended nor been closed."""
+        return self._slot is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Number of its process, None if it has none of its own."""
+        return getattr(self._process, "pid", None)
+
+    def stop(self) -> None:
+        """Ask it to end by itself."""
+        if self._process is not None and self._slot is not None:
+            self.is_stopping = True
+            self._process.stop()
+            self._slot.changed.emit()
+
+    def toggle_pause(self) -> None:
+        """Let it wait, or go on."""
+        if self._process is not None and self._slot is not None:
+            self.is_paused = not self.is_paused
+            (self._process.pause if self.is_paused else self._process.resume)()
+            self._slot.changed.emit()
+
+    def preview(self, image: ImageFile | None) -> None:
+        """Choose the image that a training predicts as it learns."""
+        if self._process is not None:
+            self._process.preview(image)
+
+    def start(self, slot: JobSlot, runner: JobRunner) -> None:
+        """Write the request and begin, as the job of `slot`."""
+        if self.request is not None:
+            write_request(self.folder, self.request)
+        self._slot = slot
+        process = runner(self)
+        if self._slot is not None:  # a runner for tests may have finished already
+            self._process = process
+
+    def close(self) -> None:
+        """End it now; nobody is told any more, for whoever listened may be gone."""
+        self._slot = None
+        if self._process is not None:
+            self._process.close()
+        self._remove()
+
+    def on_report(self, report: Report) -> None:
+        """Tell how it gets on; called by its runner, as the next two."""
+        if self._slot is not None:
+            self.progress = report.progress
+            self.event.emit(report.event)
+            self._slot.changed.emit()
+
+    def on_end(self, file: Path | None) -> None:
+        """Tell that it has ended."""
+        if self._leave():
+            self.ended.emit(file)
+            self._remove()
+
+    def on_error(self, error: Exception) -> None:
+        """Tell what went wrong, first to the user."""
+        slot = self._slot
+        if slot is not None and self._leave():
+            try:
+                slot.on_error(error)
+            finally:
+                self.failed.emit(error)
+                self._remove()
+
+    def _leave(self) -> bool:
+        """Make room for the next job, and tell whether anybody is to hear of the end of this one."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.free()
+        return slot is not None
+
+    def _remove(self) -> None:
+        if self._is_temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def run_in_child(folder: Path, title: str, listener: Listener) -> RunningJob:
-    """Start the job in `folder` in a process of its own."""
-    child = ChildJob(folder)
+JobRunner = Callable[[Job], RunningJob]
+"""Carries out a job and calls its `on_report`, `on_end` and `on_error` in the GUI thread."""
 
-    def reports() -> Generator[Report, None, Path | None]:
-        return (yield from report(child.events()))
 
+def run_in_child(job: Job) -> RunningJob:
+    """Carry out `job` in a process of its own."""
+    child = ChildJob(job.folder)
     Work(
-        reports,
-        title=title,
-        on_event=listener.on_report,
-        on_end=listener.on_end,
-        on_error=listener.on_error,
+        lambda: report(child.events()),
+        title=job.title,
+        on_event=job.on_report,
+        on_end=job.on_end,
+        on_error=job.on_error,
         on_abort=child.close,
     )
     return child
@@ -95,119 +190,78 @@ def report(events: Iterator[Event]) -> Generator[Report, None, Path | None]:
     return result
 
 
+def refuse_if(busy: str) -> None:
+    """Raise `RunError` if something is under way, as `busy` says."""
+    if busy:
+        raise RunError(f"{busy} Wait for it to end, or stop it first.")
+
+
 class JobSlot:
-    """Room for one job; `changed` is emitted when it begins, gets on, is paused and ends."""
+    """Room for one job; `changed` is emitted when it begins, gets on, is paused and ends.
+
+    Parameters
+    ----------
+    runner
+        How jobs are carried out.
+    on_error
+        Tells the user of what went wrong.
+    """
 
     changed = Signal()
 
     def __init__(self, runner: JobRunner, on_error: Callable[[Exception], object]) -> None:
-        self._runner, self._on_error = runner, on_error
-        self._job: RunningJob | None = None
-        self._listener: Listener | None = None
-        self.title = ""
-        self.folder: Path | None = None
-        self.progress = RunProgress()
-        self.is_paused = self.is_stopping = False
+        self._runner, self.on_error = runner, on_error
+        self.job: Job | None = None
 
     @property
     def is_running(self) -> bool:
         """Tell whether there is a job that has not ended."""
-        return self._listener is not None
+        return self.job is not None
 
     @property
-    def pid(self) -> int | None:
-        """Number of the job's process, None if it has none of its own."""
-        return getattr(self._job, "pid", None)
+    def busy(self) -> str:
+        """What is under way, in a sentence; empty if nothing is."""
+        return f"{self.job.title} is under way." if self.job is not None else ""
 
-    def start(
-        self,
-        folder: Path,
-        title: str,
-        *,
-        request: BaseModel | None = None,
-        on_event: Callable[[Event], object] = lambda _event: None,
-        on_end: Callable[[Path | None], object] = lambda _file: None,
-        on_error: Callable[[Exception], object] | None = None,
-    ) -> None:
-        """Start the job in `folder`, after writing `request` there if one is given.
+    def require_free(self) -> None:
+        """Raise `RunError` if there is a job already."""
+        refuse_if(self.busy)
 
-        `on_end` gets the file of the result, `on_error` what went wrong; by default the user is told of it.
+    def start(self, job: Job) -> None:
+        """Start a job.
 
         Raises
         ------
         RunError
-            If this slot has a job already, or the folder cannot be used.
+            If there is one already, or its folder cannot be used.
         """
-        if self.is_running:
-            raise RunError(f"{self.title} is under way. Wait for it to end, or stop it first.")
-        if request is not None:
-            write_request(folder, request)
-        self.title, self.folder, self.progress = title, folder, RunProgress()
-        self.is_paused = self.is_stopping = False
-        listener = self._listener = self._listening(on_event, on_end, on_error or self._on_error)
+        self.require_free()
+        self.job = job
         try:
-            job = self._runner(folder, title, listener)
+            job.start(self, self._runner)
         except Exception:
-            self._free()
+            self.close()
             raise
-        if self._listener is listener:  # a runner for tests may have finished already
-            self._job = job
+        if self.job is job:
             self.changed.emit()
 
     def stop(self) -> None:
-        """Ask the job to end by itself."""
-        if self._job is not None:
-            self.is_stopping = True
-            self._job.stop()
-            self.changed.emit()
+        """Ask the job, if there is one, to end by itself."""
+        if self.job is not None:
+            self.job.stop()
 
     def toggle_pause(self) -> None:
         """Let the job wait, or go on."""
-        if self._job is None:
-            return
-        self.is_paused = not self.is_paused
-        (self._job.pause if self.is_paused else self._job.resume)()
-        self.changed.emit()
+        if self.job is not None:
+            self.job.toggle_pause()
 
-    def preview(self, image: ImageFile | None) -> None:
-        """Choose the image that a training predicts as it learns."""
-        if self._job is not None:
-            self._job.preview(image)
+    def free(self) -> None:
+        """Let the job go, which has ended."""
+        self.job = None
+        self.changed.emit()
 
     def close(self) -> None:
-        """End the job now; nobody is told any more, for whoever listened may be gone."""
-        job, self._job, self._listener = self._job, None, None
+        """End the job now, without a word."""
+        job, self.job = self.job, None
         if job is not None:
             job.close()
-
-    def _listening(
-        self,
-        on_event: Callable[[Event], object],
-        on_end: Callable[[Path | None], object],
-        on_error: Callable[[Exception], object],
-    ) -> Listener:
-        """Return a listener that passes things on for as long as its job is the one of this slot."""
-
-        def reported(report: Report) -> None:
-            if self._listener is listener:
-                self.progress = report.progress
-                on_event(report.event)
-                self.changed.emit()
-
-        def ended(file: Path | None) -> None:
-            if self._listener is listener:
-                self._free()
-                on_end(file)
-
-        def failed(error: Exception) -> None:
-            if self._listener is listener:
-                self._free()
-                on_error(error)
-
-        listener = Listener(reported, ended, failed)
-        return listener
-
-    def _free(self) -> None:
-        self._job = self._listener = None
-        self.is_paused = self.is_stopping = False
-        self.changed.emit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from ...progress import RunProgress
 from ..widgets.message_line import MessageLine
 from ..widgets.training_curve import CurvePlot
 from .dock import Panel
@@ -26,7 +27,7 @@ class RunFooter(Panel):
         super().__init__(parent)
         self.session, self._has_curve = session, has_curve
         self.message, self.scores, self.curve = MessageLine(), QLabel(), CurvePlot()
-        self.training, self.other = JobView(session.run), JobView(session.aside)
+        self.training, self.other = JobView(session.trainings), JobView(session.jobs)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 6)
         layout.setSpacing(4)
@@ -40,8 +41,9 @@ class RunFooter(Panel):
 
     def _show_learning(self) -> None:
         """Show how the training learns."""
-        progress = self.session.run.progress
-        is_learning = self.session.run.is_running and bool(progress.steps)
+        job = self.session.trainings.job
+        progress = job.progress if job is not None else RunProgress()
+        is_learning = bool(progress.steps)
         self.curve.setVisible(is_learning and self._has_curve)
         self.scores.setVisible(is_learning and bool(scores(progress)))
         if is_learning:

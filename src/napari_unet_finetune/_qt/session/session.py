@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,12 +55,13 @@ class Session:
     predictor_changed = Signal()  # another model to predict with
     models_changed = Signal()  # a training left a new model
     message_changed = Signal()
-    before_use = Signal()  # whoever holds unsaved work saves it now, for someone is about to read the files
+    about_to_read_files = Signal()  # whoever holds unsaved work saves it now, for someone is about to read the files
 
     def __init__(self, viewer: ViewerModel, runner: JobRunner = run_in_child) -> None:
         self.viewer = viewer
-        self.run = JobSlot(runner, self.fail)  # trainings
-        self.aside = JobSlot(runner, self.fail)  # predictions and questions, also while a training runs
+        self.trainings = JobSlot(runner, self.fail)
+        self.jobs = JobSlot(runner, self.fail)  # predictions and questions, also while a training runs
+        self._numbers = itertools.count(1)
         self._project: Project | None = None
         self._current: str | None = None
         self._model: str = DEFAULT_MODEL
@@ -110,6 +116,18 @@ class Session:
         self._predictor = None if model is None else str(model)
         self.predictor_changed.emit()
 
+    def is_still_open(self, project: Project, title: str, hint: str) -> bool:
+        """Tell whether `project` is open now that a job of it has ended; if not, the user is told of the job."""
+        if not self.is_open(project):
+            self.tell(f"{title}, of another dataset: {hint}")
+        return self.is_open(project)
+
+    def scratch(self) -> Path:
+        """Return a new folder for files that nobody needs any more when the session is gone."""
+        folder = self._scratch / f"job-{next(self._numbers)}"
+        folder.mkdir()
+        return folder
+
     def shared(self, make: Callable[[Session], Shared]) -> Shared:
         """Return what the panels share of this kind, made for the first of them.
 
@@ -143,15 +161,21 @@ class Session:
 
     def close(self) -> None:
         """Save what is unsaved, let go of the viewer, and end all jobs."""
-        self.before_use.emit()
+        self.about_to_read_files.emit()
         if self.annotation is not None:
             self.annotation.close()
         self.end_jobs()
 
     def end_jobs(self) -> None:
         """End all jobs without a word; a training can be resumed."""
-        self.run.close()
-        self.aside.close()
+        self.trainings.close()
+        self.jobs.close()
+
+    @cached_property
+    def _scratch(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
 
 def session_of(viewer: Any) -> Session:

@@ -23,6 +23,10 @@ class _Named(functools.partial[Any]):
         return self.title
 
 
+def _ignore(_value: object) -> None:
+    """Take no notice."""
+
+
 class Work(Generic[Result]):
     """A generator at work in a thread; everything it reports is reported in the GUI thread.
 
@@ -43,9 +47,9 @@ class Work(Generic[Result]):
         make_events: Callable[[], Generator[Any, None, Result]],
         *,
         title: str,
-        on_event: Callable[[Any], object],
-        on_end: Callable[[Result], object],
         on_error: Callable[[Exception], object],
+        on_event: Callable[[Any], object] = _ignore,
+        on_end: Callable[[Result], object] = _ignore,
         on_abort: Callable[[], object] = lambda: None,
     ) -> None:
         from napari.qt.threading import create_worker
@@ -77,6 +81,22 @@ class Work(Generic[Result]):
     def abandon(self) -> None:
         """End the work at its next yield; `on_abort` is called."""
         self._worker.quit()
+
+
+def in_background(
+    function: Callable[[], Result],
+    *,
+    title: str,
+    on_end: Callable[[Result], object],
+    on_error: Callable[[Exception], object],
+) -> Work[Result]:
+    """Call `function` in a thread; what it returns goes to `on_end`, what it raises to `on_error`."""
+
+    def events() -> Generator[None, None, Result]:
+        yield
+        return function()
+
+    return Work(events, title=title, on_end=on_end, on_error=on_error)
 
 
 def _call(function: Callable[[], object]) -> None:

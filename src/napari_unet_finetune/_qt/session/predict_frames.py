@@ -1,0 +1,72 @@
+"""Images to a model in a child process and back as probabilities, the same way from every dock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from ...config import PredictConfig
+from ...events import FULL_PROBABILITY, ImagePredicted
+from ...runs.request import ImageFile, PredictRequest
+from .jobs import Job, Report
+from .session import Session
+from .settings import default_device
+
+
+class FramesJob(Job):
+    """A job that predicts images; `predicted` is emitted with each one.
+
+    Its arguments are the number of the image, its probabilities (Y, X) of uint8, and the threshold of the model.
+    """
+
+    predicted = Signal(int, object, float)
+
+    def on_report(self, report: Report) -> None:
+        """Read what was predicted, and tell of it first."""
+        event = report.event
+        if isinstance(event, ImagePredicted) and self.is_running:
+            probabilities = np.load(event.file)
+            event.file.unlink()
+            self.predicted.emit(event.index, probabilities, event.threshold)
+        super().on_report(report)
+
+
+def predict_frames(
+    session: Session,
+    title: str,
+    images: Sequence[ImageFile],
+    *,
+    model: str = "",
+    config: PredictConfig | None = None,
+    folder: Path | None = None,
+) -> FramesJob:
+    """Return a job, not yet started, that predicts `images`.
+
+    Parameters
+    ----------
+    session, title
+        Whose job it is, and what the user reads.
+    images
+        Files, or frames of files.
+    model
+        File or name; that of the session if empty.
+    config
+        How to predict; on the preferred device if None.
+    folder
+        Where the job keeps its files; in one that is removed afterwards if None.
+    """
+    request = PredictRequest(
+        checkpoint=model or session.predictor,
+        images=tuple(images),
+        config=config or PredictConfig(device=default_device()),
+    )
+    return FramesJob(folder or session.scratch(), title, request, is_temporary=folder is None)
+
+
+def above(probabilities: NDArray[np.uint8], threshold: float) -> NDArray[np.uint8]:
+    """Return 1 where a probability is above `threshold`, else 0."""
+    return (probabilities > threshold * FULL_PROBABILITY).astype(np.uint8)
