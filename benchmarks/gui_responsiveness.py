@@ -63,6 +63,8 @@ def measure(arm: str, steps: int) -> dict[str, Any]:
     import napari
     from qtpy.QtCore import Qt
 
+    from napari_unet_finetune._qt.annotate.annotation import annotation_of
+
     viewer = napari.Viewer(show_welcome_screen=False)
     viewer.window.resize(1280, 800)
     painter = _Painter(viewer)
@@ -72,7 +74,7 @@ def measure(arm: str, steps: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         dock = _open_dock(viewer, Path(folder), steps)
         session = dock.session
-        turn = _timer(lambda: session.annotation.next() if session.trainings.is_running else None)
+        turn = _timer(lambda: annotation_of(session).next() if session.trainings.is_running else None)
         if arm == "thread":
             session.trainings._runner = session.jobs._runner = _run_in_thread
         _let(seconds=3)  # the window has been drawn, layers and thumbnails have been prepared

@@ -25,6 +25,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QApplication, QDialog, QTableView, QWidget
 
+from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.io.images import list_images, read_image
 
@@ -132,7 +133,7 @@ class Walk:
         self._wait(lambda: self.session.current == first)
         self.dock.accordion.open(1)
         _let(1.0)
-        labels = self.session.annotation.layer
+        labels = annotation_of(self.session).layer
         labels.brush_size = BRUSH_PX
         for stroke in _strokes(truth):
             self._drag(labels, stroke)

@@ -25,7 +25,7 @@ def predicting(waiting, tmp_path, qapp):  # noqa: ARG001 - timers need an applic
     annotation = annotation_of(session)
     annotation.open("img_0")
     yield annotation, runner
-    annotation.close()
+    annotation.release()
 
 
 def answer(runner, labels):
@@ -132,4 +132,4 @@ def test_the_model_that_ships_paints_an_image(session, tmp_path, qapp):  # noqa:
     annotation.open("img_0")
     start_from_prediction(annotation)
     assert "pixels of the prediction" in session.message.text or "finds nothing" in session.message.text
-    annotation.close()
+    annotation.release()

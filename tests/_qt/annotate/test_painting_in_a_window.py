@@ -12,6 +12,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QVBoxLayout
 
 from napari_unet_finetune._qt.annotate import autosave
+from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.annotate.panel import AnnotatePanel
 from napari_unet_finetune._qt.images.panel import ImagesPanel
 from napari_unet_finetune._qt.session.dock import Dock
@@ -83,7 +84,7 @@ def test_a_stroke_of_the_mouse_is_on_disk_soon_and_one_undo_takes_it_back(window
     dock.images.view.open_requested.emit("img_1")
     qtbot.wait(200)  # until the canvas has its size
     stroke(viewer, *((10 + step, 10 + 2 * step) for step in range(20)))
-    annotation = dock.session.annotation
+    annotation = annotation_of(dock.session)
     qtbot.waitUntil(lambda: annotation.unsaved is None)
     mask = reopened(dock.session.project).read_labels("img_1")
     assert mask[10, 10] == 1 and mask[29, 48] == 1
@@ -110,7 +111,7 @@ def test_keys_on_the_canvas_go_on_and_the_paint_is_saved_before(window, qtbot):
         qtbot.waitUntil(lambda name=name: dock.session.current == name)
         assert [layer.name for layer in viewer.layers] == [name, f"mask · {name}"]
     assert reopened(dock.session.project).read_labels("img_0")[20, 30] == 1
-    layer = dock.session.annotation.layer
+    layer = annotation_of(dock.session).layer
     assert layer.data[20, 30] == 1
     stroke(viewer, (5, 20), (5, 30))
     layer.undo()
@@ -120,7 +121,7 @@ def test_keys_on_the_canvas_go_on_and_the_paint_is_saved_before(window, qtbot):
 
 def test_a_layer_that_was_put_away_and_shown_again_can_be_painted(window, qtbot):
     viewer, dock = window
-    annotation = dock.session.annotation
+    annotation = annotation_of(dock.session)
     for name in ("img_0", "img_1", "img_0"):
         annotation.open(name)
         qtbot.wait(100)
@@ -133,13 +134,12 @@ def test_a_layer_that_was_put_away_and_shown_again_can_be_painted(window, qtbot)
 def test_taking_the_dock_out_saves_and_leaves_nothing_behind(window, qtbot):
     viewer, dock = window
     project, session, thumbnails = dock.session.project, dock.session, dock.images._thumbnails
-    session.annotation.open("img_2")
+    annotation_of(session).open("img_2")
     qtbot.wait(200)
-    layer = session.annotation.layer
+    layer = annotation_of(session).layer
     stroke(viewer, (20, 20), (20, 30))
     viewer.window.remove_dock_widget(dock)
     assert reopened(project).read_labels("img_2")[20, 25] == 1
-    assert session.annotation is None
     assert not any(str(key) in ("N", "Shift+N", "PageUp", "PageDown") for key in viewer.keymap)
     qtbot.waitUntil(lambda: not thumbnails.is_running)
     layer.paint((5, 5), 1)

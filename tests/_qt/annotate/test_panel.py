@@ -25,8 +25,7 @@ def panel(waiting, qtbot, tmp_path):
     panel.answer = True
     panel.confirm = lambda question, _yes: bool(panel.asked.append(question)) or panel.answer
     yield panel
-    if session.annotation is not None:
-        panel.release()
+    panel.release()
 
 
 @pytest.fixture

@@ -219,7 +219,7 @@ def test_the_image_that_is_predicted_next_is_the_next_of_the_table(ready, tmp_pa
     finetuning.start(CONFIG)
     Reporter(runner).end(STARTED, _preview(tmp_path, "img_00"), ENDED)
     assert [image.ref.name for image in read_request(runner.folder).images] == ["img_00", "img_04"]
-    annotation.close()
+    annotation.release()
 
 
 def test_a_base_that_was_kept_goes_on_predicting(ready, tmp_path):

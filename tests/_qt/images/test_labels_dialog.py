@@ -8,6 +8,7 @@ pytest.importorskip("qtpy")
 
 from qtpy.QtWidgets import QMenu
 
+from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.images.labels_dialog import LabelsDialog, labels_choices
 from napari_unet_finetune._qt.images.panel import ImagesPanel
 from napari_unet_finetune._qt.layers.layers import OURS
@@ -84,26 +85,26 @@ def test_empty_frames_are_imported_on_request(panel, project, qtbot):
 
 
 def test_one_plane_becomes_the_mask_of_the_image_shown_and_is_shown_at_once(panel, project, session, viewer, qtbot):
-    session.annotation.open("stack[002]")
+    annotation_of(session).open("stack[002]")
     viewer.add_labels(BLOB * 3, name="mine")
     dialog = dialog_of(panel, qtbot)
     assert dialog.layer.count() == 1
     assert dialog.target.currentText() == "stack[002], which is shown now"
     imported(dialog, qtbot)
     assert [image.name for image in project.images if image.origin == "imported"] == ["stack[002]"]
-    np.testing.assert_array_equal(session.annotation.layer.data, BLOB)
+    np.testing.assert_array_equal(annotation_of(session).layer.data, BLOB)
 
 
 @pytest.mark.usefixtures("truth")
 def test_what_is_painted_is_saved_first_and_kept(panel, project, session, qtbot):
-    session.annotation.open("stack[000]")
-    session.annotation.layer.paint((30, 30), 1)
-    painted = np.array(session.annotation.layer.data)
+    annotation_of(session).open("stack[000]")
+    annotation_of(session).layer.paint((30, 30), 1)
+    painted = np.array(annotation_of(session).layer.data)
     dialog = dialog_of(panel, qtbot)
     assert "1 image keeps the mask painted or corrected here" in dialog.summary.text()
     imported(dialog, qtbot)
     assert reopened(project).image("stack[000]").origin == "painted"
-    np.testing.assert_array_equal(session.annotation.layer.data, painted)
+    np.testing.assert_array_equal(annotation_of(session).layer.data, painted)
 
 
 @pytest.mark.usefixtures("truth")
@@ -141,7 +142,7 @@ def test_without_a_dataset_or_a_layer_the_user_is_told_what_to_do(panel, session
     choose(panel, "Import masks from open layers…")
     assert session.message.text.startswith("Open a dataset first")
     session.project = Project.open(write_images(tmp_path / "images"))
-    session.annotation.open("img_0")
+    annotation_of(session).open("img_0")
     choose(panel, "Import masks from open layers…")
     assert session.message.text.startswith("There is no Labels layer in this viewer")
     assert not panel.findChildren(LabelsDialog)

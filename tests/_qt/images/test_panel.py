@@ -14,6 +14,7 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QComboBox
 
+from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.images import panel as panel_module
 from napari_unet_finetune._qt.images.import_dialog import NO_MASK, ImportDialog
 from napari_unet_finetune._qt.images.panel import ImagesPanel, LayersDialog
@@ -31,8 +32,7 @@ def panel(session, qtbot):
     panel.resize(340, 500)
     panel.show()
     yield panel
-    if session.annotation is not None:
-        panel.release()
+    panel.release()
     qtbot.waitUntil(lambda: not panel._opener.is_busy)
 
 
@@ -133,11 +133,11 @@ def test_a_double_click_opens_an_image_and_next_follows_the_table(panel, qtbot, 
     panel.view.filter.sort(Column.IMAGE, Qt.SortOrder.DescendingOrder)
     panel.view.doubleClicked.emit(panel.view.filter.index(2, Column.IMAGE))
     assert session.current == "img_5"
-    session.annotation.next()
+    annotation_of(session).next()
     assert session.current == "img_4"
     assert panel.view.selected == ["img_4"]
     panel.words.setText("img_7")
-    session.annotation.next()
+    annotation_of(session).next()
     assert session.current == "img_7"
 
 
@@ -159,7 +159,7 @@ def test_files_that_cannot_be_read_are_counted(panel, qtbot, folder):
 def test_a_stroke_that_is_saved_while_new_images_are_looked_for_is_kept(panel, qtbot, folder, session, monkeypatch):
     first = opened(panel, qtbot, folder)
     first.save_labels("img_1", BLOB, "painted")
-    session.annotation.open("img_0")
+    annotation_of(session).open("img_0")
     load, loaded, gate = Project.open, [], threading.Event()
 
     def slow(*args):
@@ -170,13 +170,13 @@ def test_a_stroke_that_is_saved_while_new_images_are_looked_for_is_kept(panel, q
     monkeypatch.setattr(Project, "open", slow)
     panel._on_reload()
     qtbot.waitUntil(lambda: bool(loaded))  # the record is read, and then a stroke is saved
-    session.annotation.layer.paint((10, 10), 1)
-    session.annotation.save()
+    annotation_of(session).layer.paint((10, 10), 1)
+    annotation_of(session).save()
     gate.set()
     qtbot.waitUntil(lambda: session.project is not first)
     assert session.project.image("img_0").is_annotated
-    session.annotation.open("img_0")
-    assert session.annotation.layer.data[10, 10] == 1
+    annotation_of(session).open("img_0")
+    assert annotation_of(session).layer.data[10, 10] == 1
 
 
 class TestImporting:
@@ -207,14 +207,14 @@ class TestImporting:
         assert dialog._model.index(1, 2).data() == "given to img_4"
 
     def test_masks_are_imported_and_shown(self, dialog, panel, qtbot, session):
-        session.annotation.open("img_0")
+        annotation_of(session).open("img_0")
         dialog.button.click()
         qtbot.waitUntil(lambda: bool(dialog.imported.names))
         assert "img_3 is 40 × 60 px" in dialog.summary.text()  # the dialog stays to say what was left out
         dialog.reject()
         qtbot.waitUntil(lambda: session.message.text == "3 masks imported, 1 refused.")
         assert [image.origin for image in reopened(session.project).images[:4]] == ["imported"] * 3 + ["none"]
-        np.testing.assert_array_equal(session.annotation.layer.data, BLOB)
+        np.testing.assert_array_equal(annotation_of(session).layer.data, BLOB)
         assert "3 annotated" in panel.footer.text()
 
     def test_what_is_refused_is_listed_and_the_dialog_stays(self, dialog, qtbot, masks, session):
@@ -300,7 +300,7 @@ class TestLayers:
 
     def test_our_own_layers_are_not_offered(self, panel, qtbot, folder, session):
         opened(panel, qtbot, folder)
-        session.annotation.open("img_0")
+        annotation_of(session).open("img_0")
         assert panel._opener.choices() == []
 
     def test_the_dialog_offers_all_and_returns_those_ticked(self, panel, viewer, qtbot):
@@ -314,8 +314,8 @@ class TestLayers:
 
 def test_another_dataset_takes_the_place_of_the_first_and_its_paint_is_saved(panel, qtbot, folder, session, tmp_path):
     first = opened(panel, qtbot, folder)
-    session.annotation.open("img_0")
-    session.annotation.layer.paint((10, 10), 1)
+    annotation_of(session).open("img_0")
+    annotation_of(session).layer.paint((10, 10), 1)
     opened(panel, qtbot, write_images(tmp_path / "others", 2))
     assert panel.view.filter.names() == ["img_0", "img_1"]
     assert reopened(first).image("img_0").origin == "painted"
@@ -344,9 +344,8 @@ def test_released_panels_hear_nothing_and_leave_nothing(panel, qtbot, folder, se
     opened(panel, qtbot, folder)
     thumbnails = panel._thumbnails
     panel.release()
-    assert session.annotation.order() == session.project.names
+    assert annotation_of(session).order() == session.project.names
     session.close()
-    assert session.annotation is None
     signals = (session.project_changed, session.images_changed, session.current_changed, session.about_to_read_files)
     for signal in signals:
         assert len(signal) == 0

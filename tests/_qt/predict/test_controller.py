@@ -241,7 +241,7 @@ def test_what_is_painted_and_what_is_predicted_have_colors_of_their_own(viewer, 
     colors = [[tuple(layer.get_color(label)) for label in (1, 2, 3)] for layer in (predicted, annotation.layer)]
     assert colors[0][0] != colors[1][0]
     assert all(len(set(one)) == 3 for one in colors)  # numbered objects are told apart
-    annotation.close()
+    annotation.release()
 
 
 def test_another_model_takes_the_place_of_the_first_and_its_own_threshold(viewer, session, predicting, predict, tubes):

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import QUrl
 
+from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.finetune.controller import FinetuneController
 from napari_unet_finetune._qt.layers.layers import find_ours
 from napari_unet_finetune._qt.predict.controller import predict_controller_of
@@ -126,8 +127,8 @@ def test_errors_are_shown_on_an_image_until_another_one_is_opened(panel: Questio
     assert session.current == "img_02" and layer.name == "errors on img_02"
     labels = session.project.read_labels("img_02") > 0
     assert np.array_equal(np.isin(layer.data, (1, 3)), labels)  # found or missed
-    assert session.viewer.layers.selection.active is session.annotation.layer
-    session.annotation.open("img_03")
+    assert session.viewer.layers.selection.active is annotation_of(session).layer
+    annotation_of(session).open("img_03")
     assert find_ours(session.viewer, "error") is None
     panel.view.table.cellClicked.emit(2, 0)
     panel.show_answer(None)

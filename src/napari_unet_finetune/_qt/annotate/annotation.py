@@ -19,6 +19,7 @@ from ..layers.redraw import drawn_later
 from ..session.listener import Listener
 from ..session.session import Session
 from ..session.shortcuts import Actions
+from ..session.stage import Place
 from ..session.worker import Work
 from .autosave import Autosave
 from .paint import (
@@ -114,13 +115,14 @@ class Annotation(Listener):
         self.order: Callable[[], Sequence[str]] = self.names
         self.removed: tuple[Removed, ...] = ()
         self.is_converting = False  # masks to strokes, or strokes to masks
+        self._is_released = False
         self._autosave: Autosave | None = None
         self._image: Image | None = None
         self._brush: Brush | None = None
         self._histories = Histories()
         self.listen(session.about_to_read_files, self.save)
-        self.listen(session.project_changed, self._on_project_changed)
-        self.listen(session.current_changed, self._on_current_changed)
+        session.stage.join(Place.IMAGE, self)
+        self.at_release(lambda: session.stage.leave(self))
         self.listen(session.viewer.layers.events.removed, self._on_layer_removed)
 
     @property
@@ -258,13 +260,31 @@ class Annotation(Listener):
         self.session.images_changed.emit()
         self.changed.emit()
 
-    def close(self) -> None:
+    def follow(self, name: str) -> None:
+        """Do nothing: what is shown was shown from here."""
+
+    def clear(self) -> None:
+        """Take the layers of the former dataset away; its last paint is saved where it belongs."""
+        if self.save():
+            self._drop_layer()
+        self._let_go()
+        self._histories.clear()
+        self._brush, self.removed = None, ()
+        disown_copies(self.session.viewer, self._image)
+        if self._image is not None and self._image in self.session.viewer.layers:
+            self.session.viewer.layers.remove(self._image)
+        self._image = None
+        self.changed.emit()
+
+    def release(self) -> None:
         """Save, and let go of the viewer; the layers stay there and are the user's from now on."""
+        if self._is_released:
+            return
+        self._is_released = True
         self.save()
-        self.release()
+        super().release()
         self._let_go()
         disown_copies(self.session.viewer)
-        self.session.annotation = None
 
     def _is_shown(self, name: str) -> bool:
         is_painted = self.layer is not None and self._autosave is not None and self._autosave.name == name
@@ -335,32 +355,13 @@ class Annotation(Listener):
     def _on_converted(self) -> None:
         self.is_converting = False
         self._brush = None
-        if self.session.annotation is self and self.session.current is not None:
+        if not self._is_released and self.session.current is not None:
             self.open(self.session.current)
         self.session.images_changed.emit()
         self.changed.emit()
 
     def _on_saved(self, _name: str) -> None:
         self.session.images_changed.emit()
-
-    def _on_project_changed(self) -> None:
-        """Take the layers of the former dataset away; its last paint is saved where it belongs."""
-        if self.save():
-            self._drop_layer()
-        self._let_go()
-        self._histories.clear()
-        self._brush, self.removed = None, ()
-        disown_copies(self.session.viewer, self._image)
-        if self._image is not None and self._image in self.session.viewer.layers:
-            self.session.viewer.layers.remove(self._image)
-        self._image = None
-        self.changed.emit()
-
-    def _on_current_changed(self) -> None:
-        """Open the image that another part of the docks has chosen."""
-        name = self.session.current
-        if name is not None and (self._autosave is None or self._autosave.name != name):
-            self.open(name)
 
     def _on_layer_removed(self, event: Any) -> None:
         """Save the paint of a layer that the user deletes; it is made anew when its image is opened again."""
@@ -371,9 +372,7 @@ class Annotation(Listener):
 
 def annotation_of(session: Session) -> Annotation:
     """Return what the panels of `session` share for annotating, made for the first of them."""
-    if session.annotation is None:
-        session.annotation = Annotation(session)
-    return session.annotation
+    return session.shared(Annotation)
 
 
 def image_keys(annotation: Annotation) -> Actions:

@@ -8,6 +8,7 @@ from ...errors import FinetuneError
 from ...events import ImageCompared
 from ..session.listener import Listener
 from ..session.shortcuts import Actions, CanvasKeys
+from ..session.stage import Place
 from .controller import CompareController
 from .layers import ComparisonLayers, Mode
 from .picture import Picture, read_picture
@@ -32,8 +33,8 @@ class ComparisonView(Listener):
         self.keep(self.layers, CanvasKeys(self.session.viewer, self.keys))
         self.listen(self.layers.left, self._on_left)
         self.listen(comparing.changed, self._on_cells_changed)
-        self.listen(self.session.current_changed, self._step_aside)
-        self.listen(self.session.project_changed, self.clear)
+        self.session.stage.join(Place.COMPARISON, self)
+        self.at_release(lambda: self.session.stage.leave(self))
 
     @property
     def keys(self) -> Actions:
@@ -120,7 +121,7 @@ class ComparisonView(Listener):
             (first,) = comparing.cells.values()
             self.show(first.image, first.model)
 
-    def _step_aside(self) -> None:
+    def follow(self, _name: str) -> None:
         """Make room for the image that is annotated."""
         if self.layers.picture is not None:
             self.layers.hide()

@@ -15,6 +15,7 @@ from ...errors import FinetuneError
 from ...models.card import ModelCard, read_card
 from ...project.training_plan import ENOUGH_FROM_SCRATCH, TrainingPlan, plan_training
 from ...runs.history import PastRun
+from ..annotate.annotation import annotation_of
 from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.message_line import MessageLine
@@ -130,8 +131,7 @@ class FinetunePanel(Panel):
             do(self.finetuning.interrupted[0])
 
     def _annotate_more(self) -> None:
-        if self.session.annotation is not None:
-            self.session.annotation.next_to_annotate()
+        annotation_of(self.session).next_to_annotate()
         self.annotate_requested.emit()
 
     def _plan(self) -> TrainingPlan:

@@ -15,6 +15,7 @@ from ...events import Event, PreviewReady
 from ...project.image import to_annotate
 from ...project.project import Project
 from ...runs.request import ImageFile
+from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import steady
 from ..layers.layers import (
@@ -32,6 +33,7 @@ from ..layers.prediction import RUN_PREVIEW as PREVIEW
 from ..layers.redraw import drawn_later
 from ..session.predict_frames import above, predict_frames
 from ..session.session import Session
+from ..session.stage import Place
 
 Labels = NDArray[np.uint8]
 
@@ -44,8 +46,7 @@ class RunLayers:
         self._found: dict[str, Labels] = {}
         self._shown: str | None = None  # the image whose prediction was shown from here
         self._waiting: tuple[str, PredictConfig] | None = None
-        session.current_changed.connect(self._on_current_changed)
-        session.project_changed.connect(self._forget)
+        session.stage.join(Place.TRAINING, self)
         session.jobs.changed.connect(self._predict_when_free)
 
     def watch(self) -> None:
@@ -71,13 +72,14 @@ class RunLayers:
             self._waiting = (str(model), config)
             self._predict_when_free()
 
-    def _on_current_changed(self) -> None:
+    def follow(self, name: str) -> None:
+        """Show the prediction of the image called `name`, and a preview of it while a training runs."""
         if self.session.trainings.is_running:
             self.watch()
             self._blank_preview()
         else:
             remove_ours(self.session.viewer, PREVIEW)
-        if self.session.current in self._found:
+        if name in self._found:
             self._show_prediction()
         elif self._shown is not None:
             remove_ours(self.session.viewer, PREDICTION)
@@ -91,7 +93,7 @@ class RunLayers:
         elif find_ours(self.session.viewer, PREVIEW) is not None:
             self._show(PREVIEW, "preview · soon", np.zeros(painting.data.shape, np.uint8))
 
-    def _forget(self) -> None:
+    def clear(self) -> None:
         """Take away what was shown of the former dataset."""
         self._found.clear()
         self._waiting = self._shown = None
@@ -127,7 +129,7 @@ class RunLayers:
     def _first_looks(self, project: Project) -> tuple[str, ...]:
         """Return the names of the current image and of the one that is annotated next."""
         session = self.session
-        order = project.names if session.annotation is None else session.annotation.after_current
+        order = annotation_of(session).after_current
         waiting = [image.name for image in to_annotate(map(project.image, order)) if image.name != session.current]
         return tuple(name for name in (session.current, *waiting[:1]) if name is not None)
 

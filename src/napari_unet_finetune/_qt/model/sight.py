@@ -16,6 +16,7 @@ from ..annotate.paint import PAINTING
 from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
 from ..session.listener import Listener
 from ..session.session import Session
+from ..session.stage import Place
 from ..session.worker import in_background
 
 SIGHT = "model sight"
@@ -33,21 +34,28 @@ class ModelSight(Listener):
         self._removing = False
         self._asked: object = None
         self.at_release(self.hide)
-        self.listen(session.current_changed, self._refresh)
+        session.stage.join(Place.SIGHT, self)
+        self.at_release(lambda: session.stage.leave(self))
         self.listen(session.viewer.layers.events.removed, self._on_removed)
 
     def show(self, card: ModelCard) -> None:
         """Show what the model of `card` sees, now and after going to another image."""
         self._card, self.is_shown = card, True
-        self._refresh()
+        self.follow(self.session.current)
 
     def hide(self) -> None:
         """Take the layer away."""
         self.is_shown, self._asked = False, None
         self._remove()
 
-    def _refresh(self) -> None:
-        project, name, card = self.session.project, self.session.current, self._card
+    def clear(self) -> None:
+        """Take the layer away until an image is shown."""
+        self._asked = None
+        self._remove()
+
+    def follow(self, name: str | None) -> None:
+        """Show how the image called `name` is seen, if that is wanted."""
+        project, card = self.session.project, self._card
         if not self.is_shown:
             return
         if project is None or name is None or card is None:

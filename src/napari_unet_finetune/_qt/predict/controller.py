@@ -24,6 +24,7 @@ from ..session.jobs import refuse_if
 from ..session.predict_frames import predict_frames
 from ..session.session import Session
 from ..session.settings import default_device
+from ..session.stage import Place
 from ..session.worker import Work
 from .folder import FolderController
 from .live_prediction import LivePrediction
@@ -49,7 +50,7 @@ class PredictController:
         self._folder = session.scratch()
         self.files, self.measuring = FolderController(session), MeasureController(session)
         session.viewer.layers.events.removed.connect(self._on_layer_removed)
-        session.current_changed.connect(self._on_current_changed)
+        session.stage.join(Place.PREDICTION, self)
 
     @property
     def live(self) -> LivePrediction | None:
@@ -246,10 +247,14 @@ class PredictController:
                 live.close()
                 self.changed.emit()
 
-    def _on_current_changed(self) -> None:
+    def clear(self) -> None:
+        """Take away the predictions of images of the former dataset."""
+        self.follow("")
+
+    def follow(self, name: str) -> None:
         """Take the prediction of another image away from the image that is annotated now."""
         for live in list(self.results):
-            if mark_of(live.source) == IMAGE and live.stack.name != self.session.current:
+            if mark_of(live.source) == IMAGE and live.stack.name != name:
                 if live.output.layer is not None and live.output.is_edited():
                     live.output.layer.visible = False
                 self._drop(live)

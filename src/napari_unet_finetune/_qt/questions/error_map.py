@@ -15,6 +15,7 @@ from ..layers.colors import ERROR_COLORS, paint
 from ..layers.layers import find_ours, placement_of, remove_ours, selection_kept, show_labels
 from ..session.listener import Listener
 from ..session.session import Session
+from ..session.stage import Place
 
 _OPACITY = 0.7
 
@@ -26,8 +27,8 @@ class ErrorMap(Listener):
         self._session = session
         self._name = ""
         self._labels: Any = None
-        self.listen(session.current_changed, self._on_current_changed)
-        self.listen(session.project_changed, self._on_current_changed)
+        session.stage.join(Place.ERRORS, self)
+        self.at_release(lambda: session.stage.leave(self))
 
     def show(self, name: str, file: Path) -> None:
         """Show the image called `name` and the map in `file` over it.
@@ -51,13 +52,14 @@ class ErrorMap(Listener):
             layer.visible = True
         self._name, self._labels = name, layer.data
 
-    def remove(self) -> None:
+    def clear(self) -> None:
         """Take the map away, unless the layer shows something else by now."""
         layer = find_ours(self._session.viewer, ERROR)
         if layer is not None and self._labels is not None and layer.data is self._labels:
             remove_ours(self._session.viewer, ERROR)
         self._name, self._labels = "", None
 
-    def _on_current_changed(self) -> None:
-        if self._labels is not None and self._session.current != self._name:
-            self.remove()
+    def follow(self, name: str) -> None:
+        """Take the map of another image away."""
+        if name != self._name:
+            self.clear()

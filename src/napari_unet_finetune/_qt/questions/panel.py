@@ -79,7 +79,7 @@ class QuestionsPanel(Panel):
     def show_answer(self, question: Question | None) -> None:
         """Show the last answer to a question below it, or none."""
         self.shown = question if question in self.asking.answers else None
-        self.errors.remove()
+        self.errors.clear()
         self._layout.removeWidget(self.view)
         if self.shown is not None:
             self._layout.insertWidget(self._layout.indexOf(self.rows[self.shown]) + 1, self.view)

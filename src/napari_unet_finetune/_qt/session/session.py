@@ -18,11 +18,11 @@ from ...errors import FinetuneError
 from ...project.project import Project
 from ..widgets.message_line import Tone
 from .jobs import JobRunner, JobSlot, run_in_child
+from .listener import Listener
+from .stage import Stage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-    from ..annotate.annotation import Annotation
 
 
 Shared = TypeVar("Shared")
@@ -59,6 +59,7 @@ class Session:
 
     def __init__(self, viewer: ViewerModel, runner: JobRunner = run_in_child) -> None:
         self.viewer = viewer
+        self.stage = Stage()
         self.trainings = JobSlot(runner, self.fail)
         self.jobs = JobSlot(runner, self.fail)  # predictions and questions, also while a training runs
         self._numbers = itertools.count(1)
@@ -67,7 +68,6 @@ class Session:
         self._model: str = DEFAULT_MODEL
         self._predictor: str | None = None
         self.message = Message()
-        self.annotation: Annotation | None = None  # see `annotation.annotation_of`
         self._shared: dict[Callable[[Session], Any], Any] = {}
 
     @property
@@ -80,6 +80,7 @@ class Session:
         if project is None or not self.is_open(project):
             self._predictor = None
         self._project, self._current = project, None
+        self.stage.clear()
         self.project_changed.emit()
 
     def is_open(self, project: Project) -> bool:
@@ -88,12 +89,13 @@ class Session:
 
     @property
     def current(self) -> str | None:
-        """Name of the image that is shown for annotating."""
+        """Name of the image that is shown for annotating; set by what shows it, once it is there."""
         return self._current
 
     @current.setter
-    def current(self, name: str | None) -> None:
+    def current(self, name: str) -> None:
         self._current = name
+        self.stage.follow(name)
         self.current_changed.emit()
 
     @property
@@ -162,8 +164,10 @@ class Session:
     def close(self) -> None:
         """Save what is unsaved, let go of the viewer, and end all jobs."""
         self.about_to_read_files.emit()
-        if self.annotation is not None:
-            self.annotation.close()
+        for part in self._shared.values():
+            if isinstance(part, Listener):
+                part.release()
+        self._shared.clear()
         self.end_jobs()
 
     def end_jobs(self) -> None:
