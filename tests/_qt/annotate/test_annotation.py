@@ -515,3 +515,20 @@ def test_another_dataset_gets_the_layers_and_the_first_its_paint(annotation, vie
     assert first.read_labels("img_0").any()
     annotation.open("a")
     assert names(viewer) == ["a", "mask · a"]
+
+
+def test_a_stroke_in_an_annotated_image_says_which_and_bothers_no_one_who_counts(annotation):
+    session, counted, saved = annotation.session, [], []
+    session.images_changed.connect(lambda: counted.append(True))
+    session.mask_saved.connect(saved.append)
+    annotation.open("img_0")
+    paint(annotation)
+    annotation.save()
+    assert (len(counted), saved) == (1, [])
+    for column in (20, 30):
+        annotation.layer.paint((20, column), 1)
+        annotation.save()
+    assert (len(counted), saved) == (1, ["img_0", "img_0"])
+    annotation.layer.data_setitem(np.nonzero(np.asarray(annotation.layer.data)), 0)
+    annotation.save()
+    assert (len(counted), len(saved)) == (2, 2)

@@ -17,6 +17,7 @@ from napari_unet_finetune._qt.compare import controller as comparing_module
 from napari_unet_finetune._qt.compare.controller import MOST_MODELS, CompareController, job_folder, labels_folder
 from napari_unet_finetune._qt.compare.export import figure_rows, save_figures, save_table, table_rows
 from napari_unet_finetune._qt.compare.models import Colors, list_models_to_compare, read_training
+from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune.colors import MODELS
 from napari_unet_finetune.comparison.last import read_last_comparison
 from napari_unet_finetune.config import ModelConfig
@@ -66,7 +67,7 @@ def test_base_trainings_and_shipped_models_are_listed_with_distinct_labels(sessi
     (base,) = with_models(session, tmp_path / "models", 1)
     for count in (3, 2, 3):
         finetune(project, base, count)
-    entries = list_models_to_compare(project, base)
+    entries = list_models_to_compare(History(project), base)
     assert [entry.label for entry in entries][:4] == ["raw", "2 images", "3 images", "3 images (2)"]
     assert len({entry.model for entry in entries}) == len(entries) == len({entry.label for entry in entries})
     trained = read_training(entries[1].model, project)
@@ -92,7 +93,7 @@ def test_a_model_from_scratch_knows_its_images_and_one_of_another_folder_none(pr
 def test_a_base_that_was_itself_finetuned_is_not_called_raw(session, project, tmp_path):
     (base,) = with_models(session, tmp_path / "models", 1)
     model = finetune(project, base, 2) / "model.safetensors"
-    entries = list_models_to_compare(project, str(model))
+    entries = list_models_to_compare(History(project), str(model))
     assert (entries[0].label, entries[0].model) == ("base", str(model))
     assert "2 images" not in [entry.label for entry in entries]
 

@@ -8,7 +8,6 @@ pytest.importorskip("qtpy")
 
 from qtpy.QtGui import QColor, QImage
 
-from napari_unet_finetune._qt.compare import curve_controller
 from napari_unet_finetune._qt.compare.curve_controller import CurveController
 from napari_unet_finetune._qt.compare.curve_panel import CurvePanel
 from napari_unet_finetune._qt.compare.models import list_models_to_compare
@@ -38,7 +37,7 @@ def curve(session, project, tmp_path):
     return CurveController(session)
 
 
-def test_trainings_leave_a_study_with_rows_and_models(curve, session, project):
+def test_trainings_leave_a_study_with_rows_and_models(curve, session):
     ended = []
     curve.ended.connect(ended.append)
     curve.start((1, 3, 9), 1, CONFIG)
@@ -46,7 +45,7 @@ def test_trainings_leave_a_study_with_rows_and_models(curve, session, project):
     assert curve.study.is_finished and not curve.is_running and not curve.is_interrupted
     assert [(p.count, p.dataset) for p in curve.study.points] == [(0, 2), (1, 2), (3, 2)]
     assert session.message.text.startswith("Dice on 2 test images: ") and "cannot be measured" in session.message.text
-    labels = [entry.label for entry in list_models_to_compare(project, session.model)]
+    labels = [entry.label for entry in list_models_to_compare(session.history, session.model)]
     assert labels[:3] == ["raw", "1 image", "3 images"]
 
 
@@ -147,12 +146,12 @@ def test_the_panel_plans_starts_and_says_what_came_of_it(curve, session, qtbot, 
     compare.release()
 
 
-def test_how_long_it_will_take_is_known_from_the_last_training(curve, session, qtbot, monkeypatch):
+def test_how_long_it_will_take_is_known_from_the_last_training(curve, session, qtbot):
     panel = CurvePanel(session, curve, ComparePanel(session, curve).comparing)
     qtbot.addWidget(panel)
     panel.counts.setText("1, 2")
     assert "steps each" not in panel.plan.text()
-    monkeypatch.setattr(curve_controller.Past, "of", lambda _project: curve_controller.Past(pace=1e-6))
+    session.history.pace = 1e-6
     session.project_changed.emit()
     assert "2,000 steps each, about 4 min in all" in panel.plan.text()
     panel.preset.set_value("fast")

@@ -15,7 +15,7 @@ from napari_unet_finetune._qt.layers.layers import find_ours, show_image
 from napari_unet_finetune._qt.model.card import card_rows, size
 from napari_unet_finetune._qt.model.choices import list_choices
 from napari_unet_finetune._qt.model.panel import ModelPanel
-from napari_unet_finetune._qt.session.past_runs import past_runs
+from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
@@ -184,11 +184,12 @@ def test_the_log_of_a_training_is_read_once_and_again_when_it_has_grown(waiting,
     read, events = [], RunFolder.events
     monkeypatch.setattr(RunFolder, "events", lambda self: read.append(self.path) or events(self))
     for _ in range(3):
-        list_models_to_compare(session.project, "microtube")
-        list_choices(session.project, RecentModels(None))
-        (run,) = past_runs(session.project)
+        history = History(session.project)
+        list_models_to_compare(history, "microtube")
+        list_choices(history, RecentModels(None))
+        (run,) = history.trainings
         assert run.start is not None and run.end is None
     assert len(read) == 1
     Reporter(runner).end(ENDED)
-    (run,) = past_runs(session.project)
+    (run,) = History(session.project).trainings
     assert run.end is not None

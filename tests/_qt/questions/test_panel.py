@@ -238,7 +238,7 @@ def test_a_learning_curve_is_carried_on_without_a_job(panel: QuestionsPanel, qtb
         for count in (2, 4, 8) for seed in (0, 1) for image in range(3)
     )  # fmt: skip
     study: Any = SimpleNamespace(path=tmp_path / "20260102-120000-learning-curve", rows=rows)
-    panel.asking.past = type(panel.asking.past)(study=study)
+    panel.session.history.study = study
     panel.refresh()
     with qtbot.waitSignal(panel.asking.answered):
         panel.rows["forecast"].button.click()

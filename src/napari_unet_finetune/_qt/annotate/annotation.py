@@ -117,6 +117,7 @@ class Annotation(Listener):
         self.is_converting = False  # masks to strokes, or strokes to masks
         self._is_released = False
         self._autosave: Autosave | None = None
+        self._kind = (False, False)
         self._image: Image | None = None
         self._brush: Brush | None = None
         self._histories = Histories()
@@ -333,6 +334,7 @@ class Annotation(Listener):
         viewer.layers.selection.active = layer
         show_whole(viewer, layer)
         self._autosave = Autosave(project, name, layer, labels)
+        self._kind = self._kind_of(name)
         self._autosave.saved.connect(self._on_saved)
         self._autosave.changed.connect(self.changed.emit)
 
@@ -360,8 +362,19 @@ class Annotation(Listener):
         self.session.images_changed.emit()
         self.changed.emit()
 
-    def _on_saved(self, _name: str) -> None:
-        self.session.images_changed.emit()
+    def _on_saved(self, name: str) -> None:
+        """Tell those who count images with a mask, or with objects, only if this one is new among them or gone."""
+        before, self._kind = self._kind, self._kind_of(name)
+        if before == self._kind:
+            self.session.mask_saved.emit(name)
+        else:
+            self.session.images_changed.emit()
+
+    def _kind_of(self, name: str) -> tuple[bool, bool]:
+        """Return whether an image is annotated, and whether with an object."""
+        assert self._autosave is not None
+        image = self._autosave.project.image(name)
+        return image.is_annotated, bool(image.foreground)
 
     def _on_layer_removed(self, event: Any) -> None:
         """Save the paint of a layer that the user deletes; it is made anew when its image is opened again."""

@@ -108,7 +108,8 @@ class AnnotatePanel(Panel):
     def _connect(self) -> None:
         session, annotation = self._session, self._annotation
         for signal in (
-            session.project_changed, session.images_changed, session.current_changed, session.jobs.changed,
+            session.project_changed, session.images_changed, session.mask_saved, session.current_changed,
+            session.jobs.changed,
             annotation.changed,
         ):  # fmt: skip
             self.listen(signal, self._refresh)

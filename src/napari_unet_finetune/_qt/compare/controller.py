@@ -21,8 +21,8 @@ from ...project.project import Project
 from ...runs.recent import RecentModels
 from ...runs.request import REQUEST, ComparedModel, CompareRequest
 from ...text import count_of
+from ..session.history import home_of
 from ..session.jobs import Job
-from ..session.past_runs import home_of
 from ..session.session import Session
 from ..session.settings import default_device, recent_models_file
 from ..session.worker import in_background
@@ -284,14 +284,14 @@ class CompareController:
             self.session.images_changed.emit()
 
     def _list_models(self) -> None:
-        project, base = self.session.project, self.session.model
+        base = self.session.model
         before = {entry.model for entry in self.entries}
-        self.entries = list_models_to_compare(project, base, self._added)
+        self.entries = list_models_to_compare(self.session.history, base, self._added)
         known = {entry.model for entry in self.entries}
         new = [entry.model for entry in self.entries if entry.is_trained_here and entry.model not in before]
         self.chosen = (self.chosen & known) | (set(new) if len(new) == 1 and len(self.chosen) < MOST_MODELS else set())
         if self._is_fresh:
-            self.chosen = set(first_models(project, base, self.entries)[:MOST_MODELS])
+            self.chosen = set(first_models(self.session.history, base, self.entries)[:MOST_MODELS])
         self._give_colors()
 
     def _list_images(self) -> None:

@@ -16,10 +16,10 @@ from ...learning_curve.words import curve_in_words
 from ...project.curve_plan import CurvePlanning, CurveSettings, make_curve_request, plan_curve
 from ...project.project import Project
 from ...text import about
+from ..session.history import new_run
 from ..session.jobs import Job
-from ..session.past_runs import Past, new_run
 from ..session.session import Session
-from .models import Colors, last_study
+from .models import Colors
 
 TITLE = "Learning curve"
 
@@ -36,8 +36,8 @@ class CurveController:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.study: StudyFolder | None = None
-        self._pace: float | None = None  # seconds per patch pixel of the last training
         session.project_changed.connect(self._on_project_changed)
+        session.models_changed.connect(self.changed.emit)  # how long it takes may be known now
         session.trainings.changed.connect(self._on_slot_changed)
         self._was_running = False
         self._on_project_changed()
@@ -69,9 +69,9 @@ class CurveController:
 
     def duration(self, trainings: int, config: FinetuneConfig) -> str:
         """Return how long `trainings` will take in words, as far as an earlier training tells; empty if none does."""
-        if self._pace is None or config.epochs:
+        if (pace := self.session.history.pace) is None or config.epochs:
             return ""
-        seconds = trainings * self._pace * config.trained_px
+        seconds = trainings * pace * config.trained_px
         return f"{config.steps:,} steps each, {about(seconds)} in all on this computer; the scoring comes on top."
 
     def start(self, counts: Sequence[int], seeds: int, config: FinetuneConfig, dataset1: Path | None = None) -> None:
@@ -123,8 +123,8 @@ class CurveController:
 
         def on_failed(_error: Exception) -> None:
             if session.is_open(project):
-                self.study = last_study(project)
-                self.changed.emit()
+                session.look_back()
+                self._on_project_changed()
 
         job = Job(folder, TITLE, request)
         job.event.connect(lambda event: self._on_event(folder, event))
@@ -151,11 +151,8 @@ class CurveController:
     def _on_slot_changed(self) -> None:
         if self._was_running != self.session.trainings.is_running:
             self._was_running = self.session.trainings.is_running
-            self._pace = Past.of(self.session.project).pace
             self.changed.emit()
 
     def _on_project_changed(self) -> None:
-        project = self.session.project
-        self.study = last_study(project) if project is not None else None
-        self._pace = Past.of(project).pace
+        self.study = next(iter(self.session.history.studies), None)  # finished or not
         self.changed.emit()

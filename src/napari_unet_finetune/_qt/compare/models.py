@@ -8,13 +8,12 @@ from pathlib import Path
 
 from ...colors import MODELS
 from ...errors import FinetuneError
-from ...learning_curve.folder import StudyFolder, find_studies
 from ...models.card import find_model_file, read_card
 from ...models.zoo import list_models
 from ...project.project import Project
 from ...project.question_plan import images_seen
 from ...text import count_of
-from ..session.past_runs import past_runs, runs_of
+from ..session.history import History
 
 _FIRST_TRAININGS = 4
 RAW, BASE = "raw", "base"  # the base of finetunings, and one that was itself finetuned
@@ -66,16 +65,15 @@ class Column:
         return self.entry.label
 
 
-def list_models_to_compare(project: Project | None, base: str, files: Iterable[Path] = ()) -> list[ComparedEntry]:
+def list_models_to_compare(history: History, base: str, files: Iterable[Path] = ()) -> list[ComparedEntry]:
     """Return the base, the models of this dataset's trainings and learning curves, those of `files`, and the shipped.
 
     Trainings are in the order of their number of images, and then the older ones first.
     """
-    label = BASE if read_training(base, project).count else RAW
+    label = BASE if read_training(base, history.project).count else RAW
     found = [ComparedEntry(base, label, f"The model that finetunings start from: {find_model_file(base).stem}")]
-    if project is not None:
-        trained = [*_of_runs(project), *_of_studies(runs_of(project))]
-        found += [entry for _, entry in sorted(trained, key=lambda one: one[0])]
+    trained = [*_of_runs(history), *_of_studies(history)]
+    found += [entry for _, entry in sorted(trained, key=lambda one: one[0])]
     found += [ComparedEntry(str(path), path.stem, str(path)) for path in files]
     found += [ComparedEntry(name, name, f"Ships with this program: {name}") for name in list_models()]
     return list(_distinct(found))
@@ -96,17 +94,12 @@ def read_training(model: str, project: Project | None) -> Training:
     return Training(count, origin.seed or 0, str(origin.config.get("preset", "")), seen)
 
 
-def first_models(project: Project | None, base: str, entries: Iterable[ComparedEntry]) -> list[str]:
+def first_models(history: History, base: str, entries: Iterable[ComparedEntry]) -> list[str]:
     """Return the base, and the models of the last learning curve or, without one, of the last trainings."""
-    study = last_study(project) if project else None
+    study = next(iter(history.studies), None)
     if study is not None and study.models:
         return [base, *(str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed)]
     return [base, *[entry.model for entry in entries if entry.is_trained_here][-_FIRST_TRAININGS:]]
-
-
-def last_study(project: Project) -> StudyFolder | None:
-    """Return the learning curve that was begun last, finished or not."""
-    return next(find_studies(reversed(runs_of(project))), None)
 
 
 class Colors:
@@ -136,8 +129,8 @@ class Colors:
             taken.add(self._of[model])
 
 
-def _of_runs(project: Project) -> Iterator[tuple[int, ComparedEntry]]:
-    for run in past_runs(project):
+def _of_runs(history: History) -> Iterator[tuple[int, ComparedEntry]]:
+    for run in history.trainings:
         if run.model is not None:
             entry = ComparedEntry(
                 str(run.model), count_of(run.image_count, "image"), f"Finetuned on {run.when}\n{run.model}", True
@@ -145,8 +138,8 @@ def _of_runs(project: Project) -> Iterator[tuple[int, ComparedEntry]]:
             yield run.image_count, entry
 
 
-def _of_studies(folders: Iterable[Path]) -> Iterator[tuple[int, ComparedEntry]]:
-    for study in find_studies(folders):
+def _of_studies(history: History) -> Iterator[tuple[int, ComparedEntry]]:
+    for study in reversed(history.studies):
         seeds = sorted({arm.seed for arm in study.models})
         for arm, file in study.models.items():
             seed = "" if arm.seed == seeds[0] else f", seed {arm.seed}"

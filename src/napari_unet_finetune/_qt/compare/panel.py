@@ -150,6 +150,7 @@ class ComparePanel(Panel):
         self.listen(comparing.changed, self._on_changed)
         self.listen(self.shown.changed, self._on_shown)
         self.listen(self.session.jobs.changed, self._on_slot_changed)
+        self.listen(self.session.mask_saved, self._show_stale)
         self.listen(self._curve.ended, self._on_curve_ended)
         bind_keys(self, self.shown.keys)
 

@@ -14,10 +14,10 @@ from ...progress import RunProgress
 from ...project.project import Project
 from ...project.training_plan import OldImages, make_request, plan_training
 from ...runs.folder import RunFolder
-from ...runs.history import PastRun, seconds_per_pixel
+from ...runs.history import PastRun
 from ...text import count_of
+from ..session.history import new_run
 from ..session.jobs import Job
-from ..session.past_runs import new_run, past_runs
 from ..session.session import Message, Session
 from .preview_layers import RunLayers
 
@@ -61,6 +61,7 @@ class FinetuneController:
         self._project: Project | None = None
         session.project_changed.connect(self._on_project_changed)
         session.images_changed.connect(self._on_images_changed)
+        session.mask_saved.connect(self._on_mask_saved)
         if session.project is not None:
             self._on_project_changed()
 
@@ -145,7 +146,6 @@ class FinetuneController:
     def _conclude(self, outcome: Outcome, config: FinetuneConfig) -> None:
         """Say what came of a training with `config`, and predict with its model from now on."""
         self.outcome = outcome
-        self.pace = seconds_per_pixel(outcome.progress, config) or self.pace
         self.session.tell(outcome.message.text, outcome.message.tone)
         self.session.models_changed.emit()
         if outcome.model is not None:
@@ -160,19 +160,19 @@ class FinetuneController:
             self._on_images_changed()
             return
         self.outcome, self.changed_since, self._stamps = None, (), {}
-        project = self._project
-        last = _last_ended(project) if project else None
+        last = self.session.history.training
         if last is not None:
             self.outcome = Outcome.of(last.progress, last.model, when=last.when)
-            self.pace = seconds_per_pixel(last.progress, last.request.config) or self.pace
             if self.outcome.model is not None:
                 self.session.predictor = self.outcome.model
         self._look_for_interrupted()
 
     def _look_for_interrupted(self) -> None:
-        project, job = self.session.project, self.session.trainings.job
+        self.session.look_back()
+        history, job = self.session.history, self.session.trainings.job
+        self.pace = history.pace or self.pace
         busy = job.folder if job is not None else None
-        runs = reversed(past_runs(project))
+        runs = reversed(history.trainings)
         self.interrupted = tuple(run for run in runs if run.folder.path != busy and run.is_interrupted)
         self.changed.emit()
 
@@ -187,7 +187,6 @@ class FinetuneController:
             self.changed_since = changed
             self.changed.emit()
 
-
-def _last_ended(project: Project) -> PastRun | None:
-    """Return the last training that left a model."""
-    return next((run for run in reversed(past_runs(project)) if run.model is not None), None)
+    def _on_mask_saved(self, name: str) -> None:
+        if name in self._stamps and name not in self.changed_since:
+            self._on_images_changed()

@@ -45,6 +45,10 @@ class FinetunePanel(Panel):
         self.base, self.words = WrappedLabel(), WrappedLabel()
         self.changed_since, self.reason = MessageLine(), MessageLine()
         self.button = QPushButton("Finetune")
+        self.problem = ""  # why no training can start now, in a sentence
+        self._plan = TrainingPlan()  # as shown
+        self._card: ModelCard | None = None
+        self._is_outdated = self._was_running = False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
@@ -57,18 +61,6 @@ class FinetunePanel(Panel):
         """The settings; None if they do not go together."""
         return self.settings.config
 
-    @property
-    def problem(self) -> str:
-        """Why no training can start now, in a sentence; empty if one can."""
-        if busy := self.session.trainings.busy:
-            return busy
-        if self.session.project is None:
-            return "Open a dataset first."
-        if self.config is None:
-            return self.settings.problem
-        _, problem = self._card(self.config)
-        return self._plan().problem or problem or self.old.problem
-
     def start(self) -> None:
         """Start a training with what is set."""
         config = self.config
@@ -77,18 +69,37 @@ class FinetunePanel(Panel):
 
     def refresh(self) -> None:
         """Show what a training would use, and whether it can start."""
-        project, problem = self.session.project, self.problem
+        self._look_up()
+        project = self.session.project
         annotated = sum(image.is_annotated for image in project.images) if project else 0
         self.settings.offer("from scratch", annotated >= ENOUGH_FROM_SCRATCH)
         self.settings.set_pace(self.finetuning.pace)
         self._name_base()
-        self.button.setEnabled(not problem)
-        self.reason.say(problem)
+        self.button.setEnabled(not self.problem)
+        self.reason.say(self.problem)
         names = ", ".join(self.finetuning.changed_since)
         which = "this training" if self.session.trainings.is_running else "the last training"
         self.changed_since.say(f"Labels changed since {which} began: {names}." if names else "")
         self._show_words()
         self._soon.start()
+
+    def _look_up(self) -> None:
+        """Make the plan, read the card of the base, and see what is missing: once for all that is shown."""
+        session, config = self.session, self.config
+        self._is_outdated, self._was_running = False, session.trainings.is_running
+        self._plan, self._card = TrainingPlan(), None
+        self.problem = session.trainings.busy or ("" if session.project else "Open a dataset first.")
+        if session.project is None or config is None:
+            self.problem = self.problem or self.settings.problem
+            return
+        self._plan = plan_training(session.project, config)
+        missing = self._plan.problem
+        if config.preset != "from scratch":
+            try:
+                self._card = read_card(session.model)
+            except FinetuneError as error:
+                missing = missing or f"Model not found. {error}"
+        self.problem = self.problem or missing or self.old.problem
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look at the data as soon as the section is opened."""
@@ -110,6 +121,7 @@ class FinetunePanel(Panel):
         session = self.session
         for signal in (session.project_changed, session.images_changed, session.model_changed):
             self.listen(signal, self.refresh)
+        self.listen(session.mask_saved, self._on_mask_saved)
         self.listen(session.trainings.changed, self._on_run_changed)
         self.settings.changed.connect(self.refresh)
         self.old.changed.connect(self.refresh)
@@ -134,22 +146,8 @@ class FinetunePanel(Panel):
         annotation_of(self.session).next_to_annotate()
         self.annotate_requested.emit()
 
-    def _plan(self) -> TrainingPlan:
-        project, config = self.session.project, self.config
-        return plan_training(project, config) if project is not None and config is not None else TrainingPlan()
-
-    def _card(self, config: FinetuneConfig) -> tuple[ModelCard | None, str]:
-        """Return the card of the base, or what is wrong with it."""
-        if config.preset == "from scratch":
-            return None, ""
-        try:
-            return read_card(self.session.model), ""
-        except FinetuneError as error:
-            return None, f"Model not found. {error}"
-
     def _name_base(self) -> None:
-        config = self.config
-        card = self._card(config)[0] if config else None
+        config, card = self.config, self._card
         if config is not None and config.preset == "from scratch":
             text = "Starts from nothing."
         elif card is None:
@@ -165,9 +163,13 @@ class FinetunePanel(Panel):
 
     def _on_run_changed(self) -> None:
         """Follow only the begin and the end of a training, not its steps."""
-        if self.button.isEnabled() == self.session.trainings.is_running or not self.button.isEnabled():
-            self.button.setEnabled(not self.problem)
-            self.reason.say(self.problem)
+        if self._was_running != self.session.trainings.is_running:
+            self.refresh()
+
+    def _on_mask_saved(self) -> None:
+        """Follow somebody who paints only while the section is in sight, and not stroke by stroke."""
+        self._is_outdated = True
+        self._soon.start()
 
     def _on_finetuning_changed(self) -> None:
         interrupted = self.finetuning.interrupted
@@ -177,15 +179,17 @@ class FinetunePanel(Panel):
 
     def _look(self) -> None:
         """Have the data looked at, if the section is in sight."""
-        config, project = self.config, self.session.project
-        if not self.isVisible() or config is None or project is None or self.session.trainings.is_running:
+        project = self.session.project
+        if not self.isVisible() or self.config is None or project is None or self.session.trainings.is_running:
             return
-        self.check.look(self._plan(), self._card(config)[0], sparse=project.sparse)
+        if self._is_outdated:
+            self.refresh()
+        self.check.look(self._plan, self._card, sparse=project.sparse)
         self._show_words()
 
     def _show_words(self) -> None:
         found = self.check.sentences if not self.check.is_looking else ("Looking at the images…",)
-        sentences = (*self._plan().sentences, *found)
+        sentences = (*self._plan.sentences, *found)
         points = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
         self.words.setText(f"<ul style='margin-left: -24px'>{points}</ul>" if points else "")
         self.words.setVisible(bool(points))

@@ -60,7 +60,8 @@ class Opener(Listener):
     def __init__(self, session: Session, choose_folder: ChooseFolder) -> None:
         self._session, self._choose_folder = session, choose_folder
         self._work: Work[Project] | None = None
-        self.listen(session.images_changed, self._on_images_changed)
+        for signal in (session.images_changed, session.mask_saved):
+            self.listen(signal, self._on_images_changed)
         self._is_closed = False
         self._is_outdated = False  # something was written into the open dataset since the loading began
         self.doing = ""

@@ -178,7 +178,7 @@ class ImagesPanel(Panel):
         session = self._session
         self.keep(self._opener, self.importing)
         self.listen(session.project_changed, self._on_project_changed)
-        for signal in (session.images_changed, session.current_changed, self._annotation.changed):
+        for signal in (session.images_changed, session.mask_saved, session.current_changed, self._annotation.changed):
             self.listen(signal, self._refresh)
         self.listen(session.current_changed, self._show_current)
         self.listen(self._opener.changed, self._on_opening)

@@ -13,11 +13,10 @@ from qtpy.QtGui import QStandardItemModel
 from ...errors import FinetuneError
 from ...models.card import find_model_file, name_of_file, read_card
 from ...models.zoo import list_models
-from ...project.project import Project
 from ...runs.history import PastRun
 from ...runs.recent import RecentModels
 from ...text import count_of
-from ..session.past_runs import past_runs
+from ..session.history import History
 from ..widgets.editors import ChoiceBox
 
 
@@ -31,10 +30,10 @@ class ModelChoice:
     tip: str = ""
 
 
-def list_choices(project: Project | None, recent: RecentModels) -> tuple[ModelChoice, ...]:
+def list_choices(history: History, recent: RecentModels) -> tuple[ModelChoice, ...]:
     """Return all models that can be chosen without looking for a file."""
     shipped = [ModelChoice(name, name, "Shipped") for name in list_models()]
-    runs = list(_of_runs(project)) if project else []
+    runs = list(_of_runs(history))
     known = {choice.model for choice in runs}
     files = [
         ModelChoice(path.stem, str(path), "Recent files", str(path))
@@ -44,9 +43,9 @@ def list_choices(project: Project | None, recent: RecentModels) -> tuple[ModelCh
     return (*shipped, *runs, *files)
 
 
-def _of_runs(project: Project) -> Iterator[ModelChoice]:
+def _of_runs(history: History) -> Iterator[ModelChoice]:
     """Yield the models of this dataset's trainings, the newest first."""
-    for run in reversed(past_runs(project)):
+    for run in reversed(history.trainings):
         if run.model is not None:
             yield ModelChoice(_run_text(run), str(run.model), "Finetuned on this dataset", str(run.model))
 
@@ -57,10 +56,10 @@ def _run_text(run: PastRun) -> str:
     return " · ".join(filter(None, (images, "" if dice is None else f"Dice {dice:.2f}", run.when)))
 
 
-def base_of(model: str, project: Project | None) -> str | None:
+def base_of(model: str, history: History) -> str | None:
     """Return the base that a finetuned model began with, if it can still be found."""
     path = find_model_file(model)
-    for run in past_runs(project):
+    for run in history.trainings:
         if run.model == path:
             return run.request.checkpoint
     try:

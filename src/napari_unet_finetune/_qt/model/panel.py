@@ -51,7 +51,7 @@ class ModelPanel(Panel):
 
     def refresh(self) -> None:
         """List the models anew."""
-        choices = list_choices(self.session.project, self.recent)
+        choices = list_choices(self.session.history, self.recent)
         self.base.set_choices(choices, self.session.model)
         chosen = None if self.session.predictor == self.session.model else self.session.predictor
         self.predictor.set_choices(choices, chosen)
@@ -104,7 +104,7 @@ class ModelPanel(Panel):
     def _start_from_its_base(self) -> None:
         """Predict with the finetuned model, and start from what it was finetuned from."""
         finetuned = self.session.model
-        base = base_of(finetuned, self.session.project)
+        base = base_of(finetuned, self.session.history)
         if base is not None:
             self.session.model = base
             self.session.predictor = finetuned
@@ -137,7 +137,7 @@ class ModelPanel(Panel):
             card = read_card(self.session.model)
         except FinetuneError:
             card = None
-        base = base_of(self.session.model, self.session.project) if card and card.is_finetuned else None
+        base = base_of(self.session.model, self.session.history) if card and card.is_finetuned else None
         self.to_base.setVisible(base is not None)
         if card is None or not card.is_finetuned:
             self.warning.say("")

@@ -24,7 +24,6 @@ from ...text import count_of
 from ..layers.frames import current_frame, frame_name
 from ..model.choices import ModelBox, list_choices, output_name
 from ..session.dock import Panel
-from ..session.past_runs import runs_of
 from ..session.session import Session
 from ..session.settings import recent_models_file
 from ..widgets.editors import ChoiceBox
@@ -86,7 +85,7 @@ class PredictPanel(Panel):
         project = self.session.project
         if project is None:
             return None, None
-        name = output_name(self.session.predictor, runs_of(project))
+        name = output_name(self.session.predictor, self.session.history.folders)
         return project.source, self.out.value() or project.folder / "predictions" / name
 
     def refresh(self) -> None:
@@ -184,7 +183,7 @@ class PredictPanel(Panel):
         self.button.clicked.connect(self.start)
 
     def _list_models(self) -> None:
-        self.model.set_choices(list_choices(self.session.project, self.recent), self.session.predictor)
+        self.model.set_choices(list_choices(self.session.history, self.recent), self.session.predictor)
         self.refresh()
 
     def _choose_model(self) -> None:

@@ -17,8 +17,8 @@ from ...project.project import Project
 from ...project.question_plan import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
 from ...suggest.suggestion import Suggestions
 from ...text import about
+from ..session.history import new_run, when_of
 from ..session.jobs import Job, JobSlot
-from ..session.past_runs import Past, new_run, runs_of, when_of
 from ..session.session import Session
 from ..session.settings import default_device
 from ..session.worker import in_background
@@ -57,15 +57,13 @@ class QuestionsController:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.answers: dict[Question, KeptAnswer] = {}
-        self.past = Past()
         self.trial_s = TRIAL_S
         self.settings: Callable[[PresetName], FinetuneConfig] = _settings
         self._known: dict[str, Known] = {}
         self._was_running = (False, False)
         session.project_changed.connect(self._on_project_changed)
-        session.models_changed.connect(self._look_back)
-        session.images_changed.connect(self._on_images_changed)
-        for signal in (session.model_changed, session.predictor_changed):
+        session.images_changed.connect(self.changed.emit)
+        for signal in (session.models_changed, session.model_changed, session.predictor_changed):
             signal.connect(self._on_model_changed)
         for slot in (session.trainings, session.jobs):
             slot.changed.connect(self._on_slot_changed)
@@ -77,9 +75,9 @@ class QuestionsController:
         if project is None:
             return "Open a dataset first: section Images."
         if question == "forecast":
-            return "" if self.past.study else "Run a learning curve in Compare models first."
+            return "" if self.session.history.study else "Run a learning curve in Compare models first."
         problem = self._subject(question, project).problem
-        if question == "report" and self.past.newest is None:
+        if question == "report" and self.session.history.newest is None:
             problem = "Finetune a model first."
         if slot.is_running and not problem:
             problem = slot.busy
@@ -104,10 +102,10 @@ class QuestionsController:
             case "cross_validate":
                 return self._cost_of_trainings(subject)
             case "forecast":
-                study = self.past.study
+                study = self.session.history.study
                 return f"Carries on the learning curve of {when_of(study.path)}: at once." if study else ""
             case "report":
-                newest = self.past.newest
+                newest = self.session.history.newest
                 return f"A page about the {newest[1]}, for the notebook or the paper." if newest else ""
 
     def ask(self, question: Question, out: Path | None = None) -> None:
@@ -126,8 +124,8 @@ class QuestionsController:
             subject = self._subject(question, project)
             config = self.settings("fast" if question == "cross_validate" else "default")
             if question == "report":
-                assert self.past.newest is not None
-                run, words = self.past.newest
+                assert self.session.history.newest is not None
+                run, words = self.session.history.newest
                 asked = Asked(question=question, about=words)
                 request: BaseModel = make_report(project, run, out or run / "report.html", config)
             else:
@@ -180,7 +178,7 @@ class QuestionsController:
 
     def _look_ahead(self, project: Project, folder: Path) -> None:
         """Carry on the newest learning curve, in a thread because it takes a few tenths of a second."""
-        study = self.past.study
+        study = self.session.history.study
         assert study is not None
         words = f"learning curve of {when_of(study.path)}"
 
@@ -224,8 +222,8 @@ class QuestionsController:
         return subject_of(question, project, self._known[model])
 
     def _cost_of_trainings(self, subject: Subject) -> str:
-        pixels = FinetuneConfig.from_preset("fast").trained_px
-        time = f": {about(len(subject.images) * self.past.pace * pixels)}" if self.past.pace else ""
+        pixels, pace = FinetuneConfig.from_preset("fast").trained_px, self.session.history.pace
+        time = f": {about(len(subject.images) * pace * pixels)}" if pace else ""
         doubt = ""
         known = self._known.get(self.session.model, Known())
         if set(subject.names) & known.trained:
@@ -241,9 +239,6 @@ class QuestionsController:
     def _slot(self, question: Question) -> JobSlot:
         return self.session.trainings if question == "cross_validate" else self.session.jobs
 
-    def _on_images_changed(self) -> None:
-        self.changed.emit()
-
     def _on_model_changed(self) -> None:
         self._known.clear()
         self.changed.emit()
@@ -255,14 +250,8 @@ class QuestionsController:
             self.changed.emit()
 
     def _on_project_changed(self) -> None:
-        project = self.session.project
-        self.answers = last_answers(reversed(runs_of(project))) if project is not None else {}
-        self._look_back()
-
-    def _look_back(self) -> None:
-        self.past = Past.of(self.session.project)
-        self._known.clear()
-        self.changed.emit()
+        self.answers = last_answers(reversed(self.session.history.folders))
+        self._on_model_changed()
 
 
 def _settings(preset: PresetName) -> FinetuneConfig:

@@ -151,7 +151,7 @@ class QuestionsPanel(Panel):
         self.session.tell(f"Predictions of {name} use the threshold {threshold:.2f} from now on, until you change it.")
 
     def _choose_file(self) -> Path | None:
-        newest = self.asking.past.newest
+        newest = self.session.history.newest
         if newest is None:
             return None
         return ask_for_file(self, "Write the report", newest[0] / "report.html", "Web page (*.html)")

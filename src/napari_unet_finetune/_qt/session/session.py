@@ -17,6 +17,7 @@ from psygnal import Signal
 from ...errors import FinetuneError
 from ...project.project import Project
 from ..widgets.message_line import Tone
+from .history import History
 from .jobs import JobRunner, JobSlot, run_in_child
 from .listener import Listener
 from .stage import Stage
@@ -49,7 +50,8 @@ class Session:
     """
 
     project_changed = Signal()  # another dataset, or none
-    images_changed = Signal()  # masks, roles, scores or marks of the images
+    images_changed = Signal()  # which images are annotated, their roles, scores or marks
+    mask_saved = Signal(str)  # what is painted in an image that was annotated before; its name
     current_changed = Signal()  # another image is shown, or its layers were made anew
     model_changed = Signal()  # another base model
     predictor_changed = Signal()  # another model to predict with
@@ -59,7 +61,7 @@ class Session:
 
     def __init__(self, viewer: ViewerModel, runner: JobRunner = run_in_child) -> None:
         self.viewer = viewer
-        self.stage = Stage()
+        self.stage, self.history = Stage(), History()
         self.trainings = JobSlot(runner, self.fail)
         self.jobs = JobSlot(runner, self.fail)  # predictions and questions, also while a training runs
         self._numbers = itertools.count(1)
@@ -69,6 +71,7 @@ class Session:
         self._predictor: str | None = None
         self.message = Message()
         self._shared: dict[Callable[[Session], Any], Any] = {}
+        self.models_changed.connect(self.look_back)  # before any other hears of it
 
     @property
     def project(self) -> Project | None:
@@ -80,6 +83,7 @@ class Session:
         if project is None or not self.is_open(project):
             self._predictor = None
         self._project, self._current = project, None
+        self.look_back()
         self.stage.clear()
         self.project_changed.emit()
 
@@ -117,6 +121,10 @@ class Session:
     def predictor(self, model: str | Path | None) -> None:
         self._predictor = None if model is None else str(model)
         self.predictor_changed.emit()
+
+    def look_back(self) -> None:
+        """Have the folders of earlier jobs looked up anew."""
+        self.history = History(self._project)
 
     def is_still_open(self, project: Project, title: str, hint: str) -> bool:
         """Tell whether `project` is open now that a job of it has ended; if not, the user is told of the job."""

@@ -1,0 +1,103 @@
+"""Where the trainings of a dataset are kept: beside its masks, or in the folder that the user prefers."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from ...io.disk import Stamp, file_stamp
+from ...learning_curve.folder import StudyFolder, find_studies
+from ...project.project import Project
+from ...project.run_folders import new_run_folder, run_folders
+from ...runs.folder import EVENTS, RunFolder
+from ...runs.history import PastRun, past_trainings, seconds_per_pixel
+from ...runs.request import REQUEST
+from .settings import runs_folder
+
+_MOST_RUNS = 256  # that are remembered, of all datasets
+
+
+class History:
+    """What earlier jobs of a dataset left in their folders, looked up when it is first asked for and then kept.
+
+    The session has one of the dataset that is open, and a new one when another model or dataset is there.
+    """
+
+    def __init__(self, project: Project | None = None) -> None:
+        self.project = project
+
+    @cached_property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of all jobs, oldest first."""
+        if self.project is None:
+            return ()
+        elsewhere = _elsewhere(self.project)
+        found = (*run_folders(self.project.folder), *(run_folders(elsewhere) if elsewhere else ()))
+        return tuple(sorted(found, key=lambda folder: folder.name))
+
+    @cached_property
+    def trainings(self) -> tuple[PastRun, ...]:
+        """The trainings, oldest first; the log of one is long, and read again only if it has grown."""
+        stamped = ((folder, *(file_stamp(folder / name) for name in (REQUEST, EVENTS))) for folder in self.folders)
+        return tuple(run for one in stamped if (run := _read(*one)) is not None)
+
+    @cached_property
+    def studies(self) -> tuple[StudyFolder, ...]:
+        """The learning curves that were begun, newest first."""
+        return tuple(find_studies(reversed(self.folders)))
+
+    @cached_property
+    def training(self) -> PastRun | None:
+        """The newest training that left a model."""
+        return next((run for run in reversed(self.trainings) if run.model is not None), None)
+
+    @cached_property
+    def study(self) -> StudyFolder | None:
+        """The newest learning curve with a score."""
+        return next((study for study in self.studies if study.rows), None)
+
+    @cached_property
+    def pace(self) -> float | None:
+        """How many seconds per patch pixel the newest training took."""
+        last = self.training
+        return seconds_per_pixel(last.progress, last.request.config) if last is not None else None
+
+    @property
+    def newest(self) -> tuple[Path, str] | None:
+        """Folder of the newest training or learning curve, and what it is in words."""
+        found = []
+        if self.training is not None:
+            found.append((self.training.folder.path, f"training of {self.training.when}"))
+        if self.study is not None:
+            found.append((self.study.path, f"learning curve of {when_of(self.study.path)}"))
+        return max(found, key=lambda one: one[0].name, default=None)
+
+
+def when_of(folder: Path) -> str:
+    """Return day and time a job was begun, as its folder says."""
+    return PastRun(RunFolder(folder)).when
+
+
+def home_of(project: Project) -> Path:
+    """Return the folder in which trainings and comparisons are kept."""
+    return _elsewhere(project) or project.folder
+
+
+def new_run(project: Project, label: str) -> Path:
+    """Return a folder for a new training, not yet made."""
+    return new_run_folder(home_of(project), label)
+
+
+@lru_cache(maxsize=_MOST_RUNS)
+def _read(folder: Path, *_stamps: Stamp) -> PastRun | None:
+    """Return the training in `folder`, None if that holds something else."""
+    return next(past_trainings([folder]), None)
+
+
+def _elsewhere(project: Project) -> Path | None:
+    preferred = runs_folder()
+    if preferred is None:
+        return None
+    mark = hashlib.sha256(str(project.folder.absolute()).encode()).hexdigest()[:8]
+    return preferred / f"{project.source.stem}-{mark}"
