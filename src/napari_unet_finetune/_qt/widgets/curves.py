@@ -66,7 +66,7 @@ class LearningCurve(Chart):
             _curve(points, 2, colors, "Dice, this dataset", Qt.PenStyle.SolidLine),
             _curve(points, 1, colors, old, Qt.PenStyle.DashLine),
         ]
-        counts = {count: str(count or "raw") for count in sorted({point.count for point in points})}
+        counts: dict[float, str] = {count: str(count or "raw") for count in sorted({point.count for point in points})}
         self.draw(lines, counts or {0: ""}, _dice_ticks(points), "images to finetune with")
 
 
