@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...config import PredictConfig
 from ...events import FULL_PROBABILITY, Event, ImagePredicted
 from ...project.masks import dense_to_strokes
-from ...runs.request import ImageFile, PredictRequest
+from ...runs.request import PredictRequest
 from ..session.settings import default_device
 from .annotation import Annotation
 from .paint import add_paint, is_painted
@@ -47,10 +47,9 @@ def start_from_prediction(annotation: Annotation) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         session.fail(error)
 
-    image = ImageFile.of(project.image(name).ref)
     request = PredictRequest(
-        checkpoint=session.predictor, images=(image,), config=PredictConfig(device=default_device())
-    )  # fmt: skip
+        checkpoint=session.predictor, images=(project.image(name).ref,), config=PredictConfig(device=default_device())
+    )
     before = session.message
     session.tell(f"The model is looking at {name} …")
     try:

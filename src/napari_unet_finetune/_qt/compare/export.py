@@ -10,7 +10,6 @@ from pathlib import Path
 from ...errors import RunError
 from ...evaluation.rows import ModelRow, to_csv
 from ...io.disk import write_file
-from ...project.image_sets import pair_of
 from ...project.project import Project
 from ...runs.request import FigureRequest, FigureRow
 from .controller import CompareController
@@ -41,12 +40,12 @@ def figure_rows(comparing: CompareController, project: Project, names: Sequence[
     """Return the rows of a figure: images with a mask on which every model gave a result, in the order of `names`."""
     rows = []
     for name in names:
-        pair = pair_of(project.image(name))
+        pair = project.image(name).pair
         cells = [comparing.cell(column.label, name) for column in comparing.columns]
         if pair is None or not cells or any(cell is None or cell.labels is None for cell in cells):
             continue
         predictions = tuple((cell.model, cell.labels) for cell in cells if cell is not None and cell.labels is not None)
-        rows.append(FigureRow(name=name, image=pair.image, mask=pair.mask, predictions=predictions))
+        rows.append(FigureRow(pair=pair, predictions=predictions))
     return tuple(rows)
 
 
@@ -76,9 +75,7 @@ def save_figures(
         shutil.rmtree(folder, ignore_errors=True)
         session.fail(error)
 
-    request = FigureRequest(
-        rows=rows[:MOST_ROWS], out=out, sparse=bool(project and project.sparse), study=study, curve=curve
-    )
+    request = FigureRequest(rows=rows[:MOST_ROWS], out=out, study=study, curve=curve)
     try:
         session.aside.start(folder / "job", "Drawing the figure", request=request, on_end=on_end, on_error=on_error)
     except Exception:

@@ -188,7 +188,7 @@ class FinetunePanel(QWidget):
         config, project = self.config, self.session.project
         if not self.isVisible() or config is None or project is None or self.session.run.is_running:
             return
-        self.check.look(self._plan(), self._card(config)[0], sparse=project.sparse)
+        self.check.look(self._plan(), self._card(config)[0])
         self._show_words()
 
     def _show_words(self) -> None:

@@ -14,7 +14,7 @@ from ...errors import RunError
 from ...events import FULL_PROBABILITY, Event, ImagePredicted, PreviewReady
 from ...project.image import to_annotate
 from ...project.project import Project
-from ...runs.request import ImageFile, PredictRequest
+from ...runs.request import PredictRequest
 from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import steady
 from ..layers.layers import (
@@ -51,14 +51,15 @@ class RunLayers:
 
     def watch(self) -> None:
         """Have the training that runs show the current image."""
-        self.session.run.preview(_file_of(self.session.project, self.session.current))
+        project, current = self.session.project, self.session.current
+        self.session.run.preview(None if project is None or current is None else project.image(current).ref)
 
     def on_event(self, event: Event) -> None:
         """Show a preview, if it is of the image that is shown."""
-        project, current = self.session.project, self.session.current
-        if not isinstance(event, PreviewReady) or project is None or current is None:
+        current = self.session.current
+        if not isinstance(event, PreviewReady) or self.session.project is None or current is None:
             return
-        if project.image(current).ref.name != event.image or not event.file.is_file():
+        if current != event.image or not event.file.is_file():
             return
         self._show(PREVIEW, f"preview · step {event.step}", np.load(event.file))
 
@@ -107,7 +108,7 @@ class RunLayers:
         if not names:
             remove_ours(session.viewer, PREVIEW)
             return
-        files = tuple(ImageFile.of(project.image(name).ref) for name in names)
+        files = tuple(project.image(name).ref for name in names)
         request = PredictRequest(checkpoint=model, images=files, config=config)
 
         def on_event(event: Event) -> None:
@@ -170,7 +171,3 @@ class RunLayers:
         assert project is not None
         assert current is not None
         return placement_of_pixels(project.read_image(current))
-
-
-def _file_of(project: Project | None, name: str | None) -> ImageFile | None:
-    return None if project is None or name is None else ImageFile.of(project.image(name).ref)
