@@ -54,8 +54,8 @@ def followed(comparison, **options):
             return events, end.value
 
 
-def test_every_model_is_scored_on_every_image_as_evaluate_does(models, images, data, tmp_path):
-    events, cells = followed(Comparison(models, images, tmp_path, config=CPU))
+def test_every_model_is_scored_on_every_image_as_evaluate_does(models, images, pairs, data, tmp_path):
+    events, cells = followed(Comparison(models, images, tmp_path, pairs, CPU))
     assert [(cell.model, cell.image, cell.done) for cell in cells] == [
         (model.label, image.name, done) for model in models for done, image in enumerate(images, start=1)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -50,14 +50,14 @@ def from_older_form(values: dict[str, Any], fields: Collection[str]) -> dict[str
     There, `sparse` said of all pairs that their masks hold strokes; an image that was suggested had its name in
     `names`, and one that was compared held name and mask beside its file.
     """
-    values = dict(values)
+    values, images = dict(values), values.get("images")
     if "names" in values and "names" not in fields:
         names = values.pop("names") or [""] * len(values["images"])
         values["images"] = [_called(image, name) for image, name in zip(values["images"], names, strict=True)]
-    if any(isinstance(image, dict) and "image" in image for image in values.get("images") or ()):
-        with_masks = [image for image in values["images"] if image.get("mask")]
-        values["pairs"] = [{"image": _called(one["image"], one["name"]), "mask": one["mask"]} for one in with_masks]
-        values["images"] = [_called(one["image"], one["name"]) for one in values["images"]]
+    if isinstance(images, Sequence) and any(isinstance(one, dict) and "image" in one for one in images):
+        values["images"] = [_called(one["image"], one["name"]) for one in images]
+        masks = zip(values["images"], (one.get("mask") for one in images), strict=True)
+        values["pairs"] = [{"image": image, "mask": mask} for image, mask in masks if mask]
     is_of_folders = "sparse" in fields and not values.get("pairs")
     if not is_of_folders and values.pop("sparse", False):
         for name in _PAIRS.intersection(values):
