@@ -16,7 +16,8 @@ pytest.importorskip("qtpy")
 from napari_unet_finetune._qt.compare import controller as comparing_module
 from napari_unet_finetune._qt.compare.controller import MOST_MODELS, CompareController, job_folder, labels_folder
 from napari_unet_finetune._qt.compare.export import figure_rows, save_figures, save_table, table_rows
-from napari_unet_finetune._qt.compare.models import COLORS, Colors, list_models_to_compare, read_training
+from napari_unet_finetune._qt.compare.models import Colors, list_models_to_compare, read_training
+from napari_unet_finetune.colors import MODELS
 from napari_unet_finetune.comparison.last import read_last_comparison
 from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.errors import RunError
@@ -100,15 +101,15 @@ def test_a_base_that_was_itself_finetuned_is_not_called_raw(session, project, tm
 def test_a_model_keeps_its_color_and_no_two_looked_at_together_share_one():
     colors = Colors()
     colors.give("abc")
-    assert [colors.get(name) for name in "abcd"] == [*COLORS[:3], None]
+    assert [colors.get(name) for name in "abcd"] == [*MODELS[:3], None]
     colors.give("dca")
-    assert [colors.get(name) for name in "abcd"] == list(COLORS[:4])
+    assert [colors.get(name) for name in "abcd"] == list(MODELS[:4])
     colors.give("aefghi")
     colors.give("ajklmnop")
-    assert colors.get("a") == COLORS[0]
+    assert colors.get("a") == MODELS[0]
     for together in ("ajklmnop", "abcdefgh"):
         colors.give(together)
-        assert len({colors.get(name) for name in together}) == len(together) == MOST_MODELS == len(set(COLORS))
+        assert len({colors.get(name) for name in together}) == len(together) == MOST_MODELS == len(set(MODELS))
 
 
 def test_test_images_and_the_models_of_the_dataset_are_chosen_at_first(session, project, tmp_path):
