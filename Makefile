@@ -1,84 +1,119 @@
-# make demo · make app · make test · make lint · make test-core · make test-pyside6 · make screenshots · make clean
+# make demo · make app · make test · make lint · make full · make test-core · make test-qt · make test-pyside6 · make test-oldest ·
+# make screenshots · make lock · make clean
 # Needs Python 3.11 or newer; PYTHON=… picks one.
 PYTHON ?= python3
 BIN := .venv/bin
 CORE_BIN := .venv-core/bin
 PYSIDE6_BIN := .venv-pyside6/bin
-INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# As many test processes as cores; a file of tests stays in one of them, since they share what is slow to make.
-IN_PARALLEL := --numprocesses logical --dist loadfile
+OLDEST_BIN := .venv-oldest/bin
+# The environment that a rule makes.
+ENVIRONMENT = $(firstword $(subst /, ,$@))
+INSTALL = $(ENVIRONMENT)/bin/uv pip install --quiet --python $(ENVIRONMENT)/bin/python
+LOCKED := --constraints constraints.txt
 PROJECT := pyproject.toml hatch_build.py napari.yaml constraints.txt
+SOURCES := $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
+# As many test processes as cores; a file of tests stays in one of them, since they share what is slow to make.
+PYTEST := -m pytest --numprocesses logical --dist loadfile --durations 25 --durations-min 1
+# Where only some tests are asked for, an environment may have none of them.
+CHOSEN = $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| test $$? -eq 5)
+# Windows and events that may fail with another binding of Qt; `make full` runs all tests of the docks with it.
+PYSIDE6_TESTS := $(addprefix tests/_qt/,annotate/test_painting_in_a_window.py test_compare_dock.py test_predict_dock.py layers/test_layers.py)
 # Threads that spin while they wait make torch ten times slower on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
-SOURCES := $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: demo app screenshots test lint test-core test-pyside6 clean
+.PHONY: demo app screenshots test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest lock clean
 
 demo: .venv/.core-installed
 	$(BIN)/unet-finetune demo --out demo-output
 
 # napari with the docks and the sample data.
-app: .venv/.test-installed
+app: .venv/.installed
 	@tools/system_libraries.sh
 	$(BIN)/python tools/open_app.py
 
 # The pictures of the tutorial, from a walk through the docks on generated data in a window of its own.
-screenshots: .venv/.test-installed
+PICTURES ?= docs/pictures
+screenshots: .venv/.installed
 	@tools/system_libraries.sh
-	xvfb-run --auto-servernum --server-args="-screen 0 1920x1080x24" $(BIN)/python tools/walk_through.py --out docs/pictures
+	xvfb-run --auto-servernum --server-args="-screen 0 1920x1080x24" $(BIN)/python tools/walk_through.py --out $(PICTURES)
 
-test: .venv/.test-installed
+# Each test once: the core from its wheel in an environment without napari and Qt, as on a cluster; the docks with PyQt6.
+test: test-core test-qt
+
+# One thread each: as many test processes as cores run at once.
+test-core test-qt test-pyside6 test-all-pyside6 test-oldest: export OMP_NUM_THREADS = 1
+
+test-core: .venv-core/.installed
+	@$(CORE_BIN)/python tools/check_core.py dist/*.whl
+	$(CORE_BIN)/python $(PYTEST) --ignore tests/_qt $(CHOSEN)
+
+test-qt: .venv/.installed
 	@tools/system_libraries.sh
-	$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(BIN)/python $(PYTEST) tests/_qt $(CHOSEN)
 
-lint: .venv/.lint-installed
+test-pyside6: .venv-pyside6/.installed
+	@tools/system_libraries.sh
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(PYSIDE6_BIN)/python $(PYTEST) $(PYSIDE6_TESTS) $(CHOSEN)
+
+lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The wheel in an environment without napari and Qt, as on a cluster.
-test-core: .venv-core/.installed
-	@$(CORE_BIN)/python tools/check_core.py dist/*.whl
-	$(CORE_BIN)/python -m pytest -m "not gui" --ignore=tests/_qt $(IN_PARALLEL) $(PYTEST_ARGS)
+# All that is checked before a larger change is done: too slow for every one.
+full:
+	.ci/run
+	$(MAKE) test-all-pyside6 test-oldest demo
+	$(MAKE) screenshots PICTURES=build/pictures
 
-# The docks in real windows with the other binding of Qt.
-test-pyside6: .venv-pyside6/.installed
+test-all-pyside6: .venv-pyside6/.installed
 	@tools/system_libraries.sh
-	QT_API=pyside6 PYTEST_QT_API=pyside6 $(PYSIDE6_BIN)/python -m pytest -m gui tests/_qt $(PYTEST_ARGS)
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(PYSIDE6_BIN)/python $(PYTEST) tests/_qt $(CHOSEN)
+
+# The core with the oldest dependencies that pyproject.toml allows.
+test-oldest: .venv-oldest/.installed
+	$(OLDEST_BIN)/python $(PYTEST) --ignore tests/_qt $(CHOSEN)
+
+# Write what pyproject.toml needs into constraints.txt; LOCK_ARGS=--upgrade renews all but torch, which is edited by hand.
+lock: .venv/.ready
+	grep '^torch==' constraints.txt | $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	  --group lock --constraints - --no-annotate --custom-compile-command "make lock" \
+	  --output-file constraints.txt $(LOCK_ARGS) >/dev/null
+	@sed -i.old -E '/^(cuda|nvidia|triton)/d' constraints.txt && rm constraints.txt.old # what only torch's build for CUDA needs
 
 clean:
-	rm -rf .venv .venv-core .venv-pyside6 build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-core .venv-pyside6 .venv-oldest build dist demo-output
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.core-installed: .venv/.ready $(PROJECT)
-	$(BIN)/python $(INSTALL) -e .
+	$(INSTALL) $(LOCKED) --editable .
 	@touch $@
 
-.venv/.test-installed: .venv/.core-installed
-	$(BIN)/python $(INSTALL) --group test
-	@touch $@
-
-.venv/.lint-installed: .venv/.test-installed
-	$(BIN)/python $(INSTALL) --group lint
+.venv/.installed: .venv/.core-installed
+	$(INSTALL) $(LOCKED) --group dev --editable .
 	@touch $@
 
 .venv-core/.installed: .venv-core/.ready $(PROJECT) $(SOURCES)
 	rm -rf dist
-	$(CORE_BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
-	$(CORE_BIN)/python $(INSTALL) --group core-test dist/*.whl
-	$(CORE_BIN)/python $(INSTALL) --no-deps --force-reinstall dist/*.whl
+	$(CORE_BIN)/uv build --quiet --wheel --out-dir dist
+	$(INSTALL) $(LOCKED) --group core-test --reinstall-package napari-unet-finetune dist/*.whl
 	@touch $@
 
 .venv-pyside6/.installed: .venv-pyside6/.ready $(PROJECT)
-	$(PYSIDE6_BIN)/python $(INSTALL) --group pyside6-test -e .
+	$(INSTALL) $(LOCKED) --group pyside6-test --editable .
 	@touch $@
 
-# pip knows dependency groups from 25.1 on.
-%/.ready:
+.venv-oldest/.installed: .venv-oldest/.ready $(PROJECT)
+	grep '^torch==' constraints.txt | $(INSTALL) --resolution lowest-direct --constraints - --group core-test --editable .
+	@touch $@
+
+%/.ready: constraints.txt tools/install_torch.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, but $(PYTHON) is older or missing; name another one with: make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $*/bin/python || $(PYTHON) -m venv $*
-	$*/bin/python $(INSTALL) "pip>=25.1"
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	tools/install_torch.sh $*
 	@touch $@

@@ -15,6 +15,8 @@ from napari_unet_finetune.config import (
     Normalization,
     PredictConfig,
     PresetName,
+    explain,
+    fields_of,
 )
 
 CONFIGS = [ModelConfig, Normalization, ChannelRule, AugmentConfig, FinetuneConfig, PredictConfig]
@@ -116,3 +118,38 @@ def test_sides_are_multiples_of_what_pooling_halves(levels, multiple):
 def test_defaults_are_strict_json(config):
     instance: BaseModel = config()
     assert json.loads(instance.model_dump_json()) == instance.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("make", "values", "said"),
+    [
+        (ModelConfig, {"width": 17}, "Setting 'width' should be a multiple of 16, but it is 17."),
+        (
+            FinetuneConfig,
+            {"augment": {"p_blur": 2}},
+            "Setting 'augment.p_blur' should be less than or equal to 1, but it is 2.",
+        ),
+    ],
+)
+def test_a_value_of_any_settings_is_explained(make, values, said):
+    with pytest.raises(ValidationError) as caught:
+        make(**values)
+    assert explain(caught.value) == said
+
+
+def test_what_does_not_go_together_is_said_with_the_titles_that_users_see():
+    titles = {name: field.title for name, field in fields_of(FinetuneConfig).items()}
+    with pytest.raises(ValidationError) as caught:
+        FinetuneConfig(patch_size=33)
+    assert explain(caught.value, titles) == "Patch size (px) should be a multiple of 8, but it is 33."
+    with pytest.raises(ValidationError) as caught:
+        FinetuneConfig(epochs=3)
+    sentence = explain(caught.value, titles)
+    assert sentence.startswith("Epochs") and "'Replay'" in sentence and "replay_share" not in sentence
+
+
+def test_settings_of_groups_are_found_by_dotted_names():
+    fields = fields_of(FinetuneConfig)
+    assert fields["augment.p_blur"] is AugmentConfig.model_fields["p_blur"]
+    assert fields["normalization.low"] is Normalization.model_fields["low"]
+    assert set(FinetuneConfig.model_fields) < set(fields)

@@ -25,18 +25,6 @@ def test_package_says_that_it_is_typed() -> None:
     assert (files(nuf) / "py.typed").is_file()
 
 
-def test_napari_finds_a_valid_manifest_by_its_entry_point() -> None:
-    npe2 = pytest.importorskip("npe2")
-    manifest = npe2.PluginManifest.from_distribution(DISTRIBUTION)
-    assert manifest.name == DISTRIBUTION
-    assert manifest.contributions.sample_data
-
-
-def test_every_command_of_the_manifest_can_be_imported() -> None:
-    npe2 = pytest.importorskip("npe2")
-    npe2.PluginManifest.from_file(REPOSITORY / "napari.yaml").validate_imports()
-
-
 def test_terminal_command_leads_to_the_command_line() -> None:
     (command,) = entry_points(group="console_scripts", name="unet-finetune")
     assert callable(command.load())

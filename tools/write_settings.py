@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from napari_unet_finetune.cli.options import describe
-from napari_unet_finetune.config import PRESETS, FinetuneConfig, PredictConfig
+from napari_unet_finetune.config import PRESETS, FinetuneConfig, PredictConfig, fields_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of", "multiple of"))
@@ -46,23 +46,12 @@ def settings_page() -> str:
 
 def _sections(config: type[BaseModel]) -> Iterator[str]:
     """Yield one table of the settings without a group and one per group."""
-    rows = sorted(describe(config), key=lambda row: row[0].rpartition(".")[0])
+    fields, rows = fields_of(config), sorted(describe(config), key=lambda row: row[0].rpartition(".")[0])
     for group, members in groupby(rows, key=lambda row: row[0].rpartition(".")[0]):
         if group:
             yield f"### `{group}`\n\n{config.model_fields[group].description}\n\n"
-        lines = [(f"`{name}`", _code(default), _allowed(_field(config, name)), text) for name, default, text in members]
+        lines = [(f"`{name}`", _code(default), _allowed(fields[name]), text) for name, default, text in members]
         yield _table(("name", "default", "allowed", "meaning"), lines)
-
-
-def _field(config: type[BaseModel], name: str) -> FieldInfo:
-    group, _, rest = name.partition(".")
-    field = config.model_fields[group]
-    return _field(_model(field), rest) if rest else field
-
-
-def _model(field: FieldInfo) -> type[BaseModel]:
-    kinds = (field.annotation, *get_args(field.annotation))
-    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -97,12 +86,9 @@ def _preset_rows() -> Iterator[tuple[str, ...]]:
 
 def _flat(preset: Any) -> dict[str, Any]:
     """Return all settings of `preset` by their dotted names; an empty group counts as its defaults."""
-    values = {name: field.get_default(call_default_factory=True) for name, field in _leaves(FinetuneConfig)}
+    fields = fields_of(FinetuneConfig)
+    values = {name: fields[name].get_default(call_default_factory=True) for name, _, _ in describe(FinetuneConfig)}
     return values | dict(_flattened(FinetuneConfig.from_preset(preset).model_dump()))
-
-
-def _leaves(config: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
-    yield from ((name, _field(config, name)) for name, _, _ in describe(config))
 
 
 def _flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

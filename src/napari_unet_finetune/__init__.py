@@ -48,16 +48,16 @@ __all__ = [
 
 # Imported on first use: the command line and napari's menus must not wait for torch.
 _NAMES_OF = {
+    "checks.checkup": ("check_folder",),
     "config": ("FinetuneConfig", "ModelConfig", "PredictConfig"),
     "data.annotated_image": ("AnnotatedImage",),
-    "data.checkup": ("check_folder",),
-    "data.dataset": ("AnnotatedFolder",),
-    "data.microtube": ("make_microtube", "write_microtube"),
-    "data.writing": ("write_labels",),
+    "data.folders": ("AnnotatedFolder",),
+    "data.samples": ("make_microtube", "write_microtube"),
     "errors": ("CheckpointError", "DataError", "DeviceError", "FinetuneError", "RunError"),
-    "evaluation.compare": ("Tolerance", "evaluate"),
+    "evaluation.evaluate": ("Tolerance", "evaluate"),
     "events": ("drain",),
     "inference.predict": ("predict",),
+    "io.writing": ("write_labels",),
     "models.checkpoint": ("load_checkpoint", "save_checkpoint"),
     "suggest.suggestion": ("suggest_images",),
     "training.finetune": ("finetune", "train"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 CONFIG_VERSION = 1
 # Raise it when the same model and settings give other labels than before: those that were kept are then made anew.
@@ -260,3 +262,34 @@ class PredictConfig(_Config):
     instances: bool = Field(False, title="Split touching objects", description="Number the objects and split those that touch.")
     device: DeviceName = Field("auto", title="Device", description="auto takes CUDA, then MPS, then the CPU.")
     precision: PrecisionName = Field("auto", title="Precision", description="auto takes bf16 where the device multiplies it in hardware.")
+
+# fmt: on
+
+
+def fields_of(model: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
+    """Return the declarations of all settings by their names, in a group behind the name of the group and a dot."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        found[prefix + name] = field
+        if (group := group_of(field)) is not None:
+            found |= fields_of(group, f"{prefix}{name}.")
+    return found
+
+
+def group_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the group of settings that `field` holds, be it empty by default."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def explain(error: ValidationError, titles: Mapping[str, str] | None = None) -> str:
+    """Return the first thing that is wrong with some settings, as a sentence with their names, or with `titles`."""
+    first = error.errors()[0]
+    name, reason = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    subject = (titles or {}).get(name, f"Setting '{name}'")
+    if reason.startswith("Input should be "):
+        return f"{subject} should be {reason.removeprefix('Input should be ')}, but it is {first['input']!r}."
+    for known, title in (titles or {}).items():
+        if "_" in known:
+            reason = reason.replace(known, f"'{title}'")
+    return f"{subject}: {reason}." if name else f"{reason[:1].upper()}{reason[1:]}."

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from napari_unet_finetune._qt.session.jobs import Job, report
-from napari_unet_finetune.runs.request import ImageFile
+from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.runs.serve import Control
 
 
@@ -29,7 +29,7 @@ class HereJob:
     def resume(self) -> None:
         self.said.append("resume")
 
-    def preview(self, image: ImageFile | None) -> None:
+    def preview(self, image: ImageRef | None) -> None:
         self.said.append(image)
 
     def close(self) -> None:

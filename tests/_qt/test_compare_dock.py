@@ -110,7 +110,7 @@ def test_buttons_switch_modes_and_the_legend_speaks(panel, viewer):
     assert checked(panel) == ["overlay"] and panel.controls.legend.isHidden()
     panel.controls.modes["errors"].click()
     assert checked(panel) == ["errors"] and not panel.controls.legend.isHidden()
-    assert "false positive" in panel.controls.legend.text() and "false negative" in panel.controls.legend.text()
+    assert "false positive" in panel.controls.legend.text() and "missed" in panel.controls.legend.text()
     panel.controls.modes["grid"].click()
     assert checked(panel) == ["grid"] and viewer.canvas.grid.enabled
     panel.controls.next.click()

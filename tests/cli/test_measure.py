@@ -7,10 +7,11 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from napari_unet_finetune.data.pairing import FilePair
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import ImageEnd, JobEnded
 from napari_unet_finetune.jobs.table import events_of
-from napari_unet_finetune.runs.request import FilePair, MeasureRequest, write_request
+from napari_unet_finetune.runs.request import MeasureRequest, write_request
 from napari_unet_finetune.runs.serve import Control
 
 

@@ -2,14 +2,12 @@
 
 import pytest
 import typer
-from pydantic import ValidationError
 
-from napari_unet_finetune.cli.options import describe, explain, prediction_config, preset_name, training_config
+from napari_unet_finetune.cli.options import describe, prediction_config, preset_name, training_config
 from napari_unet_finetune.config import (
     AugmentConfig,
     ChannelRule,
     FinetuneConfig,
-    ModelConfig,
     Normalization,
     PredictConfig,
 )
@@ -87,12 +85,6 @@ def test_prediction_has_settings_of_its_own():
     assert prediction_config(["overlap=0.25"], threshold=0.3) == PredictConfig(overlap=0.25, threshold=0.3)
     with pytest.raises(DataError, match="'steps' does not exist"):
         prediction_config(["steps=3"])
-
-
-def test_a_value_of_any_settings_is_explained():
-    with pytest.raises(ValidationError) as caught:
-        ModelConfig(width=17)
-    assert explain(caught.value) == "Setting 'width' should be a multiple of 16, but it is 17."
 
 
 @pytest.mark.parametrize("config", [FinetuneConfig, PredictConfig])

@@ -10,9 +10,11 @@ import tifffile
 from napari_unet_finetune.comparison import cache as cache_module
 from napari_unet_finetune.comparison.cache import HashedModel, KeptLabels, Source, prune
 from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.data.masks import STROKES
+from napari_unet_finetune.data.pairing import Pair
 from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.metrics import Scores
-from napari_unet_finetune.runs.request import ImageFile
 
 SCORES = Scores(0.123456789012345, 0.2, 0.3, None)
 
@@ -31,16 +33,16 @@ def cache(tmp_path):
 
 
 def keep(cache, model, image, truth=None, scores=None, frame=None):
-    kept = KeptLabels.find(cache, HashedModel.of(str(model)), ImageFile(path=image, frame=frame), PredictConfig())
+    kept = KeptLabels.find(cache, HashedModel.of(str(model)), ImageRef(image, frame), PredictConfig())
     kept.write_note(truth, scores)
     tifffile.imwrite(kept.file, np.zeros((4, 4), np.uint8))
     return kept
 
 
 def test_a_note_says_what_labels_were_made_of_and_how_they_score(cache, files):
-    truth = Source.of(ImageFile(path=files[1]), sparse=True)
+    truth = Source.of_mask(Pair(ImageRef(files[1]), ImageRef(files[1]), meaning=STROKES))
     kept = keep(cache, *files, truth, SCORES)
-    again = KeptLabels.find(cache, HashedModel.of(str(files[0])), ImageFile(path=files[1]), PredictConfig(batch_size=1))
+    again = KeptLabels.find(cache, HashedModel.of(str(files[0])), ImageRef(files[1]), PredictConfig(batch_size=1))
     assert again.file == kept.file
     assert (again.note.truth, again.note.scores) == (truth, SCORES)
     assert again.note.is_current
@@ -73,7 +75,7 @@ def test_a_model_that_is_missing_and_a_disk_that_is_full_are_sentences(cache, fi
         HashedModel.of("nowhere.safetensors")
     cache.write_bytes(b"a file where the folder should be")
     with pytest.raises(DataError, match="cannot be written"):
-        KeptLabels.find(cache, HashedModel.of(str(files[0])), ImageFile(path=files[1]), PredictConfig()).write_note()
+        KeptLabels.find(cache, HashedModel.of(str(files[0])), ImageRef(files[1]), PredictConfig()).write_note()
 
 
 def test_what_is_still_so_is_kept(cache, files):

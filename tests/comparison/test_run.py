@@ -9,12 +9,12 @@ import tifffile
 from napari_unet_finetune.comparison.run import Comparison, compare_models
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.folders import AnnotatedFolder
-from napari_unet_finetune.data.pairing import pair_images
+from napari_unet_finetune.data.pairing import Pair, pair_images
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import ImageCompared, PartStarted, TileEnd, drain, from_json, to_json
 from napari_unet_finetune.io.images import ImageRef, list_images, read_image
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
-from napari_unet_finetune.runs.request import ComparedImage, ComparedModel, ImageFile
+from napari_unet_finetune.runs.request import ComparedModel
 from napari_unet_finetune.training.finetune import random_checkpoint
 
 CPU = PredictConfig(device="cpu", precision="fp32")
@@ -36,8 +36,12 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def images(data):
-    pairs = pair_images(list_images(data / "images").images, list_images(data / "masks").images).pairs
-    return [ComparedImage(name=p.image.name, image=ImageFile.of(p.image), mask=ImageFile.of(p.mask)) for p in pairs]
+    return list(list_images(data / "images"))
+
+
+@pytest.fixture
+def pairs(data, images):
+    return pair_images(images, list_images(data / "masks").images).pairs
 
 
 def followed(comparison, **options):
@@ -50,8 +54,8 @@ def followed(comparison, **options):
             return events, end.value
 
 
-def test_every_model_is_scored_on_every_image_as_evaluate_does(models, images, data, tmp_path):
-    events, cells = followed(Comparison(models, images, tmp_path, config=CPU))
+def test_every_model_is_scored_on_every_image_as_evaluate_does(models, images, pairs, data, tmp_path):
+    events, cells = followed(Comparison(models, images, tmp_path, pairs, CPU))
     assert [(cell.model, cell.image, cell.done) for cell in cells] == [
         (model.label, image.name, done) for model in models for done, image in enumerate(images, start=1)
     ]
@@ -75,8 +79,8 @@ def test_what_was_predicted_before_is_not_predicted_again(models, images, tmp_pa
 
 def test_a_changed_image_setting_or_model_is_predicted_anew(models, images, tmp_path):
     copy = tmp_path / "image.png"
-    shutil.copy(images[0].image.path, copy)
-    image = ComparedImage(name="image", image=ImageFile(path=copy))
+    shutil.copy(images[0].path, copy)
+    image = ImageRef(copy)
 
     def labels(model=models[0], config=CPU):
         (cell,) = drain(compare_models(Comparison([model], [image], tmp_path / "cache", config=config)))
@@ -86,19 +90,17 @@ def test_a_changed_image_setting_or_model_is_predicted_anew(models, images, tmp_
     assert labels(config=CPU.model_copy(update={"threshold": 0.9})) != before
     assert labels(config=CPU.model_copy(update={"batch_size": 1})) == before
     assert labels(model=models[1]) != before
-    shutil.copy(images[1].image.path, copy)
+    shutil.copy(images[1].path, copy)
     assert labels() != before
 
 
 def test_an_image_without_truth_has_labels_and_no_score(models, images, tmp_path):
-    (cell,) = drain(
-        compare_models(Comparison(models[:1], [images[0].model_copy(update={"mask": None})], tmp_path, config=CPU))
-    )
+    (cell,) = drain(compare_models(Comparison(models[:1], [images[0]], tmp_path, config=CPU)))
     assert cell.labels.is_file() and cell.dice is None and cell.error is None
 
 
 def test_a_missing_image_and_a_missing_model_are_reported_and_the_others_go_on(models, images, tmp_path):
-    gone = ComparedImage(name="gone", image=ImageFile(path=tmp_path / "gone.tif"))
+    gone = ImageRef(tmp_path / "gone.tif")
     nothing = ComparedModel(label="nothing", model=str(tmp_path / "nothing.safetensors"))
     cells = drain(compare_models(Comparison([nothing, models[0]], [gone, images[0]], tmp_path, config=CPU)))
     assert [cell.error is None for cell in cells] == [False, False, False, True]
@@ -107,13 +109,13 @@ def test_a_missing_image_and_a_missing_model_are_reported_and_the_others_go_on(m
 
 def test_frames_of_a_stack_and_a_mask_of_another_size(models, images, tmp_path):
     stack = tmp_path / "stack.tif"
-    frame = read_image(ImageRef(images[0].image.path)).array
+    frame = read_image(ImageRef(images[0].path)).array
     tifffile.imwrite(stack, [frame, frame // 2])
     small = tmp_path / "small.png"
     tifffile.imwrite(small.with_suffix(".tif"), frame[:20] // 255)
-    frames = [ComparedImage(name=f"stack[{i}]", image=ImageFile(path=stack, frame=i)) for i in (0, 1)]
-    wrong = images[0].model_copy(update={"mask": ImageFile(path=small.with_suffix(".tif"))})
-    cells = drain(compare_models(Comparison(models[:1], [*frames, wrong], tmp_path / "cache", config=CPU)))
+    frames = [ImageRef(stack, frame) for frame in (0, 1)]
+    wrong = Pair(images[0], ImageRef(small.with_suffix(".tif")))
+    cells = drain(compare_models(Comparison(models[:1], [*frames, images[0]], tmp_path / "cache", [wrong], CPU)))
     assert cells[0].labels != cells[1].labels
     assert "(48, 48)" in cells[2].error and "(20, 48)" in cells[2].error
 

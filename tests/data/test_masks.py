@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_unet_finetune.data.masks import read_labels
+from napari_unet_finetune.data.masks import STROKES, read_labels
 from napari_unet_finetune.errors import DataError
 
 OBJECTS = np.zeros((10, 10), bool)
@@ -138,7 +138,7 @@ def test_what_cannot_be_understood_is_an_error_that_names_the_mask(array, found)
 def test_strokes_tell_objects_from_background_and_from_what_is_not_annotated():
     array = np.zeros((10, 10), np.uint8)
     array[0, :6], array[1, :4] = 1, 2
-    reading = read_labels(array, name="m", sparse=True)
+    reading = read_labels(array, name="m", meaning=STROKES)
     np.testing.assert_array_equal(reading.annotated, array > 0)
     np.testing.assert_array_equal(reading.labels > 0, array == 2)
     assert reading.description == "strokes: 10 % annotated, 40 % of it object"
@@ -148,12 +148,12 @@ def test_strokes_tell_objects_from_background_and_from_what_is_not_annotated():
 def test_missing_background_strokes_are_named():
     array = np.zeros((10, 10), np.uint8)
     array[0] = 2
-    assert read_labels(array, name="m", sparse=True).description.endswith("no background strokes")
+    assert read_labels(array, name="m", meaning=STROKES).description.endswith("no background strokes")
 
 
 def test_strokes_of_other_numbers_are_refused():
     with pytest.raises(DataError, match="0, 3"):
-        read_labels(np.array([[0, 3]]), name="m", sparse=True)
+        read_labels(np.array([[0, 3]]), name="m", meaning=STROKES)
 
 
 def test_without_sparse_the_same_numbers_are_objects():

@@ -13,13 +13,11 @@ from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.jobs.compare import arm_title
 from napari_unet_finetune.jobs.table import events_of
 from napari_unet_finetune.runs.request import (
-    ComparedImage,
     ComparedModel,
     CompareRequest,
     CurveRequest,
     FigureRequest,
     FigureRow,
-    PairFiles,
     write_request,
 )
 from napari_unet_finetune.runs.serve import Control
@@ -32,8 +30,7 @@ CONFIG = FinetuneConfig(
 
 @pytest.fixture
 def pairs(squares):
-    found = pair_images(list_images(squares / "images").images, list_images(squares / "masks").images).pairs
-    return tuple(map(PairFiles.of, found))
+    return pair_images(list_images(squares / "images").images, list_images(squares / "masks").images).pairs
 
 
 def carried_out(folder, request):
@@ -47,7 +44,8 @@ def carried_out(folder, request):
 def compared(pairs, model, folder):
     request = CompareRequest(
         models=(ComparedModel(label="raw", model=str(model)),),
-        images=tuple(ComparedImage(name=p.image.ref.name, image=p.image, mask=p.mask) for p in pairs[:2]),
+        images=tuple(pair.image for pair in pairs[:2]),
+        pairs=pairs[:2],
         cache=folder / "labels",
         config=PredictConfig(device="cpu", precision="fp32"),
     )
@@ -81,8 +79,7 @@ def test_figures_are_drawn_as_png_and_svg(pairs, model, tmp_path):
     carried_out(tmp_path / "study", curve)
     cells = compared(pairs, model, tmp_path)
     rows = tuple(
-        FigureRow(name=cell["image"], image=pair.image, mask=pair.mask, predictions=(("raw", cell["labels"]),))
-        for cell, pair in zip(cells, pairs, strict=False)
+        FigureRow(pair=pair, predictions=(("raw", cell["labels"]),)) for cell, pair in zip(cells, pairs, strict=False)
     )
     request = FigureRequest(rows=rows, out=tmp_path / "a.png", study=tmp_path / "study", curve=tmp_path / "b.svg")
     _, result = carried_out(tmp_path / "figure", request)
@@ -94,7 +91,7 @@ def test_figures_are_drawn_as_png_and_svg(pairs, model, tmp_path):
 def test_a_figure_of_files_that_do_not_fit_is_refused(pairs, tmp_path):
     small = tmp_path / "small.png"
     iio.imwrite(small, iio.imread(pairs[0].mask.path)[:20])
-    row = FigureRow(name="a", image=pairs[0].image, mask=pairs[0].mask, predictions=(("raw", small),))
+    row = FigureRow(pair=pairs[0], predictions=(("raw", small),))
     with pytest.raises(DataError, match="differ in size"):
         carried_out(tmp_path / "job", FigureRequest(rows=(row,), out=tmp_path / "a.png"))
     assert not (tmp_path / "a.png").exists()

@@ -13,7 +13,7 @@ from napari_unet_finetune.jobs.answers import RESULTS
 from napari_unet_finetune.jobs.table import events_of
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import FinetuneRequest, PairFiles, QuestionRequest, ReportRequest, write_request
+from napari_unet_finetune.runs.request import FinetuneRequest, QuestionRequest, ReportRequest, write_request
 
 CONFIG = FinetuneConfig(
     steps=2, patch_size=32, batch_size=2, validate_every=1, precision="fp32", device="cpu", augment=AugmentConfig.none()
@@ -22,8 +22,7 @@ CONFIG = FinetuneConfig(
 
 @pytest.fixture
 def pairs(squares):
-    found = pair_images(list_images(squares / "images").images, list_images(squares / "masks").images).pairs
-    return tuple(map(PairFiles.of, found))
+    return pair_images(list_images(squares / "images").images, list_images(squares / "masks").images).pairs
 
 
 def carried_out(folder, request, stop=False):

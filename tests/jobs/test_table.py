@@ -4,9 +4,10 @@ import pytest
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.events import JobEnded, Notice, PreviewReady
+from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.jobs.table import events_of
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import FinetuneRequest, ImageFile
+from napari_unet_finetune.runs.request import FinetuneRequest
 from napari_unet_finetune.runs.serve import Control
 
 CONFIG = FinetuneConfig(
@@ -26,7 +27,7 @@ def run(tmp_path, write_squares):
 
 def events_with_preview_of(run, path):
     control = Control()
-    control._preview = ImageFile(path=path)
+    control._preview = ImageRef(path)
     return list(events_of(run.path, control))
 
 

@@ -16,7 +16,7 @@ from napari_unet_finetune.learning_curve.run import CurvePlan, run_study
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import CurveRequest, FinetuneRequest, PairFiles, write_request
+from napari_unet_finetune.runs.request import CurveRequest, FinetuneRequest, write_request
 from napari_unet_finetune.training.finetune import random_checkpoint
 
 CONFIG = FinetuneConfig(
@@ -27,7 +27,7 @@ CONFIG = FinetuneConfig(
 
 def pairs_in(folder):
     pairs = pair_images(list_images(folder / "images").images, list_images(folder / "masks").images).pairs
-    return tuple(map(PairFiles.of, pairs))
+    return tuple(pairs)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.project.curve_plan import CurveSettings, make_curve_request, parse_counts, plan_curve
-from napari_unet_finetune.project.image_sets import image_sets, pair_of
+from napari_unet_finetune.project.image_sets import image_sets
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
 
@@ -64,8 +64,8 @@ def test_masks_are_copied_so_that_painting_goes_on(project, tmp_path):
     planning = plan_curve(project, (1, 2))
     settings = CurveSettings("base", FinetuneConfig(held_out=("img_00",)), seeds=2, dataset1=tmp_path)
     request = make_curve_request(planning, tmp_path / "run", settings)
-    assert [pair.image.ref.name for pair in request.train] == ["img_00", "img_01"]
-    assert [pair.image.ref.name for pair in request.test] == ["img_05"]
+    assert [pair.name for pair in request.train] == ["img_00", "img_01"]
+    assert [pair.name for pair in request.test] == ["img_05"]
     assert request.counts == (0, 1, 2) and request.seeds == 2 and request.config.held_out is None
     for copy, original in zip(request.train, planning.train, strict=False):
         assert copy.mask.path != original.mask
@@ -73,8 +73,8 @@ def test_masks_are_copied_so_that_painting_goes_on(project, tmp_path):
 
 
 def test_an_image_without_mask_is_no_pair(project):
-    assert pair_of(project.image("img_07")) is None
-    assert pair_of(project.image("img_00")).mask.path == project.image("img_00").mask
+    assert project.image("img_07").pair is None
+    assert project.image("img_00").pair.mask.path == project.image("img_00").mask
 
 
 def test_counts_are_read_from_words():

@@ -8,16 +8,18 @@ import pytest
 import tifffile
 
 from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.pairing import Pair
 from napari_unet_finetune.events import RunStarted
+from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
 from napari_unet_finetune.models.provenance import ImageRecord, Provenance
-from napari_unet_finetune.project.image_sets import pair_of
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.question_plan import Asked, Known, images_seen, make_question, subject_of
+from napari_unet_finetune.project.training_plan import pairs_of
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import FinetuneRequest, ImageFile, PairFiles
+from napari_unet_finetune.runs.request import FinetuneRequest
 
 CONFIG = FinetuneConfig(device="cpu")
 
@@ -80,7 +82,7 @@ def test_a_model_knows_the_images_of_its_run_be_it_finetuned_or_from_scratch(
 ):
     used = ("img_00", "img_01")
     images = [project.image(name).ref.path for name in used]
-    pairs = tuple(PairFiles(image=ImageFile(path=path), mask=ImageFile(path=path)) for path in images)
+    pairs = tuple(Pair(ImageRef(path), ImageRef(path)) for path in images)
     given = {"pairs": pairs} if by_pairs else {"images": images[0].parent, "masks": images[0].parent}
     folder = RunFolder.create(tmp_path / "run", FinetuneRequest(task="finetune", config=CONFIG, **given))
     folder.append(RunStarted("cpu", "fp32", 1, 0, used[:1], used[1:], None))
@@ -107,7 +109,7 @@ def test_images_of_another_folder_are_not_known_by_their_names(project, model, t
 
 def test_a_run_of_this_dataset_knows_its_images_also_where_both_were_moved(project, model, tmp_path):
     used = [project.image(name) for name in ("img_00", "img_01")]
-    request = FinetuneRequest(task="finetune", config=CONFIG, pairs=tuple(map(pair_of, used)))
+    request = FinetuneRequest(task="finetune", config=CONFIG, pairs=pairs_of(used))
     folder = RunFolder.create(project.folder / "runs" / "run", request)
     records = tuple(ImageRecord(name=image.name, sha256=image.name) for image in used)
     save_checkpoint(replace(load_checkpoint(model), provenance=Provenance(images=records)), folder.result_path)
@@ -127,8 +129,8 @@ def test_a_model_that_ships_knows_none_of_the_images_by_their_numbers(project):
 def test_a_check_up_takes_masks_where_there_are_any(project, tmp_path):
     asked = Asked(question="check", model="base", images=project.names)
     request = make_question(asked, project, CONFIG, tmp_path / "job")
-    assert [pair.image.ref.name for pair in request.pairs] == ["img_00", "img_01", "img_02", "img_03"]
-    assert [image.ref.name for image in request.images] == ["img_04"]
+    assert [pair.name for pair in request.pairs] == ["img_00", "img_01", "img_02", "img_03"]
+    assert [image.name for image in request.images] == ["img_04"]
 
 
 def test_suggestions_are_never_images_with_a_mask(project, tmp_path):
@@ -145,8 +147,8 @@ def test_of_two_images_of_one_stem_only_the_annotated_one_counts_as_annotated(wr
     project.save_labels(first, np.ones((48, 48), np.uint16), "painted")
     asked = Asked(question="suggest", model="base", images=project.names)
     request = make_question(asked, project, CONFIG, tmp_path / "job")
-    assert (request.names, request.annotated) == (project.names, (first,))
-    assert project.image(first).ref.name == project.image(twin).ref.name
+    assert (tuple(image.name for image in request.images), request.annotated) == (project.names, (first,))
+    assert project.image(first).ref.file_name == project.image(twin).ref.file_name
 
 
 def test_masks_may_change_while_a_long_question_is_answered(project, tmp_path):

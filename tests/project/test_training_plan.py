@@ -114,7 +114,7 @@ def test_a_request_names_what_is_held_out_and_points_to_copies_of_the_masks(proj
     assert request.task == "finetune"
     assert request.config.held_out == (plan.held_out[0].name,)
     assert (request.base_images, request.base_masks) == (old.images, old.masks)
-    assert [pair.image.ref.name for pair in request.pairs] == list(project.names)
+    assert [pair.name for pair in request.pairs] == list(project.names)
     copy = request.pairs[0].mask.path
     before = copy.read_bytes()
     project.save_labels("img_00", np.ones((48, 48), np.uint16), "painted")

@@ -15,7 +15,7 @@ from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.models.checkpoint import load_checkpoint
 from napari_unet_finetune.runs.child import ChildJob
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import ImageFile, PredictRequest, write_request
+from napari_unet_finetune.runs.request import PredictRequest, write_request
 
 ENDLESS = 100_000
 PARENT = """
@@ -51,7 +51,7 @@ def is_running(pid):
 def test_a_training_in_a_child_shows_what_it_learns_and_leaves_its_model(tmp_path, request_, squares):
     folder = RunFolder.create(tmp_path / "run", request_)
     job = ChildJob(folder.path)
-    job.preview(ImageFile.of(list_images(squares / "images")[0]))
+    job.preview(list_images(squares / "images")[0])
     events = list(job.events())
     assert [event.step for event in events if isinstance(event, StepEnd)] == list(range(1, 13))
     assert first(events, RunEnded).steps == 12
@@ -114,7 +114,7 @@ def test_the_child_of_a_killed_process_ends_and_its_parent_needs_no_torch(long_r
 
 
 def test_an_error_of_the_child_is_raised_as_what_it_was(tmp_path, squares):
-    image = ImageFile.of(list_images(squares / "images")[0])
+    image = list_images(squares / "images")[0]
     write_request(tmp_path / "job", PredictRequest(checkpoint=str(tmp_path / "absent.safetensors"), images=(image,)))
     with pytest.raises(CheckpointError, match="does not exist"):
         list(ChildJob(tmp_path / "job").events())
@@ -126,7 +126,7 @@ def test_a_folder_without_request_is_refused(tmp_path):
 
 
 def test_predictions_arrive_as_arrays(tmp_path, squares, model):
-    images = tuple(ImageFile.of(ref) for ref in list_images(squares / "images")[:2])
+    images = list_images(squares / "images")[:2]
     write_request(tmp_path / "job", PredictRequest(checkpoint=str(model), images=images))
     events = list(ChildJob(tmp_path / "job").events())
     predicted = [event for event in events if isinstance(event, ImagePredicted)]

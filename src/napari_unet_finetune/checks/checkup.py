@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.masks import STROKES, WHOLE
 from ..data.pairing import LeftOver, Pair, Pairing, pair_images
 from ..data.statistics import DataStatistics, ModelFacts, combine
 from ..events import ImageSeen, drain
@@ -133,8 +134,8 @@ class CheckupSource:
     may_lack_masks: bool = False
 
     @classmethod
-    def of_folders(cls, images: Path, masks: Path | None) -> CheckupSource:
-        """List images and masks and pair them.
+    def of_folders(cls, images: Path, masks: Path | None, *, sparse: bool = False) -> CheckupSource:
+        """List images and masks, which hold strokes if they are `sparse`, and pair them.
 
         Raises
         ------
@@ -147,7 +148,8 @@ class CheckupSource:
             return cls(Pairing((), images_without_mask=alone), found.unreadable, has_masks=False)
         found_masks = list_images(masks)
         unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
-        return cls(pair_images(found, found_masks).explained(unreadable), unreadable)
+        pairing = pair_images(found, found_masks).read_as(STROKES if sparse else WHOLE)
+        return cls(pairing.explained(unreadable), unreadable)
 
 
 def check_folder(
@@ -176,15 +178,14 @@ def check_folder(
     DataError
         If a folder is missing or holds no image. Whatever is wrong with single files is in the result.
     """
-    source = CheckupSource.of_folders(images, masks)
+    source = CheckupSource.of_folders(images, masks, sparse=sparse)
     test = list_images(test_images).images if test_images else ()
-    return drain(check_images(source, sparse=sparse, model=model, test_images=test))
+    return drain(check_images(source, model=model, test_images=test))
 
 
 def check_images(
     source: CheckupSource,
     *,
-    sparse: bool = False,
     model: ModelFacts | None = None,
     test_images: Sequence[ImageRef] = (),
 ) -> Generator[ImageSeen, None, Checkup]:
@@ -196,7 +197,7 @@ def check_images(
     looks = []
     for done, (ref, pair) in enumerate(todo, start=1):
         is_test = done > len(todo) - len(test_images)
-        looks.append(look_at(ref, pair, sparse=sparse, view=model.view if model and not is_test else None))
+        looks.append(look_at(ref, pair, view=model.view if model and not is_test else None))
         yield ImageSeen(ref.name, done, len(todo))
     known = len(todo) - len(test_images)
     return _summary(source, looks[:known], looks[known:], model)

@@ -92,7 +92,7 @@ class Look:
     statistics: DataStatistics | None = None
 
 
-def look_at(image: ImageRef, pair: Pair | None, *, sparse: bool, view: ModelView | None) -> Look:
+def look_at(image: ImageRef, pair: Pair | None, *, view: ModelView | None) -> Look:
     """Return what is to be noted of an image and its mask; what is wrong with them is in the findings.
 
     Parameters
@@ -101,8 +101,6 @@ def look_at(image: ImageRef, pair: Pair | None, *, sparse: bool, view: ModelView
         The image.
     pair
         Image and mask, ``None`` without a mask.
-    sparse
-        The mask holds strokes.
     view
         How a model looks at images, for the statistics; ``None`` takes none.
     """
@@ -114,7 +112,7 @@ def look_at(image: ImageRef, pair: Pair | None, *, sparse: bool, view: ModelView
         pixels = read_image(image)
         fingerprint = take_fingerprint(image.name, pixels.array)
         findings = _with_pixels(findings, pixels, fingerprint.sha256)
-        reading = None if pair is None else _read_mask(pair, findings, sparse=sparse)
+        reading = None if pair is None else _read_mask(pair, findings)
         labels, known = (reading.labels, reading.annotated) if reading else (None, None)
         annotated = AnnotatedImage(image.name, pixels.array, labels, known)
         statistics = None if view is None else measure_image(annotated, view)
@@ -145,8 +143,8 @@ def _percentiles(array: NDArray[Any]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def _read_mask(pair: Pair, image: ImageFindings, *, sparse: bool) -> LabelReading:
-    reading = read_mask(pair.mask, sparse=sparse)
+def _read_mask(pair: Pair, image: ImageFindings) -> LabelReading:
+    reading = read_mask(pair)
     if reading.labels.shape != image.size:
         raise DataError(
             f"{image.name}: image is {image.size} but its mask is {reading.labels.shape}. Draw the mask on this image."

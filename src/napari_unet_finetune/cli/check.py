@@ -38,10 +38,10 @@ def check(
     from ..checks.checkup import CheckupSource, check_images
     from ..io.images import list_images
 
-    source = CheckupSource.of_folders(images, masks)
+    source = CheckupSource.of_folders(images, masks, sparse=sparse)
     test = list_images(test_images).images if test_images else ()
     facts = model_facts(model) if model else None
-    checkup = watch(check_images(source, sparse=sparse, model=facts, test_images=test), "Check", quiet=as_json)
+    checkup = watch(check_images(source, model=facts, test_images=test), "Check", quiet=as_json)
     finish(checkup.to_json(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))
     if checkup.problems:
         raise typer.Exit(FAILED)

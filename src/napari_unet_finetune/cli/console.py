@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
+from ..config import explain
 from ..errors import FinetuneError
 from ..events import (
     ImageEnd,
@@ -35,7 +36,6 @@ from ..events import (
 from ..progress import RunProgress, advance
 from ..result import LONG_TEXT, FailedFile, Result, ResultTable
 from ..text import duration
-from .options import explain
 
 FAILED, INTERRUPTED = 1, 130
 

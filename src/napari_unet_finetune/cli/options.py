@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
-from ..config import PRESETS, FinetuneConfig, PredictConfig, PresetName
+from ..config import PRESETS, FinetuneConfig, PredictConfig, PresetName, explain, fields_of, group_of
 from ..errors import DataError
 
 Images = Annotated[Path, typer.Option(help="Folder with the images, or one stack.")]
@@ -93,10 +92,9 @@ C = TypeVar("C", FinetuneConfig, PredictConfig)
 
 def _changed(config: C, changes: dict[str, Any]) -> C:
     """Return `config` with changes; a dotted name reaches into a group, such as augment.p_gamma."""
-    names = [name for name, _, _ in describe(type(config))]
-    values = config.model_dump()
+    known, values = fields_of(type(config)).keys() - SETTLED_ELSEWHERE, config.model_dump()
     for name, value in changes.items():
-        if not any(known == name or known.startswith(f"{name}.") for known in names):
+        if name not in known:
             raise DataError(f"Setting '{name}' does not exist. The command `unet-finetune settings` lists all.")
         *groups, last = name.split(".")
         target = values
@@ -110,31 +108,11 @@ def _changed(config: C, changes: dict[str, Any]) -> C:
         raise DataError(explain(error)) from None
 
 
-def explain(error: ValidationError) -> str:
-    """Return the first thing that is wrong with some settings, as a sentence."""
-    first = error.errors()[0]
-    setting = ".".join(map(str, first["loc"]))
-    reason = first["msg"].removeprefix("Value error, ")
-    if not reason.startswith("Input should be "):
-        return f"Setting '{setting}': {reason}." if setting else f"{reason[:1].upper()}{reason[1:]}."
-    return f"Setting '{setting}' should be {reason.removeprefix('Input should be ')}, but it is {first['input']!r}."
-
-
-def describe(config: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]:
+def describe(config: type[BaseModel]) -> list[tuple[str, str, str]]:
     """Return name, default and description of every setting of `config` that `--set` can change."""
     rows = []
-    for name, field in config.model_fields.items():
-        if name in SETTLED_ELSEWHERE:
-            continue
-        if (group := _group(field)) is not None:
-            rows += describe(group, f"{prefix}{name}.")
-        else:
+    for name, field in fields_of(config).items():
+        if name not in SETTLED_ELSEWHERE and group_of(field) is None:
             default = field.get_default(call_default_factory=True)
-            rows.append((prefix + name, "" if default is None else str(default), field.description or ""))
+            rows.append((name, "" if default is None else str(default), field.description or ""))
     return rows
-
-
-def _group(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the group of settings that `field` holds, be it empty by default."""
-    kinds = (field.annotation, *get_args(field.annotation))
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

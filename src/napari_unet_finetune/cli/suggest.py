@@ -9,7 +9,7 @@ import typer
 
 from ..data.pairing import pair_images
 from ..io.images import list_images, without_labels
-from ..project.image import unique_names
+from ..project.image import with_unique_names
 from .console import Json, finish, reports_errors, show_result, watch
 from .options import Device, Images, Model
 
@@ -33,11 +33,10 @@ def suggest(
 
     if mode not in _MODES:
         raise typer.BadParameter(f"choose one of {', '.join(_MODES)}", param_hint="--mode")
-    found = list_images(images)
-    names = unique_names(found, {})
-    annotated = [names[pair.image] for pair in pair_images(found, list_images(masks)).pairs] if masks else []
+    found = with_unique_names(list_images(images), {})
+    annotated = [pair.name for pair in pair_images(found, list_images(masks)).pairs] if masks else []
     events = suggest_images(
-        {names[ref]: ref for ref in without_labels(found)},
+        without_labels(found),
         load_checkpoint(model),
         count,
         annotated=annotated,

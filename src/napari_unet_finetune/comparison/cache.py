@@ -9,18 +9,19 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..config import PREDICTION_VERSION, PredictConfig
 from ..data.folders import file_hash
+from ..data.masks import STROKES, WHOLE, Meaning
+from ..data.pairing import Pair
 from ..errors import DataError
 from ..io.disk import NO_FILE, Stamp, file_stamp, write_file
 from ..io.images import ImageRef
 from ..metrics import Scores
 from ..models.card import find_model_file
-from ..runs.request import ImageFile
 
 # Settings that decide only where and how fast a prediction is computed.
 _NO_MATTER = {"device", "precision", "batch_size"}
@@ -58,16 +59,29 @@ class HashedModel(_Noted):
 
 
 class Source(_Noted):
-    """An image or a mask as it was, and whether the mask holds strokes."""
+    """An image or a mask as it was, and what the mask means."""
 
-    image: ImageFile
+    image: ImageRef
     stamp: Stamp
-    sparse: bool = False
+    meaning: Meaning = WHOLE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_form(cls, values: Any) -> Any:
+        """Take the notes of before, in which `sparse` said that a mask holds strokes."""
+        if isinstance(values, dict) and values.get("sparse"):
+            return {"meaning": STROKES, **values}
+        return values
 
     @classmethod
-    def of(cls, image: ImageFile, *, sparse: bool = False) -> Self:
-        """Return a file as it is now."""
-        return cls(image=image, stamp=file_stamp(image.path), sparse=sparse)
+    def of(cls, image: ImageRef) -> Self:
+        """Return the file of an image as it is now."""
+        return cls(image=image, stamp=file_stamp(image.path))
+
+    @classmethod
+    def of_mask(cls, pair: Pair) -> Self:
+        """Return the file of a mask as it is now."""
+        return cls(image=pair.mask, stamp=file_stamp(pair.mask.path), meaning=pair.meaning)
 
     @property
     def is_there(self) -> bool:
@@ -101,7 +115,7 @@ class KeptLabels:
     image: Source
 
     @classmethod
-    def find(cls, cache: Path, model: HashedModel, image: ImageFile, config: PredictConfig) -> Self:
+    def find(cls, cache: Path, model: HashedModel, image: ImageRef, config: PredictConfig) -> Self:
         """Return where the labels lie in the folder `cache`."""
         source = Source.of(image)
         settings = config.model_dump(mode="json", exclude=_NO_MATTER)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ..errors import DataError, RunError
 from ..events import ImageCompared
-from ..project.image_sets import compared_image
-from ..project.project import Project
-from ..runs.request import ComparedImage, CompareRequest, read_request
+from ..project.project import Project, ProjectImage
+from ..runs.request import CompareRequest, read_request
 from .cache import HashedModel, KeptLabels, Source
 
 
@@ -44,11 +43,11 @@ def read_last_comparison(job: Path, cache: Path, project: Project) -> LastCompar
     if not isinstance(request, CompareRequest):
         return None
     names = [image.name for image in request.images if image.name in project.names]
-    images = [compared_image(project, name) for name in names]
+    images = [project.image(name) for name in names]
     cells: dict[tuple[str, str], ImageCompared] = {}
     outdated = set()
     for model in request.models:
-        for name, cell in _cells(model.model, request, images, cache, sparse=project.sparse):
+        for name, cell in _cells(model.model, request, images, cache):
             if cell is None:
                 outdated.add(name)
             else:
@@ -65,7 +64,7 @@ def read_last_comparison(job: Path, cache: Path, project: Project) -> LastCompar
 
 
 def _cells(
-    model: str, request: CompareRequest, images: list[ComparedImage], cache: Path, *, sparse: bool
+    model: str, request: CompareRequest, images: list[ProjectImage], cache: Path
 ) -> Iterator[tuple[str, ImageCompared | None]]:
     """Yield what is kept of a model for each image, None where the mask is another one than was scored with."""
     try:
@@ -73,11 +72,11 @@ def _cells(
     except DataError:  # it is gone, and its column with it
         return
     for image in images:
-        kept = KeptLabels.find(cache, hashed, image.image, request.config)
+        kept = KeptLabels.find(cache, hashed, image.ref, request.config)
         note = kept.note
         if note is None or not kept.file.is_file():
             continue
-        truth = None if image.mask is None else Source.of(image.mask, sparse=sparse)
+        truth = None if image.pair is None else Source.of_mask(image.pair)
         if note.truth != truth:
             yield image.name, None
         else:

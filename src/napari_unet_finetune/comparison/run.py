@@ -9,6 +9,7 @@ from pathlib import Path
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import read_mask, read_unannotated
+from ..data.pairing import Pair
 from ..device import is_out_of_memory
 from ..errors import DeviceError, FinetuneError
 from ..events import Event, ImageCompared, PartStarted, never
@@ -16,7 +17,7 @@ from ..inference.predict import Prediction, Predictor
 from ..io.images import ImageRef, read_image, write_labels
 from ..metrics import Scores, score
 from ..models.checkpoint import load_checkpoint
-from ..runs.request import ComparedImage, ComparedModel
+from ..runs.request import ComparedModel
 from .cache import HashedModel, KeptLabels, Source
 
 
@@ -28,14 +29,14 @@ class Comparison:
     ----------
     cache
         Folder in which labels are kept: what lies there is not computed again.
-    sparse
-        The masks hold strokes, see `data.masks`.
+    pairs
+        Those of the images that have a mask, which are scored.
     """
 
     models: Sequence[ComparedModel]
-    images: Sequence[ComparedImage]
+    images: Sequence[ImageRef]
     cache: Path
-    sparse: bool = False
+    pairs: Sequence[Pair] = ()
     config: PredictConfig = field(default_factory=PredictConfig)
 
 
@@ -73,16 +74,15 @@ class _Column:
         self._comparison, self._model = comparison, model
         self._predictor: Predictor | None = None
         self._hashed: HashedModel | None = None
+        self._pairs = {pair.image: pair for pair in comparison.pairs}
         self._problem: FinetuneError | None = None
 
-    def cell(
-        self, image: ComparedImage, should_stop: Callable[[], bool]
-    ) -> Generator[Event, None, ImageCompared | None]:
+    def cell(self, image: ImageRef, should_stop: Callable[[], bool]) -> Generator[Event, None, ImageCompared | None]:
         """Return what the model makes of `image`, None if it was stopped."""
         cell = ImageCompared(self._model.label, image.name)
         try:
-            kept = KeptLabels.find(self._comparison.cache, self._model_file(), image.image, self._comparison.config)
-            if not kept.file.is_file() and not (yield from self._predict(image.image.ref, kept, should_stop)):
+            kept = KeptLabels.find(self._comparison.cache, self._model_file(), image, self._comparison.config)
+            if not kept.file.is_file() and not (yield from self._predict(image, kept, should_stop)):
                 return None
             scores = self._score(image, kept)
         except DeviceError:
@@ -128,13 +128,13 @@ class _Column:
                 raise
         return self._predictor
 
-    def _score(self, image: ComparedImage, kept: KeptLabels) -> Scores | None:
+    def _score(self, image: ImageRef, kept: KeptLabels) -> Scores | None:
         """Return and note how the labels score; None without a mask."""
-        if image.mask is None:
+        pair = self._pairs.get(image)
+        if pair is None:
             kept.write_note()
             return None
-        source = Source.of(image.mask, sparse=self._comparison.sparse)
-        truth = read_mask(image.mask.ref, sparse=self._comparison.sparse)
+        source, truth = Source.of_mask(pair), read_mask(pair)
         labels = read_image(kept.ref, as_labels=True).array
         checked = AnnotatedImage(image.name, labels, truth.labels, truth.annotated)
         scores = score(labels, checked.target, annotated=checked.annotated)

@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..io.images import ImageRef, list_images, read_image, without_labels
 from ..text import count_of, first_of, verb_for
 from .annotated_image import AnnotatedImage
-from .masks import LabelReading, read_labels
+from .masks import STROKES, WHOLE, LabelReading, read_labels
 from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
 
 
@@ -23,20 +23,24 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     Parameters
     ----------
     pairing
-        Which mask belongs to which image.
-    sparse
-        The masks hold strokes: 0 is not annotated, 1 background, 2 object.
+        Which mask belongs to which image, and what the masks mean.
     unreadable
         Files that could not be read when the folders were listed, each with the reason.
     """
 
     pairing: Pairing
-    sparse: bool = False
     unreadable: tuple[tuple[Path, str], ...] = ()
 
     @classmethod
     def open(cls, images: Path | str, masks: Path | str, *, sparse: bool = False) -> AnnotatedFolder:
         """Pair the images and masks of two folders (or stack files, or one folder that holds both).
+
+        Parameters
+        ----------
+        images, masks
+            Where they are.
+        sparse
+            The masks hold strokes: 0 is not annotated, 1 background, 2 object.
 
         Raises
         ------
@@ -49,12 +53,17 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         pairing = pair_images(found, found_masks).explained(unreadable)
         if not pairing.pairs:
             raise DataError(_nothing_pairs(images, masks, pairing))
-        return cls(pairing, sparse, unreadable)
+        return cls(pairing.read_as(STROKES if sparse else WHOLE), unreadable)
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair]) -> AnnotatedFolder:
+        """Return images and masks that are paired already."""
+        return cls(Pairing(tuple(pairs)))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the images."""
-        return tuple(pair.image.name for pair in self.pairing.pairs)
+        return tuple(pair.name for pair in self.pairing.pairs)
 
     @property
     def left_out(self) -> tuple[tuple[str, str], ...]:
@@ -73,7 +82,7 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the pairs: those that were guessed, and what is left out."""
-        guessed = ((pair.image.name, pair.mask.name) for pair in self.pairing.pairs if pair.reason == BY_ORDER)
+        guessed = ((pair.name, pair.mask.name) for pair in self.pairing.pairs if pair.reason == BY_ORDER)
         return tuple(filter(None, (name_guesses(guessed), self.left_out_note)))
 
     def only(self, names: Iterable[str] | None) -> AnnotatedFolder:
@@ -86,7 +95,7 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         """
         if names is None:
             return self
-        pairs = {pair.image.name: pair for pair in self.pairing.pairs}
+        pairs = {pair.name: pair for pair in self.pairing.pairs}
         chosen = tuple(names)
         missing = [name for name in chosen if name not in pairs]
         if missing:
@@ -111,7 +120,7 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         """
         if isinstance(index, slice):
             return self._with(self.pairing.pairs[index])
-        return read_pair(self.pairing.pairs[index], sparse=self.sparse)
+        return read_pair(self.pairing.pairs[index])
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -163,7 +172,7 @@ class UnannotatedFolder(Sequence[AnnotatedImage]):
         return len(self.refs)
 
 
-def read_pair(pair: Pair, *, sparse: bool = False) -> AnnotatedImage:
+def read_pair(pair: Pair) -> AnnotatedImage:
     """Read an image and its mask.
 
     Raises
@@ -171,9 +180,9 @@ def read_pair(pair: Pair, *, sparse: bool = False) -> AnnotatedImage:
     DataError
         If one of them cannot be read or used, or their sizes differ.
     """
-    pixels, reading = read_image(pair.image), read_mask(pair.mask, sparse=sparse)
+    pixels, reading = read_image(pair.image), read_mask(pair)
     return AnnotatedImage(
-        pair.image.name, pixels.array, reading.labels, reading.annotated, scale=pixels.scale, unit=pixels.unit
+        pair.name, pixels.array, reading.labels, reading.annotated, scale=pixels.scale, unit=pixels.unit
     )
 
 
@@ -183,15 +192,15 @@ def read_unannotated(ref: ImageRef) -> AnnotatedImage:
     return AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
 
 
-def read_mask(ref: ImageRef, *, sparse: bool = False) -> LabelReading:
-    """Read a mask and say how it was understood.
+def read_mask(pair: Pair) -> LabelReading:
+    """Read the mask of a pair and say how it was understood.
 
     Raises
     ------
     DataError
         If it cannot be read or understood.
     """
-    return read_labels(read_image(ref, as_labels=True).array, name=ref.name, sparse=sparse)
+    return read_labels(read_image(pair.mask, as_labels=True).array, name=pair.mask.name, meaning=pair.meaning)
 
 
 def file_hash(path: Path) -> str:

@@ -17,6 +17,22 @@ _SOFT_MASK_VALUES = 16
 _SHADES = 5  # what the mean of 2 x 2 pixels makes of 0 and 255
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What the values of a mask mean.
+
+    Parameters
+    ----------
+    sparse
+        The mask holds strokes: 0 is not annotated, 1 background, 2 object.
+    """
+
+    sparse: bool = False
+
+
+WHOLE, STROKES = Meaning(), Meaning(sparse=True)
+
+
 @dataclass(frozen=True, eq=False)
 class LabelReading:
     """What a mask says.
@@ -41,7 +57,7 @@ class LabelReading:
         return _object_share(self.labels, self.annotated)
 
 
-def read_labels(array: NDArray[np.generic], *, name: str, sparse: bool = False) -> LabelReading:
+def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHOLE) -> LabelReading:
     """Return what a mask says: bool, 0/1, 0/255, numbered objects, two float values or two colours.
 
     Integers from 1 on are objects, and so is the larger of two float values. Of two colours, black is the background;
@@ -53,19 +69,19 @@ def read_labels(array: NDArray[np.generic], *, name: str, sparse: bool = False) 
         ``(Y, X)`` or, for colours, ``(C, Y, X)``.
     name
         How messages call the mask.
-    sparse
-        The mask holds strokes: 0 is not annotated, 1 background, 2 object.
+    meaning
+        Whether it is a whole mask or holds strokes.
 
     Raises
     ------
     DataError
         If the mask can be understood in more than one way or not at all.
     """
-    if array.ndim == 3 and not sparse:
+    if array.ndim == 3 and not meaning.sparse:
         return _from_colours(array, name)
     if array.ndim != 2:
         raise DataError(f"{name}: a mask of shape {array.shape} is not (Y, X). Save one grey plane.")
-    if sparse:
+    if meaning.sparse:
         return _from_strokes(array, name)
     if array.dtype == bool:
         return _reading(array.astype(np.uint8), "1-bit mask")

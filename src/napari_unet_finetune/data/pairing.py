@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..io.images import ImageRef
 from ..text import first_of
+from .masks import WHOLE, Meaning
 
 # fmt: off
 MASK_WORDS = frozenset(
@@ -77,11 +78,25 @@ BY_ORDER = "natural order, names differ"
 
 @dataclass(frozen=True)
 class Pair:
-    """An image, its mask, and why they belong together."""
+    """An image, its mask, why they belong together, and what the mask means."""
 
     image: ImageRef
     mask: ImageRef
-    reason: str
+    reason: str = "given"
+    meaning: Meaning = WHOLE
+
+    @property
+    def name(self) -> str:
+        """How messages and tables call the image."""
+        return self.image.name
+
+
+@dataclass(frozen=True)
+class FilePair:
+    """A file of images and the labels file that was made of it."""
+
+    image: Path
+    labels: Path
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,10 @@ class Pairing:
     pairs: tuple[Pair, ...]
     images_without_mask: tuple[LeftOver, ...] = ()
     masks_without_image: tuple[LeftOver, ...] = ()
+
+    def read_as(self, meaning: Meaning) -> Pairing:
+        """Return the same with masks of another meaning."""
+        return replace(self, pairs=tuple(replace(pair, meaning=meaning) for pair in self.pairs))
 
     def explained(self, unreadable: Iterable[tuple[Path, str]]) -> Pairing:
         """Return the same with another reason for what would have a partner, could its file be read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 from unicodedata import normalize
@@ -51,14 +51,22 @@ class ImageRef:
         The file.
     frame
         Position in the file, counted from 0, or ``None`` if the file holds only this image.
+    called
+        Its name among others, where two files have the same; no part of which image it is.
     """
 
     path: Path
     frame: int | None = None
+    called: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
-        """How messages and tables call the image: ``img_007`` or ``stack[012]``."""
+        """How messages and tables call the image: ``img_007`` or ``stack[012]``, unless it is called otherwise."""
+        return self.called or self.file_name
+
+    @property
+    def file_name(self) -> str:
+        """Its name as that of its file tells."""
         return self.stem if self.frame is None else f"{self.stem}[{self.frame:03d}]"
 
     @property

@@ -28,9 +28,7 @@ def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator
     from ..comparison.run import Comparison, compare_models
     from ..events import to_json
 
-    comparison = Comparison(
-        request.models, request.images, request.cache, sparse=request.sparse, config=request.config
-    )  # fmt: skip
+    comparison = Comparison(request.models, request.images, request.cache, request.pairs, request.config)
     cells = yield from compare_models(comparison, should_stop=control.should_stop)
     prune(request.cache, [cell.labels for cell in cells if cell.labels is not None])
     yield write_result(folder, {"cells": [json.loads(to_json(cell)) for cell in cells]})
@@ -60,7 +58,7 @@ def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[
     drawn = []
     if request.out is not None:
         yield PartStarted(request.out.name, 1, 1)
-        drawn.append(overlay_figure([_row(row, sparse=request.sparse) for row in request.rows], request.out))
+        drawn.append(overlay_figure(list(map(_row, request.rows)), request.out))
     if request.study is not None and request.curve is not None:
         yield PartStarted(request.curve.name, 1, 1)
         drawn.append(learning_curve_figure(StudyFolder(request.study).drawable_rows, request.curve))
@@ -84,14 +82,14 @@ def _in_words(rows: tuple[Row, ...]) -> Iterator[Notice]:
         yield Notice(f"{model}: Dice {sum(dice) / len(dice):.2f} on {len(dice)} test images.")
 
 
-def _row(row: FigureRow, *, sparse: bool) -> OverlayRow:
+def _row(row: FigureRow) -> OverlayRow:
     from ..data.folders import read_mask
     from ..evaluation.figures import OverlayRow
     from ..io.images import ImageRef, read_image
 
-    pixels, mask = read_image(row.image.ref), read_mask(row.mask.ref, sparse=sparse)
+    name, pixels, mask = row.pair.name, read_image(row.pair.image), read_mask(row.pair)
     predictions = {title: read_image(ImageRef(file), as_labels=True).array for title, file in row.predictions}
     sizes = {pixels.array.shape[-2:], mask.labels.shape, *(labels.shape for labels in predictions.values())}
     if len(sizes) > 1:
-        raise DataError(f"{row.name}: its image, mask and predictions differ in size. Compare the models on it again.")
-    return OverlayRow(row.name, pixels.array, mask.labels, predictions, mask.annotated)
+        raise DataError(f"{name}: its image, mask and predictions differ in size. Compare the models on it again.")
+    return OverlayRow(name, pixels.array, mask.labels, predictions, mask.annotated)

@@ -19,14 +19,12 @@ def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Eve
     """Look through images and masks; the result is a `Checkup`, no file if it was stopped."""
     from ..checks.checkup import CheckupSource, check_images
 
-    alone = tuple(LeftOver(image.ref, "it is not annotated yet") for image in request.images)
-    pairing = Pairing(tuple(files.pair for files in request.pairs), alone)
-    source = CheckupSource(pairing, has_masks=bool(request.pairs), may_lack_masks=True)
+    alone = tuple(LeftOver(image, "it is not annotated yet") for image in request.images)
+    source = CheckupSource(Pairing(request.pairs, alone), has_masks=bool(request.pairs), may_lack_masks=True)
     events = check_images(
         source,
-        sparse=request.sparse,
         model=model_facts(request.checkpoint) if request.checkpoint else None,
-        test_images=tuple(image.ref for image in request.test_images),
+        test_images=request.test_images,
     )
     checkup = yield from until(control.should_stop, events)
     yield write_result(folder, checkup.to_json()) if checkup is not None else JobEnded()
@@ -37,9 +35,8 @@ def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator
     from ..models.checkpoint import load_checkpoint
     from ..suggest.suggestion import suggest_images
 
-    refs = [image.ref for image in request.images]
     events = suggest_images(
-        dict(zip(request.names, refs, strict=True)) if request.names else refs,
+        request.images,
         load_checkpoint(request.checkpoint),
         request.count,
         annotated=request.annotated,
@@ -69,6 +66,5 @@ def measure(_folder: Path, request: MeasureRequest, control: Control) -> Iterato
     """Carry out a job; its result is the table of the objects."""
     from ..measure.files import measure_files
 
-    files = [(pair.image, pair.labels) for pair in request.files]
-    yield from measure_files(files, request.out, overwrite=request.overwrite, should_stop=control.should_stop)
+    yield from measure_files(request.files, request.out, overwrite=request.overwrite, should_stop=control.should_stop)
     yield JobEnded(request.out)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import PredictConfig
 from ..data.folders import AnnotatedFolder
-from ..data.pairing import Pairing
 from ..events import Event, JobEnded
 from ..runs.request import write_result
 
 if TYPE_CHECKING:
     from ..result import Result
-    from ..runs.request import PairFiles, QuestionRequest, ReportRequest
+    from ..runs.request import QuestionRequest, ReportRequest
     from ..runs.serve import Control
 
 
@@ -30,7 +29,7 @@ def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None
     from ..questions.can_learn import can_learn
     from ..questions.cross_validate import cross_validate
 
-    checkpoint, images = load_checkpoint(request.checkpoint), _images(request.pairs, request.sparse)
+    checkpoint, images = load_checkpoint(request.checkpoint), AnnotatedFolder.of(request.pairs)
     config, stop = request.config, control.should_stop
     if request.task == "estimate":
         predict = PredictConfig(device=config.device, precision=config.precision)
@@ -45,11 +44,7 @@ def report(folder: Path, request: ReportRequest, control: Control) -> Iterator[E
     """Write the report; the result are its `ReportFiles`."""
     from ..report.write import report as write
 
-    tests = _images(request.tests, request.sparse)
+    tests = AnnotatedFolder.of(request.tests)
     events = write(request.run, request.out, tests=tests, device=request.device, should_stop=control.should_stop)
     files = yield from events
     yield write_result(folder, files.to_json())
-
-
-def _images(pairs: Sequence[PairFiles], sparse: bool) -> AnnotatedFolder:
-    return AnnotatedFolder(Pairing(tuple(files.pair for files in pairs)), sparse)

@@ -16,7 +16,8 @@ from . import compare, look, questions
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
-    from ..runs.request import FinetuneRequest, ImageFile, PredictFolderRequest, PredictRequest
+    from ..io.images import ImageRef
+    from ..runs.request import FinetuneRequest, PredictFolderRequest, PredictRequest
     from ..runs.serve import Control
 
 
@@ -50,26 +51,26 @@ def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Iterato
     yield JobEnded(next((file for file in files if file.is_file()), None))
 
 
-def _preview_or_notice(run: Any, image: ImageFile, step: int) -> Event:
+def _preview_or_notice(run: Any, image: ImageRef, step: int) -> Event:
     """Return the preview, or why there is none: what is only looked at must not end a training."""
     from ..device import is_out_of_memory
 
     try:
         return _preview(run, image, step)
     except FinetuneError as error:
-        return Notice(f"No preview of {image.ref.name}: {error}")
+        return Notice(f"No preview of {image.name}: {error}")
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
-        return Notice(f"No preview of {image.ref.name}: it does not fit in memory beside the training.")
+        return Notice(f"No preview of {image.name}: it does not fit in memory beside the training.")
 
 
-def _preview(run: Any, image: ImageFile, step: int) -> PreviewReady:
+def _preview(run: Any, image: ImageRef, step: int) -> PreviewReady:
     """Predict `image` with the best model so far, which is on disk before its validation is reported."""
-    prediction = _predictor(str(run.best_path), run.request.config.device).predict(read_unannotated(image.ref))
+    prediction = _predictor(str(run.best_path), run.request.config.device).predict(read_unannotated(image))
     file = run.path / PREVIEW
     _write_array(file, prediction.labels.astype(np.uint8))
-    return PreviewReady(step, image.ref.name, file)
+    return PreviewReady(step, image.name, file)
 
 
 def _predict(folder: Path, request: PredictRequest, control: Control) -> Iterator[Event]:
@@ -77,12 +78,12 @@ def _predict(folder: Path, request: PredictRequest, control: Control) -> Iterato
 
     predictor = _predictor(request.checkpoint, request.config)
     for index, image in enumerate(request.images):
-        prediction = yield from predictor.stream(read_unannotated(image.ref), should_stop=control.should_stop)
+        prediction = yield from predictor.stream(read_unannotated(image), should_stop=control.should_stop)
         if not isinstance(prediction, Prediction):
             break
         file = folder / PROBABILITIES / f"{index:05d}.npy"
         _write_array(file, np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8))
-        yield ImagePredicted(index, len(request.images), image.ref.name, file, prediction.threshold)
+        yield ImagePredicted(index, len(request.images), image.name, file, prediction.threshold)
     yield JobEnded()
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..config import FinetuneConfig, ModelConfig
 from ..data.folders import AnnotatedFolder
-from ..data.pairing import Pairing
+from ..data.pairing import Pair
 from ..errors import DataError
-from ..runs.request import CurveRequest, FinetuneRequest, PairFiles
+from ..runs.request import CurveRequest, FinetuneRequest, from_older_form
 
 # Images of a folder of Dataset 1 that are only tested: the last ones, as in the study.
 OLD_TESTS = 10
@@ -66,14 +66,18 @@ class CurvePlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train: tuple[PairFiles, ...]
-    test: tuple[PairFiles, ...]
+    train: tuple[Pair, ...]
+    test: tuple[Pair, ...]
     dataset1: Path | None = None
-    sparse: bool = False
     counts: tuple[int, ...] = (0, 5, 10, 15, 20)
     seeds: int = Field(1, ge=1)
     base: str
     config: FinetuneConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_form(cls, values: Any) -> Any:
+        return from_older_form(values, cls.model_fields) if isinstance(values, dict) else values
 
     @classmethod
     def of(cls, request: CurveRequest) -> CurvePlan:
@@ -179,7 +183,7 @@ class PairSource:
     @property
     def tests(self) -> tuple[tuple[int, AnnotatedFolder], ...]:
         """Number and test images of each dataset; Dataset 1 only where it is given."""
-        new = AnnotatedFolder(Pairing(tuple(files.pair for files in self.plan.test)), self.plan.sparse)
+        new = AnnotatedFolder.of(self.plan.test)
         return ((2, new),) if self.old is None else ((1, self.old[-OLD_TESTS:]), (2, new))
 
     def base_request(self) -> FinetuneRequest:
@@ -191,7 +195,6 @@ class PairSource:
         return FinetuneRequest(
             task="finetune",
             pairs=self.plan.train[: arm.count],
-            sparse=self.plan.sparse,
             checkpoint=base,
             config=self.plan.config.model_copy(update={"seed": arm.seed}),
         )

@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..data.masks import read_labels
-from ..data.pairing import Pair, pair_images
+from ..data.pairing import FilePair, Pair, pair_images
 from ..errors import DataError
 from ..events import ImageEnd, never
 from ..io.disk import check_suffix, write_file
 from ..io.images import ImageRef, list_images, read_image
 from .objects import Measured, Place, Row, measure, to_csv
-
-FilePair = tuple[Path, Path]
-"""An image file and the labels file that was made of it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ def pair_files(images: Path, labels: Path) -> tuple[tuple[FilePair, ...], tuple[
     """
     found = list_images(images), list_images(labels)
     pairing = pair_images(*found)
-    pairs = dict.fromkeys((pair.image.path, pair.mask.path) for pair in pairing.pairs)
+    pairs = dict.fromkeys(FilePair(pair.image.path, pair.mask.path) for pair in pairing.pairs)
     left_out = dict.fromkeys((one.ref.path, one.reason) for one in pairing.masks_without_image)
     unreadable = dict.fromkeys(problem for listing in found for problem in listing.unreadable)
     if not pairs:
@@ -64,7 +61,7 @@ def measure_files(
     tables = (out, images_table(out))
     check_tables(tables, overwrite=overwrite)
     work, stopped = _Work(), False
-    for done, (image, labels) in enumerate(files, start=1):
+    for done, (image, labels) in enumerate(((pair.image, pair.labels) for pair in files), start=1):
         if stopped := should_stop():
             break
         yield ImageEnd(image, labels=labels, error=work.add(image, labels), done=done, total=len(files))
@@ -139,7 +136,7 @@ def _frames(image: Path, labels: Path) -> tuple[Pair, ...]:
     images, masks = list_images(image).images, list_images(labels).images
     if len(images) != len(masks):
         raise DataError(f"{image.name} holds {len(images)} images but {labels.name} {len(masks)}. Choose other labels.")
-    return tuple(Pair(one, other, "given") for one, other in zip(images, masks, strict=True))
+    return tuple(Pair(one, other) for one, other in zip(images, masks, strict=True))
 
 
 def _measure(pair: Pair) -> Measured:

@@ -11,9 +11,8 @@ from ..data.split import MIN_IMAGES, split_images
 from ..errors import DataError
 from ..runs.request import CurveRequest
 from ..text import count_of, first_of, verb_for
-from .image_sets import _pairs
 from .project import Project, ProjectImage
-from .training_plan import MASKS, copy_masks
+from .training_plan import MASKS, copy_masks, pairs_of
 
 COUNTS = (5, 10, 15, 20)
 # Where no image has the role test, this share of the annotated ones is held out for testing.
@@ -112,9 +111,7 @@ class CurveSettings:
     dataset1: Path | None = None
 
 
-def make_curve_request(
-    planning: CurvePlanning, folder: Path, settings: CurveSettings, *, sparse: bool = False
-) -> CurveRequest:
+def make_curve_request(planning: CurvePlanning, folder: Path, settings: CurveSettings) -> CurveRequest:
     """Copy the masks into `folder`, so that they may change meanwhile, and return what to ask for.
 
     Raises
@@ -122,14 +119,13 @@ def make_curve_request(
     RunError
         If a mask cannot be copied.
     """
-    train, test = (tuple(copy_masks(_pairs(images), folder / MASKS / kind)) for kind, images in _kinds(planning))
+    train, test = (tuple(copy_masks(pairs_of(images), folder / MASKS / kind)) for kind, images in _kinds(planning))
     return CurveRequest(
         train=train[: max(planning.counts)],
         test=test,
         counts=(0, *planning.counts),
         seeds=settings.seeds,
         checkpoint=settings.checkpoint,
-        sparse=sparse,
         dataset1=settings.dataset1,
         config=settings.config.model_copy(update={"held_out": None}),
     )

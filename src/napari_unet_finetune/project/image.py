@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..data.masks import WHOLE, Meaning
+from ..data.pairing import Pair
 from ..io.images import ImageRef
 from ..text import count_of, percent
 
@@ -27,7 +29,7 @@ class ProjectImage:
     Parameters
     ----------
     ref
-        The file and, in a stack, the frame.
+        The file and, in a stack, the frame, called by its name in the project.
     mask
         File of its labels in the project; ``None`` if it is not annotated.
     origin
@@ -44,8 +46,8 @@ class ProjectImage:
         Dice of the last prediction that was scored on it.
     suggested
         Why to annotate it next; empty if it is not suggested.
-    called
-        Its name where that of the file is taken by another image.
+    meaning
+        What the values of its mask mean.
     """
 
     ref: ImageRef
@@ -57,12 +59,17 @@ class ProjectImage:
     objects: int | None = None
     dice: float | None = None
     suggested: str = ""
-    called: str = ""
+    meaning: Meaning = WHOLE
 
     @property
     def name(self) -> str:
         """How tables and messages call the image; no two images of a project have the same name."""
-        return self.called or self.ref.name
+        return self.ref.name
+
+    @property
+    def pair(self) -> Pair | None:
+        """Image and mask, ``None`` if it is not annotated."""
+        return None if self.mask is None else Pair(self.ref, ImageRef(self.mask), meaning=self.meaning)
 
     @property
     def is_annotated(self) -> bool:
@@ -91,10 +98,10 @@ class SavedMask:
     stamp: tuple[int, int]
 
 
-def unique_names(
+def with_unique_names(
     refs: Sequence[ImageRef], known: Mapping[ImageRef, str], reserved: Iterable[str] = ()
-) -> dict[ImageRef, str]:
-    """Return a name for each image, unlike all others and those `reserved`, also where capitals do not count.
+) -> tuple[ImageRef, ...]:
+    """Return images called unlike all others and those `reserved`, also where capitals do not count.
 
     Names that are known stay; of the rest, the second ``a`` becomes ``a.png``.
     """
@@ -103,13 +110,13 @@ def unique_names(
     for ref in sorted(refs, key=lambda ref: ref not in known):
         names[ref] = next(name for name in _possible_names(ref, known.get(ref)) if name.casefold() not in taken)
         taken.add(names[ref].casefold())
-    return {ref: names[ref] for ref in refs}
+    return tuple(replace(ref, called="" if names[ref] == ref.file_name else names[ref]) for ref in refs)
 
 
 def _possible_names(ref: ImageRef, known: str | None) -> Iterator[str]:
     frame = "" if ref.frame is None else f"[{ref.frame:03d}]"
     long = ref.path.name + frame
-    yield from (known or ref.name, ref.name, long)
+    yield from (known or ref.file_name, ref.file_name, long)
     yield from (f"{long} ({number})" for number in count(2))
 
 

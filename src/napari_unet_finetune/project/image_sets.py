@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..data.pairing import Pair
-from ..runs.request import ComparedImage, ImageFile, PairFiles
 from .project import Project, ProjectImage
 
 
@@ -38,19 +36,3 @@ def image_sets(project: Project, current: str | None = None) -> tuple[ImageSet, 
 
 def _set(key: str, text: str, images: Sequence[ProjectImage]) -> ImageSet:
     return ImageSet(key, f"{text} ({len(images)})", tuple(image.name for image in images))
-
-
-def _pairs(images: Sequence[ProjectImage]) -> list[Pair]:
-    return [Pair(image.ref, ImageFile(path=image.mask).ref, image.origin) for image in images if image.mask]
-
-
-def pair_of(image: ProjectImage) -> PairFiles | None:
-    """Return image and mask as files, None without a mask."""
-    return next((PairFiles.of(pair) for pair in _pairs([image])), None)
-
-
-def compared_image(project: Project, name: str) -> ComparedImage:
-    """Return an image of `project` as a comparison names it, with its mask if it has one."""
-    image = project.image(name)
-    pair = pair_of(image)
-    return ComparedImage(name=name, image=ImageFile.of(image.ref), mask=pair and pair.mask)

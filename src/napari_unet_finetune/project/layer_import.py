@@ -220,7 +220,7 @@ def _place(image: ProjectImage) -> tuple[tuple[str, str], tuple[int, ...]] | Non
     """Return which stack an image belongs to and where it stands there; None if it stands alone."""
     if image.ref.frame is not None:
         return (image.ref.stem, str(image.ref.path)), (image.ref.frame,)
-    found = _FRAME.fullmatch(image.ref.name)
+    found = _FRAME.fullmatch(image.ref.file_name)
     if found is None:
         return None
     return (found["stack"], found["copy"] or ""), tuple(int(number) for number in found["place"].split(","))

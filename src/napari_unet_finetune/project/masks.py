@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.masks import STROKES as STROKES_MEANING
 from ..data.masks import read_labels
 from ..errors import DataError
 from ..io.disk import file_stamp, write_file
@@ -59,7 +60,7 @@ def describe_mask(
 
 def _check_values(name: str, labels: NDArray[np.generic], *, sparse: bool) -> None:
     if sparse and labels.size and int(labels.max()) > OBJECT:
-        read_labels(labels, name=name, sparse=True)  # raises, with the words for it
+        read_labels(labels, name=name, meaning=STROKES_MEANING)  # raises, with the words for it
     if labels.size and int(labels.max()) > np.iinfo(np.uint16).max:
         raise DataError(f"{name}: labels reach {labels.max()}, more than 65535. Number the objects anew.")
 
@@ -120,7 +121,7 @@ def fit_foreign_labels(
     Raises what `fit_foreign_mask` raises.
     """
     if strokes:
-        read_labels(array, name=called, sparse=True)
+        read_labels(array, name=called, meaning=STROKES_MEANING)
         _check_size(array, called, name, size)
         return array.astype(np.uint16)
     numbers = array.astype(np.uint16) if array.dtype == np.uint8 else array  # 255 is no shade of a soft mask

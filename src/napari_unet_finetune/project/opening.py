@@ -6,10 +6,11 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..data.masks import STROKES, WHOLE, Meaning
 from ..errors import DataError
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, headers_of, list_images, looked_at, without_labels
-from .image import ProjectImage, SavedMask, unique_names
+from .image import ProjectImage, SavedMask, with_unique_names
 from .masks import describe_mask, read_mask_file
 from .record import RECORD, ImageRecord, ProjectRecord, found_source, read_record, record_key
 
@@ -99,15 +100,15 @@ def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Open
     absent = [one for key, one in records.items() if key not in present]
     opened = Opened(absent=absent, unreadable=list(listing.unreadable))
     wanted = {*without_labels(listing.images), *known}
-    refs = [ref for ref in listing.images if ref in wanted]
+    wanted_refs = [ref for ref in listing.images if ref in wanted]
     # A name may come back with its file, and its mask must not belong to another image until then.
-    names = unique_names(refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))
+    refs = with_unique_names(wanted_refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))
     headers = headers_of(refs)
-    sparse = record.sparse if record else False
-    for ref, name in names.items():
+    meaning = STROKES if record and record.sparse else WHOLE
+    for ref in refs:
         if ref in headers:
-            opened.headers[name] = headers[ref]
-        _enter(opened, _image(ref, name, headers.get(ref), known.get(ref)), known.get(ref), masks, sparse=sparse)
+            opened.headers[ref.name] = headers[ref]
+        _enter(opened, _image(ref, headers.get(ref), known.get(ref), meaning), known.get(ref), masks)
     return opened
 
 
@@ -130,23 +131,19 @@ def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> Non
         raise DataError(f"{folder} holds the masks of other images, those in {before}. Choose another folder.")
 
 
-def _image(ref: ImageRef, name: str, header: ImageHeader | None, known: ImageRecord | None) -> ProjectImage:
-    called = "" if name == ref.name else name
-    size = header.size if header else None
-    if known is None:
-        return ProjectImage(ref, size=size, called=called)
-    remembered = known.model_dump(include={"role", "dice", "suggested"})
-    return ProjectImage(ref, size=size, called=called, **remembered)
+def _image(ref: ImageRef, header: ImageHeader | None, known: ImageRecord | None, meaning: Meaning) -> ProjectImage:
+    remembered = known.model_dump(include={"role", "dice", "suggested"}) if known else {}
+    return ProjectImage(ref, size=header.size if header else None, meaning=meaning, **remembered)
 
 
-def _enter(opened: Opened, image: ProjectImage, known: ImageRecord | None, masks: Path, *, sparse: bool) -> None:
+def _enter(opened: Opened, image: ProjectImage, known: ImageRecord | None, masks: Path) -> None:
     name = image.name
     opened.images[name] = image
     path = masks / ((known.mask if known else None) or f"{file_stem(name)}.tif")
     if not path.is_file():
         return
     try:
-        saved = _remembered(path, name, known) or _described(path, name, known, sparse=sparse)
+        saved = _remembered(path, name, known) or _described(path, name, known, sparse=image.meaning.sparse)
         if image.size and saved.size != image.size:
             raise DataError(f"{name}: image is {image.size} but its mask is {saved.size}. The mask is left out.")
     except DataError as error:

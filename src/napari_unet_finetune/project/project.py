@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import read_pair, read_unannotated
+from ..data.masks import STROKES as STROKES_MEANING
+from ..data.masks import WHOLE
 from ..data.pairing import Pair
 from ..errors import DataError
 from ..io.disk import file_stem
-from ..io.images import ImageHeader, ImagePixels, ImageRef, read_image
+from ..io.images import ImageHeader, ImagePixels, read_image
 from ..io.writing import Frame, write_frames
 from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask
 from .masks import (
@@ -56,7 +58,6 @@ class Project:
         self.folder = folder
         self._opened = opened
         self._images = opened.images
-        self._names = {image.ref: name for name, image in opened.images.items()}
         self._sparse = sparse
 
     @classmethod
@@ -147,9 +148,7 @@ class Project:
             If one of the files cannot be read.
         """
         image = self.image(name)
-        if image.mask is None:
-            return replace(read_unannotated(image.ref), name=name)
-        return replace(read_pair(_pair(image), sparse=self._sparse), name=name)
+        return read_unannotated(image.ref) if image.pair is None else read_pair(image.pair)
 
     def save_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> ProjectImage:
         """Save the mask of an image, all or nothing, and return what is now known about the image.
@@ -204,9 +203,9 @@ class Project:
         DataError
             If the image has a painted mask, the sizes differ, or the mask cannot be understood.
         """
-        if pair.image not in self._names:
-            raise DataError(f"{pair.mask.name}: its image {pair.image.name} is not in this dataset.")
-        image = self.image(self._names[pair.image])
+        image = self._images.get(pair.name)
+        if image is None or image.ref != pair.image:
+            raise DataError(f"{pair.mask.name}: its image {pair.name} is not in this dataset.")
         _check_replaceable(image)
         labels = read_foreign_mask(pair.mask, image.name, self._header(image.name).size, sparse=self._sparse)
         return self.write_labels(image.name, labels, "imported")
@@ -255,13 +254,15 @@ class Project:
     def switch(self, masks: Iterable[SavedMask], *, sparse: bool) -> None:
         """Take the masks that `converted` has written instead of those before."""
         self._sparse = sparse
+        meaning = STROKES_MEANING if sparse else WHOLE
+        self._images = {name: replace(image, meaning=meaning) for name, image in self._images.items()}
         for saved in masks:
             self._enter(saved)
         self._write()
 
     def pairs(self, *roles: Role) -> tuple[Pair, ...]:
         """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
-        return tuple(_pair(image) for image in self.images if image.mask and image.role in (roles or ROLES))
+        return tuple(image.pair for image in self.images if image.pair and image.role in (roles or ROLES))
 
     def _enter(self, saved: SavedMask) -> None:
         self._images[saved.name] = with_mask(self.image(saved.name), saved)
@@ -294,8 +295,3 @@ class Project:
 def _check_replaceable(image: ProjectImage) -> None:
     if image.origin in OWN:
         raise DataError(f"{image.name} has a {image.origin} mask, which is kept. Remove it first to import another.")
-
-
-def _pair(image: ProjectImage) -> Pair:
-    assert image.mask is not None
-    return Pair(image.ref, ImageRef(image.mask), f"{image.origin} here")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,11 +16,10 @@ from ..io.images import ImageRef
 from ..models.card import ModelCard
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
-from ..runs.request import CheckRequest, ImageFile, PairFiles, QuestionRequest, ReportRequest, SuggestRequest
+from ..runs.request import CheckRequest, QuestionRequest, ReportRequest, SuggestRequest
 from .image import Role
-from .image_sets import pair_of
 from .project import Project, ProjectImage
-from .training_plan import MASKS, copy_masks
+from .training_plan import MASKS, copy_masks, pairs_of
 
 Question = Literal["suggest", "check", "can_learn", "estimate", "cross_validate", "forecast", "report"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
@@ -66,8 +65,7 @@ class Known:
         """Return which images of `project` a model has seen, be it finetuned or trained from scratch."""
         seen = images_seen(card, project)
         start = PastRun(RunFolder(card.path.parent)).start if seen else None
-        names = start.validation_images if start is not None else ()
-        held_out = frozenset(image.name for image in project.images if image.name in seen and image.ref.name in names)
+        held_out = _named_in_run(card, project, start.validation_images) & seen if start is not None else frozenset()
         return cls(seen - held_out, held_out)
 
 
@@ -78,19 +76,23 @@ def images_seen(card: ModelCard, project: Project) -> frozenset[str]:
     same, but for runs of this dataset, which may have been moved with it. Of a model that was taken out of the folder
     of its run nothing is known; a job that has the pixels at hand compares those.
     """
+    return _named_in_run(card, project, {image.name for image in card.provenance.images})
+
+
+def _named_in_run(card: ModelCard, project: Project, used: Collection[str]) -> frozenset[str]:
+    """Return how `project` calls the images that a model's run knows under the names `used`."""
     try:
         request = RunFolder(card.path.parent).request
     except RunError:
         return frozenset()
-    used = {image.name for image in card.provenance.images}
     if request.pairs is not None:
         is_own = card.path.absolute().is_relative_to(project.folder)
-        files = {_file(one.image.ref, is_own) for one in request.pairs if one.image.ref.name in used}
+        files = {_file(pair.image, is_own) for pair in request.pairs if pair.name in used}
         return frozenset(image.name for image in project.images if _file(image.ref, is_own) in files)
     assert request.images is not None
     folder = (request.images.parent if request.images.is_file() else request.images).resolve()
     there = (image for image in project.images if image.ref.path.resolve().parent == folder)
-    return frozenset(image.name for image in there if image.ref.name in used)
+    return frozenset(image.name for image in there if image.ref.file_name in used)
 
 
 def _file(ref: ImageRef, by_name: bool) -> tuple[str, int | None]:
@@ -166,26 +168,24 @@ def make_question(
         If a mask cannot be copied.
     """
     images = [project.image(name) for name in asked.images]
-    pairs = tuple(pair for pair in map(pair_of, images) if pair is not None)
+    pairs = pairs_of(images)
     if asked.question == "suggest":
         return SuggestRequest(
             checkpoint=asked.model,
-            images=_files(images),
-            names=asked.images,
+            images=tuple(image.ref for image in images),
             annotated=tuple(image.name for image in images if image.is_annotated),
             count=SUGGESTED_COUNT,
             device=config.device,
         )
     if asked.question == "check":
-        alone = _files([image for image in images if not image.is_annotated])
-        return CheckRequest(pairs=pairs, images=alone, sparse=project.sparse, checkpoint=asked.model)
+        alone = tuple(image.ref for image in images if not image.is_annotated)
+        return CheckRequest(pairs=pairs, images=alone, checkpoint=asked.model)
     if asked.question in ("can_learn", "estimate", "cross_validate"):
         is_long = asked.question == "cross_validate"
         return QuestionRequest(
             task=asked.question,
             checkpoint=asked.model,
-            pairs=tuple(copy_masks([files.pair for files in pairs], folder / MASKS)) if is_long else pairs,
-            sparse=project.sparse,
+            pairs=tuple(copy_masks(pairs, folder / MASKS)) if is_long else pairs,
             config=config,
             seconds=seconds,
             maps=folder / "maps" if asked.question == "estimate" else None,
@@ -195,12 +195,7 @@ def make_question(
 
 def make_report(project: Project, run: Path, out: Path, config: FinetuneConfig) -> ReportRequest:
     """Return the request for a page about `run`, scored on the test images of `project` too."""
-    tests = tuple(map(PairFiles.of, project.pairs("test")))
-    return ReportRequest(run=run, out=out, tests=tests, sparse=project.sparse, device=config.device)
-
-
-def _files(images: Sequence[ProjectImage]) -> tuple[ImageFile, ...]:
-    return tuple(ImageFile.of(image.ref) for image in images)
+    return ReportRequest(run=run, out=out, tests=project.pairs("test"), device=config.device)
 
 
 def _count(images: Sequence[ProjectImage], what: str) -> str:

@@ -101,7 +101,7 @@ def record_key(ref: ImageRef) -> tuple[str, int | None]:
 
 def image_record(image: ProjectImage, stamp: tuple[int, int] | None) -> ImageRecord | None:
     """Return what is to be remembered of `image`, ``None`` if that is nothing; `stamp` is that of its mask file."""
-    if image == ProjectImage(image.ref, size=image.size, called=image.called):
+    if image == ProjectImage(image.ref, size=image.size, meaning=image.meaning):
         return None
     file, frame = record_key(image.ref)
     mask = image.mask.name if image.mask else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ..config import FinetuneConfig
 from ..data.pairing import Pair
 from ..data.split import MIN_IMAGES, SOLID_IMAGES, split_images
 from ..errors import RunError
-from ..runs.request import FinetuneRequest, ImageFile, PairFiles
+from ..runs.request import FinetuneRequest
 from ..text import count_of, first_of, percent, size_in_px, verb_for
 from .project import Project, ProjectImage
 
@@ -60,7 +60,7 @@ class TrainingPlan:
     @property
     def pairs(self) -> tuple[Pair, ...]:
         """The same as pairs of files."""
-        return tuple(Pair(image.ref, ImageFile(path=image.mask).ref, image.origin) for image in self.used if image.mask)
+        return pairs_of(self.used)
 
     @property
     def title(self) -> str:
@@ -122,9 +122,6 @@ def _problem(plan: TrainingPlan) -> str:
         return "All annotated images are for validation. Give at least one the role train."
     if not any(image.foreground for image in plan.train):
         return "No mask to train on shows an object. Annotate at least one object."
-    both = {image.ref.name for image in plan.train} & {image.ref.name for image in plan.held_out}
-    if both:
-        return f"Two images are called {min(both)}, one to train on and one held out. Give both the same role."
     return ""
 
 
@@ -172,7 +169,6 @@ def make_request(
     config: FinetuneConfig,
     *,
     checkpoint: str,
-    sparse: bool = False,
     old: OldImages | None = None,
 ) -> FinetuneRequest:
     """Copy the masks into the run `folder`, so that they may change meanwhile, and return what to ask for.
@@ -182,12 +178,11 @@ def make_request(
     RunError
         If a mask cannot be copied.
     """
-    held_out = tuple(image.ref.name for image in plan.held_out)
+    held_out = tuple(image.name for image in plan.held_out)
     from_scratch = config.preset == "from scratch"
     return FinetuneRequest(
         task="train" if from_scratch else "finetune",
         pairs=tuple(copy_masks(plan.pairs, folder / MASKS)),
-        sparse=sparse,
         checkpoint=None if from_scratch else checkpoint,
         base_images=old and old.images,
         base_masks=old and old.masks,
@@ -195,7 +190,12 @@ def make_request(
     )
 
 
-def copy_masks(pairs: Sequence[Pair], folder: Path) -> Iterator[PairFiles]:
+def pairs_of(images: Iterable[ProjectImage]) -> tuple[Pair, ...]:
+    """Return those of `images` that are annotated, with their masks."""
+    return tuple(image.pair for image in images if image.pair is not None)
+
+
+def copy_masks(pairs: Sequence[Pair], folder: Path) -> Iterator[Pair]:
     """Copy the masks of `pairs` into `folder` and yield the pairs with the copies; raises `RunError` if it fails."""
     for index, pair in enumerate(pairs):
         copy = folder / f"{index:04d}-{pair.mask.path.name}"
@@ -204,4 +204,4 @@ def copy_masks(pairs: Sequence[Pair], folder: Path) -> Iterator[PairFiles]:
             shutil.copyfile(pair.mask.path, copy)
         except OSError as error:
             raise RunError(f"{pair.mask.path} cannot be copied to {copy} ({error.strerror}).") from error
-        yield PairFiles(image=ImageFile.of(pair.image), mask=ImageFile(path=copy.absolute(), frame=pair.mask.frame))
+        yield replace(pair, mask=replace(pair.mask, path=copy.absolute()))

@@ -143,7 +143,7 @@ def _images(record: RunRecord) -> Iterator[str]:
     )
     rest = f"; {count_of(held_out, 'image')} of the same dataset {'was' if held_out == 1 else 'were'} held out"
     yield f"{start} on {count_of(trained, 'annotated image')}{rest if held_out else ''}."
-    if record.request.sparse:
+    if record.request.holds_strokes:
         yield "Annotations were brush strokes; only annotated pixels entered loss and scores."
 
 

@@ -150,7 +150,7 @@ def _about_run(record: RunRecord) -> Iterator[str]:
             yield f"The old dataset lost {drop:.3f} Dice: for its images, the base model is the better one."
     if record.started.device != "cpu":
         yield "On a GPU the same seed does not give exactly the same weights."
-    if record.request.sparse:
+    if record.request.holds_strokes:
         yield "Only annotated pixels were scored; what lies between the strokes is not known."
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from .. import errors
 from ..errors import FinetuneError, RunError
 from ..events import Alive, Event, JobEnded, JobFailed, from_json
-from .request import ImageFile
+from ..io.images import ImageRef
+from .request import IMAGE
 
 PACKAGE = __name__.partition(".")[0]
 LOG = "child-log.txt"
@@ -97,9 +98,9 @@ class ChildJob:
         """Let a waiting child go on."""
         self._tell(do="resume")
 
-    def preview(self, image: ImageFile | None) -> None:
+    def preview(self, image: ImageRef | None) -> None:
         """Choose the image that the child predicts now and then while it learns."""
-        self._tell(do="preview", image=image and image.model_dump(mode="json"))
+        self._tell(do="preview", image=IMAGE.dump_python(image, mode="json"))
 
     def close(self) -> None:
         """End the child; what it had saved is on disk."""

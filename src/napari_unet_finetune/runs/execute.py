@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import AnnotatedFolder, UnannotatedFolder
-from ..data.pairing import Pairing
 from ..errors import RunError
 from ..events import Notice, Stream, never
 from ..models.checkpoint import load_checkpoint
@@ -58,8 +57,7 @@ def images_of(request: FinetuneRequest) -> AnnotatedFolder:
         If a folder is missing, or an image that is asked for by name.
     """
     if request.pairs is not None:
-        given = Pairing(tuple(files.pair for files in request.pairs))
-        return AnnotatedFolder(given, request.sparse).only(request.only)
+        return AnnotatedFolder.of(request.pairs).only(request.only)
     assert request.images is not None
     assert request.masks is not None
     return AnnotatedFolder.open(request.images, request.masks, sparse=request.sparse).only(request.only)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from ..config import DeviceName, FinetuneConfig, ModelConfig, PredictConfig
-from ..data.pairing import Pair
+from ..data.masks import STROKES
+from ..data.pairing import FilePair, Pair
 from ..errors import RunError
 from ..events import JobEnded
 from ..io.disk import write_file
@@ -29,57 +32,61 @@ def write_result(folder: Path, values: dict[str, Any]) -> JobEnded:
 
 
 REQUEST, RESULT = "request.json", "result.json"
+IMAGE: TypeAdapter[ImageRef | None] = TypeAdapter(ImageRef | None)
 
 
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-class ImageFile(_Request):
-    """One image in a file: `frame` counts from 0, None if the file holds only this image."""
-
-    path: Path
-    frame: int | None = None
-
-    @property
-    def ref(self) -> ImageRef:
-        """The image as `data.files` knows it."""
-        return ImageRef(self.path, self.frame)
-
+    @model_validator(mode="before")
     @classmethod
-    def of(cls, ref: ImageRef) -> Self:
-        """Return the file and frame of `ref`."""
-        return cls(path=ref.path.absolute(), frame=ref.frame)
+    def _older_form(cls, values: Any) -> Any:
+        return from_older_form(values, cls.model_fields) if isinstance(values, dict) else values
 
 
-class PairFiles(_Request):
-    """An image and its mask."""
+def from_older_form(values: dict[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """Return what a request or plan of an earlier version holds in the form of today.
 
-    image: ImageFile
-    mask: ImageFile
+    There, `sparse` said of all pairs that their masks hold strokes; an image that was suggested had its name in
+    `names`, and one that was compared held name and mask beside its file.
+    """
+    values, images = dict(values), values.get("images")
+    if "names" in values and "names" not in fields:
+        names = values.pop("names") or [""] * len(values["images"])
+        values["images"] = [_called(image, name) for image, name in zip(values["images"], names, strict=True)]
+    if isinstance(images, Sequence) and any(isinstance(one, dict) and "image" in one for one in images):
+        values["images"] = [_called(one["image"], one["name"]) for one in images]
+        masks = zip(values["images"], (one.get("mask") for one in images), strict=True)
+        values["pairs"] = [{"image": image, "mask": mask} for image, mask in masks if mask]
+    is_of_folders = "sparse" in fields and not values.get("pairs")
+    if not is_of_folders and values.pop("sparse", False):
+        for name in _PAIRS.intersection(values):
+            values[name] = [_as_strokes(pair) for pair in values[name] or ()] or values[name]
+    return values
 
-    @property
-    def pair(self) -> Pair:
-        """The pair as `data.pairing` knows it."""
-        return Pair(self.image.ref, self.mask.ref, "given")
 
-    @classmethod
-    def of(cls, pair: Pair) -> Self:
-        """Return the files of `pair`."""
-        return cls(image=ImageFile.of(pair.image), mask=ImageFile.of(pair.mask))
+_PAIRS = frozenset({"pairs", "train", "test", "tests"})
+
+
+def _called(image: Any, name: str) -> Any:
+    return {**image, "called": name} if isinstance(image, dict) else replace(image, called=name)
+
+
+def _as_strokes(pair: Any) -> Any:
+    return {"meaning": asdict(STROKES), **pair} if isinstance(pair, dict) else replace(pair, meaning=STROKES)
 
 
 class FinetuneRequest(_Request):
     """A training; images come from two folders, or pair by pair.
 
-    `only` names the images of the folders to use, None takes all.
+    `only` names the images of the folders to use, None takes all; `sparse` says that their masks hold strokes.
     """
 
     version: int = 1
     task: Literal["train", "finetune"]
     images: Path | None = None
     masks: Path | None = None
-    pairs: tuple[PairFiles, ...] | None = None
+    pairs: tuple[Pair, ...] | None = None
     sparse: bool = False
     only: tuple[str, ...] | None = None
     checkpoint: str | None = None
@@ -87,6 +94,11 @@ class FinetuneRequest(_Request):
     base_images: Path | None = None
     base_masks: Path | None = None
     config: FinetuneConfig
+
+    @property
+    def holds_strokes(self) -> bool:
+        """Whether it learns from strokes, and not from whole masks alone."""
+        return self.sparse or any(pair.meaning.sparse for pair in self.pairs or ())
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -108,7 +120,7 @@ class PredictRequest(_Request):
 
     task: Literal["predict"] = "predict"
     checkpoint: str
-    images: tuple[ImageFile, ...]
+    images: tuple[ImageRef, ...]
     config: PredictConfig = PredictConfig()
 
 
@@ -127,34 +139,22 @@ class CheckRequest(_Request):
     """A check-up of annotated images and of those without a mask; see `data.checkup.check_images`."""
 
     task: Literal["check"] = "check"
-    pairs: tuple[PairFiles, ...] = ()
-    images: tuple[ImageFile, ...] = ()
-    sparse: bool = False
+    pairs: tuple[Pair, ...] = ()
+    images: tuple[ImageRef, ...] = ()
     checkpoint: str | None = None
-    test_images: tuple[ImageFile, ...] = ()
+    test_images: tuple[ImageRef, ...] = ()
 
 
 class SuggestRequest(_Request):
-    """Which of `images` to annotate next, `annotated` being the names of those that are; see `suggest`.
-
-    `names` are what the images are called where two files may have the same name; empty takes those of the files.
-    """
+    """Which of `images` to annotate next, `annotated` being the names of those that are; see `suggest`."""
 
     task: Literal["suggest"] = "suggest"
     checkpoint: str
-    images: tuple[ImageFile, ...]
-    names: tuple[str, ...] = ()
+    images: tuple[ImageRef, ...]
     annotated: tuple[str, ...] = ()
     count: int = Field(5, ge=1)
     mode: Literal["auto", "start", "next"] = "auto"
     device: DeviceName = "auto"
-
-
-class FilePair(_Request):
-    """An image file and the labels file that was made of it."""
-
-    image: Path
-    labels: Path
 
 
 class MeasureRequest(_Request):
@@ -173,22 +173,14 @@ class ComparedModel(_Request):
     model: str
 
 
-class ComparedImage(_Request):
-    """An image, the name by which tables know it, and its mask if it has one."""
-
-    name: str
-    image: ImageFile
-    mask: ImageFile | None = None
-
-
 class CompareRequest(_Request):
-    """Every model on every image; labels are kept in `cache`, see `evaluation.model_comparison`."""
+    """Every model on every image, scored on the `pairs`; labels are kept in `cache`, see `comparison.run`."""
 
     task: Literal["compare"] = "compare"
     models: tuple[ComparedModel, ...]
-    images: tuple[ComparedImage, ...]
+    images: tuple[ImageRef, ...]
+    pairs: tuple[Pair, ...] = ()
     cache: Path
-    sparse: bool = False
     config: PredictConfig = PredictConfig()
 
 
@@ -196,12 +188,11 @@ class CurveRequest(_Request):
     """Trainings on growing numbers of images, all tested on the same; see `evaluation.study_plan.CurvePlan`."""
 
     task: Literal["curve"] = "curve"
-    train: tuple[PairFiles, ...]
-    test: tuple[PairFiles, ...]
+    train: tuple[Pair, ...]
+    test: tuple[Pair, ...]
     counts: tuple[int, ...]
     seeds: int = Field(1, ge=1)
     checkpoint: str
-    sparse: bool = False
     dataset1: Path | None = None
     config: FinetuneConfig
 
@@ -215,8 +206,7 @@ class QuestionRequest(_Request):
 
     task: Literal["estimate", "can_learn", "cross_validate"]
     checkpoint: str
-    pairs: tuple[PairFiles, ...]
-    sparse: bool = False
+    pairs: tuple[Pair, ...]
     config: FinetuneConfig = FinetuneConfig()
     folds: int | None = None
     seconds: float = Field(60, gt=0)
@@ -229,17 +219,14 @@ class ReportRequest(_Request):
     task: Literal["report"] = "report"
     run: Path
     out: Path | None = None
-    tests: tuple[PairFiles, ...] = ()
-    sparse: bool = False
+    tests: tuple[Pair, ...] = ()
     device: DeviceName = "auto"
 
 
 class FigureRow(_Request):
-    """One image of a figure: its files, and the labels file of each model under the title of its column."""
+    """One image of a figure, and the labels file of each model under the title of its column."""
 
-    name: str
-    image: ImageFile
-    mask: ImageFile
+    pair: Pair
     predictions: tuple[tuple[str, Path], ...]
 
 
@@ -249,7 +236,6 @@ class FigureRequest(_Request):
     task: Literal["figure"] = "figure"
     rows: tuple[FigureRow, ...] = ()
     out: Path | None = None
-    sparse: bool = False
     study: Path | None = None
     curve: Path | None = None
 

@@ -13,7 +13,8 @@ from typing import IO, Any
 
 from ..errors import FinetuneError
 from ..events import Alive, Event, JobFailed, to_json
-from .request import ImageFile
+from ..io.images import ImageRef
+from .request import IMAGE
 
 HEARTBEAT_S = 0.5
 
@@ -24,7 +25,7 @@ class Control:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._stopped = self._paused = False
-        self._preview: ImageFile | None = None
+        self._preview: ImageRef | None = None
 
     def should_stop(self) -> bool:
         """Tell whether to stop; while the job is paused, wait."""
@@ -33,7 +34,7 @@ class Control:
             return self._stopped
 
     @property
-    def preview(self) -> ImageFile | None:
+    def preview(self) -> ImageRef | None:
         """The image to show while the model learns."""
         with self._changed:
             return self._preview
@@ -51,7 +52,7 @@ class Control:
                     self._paused = False
                 case "preview":
                     image = words["image"]
-                    self._preview = None if image is None else ImageFile.model_validate(image)
+                    self._preview = IMAGE.validate_python(image)
             self._changed.notify_all()
 
 

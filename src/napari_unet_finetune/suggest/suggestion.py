@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -114,7 +114,7 @@ class Suggestions(Result):
 
 
 def suggest_images(
-    images: Sequence[ImageRef | AnnotatedImage] | Mapping[str, ImageRef | AnnotatedImage],
+    images: Sequence[ImageRef | AnnotatedImage],
     checkpoint: Checkpoint,
     count: int = 5,
     *,
@@ -133,9 +133,8 @@ def suggest_images(
     Parameters
     ----------
     images
-        All images of the dataset, as files or in memory, annotated ones among them; under names of their own where
-        two files have the same. Of each, up to 9 tiles are looked at, so that 300 images take a minute or two on a CPU
-        with the light network.
+        All images of the dataset, as files or in memory, annotated ones among them. Of each, up to 9 tiles are looked
+        at, so that 300 images take a minute or two on a CPU with the light network.
     checkpoint
         The base model at the start, the finetuned one later.
     count
@@ -159,13 +158,12 @@ def suggest_images(
     later = mode == "next" or (mode == "auto" and bool(annotated) and checkpoint.provenance.parent_sha256 is not None)
     scout = Scout(checkpoint, predictions=later, device=device)
     traits: list[Traits] = []
-    named = images.items() if isinstance(images, Mapping) else [(image.name, image) for image in images]
-    for done, (name, image) in enumerate(named, start=1):
+    for done, image in enumerate(images, start=1):
         try:
-            traits.append(replace(scout.look(_opened(image)), name=name))
+            traits.append(scout.look(_opened(image)))
         except DataError as error:
             yield Notice(f"{error} It is left out.")
-        yield ImageSeen(name, done, len(named))
+        yield ImageSeen(image.name, done, len(images))
     known = [index for index, one in enumerate(traits) if one.name in annotated]
     if len(known) == len(traits):
         raise DataError("Every image is annotated already, or none can be read. Add images to choose from.")

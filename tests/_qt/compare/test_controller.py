@@ -23,14 +23,15 @@ from napari_unet_finetune.comparison.last import read_last_comparison
 from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImageCompared, drain
+from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.jobs.table import events_of
 from napari_unet_finetune.project.curve_plan import CurveSettings, make_curve_request, plan_curve
-from napari_unet_finetune.project.image_sets import pair_of
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.run_folders import new_run_folder
+from napari_unet_finetune.project.training_plan import pairs_of
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import FinetuneRequest, ImageFile, read_request
+from napari_unet_finetune.runs.request import FinetuneRequest, read_request
 from napari_unet_finetune.runs.serve import Control
 
 from ..comparison_data import SIZE, project_with_tests, with_models
@@ -76,10 +77,10 @@ def test_base_trainings_and_shipped_models_are_listed_with_distinct_labels(sessi
 
 
 def test_a_model_from_scratch_knows_its_images_and_one_of_another_folder_none(project, tmp_path):
-    files = tuple(pair_of(project.image(name)) for name in project.names[:2])
+    files = pairs_of(map(project.image, project.names[:2]))
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(project.source, elsewhere)
-    others = tuple(one.model_copy(update={"image": ImageFile(path=elsewhere / one.image.path.name)}) for one in files)
+    others = tuple(replace(one, image=ImageRef(elsewhere / one.image.path.name)) for one in files)
     found = []
     for number, pairs in enumerate((files, others)):
         request = FinetuneRequest(task="train", pairs=pairs, config=TINY, model=ModelConfig(width=16, levels=2))

@@ -12,7 +12,7 @@ from napari_unet_finetune._qt.compare.curve_controller import CurveController
 from napari_unet_finetune._qt.compare.curve_panel import CurvePanel
 from napari_unet_finetune._qt.compare.models import list_models_to_compare
 from napari_unet_finetune._qt.compare.panel import ComparePanel
-from napari_unet_finetune._qt.widgets.learning_curve import CurveChart
+from napari_unet_finetune._qt.widgets.curves import LearningCurve
 from napari_unet_finetune.learning_curve.folder import CurvePoint
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.run_folders import run_folders
@@ -189,21 +189,21 @@ POINTS = [CurvePoint(2, count, seed, dice + seed / 50) for count, dice in ((0, 0
 
 
 def test_the_chart_draws_each_model_in_its_color(qtbot):
-    chart = CurveChart()
+    chart = LearningCurve()
     chart.set_points(POINTS, {0: "#56B4E9", 5: "#D55E00"})
     found = drawn(chart, qtbot)
     assert found.count("#56b4e9") > 20 and found.count("#d55e00") > 20
 
 
 def test_the_old_dataset_is_a_second_line(qtbot):
-    one, two = CurveChart(), CurveChart()
+    one, two = LearningCurve(), LearningCurve()
     one.set_points(POINTS, {})
     two.set_points([*POINTS, CurvePoint(1, 0, 0, 0.95), CurvePoint(1, 5, 0, 0.94)], {})
     assert drawn(one, qtbot) != drawn(two, qtbot)
 
 
 def test_the_chart_follows_the_theme(qtbot):
-    chart = CurveChart()
+    chart = LearningCurve()
     palette = chart.palette()
     palette.setColor(palette.ColorRole.WindowText, QColor("#123456"))
     chart.setPalette(palette)
@@ -215,6 +215,6 @@ def test_the_chart_follows_the_theme(qtbot):
     "points", [[], [CurvePoint(2, 0, 0, 1.0)], [CurvePoint(2, 0, 0, 0.0), CurvePoint(2, 1, 0, 1.0)]]
 )
 def test_any_points_can_be_drawn(points, qtbot):
-    chart = CurveChart()
+    chart = LearningCurve()
     chart.set_points(points, {})
     assert drawn(chart, qtbot)

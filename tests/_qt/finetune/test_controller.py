@@ -97,7 +97,7 @@ def test_a_preview_is_drawn_over_the_current_image_and_refreshed_in_place(ready,
     finetuning, session, runner = ready
     _open(session, "img_04")
     finetuning.start(CONFIG)
-    assert runner.job.said[-1].ref.name == "img_04"
+    assert runner.job.said[-1].name == "img_04"
     report = Reporter(runner)
     report(STARTED, _preview(tmp_path, "img_04"))
     layer = find_ours(session.viewer, RUN_PREVIEW)
@@ -149,7 +149,7 @@ def test_another_image_gets_a_preview_of_its_own(ready, tmp_path):
     report = Reporter(runner)
     report(STARTED, _preview(tmp_path, "img_04"))
     _open(session, "img_05")
-    assert runner.job.said[-1].ref.name == "img_05"
+    assert runner.job.said[-1].name == "img_05"
     assert find_ours(session.viewer, RUN_PREVIEW) is None
     report(_preview(tmp_path, "img_04"))
     assert find_ours(session.viewer, RUN_PREVIEW) is None
@@ -171,7 +171,7 @@ def test_at_the_end_raw_and_finetuned_are_said_and_the_new_model_predicts(ready,
     assert finetuning.pace > 0
     request = read_request(runner.folder)  # the prediction that follows
     assert (request.task, request.checkpoint) == ("predict", str(model))
-    assert [image.ref.name for image in request.images] == ["img_04", "img_05"]
+    assert [image.name for image in request.images] == ["img_04", "img_05"]
 
 
 def test_the_predictions_of_the_new_model_appear_on_their_images(ready, tmp_path):
@@ -218,7 +218,7 @@ def test_the_image_that_is_predicted_next_is_the_next_of_the_table(ready, tmp_pa
     assert annotation.open("img_00")
     finetuning.start(CONFIG)
     Reporter(runner).end(STARTED, _preview(tmp_path, "img_00"), ENDED)
-    assert [image.ref.name for image in read_request(runner.folder).images] == ["img_00", "img_04"]
+    assert [image.name for image in read_request(runner.folder).images] == ["img_00", "img_04"]
     annotation.release()
 
 

@@ -100,18 +100,18 @@ def test_the_button_says_what_is_missing(panel, tmp_path, write_squares):
 
 def test_old_masks_need_their_images(ready, tmp_path):
     panel, _, runner = ready
-    panel.old.masks.setText(str(tmp_path))
+    panel.old.masks.set_value(tmp_path)
     assert "need their images" in panel.reason.text
-    panel.old.images.setText(str(tmp_path / "gone"))
+    panel.old.images.set_value(tmp_path / "gone")
     assert "there is no such folder" in panel.reason.text
-    panel.old.images.setText(str(tmp_path))
+    panel.old.images.set_value(tmp_path)
     panel.start()
     assert read_request(runner.folder).base_masks == tmp_path
 
 
 def test_old_images_may_come_without_masks(ready, tmp_path):
     panel, _, runner = ready
-    panel.old.images.setText(str(tmp_path))
+    panel.old.images.set_value(tmp_path)
     assert panel.reason.text == ""
     panel.start()
     request = read_request(runner.folder)

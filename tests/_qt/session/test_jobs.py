@@ -7,7 +7,7 @@ from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.events import Alive, JobEnded, Notice, RunStarted, StepEnd, ValidationEnd
 from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.progress import RunProgress
-from napari_unet_finetune.runs.request import ImageFile, PredictRequest, read_request
+from napari_unet_finetune.runs.request import PredictRequest, read_request
 
 from ..conftest import WaitingRunner, run_here
 
@@ -100,7 +100,7 @@ def test_a_job_is_paused_resumed_stopped_and_closed(slot, tmp_path):
 def test_a_prediction_in_this_process_yields_its_arrays(tmp_path, write_squares):
     images = list_images(write_squares(tmp_path / "squares", 2) / "images")
     events, slot = [], JobSlot(run_here, pytest.fail)
-    request = PredictRequest(checkpoint="microtube", images=tuple(ImageFile.of(ref) for ref in images))
+    request = PredictRequest(checkpoint="microtube", images=tuple(images))
     job = Job(tmp_path / "job", "Predicting", request)
     job.event.connect(events.append)
     slot.start(job)

@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor
 from napari_unet_finetune._qt.session.job_view import REDRAW_MS, Memory, place, position, scores
 from napari_unet_finetune._qt.session.jobs import Job, Report
 from napari_unet_finetune._qt.session.run_footer import RunFooter
-from napari_unet_finetune._qt.widgets.training_curve import DICE, LOSS, CurvePlot, decimate
+from napari_unet_finetune._qt.widgets.curves import DICE, LOSS, TrainingCurve, decimate
 from napari_unet_finetune.events import Alive
 from napari_unet_finetune.progress import RunProgress
 
@@ -129,7 +129,7 @@ def test_a_long_curve_is_thinned_to_the_width_and_keeps_its_ends():
 
 
 def test_the_curve_is_drawn_in_the_colors_of_the_theme(qtbot):
-    plot = CurvePlot()
+    plot = TrainingCurve()
     qtbot.addWidget(plot)
     plot.resize(320, 84)
     for text, ground in (("#ffffff", "#202020"), ("#101010", "#f0f0f0")):

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...project.masks import dense_to_strokes
-from ...runs.request import ImageFile
 from ..session.predict_frames import above, predict_frames
 from .annotation import Annotation
 from .paint import add_paint, is_painted
@@ -30,8 +29,7 @@ def start_from_prediction(annotation: Annotation) -> None:
         if session.is_open(project):
             use_prediction(annotation, name, above(probabilities, threshold).astype(np.uint16))
 
-    image = ImageFile.of(project.image(name).ref)
-    job = predict_frames(session, f"Predicting {name}", [image])
+    job = predict_frames(session, f"Predicting {name}", [project.image(name).ref])
     job.predicted.connect(on_predicted)
     session.tell(f"The model is looking at {name} …")
     session.jobs.start(job)

@@ -16,8 +16,9 @@ from ...events import Event, ImageCompared
 from ...io.disk import file_stamp
 from ...learning_curve.folder import StudyFolder
 from ...models.card import find_model_file, read_card
-from ...project.image_sets import ImageSet, compared_image, image_sets
+from ...project.image_sets import ImageSet, image_sets
 from ...project.project import Project
+from ...project.training_plan import pairs_of
 from ...runs.recent import RecentModels
 from ...runs.request import REQUEST, ComparedModel, CompareRequest
 from ...text import count_of
@@ -206,9 +207,9 @@ class CompareController:
     def _request(self, project: Project, images: ImageSet) -> CompareRequest:
         return CompareRequest(
             models=tuple(ComparedModel(label=entry.label, model=entry.model) for entry in self._ticked),
-            images=tuple(compared_image(project, name) for name in images.names),
+            images=tuple(image.ref for image in map(project.image, images.names)),
+            pairs=pairs_of(map(project.image, images.names)),
             cache=labels_folder(project),
-            sparse=project.sparse,
             config=PredictConfig(device=default_device()),
         )
 

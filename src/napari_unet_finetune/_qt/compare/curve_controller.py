@@ -85,7 +85,7 @@ class CurveController:
                 raise RunError(planning.problem)
             folder = new_run(project, "learning-curve")
             settings = CurveSettings(session.model, config, seeds, dataset1)
-            request = make_curve_request(planning, folder, settings, sparse=project.sparse)
+            request = make_curve_request(planning, folder, settings)
             self._run(project, folder, request)
         except FinetuneError as error:
             session.fail(error)

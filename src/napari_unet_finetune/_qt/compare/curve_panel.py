@@ -21,9 +21,9 @@ from ...project.curve_plan import COUNTS, CurvePlanning, parse_counts
 from ..session.dock import Panel
 from ..session.session import Session
 from ..session.settings import default_device
+from ..widgets.curves import LearningCurve
 from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file
-from ..widgets.learning_curve import CurveChart
 from ..widgets.path_box import PathBox
 from .controller import CompareController
 from .curve_controller import CurveController
@@ -45,7 +45,7 @@ class CurvePanel(Panel):
         self.counts, self.seeds = QLineEdit(", ".join(map(str, COUNTS))), QSpinBox()
         self.preset = ChoiceBox([(name, name) for name in get_args(PresetName) if name != _NOT_HERE])
         self.old = PathBox("Folder of Dataset 1, with images and masks")
-        self.plan, self.words, self.chart = QLabel(), QLabel(), CurveChart()
+        self.plan, self.words, self.chart = QLabel(), QLabel(), LearningCurve()
         self.start, self.resume, self.save = QPushButton("Train all"), QPushButton("Resume"), QPushButton("Save chart…")
         self._lay_out()
         self._connect()

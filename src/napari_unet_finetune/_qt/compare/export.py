@@ -8,7 +8,6 @@ from pathlib import Path
 from ...errors import RunError
 from ...evaluation.rows import ModelRow, to_csv
 from ...io.disk import write_file
-from ...project.image_sets import pair_of
 from ...project.project import Project
 from ...runs.request import FigureRequest, FigureRow
 from ..session.jobs import Job
@@ -40,12 +39,12 @@ def figure_rows(comparing: CompareController, project: Project, names: Sequence[
     """Return the rows of a figure: images with a mask on which every model gave a result, in the order of `names`."""
     rows = []
     for name in names:
-        pair = pair_of(project.image(name))
+        pair = project.image(name).pair
         cells = [comparing.cell(column.label, name) for column in comparing.columns]
         if pair is None or not cells or any(cell is None or cell.labels is None for cell in cells):
             continue
         predictions = tuple((cell.model, cell.labels) for cell in cells if cell is not None and cell.labels is not None)
-        rows.append(FigureRow(name=name, image=pair.image, mask=pair.mask, predictions=predictions))
+        rows.append(FigureRow(pair=pair, predictions=predictions))
     return tuple(rows)
 
 
@@ -65,9 +64,7 @@ def save_figures(
     if out is not None and not rows:
         raise RunError("There is nothing to draw: compare the models on images with masks first.")
     files = [str(path) for path in (out, curve) if path is not None]
-    request = FigureRequest(
-        rows=rows[:MOST_ROWS], out=out, sparse=bool(project and project.sparse), study=study, curve=curve
-    )
+    request = FigureRequest(rows=rows[:MOST_ROWS], out=out, study=study, curve=curve)
     job = Job(session.scratch(), "Drawing the figure", request, is_temporary=True)
     job.ended.connect(lambda _file: session.tell(f"Saved {' and '.join(files)}."))
     session.jobs.start(job)

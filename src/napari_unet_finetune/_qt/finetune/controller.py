@@ -79,7 +79,7 @@ class FinetuneController:
                 raise RunError(plan.problem)
             folder = new_run(project, f"{config.preset}-{len(plan.used)}-images")
             request = make_request(
-                plan, folder, config, checkpoint=session.model, sparse=project.sparse, old=old
+                plan, folder, config, checkpoint=session.model, old=old
             )  # fmt: skip
             RunFolder.create(folder, request)
             self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from psygnal import Signal
@@ -11,7 +10,7 @@ from psygnal import Signal
 from ...checks.checkup import Checkup, CheckupSource, check_images
 from ...data.pairing import Pairing
 from ...errors import FinetuneError
-from ...io.disk import Stamp, file_stamp
+from ...io.disk import file_stamp
 from ...models.card import ModelCard
 from ...project.training_plan import TrainingPlan
 from ..session.worker import Work
@@ -28,9 +27,9 @@ class DataCheck:
         self._key: Any = None
         self._work: Work[Checkup] | None = None
 
-    def look(self, plan: TrainingPlan, card: ModelCard | None, *, sparse: bool) -> None:
+    def look(self, plan: TrainingPlan, card: ModelCard | None) -> None:
         """Look at the images of a plan, if that was not done already; `changed` is emitted when it is done."""
-        key = (tuple(_stamp(image.ref.path, image.mask) for image in plan.used), card and card.path, sparse)
+        key = (tuple((pair, file_stamp(pair.mask.path)) for pair in plan.pairs), card and card.path)
         if key == self._key:
             return
         self.forget()
@@ -41,7 +40,7 @@ class DataCheck:
         source, facts = CheckupSource(Pairing(plan.pairs)), card.facts if card else None
         self.is_looking = True
         self._work = Work(
-            lambda: check_images(source, sparse=sparse, model=facts),
+            lambda: check_images(source, model=facts),
             title="Looking at the annotated images",
             on_end=self._only_for(key, self._on_end),
             on_error=self._only_for(key, self._on_error),
@@ -72,7 +71,3 @@ class DataCheck:
         if not isinstance(error, FinetuneError):
             raise error
         self.sentences = (str(error),)
-
-
-def _stamp(image: Path, mask: Path | None) -> tuple[Path, Path | None, Stamp]:
-    return image, mask, file_stamp(mask)

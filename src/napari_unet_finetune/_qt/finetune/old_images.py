@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from ...project.training_plan import OldImages
+from ..widgets.path_box import PathBox
 
 IMAGES_TIP = (
     "Folder with images of the data that the base model was trained on, or is good at. They are replayed, so that it "
@@ -26,18 +25,20 @@ class OldImagesForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.images, self.masks = QLineEdit(), QLineEdit()
+        self.images, self.masks = PathBox("Choose the folder of old images"), PathBox("Choose the folder of old masks")
         layout = QFormLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for title, edit, tip in (("Old images", self.images, IMAGES_TIP), ("Old masks", self.masks, MASKS_TIP)):
-            layout.addRow(title, self._row(edit, title, f"<qt>{tip}</qt>"))
-            edit.textChanged.connect(lambda _: self.changed.emit())
+        for title, box, tip in (("Old images", self.images, IMAGES_TIP), ("Old masks", self.masks, MASKS_TIP)):
+            box.edit.setToolTip(f"<qt>{tip}</qt>")
+            box.set_hint("none")
+            box.changed.connect(self.changed)
+            layout.addRow(title, box)
 
     @property
     def problem(self) -> str:
         """What is wrong with the folders, in a sentence; empty if nothing is."""
-        images, masks = self._folder(self.images), self._folder(self.masks)
+        images, masks = self.images.value(), self.masks.value()
         if masks and not images:
             return "Old masks need their images. Choose the folder of old images too, or leave both empty."
         missing = [path for path in (images, masks) if path and not path.exists()]
@@ -46,27 +47,5 @@ class OldImagesForm(QWidget):
     @property
     def value(self) -> OldImages | None:
         """The folders, None if they are empty."""
-        images = self._folder(self.images)
-        return OldImages(images, self._folder(self.masks)) if images and not self.problem else None
-
-    @staticmethod
-    def _folder(edit: QLineEdit) -> Path | None:
-        return Path(edit.text()) if edit.text().strip() else None
-
-    def _row(self, edit: QLineEdit, title: str, tip: str) -> QWidget:
-        row, button = QWidget(), QPushButton("…")
-        button.setFixedWidth(28)
-        button.setAccessibleName(f"Choose the folder of {title.lower()}")
-        button.clicked.connect(lambda: self._choose(edit, title))
-        edit.setPlaceholderText("none")
-        edit.setToolTip(tip)
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(edit, stretch=1)
-        layout.addWidget(button)
-        return row
-
-    def _choose(self, edit: QLineEdit, title: str) -> None:
-        folder = QFileDialog.getExistingDirectory(self, title, edit.text())
-        if folder:
-            edit.setText(folder)
+        images = self.images.value()
+        return OldImages(images, self.masks.value()) if images and not self.problem else None

@@ -7,8 +7,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from ...runs.history import PastRun
 from ...text import count_of
+from ..widgets.curves import TrainingCurve
 from ..widgets.message_line import MessageLine
-from ..widgets.training_curve import CurvePlot
 from .controller import Outcome
 
 
@@ -21,7 +21,7 @@ class OutcomeBox(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.when, self.message, self.curve = QLabel(), MessageLine(), CurvePlot()
+        self.when, self.message, self.curve = QLabel(), MessageLine(), TrainingCurve()
         self.compare, self.predict = QPushButton("Compare"), QPushButton("Predict all")
         self.annotate = QPushButton("Annotate more")
         self.compare.setToolTip("See the predictions of the new model and of the base side by side.")

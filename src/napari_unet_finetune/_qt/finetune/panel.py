@@ -184,7 +184,7 @@ class FinetunePanel(Panel):
             return
         if self._is_outdated:
             self.refresh()
-        self.check.look(self._plan, self._card, sparse=project.sparse)
+        self.check.look(self._plan, self._card)
         self._show_words()
 
     def _show_words(self) -> None:

@@ -14,7 +14,6 @@ from ...errors import RunError
 from ...events import Event, PreviewReady
 from ...project.image import to_annotate
 from ...project.project import Project
-from ...runs.request import ImageFile
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import steady
@@ -51,15 +50,16 @@ class RunLayers:
 
     def watch(self) -> None:
         """Have the training that runs show the current image."""
-        if self.session.trainings.job is not None:
-            self.session.trainings.job.preview(_file_of(self.session.project, self.session.current))
+        job, project, current = self.session.trainings.job, self.session.project, self.session.current
+        if job is not None:
+            job.preview(None if project is None or current is None else project.image(current).ref)
 
     def on_event(self, event: Event) -> None:
         """Show a preview, if it is of the image that is shown."""
-        project, current = self.session.project, self.session.current
-        if not isinstance(event, PreviewReady) or project is None or current is None:
+        current = self.session.current
+        if not isinstance(event, PreviewReady) or self.session.project is None or current is None:
             return
-        if project.image(current).ref.name != event.image or not event.file.is_file():
+        if current != event.image or not event.file.is_file():
             return
         self._show(PREVIEW, f"preview · step {event.step}", np.load(event.file))
 
@@ -116,7 +116,7 @@ class RunLayers:
                 self._show_prediction()
 
         title = f"Predicting {' and '.join(names)} with the new model"
-        files = [ImageFile.of(project.image(name).ref) for name in names]
+        files = [project.image(name).ref for name in names]
         job = predict_frames(session, title, files, model=model, config=config)
         job.predicted.connect(on_predicted)
         job.failed.connect(lambda: remove_ours(session.viewer, PREVIEW))
@@ -169,7 +169,3 @@ class RunLayers:
         assert project is not None
         assert current is not None
         return placement_of_pixels(project.read_image(current))
-
-
-def _file_of(project: Project | None, name: str | None) -> ImageFile | None:
-    return None if project is None or name is None else ImageFile.of(project.image(name).ref)

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from ...config import CONFIG_VERSION, PRESETS, AugmentConfig, FinetuneConfig, PresetName
+from ...config import CONFIG_VERSION, PRESETS, AugmentConfig, FinetuneConfig, PresetName, explain, fields_of
 from ...text import about
 from ..session.settings import default_device
-from ..widgets.config_form import ConfigForm, explain
+from ..widgets.config_form import ConfigForm
 from ..widgets.editors import ChoiceBox
 from ..widgets.fold import Fold
 
@@ -59,6 +59,7 @@ _STRENGTHS: Mapping[str, AugmentConfig] = {
     "strong": PRESETS["from scratch"]["augment"],
 }
 _OWN = "as set below"
+_TITLES = {name: field.title or name for name, field in fields_of(FinetuneConfig).items()}
 
 
 class SettingsForm(QWidget):
@@ -154,7 +155,8 @@ class SettingsForm(QWidget):
             self.problem, self.wrong = "", None
         except ValidationError as error:
             self._config = None
-            self.wrong, self.problem = explain(error, FinetuneConfig)
+            where = error.errors()[0]["loc"]
+            self.wrong, self.problem = str(where[0]) if where else None, explain(error, _TITLES)
         for form in (self.essential, self.expert):
             form.mark(self.wrong)
         self.essential.boxes["steps"].enabled = values["epochs"] is None

@@ -13,8 +13,8 @@ from psygnal import Signal
 
 from ...config import PredictConfig
 from ...errors import DataError, FinetuneError
+from ...io.images import ImageRef
 from ...models.card import name_of_file
-from ...runs.request import ImageFile
 from ..annotate.paint import IMAGE
 from ..layers.frames import current_frame
 from ..layers.layers import mark_of
@@ -146,7 +146,7 @@ class PredictController:
         self.task = task
         project, current = self.session.project, self.session.current
         if mark_of(task.source) == IMAGE and project is not None and current == task.stack.name:
-            self._ask((ImageFile.of(project.image(current).ref),))
+            self._ask((project.image(current).ref,))
             return
         self.changed.emit()
         Work(
@@ -168,9 +168,9 @@ class PredictController:
             self._end(task)
             return
         task.files = paths
-        self._ask(tuple(ImageFile(path=path) for path in paths))
+        self._ask(tuple(map(ImageRef, paths)))
 
-    def _ask(self, images: tuple[ImageFile, ...]) -> None:
+    def _ask(self, images: tuple[ImageRef, ...]) -> None:
         """Start the child."""
         task = self.task
         assert task is not None

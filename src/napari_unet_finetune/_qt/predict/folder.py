@@ -12,13 +12,14 @@ from psygnal import Signal
 
 from ...colors import PREDICTED
 from ...config import PredictConfig
+from ...data.pairing import FilePair
 from ...errors import DataError, FinetuneError
 from ...events import Event, ImageEnd
 from ...io.disk import file_stamp
 from ...io.images import list_images, read_image
 from ...io.pixels import ImagePixels
 from ...measure.files import check_tables, images_table
-from ...runs.request import FilePair, MeasureRequest, PredictFolderRequest
+from ...runs.request import MeasureRequest, PredictFolderRequest
 from ...text import count_of
 from ..layers.colors import palette
 from ..layers.layers import OURS, find_ours, placement_of_pixels

@@ -143,18 +143,11 @@ class QuestionsController:
             session.fail(error)
 
     def image_of(self, kept: KeptAnswer, row: int) -> str:
-        """Return the name of the image that a row of an answer's table is about; empty if it is not there (any more).
-
-        Suggestions call images as the project does, other results as their files, of which two may have the same name.
-        """
+        """Return which image a row of an answer's table is about; empty if it is not there (any more)."""
         project, table = self.session.project, kept.result.table
         if project is None or table is None or not table.of_images or row >= len(table.rows):
             return ""
         name = table.rows[row][0]
-        if kept.asked.question != "suggest":
-            if len(table.rows) != len(kept.asked.images):
-                return next((image.name for image in project.images if image.ref.name == name), "")
-            name = kept.asked.images[row]
         return name if name in project.names else ""
 
     def _start(self, project: Project, folder: Path, asked: Asked, request: BaseModel) -> None:

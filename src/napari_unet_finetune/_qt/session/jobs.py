@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from ...errors import RunError
 from ...events import Event, JobEnded, StepEnd, TileEnd
+from ...io.images import ImageRef
 from ...progress import RunProgress, advance
 from ...runs.child import ChildJob
-from ...runs.request import ImageFile, write_request
+from ...runs.request import write_request
 from .worker import Work
 
 # Events that only say how far it is come to the GUI at most this often.
@@ -43,7 +44,7 @@ class RunningJob(Protocol):
     def resume(self) -> None:
         """Let it go on."""
 
-    def preview(self, image: ImageFile | None) -> None:
+    def preview(self, image: ImageRef | None) -> None:
         """Choose the image it predicts as it learns."""
 
     def close(self) -> None:
@@ -101,7 +102,7 @@ class Job:
             (self._process.pause if self.is_paused else self._process.resume)()
             self._slot.changed.emit()
 
-    def preview(self, image: ImageFile | None) -> None:
+    def preview(self, image: ImageRef | None) -> None:
         """Choose the image that a training predicts as it learns."""
         if self._process is not None:
             self._process.preview(image)

@@ -11,7 +11,8 @@ from psygnal import Signal
 
 from ...config import PredictConfig
 from ...events import FULL_PROBABILITY, ImagePredicted
-from ...runs.request import ImageFile, PredictRequest
+from ...io.images import ImageRef
+from ...runs.request import PredictRequest
 from .jobs import Job, Report
 from .session import Session
 from .settings import default_device
@@ -38,7 +39,7 @@ class FramesJob(Job):
 def predict_frames(
     session: Session,
     title: str,
-    images: Sequence[ImageFile],
+    images: Sequence[ImageRef],
     *,
     model: str = "",
     config: PredictConfig | None = None,

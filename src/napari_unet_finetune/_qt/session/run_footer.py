@@ -5,8 +5,8 @@ from __future__ import annotations
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ...progress import RunProgress
+from ..widgets.curves import TrainingCurve
 from ..widgets.message_line import MessageLine
-from ..widgets.training_curve import CurvePlot
 from .dock import Panel
 from .job_view import JobView, scores
 from .session import Session
@@ -26,7 +26,7 @@ class RunFooter(Panel):
     def __init__(self, session: Session, parent: QWidget | None = None, *, has_curve: bool = True) -> None:
         super().__init__(parent)
         self.session, self._has_curve = session, has_curve
-        self.message, self.scores, self.curve = MessageLine(), QLabel(), CurvePlot()
+        self.message, self.scores, self.curve = MessageLine(), QLabel(), TrainingCurve()
         self.training, self.other = JobView(session.trainings), JobView(session.jobs)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 6)

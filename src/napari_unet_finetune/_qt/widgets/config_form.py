@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 from magicgui.type_map import TypeMap
 from magicgui.widgets import CheckBox
 from magicgui.widgets.bases import BaseValueWidget, ValuedContainerWidget
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
@@ -193,32 +193,6 @@ def _range_words(bounds: Mapping[str, float]) -> str:
     words["multiple_of"] = ", a multiple of {:,.10g}"
     text = "".join(part.format(bounds[name]) for name, part in words.items() if name in bounds).removeprefix(", ")
     return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> tuple[str | None, str]:
-    """Return which field is wrong, if it is one, and what is wrong in a sentence with the titles that users see."""
-    first = error.errors()[0]
-    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    titles, name = _titles(model), ".".join(str(part) for part in first["loc"])
-    if first["msg"].startswith("Input should be "):
-        return name.partition(".")[0], f"{titles.get(name, name)} should be {reason}, but it is {first['input']}."
-    for known, title in titles.items():
-        if "_" in known:
-            reason = reason.replace(known, f"'{title}'")
-    where = f"{titles.get(name, name)}: " if name else ""
-    text = f"{where}{reason}"
-    return name.partition(".")[0] or None, f"{text[:1].upper()}{text[1:]}."
-
-
-def _titles(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
-    """Return the titles of all fields by their dotted names."""
-    titles: dict[str, str] = {}
-    for name, field in model.model_fields.items():
-        titles[prefix + name] = field.title or name
-        kind = _kind(field.annotation)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            titles |= _titles(kind, f"{prefix}{name}.")
-    return titles
 
 
 def _kind(annotation: Any) -> Any:

@@ -19,6 +19,7 @@ class PathBox(QWidget):
         self.edit, self.button = QLineEdit(), QPushButton("…")
         self.edit.setClearButtonEnabled(True)
         self.button.setToolTip(title)
+        self.button.setAccessibleName(title)
         self.button.setFixedWidth(32)
         self.edit.setToolTip(title)
         layout = QHBoxLayout(self)

@@ -1,0 +1,104 @@
+"""The two curves of the docks: how a training learns, and how much more images help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QWidget
+
+from ...colors import TRAINING_LOSS, VALIDATION_DICE
+from ...learning_curve.folder import CurvePoint
+from ...learning_curve.words import mean_by_count
+from ...progress import RunProgress
+from .chart import Chart, Dot, Line
+
+LOSS, DICE = QColor(TRAINING_LOSS), QColor(VALIDATION_DICE)
+_MOST_POINTS = 4000
+_TICKS, _FINE = 5, 0.1  # so many lines so far apart, else half as dense
+
+
+class TrainingCurve(Chart):
+    """Loss of a training, scaled to its largest value, and Dice on held-out images, from 0 to 1."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(84)
+        self.setMinimumWidth(160)
+        self.setToolTip("Loss of the training batches, and Dice on held-out images. Dotted: Dice of the base model.")
+        self.setAccessibleName("Curve of the training")
+
+    def set_progress(self, progress: RunProgress) -> None:
+        """Show how far a training is."""
+        steps, width, raw = max(progress.steps, progress.step, 1), max(50, self.width()), progress.raw_dice
+        losses = decimate(progress.losses, width)
+        dices = decimate((*([] if raw is None else [(0, raw)]), *progress.val_dices), width)
+        largest = (float(losses[:, 1].max()) if len(losses) else 0) or 1.0
+        lines = [
+            Line((losses / (1, largest)).tolist(), _with_last("loss", losses), LOSS),
+            Line(dices.tolist(), _with_last("held-out Dice", dices), DICE),
+        ]
+        if raw is not None:
+            lines.append(Line([(0, raw), (steps, raw)], "", DICE, Qt.PenStyle.DotLine))
+        self.draw(lines, {0: "", steps: f"step {steps}"}, {0: "0", 1: "1.0"})
+
+
+class LearningCurve(Chart):
+    """Mean Dice over the number of images, and that of every seed; Dataset 1 is a second line.
+
+    Dots have the colors of the models, lines those of the theme.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumSize(200, 140)
+        self.setToolTip("Dots: mean over seeds, in the color of the model; small dots and bars: seeds and their range.")
+        self.setAccessibleName("Learning curve")
+
+    def set_points(self, points: Sequence[CurvePoint], colors: Mapping[int, str]) -> None:
+        """Show `points`; `colors` are those of the models by their number of images."""
+        old = "Dataset 1" if any(point.dataset == 1 for point in points) else "Dataset 1: not known"
+        lines = [
+            _curve(points, 2, colors, "Dice, this dataset", Qt.PenStyle.SolidLine),
+            _curve(points, 1, colors, old, Qt.PenStyle.DashLine),
+        ]
+        counts: dict[float, str] = {count: str(count or "raw") for count in sorted({point.count for point in points})}
+        self.draw(lines, counts or {0: ""}, _dice_ticks(points), "images to finetune with")
+
+
+def _curve(
+    points: Sequence[CurvePoint], dataset: int, colors: Mapping[int, str], name: str, style: Qt.PenStyle
+) -> Line:
+    means = mean_by_count(points, dataset)
+    seeds = {count: tuple(p.dice for p in points if (p.dataset, p.count) == (dataset, count)) for count in means}
+    shown = {count: QColor(color) for count, color in colors.items()}
+    dots = [Dot(count, dice, shown.get(count), seeds[count]) for count, dice in means.items()]
+    return Line(list(means.items()), name, style=style, dots=dots)
+
+
+def _dice_ticks(points: Sequence[CurvePoint]) -> dict[float, str]:
+    """Return where the lines of the Dice are, the lowest of them below all points."""
+    least = min((point.dice for point in points), default=0.0)
+    step = _FINE if least >= 1 - _TICKS * _FINE else 2 * _FINE
+    first = min(math.floor(least / step + 1e-9), round(1 / step) - 1)
+    return {number * step: f"{number * step:.1f}" for number in range(first, round(1 / step) + 1)}
+
+
+def _with_last(name: str, points: NDArray[np.float64]) -> str:
+    return f"{name} {points[-1, 1]:.2f}" if len(points) else name
+
+
+def decimate(points: Sequence[tuple[float, float]], width: int) -> NDArray[np.float64]:
+    """Return at most `width` points (x, y): means of neighbors, so that noise is smoothed and the ends stay."""
+    few = points[:: len(points) // _MOST_POINTS + 1]
+    array = np.asarray(few, np.float64).reshape(-1, 2)
+    if len(array) <= width // 2:
+        return array
+    parts = np.array_split(array, width // 2)
+    means = np.array([part.mean(axis=0) for part in parts])
+    means[0, 0], means[-1, 0] = points[0][0], points[-1][0]
+    return means
