@@ -30,7 +30,6 @@ from ..events import (
     RunStarted,
     StepEnd,
     Stream,
-    TrainingEvent,
     ValidationEnd,
 )
 from ..progress import RunProgress, advance
@@ -123,8 +122,38 @@ class _TimeLeft(ProgressColumn):
         return Text("" if seconds is None else f"{duration(seconds)} left", style="cyan")
 
 
-def progress_bar(*, quiet: bool) -> Progress:
-    """Return a progress bar on standard error; only a terminal shows it."""
+def watch(
+    events: Generator[Any, None, R], description: str, *, quiet: bool, on_event: Callable[[Any], object] | None = None
+) -> R:
+    """Draw a bar over the parts or images of a job, another one while a network trains, and return the result.
+
+    Only a terminal shows them, on standard error; `on_event` is called with each event unless `quiet`.
+    """
+    start, progress, stream = time.perf_counter(), RunProgress(), Stream(events)
+    with _bars(quiet=quiet) as bars:
+        whole = bars.add_task(description, total=None, note="")
+        training = bars.add_task(description, total=None, note="", visible=False)
+        for event in stream:
+            progress = advance(progress, event)
+            match event:
+                case PartStarted():
+                    bars.update(whole, **_counted(event.index - 1, event.total, event.label, start))
+                    bars.update(training, description=event.label, visible=False)
+                case ImageSeen():
+                    bars.update(whole, **_counted(event.done, event.total, event.image, start))
+                case ImageEnd():
+                    bars.update(whole, **_counted(event.done, event.total, event.path.name, start))
+                case RunStarted() | StepEnd() | ValidationEnd():
+                    bars.update(whole, visible=bool(progress.parts[1]))
+                    bars.update(training, visible=True, **_learned(progress))
+                case Notice() if not quiet:
+                    messages.print(event.message, soft_wrap=True)
+            if on_event is not None and not quiet:
+                on_event(event)
+        return stream.result
+
+
+def _bars(*, quiet: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -137,64 +166,20 @@ def progress_bar(*, quiet: bool) -> Progress:
     )
 
 
-def show_training(events: Generator[TrainingEvent, None, R], description: str, *, quiet: bool) -> R:
-    """Draw a training's progress until it ends and return its result."""
-    progress = RunProgress()
-    with progress_bar(quiet=quiet) as bar:
-        task = bar.add_task(description, total=None, note="")
-        stream = Stream(events)
-        for event in stream:
-            progress = advance(progress, event)
-            if isinstance(event, Notice) and not quiet:
-                bar.console.print(event.message, soft_wrap=True)
-            draw(bar, task, progress)
-        return stream.result
+def _counted(done: int, total: int, note: str, start: float) -> dict[str, Any]:
+    """Return what a bar shows of `done` of `total` parts or images that were begun at `start`."""
+    left = (time.perf_counter() - start) / done * (total - done) if done > 0 else None
+    return {"completed": max(0, done), "total": total, "note": note, "seconds_left": left}
 
 
-def draw(bar: Progress, task: Any, progress: RunProgress) -> None:
-    """Bring one bar to the state of `progress`."""
+def _learned(progress: RunProgress) -> dict[str, Any]:
+    """Return what a bar shows of a training."""
     raw = "" if progress.raw_dice is None else f"{progress.raw_dice:.3f} → "
     note = "" if progress.best_dice is None else f"held-out Dice {raw}{progress.best_dice:.3f}"
-    bar.update(
-        task, completed=progress.step, total=progress.steps or None, seconds_left=progress.seconds_left, note=note
-    )
-
-
-def counting(description: str, total: int, *, quiet: bool) -> tuple[Progress, Callable[[int, str], None]]:
-    """Return a bar over `total` items, and the function that moves it to `done` items with a note."""
-    bar = progress_bar(quiet=quiet)
-    task = bar.add_task(description, total=total, note="")
-    start = time.perf_counter()
-
-    def move(done: int, note: str = "") -> None:
-        left = (time.perf_counter() - start) / done * (total - done) if done else None
-        bar.update(task, completed=done, note=note, seconds_left=left)
-
-    return bar, move
-
-
-def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> R:
-    """Draw a bar over the parts or images of a job, another one while a part trains, and return the result."""
-    with progress_bar(quiet=quiet) as bar:
-        parts = bar.add_task(description, total=None, note="")
-        training = bar.add_task("Training", total=None, note="", visible=False)
-        progress, stream = RunProgress(), Stream(events)
-        for event in stream:
-            progress = advance(progress, event)
-            match event:
-                case PartStarted():
-                    bar.update(parts, completed=event.index - 1, total=event.total, note=event.label)
-                    bar.update(training, visible=False)
-                case ImageSeen():
-                    bar.update(parts, completed=event.done, total=event.total, note=event.image)
-                case ImageEnd():
-                    bar.update(parts, completed=event.done, total=event.total, note=event.path.name)
-                case Notice() if not quiet:
-                    bar.console.print(event.message, soft_wrap=True)
-                case RunStarted() | StepEnd() | ValidationEnd():
-                    bar.update(training, visible=True)
-                    draw(bar, training, progress)
-        return stream.result
+    return {
+        "completed": progress.step, "total": progress.steps or None, "note": note,
+        "seconds_left": progress.seconds_left,
+    }  # fmt: skip
 
 
 def show_result(console: Console, result: Result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ..events import ImageSeen
 from ..io.disk import check_suffix, write_file
 from ..metrics import SURFACE_TOLERANCE_PX
 from ..text import count_of, first_of, number
@@ -16,7 +18,6 @@ from .console import (
     FAILED,
     INTERRUPTED,
     Json,
-    counting,
     finish,
     messages,
     reports_errors,
@@ -63,17 +64,22 @@ def evaluate(
     if known := trained_on(predictor.checkpoint, pairs):
         some = f"{len(known)} of these {count_of(len(pairs), 'image')} ({first_of(known)})"
         messages.print(f"The model was trained on {some}: scores on them are too good.", soft_wrap=True)
-    bar, move = counting("Evaluate", len(pairs), quiet=as_json)
-    rows = []
-    with bar:
-        for row in score_rows(predictor, pairs, dataset=dataset, tolerance=Tolerance(tolerance, tolerance_unit)):
-            rows.append(row)
-            move(len(rows), row.image)
+    scored = score_rows(predictor, pairs, dataset=dataset, tolerance=Tolerance(tolerance, tolerance_unit))
+    rows = watch(_counted(scored, len(pairs)), "Evaluate", quiet=as_json)
     if csv is not None:
         write_file(csv, to_csv(rows))
     left_out = [{"file": name, "reason": reason} for name, reason in pairs.left_out]
     values = {"model": model, "left_out": left_out, "trained_on": list(known), **to_json(rows)}
     finish(values, as_json=as_json, show=lambda console: show_rows(console, rows))
+
+
+def _counted(rows: Iterable[Any], total: int) -> Generator[ImageSeen, None, list[Any]]:
+    """Tell of each row as it comes, and return all."""
+    found = []
+    for row in rows:
+        found.append(row)
+        yield ImageSeen(row.image, len(found), total)
+    return found
 
 
 def show_rows(console: Console, rows: list[Any]) -> None:
