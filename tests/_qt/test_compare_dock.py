@@ -50,6 +50,11 @@ def choose_file(monkeypatch, path, kind="PNG (*.png)"):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(path), kind))
 
 
+def choose(panel, text):
+    """Choose what the menu Export calls `text`."""
+    next(action for action in panel.menu.actions() if action.text() == text).trigger()
+
+
 def test_models_are_ticked_and_images_chosen(session, project, tmp_path, qtbot):
     files = with_models(session, tmp_path / "models")
     panel = ComparePanel(session, CurveController(session))
@@ -147,10 +152,10 @@ def test_only_the_first_of_many_changed_masks_are_named(panel, monkeypatch):
 
 def test_table_and_figures_are_saved_where_the_dialog_says(panel, tmp_path, monkeypatch):
     choose_file(monkeypatch, tmp_path / "table", "CSV (*.csv)")
-    panel._menu["Table as CSV…"]()
+    choose(panel, "Table as CSV…")
     assert (tmp_path / "table.csv").read_text().startswith("count,")
     choose_file(monkeypatch, tmp_path / "one.svg", "SVG (*.svg)")
-    panel._menu["Figure of this image…"]()
+    choose(panel, "Figure of this image…")
     assert "img_04" in (tmp_path / "one.svg").read_text()
 
 
@@ -159,9 +164,9 @@ def test_a_file_is_not_replaced_without_asking(panel, tmp_path, monkeypatch):
     choose_file(monkeypatch, tmp_path / "table", "CSV (*.csv)")
     answers = iter([QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes])
     monkeypatch.setattr(QMessageBox, "question", lambda *_args: next(answers))
-    panel._menu["Table as CSV…"]()
+    choose(panel, "Table as CSV…")
     assert (tmp_path / "table.csv").read_text() == "precious"
-    panel._menu["Table as CSV…"]()
+    choose(panel, "Table as CSV…")
     assert (tmp_path / "table.csv").read_text().startswith("count,")
 
 
@@ -169,10 +174,10 @@ def test_what_cannot_be_saved_is_told(panel, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     choose_file(monkeypatch, tmp_path / "file" / "figure.png")
     with message("cannot be written"):
-        panel._menu["Figure of this image…"]()
+        choose(panel, "Figure of this image…")
     panel.shown.clear()
     with message("No image is shown"):
-        panel._menu["Figure of this image…"]()
+        choose(panel, "Figure of this image…")
 
 
 def test_the_dock_needs_neither_torch_nor_matplotlib():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QMessageBox, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QMessageBox
 
 from ...colors import BACKGROUND_STROKE, PAINTED
 from ...errors import FinetuneError
@@ -13,6 +13,7 @@ from ...project.masks import BACKGROUND, OBJECT
 from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import CanvasKeys, bind_keys
+from ..widgets.layout import in_column, in_row, push_button, tipped
 from .annotation import annotation_of, image_keys
 from .first_guess import start_from_prediction
 from .paint import is_painted
@@ -36,13 +37,27 @@ class AnnotatePanel(Panel):
         self._session, self._annotation = session, annotation_of(session)
         self.title, self.state, self.hint = QLabel(), QLabel(), QLabel()
         self.problem, self.removed = QLabel(), QLabel()
-        self.previous_button, self.next_button = QPushButton("◀ Previous"), QPushButton("Save && next ▶")
-        self.jump_button = QPushButton("Next to annotate")
-        self.guess_button, self.empty_button = QPushButton("Start from prediction"), QPushButton("No object here")
-        self.remove_button, self.undo_button = QPushButton("Remove mask"), QPushButton("Undo")
-        self.background_button, self.object_button = QPushButton("Background (1)"), QPushButton("Object (2)")
-        self.dense_box = QCheckBox("Unpainted = background")
-        self._explain()
+        self.previous_button = push_button("◀ Previous", "Save, and show the image before (Page Up, or Shift+N)")
+        self.next_button = push_button("Save && next ▶", "Save, and show the next image (Page Down, or N)")
+        self.jump_button = push_button(
+            "Next to annotate", "Show an image that is suggested or, if there is none, one without a mask"
+        )
+        self.guess_button = push_button(
+            "Start from prediction", "Let the current model find the objects, and correct what it gets wrong"
+        )
+        self.empty_button = push_button(
+            "No object here", "Annotate this image as one without any object; that is worth learning too"
+        )
+        self.remove_button = push_button(
+            "Remove mask", "Take the mask of this image away; the file is moved aside, not deleted"
+        )
+        self.undo_button = push_button("Undo", "Bring the removed mask back")
+        self.background_button = push_button("Background (1)", "Paint background strokes")
+        self.object_button = push_button("Object (2)", "Paint object strokes")
+        self.dense_box = tipped(
+            QCheckBox("Unpainted = background"),
+            "On: what is not painted is background. Off: a few strokes will do; what is not painted is not used.",
+        )
         self._lay_out()
         self._connect()
         self.keep(CanvasKeys(session.viewer, image_keys(self._annotation)))
@@ -56,61 +71,33 @@ class AnnotatePanel(Panel):
         box.exec()
         return box.clickedButton() is accept
 
-    def _explain(self) -> None:
-        for widget, tip in (
-            (self.previous_button, "Save, and show the image before (Page Up, or Shift+N)"),
-            (self.next_button, "Save, and show the next image (Page Down, or N)"),
-            (self.jump_button, "Show an image that is suggested or, if there is none, one without a mask"),
-            (self.guess_button, "Let the current model find the objects, and correct what it gets wrong"),
-            (self.empty_button, "Annotate this image as one without any object; that is worth learning too"),
-            (self.remove_button, "Take the mask of this image away; the file is moved aside, not deleted"),
-            (self.undo_button, "Bring the removed mask back"),
-            (self.background_button, "Paint background strokes"),
-            (self.object_button, "Paint object strokes"),
-            (
-                self.dense_box,
-                "On: what is not painted is background. Off: a few strokes will do; what is not painted is not used.",
-            ),
-        ):
-            widget.setToolTip(tip)
-        for button, color in ((self.background_button, BACKGROUND_STROKE), (self.object_button, PAINTED)):
+    def _lay_out(self) -> None:
+        for brush, color in ((self.background_button, BACKGROUND_STROKE), (self.object_button, PAINTED)):
             patch = QPixmap(_PATCH_PX, _PATCH_PX)
             patch.fill(QColor(color))  # the color of the label, whatever the theme
-            button.setIcon(QIcon(patch))
+            brush.setIcon(QIcon(patch))
         for label in (self.hint, self.problem, self.removed, self.title):
             label.setWordWrap(True)
         self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         font = self.title.font()
         font.setBold(True)
         self.title.setFont(font)
-
-    def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 4, 0, 4)
-        layout.addWidget(self.title)
-        layout.addWidget(self.state)
         grid = QGridLayout()
-        for place, button in enumerate((
+        for place, one in enumerate((
             self.previous_button, self.next_button, self.jump_button, self.guess_button, self.empty_button,
             self.remove_button,
         )):  # fmt: skip
-            grid.addWidget(button, place // 2, place % 2)
-        layout.addLayout(grid)
-        layout.addWidget(self.dense_box)
-        layout.addWidget(self.hint)
-        for row in ((self.background_button, self.object_button), (self.removed, self.undo_button)):
-            box = QHBoxLayout()
-            for widget in row:
-                box.addWidget(widget)
-            layout.addLayout(box)
-        layout.addWidget(self.problem)
+            grid.addWidget(one, place // 2, place % 2)
+        brushes, undo = in_row(self.background_button, self.object_button), in_row(self.removed, self.undo_button)
+        self.setLayout(
+            in_column(self.title, self.state, grid, self.dense_box, self.hint, brushes, undo, self.problem, spacing=6)
+        )
 
     def _connect(self) -> None:
         session, annotation = self._session, self._annotation
         for signal in (
             session.project_changed, session.images_changed, session.mask_saved, session.current_changed,
-            session.jobs.changed,
-            annotation.changed,
+            session.jobs.changed, annotation.changed,
         ):  # fmt: skip
             self.listen(signal, self._refresh)
         self.previous_button.clicked.connect(annotation.previous)
@@ -137,14 +124,14 @@ class AnnotatePanel(Panel):
         self.state.setVisible(image is not None)
         self.hint.setText(_SPARSE if is_sparse else _DENSE)
         self.dense_box.setChecked(not is_sparse)
-        for button in (self.previous_button, self.next_button, self.jump_button, self.dense_box):
-            button.setEnabled(project is not None and not self._annotation.is_converting)
-        for button in (self.guess_button, self.empty_button):
-            button.setEnabled(image is not None)
+        for widget in (self.previous_button, self.next_button, self.jump_button, self.dense_box):
+            widget.setEnabled(project is not None and not self._annotation.is_converting)
+        for widget in (self.guess_button, self.empty_button):
+            widget.setEnabled(image is not None)
         self.guess_button.setEnabled(image is not None and not self._session.jobs.is_running)
         self.remove_button.setEnabled(image is not None and (image.is_annotated or is_unsaved))
-        for button in (self.background_button, self.object_button):
-            button.setVisible(is_sparse)
+        for widget in (self.background_button, self.object_button):
+            widget.setVisible(is_sparse)
         self._refresh_notes()
 
     def _refresh_notes(self) -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import get_args
 
 from qtpy.QtWidgets import (
-    QFormLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -24,6 +21,7 @@ from ..session.settings import default_device
 from ..widgets.curves import LearningCurve
 from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file
+from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.path_box import PathBox
 from .controller import CompareController
 from .curve_controller import CurveController
@@ -42,11 +40,21 @@ class CurvePanel(Panel):
     ) -> None:
         super().__init__(parent)
         self.session, self.curve, self._comparing = session, curve, comparing
-        self.counts, self.seeds = QLineEdit(", ".join(map(str, COUNTS))), QSpinBox()
-        self.preset = ChoiceBox([(name, name) for name in get_args(PresetName) if name != _NOT_HERE])
-        self.old = PathBox("Folder of Dataset 1, with images and masks")
+        self.counts = tipped(
+            QLineEdit(", ".join(map(str, COUNTS))), "How many annotated images to train with, one training each."
+        )
+        self.seeds = tipped(QSpinBox(), "Trainings per number of images; their spread shows what is chance.")
+        names = [(name, name) for name in get_args(PresetName) if name != _NOT_HERE]
+        self.preset = tipped(ChoiceBox(names), "Settings of every training.")
+        self.old = tipped(
+            PathBox("Folder of Dataset 1, with images and masks"),
+            "To see what is forgotten: a folder of the old dataset with <i>images</i> and <i>masks</i> in it; its "
+            "last 10 images are tested. Empty takes the patches that the base carries.",
+        )
         self.plan, self.words, self.chart = QLabel(), QLabel(), LearningCurve()
-        self.start, self.resume, self.save = QPushButton("Train all"), QPushButton("Resume"), QPushButton("Save chart…")
+        self.start = push_button("Train all", "Train and test one model after the other in the background.")
+        self.resume = push_button("Resume", "Go on with the curve below where it was interrupted.")
+        self.save = QPushButton("Save chart…")
         self._lay_out()
         self._connect()
         self.refresh()
@@ -72,38 +80,18 @@ class CurvePanel(Panel):
     def _lay_out(self) -> None:
         self.seeds.setRange(1, _MOST_SEEDS)
         self.seeds.setValue(1)
-        self.counts.setToolTip("<qt>How many annotated images to train with, one training each.</qt>")
-        self.seeds.setToolTip("<qt>Trainings per number of images; their spread shows what is chance.</qt>")
-        self.preset.setToolTip("<qt>Settings of every training.</qt>")
-        self.old.setToolTip(
-            "<qt>To see what is forgotten: a folder of the old dataset with <i>images</i> and <i>masks</i> in it; its "
-            "last 10 images are tested. Empty takes the patches that the base carries.</qt>"
-        )
         self.old.set_hint("patches of the base")
-        self.start.setToolTip("<qt>Train and test one model after the other in the background.</qt>")
-        self.resume.setToolTip("<qt>Go on with the curve below where it was interrupted.</qt>")
         for label in (self.plan, self.words):
             label.setWordWrap(True)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.setVerticalSpacing(4)
-        form.addRow("Images", self.counts)
-        form.addRow("Seeds", self.seeds)
-        form.addRow("Preset", self.preset)
-        form.addRow("Dataset 1", self.old)
-        buttons = QHBoxLayout()
-        for button in (self.start, self.resume):
-            buttons.addWidget(button)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        column.addLayout(form)
-        column.addWidget(self.plan)
-        column.addLayout(buttons)
-        column.addWidget(self.chart, stretch=10)
-        column.addWidget(self.words)
-        column.addWidget(self.save)
-        column.addStretch(1)
+        fields = in_form(
+            ("Images", self.counts), ("Seeds", self.seeds), ("Preset", self.preset), ("Dataset 1", self.old)
+        )  # fmt: skip
+        self.setLayout(
+            in_column(
+                fields, self.plan, in_row(self.start, self.resume), self.chart, self.words, self.save, None,
+                stretch=self.chart, spacing=5,
+            )
+        )  # fmt: skip
 
     def _connect(self) -> None:
         self.counts.textChanged.connect(lambda _text: self._show_plan())

@@ -10,13 +10,10 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QMenu,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -29,6 +26,7 @@ from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file, may_replace
+from ..widgets.layout import in_column, in_row, menu_button, push_button, tipped
 from .controller import CompareController
 from .curve_controller import CurveController
 from .export import MOST_ROWS, save_canvas, save_figures, save_table
@@ -56,9 +54,9 @@ class ImagePicker(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
+        layout = QVBoxLayout(self)
         for widget in (self.words, self.list, buttons):
-            column.addWidget(widget)
+            layout.addWidget(widget)
         self.words.textChanged.connect(self._filter)
         self.resize(340, 420)
 
@@ -91,52 +89,44 @@ class ComparePanel(Panel):
         self.session, self._curve = session, curve
         self.comparing = session.shared(CompareController)
         self.shown = ComparisonView(self.comparing)
-        self.models, self.images = ModelList(), ChoiceBox([])
-        self.add, self.compare, self.export = QPushButton("Add file…"), QPushButton("Compare"), QPushButton("Export ▾")
+        self.models = ModelList()
+        self.images = tipped(ChoiceBox([]), "The images to compare on; only those with a mask can be scored.")
+        self.add = push_button("Add file…", "Compare a model that lies in another folder, too.")
+        self.compare = push_button(
+            "Compare", "Predict with every ticked model on all these images; what was predicted before is kept."
+        )
+        self.export = push_button("Export ▾", "Save a figure, the canvas, or the table.")
         self.problem, self.stale = QLabel(), QLabel()
         self.scores, self.controls = ScoreView(self.comparing), ViewControls(self.shown)
         self._lay_out()
-        self._fill_menu()
         self._connect()
         self._on_listed()
         self._on_changed()
         self.destroyed.connect(self.shown.layers.abandon)  # napari does not say when its window goes
 
     def _lay_out(self) -> None:
-        self.add.setToolTip("Compare a model that lies in another folder, too.")
-        self.images.setToolTip("The images to compare on; only those with a mask can be scored.")
-        self.compare.setToolTip(
-            "Predict with every ticked model on all these images; what was predicted before is kept."
-        )
-        self.export.setToolTip("Save a figure, the canvas, or the table.")
         for label in (self.problem, self.stale):
             label.setWordWrap(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(_row(QLabel("Models"), None, self.add))
-        column.addWidget(self.models)
-        column.addLayout(_row(self.images, self.compare, stretch=self.images))
-        column.addWidget(self.problem)
-        column.addLayout(_row(QLabel("Score"), self.scores.score, None, self.export))
-        column.addWidget(self.scores, stretch=1)
-        column.addWidget(self.stale)
-        column.addWidget(self.controls)
-
-    def _fill_menu(self) -> None:
-        menu = QMenu(self)
-        self._menu: dict[str, Callable[[], None]] = {
-            "Figure of this image…": self._save_figure_of_shown,
-            f"Figure of all images (at most {MOST_ROWS})…": self._save_figure_of_all,
-            "Canvas as it is…": self._save_canvas,
-            "Table as CSV…": self._save_table,
-        }
-        for text, slot in self._menu.items():
-            action = menu.addAction(text)
-            assert action is not None
-            action.triggered.connect(slot)
-        corner = self.export.rect().bottomLeft
-        self.export.clicked.connect(lambda: menu.popup(self.export.mapToGlobal(corner())))
+        models, images = (
+            in_row(QLabel("Models"), None, self.add),
+            in_row(self.images, self.compare, stretch=self.images),
+        )
+        scores = in_row(QLabel("Score"), self.scores.score, None, self.export)
+        self.setLayout(
+            in_column(
+                models, self.models, images, self.problem, scores, self.scores, self.stale, self.controls,
+                stretch=self.scores,
+            )
+        )  # fmt: skip
+        self.menu = menu_button(
+            self.export,
+            (
+                ("Figure of this image…", "", self._save_figure_of_shown),
+                (f"Figure of all images (at most {MOST_ROWS})…", "", self._save_figure_of_all),
+                ("Canvas as it is…", "", self._save_canvas),
+                ("Table as CSV…", "", self._save_table),
+            ),
+        )
 
     def _connect(self) -> None:
         comparing = self.comparing
@@ -258,15 +248,3 @@ class ComparePanel(Panel):
             return
         if done:
             self.session.tell(done)
-
-
-def _row(*widgets: QWidget | None, stretch: QWidget | None = None) -> QHBoxLayout:
-    """Return widgets side by side; None is room between them."""
-    row = QHBoxLayout()
-    row.setSpacing(4)
-    for widget in widgets:
-        if widget is None:
-            row.addStretch(1)
-        else:
-            row.addWidget(widget, stretch=int(widget is stretch))
-    return row

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QButtonGroup, QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QLabel, QPushButton
 
 from ...colors import ERRORS
 from ..session.dock import Panel
+from ..widgets.layout import in_column, in_row, push_button, tipped
 from .layers import Mode
 from .score_table import swatch
 from .view import NEXT_KEY, PREVIOUS_KEY, ComparisonView
@@ -28,8 +29,11 @@ class ViewControls(Panel):
         super().__init__()
         self.view = view
         self.modes: dict[Mode, QPushButton] = {}
-        self.previous, self.next, self.model = QPushButton("◀"), QPushButton("▶"), QLabel()
-        self.truth, self.clear, self.words = QCheckBox("truth"), QPushButton("Clear"), QLabel()
+        self.previous = push_button("◀", f"The model before this one. Key: <b>{PREVIOUS_KEY}</b>")
+        self.next = push_button("▶", f"The model after this one. Key: <b>{NEXT_KEY}</b>")
+        self.truth = tipped(QCheckBox("truth"), "Draw the outline of the truth over the image.")
+        self.clear = push_button("Clear", "Take the layers of the comparison out of the viewer.")
+        self.model, self.words = QLabel(), QLabel()
         self.legend = QLabel("<br>".join(_sign(color, meaning) for color, meaning in ERRORS.items()))
         self._color = QLabel()
         self._group = QButtonGroup(self)
@@ -54,38 +58,19 @@ class ViewControls(Panel):
         self.clear.setEnabled(view.image is not None)
 
     def _lay_out(self) -> None:
-        modes = QHBoxLayout()
-        modes.setSpacing(2)
         for mode, text, tip in _MODES:
-            button = QPushButton(text)
-            button.setCheckable(True)
-            button.setToolTip(f"<qt>{tip}</qt>")
-            self._group.addButton(button)
-            self.modes[mode] = button
-            modes.addWidget(button, stretch=1)
+            self.modes[mode] = push_button(text, tip)
+            self.modes[mode].setCheckable(True)
+            self._group.addButton(self.modes[mode])
         self.truth.setChecked(True)
-        self.truth.setToolTip("Draw the outline of the truth over the image.")
-        self.clear.setToolTip("Take the layers of the comparison out of the viewer.")
-        for button, key in ((self.previous, PREVIOUS_KEY), (self.next, NEXT_KEY)):
-            button.setFixedWidth(32)
-            button.setToolTip(f"<qt>The model before or after this one. Key: <b>{key}</b></qt>")
-        self.previous.setAccessibleName("Previous model")
-        self.next.setAccessibleName("Next model")
+        for one, name in ((self.previous, "Previous model"), (self.next, "Next model")):
+            one.setFixedWidth(32)
+            one.setAccessibleName(name)
         self.words.setWordWrap(True)
         self.model.setMinimumWidth(60)
-        flick = QHBoxLayout()
-        flick.setSpacing(4)
-        for widget in (self.previous, self._color, self.model, self.next):
-            flick.addWidget(widget, stretch=int(widget is self.model))
-        flick.addWidget(self.truth)
-        flick.addWidget(self.clear)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(modes)
-        column.addLayout(flick)
-        column.addWidget(self.words)
-        column.addWidget(self.legend)
+        modes = in_row(*self.modes.values(), spacing=2)
+        flick = in_row(self.previous, self._color, self.model, self.next, self.truth, self.clear, stretch=self.model)
+        self.setLayout(in_column(modes, flick, self.words, self.legend))
 
     def _connect(self) -> None:
         view = self.view

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from ...runs.history import PastRun
 from ...text import count_of
 from ..widgets.curves import TrainingCurve
+from ..widgets.layout import in_column, in_row, push_button
 from ..widgets.message_line import MessageLine
 from .controller import Outcome
 
@@ -22,13 +23,14 @@ class OutcomeBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.when, self.message, self.curve = QLabel(), MessageLine(), TrainingCurve()
-        self.compare, self.predict = QPushButton("Compare"), QPushButton("Predict all")
-        self.annotate = QPushButton("Annotate more")
-        self.compare.setToolTip("See the predictions of the new model and of the base side by side.")
-        self.predict.setToolTip("Predict all images of the dataset with the new model.")
-        self.annotate.setToolTip("Go to the next image, on which the new model's prediction is shown.")
-        self._buttons = _row(self.compare, self.predict, self.annotate)
-        _stack(self, self.when, self.message, self.curve, self._buttons)
+        self.compare = push_button("Compare", "See the predictions of the new model and of the base side by side.")
+        self.predict = push_button("Predict all", "Predict all images of the dataset with the new model.")
+        self.annotate = push_button(
+            "Annotate more", "Go to the next image, on which the new model's prediction is shown."
+        )  # fmt: skip
+        self._buttons = QWidget()
+        self._buttons.setLayout(in_row(self.compare, self.predict, self.annotate))
+        self.setLayout(in_column(self.when, self.message, self.curve, self._buttons))
         self.compare.clicked.connect(self.compare_requested)
         self.predict.clicked.connect(self.predict_requested)
         self.annotate.clicked.connect(self.annotate_requested)
@@ -59,12 +61,10 @@ class InterruptedBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.message = MessageLine()
-        self.resume, self.best = QPushButton("Resume"), QPushButton("Use best so far")
-        self.discard = QPushButton("Discard")
-        self.resume.setToolTip("Go on from the last saved step, with the masks of that time.")
-        self.best.setToolTip("Take its best model so far as the result.")
-        self.discard.setToolTip("Move the training out of sight; its files are kept.")
-        _stack(self, self.message, _row(self.resume, self.best, self.discard))
+        self.resume = push_button("Resume", "Go on from the last saved step, with the masks of that time.")
+        self.best = push_button("Use best so far", "Take its best model so far as the result.")
+        self.discard = push_button("Discard", "Move the training out of sight; its files are kept.")
+        self.setLayout(in_column(self.message, in_row(self.resume, self.best, self.discard)))
         self.resume.clicked.connect(self.resume_requested)
         self.best.clicked.connect(self.best_requested)
         self.discard.clicked.connect(self.discard_requested)
@@ -81,20 +81,3 @@ class InterruptedBox(QWidget):
         self.message.say(f"The training of {run.when} with {images} was interrupted {where}.", "warning")
         self.resume.setEnabled(not is_busy)
         self.best.setEnabled(run.folder.best_path.is_file())
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return row
-
-
-def _stack(box: QWidget, *widgets: QWidget) -> None:
-    layout = QVBoxLayout(box)
-    layout.setContentsMargins(0, 0, 0, 6)
-    layout.setSpacing(4)
-    for widget in widgets:
-        layout.addWidget(widget)

@@ -13,13 +13,10 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QMenu,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -33,6 +30,7 @@ from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.file_dialogs import ask_for_folder
+from ..widgets.layout import in_column, in_row, menu_button, push_button
 from .mask_import import MaskImportController
 from .opener import LayerChoice, Opener
 from .table_view import ImageView
@@ -96,11 +94,16 @@ class ImagesPanel(Panel):
         self.importing = MaskImportController(session, self._annotation, self)
         self.view = ImageView()
         self.words, self.annotated_only = QLineEdit(), QCheckBox("annotated only")
-        self.folder_button, self.import_button = QPushButton("Open folder…"), QPushButton("Import masks…")
-        self.more_button, self.footer, self.empty = QPushButton("⋯"), QLabel(), QLabel(_NO_DATASET)
+        self.folder_button = push_button(
+            "Open folder…", "Choose a folder of images; what was annotated there before comes back."
+        )
+        self.import_button = push_button(
+            "Import masks…", "Choose a folder of masks made elsewhere; you see and correct what belongs where."
+        )
+        self.more_button = push_button("⋯", "More ways to open images and masks")
+        self.footer, self.empty = QLabel(), QLabel(_NO_DATASET)
         self.setAcceptDrops(True)
         self._lay_out()
-        self._fill_menu()
         self._connect()
         self._annotation.order = self.view.filter.names
         self._on_project_changed()
@@ -133,46 +136,29 @@ class ImagesPanel(Panel):
         self._opener.open_files([Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()])
 
     def _lay_out(self) -> None:
-        self.folder_button.setToolTip("Choose a folder of images; what was annotated there before comes back.")
-        self.import_button.setToolTip(
-            "Choose a folder of masks made elsewhere; you see and correct what belongs where."
-        )
         self.words.setPlaceholderText("filter by name")
         self.words.setClearButtonEnabled(True)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         for label in (self.empty, self.footer):
             label.setWordWrap(True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 4, 0, 4)
-        layout.addLayout(_row(self.folder_button, self.import_button, self.more_button))
-        layout.addLayout(_row(self.words, self.annotated_only))
-        layout.addWidget(self.empty)
-        layout.addWidget(self.view, stretch=1)
-        layout.addWidget(self.footer)
-
-    def _fill_menu(self) -> None:
-        menu = QMenu(self)
-        for text, tip, slot in (
-            ("Open file…", "A stack, each of whose frames is an image.", self._on_open_file),
-            ("Use open layers…", "Image layers of this viewer, frame by frame.", self._on_use_layers),
-            ("Import masks from a file…", "A stack of masks for a stack of images.", self._on_import_file),
-            (
-                "Import masks from open layers…",
-                "Labels layers of this viewer, frame by frame.",
-                self.importing.from_layers,
-            ),
-            ("Keep masks elsewhere…", "Open these images with masks in another folder.", self._on_keep_elsewhere),
-            ("Look for new images", "List the folder again.", self._on_reload),
-        ):
-            action = menu.addAction(text)
-            assert action is not None
-            action.setToolTip(tip)
-            action.triggered.connect(slot)
-        menu.setToolTipsVisible(True)
-        self.more_button.setToolTip("More ways to open images and masks")
         self.more_button.setFixedWidth(self.more_button.fontMetrics().horizontalAdvance("⋯⋯⋯"))
-        corner = self.more_button.rect().bottomLeft
-        self.more_button.clicked.connect(lambda: menu.popup(self.more_button.mapToGlobal(corner())))
+        buttons = in_row(self.folder_button, self.import_button, self.more_button)
+        words = in_row(self.words, self.annotated_only)
+        self.setLayout(
+            in_column(buttons, words, self.empty, self.view, self.footer, stretch=self.view, spacing=6)
+        )  # fmt: skip
+        from_layers = self.importing.from_layers
+        menu_button(
+            self.more_button,
+            (
+                ("Open file…", "A stack, each of whose frames is an image.", self._on_open_file),
+                ("Use open layers…", "Image layers of this viewer, frame by frame.", self._on_use_layers),
+                ("Import masks from a file…", "A stack of masks for a stack of images.", self._on_import_file),
+                ("Import masks from open layers…", "Labels layers of this viewer, frame by frame.", from_layers),
+                ("Keep masks elsewhere…", "Open these images with masks in another folder.", self._on_keep_elsewhere),
+                ("Look for new images", "List the folder again.", self._on_reload),
+            ),
+        )
 
     def _connect(self) -> None:
         session = self._session
@@ -279,10 +265,3 @@ class ImagesPanel(Panel):
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.accepted.connect(lambda: self._opener.open_layers(dialog.chosen))
         dialog.open()
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    return row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
 
 from ...errors import FinetuneError
 from ...models.card import ModelCard, read_card
@@ -12,6 +12,7 @@ from ...runs.recent import RecentModels
 from ..session.dock import Panel
 from ..session.session import Session
 from ..session.settings import recent_models_file
+from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.message_line import MessageLine
 from .card import ModelCardView
 from .choices import ModelBox, base_of, list_choices
@@ -28,10 +29,14 @@ class ModelPanel(Panel):
         super().__init__(parent)
         self.session = session
         self.recent = RecentModels(recent_models_file())
-        self.base, self.predictor = ModelBox(), ModelBox(_SAME)
-        self.load_button, self.to_base = QPushButton("Load…"), QPushButton()
+        self.base = tipped(ModelBox(), "The model that every finetuning starts from.")
+        self.predictor, self.to_base = ModelBox(_SAME), QPushButton()
+        self.load_button = push_button("Load…", "Choose a model file of this program, or a PAULow .pth file.")
         self.warning, self.card = MessageLine(), ModelCardView()
-        self.seen = QCheckBox("What the model sees")
+        self.seen = tipped(
+            QCheckBox("What the model sees"),
+            "Show the current image as it enters the network: its channels, normalized.",
+        )
         self._sight = ModelSight(session)
         self._card: ModelCard | None = None
         self._lay_out()
@@ -59,22 +64,10 @@ class ModelPanel(Panel):
         self._warn()
 
     def _lay_out(self) -> None:
-        self.base.setToolTip("The model that every finetuning starts from.")
-        self.load_button.setToolTip("Choose a model file of this program, or a PAULow .pth file.")
-        self.seen.setToolTip("Show the current image as it enters the network: its channels, normalized.")
-        start = QHBoxLayout()
-        start.addWidget(self.base, stretch=1)
-        start.addWidget(self.load_button)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Start from", start)
-        form.addRow("Predict with", self.predictor)
         self.to_base.setVisible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        for widget in (self.warning, self.to_base, self.seen, self.card):
-            layout.addWidget(widget)
+        start = in_row(self.base, self.load_button, stretch=self.base)
+        models = in_form(("Start from", start), ("Predict with", self.predictor))
+        self.setLayout(in_column(models, self.warning, self.to_base, self.seen, self.card, spacing=6))
 
     def _connect(self) -> None:
         session = self.session

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from ...events import ImageEnd
 from ...measure.files import images_table
 from ..session.dock import Panel
 from ..widgets.file_dialogs import ask_for_file, may_replace
+from ..widgets.layout import in_column, push_button, tipped
 from .folder import FolderController
 
 _HEIGHT_PX = 110
@@ -20,17 +21,15 @@ class FilesPanel(Panel):
     def __init__(self, files: FolderController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.files = files
-        self.list, self.measure = QListWidget(), QPushButton("Measure all files…")
-        self.list.setToolTip("Double click a file to open it with its labels.")
+        self.list = tipped(QListWidget(), "Double click a file to open it with its labels.")
+        self.measure = push_button(
+            "Measure all files…", "Write one table of all objects in these labels files, and one with a row per image."
+        )
         self.list.setMinimumHeight(_HEIGHT_PX)
         self.list.setMaximumHeight(_HEIGHT_PX)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
-        self.measure.setToolTip("Write one table of all objects in these labels files, and one with a row per image.")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.list)
-        layout.addWidget(self.measure)
+        self.setLayout(in_column(self.list, self.measure, spacing=6))
         self.list.itemDoubleClicked.connect(lambda item: self.open(self.list.row(item)))
         self.measure.clicked.connect(self._choose_table)
         self.listen(files.changed, self.refresh)

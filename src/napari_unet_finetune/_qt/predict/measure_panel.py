@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.editors import ChoiceBox
+from ..widgets.layout import in_column, in_form, push_button, tipped
 from .measure_controller import MeasureController
 from .measurements_table import MeasurementsDialog
 
@@ -28,13 +29,19 @@ class MeasurePanel(Panel):
     def __init__(self, session: Session, measuring: MeasureController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self.measuring = session, measuring
-        self.labels, self.image = ChoiceBox([]), ChoiceBox([])
-        self.button = QPushButton("Measure")
+        self.labels = tipped(
+            ChoiceBox([]), "Each number is an object; labels of nothing but 1 are measured region by region."
+        )
+        self.image = tipped(ChoiceBox([]), "The image whose intensities are measured inside the objects.")
+        self.button = push_button(
+            "Measure", "Area, mean intensity, position and shape of every object, and counts per image."
+        )
         self.dialog: MeasurementsDialog | None = None
-        self._lay_out()
+        layers = in_form(("Objects", self.labels), ("Intensities", self.image))
+        self.setLayout(in_column(layers, self.button, spacing=6))
         self.button.clicked.connect(self.start)
-        layers = session.viewer.layers
-        for event in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
+        shown = session.viewer.layers
+        for event in (shown.events.inserted, shown.events.removed, shown.selection.events.active):
             self.listen(event, self.refresh)
         self.listen(measuring.changed, self._on_busy)
         self.listen(measuring.measured_anew, self.show_table)
@@ -87,19 +94,6 @@ class MeasurePanel(Panel):
         before = [layer for layer in layers if id(layer) == box.value()]
         chosen = [layer for layer in layers if layer is active]
         return next(iter([*new, *chosen, *before, *reversed(layers)]), None)
-
-    def _lay_out(self) -> None:
-        self.labels.setToolTip("Each number is an object; labels of nothing but 1 are measured region by region.")
-        self.image.setToolTip("The image whose intensities are measured inside the objects.")
-        self.button.setToolTip("Area, mean intensity, position and shape of every object, and counts per image.")
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Objects", self.labels)
-        form.addRow("Intensities", self.image)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        layout.addWidget(self.button)
 
     def _on_busy(self) -> None:
         measuring = self.measuring

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
 
 from ...errors import FinetuneError
 from ...models.card import read_card
@@ -12,6 +12,7 @@ from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.editors import NumberEdit
 from ..widgets.file_dialogs import ask_for_file
+from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.threshold_slider import HIGHEST, LOWEST, ThresholdSlider
 from .controller import PredictController
 from .label_files import labels_to_save, save_labels, suggested_file
@@ -26,9 +27,21 @@ class ObjectsPanel(Panel):
         super().__init__(parent)
         self.session, self.predicting = session, predicting
         self.threshold = ThresholdSlider()
-        self.min_size, self.area = NumberEdit(min=0, max=_LARGEST_PX, step=10, annotation=int), QLabel()
-        self.fill_holes, self.instances = QCheckBox("Fill holes"), QCheckBox("Split touching objects")
-        self.probability, self.save = QCheckBox("Show the probability map"), QPushButton("Save labels…")
+        self.min_size = NumberEdit(min=0, max=_LARGEST_PX, step=10, annotation=int)
+        self.min_size.tooltip = "Objects with fewer pixels are removed."
+        self.area = QLabel()
+        self.fill_holes = tipped(QCheckBox("Fill holes"), "Close holes inside objects.")
+        self.instances = tipped(
+            QCheckBox("Split touching objects"),
+            "Number the objects and cut those that touch at their necks; for roundish objects.",
+        )
+        self.probability = tipped(
+            QCheckBox("Show the probability map"),
+            "Show what the model sees as an image: 0 for background, 255 for an object.",
+        )
+        self.save = push_button(
+            "Save labels…", "Save the selected Labels layer, or else the prediction, as TIFF with its pixel size."
+        )
         self._lay_out()
         self._connect()
         self.refresh()
@@ -62,32 +75,10 @@ class ObjectsPanel(Panel):
         self.area.setText("" if unit == "px" or not pixels else f"= {pixels * down * right:.3g} {symbol}²")
 
     def _lay_out(self) -> None:
-        self.min_size.tooltip = "Objects with fewer pixels are removed."
-        self.fill_holes.setToolTip("Close holes inside objects.")
-        self.instances.setToolTip("Number the objects and cut those that touch at their necks; for roundish objects.")
-        self.probability.setToolTip("Show what the model sees as an image: 0 for background, 255 for an object.")
-        self.save.setToolTip("Save the selected Labels layer, or else the prediction, as TIFF with its pixel size.")
-        size = QHBoxLayout()
-        size.addWidget(self.min_size.native)
-        size.addWidget(QLabel("px"))
-        size.addWidget(self.area, stretch=1)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Threshold", self.threshold)
-        form.addRow("Smallest object", size)
-        both = QHBoxLayout()
-        both.addWidget(self.instances)
-        both.addWidget(self.fill_holes)
-        both.addStretch()
-        last = QHBoxLayout()
-        last.addWidget(self.probability)
-        last.addStretch()
-        last.addWidget(self.save)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        layout.addLayout(both)
-        layout.addLayout(last)
+        size = in_row(self.min_size.native, QLabel("px"), self.area, stretch=self.area)
+        fields = in_form(("Threshold", self.threshold), ("Smallest object", size))
+        both, last = in_row(self.instances, self.fill_holes, None), in_row(self.probability, None, self.save)
+        self.setLayout(in_column(fields, both, last, spacing=6))
 
     def _connect(self) -> None:
         viewer, session, predicting = self.session.viewer, self.session, self.predicting

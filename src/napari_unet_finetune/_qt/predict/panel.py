@@ -5,17 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QPushButton, QSizePolicy, QWidget
 
 from ...errors import FinetuneError
 from ...models.card import read_card
@@ -27,6 +17,7 @@ from ..session.dock import Panel
 from ..session.session import Session
 from ..session.settings import recent_models_file
 from ..widgets.editors import ChoiceBox
+from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.path_box import PathBox
 from .controller import PredictController
 
@@ -49,12 +40,21 @@ class PredictPanel(Panel):
         super().__init__(parent)
         self.session, self.predicting = session, predicting
         self.recent = RecentModels(recent_models_file())
-        self.source = ChoiceBox(_SOURCES)
+        self.source = tipped(
+            ChoiceBox(_SOURCES), "Select an image in the layer list to predict it; stacks are predicted frame by frame."
+        )
         self.about = QLabel()
         self.images, self.out = PathBox("Choose the folder with the images"), PathBox("Choose a folder for the labels")
-        self.overwrite = QCheckBox("Overwrite labels that are there")
-        self.model, self.load = ModelBox(), QPushButton("Load…")
-        self.augment = QCheckBox("Average over mirrored views")
+        self.overwrite = tipped(
+            QCheckBox("Overwrite labels that are there"),
+            "Unticked, images whose labels file exists are skipped. Images are never overwritten.",
+        )
+        self.model = tipped(ModelBox(), "The model that predicts.")
+        self.load = push_button("Load…", "Choose a model file of this program, or a PAULow .pth file.")
+        self.augment = tipped(
+            QCheckBox("Average over mirrored views"),
+            "Slightly better; without it, predicting takes about half the time. No difference for objects in layers.",
+        )
         self.augment.setChecked(predicting.augment)
         self.button = QPushButton("Predict")
         self._lay_out()
@@ -133,33 +133,13 @@ class PredictPanel(Panel):
         return f"{name} · {size} px", True
 
     def _lay_out(self) -> None:
-        self.source.setToolTip("Select an image in the layer list to predict it; stacks are predicted frame by frame.")
-        self.overwrite.setToolTip(
-            "Unticked, images whose labels file exists are skipped. Images are never overwritten."
-        )
-        self.augment.setToolTip(
-            "Slightly better; without it, predicting takes about half the time. No difference for objects in layers."
-        )
-        self.load.setToolTip("Choose a model file of this program, or a PAULow .pth file.")
-        self.model.setToolTip("The model that predicts.")
         self.about.setWordWrap(True)
         self.about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        models = QHBoxLayout()
-        models.addWidget(self.model, stretch=1)
-        models.addWidget(self.load)
-        self._form = QFormLayout()
-        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._form.addRow("Predict", self.source)
-        self._form.addRow(self.about)
-        self._form.addRow("Images", self.images)
-        self._form.addRow("Labels", self.out)
-        self._form.addRow("", self.overwrite)
-        self._form.addRow("Model", models)
-        self._form.addRow("", self.augment)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._form)
-        layout.addWidget(self.button)
+        self._form = in_form(
+            ("Predict", self.source), self.about, ("Images", self.images), ("Labels", self.out), ("", self.overwrite),
+            ("Model", in_row(self.model, self.load, stretch=self.model)), ("", self.augment),
+        )  # fmt: skip
+        self.setLayout(in_column(self._form, self.button, spacing=6))
 
     def _connect(self) -> None:
         viewer, session = self.session.viewer, self.session

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from ...errors import FinetuneError, RunError
 from ...jobs.answers import KeptAnswer
@@ -18,6 +18,7 @@ from ..predict.controller import predict_controller_of
 from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.file_dialogs import ask_for_file
+from ..widgets.layout import in_column, in_row, push_button
 from ..widgets.wrapped_label import WrappedLabel
 from .answer_view import AnswerView
 from .controller import TITLES, QuestionsController
@@ -162,22 +163,14 @@ class QuestionRow(QWidget):
 
     def __init__(self, title: str, tip: str) -> None:
         super().__init__()
-        self.button, self.answer, self.cost = QPushButton(title), QPushButton(_CLOSED), WrappedLabel()
-        self.button.setToolTip(f"<qt>{tip}</qt>")
-        self.answer.setToolTip("Show the last answer, or hide it.")
+        self.button, self.cost = push_button(title, tip), WrappedLabel()
+        self.answer = push_button(_CLOSED, "Show the last answer, or hide it.")
         self.answer.setCheckable(True)
         self.answer.setVisible(False)
         font = self.cost.font()
         font.setPointSizeF(0.9 * font.pointSizeF())
         self.cost.setFont(font)
-        top = QHBoxLayout()
-        top.addWidget(self.button, stretch=1)
-        top.addWidget(self.answer)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.cost)
+        self.setLayout(in_column(in_row(self.button, self.answer, stretch=self.button), self.cost, spacing=2))
 
 
 def _open(page: Path) -> None:
