@@ -81,9 +81,9 @@ def test_mirrored_views_are_averaged_unless_switched_off(
     seen = []
 
     class Spy(Predictor):
-        def __init__(self, checkpoint, config):
+        def __init__(self, model, config):
             seen.append(config.augment)
-            super().__init__(checkpoint, config)
+            super().__init__(model, config)
 
     monkeypatch.setattr("napari_unet_finetune.inference.predict.Predictor", Spy)
     code, _ = answer(

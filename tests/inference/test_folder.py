@@ -12,12 +12,12 @@ from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.folder import ImageEnd, predict_folder
 from napari_unet_finetune.inference.predict import Predictor, TileEnd
 from napari_unet_finetune.io.images import ImageRef, read_image, write_labels
-from napari_unet_finetune.models.checkpoint import Checkpoint
+from napari_unet_finetune.models.model import Model
 
 
 @pytest.fixture(scope="module")
-def predictor(checkpoint: Checkpoint) -> Predictor:
-    return Predictor(checkpoint, PredictConfig(device="cpu", precision="fp32"))
+def predictor(model: Model) -> Predictor:
+    return Predictor(model, PredictConfig(device="cpu", precision="fp32"))
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.events import PartStarted, StepEnd
 from napari_unet_finetune.learning_curve.figures import draw_figures
 from napari_unet_finetune.learning_curve.run import ArmEnded, Study, StudyPlan, run_study
-from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.finetune import random_model
 
 CONFIG = FinetuneConfig(
     steps=2, batch_size=2, patch_size=32, validate_every=1, rehearsal_patches=4, augment=AugmentConfig(p_affine=0),
@@ -45,7 +45,7 @@ def plan(tmp_path_factory, write_squares):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "base.safetensors"
-    save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), CONFIG), path)
+    random_model(ModelConfig(width=16, levels=2), CONFIG).save(path)
     return str(path)
 
 
@@ -208,7 +208,7 @@ def test_a_given_base_is_not_trained(plan, base, tmp_path):
     events, rows = follow(run_study(given, tmp_path / "out"))
     assert [event.label for event in events if isinstance(event, PartStarted)] == ["raw", "01-images-seed-7"]
     assert len(rows) == 2 * (6 + 3)
-    assert requests(tmp_path / "out")["01-images-seed-7"].checkpoint == base
+    assert requests(tmp_path / "out")["01-images-seed-7"].model == base
 
 
 def test_from_scratch_needs_no_base_for_its_own_models(plan, base, tmp_path):
@@ -217,8 +217,8 @@ def test_from_scratch_needs_no_base_for_its_own_models(plan, base, tmp_path):
     follow(run_study(given, tmp_path))
     (request,) = requests(tmp_path).values()
     assert (request.task, request.checkpoint, request.model) == ("train", None, plan.model)
-    model = load_checkpoint(tmp_path / "runs" / "01-images-seed-7" / "model.safetensors")
-    assert model.provenance.parent_sha256 is None
+    model = load_model(tmp_path / "runs" / "01-images-seed-7" / "model.safetensors")
+    assert model.card.provenance.parent_sha256 is None
 
 
 def test_a_relative_folder_gives_runs_that_can_be_resumed_from_anywhere(plan, tmp_path, monkeypatch):

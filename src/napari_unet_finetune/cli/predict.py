@@ -51,16 +51,16 @@ def evaluate(
     from ..evaluation.evaluate import Tolerance, score_rows, trained_on
     from ..evaluation.rows import to_csv, to_json
     from ..inference.predict import Predictor
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
 
     if csv is not None:
         check_suffix(csv, ".csv")
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     config = prediction_config(changes, threshold=threshold, device=device)
-    predictor = Predictor(load_checkpoint(model), config)
+    predictor = Predictor(load_model(model), config)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
-    if known := trained_on(predictor.checkpoint, pairs):
+    if known := trained_on(predictor.model, pairs):
         some = f"{len(known)} of these {count_of(len(pairs), 'image')} ({first_of(known)})"
         messages.print(f"The model was trained on {some}: scores on them are too good.", soft_wrap=True)
     bar, move = counting("Evaluate", len(pairs), quiet=as_json)
@@ -109,7 +109,7 @@ def predict(
     """Predict a file or a folder of images into labels files; what exists is skipped."""
     from ..inference.folder import predict_folder
     from ..inference.predict import Predictor
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
 
     config = prediction_config(
         changes,
@@ -120,7 +120,7 @@ def predict(
         augment=augment,
         device=device,
     )
-    predictor = Predictor(load_checkpoint(model), config)
+    predictor = Predictor(load_model(model), config)
     with stops_on_interrupt() as stop:
         events = predict_folder(images, out, predictor, overwrite=overwrite, should_stop=stop)
         report = watch(events, "Predict", quiet=as_json)

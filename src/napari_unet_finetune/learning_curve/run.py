@@ -16,7 +16,8 @@ from ..events import PartStarted, TrainingEvent, never
 from ..inference.predict import Predictor
 from ..io.disk import remove_partial, write_file
 from ..io.images import write_labels
-from ..models.checkpoint import Checkpoint, load_checkpoint
+from ..models.load import load_model
+from ..models.model import Model
 from ..runs.execute import run_here
 from ..runs.folder import RunFolder, locked
 from ..runs.request import FinetuneRequest
@@ -123,8 +124,8 @@ def _rows(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent
         yield PartStarted(arm.label, index, len(study.arms))
         done = load_rows(study.out, arm)
         if done is None:
-            checkpoint = yield from _checkpoint(study, arm, base, should_stop)
-            done = _test(study, arm, checkpoint) if checkpoint is not None else ()
+            model = yield from _model_of(study, arm, base, should_stop)
+            done = _test(study, arm, model) if model is not None else ()
         rows.extend(done)
         yield ArmEnded(arm.label, done)
     return rows
@@ -141,16 +142,16 @@ def _base(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent
     return str(folder.result_path) if folder.is_finished else None
 
 
-def _checkpoint(
+def _model_of(
     study: Study, arm: Arm, base: str, should_stop: Callable[[], bool]
-) -> Generator[CurveEvent, None, Checkpoint | None]:
+) -> Generator[CurveEvent, None, Model | None]:
     """Return the model of `arm`, trained or resumed if need be, or None if that was stopped."""
     if arm.count == 0:
-        return load_checkpoint(base)
+        return load_model(base)
     folder = RunFolder(study.out / RUNS / arm.label)
     if not folder.is_finished:
         yield from _finish(folder, study.source.request(arm, base), should_stop)
-    return load_checkpoint(folder.result_path) if folder.is_finished else None
+    return load_model(folder.result_path) if folder.is_finished else None
 
 
 def _finish(
@@ -161,9 +162,9 @@ def _finish(
     yield from run_here(folder, should_stop=should_stop)
 
 
-def _test(study: Study, arm: Arm, checkpoint: Checkpoint) -> tuple[Row, ...]:
+def _test(study: Study, arm: Arm, model: Model) -> tuple[Row, ...]:
     """Score a model on both test sets; the labels of the first seed are kept for the figure."""
-    rows = tuple(_test_rows(study, arm, Predictor(checkpoint, PredictConfig(device=study.plan.config.device))))
+    rows = tuple(_test_rows(study, arm, Predictor(model, PredictConfig(device=study.plan.config.device))))
     file = study.out / ROWS / f"{arm.label}.json"
     write_file(file, json.dumps([asdict(row) for row in rows], indent=1), error=RunError)
     return rows

@@ -117,21 +117,21 @@ def _reproduction(record: RunRecord) -> str:
 
 
 def _network(record: RunRecord, references: References) -> Iterator[str]:
-    model, versions = record.checkpoint.model, record.checkpoint.provenance.versions
-    filters = ", ".join(str(model.width * 2**level) for level in range(model.levels))
+    shape, versions = record.model.card.shape, record.model.card.provenance.versions
+    filters = ", ".join(str(shape.width * 2**level) for level in range(shape.levels))
     torch = f" {versions['torch']}" if "torch" in versions else ""
     yield (
         f"Objects were segmented with a patch-based Attention U-Net {references.cite('attention', 'paulow')} of "
-        f"{model.levels} levels ({filters} filters; {parameters(record):,} parameters) with weight-standardised "
+        f"{shape.levels} levels ({filters} filters; {parameters(record):,} parameters) with weight-standardised "
         f"convolutions {references.cite('weights')} and group normalization {references.cite('groups')}, as "
-        f"implemented in {DISTRIBUTION} {record.checkpoint.provenance.package_version} with PyTorch{torch} "
+        f"implemented in {DISTRIBUTION} {record.model.card.provenance.package_version} with PyTorch{torch} "
         f"{references.cite('torch')}."
     )
 
 
 def parameters(record: RunRecord) -> int:
     """Return the number of parameters of the network."""
-    return sum(weights.numel() for weights in record.checkpoint.weights.values())
+    return sum(weights.numel() for weights in record.model.weights.values())
 
 
 def _images(record: RunRecord) -> Iterator[str]:
@@ -154,20 +154,20 @@ def base_name(record: RunRecord) -> str:
 
 
 def _inputs(record: RunRecord) -> Iterator[str]:
-    rule, channels = record.checkpoint.normalization, record.checkpoint.channels
-    before, now = record.base and record.base.model.in_channels, record.checkpoint.model.in_channels
+    rule, channels = record.model.card.normalization, record.model.card.channels
+    before, now = record.base and record.base.card.shape.in_channels, record.model.card.shape.in_channels
     if before is not None and before != now:
         yield f"The first layer of the base model was adapted from {before} to {now} channels."
-    if record.checkpoint.rescale != 1:
-        yield f"Images were rescaled by {record.checkpoint.rescale:.3g}, to the size of the base model's objects."
+    if record.model.card.rescale != 1:
+        yield f"Images were rescaled by {record.model.card.rescale:.3g}, to the size of the base model's objects."
     many = any(image.channels and image.channels > 1 for image in record.images)
-    if many and record.checkpoint.model.in_channels == 1:
+    if many and record.model.card.shape.in_channels == 1:
         yield f"Of images with several channels the network sees {channels.in_words}."
     yield f"Intensities were normalized: {rule.in_words}."
 
 
 def _patches(record: RunRecord, references: References) -> Iterator[str]:
-    config, size = record.config, record.config.patch_size or record.checkpoint.patch_size
+    config, size = record.config, record.config.patch_size or record.model.card.patch_size
     if config.epochs is not None:
         yield (
             f"Training took {record.steps:,} steps ({config.epochs} epochs) on batches of {config.batch_size} patches "
@@ -191,12 +191,12 @@ def _old_source(record: RunRecord, references: References) -> str:
     if record.request.base_masks is not None:
         return "from its images"
     taught = f"from its images, with the base model's predictions as masks (self-distillation {references.cite('lwf')})"
-    return f"{stored}, and {taught}" if record.checkpoint.rehearsal is not None else taught
+    return f"{stored}, and {taught}" if record.model.rehearsal is not None else taught
 
 
 def replayed(record: RunRecord) -> bool:
     """Tell whether patches of the old dataset took part in the training."""
-    has_old = record.request.base_images is not None or record.checkpoint.rehearsal is not None
+    has_old = record.request.base_images is not None or record.model.rehearsal is not None
     return not record.from_scratch and has_old and record.config.replay_share > 0 and record.config.epochs is None
 
 
@@ -217,7 +217,7 @@ def _optimisation(record: RunRecord, references: References) -> Iterator[str]:
     config = record.config
     loss = _loss(config, references)
     yield f"Training of {_trained_layers(config)} minimised {loss} with {_optimizer(config, references)}."
-    dropout = record.checkpoint.model.dropout if config.dropout is None else config.dropout
+    dropout = record.model.card.shape.dropout if config.dropout is None else config.dropout
     if dropout:
         yield f"In each level of the decoder {percent(dropout)} of the feature maps were dropped at random."
     if config.l2sp and not record.from_scratch:
@@ -277,11 +277,11 @@ def _selection(record: RunRecord) -> Iterator[str]:
         return
     yield _kept_weights(record)
     if config.calibrate and record.is_complete:
-        threshold = f"{record.checkpoint.threshold:.2f}"
+        threshold = f"{record.model.card.threshold:.2f}"
         yield f"The probability threshold ({threshold}) was calibrated on {_calibrated_on(record)}."
     else:
-        yield f"The probability threshold was {record.checkpoint.threshold:.2f}."
-    size = record.checkpoint.patch_size
+        yield f"The probability threshold was {record.model.card.threshold:.2f}."
+    size = record.model.card.patch_size
     views = trained_views(config.augment)
     averaged = " and averaged over four mirrored views" if len(views) > 1 else ""
     yield (

@@ -185,7 +185,7 @@ def today() -> str:
 
 
 def _day(record: RunRecord) -> str:
-    return record.checkpoint.provenance.created[:10]
+    return record.model.card.provenance.created[:10]
 
 
 def _sections(

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from ..config import FinetuneConfig
 from ..data.annotated_image import AnnotatedImage
-from ..errors import CheckpointError, DataError, FinetuneError, RunError
+from ..errors import DataError, FinetuneError, ModelError, RunError
 from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
-from ..models.checkpoint import Checkpoint, load_checkpoint
+from ..models.load import load_model
+from ..models.model import Model
 from ..models.provenance import ImageRecord
 from ..runs.execute import images_of
 from ..runs.folder import RunFolder
@@ -42,7 +43,7 @@ class UsedImage:
 class RunRecord:
     """One training: what was asked, what happened, and what came of it.
 
-    `checkpoint` is the finished model, or the best until the training stopped. `base` is None for a training from
+    `model` is the finished model, or the best until the training stopped. `base` is None for a training from
     scratch, and where the file of the base model is gone. `problems` say what could not be found any more.
     """
 
@@ -50,8 +51,8 @@ class RunRecord:
     request: FinetuneRequest
     config: FinetuneConfig
     model_path: Path
-    checkpoint: Checkpoint
-    base: Checkpoint | None
+    model: Model
+    base: Model | None
     started: RunStarted
     ended: RunEnded | None
     losses: tuple[tuple[int, float], ...]
@@ -110,26 +111,26 @@ def read_run(path: Path) -> RunRecord:
     ------
     RunError
         If the folder holds no run, or one that has not come to its first validation.
-    CheckpointError
+    ModelError
         If the model of the run is damaged.
     """
     folder = RunFolder(path)
     request = folder.request
     happened = _happened(folder.events())
-    model = next((file for file in (folder.result_path, folder.best_path) if file.is_file()), None)
-    if happened.started is None or model is None:
+    file = next((file for file in (folder.result_path, folder.best_path) if file.is_file()), None)
+    if happened.started is None or file is None:
         raise RunError(f"{path}: this run has no model yet, so there is nothing to report. Let it train first.")
-    checkpoint = load_checkpoint(model)
+    model = load_model(file)
     kept_raw = happened.ended is not None and happened.ended.kept_raw
     base, problems = _base(request)
-    recorded = {} if kept_raw else {record.name: record.sha256 for record in checkpoint.provenance.images}
+    recorded = {} if kept_raw else {record.name: record.sha256 for record in model.card.provenance.images}
     images, missing = _images(request, happened.started, recorded)
     return RunRecord(
         folder=path,
         request=request,
-        config=request.config if kept_raw else _settled(checkpoint, request.config),
-        model_path=model,
-        checkpoint=checkpoint,
+        config=request.config if kept_raw else _settled(model, request.config),
+        model_path=file,
+        model=model,
         base=base,
         started=happened.started,
         ended=happened.ended,
@@ -165,20 +166,20 @@ def _happened(events: Iterable[object]) -> _Happened:
     return happened
 
 
-def _settled(checkpoint: Checkpoint, asked: FinetuneConfig) -> FinetuneConfig:
+def _settled(model: Model, asked: FinetuneConfig) -> FinetuneConfig:
     """Return the settings as the training settled them, such as the patch size of the base model."""
     try:
-        return FinetuneConfig.model_validate(checkpoint.provenance.config)
+        return FinetuneConfig.model_validate(model.card.provenance.config)
     except ValidationError:  # a model of another version
         return asked
 
 
-def _base(request: FinetuneRequest) -> tuple[Checkpoint | None, tuple[str, ...]]:
+def _base(request: FinetuneRequest) -> tuple[Model | None, tuple[str, ...]]:
     if request.checkpoint is None:
         return None, ()
     try:
-        return load_checkpoint(request.checkpoint), ()
-    except (CheckpointError, OSError) as error:
+        return load_model(request.checkpoint), ()
+    except (ModelError, OSError) as error:
         return None, (f"The base model cannot be read any more, so it is not compared: {error}",)
 
 

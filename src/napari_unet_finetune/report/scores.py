@@ -88,7 +88,7 @@ def score_models(
     """
     config = PredictConfig.model_validate({"device": device})
     models = {} if record.base is None or record.kept_raw else {BASE: Predictor(record.base, config)}
-    models[FINAL] = Predictor(record.checkpoint, config)
+    models[FINAL] = Predictor(record.model, config)
     scored = Scored(thresholds=tuple(sorted({*THRESHOLDS, models[FINAL].threshold})))
     total = sum(len(images) for _, images in groups)
     for index, (role, images, place) in enumerate(_flat(groups), start=1):
@@ -131,8 +131,8 @@ def estimation_of(scored: Scored, role: Role, record: RunRecord) -> Estimation:
     return estimate_areas(
         scored.counts[role],
         scored.thresholds,
-        threshold=record.checkpoint.threshold,
-        false_positive_weight=trained_weight(record.checkpoint),
+        threshold=record.model.card.threshold,
+        false_positive_weight=trained_weight(record.model),
         seed=record.config.seed,
     )
 

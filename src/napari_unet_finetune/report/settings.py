@@ -16,25 +16,28 @@ from .run_record import RunRecord
 
 def model_card(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield what a user of the model must know."""
-    of, origin = record.checkpoint, record.checkpoint.provenance
+    of, origin = record.model.card, record.model.card.provenance
     yield "File", record.model_path.name
     yield "sha256 of the file", hashlib.sha256(record.model_path.read_bytes()).hexdigest()
     yield "Made", f"{origin.created} with {DISTRIBUTION} {origin.package_version}"
     yield (
         "Network",
-        f"Attention U-Net, {of.model.levels} levels, width {of.model.width}, {parameters(record):,} parameters",
+        f"Attention U-Net, {of.shape.levels} levels, width {of.shape.width}, {parameters(record):,} parameters",
     )
     yield (
         "Input",
-        f"{of.model.in_channels} channel(s); of others is seen {of.channels.in_words}; {of.normalization.in_words}",
+        f"{of.shape.in_channels} channel(s); of others is seen {of.channels.in_words}; {of.normalization.in_words}",
     )
     yield "Output", f"probability of an object per pixel, cut at {of.threshold:.2f}"
     yield "Patch and tile size", f"{of.patch_size} px"
     if not record.from_scratch:
         yield "Base model", f"{base_name(record)}; sha256 of its weights {origin.parent_sha256 or 'not recorded'}"
     yield "Intended for", "images like those it was trained on: same objects, stain, instrument and scale"
-    if of.rehearsal is not None:
-        yield "Old images inside", f"{len(of.rehearsal)} patches of the base model's training images, for replay"
+    if record.model.rehearsal is not None:
+        yield (
+            "Old images inside",
+            f"{len(record.model.rehearsal)} patches of the base model's training images, for replay",
+        )
     yield "Licence", origin.licence or "not stated"
     yield "Citation", origin.citation or "not stated"
 
@@ -88,7 +91,7 @@ def flat(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def versions(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield what the training ran with and on."""
-    yield from sorted(record.checkpoint.provenance.versions.items())
+    yield from sorted(record.model.card.provenance.versions.items())
     yield "device of the training", f"{record.started.device}, {record.started.precision}"
     yield "time of the steps", f"{record.training_s:,.0f} s, without validation"
     yield "seed", str(record.config.seed)

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from ...config import FinetuneConfig
 from ...errors import FinetuneError
-from ...models.card import ModelCard, read_card
+from ...models.card import FileCard, read_card
 from ...project.training_plan import ENOUGH_FROM_SCRATCH, TrainingPlan, plan_training
 from ...runs.history import PastRun
 from ..session.session import Session
@@ -146,7 +146,7 @@ class FinetunePanel(QWidget):
         project, config = self.session.project, self.config
         return plan_training(project, config) if project is not None and config is not None else TrainingPlan()
 
-    def _card(self, config: FinetuneConfig) -> tuple[ModelCard | None, str]:
+    def _card(self, config: FinetuneConfig) -> tuple[FileCard | None, str]:
         """Return the card of the base, or what is wrong with it."""
         if config.preset == "from scratch":
             return None, ""

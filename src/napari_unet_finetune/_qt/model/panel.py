@@ -7,7 +7,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...errors import FinetuneError
-from ...models.card import ModelCard, read_card
+from ...models.card import FileCard, read_card
 from ...runs.recent import RecentModels
 from ..session.session import Session
 from ..session.settings import recent_models_file
@@ -32,7 +32,7 @@ class ModelPanel(QWidget):
         self.warning, self.card = MessageLine(), ModelCardView()
         self.seen = QCheckBox("What the model sees")
         self._sight = ModelSight(session)
-        self._card: ModelCard | None = None
+        self._card: FileCard | None = None
         self._lay_out()
         self._connect()
         self.refresh()
