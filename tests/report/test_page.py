@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
@@ -11,11 +13,19 @@ from PIL import Image
 
 from napari_unet_finetune.evaluation.figures import OverlayRow
 from napari_unet_finetune.evaluation.rows import Row
+from napari_unet_finetune.report import page
 from napari_unet_finetune.report.charts import study_charts, training_charts
-from napari_unet_finetune.report.page import Gallery, picture_uri, render
-from napari_unet_finetune.report.references import References
+from napari_unet_finetune.report.page import Gallery, picture_uri
 
-EVIL = "<b onclick='x'>\"&"
+TEMPLATES = sorted(Path(page.__file__).parent.glob("*.jinja"))
+
+
+def test_only_charts_are_let_into_a_page_unescaped():
+    """No other text is marked as safe, and none may switch the escaping off."""
+    text = "".join(template.read_text() for template in TEMPLATES)
+    literals_and_charts = r"(?:'[^'{}]*'|chart\.svg)\|safe"
+    assert "|safe" not in re.sub(literals_and_charts, "", text.replace("| safe", "|safe"))
+    assert len(TEMPLATES) == 5 and "autoescape" not in text
 
 
 def test_pictures_are_small_enough_for_a_page():

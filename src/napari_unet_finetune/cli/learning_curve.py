@@ -43,7 +43,7 @@ def report(
 ) -> None:
     """Write one HTML page about a run: data, settings, curves, comparison, scores, methods; tables as CSV beside it."""
     from ..data.folders import AnnotatedFolder
-    from ..report.study_page import is_study
+    from ..report.study import is_study
     from ..report.write import report as write
 
     given = {"--images": images, "--masks": masks, "--sparse": sparse, "--device": device != "auto"}

@@ -20,9 +20,10 @@ from ..metrics import dice, error_map
 from .rows import Row, dice_by_seed
 
 if TYPE_CHECKING:
-    from ..data.annotated_image import AnnotatedImage
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ..data.annotated_image import AnnotatedImage
 
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300
@@ -35,7 +36,7 @@ _TALLEST_PANEL = 1.6
 _FONT_PT = 7.5
 _CONTRAST_PERCENTILES = (0.5, 99.8)
 # Text stays text, and what a file holds does not depend on when it was made.
-_VECTORS = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "figure"}
+_VECTORS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "figure"}
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 _OBJECT_OPACITY, _ERROR_OPACITY = 0.55, 0.8
 

@@ -21,8 +21,8 @@ from ..events import forgets
 from ..inference.views import trained_views, usual_overlap
 from ..metrics import SURFACE_TOLERANCE_PX
 from ..models.provenance import DISTRIBUTION, installed_version
-from ..text import count_of, device_name, number, percent, precision_name, verb_for
 from ..outcome import ENOUGH_HELD_OUT
+from ..text import count_of, device_name, number, percent, precision_name, verb_for
 
 # Pictures are stored at most this large; on paper they are two to five centimetres wide.
 MAX_PICTURE_PX = 640

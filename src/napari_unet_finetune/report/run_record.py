@@ -23,6 +23,7 @@ from ..runs.folder import BEST, RESULT, RunFolder
 from ..runs.request import FinetuneRequest
 
 Role = Literal["training", "held out", "not used", "test"]
+Origin = Literal["preset", "user", "program"]
 State = Literal["unchanged", "changed", "missing", "not recorded"]
 
 
@@ -53,7 +54,7 @@ class Setting:
     setting: str
     value: str
     preset_value: str
-    origin: Literal["preset", "user", "program"]
+    origin: Origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +156,7 @@ class RunRecord:
 
 
 def _setting(name: str, value: str, asked: str | None, preset: str | None) -> Setting:
-    origin = "user" if asked != preset else "preset" if value == preset else "program"
+    origin: Origin = "user" if asked != preset else "preset" if value == preset else "program"
     return Setting(name, value, "–" if preset is None else preset, origin)
 
 
