@@ -83,7 +83,7 @@ def test_a_broken_file_is_listed_and_the_others_are_measured(folders, tmp_path):
     pairs, _ = pair_files(images, labels)
     (labels / "img_a_labels.tif").write_bytes(b"II*\0 no image")
     report = drain(measure_files(pairs, tmp_path / "t.csv"))
-    assert [path.name for path, _ in report.failed] == ["img_a_labels.tif"]
+    assert [one.file.name for one in report.failed] == ["img_a_labels.tif"]
     assert [row["image"] for row in read(tmp_path / "t.csv")] == ["img_b"]
 
 
@@ -91,7 +91,7 @@ def test_labels_of_another_size_are_listed_with_both_sizes(folders, tmp_path):
     images, labels = folders
     write_labels(labels / "img_a_labels.tif", np.ones((3, 3), np.uint8), overwrite=True)
     report = drain(measure_files(pair_files(images, labels)[0], tmp_path / "t.csv"))
-    assert "(16, 20) but its labels are (3, 3)" in report.failed[0][1]
+    assert "(16, 20) but its labels are (3, 3)" in report.failed[0].reason
 
 
 def test_a_table_is_not_replaced_unasked_and_an_input_never(folders, tmp_path):
@@ -120,7 +120,7 @@ def test_labels_without_image_are_told(folders):
     (images / "broken.tif").write_bytes(b"II*\0 no image")
     pairs, left_out = pair_files(images, labels)
     assert len(pairs) == 2
-    assert [path.name for path, _ in left_out] == ["broken.tif", "other_labels.tif"]
+    assert [one.file.name for one in left_out] == ["broken.tif", "other_labels.tif"]
 
 
 def test_folders_that_have_nothing_in_common_are_refused(folders, tmp_path):

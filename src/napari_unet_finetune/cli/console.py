@@ -30,7 +30,6 @@ from ..events import (
     RunStarted,
     StepEnd,
     Stream,
-    TrainingEvent,
     ValidationEnd,
 )
 from ..progress import RunProgress, advance
@@ -137,68 +136,54 @@ def progress_bar(*, quiet: bool) -> Progress:
     )
 
 
-def show_training(events: Generator[TrainingEvent, None, R], description: str, *, quiet: bool) -> R:
-    """Draw a training's progress until it ends and return its result."""
-    progress = RunProgress()
-    with progress_bar(quiet=quiet) as bar:
-        task = bar.add_task(description, total=None, note="")
-        stream = Stream(events)
-        for event in stream:
-            progress = advance(progress, event)
-            if isinstance(event, Notice) and not quiet:
-                bar.console.print(event.message, soft_wrap=True)
-            draw(bar, task, progress)
-        return stream.result
-
-
-def draw(bar: Progress, task: Any, progress: RunProgress) -> None:
-    """Bring one bar to the state of `progress`."""
-    raw = "" if progress.raw_dice is None else f"{progress.raw_dice:.3f} → "
-    note = "" if progress.best_dice is None else f"held-out Dice {raw}{progress.best_dice:.3f}"
-    bar.update(
-        task, completed=progress.step, total=progress.steps or None, seconds_left=progress.seconds_left, note=note
-    )
-
-
-def counting(description: str, total: int, *, quiet: bool) -> tuple[Progress, Callable[[int, str], None]]:
-    """Return a bar over `total` items, and the function that moves it to `done` items with a note."""
-    bar = progress_bar(quiet=quiet)
-    task = bar.add_task(description, total=total, note="")
-    start = time.perf_counter()
-
-    def move(done: int, note: str = "") -> None:
-        left = (time.perf_counter() - start) / done * (total - done) if done else None
-        bar.update(task, completed=done, note=note, seconds_left=left)
-
-    return bar, move
-
-
 def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> R:
-    """Draw a bar over the parts or images of a job, another one while a part trains, and return the result."""
+    """Draw a bar over the parts or images of a job, or over what a training does, and return the result."""
     with progress_bar(quiet=quiet) as bar:
-        parts = bar.add_task(description, total=None, note="")
-        training = bar.add_task("Training", total=None, note="", visible=False)
-        progress, stream = RunProgress(), Stream(events)
+        parts = bar.add_task(description, total=None, note="", visible=False)
+        training = bar.add_task(description, total=None, note="")
+        start, progress, stream = time.perf_counter(), RunProgress(), Stream(events)
         for event in stream:
             progress = advance(progress, event)
             match event:
-                case PartStarted():
-                    bar.update(parts, completed=event.index - 1, total=event.total, note=event.label)
-                    bar.update(training, visible=False)
-                case ImageSeen():
-                    bar.update(parts, completed=event.done, total=event.total, note=event.image)
-                case ImageEnd():
-                    bar.update(parts, completed=event.done, total=event.total, note=event.path.name)
                 case Notice() if not quiet:
                     bar.console.print(event.message, soft_wrap=True)
                 case RunStarted() | StepEnd() | ValidationEnd():
-                    bar.update(training, visible=True)
-                    draw(bar, training, progress)
+                    bar.update(training, visible=True, **_of_training(progress))
+                case PartStarted() | ImageSeen() | ImageEnd():
+                    bar.update(training, visible=False, description="Training")
+                    bar.update(parts, visible=True, **_of_parts(event, time.perf_counter() - start))
         return stream.result
 
 
-def show_result(console: Console, result: Result) -> None:
-    """Print the numbers of a result, and what they say."""
+def _of_training(progress: RunProgress) -> dict[str, Any]:
+    """Return how far a training is."""
+    raw = "" if progress.raw_dice is None else f"{progress.raw_dice:.3f} → "
+    note = "" if progress.best_dice is None else f"held-out Dice {raw}{progress.best_dice:.3f}"
+    return {
+        "completed": progress.step,
+        "total": progress.steps or None,
+        "seconds_left": progress.seconds_left,
+        "note": note,
+    }
+
+
+def _of_parts(event: PartStarted | ImageSeen | ImageEnd, seconds: float) -> dict[str, Any]:
+    """Return how far a job of several parts or images is."""
+    match event:
+        case PartStarted():
+            done, note = max(0, event.index - 1), event.label
+        case ImageSeen():
+            done, note = event.done, event.image
+        case ImageEnd():
+            done, note = event.done, event.path.name
+    left = seconds / done * (event.total - done) if done else None
+    return {"completed": done, "total": event.total, "seconds_left": left, "note": note}
+
+
+def show_result(console: Console, result: Result, failed: Iterable[FailedFile] = ()) -> None:
+    """Print which files failed, the numbers of a result, and what they say."""
+    for one in failed:
+        messages.print(Text(f"{one.file}: {one.reason}", style="red"), soft_wrap=True)
     if result.table is not None:
         show_table(console, result.table)
     console.print(Text(result.headline, style="bold"), soft_wrap=True)
@@ -215,12 +200,6 @@ def show_table(console: Console, found: ResultTable) -> None:
     for row in found.rows:
         table.add_row(*row)
     console.print(table)
-
-
-def show_failed(failed: Iterable[FailedFile]) -> None:
-    """Print which files could not be used, and why."""
-    for one in failed:
-        messages.print(Text(f"{one.file}: {one.reason}", style="red"), soft_wrap=True)
 
 
 def stop_if_none(result: R | None) -> R:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +17,8 @@ from ..text import number
 from .console import (
     INTERRUPTED,
     Json,
-    draw,
     finish,
     messages,
-    progress_bar,
     reports_errors,
     score_table,
     show_result,
@@ -117,7 +115,7 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
     from ..learning_curve.run import run_study
 
     with stops_on_interrupt() as stop:
-        rows = _show_study(run_study(plan, out, should_stop=stop), quiet=as_json)
+        rows = watch(run_study(plan, out, should_stop=stop), "Study", quiet=as_json)
     write_file(out / TABLE, to_csv(rows))
     figures = [] if stop.pressed else draw_figures(plan, out, rows, curve=out / CURVE, overlay=out / OVERLAY)
     values = {
@@ -131,40 +129,6 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
     if stop.pressed:
         messages.print("Stopped. The same command goes on where it was.")
         raise typer.Exit(INTERRUPTED)
-
-
-def _show_study(events: Generator[Any, None, list[Any]], *, quiet: bool) -> list[Any]:
-    """Draw one bar over the models and one for the training that runs; return the rows."""
-    from ..events import PartStarted, Stream
-    from ..learning_curve.run import ArmEnded
-    from ..progress import RunProgress, advance
-
-    with progress_bar(quiet=quiet) as bar:
-        models, training = (
-            bar.add_task("Study", total=None, note=""),
-            bar.add_task("", total=None, note="", visible=False),
-        )
-        progress = RunProgress()
-        stream = Stream(events)
-        for event in stream:
-            if isinstance(event, PartStarted):
-                progress = RunProgress()
-                bar.update(models, completed=max(0, event.index - 1), total=event.total, note=event.label)
-                bar.update(training, visible=True, description=event.label)
-            elif isinstance(event, ArmEnded):
-                _show_arm(bar.console, event, quiet=quiet)
-            else:
-                progress = advance(progress, event)
-                draw(bar, training, progress)
-        return stream.result
-
-
-def _show_arm(console: Console, event: Any, *, quiet: bool) -> None:
-    from ..evaluation.rows import summarize
-
-    means = {mean.dataset: mean.dice for mean in summarize(event.rows)}
-    if means and not quiet:
-        console.print(f"{event.label}: Dice {number(means[1])} on Dataset 1, {number(means[2])} on Dataset 2")
 
 
 def _show(console: Console, means: Sequence[Any], out: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from ..events import ImageSeen
 from ..io.disk import check_suffix, write_file
 from ..metrics import SURFACE_TOLERANCE_PX
 from ..text import count_of, first_of, number
@@ -16,15 +17,19 @@ from .console import (
     FAILED,
     INTERRUPTED,
     Json,
-    counting,
     finish,
     messages,
     reports_errors,
     score_table,
+    show_result,
     stops_on_interrupt,
     watch,
 )
 from .options import Device, Images, Masks, Model, Out, Set, Sparse, prediction_config
+
+if TYPE_CHECKING:
+    from ..evaluation.rows import Row
+    from ..inference.folder import PredictedFolder
 
 Threshold = Annotated[
     float | None, typer.Option(help="Probability above which a pixel is an object; default: the model's.")
@@ -63,17 +68,22 @@ def evaluate(
     if known := trained_on(predictor.model, pairs):
         some = f"{len(known)} of these {count_of(len(pairs), 'image')} ({first_of(known)})"
         messages.print(f"The model was trained on {some}: scores on them are too good.", soft_wrap=True)
-    bar, move = counting("Evaluate", len(pairs), quiet=as_json)
-    rows = []
-    with bar:
-        for row in score_rows(predictor, pairs, dataset=dataset, tolerance=Tolerance(tolerance, tolerance_unit)):
-            rows.append(row)
-            move(len(rows), row.image)
+    scored = score_rows(predictor, pairs, dataset=dataset, tolerance=Tolerance(tolerance, tolerance_unit))
+    rows = watch(_seen(scored, len(pairs)), "Evaluate", quiet=as_json)
     if csv is not None:
         write_file(csv, to_csv(rows))
     left_out = [{"file": name, "reason": reason} for name, reason in pairs.left_out]
     values = {"model": model, "left_out": left_out, "trained_on": list(known), **to_json(rows)}
     finish(values, as_json=as_json, show=lambda console: show_rows(console, rows))
+
+
+def _seen(scored: Iterator[Row], total: int) -> Generator[ImageSeen, None, list[Row]]:
+    """Tell of every row as soon as it is there."""
+    rows = []
+    for row in scored:
+        rows.append(row)
+        yield ImageSeen(row.image, len(rows), total)
+    return rows
 
 
 def show_rows(console: Console, rows: list[Any]) -> None:
@@ -123,25 +133,14 @@ def predict(
     predictor = Predictor(load_model(model), config)
     with stops_on_interrupt() as stop:
         events = predict_folder(images, out, predictor, overwrite=overwrite, should_stop=stop)
-        report = watch(events, "Predict", quiet=as_json)
-    values = {
-        "written": [str(path) for path in report.written],
-        "skipped": [str(path) for path in report.skipped],
-        "failed": [{"file": str(path), "reason": reason} for path, reason in report.failed],
-        "stopped": report.stopped,
-        "threshold": predictor.threshold,
-    }
-    finish(values, as_json=as_json, show=lambda console: _show_report(console, values, out))
-    if report.stopped or report.failed:
-        raise typer.Exit(INTERRUPTED if report.stopped else FAILED)
+        result = watch(events, "Predict", quiet=as_json)
+    values = {**result.to_json(), "threshold": predictor.threshold}
+    finish(values, as_json=as_json, show=lambda console: _show_files(console, result, out))
+    if result.stopped or result.failed:
+        raise typer.Exit(INTERRUPTED if result.stopped else FAILED)
 
 
-def _show_report(console: Console, values: dict[str, Any], out: Path) -> None:
-    for entry in values["failed"]:
-        messages.print(Text(f"{entry['file']}: {entry['reason']}", style="red"), soft_wrap=True)
-    kept = " and were kept (--overwrite predicts them anew)" if values["skipped"] else ""
-    console.print(
-        f"{len(values['written'])} written to {out}, {len(values['skipped'])} existed already{kept}, "
-        f"{len(values['failed'])} failed.",
-        soft_wrap=True,
-    )
+def _show_files(console: Console, result: PredictedFolder, out: Path) -> None:
+    show_result(console, result, result.failed)
+    again = " --overwrite predicts them anew." if result.skipped else ""
+    console.print(f"Labels files are in {out}.{again}", soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..config import ModelConfig
 from ..errors import DataError
-from .console import INTERRUPTED, Json, finish, messages, reports_errors, show_training, stops_on_interrupt
+from .console import INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
 from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, Width, training_config
 
 RunOut = Annotated[Path, typer.Option(help="New folder for the run; the model will be model.safetensors in it.")]
@@ -125,7 +125,7 @@ def _go_on(folder: Any, *, as_json: bool) -> None:
 
     with stops_on_interrupt() as stop:
         events = run_here(folder, should_stop=stop)
-        result = show_training(events, folder.request.task.capitalize(), quiet=as_json)
+        result = watch(events, folder.request.task.capitalize(), quiet=as_json)
     values = {
         "run": str(folder.path),
         "model": str(folder.best_path if result.ended.stopped else folder.result_path),

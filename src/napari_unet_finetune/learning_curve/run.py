@@ -12,7 +12,7 @@ from ..data.folders import AnnotatedFolder
 from ..errors import RunError
 from ..evaluation.evaluate import evaluate_images
 from ..evaluation.rows import Row
-from ..events import PartStarted, TrainingEvent, never
+from ..events import Notice, PartStarted, TrainingEvent, never
 from ..inference.predict import Predictor
 from ..io.disk import remove_partial, write_file
 from ..io.images import write_labels
@@ -23,13 +23,12 @@ from ..runs.folder import RunFolder, locked
 from ..runs.request import FinetuneRequest
 from .folder import PLAN, PREDICTIONS, ROWS, RUNS, load_rows, prediction_path
 from .plan import Arm, CurvePlan, StudyPlan, StudySource, arms_of
+from .words import model_in_words
 
 __all__ = [
     "PLAN",
     "ROWS",
     "Arm",
-    "ArmEnded",
-    "CurveEvent",
     "CurvePlan",
     "Study",
     "StudyPlan",
@@ -38,15 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ArmEnded:
-    """An arm is trained and tested."""
-
-    label: str
-    rows: tuple[Row, ...]
-
-
-CurveEvent = PartStarted | ArmEnded | TrainingEvent
+CurveEvent = PartStarted | TrainingEvent
 
 
 @dataclass(frozen=True)
@@ -121,13 +112,14 @@ def _rows(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent
     for index, arm in enumerate(study.arms, start=1):
         if should_stop():
             break
-        yield PartStarted(arm.label, index, len(study.arms))
+        yield PartStarted(arm.title, index, len(study.arms))
         done = load_rows(study.out, arm)
         if done is None:
             model = yield from _model_of(study, arm, base, should_stop)
             done = _test(study, arm, model) if model is not None else ()
         rows.extend(done)
-        yield ArmEnded(arm.label, done)
+        if done:
+            yield Notice(model_in_words(done))
     return rows
 
 
