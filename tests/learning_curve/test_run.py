@@ -226,7 +226,7 @@ def test_a_given_base_is_not_trained(plan, base, tmp_path):
         "1 image, seed 7",
     ]
     assert len(rows) == 2 * (6 + 3)
-    assert requests(tmp_path / "out")["01-images-seed-7"].model == base
+    assert requests(tmp_path / "out")["01-images-seed-7"].checkpoint == base
 
 
 def test_from_scratch_needs_no_base_for_its_own_models(plan, base, tmp_path):
