@@ -23,7 +23,8 @@ from napari_unet_finetune.data.folders import AnnotatedFolder
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.disk import atomic_write
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import Model
 from napari_unet_finetune.training.finetune import finetune
 from napari_unet_finetune.training.replay import some_evenly
 
@@ -33,10 +34,10 @@ PULL = 0.01
 def main() -> None:
     """Run every arm with every seed, then print a table."""
     options = parse()
-    base = load_checkpoint(options.base)
+    base = load_model(options.base)
     pool = AnnotatedFolder.open(options.dataset / "images", options.dataset / "masks")[: -options.tests]
     everything = AnnotatedFolder.open(options.old / "images", options.old / "masks")
-    trained = {record.name for record in base.provenance.images}
+    trained = {record.name for record in base.card.provenance.images}
     unseen = everything.only(name for name in everything.names if name not in trained)
     old = list(some_evenly(everything.only(name for name in everything.names if name in trained)))
     unlabelled = [replace(image, labels=None) for image in old]
@@ -88,13 +89,13 @@ def read(file: Path) -> dict[str, float] | None:
 def run(
     file: Path,
     config: FinetuneConfig,
-    base: Checkpoint,
+    base: Model,
     old: Sequence[AnnotatedImage] | None,
     data: tuple[AnnotatedFolder, AnnotatedFolder, AnnotatedFolder],
 ) -> dict[str, float]:
     """Finetune and score one model, and keep its scores in `file`; `data` are new images, the others, and old ones."""
     training, others, unseen = data
-    model = drain(finetune(training, base, config, base_images=old)).checkpoint
+    model = drain(finetune(training, base, config, base_images=old)).model
     parts = {"new": others, "own": unseen}
     row = {name: mean(score.dice for score in evaluate(model, images)) for name, images in parts.items()}
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,9 @@ from napari_unet_finetune.inference.tiles import blend_tiles
 from napari_unet_finetune.io.images import list_images, read_image
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.attention_unet import AttentionUNet, fold_standardization
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
+from napari_unet_finetune.models.card import ModelCard
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import Model
 
 OVERLAP = 0.5
 Arm = Callable[[Tensor], Tensor]
@@ -40,12 +42,12 @@ def main() -> None:
     """Parse, time, print."""
     options = parse()
     torch.set_num_threads(options.threads)
-    checkpoint = load_checkpoint(options.model) if options.model else untrained(options.width)
-    arms = build_arms(checkpoint, options)
-    image = torch.rand(checkpoint.model.in_channels, options.size, options.size)
-    show_times(time_arms(arms, image, options.rounds), options, checkpoint)
+    model = load_model(options.model) if options.model else untrained(options.width)
+    arms = build_arms(model, options)
+    image = torch.rand(model.card.shape.in_channels, options.size, options.size)
+    show_times(time_arms(arms, image, options.rounds), options, model)
     if options.images:
-        compare_dice(checkpoint, arms, options)
+        compare_dice(model, arms, options)
 
 
 def parse() -> argparse.Namespace:
@@ -67,19 +69,19 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def untrained(width: int) -> Checkpoint:
+def untrained(width: int) -> Model:
     """Return a network with random weights."""
     torch.manual_seed(0)
-    model = AttentionUNet(ModelConfig(width=width))
-    return Checkpoint(model.state_dict(), model.config)
+    network = AttentionUNet(ModelConfig(width=width))
+    return Model(network.state_dict(), ModelCard(shape=network.config))
 
 
-def build_arms(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str, Arm]:
+def build_arms(model: Model, options: argparse.Namespace) -> dict[str, Arm]:
     """Return what is compared: name to a function from the normalised image (C, Y, X) to probabilities (Y, X)."""
-    predictor = Predictor(checkpoint, PredictConfig(overlap=OVERLAP, batch_size=options.batch, device=options.device))
-    exact = Predictor(checkpoint, PredictConfig(precision="fp32", device=options.device))
-    device, tile = predictor.device, checkpoint.patch_size
-    trained = checkpoint.build_model().to(device)
+    predictor = Predictor(model, PredictConfig(overlap=OVERLAP, batch_size=options.batch, device=options.device))
+    exact = Predictor(model, PredictConfig(precision="fp32", device=options.device))
+    device, tile = predictor.device, model.card.patch_size
+    trained = model.build_network().to(device)
 
     def ours(network: Arm) -> Arm:
         return lambda image: drain(blend_tiles(network, image, tile=tile, overlap=OVERLAP, batch_size=options.batch))
@@ -111,7 +113,7 @@ def build_arms(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str,
         f"ours ({predictor.precision})": ours(predictor.logits),
         "MONAI": monai(trained),
         "MONAI, bf16 autocast": monai(bf16(trained)),
-        f"whole image in one pass ({predictor.precision})": whole(predictor.logits, checkpoint),
+        f"whole image in one pass ({predictor.precision})": whole(predictor.logits, model),
     }
     if options.levers:
         folded = fold_standardization(trained)
@@ -124,11 +126,11 @@ def build_arms(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str,
     return {name: on_device(arm, device) for name, arm in arms.items()}
 
 
-def whole(network: Arm, checkpoint: Checkpoint) -> Arm:
+def whole(network: Arm, model: Model) -> Arm:
     """Return the pass that sees every pixel once: the floor in time, but other GroupNorm statistics."""
 
     def run(image: Tensor) -> Tensor:
-        multiple = checkpoint.model.side_multiple
+        multiple = model.card.shape.side_multiple
         height, width = image.shape[-2:]
         padding = (0, -width % multiple, 0, -height % multiple)
         padded = nn.functional.pad(image[None], padding, mode="reflect")
@@ -162,11 +164,11 @@ def time_arms(arms: dict[str, Arm], image: Tensor, rounds: int) -> dict[str, flo
     return seconds
 
 
-def show_times(seconds: dict[str, float], options: argparse.Namespace, checkpoint: Checkpoint) -> None:
+def show_times(seconds: dict[str, float], options: argparse.Namespace, model: Model) -> None:
     """Print one row per arm, with its time and how many times faster ours is."""
     ours = next(iter(seconds.values()))
     print(
-        f"{options.size} x {options.size} pixels, width {checkpoint.model.width}, tiles of {checkpoint.patch_size}, "
+        f"{options.size} x {options.size} pixels, width {model.card.shape.width}, tiles of {model.card.patch_size}, "
         f"overlap {OVERLAP:.0%}, {options.batch} tiles per pass, {options.threads} threads, "
         f"best of {options.rounds} rounds"
     )
@@ -175,12 +177,12 @@ def show_times(seconds: dict[str, float], options: argparse.Namespace, checkpoin
         print(f"{name:<46}{time_s:>9.2f}{time_s / ours:>18.2f}x")
 
 
-def compare_dice(checkpoint: Checkpoint, arms: dict[str, Arm], options: argparse.Namespace) -> None:
+def compare_dice(model: Model, arms: dict[str, Arm], options: argparse.Namespace) -> None:
     """Print the mean Dice of every arm over a folder of images."""
     images = list(load_pairs(options.images, options.masks))
     print(f"\n{'arm':<46}{'Dice of ' + str(len(images)) + ' images':>20}")
     for name, arm in arms.items():
-        print(f"{name:<46}{np.mean([score(arm, image, checkpoint) for image in images]):>20.4f}")
+        print(f"{name:<46}{np.mean([score(arm, image, model) for image in images]):>20.4f}")
 
 
 def load_pairs(images: Path, masks: Path) -> Sequence[AnnotatedImage]:
@@ -192,15 +194,15 @@ def load_pairs(images: Path, masks: Path) -> Sequence[AnnotatedImage]:
     ]
 
 
-def score(arm: Arm, image: AnnotatedImage, checkpoint: Checkpoint) -> float:
+def score(arm: Arm, image: AnnotatedImage, model: Model) -> float:
     """Return the Dice of one arm on one image."""
     pixels = model_input(
         image,
-        in_channels=checkpoint.model.in_channels,
-        channels=checkpoint.channels,
-        normalization=checkpoint.normalization,
+        in_channels=model.card.shape.in_channels,
+        channels=model.card.channels,
+        normalization=model.card.normalization,
     )
-    return dice(arm(torch.from_numpy(pixels)).numpy() > checkpoint.threshold, image.target)
+    return dice(arm(torch.from_numpy(pixels)).numpy() > model.card.threshold, image.target)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.folders import AnnotatedFolder
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.metrics import dice
-from napari_unet_finetune.models.checkpoint import load_checkpoint
+from napari_unet_finetune.models.load import load_model
 
 PLAIN = "default"
 
@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
 
 def score(model: Path, images: Sequence[AnnotatedImage], config: PredictConfig) -> tuple[float, float]:
     """Return the mean Dice of a model and the seconds it took."""
-    predictor = Predictor(load_checkpoint(model), config)
+    predictor = Predictor(load_model(model), config)
     start = perf_counter()
     reached = mean(dice(predictor.predict(image).labels > 0, image.target) for image in images)
     return reached, perf_counter() - start

@@ -25,7 +25,8 @@ from napari_unet_finetune.data.folders import AnnotatedFolder
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.disk import atomic_write
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, weights_hash
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import Model, weights_hash
 from napari_unet_finetune.training.finetune import finetune
 
 PLAIN = "default"
@@ -38,7 +39,7 @@ def main() -> None:
     pool = folder[: -options.tests]
     if len(pool) <= options.count:
         raise SystemExit(f"{len(pool)} images without the tests leave none to score on after {options.count}.")
-    base = load_checkpoint(options.base)
+    base = load_model(options.base)
     results = {}
     for arm in options.arm or [PLAIN]:
         results[arm] = [run(arm, seed, base, pool, options) for seed in options.seeds]
@@ -62,7 +63,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(arm: str, seed: int, base: Checkpoint, pool: AnnotatedFolder, options: argparse.Namespace) -> dict[str, Any]:
+def run(arm: str, seed: int, base: Model, pool: AnnotatedFolder, options: argparse.Namespace) -> dict[str, Any]:
     """Return the scores of one training, from its file if it is done."""
     file = options.out / f"{options.dataset.parent.name}_{options.count:02d}_{arm.replace('/', ' ')}_seed-{seed}.json"
     made_with = {"base": weights_hash(base.weights), "pool": list(pool.names)}
@@ -76,7 +77,7 @@ def run(arm: str, seed: int, base: Checkpoint, pool: AnnotatedFolder, options: a
     chosen, others = parts(pool.names, options.count, seed)
     result = drain(finetune(pool.only(chosen), base, training_config("default", changes, seed=seed)))
     seconds = perf_counter() - start
-    scores = evaluate(result.checkpoint, pool.only(others))
+    scores = evaluate(result.model, pool.only(others))
     before, after = result.ended.old_dice_before, result.ended.old_dice_after
     row = {
         **made_with,

@@ -24,7 +24,8 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.folders import AnnotatedFolder
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import Model
 from napari_unet_finetune.training.finetune import finetune
 
 BRUSH_RADIUS_PX = 2
@@ -40,7 +41,7 @@ def main() -> None:
     folder = AnnotatedFolder.open(options.pair / "dataset2" / "images", options.pair / "dataset2" / "masks")
     images, tests = list(folder[: options.images]), list(folder[-options.tests :])
     # Without replay, so that runs differ in their annotation alone.
-    trial = Trial(replace(load_checkpoint(options.base), rehearsal=None), tests, options)
+    trial = Trial(replace(load_model(options.base), rehearsal=None), tests, options)
     predict = PredictConfig(device=options.device)
     print(
         f"{options.pair.name}, {len(images)} images, {options.steps} steps, {options.seeds} seeds, {len(tests)} tests"
@@ -61,7 +62,7 @@ Annotate = Callable[[np.random.Generator], list[AnnotatedImage]]
 class Trial:
     """What all ways of annotating share."""
 
-    base: Checkpoint
+    base: Model
     tests: list[AnnotatedImage]
     options: argparse.Namespace
 
@@ -91,7 +92,7 @@ class Trial:
             validation="none",
             calibrate=False,
         )
-        model = drain(finetune(images, self.base, config)).checkpoint
+        model = drain(finetune(images, self.base, config)).model
         return fmean(row.dice for row in evaluate(model, self.tests, PredictConfig(device=self.options.device)))
 
 

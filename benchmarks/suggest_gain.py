@@ -28,7 +28,8 @@ from napari_unet_finetune.data.folders import AnnotatedFolder
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.metrics import dice
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_hash
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import Model, weights_hash
 from napari_unet_finetune.suggest.suggestion import suggest_images
 from napari_unet_finetune.training.finetune import finetune, train
 
@@ -84,22 +85,22 @@ def run_pair(pair: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def base_model(pair: str, folder: Path, options: argparse.Namespace) -> Checkpoint:
+def base_model(pair: str, folder: Path, options: argparse.Namespace) -> Model:
     """Return the base model, trained if it is not there yet."""
     file = folder / "base.safetensors"
     if options.base or file.exists():
-        return load_checkpoint(options.base or file)
+        return load_model(options.base or file)
     source = options.data / pair / "dataset1"
     images = AnnotatedFolder.open(source / "images", source / "masks")[:BASE_IMAGES]
     changes = {} if options.base_steps is None else {"steps": options.base_steps}
     config = FinetuneConfig.from_preset("from scratch", device=options.device, **changes)
-    checkpoint = drain(train(list(images), config)).checkpoint
-    save_checkpoint(checkpoint, file)
-    return checkpoint
+    model = drain(train(list(images), config)).model
+    model.save(file)
+    return model
 
 
 def run_arm(
-    file: Path, names: list[str], pool: AnnotatedFolder, base: Checkpoint, options: argparse.Namespace
+    file: Path, names: list[str], pool: AnnotatedFolder, base: Model, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Finetune on the images called `names` and score all others; a result that is there is only read."""
     made_with = {"chosen": names, "steps": options.steps, "base": weights_hash(base.weights)}
@@ -118,11 +119,11 @@ def run_arm(
     return entry
 
 
-def finetuned(images: AnnotatedFolder, base: Checkpoint, seed: int, options: argparse.Namespace) -> Checkpoint:
+def finetuned(images: AnnotatedFolder, base: Model, seed: int, options: argparse.Namespace) -> Model:
     """Return `base` finetuned on all of `images`."""
     changes = {} if options.steps is None else {"steps": options.steps}
     config = FinetuneConfig(seed=seed, device=options.device, **changes)
-    return drain(finetune(list(images), base, config)).checkpoint
+    return drain(finetune(list(images), base, config)).model
 
 
 def table_lines(pair: str, arms: list[dict[str, Any]]) -> list[str]:

@@ -20,7 +20,7 @@ import torch
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.device import autocast, synchronize
-from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.finetune import random_model
 from napari_unet_finetune.training.patches import Batch
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.trainer import Trainer
@@ -65,11 +65,13 @@ def build_trainer(options: argparse.Namespace) -> Trainer:
     images = make_microtube(2, count=10)
     setup = prepare(
         images,
-        random_checkpoint(ModelConfig(width=options.width), config),
+        random_model(ModelConfig(width=options.width), config),
         config,
         base_images=make_microtube(1, count=10),
     )
-    return Trainer(setup.base.build_model(), setup.source, setup.config, device=setup.device, precision=setup.precision)
+    return Trainer(
+        setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
+    )
 
 
 def time_arms(trainer: Trainer, options: argparse.Namespace) -> tuple[float, float]:
@@ -90,7 +92,7 @@ def show_modes(trainer: Trainer, options: argparse.Namespace) -> None:
     for _ in range(options.rounds + 1):
         for precision, layout in modes:
             trainer.precision = precision
-            trainer.model.to(memory_format=LAYOUTS[layout])
+            trainer.network.to(memory_format=LAYOUTS[layout])
             times[precision, layout].append(
                 _seconds(lambda _: forward_backward(trainer, batch), range(options.steps), trainer.device)
             )
@@ -103,7 +105,7 @@ def show_modes(trainer: Trainer, options: argparse.Namespace) -> None:
 def forward_backward(trainer: Trainer, batch: Batch) -> None:
     """Run the network on `batch` and back, and nothing else."""
     with autocast(trainer.device, trainer.precision):
-        logits = trainer.model(batch.images)
+        logits = trainer.network(batch.images)
     trainer.loss(logits.float(), batch.target, batch.annotated).backward()
     trainer.optimizer.zero_grad(set_to_none=True)
 

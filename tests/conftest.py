@@ -77,9 +77,8 @@ def squares(tmp_path_factory: pytest.TempPathFactory, write_squares: Callable[..
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a small untrained model."""
     from napari_unet_finetune.config import FinetuneConfig, ModelConfig
-    from napari_unet_finetune.models.checkpoint import save_checkpoint
-    from napari_unet_finetune.training.finetune import random_checkpoint
+    from napari_unet_finetune.training.finetune import random_model
 
     path = tmp_path_factory.mktemp("model") / "base.safetensors"
-    save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), FinetuneConfig(patch_size=32)), path)
+    random_model(ModelConfig(width=16, levels=2), FinetuneConfig(patch_size=32)).save(path)
     return path

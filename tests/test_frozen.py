@@ -15,7 +15,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_unet_finetune import load_checkpoint
+from napari_unet_finetune import load_model
 from napari_unet_finetune.cli import app
 from napari_unet_finetune.comparison.last import read_last_comparison
 from napari_unet_finetune.jobs.answers import last_answers
@@ -90,8 +90,8 @@ def sha256(*arrays):
     return digest.hexdigest()[:16]
 
 
-def weights_sha256(checkpoint):
-    return sha256(*(checkpoint.weights[name].numpy().astype("<f4") for name in sorted(checkpoint.weights)))
+def weights_sha256(model):
+    return sha256(*(model.weights[name].numpy().astype("<f4") for name in sorted(model.weights)))
 
 
 def files_of(folder):
@@ -120,23 +120,32 @@ def told(image, labels):
 
 
 def test_a_base_model_in_half_precision_is_the_same_model(frozen):
-    model = load_checkpoint(frozen / "models" / "base.safetensors")
+    model = load_model(frozen / "models" / "base.safetensors")
     assert weights_sha256(model) == BASE
-    assert (model.model.width, model.model.levels, model.patch_size, model.threshold) == (16, 2, 32, 0.5)
-    assert (model.normalization.method, model.normalization.high, model.rescale) == ("percentile", 99.9, 1)
+    assert (model.card.shape.width, model.card.shape.levels, model.card.patch_size, model.card.threshold) == (
+        16,
+        2,
+        32,
+        0.5,
+    )
+    assert (model.card.normalization.method, model.card.normalization.high, model.card.rescale) == (
+        "percentile",
+        99.9,
+        1,
+    )
     assert len(model.rehearsal) == 4
-    assert model.provenance.scores == {"val_dice": pytest.approx(0.95815, abs=1e-5)}
-    assert [image.name for image in model.provenance.images] == ["001", "002", "003", "004", "005", "006"]
-    assert model.provenance.statistics.object_width_px == 21.31
+    assert model.card.provenance.scores == {"val_dice": pytest.approx(0.95815, abs=1e-5)}
+    assert [image.name for image in model.card.provenance.images] == ["001", "002", "003", "004", "005", "006"]
+    assert model.card.provenance.statistics.object_width_px == 21.31
 
 
 def test_a_finetuned_model_knows_its_base_its_images_and_its_settings(frozen):
-    model = load_checkpoint(run_of(frozen / "whole", "finished") / "model.safetensors")
+    model = load_model(run_of(frozen / "whole", "finished") / "model.safetensors")
     assert weights_sha256(model) == FINETUNED
-    assert (model.provenance.parent, model.provenance.seed) == ("base", 0)
-    assert [image.name for image in model.provenance.images] == ["a", "b", "d", *TRAINED_ON[2:]]
-    assert model.provenance.scores["old_dice_after"] == pytest.approx(0.93781, abs=1e-5)
-    assert (model.provenance.config["layers"], model.provenance.config["held_out"]) == ("norm", ["b"])
+    assert (model.card.provenance.parent, model.card.provenance.seed) == ("base", 0)
+    assert [image.name for image in model.card.provenance.images] == ["a", "b", "d", *TRAINED_ON[2:]]
+    assert model.card.provenance.scores["old_dice_after"] == pytest.approx(0.93781, abs=1e-5)
+    assert (model.card.provenance.config["layers"], model.card.provenance.config["held_out"]) == ("norm", ["b"])
 
 
 def test_a_model_predicts_what_it_predicted(frozen):
@@ -226,7 +235,7 @@ def test_a_report_of_a_finished_run_finds_its_images_and_scores_unchanged(frozen
 def test_an_interrupted_run_goes_on_as_if_it_had_never_been_interrupted(frozen):
     whole, run = run_of(frozen / "whole", "finished"), run_of(frozen / "whole", "interrupted")
     assert PastRun(RunFolder(run)).is_interrupted
-    best = load_checkpoint(run / "best.safetensors")
+    best = load_model(run / "best.safetensors")
     assert weights_sha256(best) == BEST_SO_FAR
     answer("resume", run)
     past = PastRun(RunFolder(run))
@@ -234,14 +243,14 @@ def test_an_interrupted_run_goes_on_as_if_it_had_never_been_interrupted(frozen):
     # Another processor may round otherwise than the one that wrote the files.
     assert losses_of(past) == pytest.approx(losses_of(PastRun(RunFolder(whole))), rel=1e-3)
     assert past.end.finetuned_dice == pytest.approx(0.92469, abs=0.003)
-    ends = [load_checkpoint(folder / "model.safetensors").weights for folder in (run, whole)]
+    ends = [load_model(folder / "model.safetensors").weights for folder in (run, whole)]
     moved = distance(best.weights, ends[1])
     assert distance(*ends) < 0.02 * moved
 
 
 def test_the_best_model_of_an_interrupted_run_can_be_used(frozen):
     run = PastRun(RunFolder(run_of(frozen / "whole", "interrupted")))
-    assert weights_sha256(load_checkpoint(run.use_best())) == BEST_SO_FAR
+    assert weights_sha256(load_model(run.use_best())) == BEST_SO_FAR
     again = PastRun(run.folder)
     assert (again.end.stopped, again.end.finetuned_dice, again.is_interrupted) == (
         True,

@@ -19,7 +19,7 @@ from napari_unet_finetune.data.folders import AnnotatedFolder
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
-from napari_unet_finetune.models.checkpoint import Checkpoint, save_checkpoint
+from napari_unet_finetune.models.model import Model
 from napari_unet_finetune.training.finetune import train
 
 ZOO = Path(__file__).parents[1] / "src" / "napari_unet_finetune" / "zoo"
@@ -101,16 +101,16 @@ def make_microtube_model() -> None:
     """Train on Dataset 1 of the sample data, all but its last images, and score on these."""
     images = make_microtube(1)
     config = FinetuneConfig.from_preset("from scratch", steps=300, rehearsal_patches=64)
-    checkpoint = drain(train(images[:-MICROTUBE_TEST_IMAGES], config)).checkpoint
-    ship(checkpoint, MICROTUBE, {"generated": images[-MICROTUBE_TEST_IMAGES:]})
+    model = drain(train(images[:-MICROTUBE_TEST_IMAGES], config)).model
+    ship(model, MICROTUBE, {"generated": images[-MICROTUBE_TEST_IMAGES:]})
 
 
 def make_nuclei_model(data: Path) -> None:
     """Train on nuclei of BBBC038, with whole experiments and every tenth of the other images held out."""
     folder = AnnotatedFolder.open(data / "images", data / "masks")
     training, unseen, seen = split_by_size(folder)
-    checkpoint = drain(train(folder.only(training), NUCLEI_CONFIG)).checkpoint
-    ship(checkpoint, NUCLEI, nuclei_tests(folder, unseen, seen))
+    model = drain(train(folder.only(training), NUCLEI_CONFIG)).model
+    ship(model, NUCLEI, nuclei_tests(folder, unseen, seen))
 
 
 def nuclei_tests(
@@ -136,32 +136,32 @@ def split_by_size(folder: AnnotatedFolder) -> tuple[list[str], list[str], list[s
     return [name for name in folder.names if name not in held_out], sorted(unseen), sorted(seen)
 
 
-def ship(checkpoint: Checkpoint, card: Card, tests: Mapping[str, Sequence[AnnotatedImage]]) -> None:
+def ship(model: Model, card: Card, tests: Mapping[str, Sequence[AnnotatedImage]]) -> None:
     """Write the model in half precision, with its card, and score it as it was written."""
     path = ZOO / f"{card.name}.safetensors"
     ZOO.mkdir(exist_ok=True)
-    rounded = {name: tensor.half().float() for name, tensor in checkpoint.weights.items()}
+    rounded = {name: tensor.half().float() for name, tensor in model.weights.items()}
     scores = {
         f"test_dice of {len(images)} images, {kind}": [row.dice for row in evaluate(as_written, images, dataset=1)]
-        for as_written in (replace(checkpoint, weights=rounded),)
+        for as_written in (replace(model, weights=rounded),)
         for kind, images in tests.items()
     }
     test_dice = mean(dice for values in scores.values() for dice in values)
     means = {name: mean(values) for name, values in scores.items()}
-    origin = checkpoint.provenance.model_copy(
+    origin = model.card.provenance.model_copy(
         update={
             "name": card.name,
             "licence": card.licence,
             "citation": card.citation,
             "scores": {
-                **checkpoint.provenance.scores,
+                **model.card.provenance.scores,
                 "test_dice": test_dice,
                 **(means if len(means) > 1 else {}),  # of a single kind, the mean is all there is
             },
             "notes": (card.target, card.data, card.limits, f"Made by: {card.command}"),
         }
     )
-    save_checkpoint(replace(checkpoint, provenance=origin), path, half=True)
+    model.with_card(provenance=origin).save(path, half=True)
     path.with_suffix(".md").write_text(card_page(card, means, test_dice), encoding="utf-8")
     print(f"{card.name}: Dice {test_dice:.4f}, {path.stat().st_size / 1e6:.1f} MB")
 

@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     from .data.annotated_image import AnnotatedImage
     from .data.folders import AnnotatedFolder
     from .data.samples import make_microtube, write_microtube
-    from .errors import CheckpointError, DataError, DeviceError, FinetuneError, RunError
+    from .errors import DataError, DeviceError, FinetuneError, ModelError, RunError
     from .evaluation.evaluate import Tolerance, evaluate
     from .events import drain
     from .inference.predict import predict
     from .io.writing import write_labels
-    from .models.checkpoint import load_checkpoint, save_checkpoint
+    from .models.load import load_model
     from .suggest.suggestion import suggest_images
     from .training.finetune import finetune, train
 
 __all__ = [
     "AnnotatedFolder",
     "AnnotatedImage",
-    "CheckpointError",
     "DataError",
     "DeviceError",
     "FinetuneConfig",
     "FinetuneError",
     "ModelConfig",
+    "ModelError",
     "PredictConfig",
     "RunError",
     "Tolerance",
@@ -36,10 +36,9 @@ __all__ = [
     "drain",
     "evaluate",
     "finetune",
-    "load_checkpoint",
+    "load_model",
     "make_microtube",
     "predict",
-    "save_checkpoint",
     "suggest_images",
     "train",
     "write_labels",
@@ -53,12 +52,12 @@ _NAMES_OF = {
     "data.annotated_image": ("AnnotatedImage",),
     "data.folders": ("AnnotatedFolder",),
     "data.samples": ("make_microtube", "write_microtube"),
-    "errors": ("CheckpointError", "DataError", "DeviceError", "FinetuneError", "RunError"),
+    "errors": ("ModelError", "DataError", "DeviceError", "FinetuneError", "RunError"),
     "evaluation.evaluate": ("Tolerance", "evaluate"),
     "events": ("drain",),
     "inference.predict": ("predict",),
     "io.writing": ("write_labels",),
-    "models.checkpoint": ("load_checkpoint", "save_checkpoint"),
+    "models.load": ("load_model",),
     "suggest.suggestion": ("suggest_images",),
     "training.finetune": ("finetune", "train"),
 }

@@ -9,7 +9,7 @@ class DataError(FinetuneError):
     """An image, a mask or a folder of them cannot be used as it is."""
 
 
-class CheckpointError(FinetuneError):
+class ModelError(FinetuneError):
     """A model file is missing, damaged, foreign or of a newer version."""
 
 

@@ -9,13 +9,12 @@ from typing import Any
 from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
 from napari_unet_finetune.events import Event, RunEnded, RunStarted, StepEnd, ValidationEnd
-from napari_unet_finetune.models.checkpoint import save_checkpoint
 from napari_unet_finetune.outcome import summarized
 from napari_unet_finetune.progress import RunProgress, advance
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.finetune import random_model
 
 TINY = FinetuneConfig(
     steps=6, batch_size=2, patch_size=32, validate_every=3, warmup_steps=2, weight_average=0.5, keep_raw=False,
@@ -37,7 +36,7 @@ def annotated_project(folder: Path, write_squares: Any, count: int = 6, masks: i
 def save_model(path: Path, seed: int = 0) -> Path:
     """Write a small untrained model."""
     config = TINY.model_copy(update={"seed": seed})
-    save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), config), path)
+    random_model(ModelConfig(width=16, levels=2), config).save(path)
     return path
 
 

@@ -29,10 +29,8 @@ def test_predicting_writes_labels_once_and_skips_them_later(answer, invoke, squa
     code, second = answer(*command)
     assert code == 0
     assert second["written"] == [] and second["skipped"] == first["written"]
-    assert (
-        f"0 written to {tmp_path / 'out'}, 5 existed already and were kept (--overwrite predicts them anew), 0 failed."
-        in invoke(*command).stdout
-    )
+    shown = invoke(*command).stdout
+    assert all(text in shown for text in ("0 written", "5 existed", "--overwrite", str(tmp_path / "out")))
     code, third = answer(*command, "--overwrite")
     assert third["written"] == first["written"]
 
@@ -81,9 +79,9 @@ def test_mirrored_views_are_averaged_unless_switched_off(
     seen = []
 
     class Spy(Predictor):
-        def __init__(self, checkpoint, config):
+        def __init__(self, model, config):
             seen.append(config.augment)
-            super().__init__(checkpoint, config)
+            super().__init__(model, config)
 
     monkeypatch.setattr("napari_unet_finetune.inference.predict.Predictor", Spy)
     code, _ = answer(

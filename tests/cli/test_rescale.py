@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_unet_finetune.models.checkpoint import load_checkpoint
+from napari_unet_finetune.models.load import load_model
 
 from .conftest import TINY
 
@@ -12,7 +12,7 @@ def test_images_are_rescaled_by_a_factor_or_none_is_found(answer, data, model, t
         "finetune", *data, "--model", model, "--out", tmp_path / "half", *TINY, "--set=keep_raw=false", "--rescale", 0.5
     )
     assert code == 0
-    assert load_checkpoint(found["model"]).rescale == 0.5
+    assert load_model(found["model"]).card.rescale == 0.5
     code, found = answer(
         "finetune",
         *data,

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from napari_unet_finetune.models.checkpoint import load_checkpoint
+from napari_unet_finetune.models.load import load_model
 
 from .conftest import TINY
 
@@ -25,14 +25,14 @@ def test_a_base_model_is_trained_and_finetuned(answer, data, tmp_path):
     assert code == 0
     assert set(base) == KEYS
     assert base["model"] == str(tmp_path / "base" / "model.safetensors")
-    assert load_checkpoint(base["model"]).model.width == 16
+    assert load_model(base["model"]).card.shape.width == 16
     code, tuned = answer(
         "finetune", *data, "--model", base["model"], "--out", tmp_path / "tuned", *TINY, "--set", "keep_raw=false"
     )
     assert code == 0
     assert tuned["steps"] == 2 and not tuned["stopped"]
     assert 0 <= tuned["raw_dice"] <= 1 and 0 <= tuned["old_dice_after"] <= 1
-    assert load_checkpoint(tuned["model"]).provenance.parent_sha256
+    assert load_model(tuned["model"]).card.provenance.parent_sha256
 
 
 def test_people_read_a_summary_and_where_the_model_is(invoke, data, model, tmp_path):
@@ -128,11 +128,11 @@ def test_ctrl_c_keeps_the_best_and_tells_how_to_go_on(answer, data, model, tmp_p
     assert "Stopping after this step" in err
     assert f"Go on with: unet-finetune resume '{run}'" in err
     assert "best.safetensors" in out
-    stopped = load_checkpoint(run / "best.safetensors")
-    assert stopped.provenance.images
+    stopped = load_model(run / "best.safetensors")
+    assert stopped.card.provenance.images
     request = (run / "request.json").read_text()
     (run / "request.json").write_text(request.replace('"steps": 400', '"steps": 4'))  # not to wait for all of them
     code, result = answer("resume", run)
     assert code == 0
     assert not result["stopped"]
-    assert load_checkpoint(result["model"])
+    assert load_model(result["model"])

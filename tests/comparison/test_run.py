@@ -13,9 +13,9 @@ from napari_unet_finetune.data.pairing import Pair, pair_images
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import ImageCompared, PartStarted, TileEnd, drain, from_json, to_json
 from napari_unet_finetune.io.images import ImageRef, list_images, read_image
-from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.request import ComparedModel
-from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.finetune import random_model
 
 CPU = PredictConfig(device="cpu", precision="fp32")
 
@@ -30,7 +30,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for seed in (0, 1):
         config = FinetuneConfig(patch_size=32, seed=seed)
-        save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), config), folder / f"{seed}.safetensors")
+        random_model(ModelConfig(width=16, levels=2), config).save(folder / f"{seed}.safetensors")
     return [ComparedModel(label=f"model {seed}", model=str(folder / f"{seed}.safetensors")) for seed in (0, 1)]
 
 
@@ -59,7 +59,7 @@ def test_every_model_is_scored_on_every_image_as_evaluate_does(models, images, p
     assert [(cell.model, cell.image, cell.done) for cell in cells] == [
         (model.label, image.name, done) for model in models for done, image in enumerate(images, start=1)
     ]
-    rows = evaluate(load_checkpoint(models[1].model), AnnotatedFolder.open(data / "images", data / "masks"), CPU)
+    rows = evaluate(load_model(models[1].model), AnnotatedFolder.open(data / "images", data / "masks"), CPU)
     assert [(cell.dice, cell.iou, cell.surface_dice, cell.area_ratio) for cell in cells[3:]] == [
         (row.dice, row.iou, row.surface_dice, row.area_ratio) for row in rows
     ]

@@ -11,7 +11,7 @@ from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.evaluation.evaluate import Tolerance, evaluate, evaluate_images, score_prediction, score_rows
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Prediction, Predictor
-from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
+from napari_unet_finetune.training.finetune import finetune, random_model, train
 
 TINY = ModelConfig(width=16, levels=2)
 CONFIG = FinetuneConfig(
@@ -29,8 +29,8 @@ def image_with(labels, **changes):
 
 
 @pytest.fixture(scope="module")
-def checkpoint():
-    return random_checkpoint(TINY, CONFIG)
+def model():
+    return random_model(TINY, CONFIG)
 
 
 def test_a_perfect_prediction_scores_one_whatever_the_numbers_of_the_objects():
@@ -64,31 +64,31 @@ def test_a_tolerance_in_micrometres_needs_a_pixel_size():
         score_prediction(prediction(truth), image_with(truth), tolerance=Tolerance(1, "um"))
 
 
-def test_an_image_without_labels_is_refused(checkpoint):
+def test_an_image_without_labels_is_refused(model):
     blank = AnnotatedImage("img3", np.zeros((40, 40), np.uint8))
     with pytest.raises(DataError, match="img3: there are no labels"):
-        evaluate(checkpoint, [blank], PREDICT)
+        evaluate(model, [blank], PREDICT)
 
 
-def test_each_image_is_scored_by_its_own_prediction(checkpoint, dataset1):
-    predictor = Predictor(checkpoint, PREDICT)
+def test_each_image_is_scored_by_its_own_prediction(model, dataset1):
+    predictor = Predictor(model, PREDICT)
     for image, predicted, scores in evaluate_images(predictor, dataset1[:2]):
         np.testing.assert_array_equal(predicted.labels, predictor.predict(image).labels)
         assert scores == score_prediction(predicted, image)
 
 
-def test_rows_come_one_by_one_and_are_those_of_evaluate(checkpoint, dataset1):
-    predictor = Predictor(checkpoint, PREDICT)
+def test_rows_come_one_by_one_and_are_those_of_evaluate(model, dataset1):
+    predictor = Predictor(model, PREDICT)
     rows = score_rows(predictor, dataset1, dataset=1)
     first = next(rows)
     assert (first.image, first.dataset) == (dataset1[0].name, 1)
-    assert [first, *rows] == evaluate(checkpoint, dataset1, PREDICT, dataset=1)
+    assert [first, *rows] == evaluate(model, dataset1, PREDICT, dataset=1)
 
 
 def test_a_row_counts_the_images_of_the_finetuning_and_none_for_a_base_model(dataset1, dataset2):
     config = CONFIG.model_copy(update={"keep_raw": False})
-    base = drain(train(dataset1, config, model=TINY)).checkpoint
-    tuned = drain(finetune(dataset2[:3], base, config)).checkpoint
+    base = drain(train(dataset1, config, shape=TINY)).model
+    tuned = drain(finetune(dataset2[:3], base, config)).model
     rows = [evaluate(model, dataset2[3:], PREDICT)[0] for model in (base, tuned)]
     assert [(row.count, row.seed, row.preset, row.dataset) for row in rows] == [
         (0, 3, "default", 2), (3, 3, "default", 2),

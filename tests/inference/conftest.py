@@ -5,16 +5,17 @@ import torch
 
 from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.models.attention_unet import AttentionUNet
-from napari_unet_finetune.models.checkpoint import Checkpoint
+from napari_unet_finetune.models.card import ModelCard
+from napari_unet_finetune.models.model import Model
 
 
 @pytest.fixture(scope="session")
-def checkpoint() -> Checkpoint:
+def model() -> Model:
     """Return a model of width 16 and 3 levels for patches of 32 pixels that finds objects in part of any image."""
     torch.manual_seed(0)
-    model = AttentionUNet(ModelConfig(width=16, levels=3)).eval()
+    network = AttentionUNet(ModelConfig(width=16, levels=3)).eval()
     with torch.no_grad():
         image = torch.rand(1, 1, 32, 32)
-        model.final.weight *= 10  # clear probabilities instead of 0.5 everywhere
-        model.final.bias -= model(image).median()
-    return Checkpoint(model.state_dict(), model.config, patch_size=32, threshold=0.55)
+        network.final.weight *= 10  # clear probabilities instead of 0.5 everywhere
+        network.final.bias -= network(image).median()
+    return Model(network.state_dict(), ModelCard(shape=network.config, patch_size=32, threshold=0.55))

@@ -12,12 +12,12 @@ from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.folder import ImageEnd, predict_folder
 from napari_unet_finetune.inference.predict import Predictor, TileEnd
 from napari_unet_finetune.io.images import ImageRef, read_image, write_labels
-from napari_unet_finetune.models.checkpoint import Checkpoint
+from napari_unet_finetune.models.model import Model
 
 
 @pytest.fixture(scope="module")
-def predictor(checkpoint: Checkpoint) -> Predictor:
-    return Predictor(checkpoint, PredictConfig(device="cpu", precision="fp32"))
+def predictor(model: Model) -> Predictor:
+    return Predictor(model, PredictConfig(device="cpu", precision="fp32"))
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_bad_files_are_reported_and_the_rest_goes_on(source: Path, tmp_path: Pat
     np.save(source / "nan.npy", np.full((40, 40), np.nan, np.float32))
     report = drain(predict_folder(source, tmp_path / "out", predictor))
     assert [path.name for path in report.written] == ["a_labels.tif", "b_labels.tif"]
-    assert {path.name for path, _ in report.failed} == {"a_broken.png", "nan.npy"}
-    assert all(reason for _, reason in report.failed)
+    assert {one.file.name for one in report.failed} == {"a_broken.png", "nan.npy"}
+    assert all(one.reason for one in report.failed)
 
 
 def test_labels_that_are_there_are_skipped_and_only_replaced_when_asked(

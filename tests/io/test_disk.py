@@ -68,7 +68,7 @@ def test_a_killed_writer_leaves_the_old_file_and_only_a_partial_that_is_swept(tm
     script = """
         import os, signal, sys
         from pathlib import Path
-        from napari_unet_finetune.data.atomic import atomic_write
+        from napari_unet_finetune.io.disk import atomic_write
 
         def write(file):
             file.write(b"half")

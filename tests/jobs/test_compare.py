@@ -10,7 +10,6 @@ from napari_unet_finetune.data.pairing import pair_images
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import Notice, PartStarted, from_json, to_json
 from napari_unet_finetune.io.images import list_images
-from napari_unet_finetune.jobs.compare import arm_title
 from napari_unet_finetune.jobs.table import events_of
 from napari_unet_finetune.runs.request import (
     ComparedModel,
@@ -66,7 +65,7 @@ def test_a_curve_tells_how_each_model_did_and_is_resumed_by_its_folder_alone(pai
         "1 image, seed 0",
     ]
     told = [event.message for event in events if isinstance(event, Notice)]
-    assert any(text.startswith("The base: Dice") for text in told)
+    assert any(text.startswith("Without finetuning: Dice") for text in told)
     assert any(text.startswith("With 1 image: Dice") and "on 2 test images" in text for text in told)
     assert [(row["count"], row["image"]) for row in result["rows"]] == [
         (0, "img_03"), (0, "img_04"), (1, "img_03"), (1, "img_04"),
@@ -95,11 +94,3 @@ def test_a_figure_of_files_that_do_not_fit_is_refused(pairs, tmp_path):
     with pytest.raises(DataError, match="differ in size"):
         carried_out(tmp_path / "job", FigureRequest(rows=(row,), out=tmp_path / "a.png"))
     assert not (tmp_path / "a.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("label", "title"),
-    [("raw", "Testing the base"), ("05-images-seed-3", "5 images, seed 3"), ("01-images-seed-0", "1 image, seed 0")],
-)
-def test_trainings_have_titles_in_words(label, title):
-    assert arm_title(label) == title

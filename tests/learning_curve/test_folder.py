@@ -13,11 +13,11 @@ from napari_unet_finetune.events import StepEnd, drain
 from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.learning_curve.folder import StudyFolder, find_studies
 from napari_unet_finetune.learning_curve.run import CurvePlan, run_study
-from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import CurveRequest, FinetuneRequest, write_request
-from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.finetune import random_model
 
 CONFIG = FinetuneConfig(
     steps=2, batch_size=2, patch_size=32, validate_every=1, rehearsal_patches=4, augment=AugmentConfig.none(),
@@ -110,8 +110,8 @@ def test_a_folder_of_dataset_1_is_tested_like_dataset_2(plan, old, tmp_path):
 
 def test_a_base_without_patches_leaves_dataset_1_unmeasured(plan, tmp_path):
     bare = tmp_path / "bare.safetensors"
-    save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), CONFIG), bare)
-    assert load_checkpoint(bare).rehearsal is None
+    random_model(ModelConfig(width=16, levels=2), CONFIG).save(bare)
+    assert load_model(bare).rehearsal is None
     drain(run_study(plan.model_copy(update={"base": str(bare), "counts": (0, 1)}), tmp_path / "out"))
     assert {point.dataset for point in StudyFolder(tmp_path / "out").points} == {2}
 

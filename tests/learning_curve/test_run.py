@@ -12,12 +12,12 @@ import tifffile
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.rows import Row
-from napari_unet_finetune.events import PartStarted, StepEnd
+from napari_unet_finetune.events import Notice, PartStarted, StepEnd
 from napari_unet_finetune.learning_curve.figures import draw_figures
-from napari_unet_finetune.learning_curve.run import ArmEnded, Study, StudyPlan, run_study
-from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.learning_curve.run import Study, StudyPlan, run_study
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.finetune import random_model
 
 CONFIG = FinetuneConfig(
     steps=2, batch_size=2, patch_size=32, validate_every=1, rehearsal_patches=4, augment=AugmentConfig(p_affine=0),
@@ -45,7 +45,7 @@ def plan(tmp_path_factory, write_squares):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "base.safetensors"
-    save_checkpoint(random_checkpoint(ModelConfig(width=16, levels=2), CONFIG), path)
+    random_model(ModelConfig(width=16, levels=2), CONFIG).save(path)
     return str(path)
 
 
@@ -98,6 +98,11 @@ def test_training_sets_are_nested_and_hold_no_test_image(whole):
     assert not tested[2] & {name for names in only.values() for name in names}
 
 
+def is_tested(event):
+    """Whether an event tells how a model did on the test images."""
+    return isinstance(event, Notice) and "test image" in event.message
+
+
 def test_every_model_comes_from_the_base_with_its_own_seed(whole, plan):
     out, _, _ = whole
     asked = requests(out)
@@ -112,10 +117,20 @@ def test_every_model_comes_from_the_base_with_its_own_seed(whole, plan):
 def test_models_are_announced_in_order_and_steps_are_reported(whole):
     _, events, rows = whole
     started = [(event.label, event.index, event.total) for event in events if isinstance(event, PartStarted)]
-    labels = ["base", "raw", "01-images-seed-7", "01-images-seed-8", "04-images-seed-7", "04-images-seed-8"]
-    assert started == [(label, index, 5) for index, label in enumerate(labels)]
+    titles = [
+        "base",
+        "Testing the base",
+        *(f"{count}, seed {seed}" for count in ("1 image", "4 images") for seed in (7, 8)),
+    ]
+    assert started == [(title, index, 5) for index, title in enumerate(titles)]
     assert len([event for event in events if isinstance(event, StepEnd)]) == 2 * 5
-    assert [row for event in events if isinstance(event, ArmEnded) for row in event.rows] == rows
+    assert [event.message.partition(":")[0] for event in events if is_tested(event)] == [
+        "Without finetuning",
+        *["With 1 image"] * 2,
+        *["With 4 images"] * 2,
+    ]
+    of_raw = [row.dice for row in rows if (row.dataset, row.count) == (2, 0)]
+    assert f"Dice {sum(of_raw) / len(of_raw):.2f}" in next(event.message for event in events if is_tested(event))
 
 
 def test_a_finished_study_is_read_and_not_done_again(whole, plan):
@@ -128,7 +143,7 @@ def test_a_finished_study_is_read_and_not_done_again(whole, plan):
 def test_an_interrupted_study_repeats_nothing_and_ends_with_the_same_rows(whole, plan, tmp_path):
     _, _, rows = whole
     out = tmp_path / "out"
-    begun, _ = follow(run_study(plan, out), until=lambda event: isinstance(event, ArmEnded) and "01" in event.label)
+    begun, _ = follow(run_study(plan, out), until=lambda event: is_tested(event) and "1 image:" in event.message)
     middle, _ = follow(run_study(plan, out), until=lambda event: isinstance(event, StepEnd))
     ended, again = follow(run_study(plan, out))
     assert again == rows
@@ -146,7 +161,7 @@ def test_a_stopped_study_returns_what_is_done_and_goes_on(whole, plan, tmp_path)
         except StopIteration as stop:
             partial = stop.value
             break
-        ended += [event] if isinstance(event, ArmEnded) else []
+        ended += [event] if is_tested(event) else []
     assert partial == rows[:10]
     assert follow(run_study(plan, out))[1] == rows
 
@@ -206,7 +221,10 @@ def test_a_folder_that_cannot_be_made_is_named(plan, tmp_path):
 def test_a_given_base_is_not_trained(plan, base, tmp_path):
     given = plan.model_copy(update={"base": base, "counts": (0, 1), "seeds": 1, "test1": 6})
     events, rows = follow(run_study(given, tmp_path / "out"))
-    assert [event.label for event in events if isinstance(event, PartStarted)] == ["raw", "01-images-seed-7"]
+    assert [event.label for event in events if isinstance(event, PartStarted)] == [
+        "Testing the base",
+        "1 image, seed 7",
+    ]
     assert len(rows) == 2 * (6 + 3)
     assert requests(tmp_path / "out")["01-images-seed-7"].checkpoint == base
 
@@ -217,8 +235,8 @@ def test_from_scratch_needs_no_base_for_its_own_models(plan, base, tmp_path):
     follow(run_study(given, tmp_path))
     (request,) = requests(tmp_path).values()
     assert (request.task, request.checkpoint, request.model) == ("train", None, plan.model)
-    model = load_checkpoint(tmp_path / "runs" / "01-images-seed-7" / "model.safetensors")
-    assert model.provenance.parent_sha256 is None
+    model = load_model(tmp_path / "runs" / "01-images-seed-7" / "model.safetensors")
+    assert model.card.provenance.parent_sha256 is None
 
 
 def test_a_relative_folder_gives_runs_that_can_be_resumed_from_anywhere(plan, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.data.pairing import FilePair
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.writing import write_labels
@@ -67,14 +68,14 @@ def test_frames_of_a_stack_are_told_apart(tmp_path):
     stack = np.stack([block(1), block(2)])
     tifffile.imwrite(tmp_path / "s.tif", stack * 9, photometric="minisblack", metadata={"axes": "TYX"})
     write_labels(tmp_path / "out" / "s_labels.tif", stack)
-    drain(measure_files([(tmp_path / "s.tif", tmp_path / "out" / "s_labels.tif")], tmp_path / "t.csv"))
+    drain(measure_files([FilePair(tmp_path / "s.tif", tmp_path / "out" / "s_labels.tif")], tmp_path / "t.csv"))
     assert [(row["frame"], row["area_px"]) for row in read(tmp_path / "t.csv")] == [("0", "5"), ("1", "10")]
 
 
 def test_the_size_of_a_pixel_comes_from_the_image(tmp_path):
     write_labels(tmp_path / "a.tif", block(2), scale=(0.5, 0.5), unit="um")
     write_labels(tmp_path / "a_labels.tif", block(1))
-    drain(measure_files([(tmp_path / "a.tif", tmp_path / "a_labels.tif")], tmp_path / "t.csv"))
+    drain(measure_files([FilePair(tmp_path / "a.tif", tmp_path / "a_labels.tif")], tmp_path / "t.csv"))
     assert read(tmp_path / "t.csv")[0]["area_um2"] == "1.25"
 
 
@@ -83,7 +84,7 @@ def test_a_broken_file_is_listed_and_the_others_are_measured(folders, tmp_path):
     pairs, _ = pair_files(images, labels)
     (labels / "img_a_labels.tif").write_bytes(b"II*\0 no image")
     report = drain(measure_files(pairs, tmp_path / "t.csv"))
-    assert [path.name for path, _ in report.failed] == ["img_a_labels.tif"]
+    assert [one.file.name for one in report.failed] == ["img_a_labels.tif"]
     assert [row["image"] for row in read(tmp_path / "t.csv")] == ["img_b"]
 
 
@@ -91,7 +92,7 @@ def test_labels_of_another_size_are_listed_with_both_sizes(folders, tmp_path):
     images, labels = folders
     write_labels(labels / "img_a_labels.tif", np.ones((3, 3), np.uint8), overwrite=True)
     report = drain(measure_files(pair_files(images, labels)[0], tmp_path / "t.csv"))
-    assert "(16, 20) but its labels are (3, 3)" in report.failed[0][1]
+    assert "(16, 20) but its labels are (3, 3)" in report.failed[0].reason
 
 
 def test_a_table_is_not_replaced_unasked_and_an_input_never(folders, tmp_path):
@@ -101,10 +102,10 @@ def test_a_table_is_not_replaced_unasked_and_an_input_never(folders, tmp_path):
         drain(measure_files(pairs, tmp_path / "t.csv"))
     drain(measure_files(pairs, tmp_path / "t.csv", overwrite=True))
     assert len(read(tmp_path / "t-images.csv")) == 2
-    before = pairs[0][0].read_bytes()
+    before = pairs[0].image.read_bytes()
     with pytest.raises(DataError, match=r"must end in \.csv"):
-        drain(measure_files(pairs, pairs[0][0], overwrite=True))
-    assert pairs[0][0].read_bytes() == before
+        drain(measure_files(pairs, pairs[0].image, overwrite=True))
+    assert pairs[0].image.read_bytes() == before
 
 
 def test_what_was_measured_before_a_stop_is_kept(folders, tmp_path):
@@ -120,7 +121,7 @@ def test_labels_without_image_are_told(folders):
     (images / "broken.tif").write_bytes(b"II*\0 no image")
     pairs, left_out = pair_files(images, labels)
     assert len(pairs) == 2
-    assert [path.name for path, _ in left_out] == ["broken.tif", "other_labels.tif"]
+    assert [one.file.name for one in left_out] == ["broken.tif", "other_labels.tif"]
 
 
 def test_folders_that_have_nothing_in_common_are_refused(folders, tmp_path):

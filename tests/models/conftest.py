@@ -1,4 +1,4 @@
-"""PAULow's network computed without the package's modules, state dicts in its naming, and a small checkpoint."""
+"""PAULow's network computed without the package's modules, state dicts in its naming, and a small model."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from napari_unet_finetune.config import ChannelRule, ModelConfig, Normalization
 from napari_unet_finetune.models.attention_unet import AttentionUNet
-from napari_unet_finetune.models.checkpoint import Checkpoint
+from napari_unet_finetune.models.card import ModelCard
+from napari_unet_finetune.models.model import Model
 from napari_unet_finetune.models.provenance import ImageRecord, Provenance
 from napari_unet_finetune.models.rehearsal_patches import RehearsalPatches
 
@@ -114,23 +115,26 @@ def paulow_logits():
 
 
 @pytest.fixture(scope="session")
-def small_checkpoint():
-    """Return a checkpoint with every field set to something else than its default, of the smallest network."""
+def small_model():
+    """Return a model with every field set to something else than its default, of the smallest network."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     config = ModelConfig(width=16, levels=2, in_channels=2, dropout=0.1)
-    return Checkpoint(
+    return Model(
         weights=AttentionUNet(config).state_dict(),
-        model=config,
-        normalization=Normalization(method="zscore", per_channel=True),
-        channels=ChannelRule(method="channel", channel=1),
-        patch_size=64,
-        threshold=0.37,
-        provenance=Provenance(
-            name="smallest",
-            images=(ImageRecord(name='a "quoted" ü.tif', sha256="ab" * 32),),
-            config={"steps": 5},
-            seed=3,
+        card=ModelCard(
+            shape=config,
+            normalization=Normalization(method="zscore", per_channel=True),
+            channels=ChannelRule(method="channel", channel=1),
+            patch_size=64,
+            threshold=0.37,
+            rescale=0.5,
+            provenance=Provenance(
+                name="smallest",
+                images=(ImageRecord(name='a "quoted" ü.tif', sha256="ab" * 32),),
+                config={"steps": 5},
+                seed=3,
+            ),
         ),
         rehearsal=RehearsalPatches.from_normalized(
             rng.normal(size=(3, 2, 16, 16)).astype(np.float32),

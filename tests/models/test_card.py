@@ -7,37 +7,30 @@ import pytest
 import torch
 
 from napari_unet_finetune.config import Normalization
-from napari_unet_finetune.errors import CheckpointError
+from napari_unet_finetune.errors import ModelError
 from napari_unet_finetune.models.card import PAULOW_THRESHOLD, read_card
-from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.load import load_model
 
 
-def test_a_card_says_what_the_checkpoint_holds(tmp_path, small_checkpoint):
+def test_a_card_says_what_the_model_holds(tmp_path, small_model):
     file = tmp_path / "model.safetensors"
-    save_checkpoint(small_checkpoint, file)
-    card, loaded = read_card(file), load_checkpoint(file)
-    for name in ("model", "normalization", "channels", "patch_size", "threshold", "provenance"):
-        assert getattr(card, name) == getattr(loaded, name)
-    assert card.view == loaded.view
+    small_model.save(file)
+    card, loaded = read_card(file), load_model(file)
+    assert card.plain == loaded.card == small_model.card
     assert (card.path, card.size_bytes) == (file, file.stat().st_size)
-    assert card.facts.statistics == loaded.provenance.statistics
+    assert card.facts.statistics == loaded.card.provenance.statistics
 
 
 def test_a_model_that_ships_is_found_by_name_and_is_a_base():
     card = read_card("microtube")
     assert card.name == "microtube"
     assert not card.is_finetuned
-    assert card.scores["test_dice"] > 0.9
+    assert card.provenance.scores["test_dice"] > 0.9
 
 
-def test_a_model_without_a_name_goes_by_its_file(tmp_path, small_checkpoint):
-    from dataclasses import replace
-
-    named = replace(
-        small_checkpoint,
-        provenance=small_checkpoint.provenance.model_copy(update={"name": "", "parent_sha256": "0" * 64}),
-    )
-    save_checkpoint(named, tmp_path / "lilac.safetensors")
+def test_a_model_without_a_name_goes_by_its_file(tmp_path, small_model):
+    unnamed = small_model.card.provenance.model_copy(update={"name": "", "parent_sha256": "0" * 64})
+    small_model.with_card(provenance=unnamed).save(tmp_path / "lilac.safetensors")
     card = read_card(tmp_path / "lilac.safetensors")
     assert card.name == "lilac"
     assert card.is_finetuned
@@ -46,24 +39,24 @@ def test_a_model_without_a_name_goes_by_its_file(tmp_path, small_checkpoint):
 def test_a_paulow_file_gets_a_card_of_what_is_known_of_all_of_them(tmp_path):
     torch.save({"conv1.conv1.weight": torch.zeros(16, 1, 3, 3)}, tmp_path / "base.pth")
     card = read_card(tmp_path / "base.pth")
-    assert card.model is None
+    assert card.is_foreign
     assert card.normalization == Normalization(method="none")
     assert card.threshold == PAULOW_THRESHOLD
 
 
-def test_a_damaged_or_missing_file_is_a_sentence(tmp_path, small_checkpoint):
+def test_a_damaged_or_missing_file_is_a_sentence(tmp_path, small_model):
     file = tmp_path / "model.safetensors"
-    save_checkpoint(small_checkpoint, file)
+    small_model.save(file)
     whole = file.read_bytes()
     file.write_bytes(whole[:200])
-    with pytest.raises(CheckpointError, match="only the beginning"):
+    with pytest.raises(ModelError, match="only the beginning"):
         read_card(file)
     file.write_bytes(whole.replace(b"patch_size", b"patch_sise"))
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(ModelError, match="patch_sise"):
         read_card(file)
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(ModelError, match="does not exist"):
         read_card(tmp_path / "gone.safetensors")
-    with pytest.raises(CheckpointError, match="no model called 'gone'"):
+    with pytest.raises(ModelError, match="no model called 'gone'"):
         read_card("gone")
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_unet_finetune.config import ModelConfig
-from napari_unet_finetune.errors import CheckpointError
+from napari_unet_finetune.errors import ModelError
 from napari_unet_finetune.models.attention_unet import AttentionUNet
 from napari_unet_finetune.models.layer_groups import adapt_in_channels, depth_of, select_parameters
 
@@ -144,5 +144,5 @@ def test_the_same_number_of_channels_changes_nothing():
 @pytest.mark.parametrize(("present", "wanted"), [(3, 2), (1, 16), (16, 1)])
 def test_what_cannot_be_adapted_is_refused(present, wanted):
     weights = _model(in_channels=present).state_dict()
-    with pytest.raises(CheckpointError, match=f"{present} channels and width 16 cannot be adapted to {wanted}"):
+    with pytest.raises(ModelError, match=f"{present} channels and width 16 cannot be adapted to {wanted}"):
         adapt_in_channels(weights, wanted)

@@ -3,24 +3,23 @@ import sys
 
 import pytest
 
-from napari_unet_finetune.errors import CheckpointError
+from napari_unet_finetune.errors import ModelError
 from napari_unet_finetune.models import zoo
-from napari_unet_finetune.models.card import read_card
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.card import ModelCard, read_card
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import Model
 from napari_unet_finetune.models.provenance import Provenance
 
 
 @pytest.fixture
-def shipped(tmp_path, monkeypatch, small_checkpoint):
+def shipped(tmp_path, monkeypatch, small_model):
     monkeypatch.setattr(zoo, "SHIPPED", tmp_path)
     provenance = Provenance(
         name="oxide", notes=("Oxide layers.", "Width 16."), licence="CC0", scores={"test_dice": 0.5}
     )
     for name in ("oxide", "nuclei"):
-        save_checkpoint(
-            Checkpoint(small_checkpoint.weights, small_checkpoint.model, provenance=provenance),
-            tmp_path / f"{name}.safetensors",
-        )
+        card = ModelCard(shape=small_model.card.shape, provenance=provenance)
+        Model(small_model.weights, card).save(tmp_path / f"{name}.safetensors")
     return tmp_path
 
 
@@ -47,28 +46,28 @@ sys.exit("torch" in sys.modules)
 
 def test_a_model_is_found_and_loaded_by_name(shipped):
     assert zoo.find_model("nuclei") == shipped / "nuclei.safetensors"
-    assert load_checkpoint("nuclei").provenance.name == "oxide"
+    assert load_model("nuclei").card.provenance.name == "oxide"
 
 
 @pytest.mark.usefixtures("shipped")
 def test_an_unknown_name_lists_the_known_ones():
     assert zoo.find_model("cells") is None
-    with pytest.raises(CheckpointError, match=r"no model called 'cells'.*nuclei, oxide"):
-        load_checkpoint("cells")
+    with pytest.raises(ModelError, match=r"no model called 'cells'.*nuclei, oxide"):
+        load_model("cells")
 
 
 def test_no_models_are_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "absent")
     assert zoo.list_models() == ()
-    with pytest.raises(CheckpointError, match="none yet"):
-        load_checkpoint("cells")
+    with pytest.raises(ModelError, match="none yet"):
+        load_model("cells")
 
 
 def test_every_model_in_the_package_loads_and_says_what_it_is():
     for name in zoo.list_models():
-        assert load_checkpoint(name).weights
+        assert load_model(name).weights
         card = read_card(name)
         assert card.target
         assert card.provenance.licence
-        assert card.scores["test_dice"] > 0.5
+        assert card.provenance.scores["test_dice"] > 0.5
         assert card.size_bytes < 8_000_000

@@ -1,7 +1,5 @@
 """Which images a question is about, and the request that is made of it."""
 
-from dataclasses import replace
-
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from napari_unet_finetune.data.pairing import Pair
 from napari_unet_finetune.events import RunStarted
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.models.card import read_card
-from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.provenance import ImageRecord, Provenance
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
@@ -87,12 +85,12 @@ def test_a_model_knows_the_images_of_its_run_be_it_finetuned_or_from_scratch(
     folder = RunFolder.create(tmp_path / "run", FinetuneRequest(task="finetune", config=CONFIG, **given))
     folder.append(RunStarted("cpu", "fp32", 1, 0, used[:1], used[1:], None))
     records = tuple(ImageRecord(name=name, sha256=name) for name in used)
-    checkpoint = replace(load_checkpoint(model), provenance=Provenance(images=records, parent_sha256=parent))
-    save_checkpoint(checkpoint, folder.result_path)
+    model = load_model(model).with_card(provenance=Provenance(images=records, parent_sha256=parent))
+    model.save(folder.result_path)
     known = Known.of(read_card(folder.result_path), project)
     assert known == Known(frozenset({"img_00"}), frozenset({"img_01"}))
     elsewhere = tmp_path / "elsewhere.safetensors"
-    save_checkpoint(checkpoint, elsewhere)
+    model.save(elsewhere)
     assert Known.of(read_card(elsewhere), project) == Known()
 
 
@@ -101,7 +99,7 @@ def test_images_of_another_folder_are_not_known_by_their_names(project, model, t
     request = FinetuneRequest(task="train", images=other / "images", masks=other / "masks", config=CONFIG)
     folder = RunFolder.create(tmp_path / "run", request)
     records = tuple(ImageRecord(name=name, sha256=name) for name in project.names)
-    save_checkpoint(replace(load_checkpoint(model), provenance=Provenance(images=records)), folder.result_path)
+    load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
     known = Known.of(read_card(folder.result_path), project)
     assert known == Known()
     assert subject_of("estimate", project, known).about == "4 annotated images"
@@ -112,7 +110,7 @@ def test_a_run_of_this_dataset_knows_its_images_also_where_both_were_moved(proje
     request = FinetuneRequest(task="finetune", config=CONFIG, pairs=pairs_of(used))
     folder = RunFolder.create(project.folder / "runs" / "run", request)
     records = tuple(ImageRecord(name=image.name, sha256=image.name) for image in used)
-    save_checkpoint(replace(load_checkpoint(model), provenance=Provenance(images=records)), folder.result_path)
+    load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
     (tmp_path / "moved").mkdir()
     (tmp_path / "squares").rename(tmp_path / "moved" / "squares")
     (tmp_path / "project").rename(tmp_path / "moved" / "project")

@@ -10,14 +10,14 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import PartStarted, RunStarted, StepEnd, drain
 from napari_unet_finetune.questions.can_learn import can_learn
-from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.finetune import random_model
 
 CONFIG = FinetuneConfig(device="cpu", precision="fp32", patch_size=32)
 
 
 @pytest.fixture(scope="module")
-def checkpoint():
-    return random_checkpoint(ModelConfig(width=16, levels=2), CONFIG)
+def model():
+    return random_model(ModelConfig(width=16, levels=2), CONFIG)
 
 
 def squares(count=4, size=48):
@@ -32,8 +32,8 @@ def squares(count=4, size=48):
     return images
 
 
-def test_a_task_that_can_be_learnt_is_called_ready(checkpoint):
-    events = can_learn(checkpoint, squares(), CONFIG, steps=60)
+def test_a_task_that_can_be_learnt_is_called_ready(model):
+    events = can_learn(model, squares(), CONFIG, steps=60)
     seen = []
     while True:
         try:
@@ -49,41 +49,41 @@ def test_a_task_that_can_be_learnt_is_called_ready(checkpoint):
     assert sum(isinstance(event, StepEnd) for event in seen) == result.steps == len(result.losses) == 60
 
 
-def test_the_two_images_with_most_of_both_are_taken(checkpoint):
+def test_the_two_images_with_most_of_both_are_taken(model):
     images = squares(5)
     shares = {image.name: image.target.mean() for image in images}
     expected = sorted(shares, key=lambda name: shares[name] * (shares[name] - 1))[:2]
-    result = drain(can_learn(checkpoint, images, CONFIG, steps=1))
+    result = drain(can_learn(model, images, CONFIG, steps=1))
     assert set(result.images) == set(expected)
 
 
-def test_what_cannot_be_learnt_is_not_ready(checkpoint):
+def test_what_cannot_be_learnt_is_not_ready(model):
     rng = np.random.default_rng(0)
     noise = [replace(image, image=rng.integers(0, 255, image.shape).astype(np.uint8)) for image in squares()]
-    result = drain(can_learn(checkpoint, noise, CONFIG, steps=20))
+    result = drain(can_learn(model, noise, CONFIG, steps=20))
     assert result.verdict in ("not ready", "needs longer", "check the data") and np.mean(result.dice) < 0.9
 
 
-def test_masks_that_do_not_fit_are_told_however_well_they_are_learnt(checkpoint):
+def test_masks_that_do_not_fit_are_told_however_well_they_are_learnt(model):
     moved = [replace(image, labels=np.roll(image.labels, 7, 0)) for image in squares()]
-    result = drain(can_learn(checkpoint, moved, CONFIG, steps=30))
+    result = drain(can_learn(model, moved, CONFIG, steps=30))
     assert result.verdict == "check the data"
     assert "moved by -7 px in Y and 0 px in X" in result.summary
 
 
-def test_time_runs_out_and_the_verdict_still_comes(checkpoint):
-    result = drain(can_learn(checkpoint, squares(), CONFIG, seconds=0.2, steps=100_000))
+def test_time_runs_out_and_the_verdict_still_comes(model):
+    result = drain(can_learn(model, squares(), CONFIG, seconds=0.2, steps=100_000))
     assert result.steps < 100_000 and result.summary
 
 
-def test_stopping_gives_no_verdict(checkpoint):
+def test_stopping_gives_no_verdict(model):
     asked = iter([False] * 5)
-    assert drain(can_learn(checkpoint, squares(), CONFIG, should_stop=lambda: next(asked, True))) is None
+    assert drain(can_learn(model, squares(), CONFIG, should_stop=lambda: next(asked, True))) is None
 
 
-def test_masks_without_objects_are_refused(checkpoint):
+def test_masks_without_objects_are_refused(model):
     empty = [replace(image, labels=np.zeros_like(image.labels)) for image in squares()]
     with pytest.raises(DataError, match="nothing to learn"):
-        drain(can_learn(checkpoint, empty, CONFIG))
+        drain(can_learn(model, empty, CONFIG))
     with pytest.raises(DataError, match="no annotated images"):
-        drain(can_learn(checkpoint, [], CONFIG))
+        drain(can_learn(model, [], CONFIG))

@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from napari_unet_finetune.errors import CheckpointError, RunError
+from napari_unet_finetune.errors import ModelError, RunError
 from napari_unet_finetune.events import Alive, ImagePredicted, JobEnded, PreviewReady, RunEnded, StepEnd, ValidationEnd
 from napari_unet_finetune.io.images import list_images
-from napari_unet_finetune.models.checkpoint import load_checkpoint
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.child import ChildJob
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import PredictRequest, write_request
@@ -58,7 +58,7 @@ def test_a_training_in_a_child_shows_what_it_learns_and_leaves_its_model(tmp_pat
     preview = first(events, PreviewReady)
     assert np.load(preview.file).shape == (48, 48)
     assert events[-1] == JobEnded(folder.result_path)
-    assert load_checkpoint(folder.result_path).provenance.scores
+    assert load_model(folder.result_path).card.provenance.scores
     assert not job.is_alive
 
 
@@ -116,7 +116,7 @@ def test_the_child_of_a_killed_process_ends_and_its_parent_needs_no_torch(long_r
 def test_an_error_of_the_child_is_raised_as_what_it_was(tmp_path, squares):
     image = list_images(squares / "images")[0]
     write_request(tmp_path / "job", PredictRequest(checkpoint=str(tmp_path / "absent.safetensors"), images=(image,)))
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(ModelError, match="does not exist"):
         list(ChildJob(tmp_path / "job").events())
 
 

@@ -11,7 +11,7 @@ import torch
 
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd, drain
-from napari_unet_finetune.models.checkpoint import load_checkpoint
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.progress import RunProgress, advance
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import LOG, RunFolder
@@ -27,7 +27,7 @@ from pathlib import Path
 import imageio.v3, scipy.ndimage, torch._dynamo  # what a run imports late
 import napari_unet_finetune.runs.execute
 from napari_unet_finetune.cli import main
-from napari_unet_finetune.models.checkpoint import load_checkpoint
+from napari_unet_finetune.models.load import load_model
 
 run, kills, start = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 rng, deaths = random.Random(0), []
@@ -47,7 +47,7 @@ def attempt(arguments, may_write):
             os.kill(pid, signal.SIGKILL)
             may_write = None
             if (run / "best.safetensors").exists():
-                load_checkpoint(run / "best.safetensors")  # readable at any moment
+                load_model(run / "best.safetensors")  # readable at any moment
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
@@ -76,10 +76,10 @@ def fold(folder):
 
 
 def assert_same_model(folder, other):
-    first, second = (load_checkpoint(one.result_path) for one in (folder, other))
+    first, second = (load_model(one.result_path) for one in (folder, other))
     assert all(torch.equal(first.weights[name], second.weights[name]) for name in second.weights)
-    assert first.threshold == second.threshold
-    assert first.provenance.scores == second.provenance.scores
+    assert first.card.threshold == second.card.threshold
+    assert first.card.provenance.scores == second.card.provenance.scores
 
 
 @pytest.fixture(scope="session")
@@ -146,9 +146,9 @@ def test_a_stopped_run_leaves_a_model_and_goes_on_to_the_same_end(folder, whole,
             done += [event] if isinstance(event, StepEnd) else []
     assert result.ended.stopped and result.ended.steps == steps
     assert not folder.is_finished
-    best = load_checkpoint(folder.best_path)
-    assert best.threshold == result.checkpoint.threshold
-    assert len(best.provenance.images) == (5 if steps else 0)  # before the first step it is the base model
+    best = load_model(folder.best_path)
+    assert best.card.threshold == result.model.card.threshold
+    assert len(best.card.provenance.images) == (5 if steps else 0)  # before the first step it is the base model
     events, _ = collect(folder)
     assert events[0].first_step == steps
     assert_same_model(folder, whole)
@@ -188,33 +188,33 @@ def test_files_that_are_left_out_are_named(tmp_path, request_, write_squares):
     assert "2 files are left out" in notices
     assert "img_03 (no mask has a matching name)" in notices
     assert "broken.png" in notices
-    assert len(result.checkpoint.provenance.images) == 4
+    assert len(result.model.card.provenance.images) == 4
 
 
 def test_only_the_named_images_are_trained_on(tmp_path, request_):
     only = ("img_03", "img_01")
     folder = RunFolder.create(tmp_path / "run", request_.model_copy(update={"only": only}))
     result = drain(run_here(folder))
-    assert tuple(record.name for record in result.checkpoint.provenance.images) == only
+    assert tuple(record.name for record in result.model.card.provenance.images) == only
 
 
 def test_a_base_model_is_trained_and_then_finetuned_with_old_images(tmp_path, request_, tiny_config):
     config = tiny_config.model_copy(update={"steps": 2, "rehearsal_patches": 4})
     paths = {"images": request_.images, "masks": request_.masks, "config": config}
     base = RunFolder.create(tmp_path / "base", FinetuneRequest(task="train", model=TINY, **paths))
-    assert drain(run_here(base)).checkpoint.provenance.parent_sha256 is None
-    assert len(load_checkpoint(base.result_path).rehearsal) == 4
+    assert drain(run_here(base)).model.card.provenance.parent_sha256 is None
+    assert len(load_model(base.result_path).rehearsal) == 4
     old = {"base_images": request_.images, "base_masks": request_.masks, "checkpoint": str(base.result_path)}
     tuned = RunFolder.create(tmp_path / "tuned", FinetuneRequest(task="finetune", **paths, **old))
     result = drain(run_here(tuned))
     assert result.ended.old_dice_after is not None
-    assert result.checkpoint.provenance.parent_sha256
+    assert result.model.card.provenance.parent_sha256
 
 
 def test_old_images_without_masks_are_replayed_as_the_base_model_sees_them(tmp_path, request_):
     folder = RunFolder.create(tmp_path / "run", request_.model_copy(update={"base_images": request_.images}))
     result = drain(run_here(folder))
-    assert any("what the base model predicts there is replayed" in note for note in result.checkpoint.provenance.notes)
+    assert any("what the base model predicts there is replayed" in note for note in result.model.card.provenance.notes)
 
 
 def test_a_finetuning_without_a_model_is_refused(tmp_path, request_):

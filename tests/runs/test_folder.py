@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import Notice, StepEnd, to_json
-from napari_unet_finetune.models.checkpoint import load_checkpoint
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.folder import BEST, EVENTS, RESULT, STATE, RunFolder
 from napari_unet_finetune.runs.request import REQUEST, FinetuneRequest
 from napari_unet_finetune.training.state import TrainingState
@@ -134,13 +134,13 @@ def test_sweeping_removes_what_killed_writers_left_and_nothing_else(folder):
 
 
 def test_models_are_kept_under_their_names(folder, model):
-    checkpoint = load_checkpoint(model)
-    folder.save_best(checkpoint)
+    model = load_model(model)
+    folder.save_best(model)
     assert not folder.is_finished
-    assert folder.save_result(checkpoint) == folder.result_path
+    assert folder.save_result(model) == folder.result_path
     assert folder.is_finished
     for path in (folder.best_path, folder.result_path):
-        assert load_checkpoint(path).provenance == checkpoint.provenance
+        assert load_model(path).card.provenance == model.card.provenance
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110

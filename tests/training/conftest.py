@@ -5,7 +5,7 @@ import pytest
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.training.finetune import random_checkpoint
+from napari_unet_finetune.training.finetune import random_model
 from napari_unet_finetune.training.state import TrainingState
 
 TINY = ModelConfig(width=16, levels=2)
@@ -47,13 +47,13 @@ class MemoryStore:
     def save_state(self, state):
         self.states.append(TrainingState(dict(state.progress), dict(state.trainer)))
 
-    def save_best(self, checkpoint):
-        self.best.append(checkpoint)
+    def save_best(self, model):
+        self.best.append(model)
 
-    def save_result(self, checkpoint):
-        self.result = checkpoint
+    def save_result(self, model):
+        self.result = model
 
 
 @pytest.fixture
 def untrained():
-    return random_checkpoint(TINY, tiny_config())
+    return random_model(TINY, tiny_config())

@@ -14,7 +14,7 @@ from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, S
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import known_views
 from napari_unet_finetune.metrics import dice
-from napari_unet_finetune.training.finetune import finetune, random_checkpoint, train
+from napari_unet_finetune.training.finetune import finetune, random_model, train
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.replay import PULL_WITHOUT_REPLAY
 from napari_unet_finetune.training.state import TrainingState
@@ -36,9 +36,9 @@ def same(first, second):
 
 def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones():
     config = tiny_config(steps=60, learning_rate=3e-3)
-    base = drain(train(make_squares(6), config, model=TINY))
+    base = drain(train(make_squares(6), config, shape=TINY))
     assert base.ended.finetuned_dice > 0.9
-    result = drain(finetune(make_squares(6, bright=False, seed=1), base.checkpoint, config))
+    result = drain(finetune(make_squares(6, bright=False, seed=1), base.card.shape, config))
     assert result.ended.raw_dice < 0.5
     assert result.ended.finetuned_dice > 0.85
     assert result.ended.old_dice_before > 0.9
@@ -62,8 +62,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(untrained)
         drain(finetune(make_squares(5), untrained, tiny_config(seed=seed, keep_raw=False, **augmented)))
         for seed in (0, 0, 1)
     ]
-    assert same(runs[0].checkpoint.weights, runs[1].checkpoint.weights)
-    assert not same(runs[0].checkpoint.weights, runs[2].checkpoint.weights)
+    assert same(runs[0].model.weights, runs[1].model.weights)
+    assert not same(runs[0].model.weights, runs[2].model.weights)
 
 
 def test_a_run_leaves_the_callers_random_state_alone(untrained):
@@ -82,7 +82,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(untrained, 
     again = MemoryStore(store.states[resumed_from])
     events, resumed = collect(finetune(make_squares(5), untrained, config, store=again))
     assert events[0].first_step == 5 * (resumed_from + 1)
-    assert same(whole.checkpoint.weights, resumed.checkpoint.weights)
+    assert same(whole.model.weights, resumed.model.weights)
     assert whole.ended == resumed.ended
 
 
@@ -96,7 +96,7 @@ def test_an_interruption_before_the_first_validation_changes_nothing(untrained):
     assert run.result.ended.steps == 1 and store.best
     events, resumed = collect(finetune(make_squares(5), untrained, config, store=store))
     assert (events[0].first_step, events[0].best_dice) == (1, None)
-    assert same(whole.checkpoint.weights, resumed.checkpoint.weights)
+    assert same(whole.model.weights, resumed.model.weights)
 
 
 def test_a_run_that_was_stopped_before_it_began_says_so(untrained):
@@ -125,34 +125,34 @@ def test_stop_returns_the_best_weights_so_far(untrained):
     steps.extend(event for event in run if isinstance(event, StepEnd))
     result = run.result
     assert result.ended.stopped and result.ended.steps == 8
-    assert same(result.checkpoint.weights, store.best[-1].weights)
+    assert same(result.model.weights, store.best[-1].weights)
 
 
 @pytest.mark.parametrize("steps", [0, 4])
 def test_a_stop_before_the_first_validation_is_never_below_the_base(steps):
     done = []
     config = tiny_config(steps=60, learning_rate=3e-3)
-    base = drain(train(make_squares(6), config, model=TINY)).checkpoint
+    base = drain(train(make_squares(6), config, shape=TINY)).model
     harmful = tiny_config(learning_rate=0.5, warmup_steps=0)
     run = finetune(make_squares(5, seed=3), base, harmful, should_stop=lambda: len(done) >= steps)
     run = Stream(run)
     done.extend(event for event in run if isinstance(event, StepEnd))
     result = run.result
     assert result.ended.stopped and result.ended.steps == steps
-    assert result.ended.kept_raw and same(result.checkpoint.weights, base.weights)
+    assert result.ended.kept_raw and same(result.model.weights, base.weights)
 
 
 def test_the_result_is_kept_before_the_run_is_said_to_have_ended(untrained):
     store = MemoryStore()
     for event in finetune(make_squares(5), untrained, tiny_config(), store=store):
         if isinstance(event, RunEnded):
-            assert store.result.threshold == event.threshold
+            assert store.result.card.threshold == event.threshold
 
 
 def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_others():
     """The base sees bright squares only; the one held-out image is bright, the training images are dark."""
     config = tiny_config(steps=60, learning_rate=3e-3)
-    base = drain(train(make_squares(6), config, model=TINY)).checkpoint
+    base = drain(train(make_squares(6), config, shape=TINY)).model
     dark, bright = make_squares(4, bright=False, seed=1), make_squares(1, seed=2)
     for seed in range(20):
         images = [*dark, *bright]
@@ -190,9 +190,9 @@ def test_a_state_of_another_model_is_refused_in_a_sentence(untrained):
 
 def test_the_patch_size_is_the_base_models_unless_asked_otherwise(untrained):
     kept = drain(finetune(make_squares(4), untrained, tiny_config(steps=2, patch_size=None, keep_raw=False)))
-    assert kept.checkpoint.patch_size == untrained.patch_size == 32
+    assert kept.model.card.patch_size == untrained.card.patch_size == 32
     events, changed = collect(finetune(make_squares(4), untrained, tiny_config(steps=2, patch_size=40, keep_raw=False)))
-    assert changed.checkpoint.patch_size == 40
+    assert changed.model.card.patch_size == 40
     assert any("patches of 32 px" in event.message for event in events if isinstance(event, Notice))
 
 
@@ -205,9 +205,9 @@ def strokes(image, *, background=True):
 
 def test_sparse_strokes_train_and_are_validated_on_objects_and_background():
     config = tiny_config(steps=60, learning_rate=3e-3)
-    result = drain(train([strokes(image) for image in make_squares(6)], config, model=TINY))
+    result = drain(train([strokes(image) for image in make_squares(6)], config, shape=TINY))
     assert 0.8 < result.ended.finetuned_dice <= 1
-    assert result.checkpoint.rehearsal is None
+    assert result.model.rehearsal is None
 
 
 def test_strokes_without_background_are_refused_and_images_without_strokes_left_out(untrained):
@@ -240,11 +240,11 @@ def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(untrained, mo
 
 def test_a_useless_finetuning_returns_the_raw_model_and_says_so():
     config = tiny_config(steps=60, learning_rate=3e-3)
-    base = drain(train(make_squares(6), config, model=TINY)).checkpoint
+    base = drain(train(make_squares(6), config, shape=TINY)).model
     harmful = tiny_config(steps=6, learning_rate=0.5, warmup_steps=0)
     result = drain(finetune(make_squares(5, seed=3), base, harmful))
     assert result.ended.kept_raw
-    assert same(result.checkpoint.weights, base.weights)
+    assert same(result.model.weights, base.weights)
     assert "base model is kept" in result.ended.summary
 
 
@@ -266,9 +266,7 @@ def test_early_stopping_waits_for_its_patience(untrained):
 
 def test_frozen_layers_stay_as_they_are(untrained):
     result = drain(finetune(make_squares(4), untrained, tiny_config(layers="last", keep_raw=False)))
-    changed = {
-        name for name, value in result.checkpoint.weights.items() if not torch.equal(value, untrained.weights[name])
-    }
+    changed = {name for name, value in result.model.weights.items() if not torch.equal(value, untrained.weights[name])}
     assert changed and all(name.startswith(("conv1_1.", "final.")) for name in changed)
 
 
@@ -276,14 +274,14 @@ def test_l2sp_keeps_the_weights_closer_to_the_base(untrained):
     def distance(strength):
         result = drain(finetune(make_squares(4), untrained, tiny_config(l2sp=strength, keep_raw=False)))
         return sum(
-            float((value - untrained.weights[name]).pow(2).sum()) for name, value in result.checkpoint.weights.items()
+            float((value - untrained.weights[name]).pow(2).sum()) for name, value in result.model.weights.items()
         )
 
     assert distance(1.0) < 0.8 * distance(0.0)
 
 
 def test_replay_uses_the_patches_that_the_base_model_carries():
-    base = drain(train(make_squares(6), tiny_config(steps=40, learning_rate=3e-3), model=TINY)).checkpoint
+    base = drain(train(make_squares(6), tiny_config(steps=40, learning_rate=3e-3), shape=TINY)).model
     assert len(base.rehearsal) == 8 and base.rehearsal.held_out.sum() == 2
     new = make_squares(5, bright=False, seed=1)
     forgetful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0)))
@@ -312,15 +310,15 @@ def test_the_rule_for_the_best_weights_decides_what_is_returned(untrained, monke
     store = MemoryStore()
     events, result = collect(finetune(make_squares(5), untrained, config, store=store))
     assert [event.best for event in events if isinstance(event, ValidationEnd)] == [True, kept]
-    assert same(result.checkpoint.weights, store.best[-1].weights) and len(store.best) == 1 + kept
+    assert same(result.model.weights, store.best[-1].weights) and len(store.best) == 1 + kept
 
 
 def test_dropout_is_the_trainings_choice_and_the_models_own_if_left_empty(untrained):
     def weights(dropout):
         config = tiny_config(steps=2, dropout=dropout)
-        return drain(finetune(make_squares(3), untrained, config)).checkpoint.weights
+        return drain(finetune(make_squares(3), untrained, config)).model.weights
 
-    assert FinetuneConfig().dropout is None and untrained.model.dropout == 0.2
+    assert FinetuneConfig().dropout is None and untrained.card.shape.dropout == 0.2
     assert same(weights(None), weights(0.2)) and not same(weights(None), weights(0.0))
 
 
@@ -332,7 +330,7 @@ def test_the_seed_recipe_runs_the_grid_of_the_study(untrained):
     losses = [event.val_loss for event in events if isinstance(event, ValidationEnd)]
     assert len(losses) == 2 and all(math.isfinite(loss) for loss in losses)
     assert {event.learning_rate for event in events if isinstance(event, StepEnd)} == {1e-5}
-    assert result.checkpoint.threshold == 0.6225
+    assert result.model.card.threshold == 0.6225
 
 
 def test_no_images_and_no_objects_are_refused_in_a_sentence(untrained):
@@ -356,7 +354,7 @@ def test_images_of_any_size_type_and_channels_train_together(untrained):
         AnnotatedImage("colour", rng.random((3, 50, 50), np.float32), rng.integers(0, 2, (50, 50)) > 0),
     ]
     result = drain(finetune(images, untrained, tiny_config(steps=3)))
-    assert all(torch.isfinite(value).all() for value in result.checkpoint.weights.values())
+    assert all(torch.isfinite(value).all() for value in result.model.weights.values())
 
 
 def test_colour_images_for_a_grey_model_are_never_reduced_silently(untrained):
@@ -366,11 +364,11 @@ def test_colour_images_for_a_grey_model_are_never_reduced_silently(untrained):
     with pytest.raises(DataError, match="3 channels"):
         next(finetune(colour, untrained, tiny_config(channels=ChannelRule(method="none"))))
     events, result = collect(finetune(colour, untrained, tiny_config(steps=2, in_channels=3)))
-    assert result.checkpoint.model.in_channels == 3
+    assert result.model.card.shape.in_channels == 3
 
 
 def test_a_loss_that_is_not_a_number_is_explained(untrained, monkeypatch):
-    monkeypatch.setattr(Trainer, "_loss", lambda self, batch: self.model(batch.images).sum() * float("nan"))
+    monkeypatch.setattr(Trainer, "_loss", lambda self, batch: self.network(batch.images).sum() * float("nan"))
     with pytest.raises(RunError, match=r"not a number at step 1.*lower learning rate"):
         drain(finetune(make_squares(4), untrained, tiny_config()))
 
@@ -405,7 +403,7 @@ def test_no_memory_for_a_single_patch_is_explained(untrained, monkeypatch, where
 
 def test_the_model_file_says_where_it_comes_from(untrained):
     result = drain(finetune(make_squares(5), untrained, tiny_config()))
-    origin = result.checkpoint.provenance
+    origin = result.model.card.provenance
     assert [record.name for record in origin.images] == [f"square {index}" for index in range(5)]
     assert len({record.sha256 for record in origin.images}) == 5
     assert origin.parent_sha256 and origin.seed == 0
@@ -421,7 +419,7 @@ def test_an_image_without_any_structure_is_named(untrained):
 
 
 def test_images_that_the_base_was_trained_on_are_pointed_out(untrained):
-    first = drain(finetune(make_squares(5), untrained, tiny_config(steps=2, keep_raw=False))).checkpoint
+    first = drain(finetune(make_squares(5), untrained, tiny_config(steps=2, keep_raw=False))).model
     again = [*make_squares(5)[:2], *make_squares(5, seed=9)[2:]]
     notices = [event.message for event in finetune(again, first, tiny_config(steps=2)) if isinstance(event, Notice)]
     assert any("trained on 2 of these 5 images before (square 0, square 1)" in text for text in notices)
@@ -431,16 +429,16 @@ def test_images_that_the_base_was_trained_on_are_pointed_out(untrained):
 
 def test_the_threshold_is_calibrated_on_annotated_images_only_if_asked(untrained):
     fixed = drain(finetune(make_squares(4), untrained, tiny_config(calibrate=False, threshold=0.3, keep_raw=False)))
-    assert fixed.checkpoint.threshold == 0.3
+    assert fixed.model.card.threshold == 0.3
 
 
 def test_an_untrained_model_follows_from_the_seed():
-    first, again, other = (random_checkpoint(TINY, tiny_config(seed=seed)).weights for seed in (1, 1, 2))
+    first, again, other = (random_model(TINY, tiny_config(seed=seed)).weights for seed in (1, 1, 2))
     assert same(first, again) and not same(first, other)
 
 
 def test_the_raw_score_on_colour_images_is_that_of_the_unchanged_base():
-    base = drain(train(make_squares(6), tiny_config(steps=60, learning_rate=3e-3), model=TINY)).checkpoint
+    base = drain(train(make_squares(6), tiny_config(steps=60, learning_rate=3e-3), shape=TINY)).model
     # green squares on magenta: the luminance shows what the mean of the channels hides
     colour = [
         AnnotatedImage(
@@ -455,13 +453,13 @@ def test_the_raw_score_on_colour_images_is_that_of_the_unchanged_base():
 
 
 def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
-    base = drain(train(make_squares(8), tiny_config(steps=60, learning_rate=3e-3), model=TINY)).checkpoint
+    base = drain(train(make_squares(8), tiny_config(steps=60, learning_rate=3e-3), shape=TINY)).model
     monkeypatch.setattr("napari_unet_finetune.training.outcome.calibrate_threshold", lambda *_: 0.99999)
     config = tiny_config(steps=2, learning_rate=1e-6, keep_raw=False)
-    with_old = drain(finetune(make_squares(3, seed=1), base, config)).checkpoint
-    without = drain(finetune(make_squares(3, seed=1), replace(base, rehearsal=None), config)).checkpoint
-    assert with_old.threshold == base.threshold
-    assert without.threshold == pytest.approx(0.99999)
+    with_old = drain(finetune(make_squares(3, seed=1), base, config)).model
+    without = drain(finetune(make_squares(3, seed=1), replace(base, rehearsal=None), config)).model
+    assert with_old.threshold == base.card.threshold
+    assert without.card.threshold == pytest.approx(0.99999)
 
 
 @pytest.mark.parametrize("channels", [2, 4])
@@ -469,7 +467,7 @@ def test_a_grey_model_learns_from_images_of_several_channels_that_it_could_not_t
     images = [replace(image, image=np.stack([image.image] * channels)) for image in make_squares(4)]
     result = drain(finetune(images, untrained, tiny_config()))
     assert result.ended.raw_dice is None and result.ended.finetuned_dice is not None
-    assert result.checkpoint.model.in_channels == channels
+    assert result.model.card.shape.in_channels == channels
 
 
 def test_raw_and_finetuned_are_scored_on_the_same_held_out_images_whatever_their_names(untrained):
@@ -492,7 +490,7 @@ def test_raw_and_finetuned_are_scored_on_the_same_part_of_an_image_whatever_its_
 
 def test_a_base_that_saw_an_image_with_another_mask_is_told_too(untrained):
     images = make_squares(4)
-    base = drain(finetune(images, untrained, tiny_config(steps=1))).checkpoint
+    base = drain(finetune(images, untrained, tiny_config(steps=1))).model
     corrected = replace(images[0], labels=np.roll(images[0].labels, 1, axis=0))
     notices = prepare([corrected, *make_squares(3, seed=8)], base, tiny_config()).notices
     known = [note for note in notices if "was trained on 1 of these" in note]
@@ -501,9 +499,9 @@ def test_a_base_that_saw_an_image_with_another_mask_is_told_too(untrained):
 
 def test_a_base_model_has_no_raw_score_and_is_never_untrained():
     config = FinetuneConfig.from_preset("fast", **tiny_config(steps=1).model_dump(exclude={"preset", "version"}))
-    result = drain(train(make_squares(5), config, model=TINY))
+    result = drain(train(make_squares(5), config, shape=TINY))
     assert result.ended.raw_dice is None and not result.ended.kept_raw
-    assert result.checkpoint.provenance.images
+    assert result.model.card.provenance.images
 
 
 MIRRORING = AugmentConfig.none().model_copy(update={"orientation": "any", "flips": True})
@@ -512,7 +510,7 @@ MIRRORING = AugmentConfig.none().model_copy(update={"orientation": "any", "flips
 @pytest.mark.parametrize("threshold", [0.4, 0.5])
 def test_the_base_model_is_scored_as_its_user_has_it(untrained, threshold):
     """A model that never saw mirrored views is not asked about them, whatever the training shows."""
-    images, base = make_squares(5), replace(untrained, threshold=threshold)
+    images, base = make_squares(5), untrained.with_card(threshold=threshold)
     settings = tiny_config(steps=1, held_out=(images[0].name,), augment=MIRRORING)
     result = drain(finetune(images, base, settings))
     assert result.ended.raw_dice == pytest.approx(dice_of(base, images[0]))
@@ -522,10 +520,10 @@ def test_the_finetuned_model_is_scored_as_it_will_predict(untrained):
     images = make_squares(5)
     settings = tiny_config(held_out=(images[0].name,), keep_raw=False, augment=MIRRORING)
     result = drain(finetune(images, untrained, settings))
-    assert len(known_views(result.checkpoint)) == 4
-    assert result.ended.finetuned_dice == pytest.approx(dice_of(result.checkpoint, images[0]))
+    assert len(known_views(result.model)) == 4
+    assert result.ended.finetuned_dice == pytest.approx(dice_of(result.model, images[0]))
 
 
-def dice_of(checkpoint, image):
-    predictor = Predictor(checkpoint, PredictConfig(device="cpu", precision="fp32"))
+def dice_of(model, image):
+    predictor = Predictor(model, PredictConfig(device="cpu", precision="fp32"))
     return dice(predictor.predict(image).labels > 0, image.target)

@@ -21,7 +21,7 @@ from .conftest import TINY, MemoryStore, make_squares, tiny_config
 @pytest.fixture(scope="module")
 def base():
     config = tiny_config(steps=40, learning_rate=3e-3, rehearsal_patches=0)
-    return drain(train(make_squares(6), config, model=TINY)).checkpoint
+    return drain(train(make_squares(6), config, shape=TINY)).model
 
 
 def without_labels(images):
@@ -34,9 +34,12 @@ def test_labels_are_the_models_own_where_it_is_sure(base):
     probabilities = (
         Predictor(base, PredictConfig(augment=False, overlap=0.25, precision="fp32")).predict(image).probabilities
     )
-    assert np.array_equal(taught.labels, probabilities > base.threshold)
+    assert np.array_equal(taught.labels, probabilities > base.card.threshold)
     assert 0.5 < taught.annotated.mean() < 1
-    assert np.abs(probabilities - base.threshold)[taught.annotated].min() > np.abs(probabilities - base.threshold).min()
+    assert (
+        np.abs(probabilities - base.card.threshold)[taught.annotated].min()
+        > np.abs(probabilities - base.card.threshold).min()
+    )
     assert (taught.labels == image.target)[taught.annotated].mean() > 0.98
 
 
@@ -79,8 +82,8 @@ def test_a_resumed_run_can_be_stopped_while_the_old_images_are_looked_at(base):
 def test_what_the_old_images_taught_is_not_forgotten(base):
     new, old, others = make_squares(5, bright=False, seed=1), make_squares(5, seed=2), make_squares(4, seed=7)
     config = tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5, l2sp=0.0, keep_raw=False)
-    careful = drain(finetune(new, base, config, base_images=without_labels(old))).checkpoint
-    forgetful = drain(finetune(new, base, config)).checkpoint
+    careful = drain(finetune(new, base, config, base_images=without_labels(old))).model
+    forgetful = drain(finetune(new, base, config)).model
     kept, lost = (np.mean([score.dice for score in evaluate(model, others)]) for model in (careful, forgetful))
     assert kept > lost + 0.1
 
@@ -93,7 +96,7 @@ def test_what_is_forgotten_is_not_measured_by_the_models_own_labels(base):
 
 
 def test_patches_with_true_masks_that_a_model_carries_still_measure():
-    carrying = drain(train(make_squares(6), tiny_config(), model=TINY)).checkpoint
+    carrying = drain(train(make_squares(6), tiny_config(), shape=TINY)).model
     old = without_labels(make_squares(3))
     setup = prepare(make_squares(5, bright=False), carrying, tiny_config(), base_images=old)
     assert len(setup.old) == carrying.rehearsal.held_out.sum()
@@ -109,7 +112,9 @@ def test_old_images_of_which_only_some_have_labels_are_refused(base, first):
 
 def test_another_device_that_predicts_a_little_else_changes_no_image(base):
     old, new = without_labels(make_squares(3)), make_squares(5, bright=False)
-    one, other = (prepare(new, model, tiny_config(), base_images=old) for model in (base, replace(base, threshold=0.9)))
+    one, other = (
+        prepare(new, model, tiny_config(), base_images=old) for model in (base, base.with_card(threshold=0.9))
+    )
     assert one.old_records == other.old_records
 
 

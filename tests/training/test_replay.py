@@ -42,10 +42,10 @@ def test_a_run_says_that_it_cannot_measure_forgetting_and_what_it_does_instead(u
     messages = [event.message for event in events if isinstance(event, Notice)]
     assert any("cannot be measured" in message for message in messages)
     assert any("pulled" in message for message in messages)
-    assert result.checkpoint.provenance.config["l2sp"] == PULL_WITHOUT_REPLAY
+    assert result.model.card.provenance.config["l2sp"] == PULL_WITHOUT_REPLAY
 
 
 def test_a_training_from_scratch_has_nothing_to_be_pulled_to():
-    events, result = collect(train(make_squares(3), tiny_config(steps=2), model=TINY))
-    assert result.checkpoint.provenance.config["l2sp"] == 0
+    events, result = collect(train(make_squares(3), tiny_config(steps=2), shape=TINY))
+    assert result.model.card.provenance.config["l2sp"] == 0
     assert not any("pulled" in event.message for event in events if isinstance(event, Notice))

@@ -17,9 +17,9 @@ def new_trainer(untrained):
 
     def new(layout):
         trainer = Trainer(
-            setup.base.build_model(), setup.source, setup.config, device=setup.device, precision=setup.precision
+            setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
         )
-        trainer.model.to(memory_format=layout)
+        trainer.network.to(memory_format=layout)
         return trainer
 
     return new
@@ -38,6 +38,6 @@ def test_a_training_goes_on_alike_whatever_the_layout_of_its_weights(new_trainer
     resumed.restore(torch.load(file, weights_only=True))
     for trainer in (begun, resumed):
         trainer.step(3)
-    expected = begun.model.state_dict()
-    for name, value in resumed.model.state_dict().items():
+    expected = begun.network.state_dict()
+    for name, value in resumed.network.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5)

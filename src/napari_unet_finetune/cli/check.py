@@ -17,7 +17,7 @@ from .options import Images, Sparse, describe
 
 if TYPE_CHECKING:
     from ..checks.checkup import Checkup
-    from ..models.card import ModelCard
+    from ..models.card import FileCard
 
 
 @reports_errors
@@ -74,16 +74,16 @@ def models(as_json: Json = False) -> None:
     finish(values, as_json=as_json, show=lambda console: _show_models(console, values["models"]))
 
 
-def _model_card(name: str, card: ModelCard) -> dict[str, Any]:
+def _model_card(name: str, card: FileCard) -> dict[str, Any]:
     origin = card.provenance
     return {
         "name": name,
         "target": card.target,
         "description": " ".join(origin.notes),
         "channels": card.view.in_channels,
-        "width": card.model.width if card.model else None,
+        "width": card.shape.width,
         "size_bytes": card.size_bytes,
-        "scores": dict(card.scores),
+        "scores": dict(origin.scores),
         "licence": origin.licence,
         "citation": origin.citation,
         "path": str(card.path),

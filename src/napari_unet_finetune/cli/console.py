@@ -122,38 +122,8 @@ class _TimeLeft(ProgressColumn):
         return Text("" if seconds is None else f"{duration(seconds)} left", style="cyan")
 
 
-def watch(
-    events: Generator[Any, None, R], description: str, *, quiet: bool, on_event: Callable[[Any], object] | None = None
-) -> R:
-    """Draw a bar over the parts or images of a job, another one while a network trains, and return the result.
-
-    Only a terminal shows them, on standard error; `on_event` is called with each event unless `quiet`.
-    """
-    start, progress, stream = time.perf_counter(), RunProgress(), Stream(events)
-    with _bars(quiet=quiet) as bars:
-        whole = bars.add_task(description, total=None, note="")
-        training = bars.add_task(description, total=None, note="", visible=False)
-        for event in stream:
-            progress = advance(progress, event)
-            match event:
-                case PartStarted():
-                    bars.update(whole, **_counted(event.index - 1, event.total, event.label, start))
-                    bars.update(training, description=event.label, visible=False)
-                case ImageSeen():
-                    bars.update(whole, **_counted(event.done, event.total, event.image, start))
-                case ImageEnd():
-                    bars.update(whole, **_counted(event.done, event.total, event.path.name, start))
-                case RunStarted() | StepEnd() | ValidationEnd():
-                    bars.update(whole, visible=bool(progress.parts[1]))
-                    bars.update(training, visible=True, **_learned(progress))
-                case Notice() if not quiet:
-                    messages.print(event.message, soft_wrap=True)
-            if on_event is not None and not quiet:
-                on_event(event)
-        return stream.result
-
-
-def _bars(*, quiet: bool) -> Progress:
+def progress_bar(*, quiet: bool) -> Progress:
+    """Return a progress bar on standard error; only a terminal shows it."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -166,24 +136,54 @@ def _bars(*, quiet: bool) -> Progress:
     )
 
 
-def _counted(done: int, total: int, note: str, start: float) -> dict[str, Any]:
-    """Return what a bar shows of `done` of `total` parts or images that were begun at `start`."""
-    left = (time.perf_counter() - start) / done * (total - done) if done > 0 else None
-    return {"completed": max(0, done), "total": total, "note": note, "seconds_left": left}
+def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> R:
+    """Draw a bar over the parts or images of a job, or over what a training does, and return the result."""
+    with progress_bar(quiet=quiet) as bar:
+        parts = bar.add_task(description, total=None, note="", visible=False)
+        training = bar.add_task(description, total=None, note="")
+        start, progress, stream = time.perf_counter(), RunProgress(), Stream(events)
+        for event in stream:
+            progress = advance(progress, event)
+            match event:
+                case Notice() if not quiet:
+                    bar.console.print(event.message, soft_wrap=True)
+                case RunStarted() | StepEnd() | ValidationEnd():
+                    bar.update(training, visible=True, **_of_training(progress))
+                case PartStarted() | ImageSeen() | ImageEnd():
+                    bar.update(training, visible=False, description="Training")
+                    bar.update(parts, visible=True, **_of_parts(event, time.perf_counter() - start))
+        return stream.result
 
 
-def _learned(progress: RunProgress) -> dict[str, Any]:
-    """Return what a bar shows of a training."""
+def _of_training(progress: RunProgress) -> dict[str, Any]:
+    """Return how far a training is."""
     raw = "" if progress.raw_dice is None else f"{progress.raw_dice:.3f} → "
     note = "" if progress.best_dice is None else f"held-out Dice {raw}{progress.best_dice:.3f}"
     return {
-        "completed": progress.step, "total": progress.steps or None, "note": note,
+        "completed": progress.step,
+        "total": progress.steps or None,
         "seconds_left": progress.seconds_left,
-    }  # fmt: skip
+        "note": note,
+    }
 
 
-def show_result(console: Console, result: Result) -> None:
-    """Print the numbers of a result, and what they say."""
+def _of_parts(event: PartStarted | ImageSeen | ImageEnd, seconds: float) -> dict[str, Any]:
+    """Return how far a job of several parts or images is."""
+    match event:
+        case PartStarted():
+            done, note = max(0, event.index - 1), event.label
+        case ImageSeen():
+            done, note = event.done, event.image
+        case ImageEnd():
+            done, note = event.done, event.path.name
+    left = seconds / done * (event.total - done) if done else None
+    return {"completed": done, "total": event.total, "seconds_left": left, "note": note}
+
+
+def show_result(console: Console, result: Result, failed: Iterable[FailedFile] = ()) -> None:
+    """Print which files failed, the numbers of a result, and what they say."""
+    for one in failed:
+        messages.print(Text(f"{one.file}: {one.reason}", style="red"), soft_wrap=True)
     if result.table is not None:
         show_table(console, result.table)
     console.print(Text(result.headline, style="bold"), soft_wrap=True)
@@ -200,12 +200,6 @@ def show_table(console: Console, found: ResultTable) -> None:
     for row in found.rows:
         table.add_row(*row)
     console.print(table)
-
-
-def show_failed(failed: Iterable[FailedFile]) -> None:
-    """Print which files could not be used, and why."""
-    for one in failed:
-        messages.print(Text(f"{one.file}: {one.reason}", style="red"), soft_wrap=True)
 
 
 def stop_if_none(result: R | None) -> R:

@@ -41,7 +41,7 @@ def report(
 ) -> None:
     """Write one HTML page about a run: data, settings, curves, comparison, scores, methods; tables as CSV beside it."""
     from ..data.folders import AnnotatedFolder
-    from ..report.study_page import is_study
+    from ..report.study import is_study
     from ..report.write import report as write
 
     given = {"--images": images, "--masks": masks, "--sparse": sparse, "--device": device != "auto"}
@@ -115,7 +115,7 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
     from ..learning_curve.run import run_study
 
     with stops_on_interrupt() as stop:
-        rows = watch(run_study(plan, out, should_stop=stop), "Study", quiet=as_json, on_event=_show_arm)
+        rows = watch(run_study(plan, out, should_stop=stop), "Study", quiet=as_json)
     write_file(out / TABLE, to_csv(rows))
     figures = [] if stop.pressed else draw_figures(plan, out, rows, curve=out / CURVE, overlay=out / OVERLAY)
     values = {
@@ -129,15 +129,6 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
     if stop.pressed:
         messages.print("Stopped. The same command goes on where it was.")
         raise typer.Exit(INTERRUPTED)
-
-
-def _show_arm(event: Any) -> None:
-    from ..evaluation.rows import summarize
-    from ..learning_curve.run import ArmEnded
-
-    means = {mean.dataset: mean.dice for mean in summarize(event.rows)} if isinstance(event, ArmEnded) else {}
-    if means:
-        messages.print(f"{event.label}: Dice {number(means[1])} on Dataset 1, {number(means[2])} on Dataset 2")
 
 
 def _show(console: Console, means: Sequence[Any], out: Path) -> None:

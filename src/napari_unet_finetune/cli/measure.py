@@ -1,16 +1,14 @@
-"""The command `measure`, and the job of the same name."""
+"""The command `measure`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from ..text import count_of
-from .console import FAILED, INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
+from .console import FAILED, INTERRUPTED, Json, finish, reports_errors, show_result, stops_on_interrupt, watch
 from .options import Images
 
 
@@ -28,23 +26,8 @@ def measure(
     pairs, left_out = pair_files(images, labels)
     with stops_on_interrupt() as stop:
         events = measure_files(pairs, out, overwrite=overwrite, should_stop=stop)
-        report = watch(events, "Measure", quiet=as_json)
-    failed = (*left_out, *report.failed)
-    values = {
-        "objects": report.objects,
-        "images": report.images,
-        "tables": [str(table) for table in report.tables],
-        "failed": [{"file": str(path), "reason": reason} for path, reason in failed],
-        "stopped": report.stopped,
-    }
-    finish(values, as_json=as_json, show=lambda console: _show_report(console, values))
-    if report.stopped or failed:
-        raise typer.Exit(INTERRUPTED if report.stopped else FAILED)
-
-
-def _show_report(console: Console, values: dict[str, Any]) -> None:
-    for entry in values["failed"]:
-        messages.print(Text(f"{entry['file']}: {entry['reason']}", style="red"), soft_wrap=True)
-    found = f"{count_of(values['objects'], 'object')} in {count_of(values['images'], 'image')}"
-    where = f"written to {' and '.join(values['tables'])}" if values["tables"] else "nothing is written"
-    console.print(f"{found}, {where}.", soft_wrap=True)
+        measured = watch(events, "Measure", quiet=as_json)
+    result = replace(measured, failed=(*left_out, *measured.failed))
+    finish(result.to_json(), as_json=as_json, show=lambda console: show_result(console, result, result.failed))
+    if result.stopped or result.failed:
+        raise typer.Exit(INTERRUPTED if result.stopped else FAILED)

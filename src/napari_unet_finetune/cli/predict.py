@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from ..events import ImageSeen
 from ..io.disk import check_suffix, write_file
@@ -22,10 +21,15 @@ from .console import (
     messages,
     reports_errors,
     score_table,
+    show_result,
     stops_on_interrupt,
     watch,
 )
 from .options import Device, Images, Masks, Model, Out, Set, Sparse, prediction_config
+
+if TYPE_CHECKING:
+    from ..evaluation.rows import Row
+    from ..inference.folder import PredictedFolder
 
 Threshold = Annotated[
     float | None, typer.Option(help="Probability above which a pixel is an object; default: the model's.")
@@ -52,20 +56,20 @@ def evaluate(
     from ..evaluation.evaluate import Tolerance, score_rows, trained_on
     from ..evaluation.rows import to_csv, to_json
     from ..inference.predict import Predictor
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
 
     if csv is not None:
         check_suffix(csv, ".csv")
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     config = prediction_config(changes, threshold=threshold, device=device)
-    predictor = Predictor(load_checkpoint(model), config)
+    predictor = Predictor(load_model(model), config)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
-    if known := trained_on(predictor.checkpoint, pairs):
+    if known := trained_on(predictor.model, pairs):
         some = f"{len(known)} of these {count_of(len(pairs), 'image')} ({first_of(known)})"
         messages.print(f"The model was trained on {some}: scores on them are too good.", soft_wrap=True)
     scored = score_rows(predictor, pairs, dataset=dataset, tolerance=Tolerance(tolerance, tolerance_unit))
-    rows = watch(_counted(scored, len(pairs)), "Evaluate", quiet=as_json)
+    rows = watch(_seen(scored, len(pairs)), "Evaluate", quiet=as_json)
     if csv is not None:
         write_file(csv, to_csv(rows))
     left_out = [{"file": name, "reason": reason} for name, reason in pairs.left_out]
@@ -73,13 +77,13 @@ def evaluate(
     finish(values, as_json=as_json, show=lambda console: show_rows(console, rows))
 
 
-def _counted(rows: Iterable[Any], total: int) -> Generator[ImageSeen, None, list[Any]]:
-    """Tell of each row as it comes, and return all."""
-    found = []
-    for row in rows:
-        found.append(row)
-        yield ImageSeen(row.image, len(found), total)
-    return found
+def _seen(scored: Iterator[Row], total: int) -> Generator[ImageSeen, None, list[Row]]:
+    """Tell of every row as soon as it is there."""
+    rows = []
+    for row in scored:
+        rows.append(row)
+        yield ImageSeen(row.image, len(rows), total)
+    return rows
 
 
 def show_rows(console: Console, rows: list[Any]) -> None:
@@ -115,7 +119,7 @@ def predict(
     """Predict a file or a folder of images into labels files; what exists is skipped."""
     from ..inference.folder import predict_folder
     from ..inference.predict import Predictor
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
 
     config = prediction_config(
         changes,
@@ -126,28 +130,17 @@ def predict(
         augment=augment,
         device=device,
     )
-    predictor = Predictor(load_checkpoint(model), config)
+    predictor = Predictor(load_model(model), config)
     with stops_on_interrupt() as stop:
         events = predict_folder(images, out, predictor, overwrite=overwrite, should_stop=stop)
-        report = watch(events, "Predict", quiet=as_json)
-    values = {
-        "written": [str(path) for path in report.written],
-        "skipped": [str(path) for path in report.skipped],
-        "failed": [{"file": str(path), "reason": reason} for path, reason in report.failed],
-        "stopped": report.stopped,
-        "threshold": predictor.threshold,
-    }
-    finish(values, as_json=as_json, show=lambda console: _show_report(console, values, out))
-    if report.stopped or report.failed:
-        raise typer.Exit(INTERRUPTED if report.stopped else FAILED)
+        result = watch(events, "Predict", quiet=as_json)
+    values = {**result.to_json(), "threshold": predictor.threshold}
+    finish(values, as_json=as_json, show=lambda console: _show_files(console, result, out))
+    if result.stopped or result.failed:
+        raise typer.Exit(INTERRUPTED if result.stopped else FAILED)
 
 
-def _show_report(console: Console, values: dict[str, Any], out: Path) -> None:
-    for entry in values["failed"]:
-        messages.print(Text(f"{entry['file']}: {entry['reason']}", style="red"), soft_wrap=True)
-    kept = " and were kept (--overwrite predicts them anew)" if values["skipped"] else ""
-    console.print(
-        f"{len(values['written'])} written to {out}, {len(values['skipped'])} existed already{kept}, "
-        f"{len(values['failed'])} failed.",
-        soft_wrap=True,
-    )
+def _show_files(console: Console, result: PredictedFolder, out: Path) -> None:
+    show_result(console, result, result.failed)
+    again = " --overwrite predicts them anew." if result.skipped else ""
+    console.print(f"Labels files are in {out}.{again}", soft_wrap=True)

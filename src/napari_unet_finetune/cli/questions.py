@@ -45,14 +45,14 @@ def estimate(
     """Tell whether a model over- or underestimates, by how much, and which threshold or penalty would balance it."""
     from ..data.folders import AnnotatedFolder
     from ..evaluation.estimate import estimate as run
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
 
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
     config = prediction_config(changes, threshold=threshold, device=device)
     with stops_on_interrupt() as stop:
-        events = run(load_checkpoint(model), pairs, config, maps=maps, seed=seed, should_stop=stop)
+        events = run(load_model(model), pairs, config, maps=maps, seed=seed, should_stop=stop)
         found = watch(events, "Estimate", quiet=as_json)
     result = stop_if_none(found)
     _finish(result, as_json=as_json, model=model, maps=None if maps is None else str(maps))
@@ -73,7 +73,7 @@ def can_learn(
 ) -> None:
     """Try for a minute whether a model can learn two of the images by heart, and test what is wrong if not."""
     from ..data.folders import AnnotatedFolder
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
     from ..questions.can_learn import KEPT
     from ..questions.can_learn import can_learn as run
 
@@ -86,7 +86,7 @@ def can_learn(
             )
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
     with stops_on_interrupt() as stop:
-        events = run(load_checkpoint(model), pairs, config, seconds=seconds, steps=steps, should_stop=stop)
+        events = run(load_model(model), pairs, config, seconds=seconds, steps=steps, should_stop=stop)
         found = watch(events, "Can it learn", quiet=as_json)
     result = stop_if_none(found)
     _finish(result, as_json=as_json, model=model)
@@ -110,7 +110,7 @@ def cross_validate(
 ) -> None:
     """Score every image by a model finetuned without it: one training per fold, the mean and its interval."""
     from ..data.folders import AnnotatedFolder
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
     from ..questions.cross_validate import cross_validate as run
 
     pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
@@ -118,7 +118,7 @@ def cross_validate(
         messages.print(note, soft_wrap=True)
     config = training_config(preset, changes, steps=steps, seed=seed, device=device)
     with stops_on_interrupt() as stop:
-        events = run(pairs, load_checkpoint(model), config, folds=_folds(folds), should_stop=stop)
+        events = run(pairs, load_model(model), config, folds=_folds(folds), should_stop=stop)
         found = watch(events, "Cross-validation", quiet=as_json)
     result = stop_if_none(found)
     _finish(result, as_json=as_json, model=model)

@@ -28,7 +28,7 @@ def suggest(
     as_json: Json = False,
 ) -> None:
     """Tell which images of a folder are worth annotating next, and why."""
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
     from ..suggest.suggestion import suggest_images
 
     if mode not in _MODES:
@@ -37,7 +37,7 @@ def suggest(
     annotated = [pair.name for pair in pair_images(found, list_images(masks)).pairs] if masks else []
     events = suggest_images(
         without_labels(found),
-        load_checkpoint(model),
+        load_model(model),
         count,
         annotated=annotated,
         mode=cast("Literal['auto', 'start', 'next']", mode),

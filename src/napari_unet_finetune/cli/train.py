@@ -130,7 +130,7 @@ def _go_on(folder: Any, *, as_json: bool) -> None:
         "run": str(folder.path),
         "model": str(folder.best_path if result.ended.stopped else folder.result_path),
         **asdict(result.ended),
-        "notices": list(result.checkpoint.provenance.notes),
+        "notices": list(result.model.card.provenance.notes),
     }
     finish(values, as_json=as_json, show=lambda console: _show(console, values))
     if result.ended.stopped:

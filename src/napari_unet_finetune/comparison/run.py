@@ -16,7 +16,7 @@ from ..events import Event, ImageCompared, PartStarted, never
 from ..inference.predict import Prediction, Predictor
 from ..io.images import ImageRef, read_image, write_labels
 from ..metrics import Scores, score
-from ..models.checkpoint import load_checkpoint
+from ..models.load import load_model
 from ..runs.request import ComparedModel
 from .cache import HashedModel, KeptLabels, Source
 
@@ -122,7 +122,7 @@ class _Column:
     def _loaded(self) -> Predictor:
         if self._predictor is None:
             try:
-                self._predictor = Predictor(load_checkpoint(self._model.model), self._comparison.config)
+                self._predictor = Predictor(load_model(self._model.model), self._comparison.config)
             except FinetuneError as error:
                 self._problem = error
                 raise

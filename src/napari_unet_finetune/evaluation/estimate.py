@@ -13,7 +13,7 @@ from ..events import PartStarted, never
 from ..inference.predict import Prediction, Predictor
 from ..io.writing import write_labels
 from ..metrics import error_map
-from ..models.checkpoint import Checkpoint
+from ..models.model import Model
 from .areas import THRESHOLDS, Estimation, ThresholdCounts, estimate_areas
 from .evaluate import trained_on
 
@@ -21,7 +21,7 @@ MAP_SUFFIX = "_errors.tif"
 
 
 def estimate(
-    checkpoint: Checkpoint,
+    model: Model,
     images: Sequence[AnnotatedImage],
     config: PredictConfig | None = None,
     *,
@@ -44,7 +44,7 @@ def estimate(
     """
     if not len(images):
         raise DataError("There are no annotated images. Give images with masks.")
-    predictor = Predictor(checkpoint, config)
+    predictor = Predictor(model, config)
     thresholds = tuple(sorted({*THRESHOLDS, predictor.threshold}))
     counts: list[ThresholdCounts] = []
     known: list[str] = []
@@ -53,7 +53,7 @@ def estimate(
             return None
         image = images[index]
         yield PartStarted(image.name, index + 1, len(images))
-        known += trained_on(checkpoint, [image])
+        known += trained_on(model, [image])
         prediction = predictor.predict(image)
         counts.append(
             ThresholdCounts.of(image.name, prediction.probabilities, image.target, thresholds, image.annotated)
@@ -64,16 +64,16 @@ def estimate(
         counts,
         thresholds,
         threshold=predictor.threshold,
-        false_positive_weight=trained_weight(checkpoint),
+        false_positive_weight=trained_weight(model),
         seed=seed,
         trained_on=known,
     )
 
 
-def trained_weight(checkpoint: Checkpoint) -> float:
-    """Return the penalty on false positives that `checkpoint` was trained with; the default's if it does not say."""
+def trained_weight(model: Model) -> float:
+    """Return the penalty on false positives that `model` was trained with; the default's if it does not say."""
     default: float = FinetuneConfig.model_fields["false_positive_weight"].default
-    return float(checkpoint.provenance.config.get("false_positive_weight", default))
+    return float(model.card.provenance.config.get("false_positive_weight", default))
 
 
 def _write_map(folder: Path, index: int, image: AnnotatedImage, prediction: Prediction) -> None:

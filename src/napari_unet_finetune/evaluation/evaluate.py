@@ -12,7 +12,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..metrics import SURFACE_TOLERANCE_PX, Scores, score
-from ..models.checkpoint import Checkpoint
+from ..models.model import Model
 from ..models.provenance import ImageRecord
 from .rows import Row
 
@@ -44,9 +44,9 @@ class Tolerance:
 DEFAULT_TOLERANCE = Tolerance()
 
 
-def trained_on(checkpoint: Checkpoint, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
+def trained_on(model: Model, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
     """Return the names of those `images` with which the model was trained: scores on them are too good."""
-    origin = checkpoint.provenance
+    origin = model.card.provenance
     return tuple(image.name for image in images if origin.images and origin.knows(ImageRecord.of(image)))
 
 
@@ -79,14 +79,14 @@ def score_prediction(
 
 
 def evaluate(
-    checkpoint: Checkpoint,
+    model: Model,
     images: Sequence[AnnotatedImage],
     config: PredictConfig | None = None,
     *,
     dataset: int = 2,
     tolerance: Tolerance = DEFAULT_TOLERANCE,
 ) -> list[Row]:
-    """Return one row per image with the scores of `checkpoint`.
+    """Return one row per image with the scores of `model`.
 
     What the model was finetuned with is taken from its file; `dataset` is only a label for the table.
 
@@ -97,7 +97,7 @@ def evaluate(
     DeviceError
         If the chosen device is absent or its memory does not hold one tile.
     """
-    return list(score_rows(Predictor(checkpoint, config), images, dataset=dataset, tolerance=tolerance))
+    return list(score_rows(Predictor(model, config), images, dataset=dataset, tolerance=tolerance))
 
 
 def score_rows(
@@ -116,7 +116,7 @@ def score_rows(
     DeviceError
         If the device's memory does not hold one tile.
     """
-    origin = predictor.checkpoint.provenance
+    origin = predictor.model.card.provenance
     for image, _, scores in evaluate_images(predictor, images, tolerance=tolerance):
         yield Row.of(
             scores,

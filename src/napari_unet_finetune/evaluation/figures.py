@@ -1,7 +1,9 @@
-"""The figures of the study: overlays of what each model got right and wrong, and the learning curve."""
+"""Figures: overlays of what each model got right and wrong, the learning curve, and charts as SVG for a page."""
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..data.annotated_image import AnnotatedImage
+
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300
 
@@ -31,6 +35,9 @@ _LEGEND_LINE_IN, _WIDE_LEGEND_IN = 0.18, 5.8
 _TALLEST_PANEL = 1.6
 _FONT_PT = 7.5
 _CONTRAST_PERCENTILES = (0.5, 99.8)
+# Text stays text, and what a file holds does not depend on when it was made.
+_VECTORS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "figure"}
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 _OBJECT_OPACITY, _ERROR_OPACITY = 0.55, 0.8
 
 
@@ -47,7 +54,8 @@ class OverlayRow:
     truth
         ``(Y, X)``, above 0 is object.
     predictions
-        Title of the column (``raw``, ``5 images``, …) and labels ``(Y, X)``, from left to right.
+        Title of the column (``raw``, ``5 images``, …) and labels ``(Y, X)``, from left to right; None if they were
+        not kept.
     annotated
         ``(Y, X)`` bool, where the truth holds; everywhere if None.
     """
@@ -55,8 +63,22 @@ class OverlayRow:
     name: str
     image: NDArray[Any]
     truth: NDArray[Any]
-    predictions: Mapping[str, NDArray[Any]]
+    predictions: Mapping[str, NDArray[Any] | None]
     annotated: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, name: str, image: AnnotatedImage, predictions: Mapping[str, NDArray[Any] | None]) -> OverlayRow:
+        """Return the row of an annotated image."""
+        return cls(name, image.image, image.target, predictions, image.annotated)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One picture of a row: RGB (Y, X, 3) from 0 to 1, the title of its column, and a note such as its Dice."""
+
+    title: str
+    rgb: NDArray[np.float64]
+    note: str = ""
 
 
 def overlay_figure(rows: Sequence[OverlayRow], path: Path) -> Path:
@@ -93,16 +115,51 @@ def learning_curve_figure(rows: Sequence[Row], path: Path) -> Path:
     """
     if not rows:
         raise DataError(f"{path.name}: there is no score to show. Evaluate at least one image.")
-    figure = _new_figure(4.2, 3.0)
-    axes = figure.add_axes((0.13, 0.155, 0.845, 0.82))
+    return _save(learning_curve(rows), path)
+
+
+def learning_curve(rows: Sequence[Row]) -> Figure:
+    """Return the learning curve of `learning_curve_figure`, which a page shows too."""
+    figure, axes = new_chart("images of Dataset 2 used for finetuning (0: raw model)", "mean Dice on test images")
     presets = sorted({row.preset for row in rows})
     for dataset in sorted({row.dataset for row in rows}, reverse=True):
         for index, preset in enumerate(presets):
             label = f"Dataset {dataset}" + (f", {preset}" if len(presets) > 1 else "")
             curve = seed_means([row for row in rows if (row.dataset, row.preset) == (dataset, preset)])
             _draw_curve(axes, curve, label, DATASETS.get(dataset, "#000000"), _style(index))
-    _finish_curve(axes, rows)
-    return _save(figure, path)
+    axes.set_xticks(sorted({row.count for row in rows}))
+    axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
+    seeds = len({row.seed for row in rows})
+    add_key(axes, title=f"band: lowest to highest of {seeds} seeds" if seeds > 1 else None)
+    return figure
+
+
+def new_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """Return an empty chart and its axes, in the look of all charts."""
+    figure = _new_figure(4.2, 3.0)
+    axes = figure.add_axes((0.13, 0.155, 0.845, 0.82))
+    axes.set_xlabel(x_label, fontsize=_FONT_PT + 0.5)
+    axes.set_ylabel(y_label, fontsize=_FONT_PT + 0.5)
+    axes.tick_params(labelsize=_FONT_PT)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", linewidth=0.4, alpha=0.5)
+    return figure, axes
+
+
+def add_key(axes: Axes, title: str | None = None) -> None:
+    """Say what is what in a chart, where there is room for it."""
+    axes.legend(frameon=False, fontsize=_FONT_PT, title=title, title_fontsize=_FONT_PT - 1)
+
+
+def to_svg(figure: Figure) -> str:
+    """Return a chart as an SVG element for a page, whose fonts it takes; the same chart is the same text."""
+    from matplotlib import rc_context
+
+    text = io.StringIO()
+    with rc_context(_VECTORS):
+        figure.savefig(text, format="svg", metadata=_NO_METADATA)
+    svg = re.sub(r' id="[\w.]+_\d+"', "", text.getvalue()[text.getvalue().index("<svg") :])  # no link leads to these
+    return svg.replace("<svg", f'<svg role="img" aria-label="{figure.axes[0].get_ylabel()}"', 1)
 
 
 def error_overlay(row: OverlayRow, prediction: NDArray[Any]) -> NDArray[np.float64]:
@@ -168,15 +225,15 @@ def _rgb(colour: str) -> NDArray[np.float64]:
 
 
 def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> None:
-    for panel, (header, picture, note) in zip(axes, _panels(row), strict=True):
-        panel.imshow(picture)
-        panel.set_axis_off()
-        panel.set_title(note, fontsize=_FONT_PT, pad=2)
+    for place, panel in zip(axes, panels(row), strict=True):
+        place.imshow(panel.rgb)
+        place.set_axis_off()
+        place.set_title(panel.note, fontsize=_FONT_PT, pad=2)
         if with_headers:
             # Names are text and no formulas: a dollar sign in one is a dollar sign.
             header_at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
             header_at["parse_math"] = False
-            panel.annotate(header, (0.5, 1), (0, 13), fontsize=_FONT_PT, fontweight="bold", **header_at)
+            place.annotate(panel.title, (0.5, 1), (0, 13), fontsize=_FONT_PT, fontweight="bold", **header_at)
     axes[0].text(
         -0.04,
         0.5,
@@ -191,13 +248,16 @@ def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> N
     )
 
 
-def _panels(row: OverlayRow) -> Iterator[tuple[str, NDArray[np.float64], str]]:
-    """Yield header, picture and note of every panel of a row, from left to right."""
+def panels(row: OverlayRow) -> Iterator[Panel]:
+    """Yield original, every prediction with its errors and its Dice, and ground truth, from left to right."""
     known = slice(None) if row.annotated is None else row.annotated
-    yield "original", contrast(row.image), ""
-    for header, labels in row.predictions.items():
-        yield header, error_overlay(row, labels), f"Dice {dice(labels[known], row.truth[known]):.3f}"
-    yield "ground truth", error_overlay(row, row.truth), ""
+    yield Panel("original", contrast(row.image))
+    for title, labels in row.predictions.items():
+        if labels is None or labels.shape != row.truth.shape:
+            yield Panel(title, contrast(row.image), "not kept")
+        else:
+            yield Panel(title, error_overlay(row, labels), f"Dice {dice(labels[known], row.truth[known]):.3f}")
+    yield Panel("ground truth", error_overlay(row, row.truth))
 
 
 def _add_legend(figure: Figure, columns: int) -> None:
@@ -247,19 +307,6 @@ def _draw_curve(axes: Axes, curve: SeedMeans, label: str, colour: str, style: tu
     )
 
 
-def _finish_curve(axes: Axes, rows: Sequence[Row]) -> None:
-    axes.set_xticks(sorted({row.count for row in rows}))
-    axes.set_xlabel("images of Dataset 2 used for finetuning (0: raw model)", fontsize=_FONT_PT + 0.5)
-    axes.set_ylabel("mean Dice on test images", fontsize=_FONT_PT + 0.5)
-    axes.tick_params(labelsize=_FONT_PT)
-    axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", linewidth=0.4, alpha=0.5)
-    seeds = len({row.seed for row in rows})
-    title = f"band: lowest to highest of {seeds} seeds" if seeds > 1 else None
-    axes.legend(frameon=False, fontsize=_FONT_PT, title=title, title_fontsize=_FONT_PT - 1)
-
-
 def _new_figure(width_in: float, height_in: float) -> Figure:
     """Return a figure outside of pyplot, which would keep it alive and needs the main thread."""
     from matplotlib.figure import Figure
@@ -278,6 +325,6 @@ def _save(figure: Figure, path: Path) -> Path:
     def write(file: BinaryIO) -> None:
         figure.savefig(file, format=suffix[1:], dpi=DPI, bbox_inches="tight", pad_inches=0.05)
 
-    with rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
+    with rc_context(_VECTORS):
         write_file(path, write)
     return path

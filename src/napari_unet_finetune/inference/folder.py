@@ -17,19 +17,27 @@ from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
 from ..events import ImageEnd, TileEnd, never
 from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
+from ..result import FailedFile, Result
 from .predict import Prediction, Predictor, Stopped
 
 SUFFIX = f"{LABELS_MARK}.tif"
 
 
-@dataclass(frozen=True, slots=True)
-class FolderReport:
+@dataclass(frozen=True)
+class PredictedFolder(Result):
     """What became of a folder: labels files written, those that were there before, and files that failed and why."""
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
-    failed: tuple[tuple[Path, str], ...]
+    failed: tuple[FailedFile, ...]
     stopped: bool = False
+
+    @property
+    def headline(self) -> str:
+        """How many files there are of each kind."""
+        kept = " and were kept" if self.skipped else ""
+        skipped = f"{len(self.skipped)} existed already{kept}"
+        return f"{len(self.written)} written, {skipped}, {len(self.failed)} failed."
 
 
 FolderEvent = TileEnd | ImageEnd
@@ -38,7 +46,7 @@ _Outcome = Generator[TileEnd, None, ImageEnd | Stopped]
 
 def predict_folder(
     source: Path, out: Path, predictor: Predictor, *, overwrite: bool = False, should_stop: Callable[[], bool] = never
-) -> Generator[FolderEvent, None, FolderReport]:
+) -> Generator[FolderEvent, None, PredictedFolder]:
     """Write ``<name>_labels.tif`` into `out` for each image file in `source`; yield progress, return what happened.
 
     A stack becomes one stack of labels, predicted frame by frame. A file whose labels are there is skipped unless
@@ -147,10 +155,10 @@ def _stack(frames: Sequence[ImageRef], predictions: Sequence[Prediction]) -> NDA
     return stacked
 
 
-def _report(ends: Sequence[ImageEnd], *, stopped: bool = False) -> FolderReport:
-    return FolderReport(
+def _report(ends: Sequence[ImageEnd], *, stopped: bool = False) -> PredictedFolder:
+    return PredictedFolder(
         written=tuple(end.labels for end in ends if end.labels and not end.skipped),
         skipped=tuple(end.labels for end in ends if end.labels and end.skipped),
-        failed=tuple((end.path, end.error) for end in ends if end.error is not None),
+        failed=tuple(FailedFile(end.path, end.error) for end in ends if end.error is not None),
         stopped=stopped,
     )

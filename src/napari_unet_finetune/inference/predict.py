@@ -18,7 +18,7 @@ from ..device import autocast, is_out_of_memory, pick_device, pick_precision
 from ..errors import DeviceError
 from ..events import TileEnd, drain, never, until
 from ..models.attention_unet import fold_standardization
-from ..models.checkpoint import Checkpoint
+from ..models.model import Model
 from .postprocess import to_labels
 from .views import ONE_VIEW, blend_views, known_views, usual_overlap
 
@@ -59,23 +59,23 @@ class Stopped:
 
 
 @overload
-def predict(image: AnnotatedImage, checkpoint: Checkpoint, config: PredictConfig | None = ...) -> Prediction: ...
+def predict(image: AnnotatedImage, model: Model, config: PredictConfig | None = ...) -> Prediction: ...
 @overload
 def predict(
     image: AnnotatedImage,
-    checkpoint: Checkpoint,
+    model: Model,
     config: PredictConfig | None = ...,
     *,
     should_stop: Callable[[], bool],
 ) -> Prediction | Stopped: ...
 def predict(
     image: AnnotatedImage,
-    checkpoint: Checkpoint,
+    model: Model,
     config: PredictConfig | None = None,
     *,
     should_stop: Callable[[], bool] = never,
 ) -> Prediction | Stopped:
-    """Return the objects that `checkpoint` sees in `image`; for many images keep one `Predictor`.
+    """Return the objects that `model` sees in `image`; for many images keep one `Predictor`.
 
     `should_stop` is asked before every batch of tiles; once it says yes, the result is `Stopped`. Without it the
     result is always a `Prediction`.
@@ -87,7 +87,7 @@ def predict(
     DeviceError
         If the device is absent or a single tile does not fit into its memory.
     """
-    return drain(Predictor(checkpoint, config).stream(image, should_stop=should_stop))
+    return drain(Predictor(model, config).stream(image, should_stop=should_stop))
 
 
 class Predictor:
@@ -95,7 +95,7 @@ class Predictor:
 
     Parameters
     ----------
-    checkpoint
+    model
         The model. Tiles have the size of the patches it was trained on, because GroupNorm ties a result to the size
         of what it was computed from.
     config
@@ -107,21 +107,21 @@ class Predictor:
         If the device is absent.
     """
 
-    def __init__(self, checkpoint: Checkpoint, config: PredictConfig | None = None) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, model: Model, config: PredictConfig | None = None) -> None:
+        self.model = model
         self.config = config or PredictConfig()
-        self.threshold = self.config.threshold or checkpoint.threshold
+        self.threshold = self.config.threshold or model.card.threshold
         self.device = pick_device(self.config.device)
-        self._model = fold_standardization(checkpoint.build_model()).to(self.device)
+        self._network = fold_standardization(model.build_network()).to(self.device)
         if self.device.type != "mps":
-            self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = pick_precision(self.config.precision, self.device)
-        self._views = known_views(checkpoint) if self.config.augment else ONE_VIEW
+        self._views = known_views(model) if self.config.augment else ONE_VIEW
 
     def logits(self, tiles: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalised and on the device."""
         with autocast(self.device, self.precision):
-            logits: Tensor = self._model(tiles)
+            logits: Tensor = self._network(tiles)
         return logits
 
     def predict(self, image: AnnotatedImage) -> Prediction:
@@ -169,7 +169,7 @@ class Predictor:
 
     def _pixels(self, image: AnnotatedImage) -> Tensor:
         chosen = {"rescale": self.config.rescale, "channels": self.config.channels}
-        view = self.checkpoint.view.model_copy(
+        view = self.model.card.view.model_copy(
             update={name: value for name, value in chosen.items() if value is not None}
         )
         return torch.from_numpy(network_input(image, view).pixels).to(self.device)
@@ -180,7 +180,7 @@ class Predictor:
             self.logits,
             pixels,
             views=self._views,
-            tile=self.checkpoint.patch_size,
+            tile=self.model.card.patch_size,
             overlap=usual_overlap(self._views) if overlap is None else overlap,
             batch_size=self.config.batch_size,
         )

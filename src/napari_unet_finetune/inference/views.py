@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..config import AugmentConfig
 from ..events import Stream, TileEnd
-from ..models.checkpoint import Checkpoint
+from ..models.model import Model
 from .tiles import blend_tiles
 
 # Axes along which a view is mirrored.
@@ -23,9 +23,9 @@ def trained_views(augment: AugmentConfig) -> Views:
     return _views(augment.orientation, flips=augment.flips)
 
 
-def known_views(checkpoint: Checkpoint) -> Views:
+def known_views(model: Model) -> Views:
     """Return the views on which a model was trained; one, if its file does not say."""
-    augment = checkpoint.provenance.config.get("augment", {})
+    augment = model.card.provenance.config.get("augment", {})
     return _views(augment.get("orientation"), flips=augment.get("flips", False))
 
 

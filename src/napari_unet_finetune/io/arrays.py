@@ -16,14 +16,8 @@ from .axes import PLANE_AXES, count_frames, guess_axes, take_frame
 from .pixels import ImageHeader, ImagePixels, check_declared_size, checked_frame
 
 
-def count_array_frames(path: Path) -> int:
-    """Return how many two-dimensional images the array holds; only its header is read."""
-    shape = _shape(path)
-    return count_frames(shape, guess_axes(shape))
-
-
 def read_array_headers(path: Path) -> list[ImageHeader]:
-    """Return the size of each frame of the array."""
+    """Return the size of each two-dimensional image of the array; only its header is read."""
     shape = _shape(path)
     axes = guess_axes(shape)
     height, width = (shape[axes.index(axis)] for axis in PLANE_AXES)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 from unicodedata import normalize
 
 from ..errors import DataError, FinetuneError
-from .arrays import count_array_frames, read_array_frame, read_array_headers
+from .arrays import read_array_frame, read_array_headers
 from .pixels import ImageHeader, ImagePixels, checked_frame, checked_pixels
-from .raster import count_raster_frames, read_raster, read_raster_header
-from .tiff import count_tiff_frames, read_tiff_frame, read_tiff_headers
+from .raster import read_raster, read_raster_header
+from .tiff import read_tiff_frame, read_tiff_headers
 from .writing import write_labels
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "ImagePixels",
     "ImageRef",
     "Listing",
-    "headers_of",
     "list_images",
     "looked_at",
     "natural_key",
@@ -69,7 +69,7 @@ class ImageRef:
         """Its name as that of its file tells."""
         return self.stem if self.frame is None else f"{self.stem}[{self.frame:03d}]"
 
-    @property
+    @cached_property
     def stem(self) -> str:
         """Name of the file without its suffix, ``.ome.tif`` counting as one.
 
@@ -80,10 +80,14 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Listing(Sequence[ImageRef]):
-    """The images that were found, in natural order, and the files that could not be read, each with the reason."""
+    """The images that were found, in natural order, and the files that could not be read, each with the reason.
+
+    `headers` are what the headers of the files tell of each image.
+    """
 
     images: tuple[ImageRef, ...]
     unreadable: tuple[tuple[Path, str], ...] = ()
+    headers: Mapping[ImageRef, ImageHeader] = field(default_factory=dict)
 
     @overload
     def __getitem__(self, index: int) -> ImageRef: ...
@@ -116,12 +120,19 @@ def list_images(source: Path) -> Listing:
     DataError
         If there is no such folder or file, it may not be read, or there is no image in it that can be read.
     """
-    found = [_list_file(path) for path in _candidates(source)]
-    images = tuple(ref for refs, _ in found for ref in refs)
-    unreadable = tuple(problem for _, problem in found if problem)
-    if not images:
+    headers: dict[ImageRef, ImageHeader] = {}
+    unreadable: list[tuple[Path, str]] = []
+    for path in _candidates(source):
+        try:
+            found = read_headers(path)
+        except DataError as error:
+            unreadable.append((path, str(error)))
+            continue
+        frames = (None,) if len(found) == 1 else range(len(found))
+        headers |= {ImageRef(path, frame): header for frame, header in zip(frames, found, strict=True)}
+    if not headers:
         raise DataError(_nothing_found(source, unreadable))
-    return Listing(images, unreadable)
+    return Listing(tuple(headers), tuple(unreadable), headers)
 
 
 def read_headers(path: Path) -> tuple[ImageHeader, ...]:
@@ -130,15 +141,13 @@ def read_headers(path: Path) -> tuple[ImageHeader, ...]:
     Raises
     ------
     DataError
-        If the file is missing, damaged or foreign.
+        If the file is missing, damaged, foreign or empty.
     """
-    suffix = path.suffix.lower()
     with _reasons_for(path):
-        if suffix in TIFF_SUFFIXES:
-            return tuple(read_tiff_headers(path))
-        if suffix in ARRAY_SUFFIXES:
-            return tuple(read_array_headers(path))
-        return (read_raster_header(path),)
+        headers = tuple(_read_headers(path))
+        if not headers:
+            raise DataError(f"{path.name} holds no image. Save it again or leave it out.")
+    return headers
 
 
 def without_labels(images: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
@@ -150,17 +159,6 @@ def without_labels(images: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
 def _is_labels_of(ref: ImageRef, stems: Collection[Path]) -> bool:
     stem = ref.stem.removesuffix(LABELS_MARK)
     return stem != ref.stem and ref.path.with_name(stem) in stems
-
-
-def headers_of(refs: Iterable[ImageRef]) -> dict[ImageRef, ImageHeader]:
-    """Return what the headers tell of images; those of files that cannot be read are left out."""
-    headers: dict[ImageRef, ImageHeader] = {}
-    for path in dict.fromkeys(ref.path for ref in refs):
-        with suppress(DataError):  # whoever reads the image is told what is wrong
-            found = read_headers(path)
-            frames = (None,) if len(found) == 1 else range(len(found))
-            headers |= {ImageRef(path, frame): header for frame, header in zip(frames, found, strict=True)}
-    return headers
 
 
 def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:
@@ -203,18 +201,7 @@ def _candidates(source: Path) -> list[Path]:
         return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.name), path.name))
 
 
-def _list_file(path: Path) -> tuple[tuple[ImageRef, ...], tuple[Path, str] | None]:
-    try:
-        with _reasons_for(path):
-            frames = _count_frames(path)
-            if frames == 0:
-                raise DataError(f"{path.name} holds no image. Save it again or leave it out.")
-    except DataError as error:
-        return (), (path, str(error))
-    return ((ImageRef(path),) if frames == 1 else tuple(ImageRef(path, i) for i in range(frames))), None
-
-
-def _nothing_found(source: Path, unreadable: tuple[tuple[Path, str], ...]) -> str:
+def _nothing_found(source: Path, unreadable: Sequence[tuple[Path, str]]) -> str:
     if source.is_file() and unreadable:
         return unreadable[0][1]
     if unreadable:
@@ -222,15 +209,19 @@ def _nothing_found(source: Path, unreadable: tuple[tuple[Path, str], ...]) -> st
     return f"{source} holds no image. Choose a folder or a file of {FORMATS} images."
 
 
-def _count_frames(path: Path) -> int:
+def _read_headers(path: Path) -> Iterable[ImageHeader]:
     suffix = path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
-        return count_tiff_frames(path)
-    if suffix in RASTER_SUFFIXES:
-        return count_raster_frames(path)
+        return read_tiff_headers(path)
     if suffix in ARRAY_SUFFIXES:
-        return count_array_frames(path)
-    raise DataError(f"{path.name}: files of type '{path.suffix}' are not read. Save the image as {FORMATS}.")
+        return read_array_headers(path)
+    if suffix in RASTER_SUFFIXES:
+        return (read_raster_header(path),)
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> DataError:
+    return DataError(f"{path.name}: files of type '{path.suffix}' are not read. Save the image as {FORMATS}.")
 
 
 def _read(ref: ImageRef, *, as_labels: bool) -> ImagePixels:
@@ -239,7 +230,9 @@ def _read(ref: ImageRef, *, as_labels: bool) -> ImagePixels:
         return read_tiff_frame(ref.path, ref.frame)
     if suffix in ARRAY_SUFFIXES:
         return read_array_frame(ref.path, ref.frame)
-    checked_frame(ref.path.name, ref.frame, _count_frames(ref.path))
+    if suffix not in RASTER_SUFFIXES:
+        raise _unknown(ref.path)
+    checked_frame(ref.path.name, ref.frame, 1)
     return read_raster(ref.path, as_labels=as_labels)
 
 

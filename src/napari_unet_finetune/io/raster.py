@@ -25,12 +25,6 @@ _PNG_DEPTH_BYTE = 24
 _PNG_ALPHA_CHANNELS = (2, 4)
 
 
-def count_raster_frames(path: Path) -> int:
-    """Return 1 after a look at the header."""
-    with _open(path):
-        return 1
-
-
 def read_raster_header(path: Path) -> ImageHeader:
     """Return the size of the image."""
     with _open(path) as image:

@@ -100,17 +100,11 @@ _remembered: dict[tuple[str, Stamp], TiffFile] = {}
 _REMEMBERED_FILES = 4  # images and masks, for two readers
 
 
-def count_tiff_frames(path: Path) -> int:
-    """Return how many two-dimensional images the file holds; only its headers are read."""
+def read_tiff_headers(path: Path) -> list[ImageHeader]:
+    """Return size and pixel size of each two-dimensional image of the file; no pixel is read."""
     with _open(path) as tif:
         for series in _image_series(tif):
             _check_size(path, series)
-        return sum(_series_frames(series) for series in _image_series(tif))
-
-
-def read_tiff_headers(path: Path) -> list[ImageHeader]:
-    """Return size and pixel size of each frame of the file."""
-    with _open(path) as tif:
         return [header for series in _image_series(tif) for header in _series_headers(tif, series)]
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from ..events import Event, Notice, PartStarted, Stream
+from ..events import Event, PartStarted
 from ..runs.request import FigureRow, write_result
-from ..text import count_of
 
 if TYPE_CHECKING:
     from ..evaluation.figures import OverlayRow
-    from ..evaluation.rows import Row
     from ..runs.request import CompareRequest, CurveRequest, FigureRequest
     from ..runs.serve import Control
 
@@ -37,17 +35,10 @@ def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator
 def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Event]:
     """Train and test models on growing numbers of images in `folder`, which is a study; what is done stays done."""
     from ..evaluation.rows import to_json
-    from ..learning_curve.run import ArmEnded, CurvePlan, run_study
+    from ..learning_curve.run import CurvePlan, run_study
 
-    study = Stream(run_study(CurvePlan.of(request), folder, should_stop=control.should_stop))
-    for event in study:
-        if isinstance(event, ArmEnded):
-            yield from _in_words(event.rows)
-        elif isinstance(event, PartStarted):
-            yield PartStarted(arm_title(event.label), event.index, event.total)
-        else:
-            yield event
-    yield write_result(folder, to_json(study.result))
+    rows = yield from run_study(CurvePlan.of(request), folder, should_stop=control.should_stop)
+    yield write_result(folder, to_json(rows))
 
 
 def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[Event]:
@@ -63,23 +54,6 @@ def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[
         yield PartStarted(request.curve.name, 1, 1)
         drawn.append(learning_curve_figure(StudyFolder(request.study).drawable_rows, request.curve))
     yield write_result(folder, {"figures": [str(path) for path in drawn]})
-
-
-def arm_title(label: str) -> str:
-    """Return what a training is called while it runs: ``05-images-seed-0`` is ``5 images, seed 0``."""
-    if not label[:1].isdigit():
-        return "Testing the base" if label == "raw" else label
-    count, _, _, seed = label.split("-")
-    return f"{count_of(int(count), 'image')}, seed {seed}"
-
-
-def _in_words(rows: tuple[Row, ...]) -> Iterator[Notice]:
-    """Say how a model did, unless it was stopped before it was tested."""
-    dice = [row.dice for row in rows if row.dataset == 2]
-    if dice:
-        count = rows[0].count
-        model = f"With {count_of(count, 'image')}" if count else "The base"
-        yield Notice(f"{model}: Dice {sum(dice) / len(dice):.2f} on {len(dice)} test images.")
 
 
 def _row(row: FigureRow) -> OverlayRow:

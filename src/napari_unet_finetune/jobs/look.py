@@ -32,12 +32,12 @@ def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Eve
 
 def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator[Event]:
     """Choose images to annotate; the result are `Suggestions`, no file if it was stopped."""
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
     from ..suggest.suggestion import suggest_images
 
     events = suggest_images(
         request.images,
-        load_checkpoint(request.checkpoint),
+        load_model(request.checkpoint),
         request.count,
         annotated=request.annotated,
         mode=request.mode,
@@ -52,14 +52,12 @@ def model_facts(model: str) -> Any:
 
     Raises
     ------
-    CheckpointError
+    ModelError
         If there is no such model, or its file is damaged.
     """
-    from ..data.statistics import ModelFacts
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
 
-    checkpoint = load_checkpoint(model)
-    return ModelFacts(checkpoint.provenance.name, checkpoint.view, checkpoint.provenance.statistics)
+    return load_model(model).card.facts
 
 
 def measure(_folder: Path, request: MeasureRequest, control: Control) -> Iterator[Event]:

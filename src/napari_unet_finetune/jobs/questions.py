@@ -25,19 +25,19 @@ def ask(folder: Path, request: QuestionRequest, control: Control) -> Iterator[Ev
 
 def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None, Result | None]:
     from ..evaluation.estimate import estimate
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
     from ..questions.can_learn import can_learn
     from ..questions.cross_validate import cross_validate
 
-    checkpoint, images = load_checkpoint(request.checkpoint), AnnotatedFolder.of(request.pairs)
+    model, images = load_model(request.checkpoint), AnnotatedFolder.of(request.pairs)
     config, stop = request.config, control.should_stop
     if request.task == "estimate":
         predict = PredictConfig(device=config.device, precision=config.precision)
-        events = estimate(checkpoint, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
+        events = estimate(model, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
         return (yield from events)
     if request.task == "can_learn":
-        return (yield from can_learn(checkpoint, images, config, seconds=request.seconds, should_stop=stop))
-    return (yield from cross_validate(images, checkpoint, config, folds=request.folds, should_stop=stop))
+        return (yield from can_learn(model, images, config, seconds=request.seconds, should_stop=stop))
+    return (yield from cross_validate(images, model, config, folds=request.folds, should_stop=stop))
 
 
 def report(folder: Path, request: ReportRequest, control: Control) -> Iterator[Event]:

@@ -97,13 +97,13 @@ def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Contr
     yield JobEnded(request.out)
 
 
-def _predictor(checkpoint: str, config: Any) -> Predictor:
+def _predictor(model: str, config: Any) -> Predictor:
     from ..config import PredictConfig
     from ..inference.predict import Predictor
-    from ..models.checkpoint import load_checkpoint
+    from ..models.load import load_model
 
     config = config if isinstance(config, PredictConfig) else PredictConfig(device=config)
-    return Predictor(load_checkpoint(checkpoint), config)
+    return Predictor(load_model(model), config)
 
 
 def _write_array(file: Path, array: np.ndarray[Any, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,12 @@ def draw_figures(plan: StudyPlan, out: Path, rows: Sequence[Row], *, curve: Path
     study = Study.open(plan, out)
     chosen = [(2, name) for name in examples(rows, dataset=2)]
     chosen += [(1, name) for name in examples(rows, dataset=1)[:1]]
-    pictures = [_overlay_row(study, dataset, name) for dataset, name in chosen]
+    titles = {count: f"{count} images" if count else "raw" for count in plan.counts}
+    pictures = [
+        overlay_row(study.out, dict(study.tests)[dataset].only([name])[0], titles, dataset=dataset,
+                    name=f"Dataset {dataset}\n{name}")
+        for dataset, name in chosen
+    ]  # fmt: skip
     return [learning_curve_figure(rows, curve), overlay_figure(pictures, overlay)]
 
 
@@ -40,19 +45,13 @@ def examples(rows: Sequence[Row], *, dataset: int) -> list[str]:
     return [chosen[place].image for place in places]
 
 
-def _overlay_row(study: Study, dataset: int, name: str) -> OverlayRow:
-    image: AnnotatedImage = dict(study.tests)[dataset].only([name])[0]
-    predictions = {
-        "raw" if count == 0 else f"{count} images": _labels(prediction_path(study.out, count, dataset, name))
-        for count in study.plan.counts
-    }
-    return OverlayRow(f"Dataset {dataset}\n{name}", image.image, image.target, predictions, image.annotated)
-
-
-def kept_labels(out: Path, count: int, image: str) -> NDArray[np.generic] | None:
-    """Return what the model of the first seed predicted in a test image of Dataset 2, None if that is not there."""
-    path = prediction_path(out, count, 2, image)
-    return _labels(path) if path.is_file() else None
+def overlay_row(
+    out: Path, image: AnnotatedImage, titles: Mapping[int, str], *, dataset: int = 2, name: str = ""
+) -> OverlayRow:
+    """Return what models predict in a test image: those of the first seed and the numbers of images in `titles`."""
+    files = {title: prediction_path(out, count, dataset, image.name) for count, title in titles.items()}
+    predictions = {title: _labels(file) if file.is_file() else None for title, file in files.items()}
+    return OverlayRow.of(name or image.name, image, predictions)
 
 
 def _labels(path: Path) -> NDArray[np.generic]:

@@ -14,6 +14,7 @@ from ..data.folders import AnnotatedFolder
 from ..data.pairing import Pair
 from ..errors import DataError
 from ..runs.request import CurveRequest, FinetuneRequest, from_older_form
+from ..text import count_of
 
 # Images of a folder of Dataset 1 that are only tested: the last ones, as in the study.
 OLD_TESTS = 10
@@ -110,8 +111,13 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """Name for folders and messages."""
+        """Name for folders."""
         return "raw" if self.count == 0 else f"{self.count:02d}-images-seed-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """What it is called while it is trained or tested."""
+        return "Testing the base" if self.count == 0 else f"{count_of(self.count, 'image')}, seed {self.seed}"
 
 
 def arms_of(plan: StudyPlan | CurvePlan) -> list[Arm]:

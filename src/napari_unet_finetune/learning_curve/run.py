@@ -12,23 +12,23 @@ from ..data.folders import AnnotatedFolder
 from ..errors import RunError
 from ..evaluation.evaluate import evaluate_images
 from ..evaluation.rows import Row
-from ..events import PartStarted, TrainingEvent, never
+from ..events import Notice, PartStarted, TrainingEvent, never
 from ..inference.predict import Predictor
 from ..io.disk import remove_partial, write_file
 from ..io.images import write_labels
-from ..models.checkpoint import Checkpoint, load_checkpoint
+from ..models.load import load_model
+from ..models.model import Model
 from ..runs.execute import run_here
 from ..runs.folder import RunFolder, locked
 from ..runs.request import FinetuneRequest
 from .folder import PLAN, PREDICTIONS, ROWS, RUNS, load_rows, prediction_path
 from .plan import Arm, CurvePlan, StudyPlan, StudySource, arms_of
+from .words import model_in_words
 
 __all__ = [
     "PLAN",
     "ROWS",
     "Arm",
-    "ArmEnded",
-    "CurveEvent",
     "CurvePlan",
     "Study",
     "StudyPlan",
@@ -37,15 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ArmEnded:
-    """An arm is trained and tested."""
-
-    label: str
-    rows: tuple[Row, ...]
-
-
-CurveEvent = PartStarted | ArmEnded | TrainingEvent
+CurveEvent = PartStarted | TrainingEvent
 
 
 @dataclass(frozen=True)
@@ -120,13 +112,14 @@ def _rows(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent
     for index, arm in enumerate(study.arms, start=1):
         if should_stop():
             break
-        yield PartStarted(arm.label, index, len(study.arms))
+        yield PartStarted(arm.title, index, len(study.arms))
         done = load_rows(study.out, arm)
         if done is None:
-            checkpoint = yield from _checkpoint(study, arm, base, should_stop)
-            done = _test(study, arm, checkpoint) if checkpoint is not None else ()
+            model = yield from _model_of(study, arm, base, should_stop)
+            done = _test(study, arm, model) if model is not None else ()
         rows.extend(done)
-        yield ArmEnded(arm.label, done)
+        if done:
+            yield Notice(model_in_words(done))
     return rows
 
 
@@ -141,16 +134,16 @@ def _base(study: Study, should_stop: Callable[[], bool]) -> Generator[CurveEvent
     return str(folder.result_path) if folder.is_finished else None
 
 
-def _checkpoint(
+def _model_of(
     study: Study, arm: Arm, base: str, should_stop: Callable[[], bool]
-) -> Generator[CurveEvent, None, Checkpoint | None]:
+) -> Generator[CurveEvent, None, Model | None]:
     """Return the model of `arm`, trained or resumed if need be, or None if that was stopped."""
     if arm.count == 0:
-        return load_checkpoint(base)
+        return load_model(base)
     folder = RunFolder(study.out / RUNS / arm.label)
     if not folder.is_finished:
         yield from _finish(folder, study.source.request(arm, base), should_stop)
-    return load_checkpoint(folder.result_path) if folder.is_finished else None
+    return load_model(folder.result_path) if folder.is_finished else None
 
 
 def _finish(
@@ -161,9 +154,9 @@ def _finish(
     yield from run_here(folder, should_stop=should_stop)
 
 
-def _test(study: Study, arm: Arm, checkpoint: Checkpoint) -> tuple[Row, ...]:
+def _test(study: Study, arm: Arm, model: Model) -> tuple[Row, ...]:
     """Score a model on both test sets; the labels of the first seed are kept for the figure."""
-    rows = tuple(_test_rows(study, arm, Predictor(checkpoint, PredictConfig(device=study.plan.config.device))))
+    rows = tuple(_test_rows(study, arm, Predictor(model, PredictConfig(device=study.plan.config.device))))
     file = study.out / ROWS / f"{arm.label}.json"
     write_file(file, json.dumps([asdict(row) for row in rows], indent=1), error=RunError)
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from ..evaluation.areas import AreaBias, judge_areas
 from ..evaluation.rows import Row
@@ -17,6 +18,13 @@ _VERDICTS = {"overestimates": "overestimated", "underestimates": "underestimated
 def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
     """Return what the part of a study that is done says; nothing before the first model is tested."""
     return tuple(_sentences(study.points, study.rows))
+
+
+def model_in_words(rows: Sequence[Row]) -> str:
+    """Return how one model did, from its scores on all test images."""
+    new, old = ([row.dice for row in rows if row.dataset == dataset] for dataset in (2, 1))
+    before = f", {fmean(old):.2f} on {len(old)} of Dataset 1" if old else ""
+    return f"{_with(rows[0].count)}: Dice {fmean(new):.2f} on {count_of(len(new), 'test image')}{before}."
 
 
 def _sentences(points: Sequence[CurvePoint], rows: Sequence[Row]) -> Iterator[str]:

@@ -12,21 +12,30 @@ from ..errors import DataError
 from ..events import ImageEnd, never
 from ..io.disk import check_suffix, write_file
 from ..io.images import ImageRef, list_images, read_image
-from .objects import Measured, Place, Row, measure, to_csv
+from ..result import FailedFile, Result
+from ..text import count_of
+from .objects import Measured, MeasuredRow, Place, measure, to_csv
 
 
 @dataclass(frozen=True)
-class MeasuredFiles:
+class MeasuredFiles(Result):
     """What became of labels files: the tables, how much is in them, and files that failed and why."""
 
     objects: int
     images: int
     tables: tuple[Path, ...]
-    failed: tuple[tuple[Path, str], ...] = ()
+    failed: tuple[FailedFile, ...] = ()
     stopped: bool = False
 
+    @property
+    def headline(self) -> str:
+        """How much was measured, and where it is."""
+        found = f"{count_of(self.objects, 'object')} in {count_of(self.images, 'image')}"
+        where = f"written to {' and '.join(map(str, self.tables))}" if self.tables else "nothing is written"
+        return f"{found}, {where}."
 
-def pair_files(images: Path, labels: Path) -> tuple[tuple[FilePair, ...], tuple[tuple[Path, str], ...]]:
+
+def pair_files(images: Path, labels: Path) -> tuple[tuple[FilePair, ...], tuple[FailedFile, ...]]:
     """Return which labels file belongs to which image file, by name, and the files left out, each with the reason.
 
     Raises
@@ -41,7 +50,7 @@ def pair_files(images: Path, labels: Path) -> tuple[tuple[FilePair, ...], tuple[
     unreadable = dict.fromkeys(problem for listing in found for problem in listing.unreadable)
     if not pairs:
         raise DataError(f"No labels file in {labels} belongs to an image in {images}. Name them alike.")
-    return tuple(pairs), (*unreadable, *left_out)
+    return tuple(pairs), tuple(FailedFile(*one) for one in (*unreadable, *left_out))
 
 
 def measure_files(
@@ -103,7 +112,7 @@ def write_tables(tables: tuple[Path, Path], measured: Measured) -> None:
         write_table(table, rows)
 
 
-def write_table(table: Path, rows: Sequence[Row]) -> None:
+def write_table(table: Path, rows: Sequence[MeasuredRow]) -> None:
     """Write `rows` as CSV, whole or not at all.
 
     Raises
@@ -119,14 +128,14 @@ class _Work:
     """What is measured so far, and what failed."""
 
     measured: Measured = field(default_factory=Measured)
-    failed: list[tuple[Path, str]] = field(default_factory=list)
+    failed: list[FailedFile] = field(default_factory=list)
 
     def add(self, image: Path, labels: Path) -> str | None:
         """Measure one file and return what is wrong with it, if something is."""
         try:
             found = sum((_measure(pair) for pair in _frames(image, labels)), Measured())
         except DataError as error:
-            self.failed.append((labels, str(error)))
+            self.failed.append(FailedFile(labels, str(error)))
             return str(error)
         self.measured += found
         return None

@@ -14,7 +14,7 @@ from ..errors import DataError
 from ..io.tables import csv_text
 
 Value: TypeAlias = str | int | float
-Row: TypeAlias = dict[str, Value]
+MeasuredRow: TypeAlias = dict[str, Value]
 
 _SHAPES = ("eccentricity", "solidity")
 _STATISTICS = ("mean", "min", "max")
@@ -35,8 +35,8 @@ class Measured:
         One row per image or frame: number of objects, their total area and its share of the image.
     """
 
-    objects: tuple[Row, ...] = ()
-    images: tuple[Row, ...] = ()
+    objects: tuple[MeasuredRow, ...] = ()
+    images: tuple[MeasuredRow, ...] = ()
 
     def __add__(self, other: Measured) -> Measured:
         """Return the rows of both."""
@@ -99,7 +99,7 @@ def is_mask(labels: NDArray[Any]) -> bool:
     return bool(highest <= 1) or bool(highest == _WHITE and not ((labels > 0) & (labels < _WHITE)).any())
 
 
-def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
+def columns_of(rows: Iterable[MeasuredRow]) -> tuple[str, ...]:
     """Return the names of all columns of `rows`: what one row lacks goes where the others have it."""
     columns: list[str] = []
     for row in rows:
@@ -111,12 +111,12 @@ def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def to_csv(rows: Sequence[Row]) -> str:
+def to_csv(rows: Sequence[MeasuredRow]) -> str:
     """Return `rows` as CSV with a header; what does not apply is left empty."""
     return csv_text(columns_of(rows), ({name: _rounded(value) for name, value in row.items()} for row in rows))
 
 
-def _objects(numbered: NDArray[np.integer[Any]], image: NDArray[Any] | None, place: Place) -> Iterable[Row]:
+def _objects(numbered: NDArray[np.integer[Any]], image: NDArray[Any] | None, place: Place) -> Iterable[MeasuredRow]:
     from skimage.measure import regionprops_table
 
     intensities = [f"intensity_{statistic}" for statistic in _STATISTICS] if image is not None else []
@@ -147,9 +147,9 @@ def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
 
 
-def _sizes(area: str, diameter: str, pixels: int, place: Place) -> Row:
+def _sizes(area: str, diameter: str, pixels: int, place: Place) -> MeasuredRow:
     """Return area and diameter of a circle of that area, in pixels and in the unit of the image."""
-    sizes: Row = {f"{area}_px": pixels}
+    sizes: MeasuredRow = {f"{area}_px": pixels}
     surface = pixels * place.scale[0] * place.scale[1]
     if place.unit != "px":
         sizes[f"{area}_{place.unit}2"] = surface
@@ -160,9 +160,9 @@ def _sizes(area: str, diameter: str, pixels: int, place: Place) -> Row:
     return sizes
 
 
-def _intensities(table: dict[str, NDArray[Any]], at: int) -> Row:
+def _intensities(table: dict[str, NDArray[Any]], at: int) -> MeasuredRow:
     """Return mean, least and largest intensity of object `at`; channels are counted from 1 if there are several."""
-    row: Row = {}
+    row: MeasuredRow = {}
     for statistic in _STATISTICS:
         names = [name for name in table if name.startswith(f"intensity_{statistic}")]
         for channel, name in enumerate(names, start=1):
@@ -176,7 +176,7 @@ def _touches_edge(box: Sequence[int], shape: tuple[int, ...]) -> bool:
     return top == 0 or left == 0 or bottom == shape[0] or right == shape[1]
 
 
-def _summary(rows: Sequence[Row], pixels: int, place: Place) -> Row:
+def _summary(rows: Sequence[MeasuredRow], pixels: int, place: Place) -> MeasuredRow:
     area = sum(int(row["area_px"]) for row in rows)
     return {
         "image": place.image,

@@ -102,9 +102,9 @@ class AttentionUNet(nn.Module):
         return logits
 
 
-def fold_standardization(model: AttentionUNet) -> AttentionUNet:
+def fold_standardization(network: AttentionUNet) -> AttentionUNet:
     """Return a copy for prediction in which every standardised convolution is a plain one with the same result."""
-    folded = copy.deepcopy(model)
+    folded = copy.deepcopy(network)
     for module in list(folded.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, StandardizedConv2d):

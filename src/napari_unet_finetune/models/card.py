@@ -1,62 +1,136 @@
-"""The card of a model: what its file says of it, read from the header alone, so that torch is not needed."""
+"""The card of a model: what it says of itself, read from the header of its file, so that torch is not needed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config import ChannelRule, ModelConfig, Normalization
 from ..data.statistics import ModelFacts, ModelView
-from ..errors import CheckpointError
-from .header import damaged, model_file_kind, read_description
-from .provenance import Provenance
+from ..errors import ModelError
+from .header import FORMAT_VERSION, is_safetensors, read_description
+from .provenance import Provenance, installed_version
 from .zoo import find_model, list_models
 
 # PAULow takes a pixel for an object where its logit is above 0.5.
 PAULOW_THRESHOLD = 1 / (1 + math.exp(-0.5))
 PAULOW_PATCH_PX = 128
+MAX_RESCALE = 8.0
 _RESULTS = ("model", "best")  # as runs call theirs
-_PAULOW_NOTE = "A PAULow state dict, which tells nothing of its training; its width and channels show when it is used."
+_PAULOW_NOTE = (
+    "A PAULow state dict, which tells nothing of its training: normalization, patch size and threshold are PAULow's "
+    "(divided by the data type's maximum, 128 px, logit above 0.5)."
+)
+_CHOOSE = "Choose another model."
+_KIND = {"architecture": "attention-unet", "layer_naming": "paulow-1"}
+_OF_THE_FILE = {"payload_sha256", "format_version", "written_by", *_KIND}
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """What is known of a model before it is loaded.
+class ModelCard(BaseModel):
+    """What a model says of itself.
 
     Parameters
     ----------
-    name
-        How to call it: its own name, else that of its file.
-    path
-        Its file.
-    model
-        Shape of the network; ``None`` for a file of another program, which tells it only when it is loaded.
-    normalization, channels, patch_size, threshold, provenance, rescale
-        As in `Checkpoint`.
-    size_bytes
-        Size of the file.
+    shape
+        Shape of the network.
+    normalization, channels
+        How an image becomes the network's input.
+    patch_size
+        Side of the training patches in pixels; prediction uses tiles of this size.
+    threshold
+        Probability above which a pixel is an object.
+    rescale
+        Factor by which images are resampled before the network sees them.
+    provenance
+        Where the model comes from.
     """
 
-    name: str
-    path: Path
-    model: ModelConfig | None
-    normalization: Normalization
-    channels: ChannelRule
-    patch_size: int
-    threshold: float
-    provenance: Provenance = field(repr=False)
-    size_bytes: int
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shape: ModelConfig
+    normalization: Normalization = Field(default_factory=Normalization)
+    channels: ChannelRule = Field(default_factory=ChannelRule)
+    patch_size: int = 128
+    threshold: float = 0.5
     rescale: float = 1.0
+    provenance: Provenance = Field(default_factory=Provenance)
+
+    @property
+    def name(self) -> str:
+        """How to call it; empty for a model that was never in a file."""
+        return self.provenance.name
 
     @property
     def is_finetuned(self) -> bool:
         """Tell whether it came from another model."""
         return self.provenance.parent_sha256 is not None
+
+    @property
+    def view(self) -> ModelView:
+        """How it looks at an image."""
+        return ModelView(
+            in_channels=self.shape.in_channels,
+            channels=self.channels,
+            normalization=self.normalization,
+            rescale=self.rescale,
+        )
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What images are compared with."""
+        return ModelFacts(self.name, self.view, self.provenance.statistics)
+
+    def check(self) -> None:
+        """Check that all settings are in their range.
+
+        Raises
+        ------
+        ModelError
+            If one is not.
+        """
+        subject, multiple = self.name or "model", self.shape.side_multiple
+        if not 0 < self.threshold < 1:
+            raise ModelError(f"{subject}: the threshold is {self.threshold}. Give a probability between 0 and 1.")
+        if not 0 < self.rescale <= MAX_RESCALE:
+            raise ModelError(
+                f"{subject}: the rescale factor is {self.rescale}. Give a factor above 0 and up to {MAX_RESCALE:g}."
+            )
+        if self.patch_size < multiple or self.patch_size % multiple:
+            raise ModelError(
+                f"{subject}: the patch size is {self.patch_size} px. "
+                f"A network of {self.shape.levels} levels needs a multiple of {multiple}."
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a model file says, as JSON values."""
+        fields = self.model_dump(mode="json", include=set(ModelCard.model_fields))
+        return {
+            "format_version": FORMAT_VERSION,
+            "written_by": installed_version(),
+            **_KIND,
+            "model": fields.pop("shape"),
+            **fields,
+        }
+
+
+class FileCard(ModelCard):
+    """The card of a model file, `size_bytes` large.
+
+    One that `is_foreign`, of another program, tells the `shape` of its network only when it is loaded.
+    """
+
+    path: Path
+    size_bytes: int
+    is_foreign: bool = False
+
+    @property
+    def plain(self) -> ModelCard:
+        """The card without its file."""
+        return ModelCard(**{name: getattr(self, name) for name in ModelCard.model_fields})
 
     @property
     def is_shipped(self) -> bool:
@@ -67,24 +141,6 @@ class ModelCard:
     def target(self) -> str:
         """What a model that ships finds and in which images, in a sentence: its first note; else empty."""
         return "".join(self.provenance.notes[:1]) if self.is_shipped else ""
-
-    @property
-    def scores(self) -> Mapping[str, float]:
-        """Scores by their names, for example ``val_dice``."""
-        return self.provenance.scores
-
-    @property
-    def view(self) -> ModelView:
-        """How it looks at an image."""
-        channels = self.model.in_channels if self.model else 1
-        return ModelView(
-            in_channels=channels, channels=self.channels, normalization=self.normalization, rescale=self.rescale
-        )
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What images are compared with."""
-        return ModelFacts(self.name, self.view, self.provenance.statistics)
 
 
 def name_of_file(model: str | Path) -> str:
@@ -103,13 +159,13 @@ def find_named_model(model: str | Path) -> Path:
 
     Raises
     ------
-    CheckpointError
+    ModelError
         If there is no model of that name.
     """
     path = find_model_file(model)
     if len(path.parts) == 1 and not path.suffix and not _exists(path):
         names = ", ".join(list_models()) or "none yet"
-        raise CheckpointError(
+        raise ModelError(
             f"There is no model called '{model}'. Give the path of a model file, or a model that ships: {names}."
         )
     return path
@@ -122,51 +178,52 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def read_card(model: str | Path) -> ModelCard:
+def read_card(model: str | Path) -> FileCard:
     """Return the card of a model file, or of a model that ships.
 
     The tensors are not looked at, so that a file whose header is sound may still turn out to be damaged.
 
     Raises
     ------
-    CheckpointError
+    ModelError
         If there is no such model, or its file is damaged, foreign or of a newer version.
     """
     path = find_named_model(model)
-    if model_file_kind(path) == "torch":
-        return _paulow_card(path)
-    description = read_description(path)
+    return parse_card(path, read_description(path)) if is_safetensors(path) else paulow_card(path)
+
+
+def parse_card(path: Path, description: Mapping[str, Any]) -> FileCard:
+    """Return the card that the `description` in the model file `path` holds.
+
+    Raises
+    ------
+    ModelError
+        If it is of another kind of network, or a field is missing, unknown or not valid.
+    """
+    for name, ours in _KIND.items():
+        if description.get(name) != ours:
+            raise ModelError(f"{path} holds a network of {name} '{description.get(name)}', not '{ours}'. {_CHOOSE}")
+    fields = {name: value for name, value in description.items() if name not in _OF_THE_FILE}
+    fields |= {"shape": fields.pop("model", None), "path": path, "size_bytes": path.stat().st_size}
     try:
-        return _own_card(path, description)
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
-        raise damaged(path) from error
+        card = FileCard.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"{path}: its description is not valid ({where}: {first['msg']}). {_CHOOSE}") from error
+    named = card.provenance.model_copy(update={"name": card.name or name_of_file(path)})
+    return card.model_copy(update={"provenance": named})
 
 
-def _own_card(path: Path, description: Mapping[str, Any]) -> ModelCard:
-    provenance = Provenance.model_validate(description["provenance"])
-    return ModelCard(
-        name=provenance.name or name_of_file(path),
-        path=path,
-        model=ModelConfig.model_validate(description["model"]),
-        normalization=Normalization.model_validate(description["normalization"]),
-        channels=ChannelRule.model_validate(description["channels"]),
-        patch_size=int(description["patch_size"]),
-        threshold=float(description["threshold"]),
-        provenance=provenance,
-        size_bytes=path.stat().st_size,
-        rescale=float(description.get("rescale", 1.0)),
-    )
-
-
-def _paulow_card(path: Path) -> ModelCard:
-    return ModelCard(
-        name=name_of_file(path),
-        path=path,
-        model=None,
+def paulow_card(path: Path) -> FileCard:
+    """Return the card of a PAULow state dict: what is known of all of them."""
+    return FileCard(
+        shape=ModelConfig(),
         normalization=Normalization(method="none"),
-        channels=ChannelRule(),
         patch_size=PAULOW_PATCH_PX,
         threshold=PAULOW_THRESHOLD,
-        provenance=Provenance(name=path.stem, created="", package_version="", notes=(_PAULOW_NOTE,)),
+        provenance=Provenance(name=name_of_file(path), created="", package_version="", notes=(_PAULOW_NOTE,)),
+        path=path,
         size_bytes=path.stat().st_size,
+        is_foreign=True,
     )

@@ -3,88 +3,63 @@
 from __future__ import annotations
 
 import json
-from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final
 
-from ..errors import CheckpointError
-
-FileKind = Literal["safetensors", "torch", "image", "array", "text", "unknown"]
+from ..errors import ModelError
 
 _SNIFFED_BYTES = 512
-_MAGIC: tuple[tuple[bytes, FileKind], ...] = (
-    (b"PK\x03\x04", "torch"),
-    (b"\x80\x02", "torch"),
-    (b"\x80\x04", "torch"),
-    (b"\x80\x05", "torch"),
-    (b"II*\0", "image"),
-    (b"MM\0*", "image"),
-    (b"II+\0", "image"),
-    (b"\x89PNG", "image"),
-    (b"\xff\xd8\xff", "image"),
-    (b"GIF8", "image"),
-    (b"BM", "image"),
-    (b"\x93NUMPY", "array"),
-)
-_ADVICE = "Choose a .safetensors model of this program or a PAULow .pth file."
-_REFUSALS: dict[FileKind, str] = {
-    "image": f"is an image, not a model. {_ADVICE}",
-    "array": f"is a NumPy array, not a model. {_ADVICE}",
-    "text": f"is a text file, not a model. {_ADVICE}",
-    "unknown": f"is not a model, or it is damaged. {_ADVICE}",
-}
+_TORCH = (b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+_IMAGES = (b"II*\0", b"MM\0*", b"II+\0", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 
-def model_file_kind(path: Path) -> Literal["safetensors", "torch"]:
-    """Return which of the two kinds of model file `path` looks like.
+def is_safetensors(path: Path) -> bool:
+    """Tell whether the model file `path` is one of safetensors, else of PyTorch.
 
     Raises
     ------
-    CheckpointError
-        If it is missing, a folder, empty, unreadable or of another kind.
+    ModelError
+        If it is missing, a folder, empty, unreadable or something else.
     """
-    kind = _kind(_first_bytes(path))
-    if kind == "safetensors" or kind == "torch":
-        return kind
-    raise CheckpointError(f"{path} {_REFUSALS[kind]}")
+    start = _first_bytes(path)
+    if start[8:9] == b"{" and start[4:8] == b"\0\0\0\0":
+        return True
+    if start.startswith(_TORCH):
+        return False
+    raise ModelError(f"{path} {_what_else(start)}. Choose a .safetensors model of this program or a PAULow .pth file.")
+
+
+def _what_else(start: bytes) -> str:
+    if start.startswith(_IMAGES):
+        return "is an image, not a model"
+    if start.startswith(b"\x93NUMPY"):
+        return "is a NumPy array, not a model"
+    text = start.decode(errors="replace")
+    if "\0" not in text and text.count("\ufffd") <= 1:  # the last character may be cut
+        return "is a text file, not a model"
+    return "is not a model, or it is damaged"
 
 
 def _first_bytes(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise CheckpointError(f"{path} is a folder, not a model. Choose the .safetensors file in it.")
+            raise ModelError(f"{path} is a folder, not a model. Choose the .safetensors file in it.")
         with path.open("rb") as file:
             start = file.read(_SNIFFED_BYTES)
     except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist. Check the spelling or choose another model.") from None
+        raise ModelError(f"{path} does not exist. Check the spelling or choose another model.") from None
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     if not start:
-        raise CheckpointError(f"{path} is empty. Copy or download the model again.")
+        raise ModelError(f"{path} is empty. Copy or download the model again.")
     return start
 
 
-def unreadable(path: Path, error: Exception) -> CheckpointError:
+def unreadable(path: Path, error: Exception) -> ModelError:
     """Return the error that says why the system would not read `path`."""
     reason = getattr(error, "strerror", None) or error
-    return CheckpointError(f"{path} cannot be read ({reason}). Check its name and permissions or choose another model.")
-
-
-def _kind(start: bytes) -> FileKind:
-    if start[8:9] == b"{" and start[4:8] == b"\0\0\0\0":
-        return "safetensors"
-    for magic, kind in _MAGIC:
-        if start.startswith(magic):
-            return kind
-    return "text" if _is_text(start) else "unknown"
-
-
-def _is_text(start: bytes) -> bool:
-    try:
-        return "\0" not in getincrementaldecoder("utf-8")().decode(start)
-    except UnicodeDecodeError:
-        return False
+    return ModelError(f"{path} cannot be read ({reason}). Check its name and permissions or choose another model.")
 
 
 FORMAT_VERSION: Final = 1
@@ -92,6 +67,8 @@ FORMAT_VERSION: Final = 1
 MAX_HEADER_BYTES = 4 * 2**20
 MAX_TENSORS = 5000
 KEY = "napari_unet_finetune"
+DIGEST_BEFORE = rb"\"payload_sha256\":\""
+NO_DIGEST = "0" * 64
 AGAIN = "Copy or download it again, or choose another model."
 
 
@@ -100,7 +77,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    CheckpointError
+    ModelError
         If the header is damaged, foreign or of a newer version.
     """
     try:
@@ -117,13 +94,13 @@ def read_head(path: Path, file: BinaryIO) -> bytes:
     length = file.read(8)
     header_bytes = int.from_bytes(length, "little")
     if header_bytes > MAX_HEADER_BYTES:
-        raise CheckpointError(
+        raise ModelError(
             f"{path} declares a header of {header_bytes} bytes, more than any model of this program: "
             f"it is damaged or foreign. {AGAIN}"
         )
     header = file.read(header_bytes)
     if len(header) < header_bytes:
-        raise CheckpointError(f"{path} is only the beginning of a model file. {AGAIN}")
+        raise ModelError(f"{path} is only the beginning of a model file. {AGAIN}")
     return length + header
 
 
@@ -132,7 +109,7 @@ def parse_description(path: Path, head: bytes) -> dict[str, Any]:
     header = _json_object(path, head[8:])
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
-        raise CheckpointError(
+        raise ModelError(
             f"{path} is a safetensors file of another program, or it is damaged. Choose a model of this program."
         )
     if len(header) - 1 > MAX_TENSORS:
@@ -156,12 +133,12 @@ def check_version(path: Path, description: Mapping[str, Any]) -> None:
     if not isinstance(version, int):
         raise damaged(path)
     if version > FORMAT_VERSION:
-        raise CheckpointError(
+        raise ModelError(
             f"{path} was written by version {description.get('written_by')} in file format {version}; "
             f"this version reads up to {FORMAT_VERSION}. Update napari-unet-finetune."
         )
 
 
-def damaged(path: Path) -> CheckpointError:
+def damaged(path: Path) -> ModelError:
     """Return the error that says that `path` is damaged."""
-    return CheckpointError(f"{path} is damaged: its content does not match its checksum. {AGAIN}")
+    return ModelError(f"{path} is damaged: its content does not match its checksum. {AGAIN}")

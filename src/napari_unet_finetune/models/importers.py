@@ -13,48 +13,33 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from ..config import ModelConfig, Normalization
-from ..errors import CheckpointError
-from .card import PAULOW_PATCH_PX, PAULOW_THRESHOLD, name_of_file
-from .checkpoint_data import Checkpoint, check_weights
-from .provenance import Provenance
+from ..config import ModelConfig
+from ..errors import ModelError
+from .card import paulow_card
+from .model import Model, check_weights
 
-_NOTE = (
-    "Imported from a PAULow state dict, which tells nothing of its training: normalization, patch size and "
-    "threshold are PAULow's (divided by the data type's maximum, 128 px, logit above 0.5)."
-)
 _WRAPPERS = ("state_dict", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
 _FIRST_WEIGHT = "conv1.conv1.weight"
 _CURE = "Save a plain state dict: torch.save(model.state_dict(), path)."
 
 
-def import_paulow(path: Path) -> Checkpoint:
+def import_paulow(path: Path) -> Model:
     """Return the model in a ``.pth`` state dict with PAULow's layer names, of any width and depth.
 
     PAULow divides intensities by the largest value of the data type, trains on patches of 128 pixels and takes a
-    logit above 0.5 for an object; the checkpoint says so too. A dict that holds the state dict under
+    logit above 0.5 for an object; the card says so too. A dict that holds the state dict under
     ``state_dict`` or ``model_state_dict``, and names that begin with ``module.``, are understood.
 
     Raises
     ------
-    CheckpointError
+    ModelError
         If the file holds something else or a layer is missing, unknown or of another shape.
     """
     weights = _plain_state_dict(path, _load_tensors(path))
     config = _infer_config(path, weights)
     check_weights(str(path), weights, config)
-    return Checkpoint(
-        weights=weights,
-        model=config,
-        normalization=Normalization(method="none"),
-        patch_size=PAULOW_PATCH_PX,
-        threshold=PAULOW_THRESHOLD,
-        provenance=Provenance(
-            name=name_of_file(path),
-            notes=(_NOTE,),
-        ),
-    )
+    return Model(weights, paulow_card(path).plain.model_copy(update={"shape": config}))
 
 
 def _load_tensors(path: Path) -> Any:
@@ -65,13 +50,11 @@ def _load_tensors(path: Path) -> Any:
             _check_crc(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
+        raise ModelError(
             f"{path} is damaged or holds more than tensors, which could run foreign code, and was not opened. {_CURE}"
         ) from error
     except Exception as error:
-        raise CheckpointError(
-            f"{path} is a damaged model file or no PyTorch file. Copy or download it again."
-        ) from error
+        raise ModelError(f"{path} is a damaged model file or no PyTorch file. Copy or download it again.") from error
 
 
 def _check_crc(path: Path) -> None:
@@ -87,10 +70,10 @@ def _plain_state_dict(path: Path, loaded: Any) -> dict[str, Tensor]:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
     if not isinstance(loaded, dict) or not loaded:
-        raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not the weights of a model by name. {_CURE}")
+        raise ModelError(f"{path} holds a {type(loaded).__name__}, not the weights of a model by name. {_CURE}")
     for name, tensor in loaded.items():
         if not isinstance(name, str) or not _is_weight(tensor):
-            raise CheckpointError(f"{path}: entry '{name}' is not a tensor of weights. {_CURE}")
+            raise ModelError(f"{path}: entry '{name}' is not a tensor of weights. {_CURE}")
     return {_without_prefix(name): tensor for name, tensor in loaded.items()}
 
 
@@ -107,7 +90,7 @@ def _without_prefix(name: str) -> str:
 def _infer_config(path: Path, weights: dict[str, Tensor]) -> ModelConfig:
     first = weights.get(_FIRST_WEIGHT)
     if first is None or first.ndim != 4:
-        raise CheckpointError(
+        raise ModelError(
             f"{path}: layer '{_FIRST_WEIGHT}' is missing, so this is not PAULow's Attention U-Net. "
             "Choose a model of this program or a PAULow .pth file."
         )
@@ -115,7 +98,7 @@ def _infer_config(path: Path, weights: dict[str, Tensor]) -> ModelConfig:
     try:
         return ModelConfig(width=first.shape[0], in_channels=first.shape[1], levels=levels)
     except ValidationError as error:
-        raise CheckpointError(
+        raise ModelError(
             f"{path}: a network of width {first.shape[0]}, {levels} levels and {first.shape[1]} channels is not "
             "supported. Choose a width that is a multiple of 16 and 2 to 6 levels."
         ) from error

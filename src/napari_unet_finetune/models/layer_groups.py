@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ..config import LayerGroup
-from ..errors import CheckpointError
+from ..errors import ModelError
 from .attention_unet import GROUPS, AttentionUNet
 
 _FIRST = "conv1.conv1"
@@ -18,7 +18,7 @@ _FIRST_RESIDUAL = "conv1.residual"
 _EPSILON = 1e-5  # that of the weight standardisation
 
 
-def select_parameters(model: AttentionUNet, group: LayerGroup) -> dict[str, nn.Parameter]:
+def select_parameters(network: AttentionUNet, group: LayerGroup) -> dict[str, nn.Parameter]:
     """Return the parameters of `group` by name, in the order of the network.
 
     ========  =====================================================================================
@@ -32,10 +32,10 @@ def select_parameters(model: AttentionUNet, group: LayerGroup) -> dict[str, nn.P
     all       all
     ========  =====================================================================================
     """
-    parameters = dict(model.named_parameters())
+    parameters = dict(network.named_parameters())
     if group == "norm":
-        return {name: parameters[name] for name in parameters if name in _norm_names(model)}
-    pattern = _group_pattern(group, model.config.levels)
+        return {name: parameters[name] for name in parameters if name in _norm_names(network)}
+    pattern = _group_pattern(group, network.config.levels)
     return {name: parameter for name, parameter in parameters.items() if pattern.match(name)}
 
 
@@ -54,9 +54,9 @@ def _group_pattern(group: LayerGroup, levels: int) -> re.Pattern[str]:
     return re.compile(patterns[group])
 
 
-def _norm_names(model: AttentionUNet) -> set[str]:
-    norms = [name for name, module in model.named_modules() if isinstance(module, nn.GroupNorm)]
-    biases = {name for name, _ in model.named_parameters() if name.endswith(".bias")}
+def _norm_names(network: AttentionUNet) -> set[str]:
+    norms = [name for name, module in network.named_modules() if isinstance(module, nn.GroupNorm)]
+    biases = {name for name, _ in network.named_parameters() if name.endswith(".bias")}
     return biases | {f"{name}.weight" for name in norms}
 
 
@@ -97,7 +97,7 @@ def adapt_in_channels(weights: Mapping[str, Tensor], in_channels: int) -> dict[s
 
     Raises
     ------
-    CheckpointError
+    ModelError
         If neither the present nor the wanted number of channels is one, or the first block has as many channels
         as filters (its residual is then no layer).
     """
@@ -106,7 +106,7 @@ def adapt_in_channels(weights: Mapping[str, Tensor], in_channels: int) -> dict[s
     if in_channels == present:
         return dict(weights)
     if 1 not in (present, in_channels) or width in (present, in_channels):
-        raise CheckpointError(
+        raise ModelError(
             f"A model of {present} channels and width {width} cannot be adapted to {in_channels} channels. "
             "Choose a rule that brings the images to the model's channels, or another model."
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..data.pairing import Pair, pair_images
 from ..errors import DataError
 from ..events import drain, never
-from ..io.images import ImageRef, headers_of, list_images
+from ..io.images import ImageRef, list_images
 from ..text import count_of, first_of, size_in_px, verb_for
 from .image import OWN, ProjectImage, SavedMask
 from .project import Project
@@ -173,7 +173,7 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
     pairing = pair_images([image.ref for image in project.images], listing)
     paired = {pair.image: pair for pair in pairing.pairs}
     reasons = {one.ref: one.reason for one in pairing.images_without_mask}
-    sizes = {ref: header.size for ref, header in headers_of(listing.images).items()}
+    sizes = {ref: header.size for ref, header in listing.headers.items()}
     plan = ImportPlan([], listing.images, sizes, listing.unreadable)
     for image in project.images:
         pair = paired.get(image.ref)

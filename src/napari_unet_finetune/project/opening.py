@@ -9,7 +9,7 @@ from pathlib import Path
 from ..data.masks import STROKES, WHOLE, Meaning
 from ..errors import DataError
 from ..io.disk import file_stamp, file_stem
-from ..io.images import ImageHeader, ImageRef, headers_of, list_images, looked_at, without_labels
+from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
 from .image import ProjectImage, SavedMask, with_unique_names
 from .masks import describe_mask, read_mask_file
 from .record import RECORD, ImageRecord, ProjectRecord, found_source, read_record, record_key
@@ -44,15 +44,14 @@ def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord
     NotWritableError
         If the folder cannot be written to.
     """
-    source = source.expanduser().absolute()
+    given = source.expanduser().absolute()
+    with looked_at(given):
+        own = read_record(given) if (given / RECORD).is_file() else None
+    source = given if own is None else found_source(own.source, given)
     with looked_at(source):
-        if (source / RECORD).is_file() and (own := read_record(source)) is not None:
-            folder = source if folder is None else folder
-            source = found_source(own.source, source)
-    with looked_at(source):
-        folder = default_folder(source) if folder is None else folder.expanduser().absolute()
         source.stat()
-    record = read_record(folder)
+        folder = (folder or (default_folder(source) if own is None else given)).expanduser().absolute()
+    record = own if folder == given else read_record(folder)
     if record is not None:
         _check_same_images(source, folder, record)
     check_writable(folder)
@@ -103,12 +102,10 @@ def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Open
     wanted_refs = [ref for ref in listing.images if ref in wanted]
     # A name may come back with its file, and its mask must not belong to another image until then.
     refs = with_unique_names(wanted_refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))
-    headers = headers_of(refs)
     meaning = STROKES if record and record.sparse else WHOLE
     for ref in refs:
-        if ref in headers:
-            opened.headers[ref.name] = headers[ref]
-        _enter(opened, _image(ref, headers.get(ref), known.get(ref), meaning), known.get(ref), masks)
+        header = opened.headers[ref.name] = listing.headers[ref]
+        _enter(opened, _image(ref, header, known.get(ref), meaning), known.get(ref), masks)
     return opened
 
 
@@ -131,9 +128,9 @@ def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> Non
         raise DataError(f"{folder} holds the masks of other images, those in {before}. Choose another folder.")
 
 
-def _image(ref: ImageRef, header: ImageHeader | None, known: ImageRecord | None, meaning: Meaning) -> ProjectImage:
+def _image(ref: ImageRef, header: ImageHeader, known: ImageRecord | None, meaning: Meaning) -> ProjectImage:
     remembered = known.model_dump(include={"role", "dice", "suggested"}) if known else {}
-    return ProjectImage(ref, size=header.size if header else None, meaning=meaning, **remembered)
+    return ProjectImage(ref, size=header.size, meaning=meaning, **remembered)
 
 
 def _enter(opened: Opened, image: ProjectImage, known: ImageRecord | None, masks: Path) -> None:

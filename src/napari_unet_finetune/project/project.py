@@ -42,8 +42,9 @@ IMAGES = "images"
 class Project:
     """A dataset being annotated; open one with `Project.open` or `Project.from_frames`.
 
-    All changes are on disk when a method returns. Images are never written to, masks never deleted. What only reads,
-    `converted` and all that begins with `write_` may run in another thread, the rest in one alone.
+    All changes are on disk when a method returns, except those of `enter`. Images are never written to, masks never
+    deleted. What only reads, `converted` and all that begins with `write_` may run in another thread, the rest in one
+    alone.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class Project:
         self._opened = opened
         self._images = opened.images
         self._sparse = sparse
+        self._changes = self._written = 0
 
     @classmethod
     def open(cls, source: Path, folder: Path | None = None) -> Project:
@@ -94,7 +96,8 @@ class Project:
         for _ in write_frames(frames, folder / IMAGES):
             pass
         project = cls.open(folder / IMAGES, folder)
-        project._write()
+        project._changes += 1
+        project.write_record()
         return project
 
     @property
@@ -161,7 +164,7 @@ class Project:
         return self.keep(self.write_labels(name, labels, origin))
 
     def write_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> SavedMask:
-        """Write the file of a mask; nothing else changes until `keep` is called with the result.
+        """Write the file of a mask; nothing else changes until `enter` or `keep` is called with the result.
 
         What an imported mask replaces is kept aside, and so is a file that was not taken for the mask of this image.
 
@@ -172,12 +175,31 @@ class Project:
             copy_aside(path)
         return replace(save_mask(path, name, labels, self._header(name), sparse=self._sparse), origin=origin)
 
+    def enter(self, *masks: SavedMask) -> None:
+        """Enter masks that were written; `write_record` must follow, for nothing is on disk yet."""
+        for saved in masks:
+            self._images[saved.name] = with_mask(self.image(saved.name), saved)
+            self._opened.stamps[saved.name] = saved.stamp
+        self._changes += 1
+
     def keep(self, *masks: SavedMask) -> ProjectImage:
         """Enter masks that were written, and return the last of their images."""
-        for saved in masks:
-            self._enter(saved)
-        self._write()
+        self.enter(*masks)
+        self.write_record()
         return self.image(masks[-1].name)
+
+    def write_record(self) -> None:
+        """Write what is known of all images, unless that is on disk; raises `DataError` if the disk does not take it.
+
+        It may run in two threads at once: whoever finds that there were changes meanwhile writes again.
+        """
+        while self._written != (changes := self._changes):
+            records = [image_record(image, self._opened.stamps.get(image.name)) for image in self.images]
+            kept = tuple(one for one in records if one is not None)
+            source = stored_source(self.source, self.folder)
+            record = ProjectRecord(source=source, sparse=self._sparse, images=(*kept, *self._opened.absent))
+            write_record(self.folder, record)
+            self._written = changes
 
     def remove_labels(self, name: str) -> Path | None:
         """Move the mask of an image aside and return where it is now; ``None`` if there was none.
@@ -256,40 +278,24 @@ class Project:
         self._sparse = sparse
         meaning = STROKES_MEANING if sparse else WHOLE
         self._images = {name: replace(image, meaning=meaning) for name, image in self._images.items()}
-        for saved in masks:
-            self._enter(saved)
-        self._write()
+        self.enter(*masks)
+        self.write_record()
 
     def pairs(self, *roles: Role) -> tuple[Pair, ...]:
         """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
         return tuple(image.pair for image in self.images if image.pair and image.role in (roles or ROLES))
-
-    def _enter(self, saved: SavedMask) -> None:
-        self._images[saved.name] = with_mask(self.image(saved.name), saved)
-        self._opened.stamps[saved.name] = saved.stamp
 
     def _mask_path(self, name: str) -> Path:
         """Return where the mask of an image is written, though an old record may still show it that of a namesake."""
         return self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(self.image(name).name)}.tif"
 
     def _header(self, name: str) -> ImageHeader:
-        if name not in self._opened.headers:
-            pixels = self.read_image(name)
-            height, width = pixels.array.shape[-2:]
-            self._opened.headers[name] = ImageHeader((height, width), pixels.scale, pixels.unit)
-        return self._opened.headers[name]
+        return self._opened.headers[self.image(name).name]
 
     def _change(self, images: Mapping[str, ProjectImage]) -> None:
         self._images.update(images)
-        if images:
-            self._write()
-
-    def _write(self) -> None:
-        records = [image_record(image, self._opened.stamps.get(image.name)) for image in self.images]
-        kept = tuple(one for one in records if one is not None)
-        source = stored_source(self.source, self.folder)
-        record = ProjectRecord(source=source, sparse=self._sparse, images=(*kept, *self._opened.absent))
-        write_record(self.folder, record)
+        self._changes += bool(images)
+        self.write_record()
 
 
 def _check_replaceable(image: ProjectImage) -> None:

@@ -13,7 +13,7 @@ from ..config import FinetuneConfig
 from ..errors import RunError
 from ..io.disk import write_file
 from ..io.images import ImageRef
-from ..models.card import ModelCard
+from ..models.card import FileCard
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
 from ..runs.request import CheckRequest, QuestionRequest, ReportRequest, SuggestRequest
@@ -61,7 +61,7 @@ class Known:
     held_out: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, card: ModelCard, project: Project) -> Known:
+    def of(cls, card: FileCard, project: Project) -> Known:
         """Return which images of `project` a model has seen, be it finetuned or trained from scratch."""
         seen = images_seen(card, project)
         start = PastRun(RunFolder(card.path.parent)).start if seen else None
@@ -69,7 +69,7 @@ class Known:
         return cls(seen - held_out, held_out)
 
 
-def images_seen(card: ModelCard, project: Project) -> frozenset[str]:
+def images_seen(card: FileCard, project: Project) -> frozenset[str]:
     """Return the names of the images of `project` that took part in a model's training, as its run tells.
 
     That names are equal says little: half the world calls its images 001, 002, and so on. So the files must be the
@@ -79,7 +79,7 @@ def images_seen(card: ModelCard, project: Project) -> frozenset[str]:
     return _named_in_run(card, project, {image.name for image in card.provenance.images})
 
 
-def _named_in_run(card: ModelCard, project: Project, used: Collection[str]) -> frozenset[str]:
+def _named_in_run(card: FileCard, project: Project, used: Collection[str]) -> frozenset[str]:
     """Return how `project` calls the images that a model's run knows under the names `used`."""
     try:
         request = RunFolder(card.path.parent).request

@@ -93,8 +93,10 @@ def plan_training(project: Project, config: FinetuneConfig) -> TrainingPlan:
         note = note if config.validation == "patches" else "Nothing is held out: there is no Dice on held-out images."
     elif is_chosen:
         validation = _choose(auto, train, config)
-    teach = [*train, *(image for image in auto if image not in validation)]
-    used = tuple(image for image in project.images if image in teach or image in validation)
+    held_out = {image.name for image in validation}
+    teach = [*train, *(image for image in auto if image.name not in held_out)]
+    taught = {image.name for image in teach}
+    used = tuple(image for image in project.images if image.name in taught | held_out)
     plan = TrainingPlan(used, tuple(teach), tuple(validation), test, unused, is_chosen=is_chosen, note=note)
     return replace(plan, problem=_problem(plan))
 

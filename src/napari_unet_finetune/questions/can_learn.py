@@ -22,7 +22,7 @@ from ..result import Result, ResultTable
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
-    from ..models.checkpoint import Checkpoint
+    from ..models.model import Model
 
 SECONDS, STEPS = 60.0, 400
 # A network that cannot even learn two images by heart to this Dice will not learn the rest.
@@ -106,7 +106,7 @@ class CanLearn(Result):
 
 
 def can_learn(
-    checkpoint: Checkpoint,
+    model: Model,
     images: Sequence[AnnotatedImage],
     config: FinetuneConfig | None = None,
     *,
@@ -114,7 +114,7 @@ def can_learn(
     steps: int = STEPS,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[Event, None, CanLearn | None]:
-    """Let `checkpoint` learn two of `images` by heart; yield the events of that training, return a verdict.
+    """Let `model` learn two of `images` by heart; yield the events of that training, return a verdict.
 
     The two with the most even share of objects and background are taken, without augmentation, replay or held-out
     images, for at most `steps` steps and `seconds` seconds; of `config`, only the settings in `KEPT` count.
@@ -136,7 +136,7 @@ def can_learn(
         raise DataError("There are no annotated images. Annotate two to try.")
     yield PartStarted("checking the masks", 1, 2)
     config = _by_heart(config or FinetuneConfig(), steps)
-    doubts, chosen = _look(fit_channels(images, checkpoint, config)[0], images)
+    doubts, chosen = _look(fit_channels(images, model, config)[0], images)
     if should_stop():
         return None
     yield PartStarted("learning two images by heart", 2, 2)
@@ -144,7 +144,7 @@ def can_learn(
     events = Stream(
         finetune(
             chosen,
-            checkpoint,
+            model,
             config,
             should_stop=lambda: should_stop() or time.perf_counter() - start > seconds,
         )
@@ -156,7 +156,7 @@ def can_learn(
     if should_stop():
         return None
     took = time.perf_counter() - start
-    learnt = events.result.checkpoint
+    learnt = events.result.model
     dice = tuple(
         _dice(Predictor(learnt, PredictConfig(device=config.device, precision=config.precision)), image)
         for image in chosen
@@ -187,9 +187,7 @@ def _by_heart(config: FinetuneConfig, steps: int) -> FinetuneConfig:
     )
 
 
-def _look(
-    checkpoint: Checkpoint, images: Sequence[AnnotatedImage]
-) -> tuple[tuple[Doubt, ...], tuple[AnnotatedImage, ...]]:
+def _look(model: Model, images: Sequence[AnnotatedImage]) -> tuple[tuple[Doubt, ...], tuple[AnnotatedImage, ...]]:
     """Return what is doubtful about the images, and the two that are most worth learning."""
     samples: list[Sample] = []
     views: list[NDArray[np.float32]] = []
@@ -198,9 +196,9 @@ def _look(
         image = images[index]
         view = model_input(
             image,
-            in_channels=checkpoint.model.in_channels,
-            channels=checkpoint.channels,
-            normalization=checkpoint.normalization,
+            in_channels=model.card.shape.in_channels,
+            channels=model.card.channels,
+            normalization=model.card.normalization,
         )
         samples.append(Sample.of(image, view))
         views.append(view)

@@ -18,7 +18,7 @@ from ..text import count_of, first_of, times
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
-    from ..models.checkpoint import Checkpoint
+    from ..models.model import Model
     from ..training.finetune import Run
     from ..training.outcome import FinetuneResult
 
@@ -134,13 +134,13 @@ class CrossValidation(Result):
 
 def cross_validate(
     images: Sequence[AnnotatedImage],
-    checkpoint: Checkpoint,
+    model: Model,
     config: FinetuneConfig | None = None,
     *,
     folds: int | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[Event, None, CrossValidation | None]:
-    """Finetune `checkpoint` once per fold on the other images, yield all that happens, and return the scores.
+    """Finetune `model` once per fold on the other images, yield all that happens, and return the scores.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def cross_validate(
     annotated = _annotated(images)
     parts = split_folds(len(annotated), folds, config.seed)
     predict = PredictConfig(device=config.device, precision=config.precision)
-    base = Predictor(checkpoint, predict)
+    base = Predictor(model, predict)
     scores: list[HeldOutScore] = []
     known: list[str] = []
     told: set[str] = set()
@@ -176,15 +176,15 @@ def cross_validate(
         names = ", ".join(annotated[index].name for index in held_out)
         yield PartStarted(f"without {names}", number, len(parts))
         rest = annotated.part([index for index in range(len(annotated)) if index not in held_out])
-        training = finetune(rest, checkpoint, config, should_stop=should_stop)
+        training = finetune(rest, model, config, should_stop=should_stop)
         result: FinetuneResult = yield from _without_repeats(training, told)
         if result.ended.stopped:
             break
         kept_raw += result.ended.kept_raw
-        tuned = Predictor(result.checkpoint, predict)
+        tuned = Predictor(result.model, predict)
         done = [_score(annotated[index], number, base, tuned) for index in held_out]
         scores += done
-        known += trained_on(checkpoint, annotated.part(held_out))
+        known += trained_on(model, annotated.part(held_out))
         yield Notice("; ".join(f"{one.image}: Dice {one.raw_dice:.3f} → {one.dice:.3f}" for one in done))
     if not scores:
         return None

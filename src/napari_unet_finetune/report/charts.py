@@ -1,156 +1,99 @@
-"""Line charts as small SVG drawings, whose text takes the fonts of the page."""
+"""The charts of a report as SVG."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from html import escape
+from statistics import fmean
+from typing import NamedTuple
 
-Point = tuple[float, float]
-
-WIDTH, HEIGHT = 420, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 20, 26, 38  # the last number below an axis reaches half its width to the right
-_NICE_STEPS = (1, 2, 2.5, 5, 10)
-
-
-@dataclass(frozen=True)
-class Line:
-    """A curve; `dots` marks its points, `faint` draws it thin in the background."""
-
-    label: str
-    points: tuple[Point, ...]
-    colour: str
-    dots: bool = False
-    faint: bool = False
-    band: tuple[tuple[float, float, float], ...] = ()
+from ..colors import BLUE, GREY, VERMILION
+from ..evaluation.areas import Estimation
+from ..evaluation.figures import add_key, learning_curve, new_chart, to_svg
+from ..evaluation.rows import Row
+from ..learning_curve.forecast import Forecast
+from .run_record import RunRecord
 
 
-@dataclass(frozen=True)
-class Level:
-    """A dashed line across the chart, upright at an x or level at a y."""
+class Chart(NamedTuple):
+    """A drawing, made by this program and never from outside text, and what it shows."""
 
-    label: str
-    value: float
-    colour: str = "#666666"
-    upright: bool = False
+    svg: str
+    caption: str
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """One axis: its range, its ticks, and where on the drawing it lies."""
-
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        """Return the place of `value` on the drawing."""
-        share = (value - self.low) / (self.high - self.low)
-        return float(round(self.start + share * (self.end - self.start), 1))
+def training_charts(record: RunRecord) -> Iterator[Chart]:
+    """Yield the loss over the steps, and the Dice on held-out images if there were any."""
+    yield _loss(record.losses or ((0, float("nan")),))
+    if any(end.val_dice is not None for end in record.validations):
+        yield _held_out(record)
 
 
-def line_chart(
-    lines: Sequence[Line],
-    *,
-    x_label: str,
-    y_label: str,
-    levels: Sequence[Level] = (),
-) -> str:
-    """Return a chart of `lines` with their legend; values that are not finite are left out."""
-    xs = [x for line in lines for x, _ in line.points] + [level.value for level in levels if level.upright]
-    ys = [y for line in lines for _, y in line.points] + [level.value for level in levels if not level.upright]
-    ys += [edge for line in lines for _, low, high in line.band for edge in (low, high)]
-    across = _axis(_finite(xs), _LEFT, WIDTH - _RIGHT)
-    up = _axis(_finite(ys), HEIGHT - _BOTTOM, _TOP)
-    body = "".join(
-        (*_frame(across, up, x_label, y_label), *_levels(levels, across, up), *_lines(lines, across, up))
-    )  # fmt: skip
-    legend = "".join(_legend(lines, levels))
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)}">{body}{legend}</svg>'
+def _loss(losses: Sequence[tuple[int, float]]) -> Chart:
+    figure, axes = new_chart("step", "training loss")
+    steps, values = zip(*losses, strict=True)
+    axes.plot(steps, values, color=GREY, linewidth=0.6, alpha=0.5, label="loss of each step")
+    axes.plot(steps, _running_mean(values, max(1, len(losses) // 40)), color=BLUE, label="running mean")
+    add_key(axes)
+    return Chart(to_svg(figure), "Loss of the training batches.")
 
 
-def _finite(values: Sequence[float]) -> list[float]:
-    return [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+def _held_out(record: RunRecord) -> Chart:
+    figure, axes = new_chart("step", "mean Dice")
+    points = [(end.step, end.val_dice) for end in record.validations if end.val_dice is not None]
+    axes.plot(*zip(*points, strict=True), ".-", color=BLUE, label="held-out images")
+    if record.started.raw_dice is not None and not record.from_scratch:
+        axes.axhline(record.started.raw_dice, color=GREY, linestyle="--", label="base model")
+    if record.best is not None and not record.kept_raw:
+        axes.axvline(record.best.step, color=VERMILION, linestyle="--", label="step that was kept")
+    add_key(axes)
+    return Chart(to_svg(figure), "Dice on held-out images, at the threshold from which its calibration starts.")
 
 
-def _axis(values: Sequence[float], start: float, end: float) -> _Axis:
-    low, high = min(values), max(values)
-    if low == high:
-        low, high = low - 0.5 * abs(low or 1), high + 0.5 * abs(high or 1)
-    step = _nice((high - low) / 5)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(round(index * step, 10) for index in range(first, last + 1))
-    return _Axis(ticks[0], ticks[-1], ticks, start, end)
-
-
-def _nice(step: float) -> float:
-    power = 10.0 ** math.floor(math.log10(step))
-    return next(power * nice for nice in _NICE_STEPS if power * nice >= step * (1 - 1e-9))
-
-
-def _frame(across: _Axis, up: _Axis, x_label: str, y_label: str) -> Iterator[str]:
-    for tick in up.ticks:
-        y = up.at(tick)
-        yield f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}" class="grid"/>'
-        yield f'<text x="{_LEFT - 5}" y="{y + 3.5}" class="tick" text-anchor="end">{_number(tick)}</text>'
-    base = HEIGHT - _BOTTOM
-    yield f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{base}" y2="{base}" class="axis"/>'
-    for tick in across.ticks:
-        x = across.at(tick)
-        yield f'<line x1="{x}" x2="{x}" y1="{base}" y2="{base + 3}" class="axis"/>'
-        yield f'<text x="{x}" y="{base + 14}" class="tick" text-anchor="middle">{_number(tick)}</text>'
-    middle, half_up = (_LEFT + WIDTH - _RIGHT) / 2, (_TOP + base) / 2
-    yield f'<text x="{middle}" y="{HEIGHT - 6}" class="label" text-anchor="middle">{escape(x_label)}</text>'
-    yield (
-        f'<text x="11" y="{half_up}" class="label" text-anchor="middle" transform="rotate(-90 11 {half_up})">'
-        f"{escape(y_label)}</text>"
+def threshold_charts(estimation: Estimation) -> Iterator[Chart]:
+    """Yield the Dice and the ratio of areas at every threshold."""
+    ratios = [point.area_ratio for point in estimation.curve]
+    yield Chart(
+        _over_thresholds(estimation, "mean Dice", [point.dice for point in estimation.curve]),
+        "Dice at every threshold, with the weights as they are.",
     )
+    if any(ratio is not None for ratio in ratios):
+        svg = _over_thresholds(estimation, "predicted / true area", ratios, balanced=True)
+        yield Chart(svg, "Predicted over true area of all images together.")
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:g}"
+def _over_thresholds(
+    estimation: Estimation, y_label: str, values: Sequence[float | None], *, balanced: bool = False
+) -> str:
+    figure, axes = new_chart("threshold", y_label)
+    known = [(one.threshold, value) for one, value in zip(estimation.curve, values, strict=True) if value is not None]
+    axes.plot(*zip(*known, strict=True), color=BLUE)
+    axes.axvline(estimation.threshold, color=GREY, linestyle="--", label="this model's threshold")
+    if balanced:
+        axes.axhline(1.0, color=VERMILION, linestyle="--", label="balanced")
+    add_key(axes)
+    return to_svg(figure)
 
 
-def _levels(levels: Sequence[Level], across: _Axis, up: _Axis) -> Iterator[str]:
-    for level in levels:
-        if level.upright:
-            x = across.at(level.value)
-            place = f'x1="{x}" x2="{x}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"'
-        else:
-            y = up.at(level.value)
-            place = f'x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"'
-        yield f'<line {place} stroke="{level.colour}" stroke-width="1.2" stroke-dasharray="5 3"/>'
+def study_charts(rows: Sequence[Row], ahead: Forecast | None) -> Iterator[Chart]:
+    """Yield the learning curve of a study, and how it may go on."""
+    caption = (
+        "Mean over test images and seeds; the band reaches from the lowest to the highest seed. Dataset 1 is the old "
+        "one, Dataset 2 the new one, and the raw model is the base model as it is."
+    )
+    yield Chart(to_svg(learning_curve(rows)), caption)
+    if ahead is not None and ahead.curve:
+        yield Chart(_forecast(ahead), "The curve carried on; the range comes from resampled seeds and test images.")
 
 
-def _lines(lines: Sequence[Line], across: _Axis, up: _Axis) -> Iterator[str]:
-    for line in lines:
-        if line.band:
-            edge = [(x, high) for x, _, high in line.band] + [(x, low) for x, low, _ in reversed(line.band)]
-            yield f'<polygon points="{_path(edge, across, up)}" fill="{line.colour}" opacity="0.15"/>'
-        points = [point for point in line.points if math.isfinite(point[1])]
-        width, opacity = (0.8, 0.35) if line.faint else (1.8, 1)
-        yield (
-            f'<polyline points="{_path(points, across, up)}" fill="none" stroke="{line.colour}" '
-            f'stroke-width="{width}" opacity="{opacity}"/>'
-        )
-        if line.dots:
-            for x, y in points:
-                yield f'<circle cx="{across.at(x)}" cy="{up.at(y)}" r="3" fill="{line.colour}" stroke="white"/>'
+def _forecast(ahead: Forecast) -> str:
+    figure, axes = new_chart("images of Dataset 2 used for finetuning", "mean Dice on test images")
+    counts, low, high = zip(*ahead.curve, strict=True)
+    axes.fill_between(counts, low, high, color=GREY, alpha=0.3, linewidth=0, label="likely range")
+    axes.plot([point.count for point in ahead.points], [point.dice for point in ahead.points], "o-", color=BLUE,
+              markersize=4.5, linewidth=1.4, markeredgecolor="white", label="measured")  # fmt: skip
+    add_key(axes)
+    return to_svg(figure)
 
 
-def _path(points: Sequence[Point], across: _Axis, up: _Axis) -> str:
-    return " ".join(f"{across.at(x)},{up.at(min(max(y, up.low), up.high))}" for x, y in points)
-
-
-def _legend(lines: Sequence[Line], levels: Sequence[Level]) -> Iterator[str]:
-    """Yield the keys of all named curves in one line above the chart."""
-    entries = [(line.label, line.colour, "") for line in lines if line.label]
-    entries += [(level.label, level.colour, ' stroke-dasharray="5 3"') for level in levels if level.label]
-    x = float(_LEFT)
-    for label, colour, dashes in entries:
-        yield f'<line x1="{x}" x2="{x + 16}" y1="11" y2="11" stroke="{colour}" stroke-width="2"{dashes}/>'
-        yield f'<text x="{x + 20}" y="14.5" class="tick">{escape(label)}</text>'
-        x += 32 + 5.6 * len(label)
+def _running_mean(values: Sequence[float], radius: int) -> list[float]:
+    return [fmean(values[max(0, index - radius) : index + radius + 1]) for index in range(len(values))]

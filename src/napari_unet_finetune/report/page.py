@@ -1,131 +1,67 @@
-"""A page of a report as a value, and as one HTML file that needs nothing else."""
+"""Fill the templates of a report: one HTML file that needs nothing else, and in which every text is escaped."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-TEMPLATE = "page.html.jinja"
+from ..colors import ERRORS
+from ..evaluation.areas import CONFIDENCE, FEW_IMAGES
+from ..evaluation.figures import OverlayRow, panels
+from ..events import forgets
+from ..inference.views import trained_views, usual_overlap
+from ..metrics import SURFACE_TOLERANCE_PX
+from ..models.provenance import DISTRIBUTION, installed_version
+from ..outcome import ENOUGH_HELD_OUT
+from ..text import count_of, device_name, number, percent, precision_name, verb_for
+
 # Pictures are stored at most this large; on paper they are two to five centimetres wide.
 MAX_PICTURE_PX = 640
-SHORT_TABLE = 16
-
-
-@dataclass(frozen=True)
-class Text:
-    """Paragraphs."""
-
-    kind: ClassVar[str] = "text"
-    paragraphs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list of sentences; numbered where they are references."""
-
-    kind: ClassVar[str] = "bullets"
-    items: tuple[str, ...]
-    numbered: bool = False
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Names and values beside each other."""
-
-    kind: ClassVar[str] = "facts"
-    rows: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table; columns after the first `text_columns` hold numbers, the last `totals` rows are set apart."""
-
-    kind: ClassVar[str] = "table"
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    caption: str
-    text_columns: int = 1
-    totals: int = 0
-
-    @property
-    def is_short(self) -> bool:
-        """Tell whether the table should stay on one page."""
-        return len(self.rows) <= SHORT_TABLE
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A drawing as SVG, made by this program and never from outside text."""
-
-    svg: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class Charts:
-    """Charts side by side."""
-
-    kind: ClassVar[str] = "charts"
-    charts: tuple[Chart, ...]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as data URI, with a line below it."""
+    """A panel as data URI, under the title of its column."""
 
+    title: str
     uri: str
-    note: str = ""
+    note: str
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Rows of pictures with a name each, under common headers."""
+    """Pictures of some images, a row with its name each; all rows have the same columns."""
 
-    kind: ClassVar[str] = "gallery"
-    headers: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Picture, ...]], ...]
-    caption: str
-    legend: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[OverlayRow]) -> Gallery:
+        """Draw the panels of `rows`, which are let go one by one."""
+        return cls(
+            tuple(
+                (row.name, tuple(Picture(panel.title, picture_uri(panel.rgb), panel.note) for panel in panels(row)))
+                for row in rows
+            )
+        )
 
 
-Block = Text | Bullets | Facts | Table | Charts | Gallery
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page under a heading."""
-
-    title: str
-    blocks: tuple[Block, ...]
-
-
-@dataclass(frozen=True)
-class Page:
-    """A whole report: title, what was done, the figures that matter most, and sections."""
-
-    title: str
-    subtitle: str
-    lead: tuple[str, ...]
-    highlights: tuple[tuple[str, str, str], ...]
-    sections: tuple[Section, ...]
-    footer: str
-
-
-def render(page: Page) -> str:
-    """Return `page` as one HTML file; every text is escaped, so names of files can do no harm."""
-    html: str = _template().render(page=page)
+def render(template: str, **values: Any) -> str:
+    """Return a template of this folder, filled; raises `jinja2.UndefinedError` if it asks for what is not given."""
+    html: str = _environment().get_template(template).render(values)
     return html
 
 
 @cache
-def _template() -> Any:
+def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -135,7 +71,34 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE)
+    environment.globals.update(
+        count_of=count_of, verb_for=verb_for, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
+        today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
+        CONFIDENCE=CONFIDENCE, trained_views=trained_views, usual_overlap=usual_overlap, a_device=_with_article,
+        precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}",
+    )  # fmt: skip
+    environment.filters.update(number=number, percent=_unbroken_percent, thousands="{:,}".format, listed=_listed)
+    return environment
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _with_article(device: str) -> str:
+    """Return the name of a device: ``a CPU``, ``an Apple GPU``."""
+    name = device_name(device)
+    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+
+
+def _unbroken_percent(share: float) -> str:
+    return percent(share).replace(" ", "\u00a0")
+
+
+def _listed(parts: Sequence[object]) -> str:
+    """Return ``a, b and c``."""
+    *first, last = map(str, parts)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def picture_uri(rgb: NDArray[np.floating[Any]]) -> str:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..config import FinetuneConfig
 from ..data.annotated_image import AnnotatedImage
-from ..errors import CheckpointError, DataError, FinetuneError, RunError
+from ..errors import DataError, FinetuneError, ModelError, RunError
 from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
-from ..models.checkpoint import Checkpoint, load_checkpoint
+from ..models.load import load_model
+from ..models.model import Model
 from ..models.provenance import ImageRecord
 from ..runs.execute import images_of
-from ..runs.folder import RunFolder
+from ..runs.folder import BEST, RESULT, RunFolder
 from ..runs.request import FinetuneRequest
 
 Role = Literal["training", "held out", "not used", "test"]
+Origin = Literal["preset", "user", "program"]
 State = Literal["unchanged", "changed", "missing", "not recorded"]
 
 
@@ -37,12 +40,28 @@ class UsedImage:
     foreground: float | None = None
     pixels_sha256: str | None = None
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """The row of a table of images."""
+        height, width = self.size or (None, None)
+        return asdict(self) | {"image": self.name, "height_px": height, "width_px": width}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as text, with that of its preset, and who set it: preset, user or program."""
+
+    setting: str
+    value: str
+    preset_value: str
+    origin: Origin
+
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
     """One training: what was asked, what happened, and what came of it.
 
-    `checkpoint` is the finished model, or the best until the training stopped. `base` is None for a training from
+    `model` is the finished model, or the best until the training stopped. `base` is None for a training from
     scratch, and where the file of the base model is gone. `problems` say what could not be found any more.
     """
 
@@ -50,8 +69,8 @@ class RunRecord:
     request: FinetuneRequest
     config: FinetuneConfig
     model_path: Path
-    checkpoint: Checkpoint
-    base: Checkpoint | None
+    model: Model
+    base: Model | None
     started: RunStarted
     ended: RunEnded | None
     losses: tuple[tuple[int, float], ...]
@@ -87,9 +106,67 @@ class RunRecord:
         return next((end for end in reversed(self.validations) if end.best), None)
 
     @property
+    def base_name(self) -> str:
+        """What the base model is called, from its file or its record."""
+        parts = (self.request.checkpoint or "unnamed").replace("\\", "/").split("/")
+        return "/".join(parts[-2:] if parts[-1] in (RESULT, BEST) else parts[-1:])
+
+    @property
+    def model_sha256(self) -> str:
+        """The hash of the file of the model."""
+        return hashlib.sha256(self.model_path.read_bytes()).hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network."""
+        return sum(weights.numel() for weights in self.model.weights.values())
+
+    @property
+    def is_replayed(self) -> bool:
+        """Tell whether patches of the old dataset took part in the training."""
+        has_old = self.request.base_images is not None or self.model.rehearsal is not None
+        return not self.from_scratch and has_old and self.config.replay_share > 0 and self.config.epochs is None
+
+    @property
+    def is_validated_in_part(self) -> bool:
+        """Tell whether a held-out image was larger than the window on which it was scored while training."""
+        held_out = (image.size for image in self.images if image.role == "held out")
+        return any(size and max(size) > self.config.validation_crop_px for size in held_out)
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Every setting of the training."""
+        preset = dict(_flat(FinetuneConfig.from_preset(self.config.preset)))
+        asked = dict(_flat(self.request.config))
+        return tuple(
+            _setting(name, value, asked.get(name), preset.get(name))
+            for name, value in _flat(self.config)
+            if name not in ("version", "preset")
+        )
+
+    @property
     def used(self) -> tuple[UsedImage, ...]:
         """Images that trained or validated."""
         return tuple(image for image in self.images if image.role in ("training", "held out"))
+
+    def leaked(self, tests: Sequence[UsedImage]) -> list[str]:
+        """Return the names of those of `tests` that trained or validated."""
+        used = {image.pixels_sha256 for image in self.used} - {None}
+        return [image.name for image in tests if image.pixels_sha256 in used]
+
+
+def _setting(name: str, value: str, asked: str | None, preset: str | None) -> Setting:
+    origin: Origin = "user" if asked != preset else "preset" if value == preset else "program"
+    return Setting(name, value, "–" if preset is None else preset, origin)
+
+
+def _flat(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every setting with its value as text; a group's settings have dotted names."""
+    for name, value in config:
+        if isinstance(value, BaseModel):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass
@@ -110,26 +187,26 @@ def read_run(path: Path) -> RunRecord:
     ------
     RunError
         If the folder holds no run, or one that has not come to its first validation.
-    CheckpointError
+    ModelError
         If the model of the run is damaged.
     """
     folder = RunFolder(path)
     request = folder.request
     happened = _happened(folder.events())
-    model = next((file for file in (folder.result_path, folder.best_path) if file.is_file()), None)
-    if happened.started is None or model is None:
+    file = next((file for file in (folder.result_path, folder.best_path) if file.is_file()), None)
+    if happened.started is None or file is None:
         raise RunError(f"{path}: this run has no model yet, so there is nothing to report. Let it train first.")
-    checkpoint = load_checkpoint(model)
+    model = load_model(file)
     kept_raw = happened.ended is not None and happened.ended.kept_raw
     base, problems = _base(request)
-    recorded = {} if kept_raw else {record.name: record.sha256 for record in checkpoint.provenance.images}
+    recorded = {} if kept_raw else {record.name: record.sha256 for record in model.card.provenance.images}
     images, missing = _images(request, happened.started, recorded)
     return RunRecord(
         folder=path,
         request=request,
-        config=request.config if kept_raw else _settled(checkpoint, request.config),
-        model_path=model,
-        checkpoint=checkpoint,
+        config=request.config if kept_raw else _settled(model, request.config),
+        model_path=file,
+        model=model,
         base=base,
         started=happened.started,
         ended=happened.ended,
@@ -165,20 +242,20 @@ def _happened(events: Iterable[object]) -> _Happened:
     return happened
 
 
-def _settled(checkpoint: Checkpoint, asked: FinetuneConfig) -> FinetuneConfig:
+def _settled(model: Model, asked: FinetuneConfig) -> FinetuneConfig:
     """Return the settings as the training settled them, such as the patch size of the base model."""
     try:
-        return FinetuneConfig.model_validate(checkpoint.provenance.config)
+        return FinetuneConfig.model_validate(model.card.provenance.config)
     except ValidationError:  # a model of another version
         return asked
 
 
-def _base(request: FinetuneRequest) -> tuple[Checkpoint | None, tuple[str, ...]]:
+def _base(request: FinetuneRequest) -> tuple[Model | None, tuple[str, ...]]:
     if request.checkpoint is None:
         return None, ()
     try:
-        return load_checkpoint(request.checkpoint), ()
-    except (CheckpointError, OSError) as error:
+        return load_model(request.checkpoint), ()
+    except (ModelError, OSError) as error:
         return None, (f"The base model cannot be read any more, so it is not compared: {error}",)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,23 +13,24 @@ from ..data.annotated_image import AnnotatedImage
 from ..evaluation.areas import THRESHOLDS, Estimation, ThresholdCounts, estimate_areas
 from ..evaluation.estimate import trained_weight
 from ..evaluation.evaluate import score_prediction
+from ..evaluation.figures import OverlayRow
+from ..evaluation.rows import ModelRow, Summary, summarize
 from ..events import PartStarted
 from ..inference.predict import Predictor
-from ..metrics import Scores
 from .run_record import Role, RunRecord
 
 BASE, FINAL = "base", "final"
 ROLES: tuple[Role, ...] = ("test", "held out", "training")
+_TITLES = {BASE: "base model", FINAL: "this model"}
+# Rows of the comparison, fewer if images are tall, so that it stays on one page.
+EXAMPLES, TALLEST = 4, 3.4
 
 
 @dataclass(frozen=True)
-class ScoredImage:
-    """The scores of one model (`base` or `final`) on one image."""
+class RoleRow(ModelRow):
+    """The scores of one model (`base` or `final`) on an image of this role."""
 
-    image: str
-    role: Role
-    model: str
-    scores: Scores
+    role: Role = "test"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,24 +43,23 @@ class Shown:
     predictions: dict[str, NDArray[np.bool_]]
     dice: float
 
-    @property
-    def image(self) -> AnnotatedImage:
-        """The image, read again: only a few are shown."""
-        return self.images[self.place]
-
 
 @dataclass
 class Scored:
     """All scores of a report; `shown` holds pictures of the group of images that says most."""
 
-    rows: list[ScoredImage] = field(default_factory=list)
+    rows: list[RoleRow] = field(default_factory=list)
     counts: dict[Role, list[ThresholdCounts]] = field(default_factory=dict)
     shown: list[Shown] = field(default_factory=list)
     thresholds: tuple[float, ...] = THRESHOLDS
 
-    def of(self, role: Role, model: str) -> list[ScoredImage]:
+    def of(self, role: Role, model: str) -> list[RoleRow]:
         """Return the rows of a group of images and a model."""
         return [row for row in self.rows if (row.role, row.model) == (role, model)]
+
+    def mean(self, role: Role, model: str) -> Summary | None:
+        """Return the means of a model over a group of images, None where it was not scored."""
+        return next(iter(summarize(self.of(role, model))), None)
 
     @property
     def roles(self) -> list[Role]:
@@ -88,7 +88,7 @@ def score_models(
     """
     config = PredictConfig.model_validate({"device": device})
     models = {} if record.base is None or record.kept_raw else {BASE: Predictor(record.base, config)}
-    models[FINAL] = Predictor(record.checkpoint, config)
+    models[FINAL] = Predictor(record.model, config)
     scored = Scored(thresholds=tuple(sorted({*THRESHOLDS, models[FINAL].threshold})))
     total = sum(len(images) for _, images in groups)
     for index, (role, images, place) in enumerate(_flat(groups), start=1):
@@ -116,29 +116,38 @@ def _score(
     for name, predictor in models.items():
         prediction = predictor.predict(image)
         scores = score_prediction(prediction, image)
-        scored.rows.append(ScoredImage(image.name, role, name, scores))
+        origin = predictor.model.card.provenance
+        count, seed, preset = len(origin.images), origin.seed or 0, str(origin.config.get("preset", ""))
+        row = RoleRow(count, seed, preset, 2, image.name, **asdict(scores), model=name, role=role)
+        scored.rows.append(row)
         predictions[name] = np.asarray(prediction.labels > 0)
     # The final model came last.
-    counts = ThresholdCounts.of(
-        image.name, prediction.probabilities, image.target, scored.thresholds, image.annotated
-    )  # fmt: skip
+    counts = ThresholdCounts.of(image.name, prediction.probabilities, image.target, scored.thresholds, image.annotated)
     scored.counts.setdefault(role, []).append(counts)
     return predictions, scores.dice
 
 
-def estimation_of(scored: Scored, role: Role, record: RunRecord) -> Estimation:
-    """Return over- or underestimation of the final model on a group of images."""
+def estimation_of(scored: Scored, record: RunRecord) -> Estimation | None:
+    """Return over- or underestimation of the final model on the most telling images, None if none was scored."""
+    if not scored.roles:
+        return None
     return estimate_areas(
-        scored.counts[role],
+        scored.counts[scored.roles[0]],
         scored.thresholds,
-        threshold=record.checkpoint.threshold,
-        false_positive_weight=trained_weight(record.checkpoint),
+        threshold=record.model.card.threshold,
+        false_positive_weight=trained_weight(record.model),
         seed=record.config.seed,
     )
 
 
-def spread(shown: Sequence[Shown], count: int) -> list[Shown]:
-    """Return at most `count` images from the worst to the best Dice of the final model."""
-    ordered = sorted(shown, key=lambda one: one.dice)
-    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
-    return [ordered[place] for place in places]
+def overlays(scored: Scored) -> Iterator[OverlayRow]:
+    """Yield some of the images to show, read again, from the worst to the best Dice of the final model."""
+    if not scored.shown:
+        return
+    tallest = max(one.shape[0] / one.shape[1] for one in scored.shown)
+    count = min(max(1, min(EXAMPLES, int(TALLEST / tallest))), len(scored.shown))
+    ordered = sorted(scored.shown, key=lambda one: one.dice)
+    for place in np.linspace(0, len(ordered) - 1, count).round().astype(int):
+        image = ordered[place].images[ordered[place].place]
+        predictions = {_TITLES[model]: labels for model, labels in ordered[place].predictions.items()}
+        yield OverlayRow.of(image.name, image, predictions)

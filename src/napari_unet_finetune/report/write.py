@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ..data.annotated_image import AnnotatedImage
 from ..evaluation.rows import to_csv
@@ -12,13 +12,13 @@ from ..events import PartStarted, never
 from ..io.disk import check_suffix, write_file
 from ..io.tables import csv_text
 from ..runs.execute import images_of
+from .charts import threshold_charts, training_charts
 from .files import ReportFiles
-from .page import render
-from .run_page import run_page
+from .page import Gallery, render
+from .references import References
 from .run_record import Role, RunRecord, UsedImage, describe, read_run
-from .scores import Scored, estimation_of, score_models
-from .settings import setting_rows
-from .study_page import is_study, study_page
+from .scores import Scored, estimation_of, overlays, score_models
+from .study import is_study, read_study
 
 REPORT = "report.html"
 
@@ -62,29 +62,51 @@ def report(
     if is_study(run):
         return (yield from _study(run, out or run / REPORT, should_stop))
     record = read_run(run)
-    known = [describe(image, "test", {}) for image in tests]
+    used = tuple(describe(image, "test", {}) for image in tests)
     groups = [(role, images) for role, images in (("test", tests), *_groups(record)) if len(images)]
     scored = yield from score_models(record, groups, device=device, should_stop=should_stop)
-    estimation = None
-    if scored.roles:
-        estimation = estimation_of(scored, scored.roles[0], record)
-    page = run_page(record, scored, tuple(known), estimation)
     out = out or run / REPORT
-    tables = _tables(record, scored, tuple(known), out)
-    write_files({out: render(page), **tables})
+    scores = csv_text(_SCORE_COLUMNS, map(asdict, scored.rows))
+    tables = _write(out, _run_page(record, scored, used), record, used, scores)
     complete = len(scored.rows) and sum(len(images) for _, images in groups) == sum(map(len, scored.counts.values()))
-    return ReportFiles(out, tuple(tables), stopped=bool(groups) and not complete)
+    return ReportFiles(out, tables, stopped=bool(groups) and not complete)
+
+
+def _run_page(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...]) -> str:
+    estimation = estimation_of(scored, record)
+    return render(
+        "run.html.jinja",
+        record=record,
+        tests=tests,
+        notices=(*record.problems, *record.notices),
+        references=References(),
+        scored=scored,
+        has_scores=bool(scored.rows),
+        has_interval=True,
+        gallery=Gallery.of(overlays(scored)),
+        estimation=estimation,
+        threshold_charts=list(threshold_charts(estimation)) if estimation else [],
+        training_charts=list(training_charts(record)),
+    )
 
 
 def _study(path: Path, out: Path, should_stop: Callable[[], bool]) -> Generator[PartStarted, None, ReportFiles]:
-    page, record, tests, rows = yield from study_page(path, should_stop=should_stop)
+    record = yield from read_study(path, should_stop=should_stop)
+    tables = _write(out, record.page, record.largest, record.tests, to_csv(record.rows))
+    return ReportFiles(out, tables, stopped=not record.tests and should_stop())
+
+
+def _write(out: Path, page: str, record: RunRecord, tests: tuple[UsedImage, ...], scores: str) -> tuple[Path, ...]:
+    """Write the page and its tables, each whole or not at all, and return the files of the tables."""
     tables = {
-        beside(out, "scores"): to_csv(rows),
-        beside(out, "images"): csv_text(_IMAGE_COLUMNS, map(_image_row, (*record.images, *tests))),
-        beside(out, "settings"): csv_text(_SETTING_COLUMNS, setting_rows(record)),
+        "scores": scores,
+        "images": csv_text(_IMAGE_COLUMNS, (image.row for image in (*record.images, *tests))),
+        "settings": csv_text(_SETTING_COLUMNS, map(asdict, record.settings)),
     }
-    write_files({out: render(page), **tables})
-    return ReportFiles(out, tuple(tables), stopped=not tests and should_stop())
+    files = {out.with_name(f"{out.stem}-{part}.csv"): text for part, text in tables.items()}
+    for file, text in {out: page, **files}.items():
+        write_file(file, text)
+    return tuple(files)
 
 
 def _groups(record: RunRecord) -> list[tuple[Role, Sequence[AnnotatedImage]]]:
@@ -98,55 +120,3 @@ def _groups(record: RunRecord) -> list[tuple[Role, Sequence[AnnotatedImage]]]:
         "training": record.started.train_images,
     }
     return [(role, images.only([name for name in chosen if name in there])) for role, chosen in names.items()]
-
-
-def _tables(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...], out: Path) -> dict[Path, str]:
-    scores = (
-        {
-            "image": row.image,
-            "role": row.role,
-            "model": row.model,
-            "dice": row.scores.dice,
-            "iou": row.scores.iou,
-            "surface_dice": row.scores.surface_dice,
-            "area_ratio": row.scores.area_ratio,
-        }
-        for row in scored.rows
-    )
-    images = (_image_row(image) for image in (*record.images, *tests))
-    return {
-        beside(out, "scores"): csv_text(_SCORE_COLUMNS, scores),
-        beside(out, "images"): csv_text(_IMAGE_COLUMNS, images),
-        beside(out, "settings"): csv_text(_SETTING_COLUMNS, setting_rows(record)),
-    }
-
-
-def _image_row(image: UsedImage) -> dict[str, Any]:
-    height, width = image.size or (None, None)
-    return {
-        "image": image.name,
-        "role": image.role,
-        "state": image.state,
-        "sha256": image.sha256,
-        "height_px": height,
-        "width_px": width,
-        "channels": image.channels,
-        "foreground": image.foreground,
-    }
-
-
-def beside(page: Path, part: str) -> Path:
-    """Return the CSV file that lies beside the page of a report."""
-    return page.with_name(f"{page.stem}-{part}.csv")
-
-
-def write_files(files: dict[Path, str]) -> None:
-    """Write text files, each whole or not at all.
-
-    Raises
-    ------
-    DataError
-        If the disk does not take one.
-    """
-    for path, text in files.items():
-        write_file(path, text)

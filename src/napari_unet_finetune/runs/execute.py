@@ -10,7 +10,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.folders import AnnotatedFolder, UnannotatedFolder
 from ..errors import RunError
 from ..events import Notice, Stream, never
-from ..models.checkpoint import load_checkpoint
+from ..models.load import load_model
 from ..training.finetune import Run, finetune, train
 from .folder import LOG, RunFolder
 from .request import FinetuneRequest
@@ -44,7 +44,7 @@ def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Calla
     events = _start(request, images, folder, should_stop)
     result = yield from _recorded(_with_notes(events, images.notes), folder)
     if result.ended.stopped:
-        folder.save_best(result.checkpoint)
+        folder.save_best(result.model)
     return result
 
 
@@ -67,12 +67,12 @@ def _start(
     request: FinetuneRequest, images: AnnotatedFolder, folder: RunFolder, should_stop: Callable[[], bool]
 ) -> Run:
     if request.task == "train":
-        return train(images, request.config, model=request.model, should_stop=should_stop, store=folder)
+        return train(images, request.config, shape=request.model, should_stop=should_stop, store=folder)
     if request.checkpoint is None:
         raise RunError(f"{folder.path}: the request names no base model. Start a new run with one.")
     return finetune(
         images,
-        load_checkpoint(request.checkpoint),
+        load_model(request.checkpoint),
         request.config,
         base_images=_old_images_of(request),
         should_stop=should_stop,

@@ -19,7 +19,7 @@ from ..io.disk import not_written, remove_partial, write_file
 from .request import FinetuneRequest, read_request, write_request
 
 if TYPE_CHECKING:
-    from ..models.checkpoint import Checkpoint
+    from ..models.model import Model
     from ..training.state import TrainingState
 
 
@@ -145,17 +145,13 @@ class RunFolder:
         torch.save({"progress": state.progress, "trainer": state.trainer}, buffer)
         self._write(STATE, buffer.getvalue())
 
-    def save_best(self, checkpoint: Checkpoint) -> None:
+    def save_best(self, model: Model) -> None:
         """Keep the best model so far."""
-        from ..models.checkpoint import save_checkpoint
+        model.save(self.path / BEST)
 
-        save_checkpoint(checkpoint, self.path / BEST)
-
-    def save_result(self, checkpoint: Checkpoint) -> Path:
+    def save_result(self, model: Model) -> Path:
         """Keep the finished model and return its path."""
-        from ..models.checkpoint import save_checkpoint
-
-        save_checkpoint(checkpoint, self.result_path)
+        model.save(self.result_path)
         return self.result_path
 
     def append(self, event: TrainingEvent) -> None:

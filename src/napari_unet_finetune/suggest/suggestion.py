@@ -20,7 +20,7 @@ from ..text import number, percent
 from .medoids import Distances, choose_medoids, cover_extremes, distances_between, nearest_of, saturated
 
 if TYPE_CHECKING:
-    from ..models.checkpoint import Checkpoint
+    from ..models.model import Model
     from .traits import Traits
 
 _EXTREME = 0.9
@@ -115,7 +115,7 @@ class Suggestions(Result):
 
 def suggest_images(
     images: Sequence[ImageRef | AnnotatedImage],
-    checkpoint: Checkpoint,
+    model: Model,
     count: int = 5,
     *,
     annotated: Collection[str] = (),
@@ -135,7 +135,7 @@ def suggest_images(
     images
         All images of the dataset, as files or in memory, annotated ones among them. Of each, up to 9 tiles are looked
         at, so that 300 images take a minute or two on a CPU with the light network.
-    checkpoint
+    model
         The base model at the start, the finetuned one later.
     count
         How many images to suggest.
@@ -155,8 +155,8 @@ def suggest_images(
     """
     from .traits import Scout
 
-    later = mode == "next" or (mode == "auto" and bool(annotated) and checkpoint.provenance.parent_sha256 is not None)
-    scout = Scout(checkpoint, predictions=later, device=device)
+    later = mode == "next" or (mode == "auto" and bool(annotated) and model.card.provenance.parent_sha256 is not None)
+    scout = Scout(model, predictions=later, device=device)
     traits: list[Traits] = []
     for done, image in enumerate(images, start=1):
         try:

@@ -16,7 +16,8 @@ from ..data.normalize import network_input, raw_input
 from ..data.windows import reflected_indices
 from ..device import autocast, pick_device, pick_precision
 from ..models.attention_unet import fold_standardization
-from ..models.checkpoint import Checkpoint
+from ..models.card import ModelCard
+from ..models.model import Model
 
 _LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 _MAX_PIXELS = 2**17
@@ -72,18 +73,18 @@ class Scout:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        model: Model,
         *,
         predictions: bool,
         device: DeviceName = "auto",
         precision: PrecisionName = "auto",
     ) -> None:
-        self.checkpoint = checkpoint
+        self.model = model
         self._predictions = predictions
         self._device = pick_device(device)
         self._precision = pick_precision(precision, self._device)
-        self._model = fold_standardization(checkpoint.build_model()).to(self._device)
-        self._per_side = _TILES_PER_SIDE_WIDE if checkpoint.model.width > _WIDE or predictions else _TILES_PER_SIDE
+        self._network = fold_standardization(model.build_network()).to(self._device)
+        self._per_side = _TILES_PER_SIDE_WIDE if model.card.shape.width > _WIDE or predictions else _TILES_PER_SIDE
 
     @torch.inference_mode()
     def look(self, image: AnnotatedImage) -> Traits:
@@ -94,11 +95,11 @@ class Scout:
         DataError
             If the image's channels do not fit the model.
         """
-        of = self.checkpoint
+        of = self.model.card
         pixels = network_input(image, of.view).pixels
         tiles = torch.from_numpy(spread_tiles(pixels, of.patch_size, self._per_side)).to(self._device)
         with autocast(self._device, self._precision):
-            levels = self._model.encode(tiles)
+            levels = self._network.encode(tiles)
         raw = _raw_quantiles(image, of)
         disagreement, undecided = self._sureness(tiles) if self._predictions else (None, None)
         return Traits(
@@ -119,13 +120,13 @@ class Scout:
             float((straight - other).abs().sum()) / (area + float(other.sum()) + 1e-3 * other.numel())
             for other in changed
         ]
-        threshold = self.checkpoint.threshold
+        threshold = self.model.card.threshold
         undecided = (straight - threshold).abs() < min(_UNDECIDED, threshold / 2, (1 - threshold) / 2)
         return float(np.mean(differences)), min(1.0, float(undecided.sum()) / area)
 
     def _probabilities(self, tiles: Tensor) -> Tensor:
         with autocast(self._device, self._precision):
-            logits: Tensor = self._model(tiles)
+            logits: Tensor = self._network(tiles)
         return torch.sigmoid(logits.float())
 
 
@@ -167,8 +168,8 @@ def _pooled(levels: list[Tensor]) -> NDArray[np.float64]:
     return np.concatenate(parts).astype(np.float64)
 
 
-def _raw_quantiles(image: AnnotatedImage, of: Checkpoint) -> NDArray[np.float64]:
-    raw = raw_input(image, in_channels=of.model.in_channels, channels=of.channels)
+def _raw_quantiles(image: AnnotatedImage, of: ModelCard) -> NDArray[np.float64]:
+    raw = raw_input(image, in_channels=of.shape.in_channels, channels=of.channels)
     return _quantiles((image.image.astype(np.float32) if raw is None else raw).reshape(-1, *image.shape).mean(axis=0))
 
 

@@ -15,7 +15,8 @@ from ..errors import RunError
 from ..events import Notice, RunStarted, TrainingEvent, ValidationEnd, never
 from ..inference.views import known_views
 from ..models.attention_unet import AttentionUNet
-from ..models.checkpoint import Checkpoint, weights_hash
+from ..models.card import ModelCard
+from ..models.model import Model, weights_hash
 from .outcome import FinetuneResult, conclude, dice_on_old, is_best, provenance_of
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
@@ -27,20 +28,20 @@ Run = Generator[TrainingEvent, None, FinetuneResult]
 
 def finetune(
     images: Sequence[AnnotatedImage],
-    checkpoint: Checkpoint,
+    model: Model,
     config: FinetuneConfig | None = None,
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
     should_stop: Callable[[], bool] = never,
     store: StateStore | None = None,
 ) -> Run:
-    """Adapt `checkpoint` to `images`; yield what happens and return the best model.
+    """Adapt `model` to `images`; yield what happens and return the best model.
 
     Parameters
     ----------
     images
         Annotated images of the new dataset; from four on, some are held out to choose the best weights.
-    checkpoint
+    model
         The base model. Always start from the base with all images, never from a finetuned model.
     config
         The settings; the default preset if left out.
@@ -62,7 +63,7 @@ def finetune(
         If the loss is not a number.
     """
     settings = config or FinetuneConfig()
-    setup = prepare(images, checkpoint, settings, base_images=base_images, should_stop=should_stop)
+    setup = prepare(images, model, settings, base_images=base_images, should_stop=should_stop)
     return (yield from _fit(setup, store or NoStore(), should_stop))
 
 
@@ -70,40 +71,42 @@ def train(
     images: Sequence[AnnotatedImage],
     config: FinetuneConfig | None = None,
     *,
-    model: ModelConfig | None = None,
+    shape: ModelConfig | None = None,
     should_stop: Callable[[], bool] = never,
     store: StateStore | None = None,
 ) -> Run:
-    """Train a base model of shape `model` from scratch; the same loop as `finetune`, from random weights.
+    """Train a base model of this `shape` from scratch; the same loop as `finetune`, from random weights.
 
     The model carries patches of its images, unless switched off, so that it can be finetuned without forgetting.
     Raises what `finetune` raises.
     """
     config = config or FinetuneConfig.from_preset("from scratch")
-    setup = prepare(images, random_checkpoint(model or ModelConfig(), config), config, from_scratch=True)
+    setup = prepare(images, random_model(shape or ModelConfig(), config), config, from_scratch=True)
     return (yield from _fit(setup, store or NoStore(), should_stop))
 
 
-def random_checkpoint(model: ModelConfig, config: FinetuneConfig) -> Checkpoint:
+def random_model(shape: ModelConfig, config: FinetuneConfig) -> Model:
     """Return an untrained model; its weights follow from the seed."""
     if config.in_channels is not None:
-        model = model.model_copy(update={"in_channels": config.in_channels})
+        shape = shape.model_copy(update={"in_channels": config.in_channels})
     with torch.random.fork_rng([]):
         torch.manual_seed(config.seed)
-        weights = AttentionUNet(model).state_dict()
-    return Checkpoint(
+        weights = AttentionUNet(shape).state_dict()
+    return Model(
         weights,
-        model,
-        normalization=config.normalization or Normalization(),
-        channels=config.channels or ChannelRule(),
-        patch_size=config.patch_px,
-        threshold=config.threshold or 0.5,
+        ModelCard(
+            shape=shape,
+            normalization=config.normalization or Normalization(),
+            channels=config.channels or ChannelRule(),
+            patch_size=config.patch_px,
+            threshold=config.threshold or 0.5,
+        ),
     )
 
 
 def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Run:
     trainer = Trainer(
-        setup.base.build_model(), setup.source, setup.config, device=setup.device, precision=setup.precision
+        setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
     )
     progress = _resume(trainer, setup, store) or _start(trainer, setup)
     yield _run_started(setup, progress)
@@ -130,7 +133,7 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
             store.save_best(_best_model(setup, progress))
     result = conclude(trainer, setup, progress, stopped=stopped)
     if not stopped:
-        store.save_result(result.checkpoint)
+        store.save_result(result.model)
     yield result.ended
     free_memory(setup.device)
     return result
@@ -139,7 +142,7 @@ def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Ru
 def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
     score = _raw_score(setup)
-    old_dice = dice_on_old(trainer.model, setup, setup.base.threshold, known_views(setup.original))
+    old_dice = dice_on_old(trainer.network, setup, setup.base.card.threshold, known_views(setup.original))
     return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup))
 
 
@@ -151,11 +154,11 @@ def _raw_score(setup: Setup) -> float | None:
     if setup.from_scratch or setup.raw_held_out is None or not isinstance(setup.validator, ImageValidator):
         return None
     # The window shows the same part of an image that the original model sees at another size.
-    window = round(setup.config.validation_crop_px * setup.original.rescale / setup.base.rescale)
+    window = round(setup.config.validation_crop_px * setup.original.card.rescale / setup.base.card.rescale)
     config = setup.config.model_copy(update={"validation_crop_px": window})
     views = known_views(setup.original)
-    validator = ImageValidator(setup.raw_held_out, config, setup.precision, setup.base.threshold, views)
-    return validator.score(setup.original.build_model().to(setup.device))
+    validator = ImageValidator(setup.raw_held_out, config, setup.precision, setup.base.card.threshold, views)
+    return validator.score(setup.original.build_network().to(setup.device))
 
 
 def _resume(trainer: Trainer, setup: Setup, store: StateStore) -> Progress | None:
@@ -180,11 +183,11 @@ def _data_sha256(setup: Setup) -> str:
 
 def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationEnd:
     """Score the averaged weights and remember them if they are the best; without held-out data the last are."""
-    model = trainer.averaged_model()
-    score = None if setup.validator is None else setup.validator.score(model)
+    network = trainer.averaged_network()
+    score = None if setup.validator is None else setup.validator.score(network)
     best = score is None or is_best(score, setup, progress)
     if best:
-        progress.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        progress.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
         progress.best_score, progress.best_step = score, progress.step
     progress.validations_without_gain = 0 if best else progress.validations_without_gain + 1
     by_loss = isinstance(setup.validator, PatchValidator)
@@ -192,9 +195,9 @@ def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationE
     return ValidationEnd(progress.step, None if by_loss else score, val_loss, best)
 
 
-def _best_model(setup: Setup, progress: Progress) -> Checkpoint:
+def _best_model(setup: Setup, progress: Progress) -> Model:
     assert progress.best is not None
-    return replace(setup.base, weights=progress.best, provenance=provenance_of(setup))
+    return replace(setup.base.with_card(provenance=provenance_of(setup)), weights=progress.best)
 
 
 def _run_started(setup: Setup, progress: Progress) -> RunStarted:

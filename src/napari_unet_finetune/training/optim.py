@@ -15,27 +15,27 @@ from ..models.layer_groups import depth_of, select_parameters
 COSINE_FLOOR = 0.01
 
 
-def build_optimizer(model: AttentionUNet, config: FinetuneConfig) -> torch.optim.Optimizer:
+def build_optimizer(network: AttentionUNet, config: FinetuneConfig) -> torch.optim.Optimizer:
     """Return the optimizer over all parameters, one group per depth; a group's `rate` scales its learning rate."""
     by_depth: dict[int, list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        by_depth.setdefault(depth_of(name, model.config.levels), []).append(parameter)
+    for name, parameter in network.named_parameters():
+        by_depth.setdefault(depth_of(name, network.config.levels), []).append(parameter)
     groups = [
         {"params": parameters, "rate": config.level_decay**depth} for depth, parameters in sorted(by_depth.items())
     ]
     # One kernel for the whole update; that of MPS is not in every version of torch that is supported.
-    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    fused = next(network.parameters()).device.type in ("cpu", "cuda")
     if config.optimizer == "adam":
         return torch.optim.Adam(groups, lr=config.learning_rate, fused=fused)
     return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
 
 
-def start_phase(model: AttentionUNet, config: FinetuneConfig, step: int, steps: int) -> None:
+def start_phase(network: AttentionUNet, config: FinetuneConfig, step: int, steps: int) -> None:
     """Freeze all but the layers that `step` trains; frozen ones get no gradient and so are left out of the update."""
     in_first = config.first_phase_layers is not None and step < config.first_phase_share * steps
     group = config.first_phase_layers if in_first and config.first_phase_layers else config.layers
-    trained = {id(parameter) for parameter in select_parameters(model, group).values()}
-    for parameter in model.parameters():
+    trained = {id(parameter) for parameter in select_parameters(network, group).values()}
+    for parameter in network.parameters():
         parameter.requires_grad_(id(parameter) in trained)
         if id(parameter) not in trained:
             parameter.grad = None
@@ -59,10 +59,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
         group["lr"] = learning_rate * group["rate"]
 
 
-def l2sp_penalty(model: AttentionUNet, base: Mapping[str, Tensor], strength: float) -> Tensor:
+def l2sp_penalty(network: AttentionUNet, base: Mapping[str, Tensor], strength: float) -> Tensor:
     """Return the squared distance of the trained weights from the base model's (Li et al., ICML 2018)."""
     distances = [
-        (parameter - base[name]).pow(2).sum() for name, parameter in model.named_parameters() if parameter.requires_grad
+        (parameter - base[name]).pow(2).sum()
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad
     ]
     return strength / 2 * torch.stack(distances).sum()
 
@@ -70,17 +72,17 @@ def l2sp_penalty(model: AttentionUNet, base: Mapping[str, Tensor], strength: flo
 class WeightAverage:
     """Moving average of the weights; early on it forgets faster, so that the start does not linger."""
 
-    def __init__(self, model: AttentionUNet, decay: float) -> None:
+    def __init__(self, network: AttentionUNet, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     @torch.no_grad()
-    def update(self, model: AttentionUNet) -> None:
-        """Move the average towards the weights of `model`."""
+    def update(self, network: AttentionUNet) -> None:
+        """Move the average towards the weights of `network`."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
-        averages, current = _aligned(self.weights, model.state_dict())
+        averages, current = _aligned(self.weights, network.state_dict())
         torch._foreach_lerp_(averages, current, 1 - decay)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..events import RunEnded
 from ..inference.views import Views, known_views, trained_views
 from ..models.attention_unet import AttentionUNet
-from ..models.checkpoint import Checkpoint, weights_hash
+from ..models.model import Model, weights_hash
 from ..models.provenance import Provenance, package_versions
 from ..outcome import ENOUGH_HELD_OUT, summarized
 from .prepare import Setup
@@ -36,7 +36,7 @@ THRESHOLD_COST = 0.005
 class FinetuneResult:
     """The model, and how the training ended: what it is worth on held-out images and on the old dataset."""
 
-    checkpoint: Checkpoint
+    model: Model
     ended: RunEnded
 
 
@@ -61,24 +61,22 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
 
     A model trained from scratch gets patches of its images to carry along.
     """
-    model = trainer.averaged_model()
-    if progress.best is None or _raw_is_as_good(model, setup, progress):
-        scores = (progress.raw_score, progress.old_dice_before)
+    network = trainer.averaged_network()
+    if progress.best is None or _raw_is_as_good(network, setup, progress):
+        scores, threshold = (progress.raw_score, progress.old_dice_before), setup.original.card.threshold
         return FinetuneResult(
-            setup.original, _ended(setup, progress, scores, setup.original.threshold, stopped=stopped, kept_raw=True)
+            setup.original, _ended(setup, progress, scores, threshold, stopped=stopped, kept_raw=True)
         )
-    model.load_state_dict(progress.best)
-    threshold, dice = _choose_threshold(model, setup, calibrate=setup.config.calibrate and not stopped)
-    ended = _ended(setup, progress, (dice, dice_on_old(model, setup, threshold)), threshold, stopped=stopped)
+    network.load_state_dict(progress.best)
+    threshold, dice = _choose_threshold(network, setup, calibrate=setup.config.calibrate and not stopped)
+    ended = _ended(setup, progress, (dice, dice_on_old(network, setup, threshold)), threshold, stopped=stopped)
     rehearsal = setup.base.rehearsal
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
     return FinetuneResult(
         replace(
-            setup.base,
+            setup.base.with_card(threshold=threshold, provenance=provenance_of(setup, ended)),
             weights=progress.best,
-            threshold=threshold,
-            provenance=provenance_of(setup, ended),
             rehearsal=rehearsal,
         ),
         ended,
@@ -110,7 +108,7 @@ def _ended(
     return summarized(ended, setup.config, len(setup.held_out))
 
 
-def _raw_is_as_good(model: AttentionUNet, setup: Setup, progress: Progress) -> bool:
+def _raw_is_as_good(network: AttentionUNet, setup: Setup, progress: Progress) -> bool:
     """Tell whether the base model should be kept.
 
     Held-out images decide. If there are only one or two and the loss on them is no more than noise, the training
@@ -123,38 +121,38 @@ def _raw_is_as_good(model: AttentionUNet, setup: Setup, progress: Progress) -> b
         return False
     if len(setup.held_out) >= ENOUGH_HELD_OUT or gain < -NOISE:
         return True
-    raw = _dice_with(model, setup.base.weights, setup, known_views(setup.original))
-    finetuned = _dice_with(model, progress.best, setup, trained_views(setup.config.augment))
+    raw = _dice_with(network, setup.base.weights, setup, known_views(setup.original))
+    finetuned = _dice_with(network, progress.best, setup, trained_views(setup.config.augment))
     return finetuned <= raw + NOISE
 
 
-def _dice_with(model: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, views: Views) -> float:
+def _dice_with(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, views: Views) -> float:
     """Return the mean Dice on the training images."""
-    model.load_state_dict(weights)
+    network.load_state_dict(weights)
     windows = [image.cropped(setup.config.validation_crop_px) for image in setup.train.images]
-    return mean_dice(windows, _predict(model, windows, setup, views), setup.base.threshold)
+    return mean_dice(windows, _predict(network, windows, setup, views), setup.base.card.threshold)
 
 
-def dice_on_old(model: AttentionUNet, setup: Setup, threshold: float, views: Views | None = None) -> float | None:
+def dice_on_old(network: AttentionUNet, setup: Setup, threshold: float, views: Views | None = None) -> float | None:
     """Return Dice on all held-out images or patches of the old dataset together, or None if there are none.
 
     `views` are those that the model knows; left out, those of this training.
     """
-    return pooled_dice(setup.old, _predict(model, setup.old, setup, views), threshold) if setup.old else None
+    return pooled_dice(setup.old, _predict(network, setup.old, setup, views), threshold) if setup.old else None
 
 
-def _choose_threshold(model: AttentionUNet, setup: Setup, *, calibrate: bool) -> tuple[float, float | None]:
+def _choose_threshold(network: AttentionUNet, setup: Setup, *, calibrate: bool) -> tuple[float, float | None]:
     """Return threshold and Dice on held-out images; a calibrated threshold never lowers that Dice."""
-    start = setup.config.threshold or setup.base.threshold
+    start = setup.config.threshold or setup.base.card.threshold
     held_out = setup.validator.images if isinstance(setup.validator, ImageValidator) else []
-    probabilities = _predict(model, held_out, setup)
+    probabilities = _predict(network, held_out, setup)
     threshold = start
     if calibrate:
         others = setup.train.images if len(held_out) < ENOUGH_HELD_OUT else []
         windows = [image.cropped(setup.config.validation_crop_px) for image in others]
-        everything = [*probabilities, *_predict(model, windows, setup)]
+        everything = [*probabilities, *_predict(network, windows, setup)]
         threshold = calibrate_threshold([*held_out, *windows], everything, start)
-        if threshold != start and _costs_the_old_dataset(model, setup, threshold, start):
+        if threshold != start and _costs_the_old_dataset(network, setup, threshold, start):
             threshold = start
     if not held_out:
         return threshold, None
@@ -162,9 +160,9 @@ def _choose_threshold(model: AttentionUNet, setup: Setup, *, calibrate: bool) ->
     return (threshold, calibrated) if calibrated >= plain else (start, plain)
 
 
-def _costs_the_old_dataset(model: AttentionUNet, setup: Setup, threshold: float, start: float) -> bool:
+def _costs_the_old_dataset(network: AttentionUNet, setup: Setup, threshold: float, start: float) -> bool:
     """Tell whether a threshold that suits the new images spoils the old ones: they share it."""
-    probabilities = _predict(model, setup.old, setup)
+    probabilities = _predict(network, setup.old, setup)
     if not probabilities:
         return False
     moved, stayed = (pooled_dice(setup.old, probabilities, value) for value in (threshold, start))
@@ -172,15 +170,15 @@ def _costs_the_old_dataset(model: AttentionUNet, setup: Setup, threshold: float,
 
 
 def _predict(
-    model: AttentionUNet, images: Sequence[PreparedImage], setup: Setup, views: Views | None = None
+    network: AttentionUNet, images: Sequence[PreparedImage], setup: Setup, views: Views | None = None
 ) -> list[Probabilities]:
     views = trained_views(setup.config.augment) if views is None else views
-    return [predict_prepared(model, image, setup.config, views, setup.device, setup.precision) for image in images]
+    return [predict_prepared(network, image, setup.config, views, setup.device, setup.precision) for image in images]
 
 
 def provenance_of(setup: Setup, ended: RunEnded | None = None) -> Provenance:
     """Return where the model of this training comes from; without an end, that it is unfinished."""
-    base = setup.original.provenance
+    base = setup.original.card.provenance
     scores = {} if ended is None else {
         "val_dice": ended.finetuned_dice,
         "raw_val_dice": ended.raw_dice,

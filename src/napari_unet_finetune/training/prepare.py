@@ -16,7 +16,7 @@ from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..events import never
 from ..inference.views import trained_views
-from ..models.checkpoint import Checkpoint
+from ..models.model import Model
 from ..models.provenance import ImageRecord
 from ..text import count_of, first_of
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
@@ -40,8 +40,8 @@ class Setup:
     model sees them; None if it cannot take their channels.
     """
 
-    original: Checkpoint
-    base: Checkpoint
+    original: Model
+    base: Model
     config: FinetuneConfig
     device: torch.device
     precision: PrecisionName
@@ -72,7 +72,7 @@ class _Loaded:
 
 def prepare(
     images: Sequence[AnnotatedImage],
-    checkpoint: Checkpoint,
+    model: Model,
     config: FinetuneConfig,
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
@@ -81,14 +81,14 @@ def prepare(
 ) -> Setup:
     """Check and normalise the images, split them, and set up batches and validation.
 
-    `from_scratch` says that `checkpoint` is untrained: there is nothing old to keep. `should_stop` cuts short what
+    `from_scratch` says that `model` is untrained: there is nothing old to keep. `should_stop` cuts short what
     takes long; the training then stops before its first step.
 
     Raises
     ------
     DataError
         If there are no images, none shows an object, or one does not fit the model.
-    CheckpointError
+    ModelError
         If the model cannot take the channels or the patch size asked for.
     DeviceError
         If the chosen device is not present.
@@ -96,13 +96,13 @@ def prepare(
     if len(images) == 0:
         raise DataError("There are no annotated images to train on. Annotate at least one image.")
     device = pick_device(config.device)
-    config = config.model_copy(update={"patch_size": config.patch_size or checkpoint.patch_size})
-    base, notices = _fit_base(images, checkpoint, config, from_scratch=from_scratch)
+    config = config.model_copy(update={"patch_size": config.patch_size or model.card.patch_size})
+    base, notices = _fit_base(images, model, config, from_scratch=from_scratch)
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
-    at_old_size = replace(base, rescale=checkpoint.rescale)
+    at_old_size = base.with_card(rescale=model.card.rescale)
     if base_images and base_images[0].labels is None:
-        taught = imitated(base_images, checkpoint, config, should_stop=should_stop)
+        taught = imitated(base_images, model, config, should_stop=should_stop)
         old = _load_imitated(taught, len(base_images), at_old_size, config, device)
     else:
         old = _load_old(at_old_size, base_images, config, device)
@@ -111,11 +111,11 @@ def prepare(
     if len(old.train):
         replay = PatchSampler(old.train, settle_orientation(config, old.train.images)[0], stream=1)
     settled, guard = settle_pull(settled, has_old_images=replay is not None, from_scratch=from_scratch)
-    known = "" if from_scratch else _known_to_base(loaded.records, checkpoint)
+    known = "" if from_scratch else _known_to_base(loaded.records, model)
     precision = pick_precision(config.precision, device)
     source, validator = _batches(loaded, replay, settled, base, precision)
     return Setup(
-        checkpoint,
+        model,
         base,
         settled,
         device,
@@ -129,14 +129,14 @@ def prepare(
         loaded.statistics,
         tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices), guard, known))),
         from_scratch,
-        loaded.held_out if base.view == checkpoint.view else _as_seen_by(checkpoint, images, loaded),
+        loaded.held_out if base.card.view == model.card.view else _as_seen_by(model, images, loaded),
         old.records,
     )
 
 
-def _known_to_base(records: Sequence[ImageRecord], base: Checkpoint) -> str:
+def _known_to_base(records: Sequence[ImageRecord], base: Model) -> str:
     """Say which images the base model was trained on already, whatever their masks were; empty if none."""
-    names = [record.name for record in records if base.provenance.knows(record)]
+    names = [record.name for record in records if base.card.provenance.knows(record)]
     if not names:
         return ""
     return (
@@ -146,25 +146,25 @@ def _known_to_base(records: Sequence[ImageRecord], base: Checkpoint) -> str:
 
 
 def _fit_base(
-    images: Sequence[AnnotatedImage], checkpoint: Checkpoint, config: FinetuneConfig, *, from_scratch: bool
-) -> tuple[Checkpoint, list[str]]:
+    images: Sequence[AnnotatedImage], model: Model, config: FinetuneConfig, *, from_scratch: bool
+) -> tuple[Model, list[str]]:
     """Return the base model as the settings ask for it, and what the user should know of that."""
-    base, notices = replace(checkpoint, patch_size=config.patch_px), []
-    if base.patch_size != checkpoint.patch_size:
+    base, notices = model.with_card(patch_size=config.patch_px), []
+    if base.card.patch_size != model.card.patch_size:
         notices.append(
-            f"The base model was trained on patches of {checkpoint.patch_size} px and is finetuned and scored on "
-            f"patches of {base.patch_size} px. Leave the patch size empty to keep the base's."
+            f"The base model was trained on patches of {model.card.patch_size} px and is finetuned and scored on "
+            f"patches of {base.card.patch_size} px. Leave the patch size empty to keep the base's."
         )
-    if config.normalization not in (None, base.normalization):
-        notices.append(f"The base model's normalization ({base.normalization.method}) is kept.")
+    if config.normalization not in (None, base.card.normalization):
+        notices.append(f"The base model's normalization ({base.card.normalization.method}) is kept.")
     base, about_channels = fit_channels(images, base, config, from_scratch=from_scratch)
     rescale, about_size = config.rescale, ""
     if rescale == 0:
-        rescale, about_size = estimate_rescale(images, checkpoint.provenance.statistics, base.view)
-    return replace(base, rescale=rescale or base.rescale), [*notices, *about_channels, about_size]
+        rescale, about_size = estimate_rescale(images, model.card.provenance.statistics, base.card.view)
+    return base.with_card(rescale=rescale or base.card.rescale), [*notices, *about_channels, about_size]
 
 
-def _load(images: Iterable[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, device: torch.device) -> _Loaded:
+def _load(images: Iterable[AnnotatedImage], base: Model, config: FinetuneConfig, device: torch.device) -> _Loaded:
     """Read every image once, leave out those without annotation, and hold some out."""
     store, records, notices, measured, places = PatchStore(device), [], [], [], []
     for place, image in enumerate(images):
@@ -173,11 +173,11 @@ def _load(images: Iterable[AnnotatedImage], base: Checkpoint, config: FinetuneCo
             continue
         if image.image.min() == image.image.max():
             notices.append(f"{image.name}: all pixels are alike, so nothing can be learnt from this image.")
-        seen = network_input(image, base.view)
+        seen = network_input(image, base.card.view)
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
         records.append(ImageRecord.of(image))
         places.append(place)
-        measured.append(measure_image(image, base.view, normalized=seen.pixels))
+        measured.append(measure_image(image, base.card.view, normalized=seen.pixels))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
     split = _split(store, config)
@@ -191,13 +191,13 @@ def _load(images: Iterable[AnnotatedImage], base: Checkpoint, config: FinetuneCo
     )
 
 
-def _as_seen_by(original: Checkpoint, images: Sequence[AnnotatedImage], loaded: _Loaded) -> PatchStore | None:
+def _as_seen_by(original: Model, images: Sequence[AnnotatedImage], loaded: _Loaded) -> PatchStore | None:
     """Return the held-out images as the unchanged base model sees them, or None if it cannot take them."""
     store = PatchStore(loaded.held_out.device)
     try:
         for place in loaded.held_out_places:
             image = images[place]
-            seen = network_input(image, original.view)
+            seen = network_input(image, original.card.view)
             store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
     except DataError:  # more channels than its rule covers
         return None
@@ -222,7 +222,7 @@ def _check_annotations(train: PatchStore) -> None:
 
 
 def _load_old(
-    base: Checkpoint, base_images: Sequence[AnnotatedImage] | None, config: FinetuneConfig, device: torch.device
+    base: Model, base_images: Sequence[AnnotatedImage] | None, config: FinetuneConfig, device: torch.device
 ) -> _Loaded:
     """Return images of the old dataset to replay and to score, from a folder or from the base model itself."""
     if base_images:
@@ -238,7 +238,7 @@ def _load_old(
 
 
 def _load_imitated(
-    taught: Iterable[AnnotatedImage], given: int, base: Checkpoint, config: FinetuneConfig, device: torch.device
+    taught: Iterable[AnnotatedImage], given: int, base: Model, config: FinetuneConfig, device: torch.device
 ) -> _Loaded:
     """Return what was `taught` of the `given` old images without masks, beside the patches that the base carries.
 
@@ -260,10 +260,10 @@ def _batches(
     loaded: _Loaded,
     replay: PatchSampler | None,
     config: FinetuneConfig,
-    base: Checkpoint,
+    base: Model,
     precision: PrecisionName,
 ) -> tuple[BatchSource, Validator | None]:
-    threshold = config.threshold or base.threshold
+    threshold = config.threshold or base.card.threshold
     views = trained_views(config.augment)
     images = ImageValidator(loaded.held_out, config, precision, threshold, views) if len(loaded.held_out) else None
     if config.epochs is None:

@@ -14,7 +14,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..events import drain, never
 from ..inference.predict import Predictor, Stopped
-from ..models.checkpoint import Checkpoint
+from ..models.model import Model
 from ..models.rehearsal_patches import RehearsalPatches
 from ..text import count_of
 from .patches import PatchSampler
@@ -38,7 +38,7 @@ def some_evenly(images: Sequence[AnnotatedImage]) -> Iterator[AnnotatedImage]:
 
 def imitated(
     images: Sequence[AnnotatedImage],
-    base: Checkpoint,
+    base: Model,
     config: FinetuneConfig,
     *,
     should_stop: Callable[[], bool] = never,

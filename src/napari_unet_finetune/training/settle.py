@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ..config import ChannelRule, FinetuneConfig
 from ..data import objects
 from ..data.annotated_image import AnnotatedImage
-from ..models.checkpoint import Checkpoint
+from ..models.model import Model
 from ..text import count_of
 from .store import PreparedImage
 
@@ -49,8 +48,8 @@ _LOOKED_AT = 5
 
 
 def fit_channels(
-    images: Sequence[AnnotatedImage], base: Checkpoint, config: FinetuneConfig, *, from_scratch: bool = False
-) -> tuple[Checkpoint, list[str]]:
+    images: Sequence[AnnotatedImage], base: Model, config: FinetuneConfig, *, from_scratch: bool = False
+) -> tuple[Model, list[str]]:
     """Return `base` with the channels and the channel rule of this training, and what the user should know of it.
 
     Without a wish of the user a grey model gets the channels of colour images: its first filters are repeated, so
@@ -58,32 +57,32 @@ def fit_channels(
 
     Raises
     ------
-    CheckpointError
+    ModelError
         If the model cannot take the channels asked for.
     """
     found = max(image.channels for image in images[:_LOOKED_AT])
     wanted, automatic = config.in_channels, False
     if config.channels is not None:
-        base = replace(base, channels=config.channels)
+        base = base.with_card(channels=config.channels)
     elif wanted is None and _follows_images(base, found):
         wanted, automatic = found, True
-    if wanted is None or wanted == base.model.in_channels:
+    if wanted is None or wanted == base.card.shape.in_channels:
         return base, _difference(base, found)
     adapted = base.with_in_channels(wanted)
-    change = f"The first layer was adapted from {base.model.in_channels} to {wanted} channels"
+    change = f"The first layer was adapted from {base.card.shape.in_channels} to {wanted} channels"
     notice = f"The model takes {count_of(wanted, 'channel')}" if from_scratch else change
     if automatic:
         notice += ", because the images are in colour; set in_channels to 1 to train on their grey values"
     return adapted, [f"{notice}.", *_difference(adapted, found)]
 
 
-def _follows_images(base: Checkpoint, found: int) -> bool:
+def _follows_images(base: Model, found: int) -> bool:
     """Tell whether colour would be lost by a rule that nobody chose."""
-    return base.model.in_channels == 1 and found > 1 and base.channels == ChannelRule()
+    return base.card.shape.in_channels == 1 and found > 1 and base.card.channels == ChannelRule()
 
 
-def _difference(base: Checkpoint, found: int) -> list[str]:
-    if found == base.model.in_channels:
+def _difference(base: Model, found: int) -> list[str]:
+    if found == base.card.shape.in_channels:
         return []
-    rule = "repeated" if found == 1 else f"reduced by the rule '{base.channels.method}'"
-    return [f"Images have {found} channel(s) and the model takes {base.model.in_channels}: they are {rule}."]
+    rule = "repeated" if found == 1 else f"reduced by the rule '{base.card.channels.method}'"
+    return [f"Images have {found} channel(s) and the model takes {base.card.shape.in_channels}: they are {rule}."]

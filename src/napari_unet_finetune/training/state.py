@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 from torch import Tensor
 
-from ..models.checkpoint import Checkpoint
+from ..models.model import Model
 
 
 @dataclass
@@ -45,7 +45,7 @@ class TrainingState:
 
 
 class StateStore(Protocol):
-    """Keeps the best checkpoint and the last state of a run; a run folder is one."""
+    """Keeps the best model and the last state of a run; a run folder is one."""
 
     def load_state(self) -> TrainingState | None:
         """Return the last state, or None at the start."""
@@ -53,11 +53,11 @@ class StateStore(Protocol):
     def save_state(self, state: TrainingState) -> None:
         """Keep `state`; once this returns, the run can go on from it."""
 
-    def save_best(self, checkpoint: Checkpoint) -> None:
-        """Keep the best checkpoint so far."""
+    def save_best(self, model: Model) -> None:
+        """Keep the best model so far."""
 
-    def save_result(self, checkpoint: Checkpoint) -> object:
-        """Keep the finished checkpoint."""
+    def save_result(self, model: Model) -> object:
+        """Keep the finished model."""
 
 
 class NoStore:
@@ -70,8 +70,8 @@ class NoStore:
     def save_state(self, state: TrainingState) -> None:
         """Do nothing."""
 
-    def save_best(self, checkpoint: Checkpoint) -> None:
+    def save_best(self, model: Model) -> None:
         """Do nothing."""
 
-    def save_result(self, checkpoint: Checkpoint) -> None:
+    def save_result(self, model: Model) -> None:
         """Do nothing."""

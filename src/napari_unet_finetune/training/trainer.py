@@ -1,4 +1,4 @@
-"""One optimiser step after another on one model, with all that must survive an interruption."""
+"""One optimiser step after another on one network, with all that must survive an interruption."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Trains `model` on the batches of `source`; everything random in step n follows from the seed and n."""
+    """Trains `network` on the batches of `source`; everything random in step n follows from the seed and n."""
 
     def __init__(
         self,
-        model: AttentionUNet,
+        network: AttentionUNet,
         source: BatchSource,
         config: FinetuneConfig,
         *,
@@ -40,18 +40,18 @@ class Trainer:
         self.device, self.precision = device, precision
         # channels_last pays on CUDA's tensor cores; measured on CPUs it slows this GroupNorm network.
         memory_format = torch.channels_last if device.type == "cuda" else torch.preserve_format
-        self.model = model.to(device)
-        self.model.to(memory_format=memory_format)  # type: ignore[call-overload]
+        self.network = network.to(device)
+        self.network.to(memory_format=memory_format)  # type: ignore[call-overload]
         if config.dropout is not None:
-            self.model.dropout.p = config.dropout
+            self.network.dropout.p = config.dropout
         self.source, self.config = source, config
         self.loss: Loss = build_loss(config.loss, config.false_positive_weight)
-        self.optimizer = build_optimizer(self.model, config)
-        self.average = WeightAverage(self.model, config.weight_average)
+        self.optimizer = build_optimizer(self.network, config)
+        self.average = WeightAverage(self.network, config.weight_average)
         self.micro_batch = config.batch_size
         self.notices: list[str] = []
-        self._base = {name: value.detach().clone() for name, value in self.model.named_parameters()}
-        self._averaged = copy.deepcopy(self.model).eval()
+        self._base = {name: value.detach().clone() for name, value in self.network.named_parameters()}
+        self._averaged = copy.deepcopy(self.network).eval()
 
     def step(self, index: int) -> StepEnd:
         """Make optimiser step `index`, counted from 0.
@@ -66,22 +66,22 @@ class Trainer:
         start = time.perf_counter()
         learning_rate = learning_rate_at(index, self.source.steps, self.config)
         set_learning_rate(self.optimizer, learning_rate)
-        start_phase(self.model, self.config, index, self.source.steps)
+        start_phase(self.network, self.config, index, self.source.steps)
         try:
             loss = self._backward_within_limits(self.source.batch(index), index)
             self.optimizer.step()
-            self.average.update(self.model)
+            self.average.update(self.network)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise self._no_memory() from error
             raise
         return StepEnd(index + 1, loss, learning_rate, time.perf_counter() - start)
 
-    def averaged_model(self) -> AttentionUNet:
+    def averaged_network(self) -> AttentionUNet:
         """Return the network with the averaged weights; valid until the next step."""
         self._averaged.load_state_dict(self.average.weights)
-        model: AttentionUNet = self._averaged
-        return model
+        network: AttentionUNet = self._averaged
+        return network
 
     def _backward_within_limits(self, batch: Batch, index: int) -> float:
         """Fill the gradients and clip them; without memory go on with smaller parts, after a NaN in fp32."""
@@ -93,7 +93,7 @@ class Trainer:
                     raise
                 self._halve_micro_batch(error)
                 continue
-            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip or float("inf"))
+            norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip or float("inf"))
             if np.isfinite(loss) and torch.isfinite(norm):
                 return loss
             if self.precision == "fp32":
@@ -130,7 +130,7 @@ class Trainer:
 
     def _backward(self, batch: Batch, index: int) -> float:
         """Accumulate the gradients of `batch` over micro-batches and return its loss."""
-        self.model.train()
+        self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         count, total = len(batch.images), 0.0
         devices = [self.device] if self.device.type == "cuda" else []
@@ -144,16 +144,16 @@ class Trainer:
 
     def _loss(self, batch: Batch) -> Tensor:
         with autocast(self.device, self.precision):
-            logits = self.model(batch.images)
+            logits = self.network(batch.images)
         loss = self.loss(logits.float(), batch.target, batch.annotated)
         if self.config.l2sp:
-            loss = loss + l2sp_penalty(self.model, self._base, self.config.l2sp)
+            loss = loss + l2sp_penalty(self.network, self._base, self.config.l2sp)
         return loss
 
     def state(self) -> dict[str, Any]:
         """Return copies of all that a step changes."""
         return {
-            "weights": _copies(self.model.state_dict()),
+            "weights": _copies(self.network.state_dict()),
             "average": _copies(self.average.weights),
             "average_updates": self.average.updates,
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
@@ -164,7 +164,7 @@ class Trainer:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what `state` returned."""
-        self.model.load_state_dict(state["weights"])
+        self.network.load_state_dict(state["weights"])
         self.average.weights = {name: value.to(self.device).clone() for name, value in state["average"].items()}
         self.average.updates = state["average_updates"]
         self.optimizer.load_state_dict(state["optimizer"])

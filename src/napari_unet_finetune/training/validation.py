@@ -27,8 +27,8 @@ THRESHOLD_GAIN = 0.002
 class Validator(Protocol):
     """Scores a model; a higher score is better."""
 
-    def score(self, model: AttentionUNet) -> float:
-        """Return the score of `model`."""
+    def score(self, network: AttentionUNet) -> float:
+        """Return the score of `network`."""
 
 
 class ImageValidator:
@@ -41,14 +41,14 @@ class ImageValidator:
         self.views = views
         self.device, self.config, self.precision, self.threshold = store.device, config, precision, threshold
 
-    def score(self, model: AttentionUNet) -> float:
-        """Return the mean Dice of `model` at the threshold from which calibration starts."""
-        return mean_dice(self.images, self.probabilities(model), self.threshold)
+    def score(self, network: AttentionUNet) -> float:
+        """Return the mean Dice of `network` at the threshold from which calibration starts."""
+        return mean_dice(self.images, self.probabilities(network), self.threshold)
 
-    def probabilities(self, model: AttentionUNet) -> list[NDArray[np.float32]]:
+    def probabilities(self, network: AttentionUNet) -> list[NDArray[np.float32]]:
         """Return the probabilities (Y, X) of every held-out image."""
         return [
-            predict_prepared(model, image, self.config, self.views, self.device, self.precision)
+            predict_prepared(network, image, self.config, self.views, self.device, self.precision)
             for image in self.images
         ]
 
@@ -60,19 +60,19 @@ class PatchValidator:
         self._views, self._store, self._config, self._loss = views, store, config, loss
 
     @torch.inference_mode()
-    def score(self, model: AttentionUNet) -> float:
-        """Return minus the loss of `model`, averaged over batches."""
-        model.eval()
+    def score(self, network: AttentionUNet) -> float:
+        """Return minus the loss of `network`, averaged over batches."""
+        network.eval()
         size = self._config.batch_size
         losses = []
         for start in range(0, len(self._views), size):
             batch = cut_batch(list(self._views[start : start + size]), self._config.patch_px, self._store.device)
-            losses.append(float(self._loss(model(batch.images), batch.target, batch.annotated)))
+            losses.append(float(self._loss(network(batch.images), batch.target, batch.annotated)))
         return -float(np.mean(losses))
 
 
 def predict_prepared(
-    model: AttentionUNet,
+    network: AttentionUNet,
     image: PreparedImage,
     config: FinetuneConfig,
     views: Views,
@@ -80,10 +80,10 @@ def predict_prepared(
     precision: PrecisionName,
 ) -> NDArray[np.float32]:
     """Return the probabilities (Y, X) of a prepared image, as `Predictor` does with a model that knows `views`."""
-    model.eval()
+    network.eval()
     with torch.inference_mode(), autocast(device, precision):
         tiles = blend_views(
-            model,
+            network,
             image.pixels.to(device).float(),
             views=views,
             tile=config.patch_px,

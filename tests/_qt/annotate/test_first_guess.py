@@ -9,7 +9,7 @@ pytest.importorskip("qtpy")
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.annotate.first_guess import start_from_prediction
 from napari_unet_finetune._qt.session.jobs import Job, Report
-from napari_unet_finetune.errors import CheckpointError, RunError
+from napari_unet_finetune.errors import ModelError, RunError
 from napari_unet_finetune.events import ImagePredicted
 from napari_unet_finetune.progress import RunProgress
 from napari_unet_finetune.project.project import Project
@@ -114,7 +114,7 @@ def test_a_model_that_cannot_be_read_is_one_sentence_and_leaves_no_file(predicti
     annotation, runner = predicting
     start_from_prediction(annotation)
     with message("no such model"):
-        runner.listener.on_error(CheckpointError("no such model"))
+        runner.listener.on_error(ModelError("no such model"))
     assert not runner.folder.exists()
 
 

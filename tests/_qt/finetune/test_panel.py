@@ -1,7 +1,6 @@
 """The section Finetune: settings in plain words, what a training will use, why it cannot start, and what came of it."""
 
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,12 +213,12 @@ def test_an_interrupted_training_is_offered_and_can_be_taken_up(ready, qtbot):
 
 
 def test_a_finetuned_base_is_said(ready, tmp_path):
-    from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+    from napari_unet_finetune.models.load import load_model
 
     panel, session, _ = ready
-    base = load_checkpoint("microtube")
-    about = base.provenance.model_copy(update={"name": "lilac", "parent_sha256": "0" * 64})
-    save_checkpoint(replace(base, provenance=about), tmp_path / "lilac.safetensors")
+    base = load_model("microtube")
+    about = base.card.provenance.model_copy(update={"name": "lilac", "parent_sha256": "0" * 64})
+    base.with_card(provenance=about).save(tmp_path / "lilac.safetensors")
     session.model = tmp_path / "lilac.safetensors"
     assert "lilac, which was itself finetuned" in panel.base.text()
     assert panel.button.isEnabled()

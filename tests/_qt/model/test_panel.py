@@ -1,7 +1,5 @@
 """The section Model: what can be chosen, what is known of it, what it sees, and what is better not chained."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -18,7 +16,7 @@ from napari_unet_finetune._qt.model.panel import ModelPanel
 from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.models.card import read_card
-from napari_unet_finetune.models.checkpoint import load_checkpoint, save_checkpoint
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.recent import RecentModels
 
@@ -41,9 +39,9 @@ def _texts(box):
 
 def _finetuned(path):
     """Write a model that says it was finetuned from the one that ships."""
-    base = load_checkpoint("microtube")
-    about = base.provenance.model_copy(update={"name": "", "parent": "microtube", "parent_sha256": "0" * 64})
-    save_checkpoint(replace(base, provenance=about), path)
+    base = load_model("microtube")
+    about = base.card.provenance.model_copy(update={"name": "", "parent": "microtube", "parent_sha256": "0" * 64})
+    base.with_card(provenance=about).save(path)
     return path
 
 

@@ -59,13 +59,13 @@ def test_the_image_gets_a_labels_layer_of_its_name_at_its_place(viewer, predict,
 
 
 def test_the_prediction_is_that_of_the_library(viewer, predict, tubes):
-    from napari_unet_finetune import load_checkpoint
+    from napari_unet_finetune import load_model
     from napari_unet_finetune import predict as predict_here
     from napari_unet_finetune.data.annotated_image import AnnotatedImage
 
     viewer.add_image(tubes[0], name="tube")
     predict()
-    expected = predict_here(AnnotatedImage("tube", tubes[0]), load_checkpoint("microtube")).labels
+    expected = predict_here(AnnotatedImage("tube", tubes[0]), load_model("microtube")).labels
     assert (labels_layer(viewer, "tube").data != expected).mean() < 0.005  # probabilities are stored in 8 bits
 
 

@@ -74,9 +74,12 @@ class Autosave(Listener):
         try:
             if labels.any() or even_if_empty:
                 if overtaken or even_if_empty or self.origin or not np.array_equal(labels, self._on_disk):
-                    self._entered(_write(self.project, self.name, labels, self._origin()), labels)
+                    mask = _write(self.project, self.name, labels, self._origin())
+                    self.project.keep(mask)
+                    self._entered(mask, labels)
             elif overtaken or self._on_disk.any():
                 self._remove()
+            self.project.write_record()  # in case a thread is about to
         except FinetuneError as error:
             self._failed(error)
             return False
@@ -128,21 +131,35 @@ class Autosave(Listener):
         self._writing = None
         if mask is None:
             return
-        try:
-            self._entered(mask, writing.labels)
-        except FinetuneError as error:
-            self._failed(error)
-            return
+        self.project.enter(mask)
+        self._entered(mask, writing.labels)
+        self._write_record_aside()
         if not self._timer.isActive():
             self._settle()
+
+    def _write_record_aside(self) -> None:
+        def write() -> Generator[None, None, None]:
+            yield
+            self.project.write_record()
+
+        Work(
+            write,
+            title="Saving the record of the dataset",
+            on_event=lambda _event: None,
+            on_end=lambda _none: None,
+            on_error=self._on_error,
+        )
+
+    def _on_error(self, error: Exception) -> None:
+        if not isinstance(error, FinetuneError):
+            raise error
+        self._failed(error)
 
     def _on_write_failed(self, writing: _Writing, error: Exception) -> None:
         if writing is not self._writing:
             return
         self._writing = None
-        if not isinstance(error, FinetuneError):
-            raise error
-        self._failed(error)
+        self._on_error(error)
 
     def _overtake(self) -> bool:
         """Make sure that no earlier save writes from now on, and tell whether one may have written."""
@@ -159,7 +176,6 @@ class Autosave(Listener):
         return self.origin or ("corrected" if before == "corrected" else "painted")
 
     def _entered(self, mask: SavedMask, labels: NDArray[np.uint16]) -> None:
-        self.project.keep(mask)
         self._on_disk = labels
         if self.origin == mask.origin:
             self.origin = None

@@ -11,7 +11,7 @@ from ...checks.checkup import Checkup, CheckupSource, check_images
 from ...data.pairing import Pairing
 from ...errors import FinetuneError
 from ...io.disk import file_stamp
-from ...models.card import ModelCard
+from ...models.card import FileCard
 from ...project.training_plan import TrainingPlan
 from ..session.worker import Work
 
@@ -27,7 +27,7 @@ class DataCheck:
         self._key: Any = None
         self._work: Work[Checkup] | None = None
 
-    def look(self, plan: TrainingPlan, card: ModelCard | None) -> None:
+    def look(self, plan: TrainingPlan, card: FileCard | None) -> None:
         """Look at the images of a plan, if that was not done already; `changed` is emitted when it is done."""
         key = (tuple((pair, file_stamp(pair.mask.path)) for pair in plan.pairs), card and card.path)
         if key == self._key:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from ...config import FinetuneConfig
 from ...errors import FinetuneError
-from ...models.card import ModelCard, read_card
+from ...models.card import FileCard, read_card
 from ...project.training_plan import ENOUGH_FROM_SCRATCH, TrainingPlan, plan_training
 from ...runs.history import PastRun
 from ..annotate.annotation import annotation_of
@@ -47,7 +47,7 @@ class FinetunePanel(Panel):
         self.button = QPushButton("Finetune")
         self.problem = ""  # why no training can start now, in a sentence
         self._plan = TrainingPlan()  # as shown
-        self._card: ModelCard | None = None
+        self._card: FileCard | None = None
         self._is_outdated = self._was_running = False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)

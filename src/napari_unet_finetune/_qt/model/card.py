@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from ...models.card import ModelCard
+from ...models.card import FileCard
 from ...text import count_of
 from ..widgets.wrapped_label import WrappedLabel
 
@@ -33,7 +33,7 @@ class ModelCardView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.label)
 
-    def show_card(self, card: ModelCard) -> None:
+    def show_card(self, card: FileCard) -> None:
         """Show what is known of a model."""
         rows = "".join(
             f"<tr><td style='padding-right: 8px'><b>{html.escape(label)}</b></td><td>{html.escape(text)}</td></tr>"
@@ -48,7 +48,7 @@ class ModelCardView(QWidget):
         self.label.setToolTip("")
 
 
-def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
+def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
     """Yield what is known of a model, label by label; what is not known is left out."""
     about = card.provenance
     yield "Model", card.name
@@ -59,7 +59,7 @@ def card_rows(card: ModelCard) -> Iterator[tuple[str, str]]:
     if about.images:
         yield "Trained on", _images(card)
     yield "Sees", f"{_network(card)}; {card.normalization.in_words}"
-    if card.view.in_channels == 1 and card.model:
+    if card.view.in_channels == 1 and not card.is_foreign:
         yield "Colors", f"seen as {card.channels.in_words}"
     yield "Threshold", f"{card.threshold:.2g}"
     if scores := list(_scores(card)):
@@ -79,25 +79,25 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
-def _scores(card: ModelCard) -> Iterator[str]:
+def _scores(card: FileCard) -> Iterator[str]:
     """Yield the scores with what they were measured on; those of an untrained network tell nothing."""
-    for name, value in card.scores.items():
+    for name, value in card.provenance.scores.items():
         if name != "raw_val_dice" or card.is_finetuned:
             yield f"{value:.2f} {_SCORES.get(name, name.replace('test_dice of', 'on').replace('_', ' '))}"
 
 
-def _images(card: ModelCard) -> str:
+def _images(card: FileCard) -> str:
     records = card.provenance.images
     names = ", ".join(record.name for record in records[:_NAMES_SHOWN])
     more = ", …" if len(records) > _NAMES_SHOWN else ""
     return f"{count_of(len(records), 'image')} ({names}{more})"
 
 
-def _network(card: ModelCard) -> str:
-    if card.model is None:
+def _network(card: FileCard) -> str:
+    if card.is_foreign:
         return f"patches of {card.patch_size} px"
-    channels = card.model.in_channels
+    channels = card.shape.in_channels
     return (
         f"{count_of(channels, 'channel')} in patches of {card.patch_size} px "
-        f"(width {card.model.width}, {card.model.levels} levels)"
+        f"(width {card.shape.width}, {card.shape.levels} levels)"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
 
 from ...errors import FinetuneError
-from ...models.card import ModelCard, read_card
+from ...models.card import FileCard, read_card
 from ...runs.recent import RecentModels
 from ..session.dock import Panel
 from ..session.session import Session
@@ -38,7 +38,7 @@ class ModelPanel(Panel):
             "Show the current image as it enters the network: its channels, normalized.",
         )
         self._sight = ModelSight(session)
-        self._card: ModelCard | None = None
+        self._card: FileCard | None = None
         self._lay_out()
         self._connect()
         self.refresh()

@@ -11,7 +11,7 @@ from psygnal import Signal
 from ...data.annotated_image import AnnotatedImage
 from ...data.normalize import model_input
 from ...io.pixels import ImagePixels
-from ...models.card import ModelCard
+from ...models.card import FileCard
 from ..annotate.paint import PAINTING
 from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
 from ..session.listener import Listener
@@ -30,7 +30,7 @@ class ModelSight(Listener):
     def __init__(self, session: Session) -> None:
         self.session = session
         self.is_shown = False
-        self._card: ModelCard | None = None
+        self._card: FileCard | None = None
         self._removing = False
         self._asked: object = None
         self.at_release(self.hide)
@@ -38,7 +38,7 @@ class ModelSight(Listener):
         self.at_release(lambda: session.stage.leave(self))
         self.listen(session.viewer.layers.events.removed, self._on_removed)
 
-    def show(self, card: ModelCard) -> None:
+    def show(self, card: FileCard) -> None:
         """Show what the model of `card` sees, now and after going to another image."""
         self._card, self.is_shown = card, True
         self.follow(self.session.current)
@@ -85,7 +85,7 @@ class ModelSight(Listener):
 
         in_background(look, title=f"Looking at {name}", on_end=on_end, on_error=on_error)
 
-    def _show(self, name: str, card: ModelCard, pixels: ImagePixels, seen: NDArray[np.float32]) -> None:
+    def _show(self, name: str, card: FileCard, pixels: ImagePixels, seen: NDArray[np.float32]) -> None:
         array = seen[0] if len(seen) == 1 else seen
         viewer, limits = self.session.viewer, (-1.0, 3.0) if card.normalization.method == "zscore" else (0.0, 1.0)
         with selection_kept(viewer):

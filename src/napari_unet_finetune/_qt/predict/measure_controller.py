@@ -12,7 +12,7 @@ from psygnal import Signal
 
 from ...errors import DataError, FinetuneError
 from ...measure.files import check_tables, write_table
-from ...measure.objects import Measured, Place, Row, columns_of, is_mask, measure
+from ...measure.objects import Measured, MeasuredRow, Place, columns_of, is_mask, measure
 from ...text import count_of
 from ..layers.frames import channel_axis, current_frame, frame_shape, frames_of
 from ..layers.layers import PLANE
@@ -63,7 +63,7 @@ class MeasureController:
         """End after the frame in work, without a result."""
         self._is_stopped = True
 
-    def save(self, rows: tuple[Row, ...], table: Path) -> None:
+    def save(self, rows: tuple[MeasuredRow, ...], table: Path) -> None:
         """Write rows as CSV; the user, who has chosen the file, is told where it is or why it could not be written."""
         try:
             check_tables((table,), overwrite=True)
@@ -73,7 +73,7 @@ class MeasureController:
             return
         self.session.tell(f"{len(rows)} rows written to {table}.")
 
-    def show_object(self, row: Row) -> None:
+    def show_object(self, row: MeasuredRow) -> None:
         """Bring the object of a row into the middle of the viewer and select it in its layer."""
         viewer, layer = self.session.viewer, self.labels
         if layer is None or layer not in viewer.layers:

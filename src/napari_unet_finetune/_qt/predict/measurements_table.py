@@ -19,19 +19,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...measure.objects import Measured, Row, columns_of
+from ...measure.objects import Measured, MeasuredRow, columns_of
 from ..widgets.file_dialogs import ask_for_file
 
 _SIZE = (800, 290)
 _NOWHERE = QModelIndex()
-RowAction = Callable[[Row], object]
-SaveAction = Callable[[tuple[Row, ...], Path], object]
+RowAction = Callable[[MeasuredRow], object]
+SaveAction = Callable[[tuple[MeasuredRow, ...], Path], object]
 
 
 class RowsModel(QAbstractTableModel):
     """Rows of one kind; numbers sort as numbers."""
 
-    def __init__(self, rows: tuple[Row, ...], parent: QWidget | None = None) -> None:
+    def __init__(self, rows: tuple[MeasuredRow, ...], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.rows, self.columns = rows, columns_of(rows)
 
@@ -66,7 +66,7 @@ class RowsModel(QAbstractTableModel):
 class RowsView(QTableView):
     """A sortable table of rows."""
 
-    def __init__(self, rows: tuple[Row, ...], on_row: RowAction) -> None:
+    def __init__(self, rows: tuple[MeasuredRow, ...], on_row: RowAction) -> None:
         super().__init__()
         self._rows = RowsModel(rows, self)
         self._sorted = QSortFilterProxyModel(self)
@@ -85,7 +85,7 @@ class RowsView(QTableView):
         assert selection is not None
         selection.currentRowChanged.connect(lambda index, _: self._on_row(index, on_row))
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> MeasuredRow:
         """Return the row shown at `number`."""
         return self._rows.rows[self._sorted.mapToSource(self._sorted.index(number, 0)).row()]
 

@@ -11,17 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet_finetune.config import ModelConfig
-from napari_unet_finetune.errors import CheckpointError
-from napari_unet_finetune.models import checkpoint as checkpoint_module
+from napari_unet_finetune.errors import ModelError
 from napari_unet_finetune.models.attention_unet import AttentionUNet
-from napari_unet_finetune.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_hash
+from napari_unet_finetune.models.card import ModelCard
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import Model, encode, weights_hash
 
 
 @pytest.fixture(scope="module")
-def saved(small_checkpoint, tmp_path_factory):
+def saved(small_model, tmp_path_factory):
     """Bytes of a model file, and a path to write changed ones to."""
     path = tmp_path_factory.mktemp("saved") / "model.safetensors"
-    save_checkpoint(small_checkpoint, path)
+    small_model.save(path)
     return path.read_bytes(), path
 
 
@@ -36,48 +37,47 @@ def _same_weights(one, other):
 # --- round trip -------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_model_comes_back_as_it_was(small_checkpoint, tmp_path):
-    save_checkpoint(small_checkpoint, tmp_path / "model.safetensors")
-    loaded = load_checkpoint(tmp_path / "model.safetensors")
-    for field in ("model", "normalization", "channels", "patch_size", "threshold", "provenance"):
-        assert getattr(loaded, field) == getattr(small_checkpoint, field), field
-    assert _same_weights(loaded.weights, small_checkpoint.weights)
+def test_a_saved_model_comes_back_as_it_was(small_model, tmp_path):
+    small_model.save(tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert loaded.card == small_model.card
+    assert _same_weights(loaded.weights, small_model.weights)
     for field in ("images", "low", "high", "targets", "held_out"):
-        np.testing.assert_array_equal(getattr(loaded.rehearsal, field), getattr(small_checkpoint.rehearsal, field))
+        np.testing.assert_array_equal(getattr(loaded.rehearsal, field), getattr(small_model.rehearsal, field))
 
 
-def test_a_model_without_rehearsal_patches_comes_back_without(small_checkpoint, tmp_path):
-    save_checkpoint(dataclasses.replace(small_checkpoint, rehearsal=None), tmp_path / "m.safetensors")
-    assert load_checkpoint(tmp_path / "m.safetensors").rehearsal is None
+def test_a_model_without_rehearsal_patches_comes_back_without(small_model, tmp_path):
+    dataclasses.replace(small_model, rehearsal=None).save(tmp_path / "m.safetensors")
+    assert load_model(tmp_path / "m.safetensors").rehearsal is None
 
 
-def test_half_precision_takes_half_the_space_and_is_read_as_float32(small_checkpoint, tmp_path):
-    lean = dataclasses.replace(small_checkpoint, rehearsal=None)
-    save_checkpoint(lean, tmp_path / "full.safetensors")
-    save_checkpoint(lean, tmp_path / "half.safetensors", half=True)
+def test_half_precision_takes_half_the_space_and_is_read_as_float32(small_model, tmp_path):
+    lean = dataclasses.replace(small_model, rehearsal=None)
+    lean.save(tmp_path / "full.safetensors")
+    lean.save(tmp_path / "half.safetensors", half=True)
     saved_bytes = [(tmp_path / f"{kind}.safetensors").stat().st_size for kind in ("full", "half")]
     assert saved_bytes[1] < 0.6 * saved_bytes[0]
-    for name, tensor in load_checkpoint(tmp_path / "half.safetensors").weights.items():
+    for name, tensor in load_model(tmp_path / "half.safetensors").weights.items():
         assert tensor.dtype == torch.float32
         torch.testing.assert_close(tensor, lean.weights[name], rtol=1e-3, atol=1e-6)
 
 
-def test_weights_too_large_for_half_precision_are_refused(small_checkpoint, tmp_path):
-    weights = {**small_checkpoint.weights, "final.bias": torch.tensor([1e6])}
-    with pytest.raises(CheckpointError, match="full precision"):
-        save_checkpoint(dataclasses.replace(small_checkpoint, weights=weights), tmp_path / "m.safetensors", half=True)
+def test_weights_too_large_for_half_precision_are_refused(small_model, tmp_path):
+    weights = {**small_model.weights, "final.bias": torch.tensor([1e6])}
+    with pytest.raises(ModelError, match="full precision"):
+        dataclasses.replace(small_model, weights=weights).save(tmp_path / "m.safetensors", half=True)
     assert not any(tmp_path.iterdir())
 
 
-def test_any_safetensors_reader_finds_the_weights_by_name(small_checkpoint, saved):
+def test_any_safetensors_reader_finds_the_weights_by_name(small_model, saved):
     data, _ = saved
     tensors = safetensors.torch.load(data)
-    assert all(torch.equal(tensors[name], weight) for name, weight in small_checkpoint.weights.items())
+    assert all(torch.equal(tensors[name], weight) for name, weight in small_model.weights.items())
 
 
-def test_the_same_model_has_the_same_sha256_and_another_has_not(small_checkpoint, tmp_path):
-    first, second = (save_checkpoint(small_checkpoint, tmp_path / name) for name in ("a.safetensors", "b.safetensors"))
-    other = save_checkpoint(dataclasses.replace(small_checkpoint, threshold=0.4), tmp_path / "c.safetensors")
+def test_the_same_model_has_the_same_sha256_and_another_has_not(small_model, tmp_path):
+    first, second = (small_model.save(tmp_path / name) for name in ("a.safetensors", "b.safetensors"))
+    other = small_model.with_card(threshold=0.4).save(tmp_path / "c.safetensors")
     assert first == second != other
     assert re.fullmatch("[0-9a-f]{64}", first)
     assert first.encode() in (tmp_path / "a.safetensors").read_bytes()
@@ -86,27 +86,27 @@ def test_the_same_model_has_the_same_sha256_and_another_has_not(small_checkpoint
 # --- the value --------------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_is_a_snapshot_of_a_model_in_training():
-    model = AttentionUNet(ModelConfig(width=16, levels=2))
-    checkpoint = Checkpoint(model.state_dict(), model.config)
-    before = weights_hash(checkpoint.weights)
+def test_a_model_is_a_snapshot_of_a_network_in_training():
+    network = AttentionUNet(ModelConfig(width=16, levels=2))
+    model = Model(network.state_dict(), ModelCard(shape=network.config))
+    before = weights_hash(model.weights)
     with torch.no_grad():
-        model.final.bias.add_(1)
-        checkpoint.build_model().final.bias.add_(1)
-    assert weights_hash(checkpoint.weights) == before
+        network.final.bias.add_(1)
+        model.build_network().final.bias.add_(1)
+    assert weights_hash(model.weights) == before
 
 
-def test_the_built_model_is_ready_to_predict_and_to_train(small_checkpoint):
-    model = small_checkpoint.build_model()
-    assert not model.training
-    assert model.config == small_checkpoint.model
-    assert _same_weights(model.state_dict(), small_checkpoint.weights)
-    assert all(parameter.requires_grad and parameter.device.type == "cpu" for parameter in model.parameters())
+def test_the_built_network_is_ready_to_predict_and_to_train(small_model):
+    network = small_model.build_network()
+    assert not network.training
+    assert network.config == small_model.card.shape
+    assert _same_weights(network.state_dict(), small_model.weights)
+    assert all(parameter.requires_grad and parameter.device.type == "cpu" for parameter in network.parameters())
 
 
-def test_building_a_model_draws_no_random_number(small_checkpoint):
+def test_building_a_network_draws_no_random_number(small_model):
     before = torch.get_rng_state()
-    small_checkpoint.build_model()
+    small_model.build_network()
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -131,24 +131,23 @@ def test_weights_hash_sees_values_names_and_shapes_but_not_order():
         ({"patch_size": 0}, "multiple of 2"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(small_checkpoint, change, message):
-    if "weights" in change:
-        change = {"weights": {**small_checkpoint.weights, **change["weights"]}}
-    with pytest.raises(CheckpointError, match=f"smallest: .*{message}"):
-        dataclasses.replace(small_checkpoint, **change)
+def test_what_does_not_fit_together_is_refused(small_model, change, message):
+    weights = small_model.weights | change.pop("weights", {})
+    with pytest.raises(ModelError, match=f"smallest: .*{message}"):
+        dataclasses.replace(small_model.with_card(**change), weights=weights)
 
 
-def test_adapting_the_channels_adapts_the_rehearsal_patches_too(small_checkpoint):
-    grey = small_checkpoint.with_in_channels(1)
-    assert grey.model == small_checkpoint.model.model_copy(update={"in_channels": 1})
+def test_adapting_the_channels_adapts_the_rehearsal_patches_too(small_model):
+    grey = small_model.with_in_channels(1)
+    assert grey.card.shape == small_model.card.shape.model_copy(update={"in_channels": 1})
     assert grey.rehearsal.in_channels == 1
-    assert grey.build_model()(torch.rand(1, 1, 16, 16)).shape == (1, 1, 16, 16)
-    assert small_checkpoint.with_in_channels(2) is small_checkpoint
+    assert grey.build_network()(torch.rand(1, 1, 16, 16)).shape == (1, 1, 16, 16)
+    assert small_model.with_in_channels(2) is small_model
 
 
-def test_rehearsal_patches_of_other_channels_are_refused(small_checkpoint):
-    with pytest.raises(CheckpointError, match="rehearsal patches have 1 channels but the network sees 2"):
-        dataclasses.replace(small_checkpoint, rehearsal=small_checkpoint.rehearsal.with_channels(1))
+def test_rehearsal_patches_of_other_channels_are_refused(small_model):
+    with pytest.raises(ModelError, match="rehearsal patches have 1 channels but the network sees 2"):
+        dataclasses.replace(small_model, rehearsal=small_model.rehearsal.with_channels(1))
 
 
 # --- damage -----------------------------------------------------------------------------------------------------
@@ -162,8 +161,8 @@ def test_a_flipped_bit_anywhere_is_found(saved, share, in_header, bit):
     changed = bytearray(data)
     changed[position] ^= 1 << bit
     path.write_bytes(changed)
-    with pytest.raises(CheckpointError):
-        load_checkpoint(path)
+    with pytest.raises(ModelError):
+        load_model(path)
 
 
 def test_a_changed_checksum_is_found(saved):
@@ -173,8 +172,8 @@ def test_a_changed_checksum_is_found(saved):
         changed = bytearray(data)
         changed[position] = ord("0") if changed[position] != ord("0") else ord("1")
         path.write_bytes(changed)
-        with pytest.raises(CheckpointError, match="damaged"):
-            load_checkpoint(path)
+        with pytest.raises(ModelError, match="damaged"):
+            load_model(path)
 
 
 @settings(max_examples=50)
@@ -182,15 +181,15 @@ def test_a_changed_checksum_is_found(saved):
 def test_a_truncated_file_is_found(saved, share):
     data, path = saved
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(CheckpointError):
-        load_checkpoint(path)
+    with pytest.raises(ModelError):
+        load_model(path)
 
 
 def test_bytes_after_the_end_are_found(saved):
     data, path = saved
     path.write_bytes(data + b"\0")
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_checkpoint(path)
+    with pytest.raises(ModelError, match="damaged"):
+        load_model(path)
 
 
 # --- wrong files ------------------------------------------------------------------------------------------------
@@ -235,8 +234,8 @@ def _as_huge_header(path):
 def test_a_wrong_file_is_answered_with_what_it_is(tmp_path, write, message):
     path = tmp_path / "model.safetensors"
     write(path)
-    with pytest.raises(CheckpointError, match=f"{re.escape(str(path))} .*{message}"):
-        load_checkpoint(path)
+    with pytest.raises(ModelError, match=f"{re.escape(str(path))} .*{message}"):
+        load_model(path)
 
 
 def _write(path, weights, **changes):
@@ -253,7 +252,7 @@ def _write(path, weights, **changes):
         "threshold": 0.5,
         "provenance": {},
     } | changes
-    path.write_bytes(checkpoint_module.encode(weights, description)[0])
+    path.write_bytes(encode(weights, description)[0])
 
 
 @pytest.mark.parametrize(
@@ -261,18 +260,18 @@ def _write(path, weights, **changes):
     [
         ({"format_version": 2, "written_by": "9.1.0"}, "written by version 9.1.0 .*Update napari-unet-finetune"),
         ({"format_version": None}, "damaged"),
-        ({"architecture": "vision-transformer"}, "a network of kind 'vision-transformer'"),
-        ({"layer_naming": "other"}, r"its description is not valid \(layer_naming"),
-        ({"model": {"width": 10**9}}, r"its description is not valid \(model\.width"),
+        ({"architecture": "vision-transformer"}, "vision-transformer"),
+        ({"layer_naming": "other"}, "layer_naming 'other'"),
+        ({"model": {"width": 10**9}}, r"its description is not valid \(shape\.width"),
         ({"surprise": 1}, r"its description is not valid \(surprise"),
         ({"threshold": 2}, "threshold is 2"),
     ],
 )
-def test_a_description_that_cannot_be_used_is_refused(tmp_path, small_checkpoint, changes, message):
+def test_a_description_that_cannot_be_used_is_refused(tmp_path, small_model, changes, message):
     path = tmp_path / "m.safetensors"
-    _write(path, small_checkpoint.weights, **changes)
-    with pytest.raises(CheckpointError, match=message):
-        load_checkpoint(path)
+    _write(path, small_model.weights, **changes)
+    with pytest.raises(ModelError, match=message):
+        load_model(path)
 
 
 @pytest.mark.parametrize(
@@ -283,44 +282,44 @@ def test_a_description_that_cannot_be_used_is_refused(tmp_path, small_checkpoint
         ({"extra": torch.ones(1)}, "'extra' does not belong"),
     ],
 )
-def test_tensors_that_cannot_be_used_are_refused(tmp_path, small_checkpoint, tensors, message):
+def test_tensors_that_cannot_be_used_are_refused(tmp_path, small_model, tensors, message):
     path = tmp_path / "m.safetensors"
-    _write(path, {**small_checkpoint.weights, **tensors})
-    with pytest.raises(CheckpointError, match=message):
-        load_checkpoint(path)
+    _write(path, {**small_model.weights, **tensors})
+    with pytest.raises(ModelError, match=message):
+        load_model(path)
 
 
 def test_more_tensors_than_a_model_can_have_are_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     many = {str(i): torch.zeros(1) for i in range(5001)}
     safetensors.torch.save_file(many, path, metadata={"napari_unet_finetune": '{"format_version": 1}'})
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_checkpoint(path)
+    with pytest.raises(ModelError, match="damaged"):
+        load_model(path)
 
 
 # --- saving where it cannot be done -----------------------------------------------------------------------------
 
 
-def test_a_full_disk_keeps_the_model_that_was_there(small_checkpoint, tmp_path):
+def test_a_full_disk_keeps_the_model_that_was_there(small_model, tmp_path):
     resource = pytest.importorskip("resource")
     path = tmp_path / "model.safetensors"
-    save_checkpoint(small_checkpoint, path)
+    small_model.save(path)
     before = path.read_bytes()
     assert signal.getsignal(signal.SIGXFSZ) == signal.SIG_IGN
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be written"):
-            save_checkpoint(dataclasses.replace(small_checkpoint, threshold=0.9), path)
+        with pytest.raises(ModelError, match=r"model\.safetensors cannot be written"):
+            small_model.with_card(threshold=0.9).save(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(small_checkpoint, tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error(small_model, tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file" / "model.safetensors", tmp_path, "."):
-        with pytest.raises(CheckpointError, match="cannot be written"):
-            save_checkpoint(small_checkpoint, path)
+        with pytest.raises(ModelError, match="cannot be written"):
+            small_model.save(path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,93 @@
+"""Load models: our safetensors files, PAULow's state dicts, and those that ship."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from ..errors import ModelError
+from .card import find_named_model, parse_card
+from .header import (
+    DIGEST_BEFORE,
+    NO_DIGEST,
+    check_version,
+    damaged,
+    is_safetensors,
+    parse_description,
+    read_head,
+    unreadable,
+)
+from .importers import import_paulow
+from .model import REHEARSAL, Model, check_weights
+from .rehearsal_patches import RehearsalPatches
+
+
+def load_model(path_or_name: str | PathLike[str]) -> Model:
+    """Return the model in a file, one of ours or a PAULow ``.pth``, or the model of a name that ships.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file or name, or the file is damaged, foreign or of a newer version.
+    """
+    path = find_named_model(fspath(path_or_name))
+    return _load_own(path) if is_safetensors(path) else import_paulow(path)
+
+
+def _load_own(path: Path) -> Model:
+    tensors, description = decode(path)
+    card = parse_card(path, description).plain
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(REHEARSAL)}
+    check_weights(str(path), weights, card.shape)
+    return Model(weights, card, _rehearsal(path, tensors))
+
+
+def decode(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return tensors and description of the model file `path`, after checking its sha256.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, incomplete, foreign or of a newer version.
+    """
+    try:
+        with path.open("rb") as file:
+            head = read_head(path, file)
+            description = parse_description(path, head)
+            data = head + file.read()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    _check_digest(path, data)
+    check_version(path, description)
+    try:
+        return safetensors.torch.load(data), description
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise damaged(path) from error
+
+
+def _check_digest(path: Path, data: bytes) -> None:
+    place = data.find(DIGEST_BEFORE) + len(DIGEST_BEFORE)
+    sha256 = hashlib.sha256(data[:place])
+    sha256.update(NO_DIGEST.encode())
+    sha256.update(memoryview(data)[place + 64 :])
+    if sha256.hexdigest().encode() != data[place : place + 64]:
+        raise damaged(path)
+
+
+def _rehearsal(path: Path, tensors: Mapping[str, Tensor]) -> RehearsalPatches | None:
+    arrays = {
+        name.removeprefix(REHEARSAL): tensor.numpy() for name, tensor in tensors.items() if name.startswith(REHEARSAL)
+    }
+    if not arrays:
+        return None
+    try:
+        return RehearsalPatches.unpack(arrays)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{path}: its rehearsal patches are not valid ({error}). Choose another model.") from error

@@ -1,0 +1,200 @@
+"""A trained model as a value, and its file: weights and all that is needed to use them, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..errors import ModelError
+from ..io.disk import atomic_write
+from .attention_unet import AttentionUNet
+from .card import ModelCard
+from .header import DIGEST_BEFORE, KEY, MAX_HEADER_BYTES, MAX_TENSORS, NO_DIGEST
+from .layer_groups import adapt_in_channels
+from .rehearsal_patches import RehearsalPatches
+
+REHEARSAL = "rehearsal/"  # begins the names of those tensors in a file
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network with its card.
+
+    The weights are copied on creation (float32, CPU), so the model of a network in training is a snapshot.
+
+    Parameters
+    ----------
+    weights
+        The network's state dict, in PAULow's names.
+    card
+        What the model says of itself.
+    rehearsal
+        Training patches kept for later replay.
+
+    Raises
+    ------
+    ModelError
+        If the weights are not those of such a network, or a setting is out of range.
+    """
+
+    weights: Mapping[str, Tensor] = field(repr=False)
+    card: ModelCard
+    rehearsal: RehearsalPatches | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check that everything fits together, and copy the weights."""
+        subject = self.card.name or "model"
+        check_weights(subject, self.weights, self.card.shape)
+        self.card.check()
+        if self.rehearsal is not None and self.rehearsal.in_channels != self.card.shape.in_channels:
+            raise ModelError(
+                f"{subject}: the rehearsal patches have {self.rehearsal.in_channels} channels but the network sees "
+                f"{self.card.shape.in_channels}. Leave the patches out or adapt them."
+            )
+        object.__setattr__(self, "weights", {name: _float32_copy(tensor) for name, tensor in self.weights.items()})
+
+    def build_network(self) -> AttentionUNet:
+        """Return the network with a copy of these weights, on the CPU, in evaluation mode.
+
+        No random number is drawn, so that a resumed training goes on as if it had never stopped.
+        """
+        network = _empty_network(self.card.shape)
+        network.load_state_dict({name: tensor.clone() for name, tensor in self.weights.items()}, assign=True)
+        return network.eval()
+
+    def with_card(self, **changes: Any) -> Model:
+        """Return this model with fields of its card changed."""
+        return replace(self, card=self.card.model_copy(update=changes))
+
+    def with_in_channels(self, in_channels: int) -> Model:
+        """Return this model made to see `in_channels` channels; rehearsal patches are adapted as well.
+
+        Raises
+        ------
+        ModelError
+            If `adapt_in_channels` cannot do it, or no network takes so many.
+        """
+        if in_channels == self.card.shape.in_channels:
+            return self
+        try:
+            shape = ModelConfig(**{**self.card.shape.model_dump(), "in_channels": in_channels})
+        except ValidationError as error:
+            raise ModelError(
+                f"A model cannot be given {in_channels} channels ({error.errors()[0]['msg']}). Choose a channel rule, "
+                "or set in_channels."
+            ) from error
+        return Model(
+            adapt_in_channels(self.weights, in_channels),
+            self.card.model_copy(update={"shape": shape}),
+            self.rehearsal and self.rehearsal.with_channels(in_channels),
+        )
+
+    def save(self, path: str | PathLike[str], *, half: bool = False) -> str:
+        """Write the model to the file `path`, whole or not at all, and return the sha256 of its payload.
+
+        With `half` the weights are stored as float16, in half the space and rounded to about three digits.
+
+        Raises
+        ------
+        ModelError
+            If the file cannot be written, or weights are too large for float16.
+        """
+        data, digest = encode(self._tensors(half), self.card.describe())
+        try:
+            atomic_write(Path(path), lambda file: file.write(data))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ModelError(
+                f"{fspath(path)} cannot be written ({reason}). Free some space or choose another folder."
+            ) from error
+        return digest
+
+    def _tensors(self, half: bool) -> dict[str, Tensor]:
+        weights = dict(self.weights)
+        if half:
+            weights = {name: tensor.to(torch.float16) for name, tensor in weights.items()}
+            if not all(tensor.isfinite().all() for tensor in weights.values()):
+                raise ModelError("The model has weights too large for half precision. Save it in full precision.")
+        packed = self.rehearsal.packed if self.rehearsal is not None else {}
+        return weights | {REHEARSAL + name: torch.tensor(array) for name, array in packed.items()}
+
+
+def encode(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> tuple[bytes, str]:
+    """Return the bytes of a model file and its sha256.
+
+    Raises
+    ------
+    ModelError
+        If there is more to describe than a file may hold.
+    """
+    described = json.dumps({"payload_sha256": NO_DIGEST, **description}, separators=(",", ":"))
+    data = bytearray(safetensors.torch.save(dict(tensors), metadata={KEY: described}))
+    header_bytes = int.from_bytes(data[:8], "little")
+    if header_bytes > MAX_HEADER_BYTES or len(tensors) > MAX_TENSORS:
+        raise ModelError(
+            f"The description of this model takes {header_bytes} bytes for {len(tensors)} tensors; "
+            f"at most {MAX_HEADER_BYTES} and {MAX_TENSORS} fit. Train on fewer images or shorten their names."
+        )
+    digest = hashlib.sha256(data).hexdigest()
+    place = data.index(DIGEST_BEFORE) + len(DIGEST_BEFORE)
+    data[place : place + 64] = digest.encode()
+    return bytes(data), digest
+
+
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of names, shapes and float32 values of `weights`, whatever their order."""
+    sha256 = hashlib.sha256()
+    for name in sorted(weights):
+        sha256.update(f"{name} {tuple(weights[name].shape)}\n".encode())
+        sha256.update(_float32_copy(weights[name]).numpy().astype("<f4", copy=False).data)
+    return sha256.hexdigest()
+
+
+def check_weights(subject: str, weights: Mapping[str, Tensor], config: ModelConfig) -> None:
+    """Check that `weights` are finite and fit the network of `config`, layer by layer.
+
+    Raises
+    ------
+    ModelError
+        If they do not, naming `subject` and the first layer that is wrong.
+    """
+    expected = {name: tensor.shape for name, tensor in _empty_network(config).state_dict().items()}
+    advice = "Choose a model of this program or a PAULow state dict."
+    if missing := [name for name in expected if name not in weights]:
+        raise ModelError(f"{subject}: layer '{missing[0]}' is missing ({len(missing)} in all). {advice}")
+    if unexpected := [name for name in weights if name not in expected]:
+        raise ModelError(
+            f"{subject}: layer '{unexpected[0]}' does not belong to the network ({len(unexpected)} in all). {advice}"
+        )
+    for name, shape in expected.items():
+        if weights[name].shape != shape:
+            raise ModelError(
+                f"{subject}: layer '{name}' is {tuple(weights[name].shape)} "
+                f"but the network needs {tuple(shape)}. {advice}"
+            )
+        if not torch.isfinite(weights[name]).all():
+            raise ModelError(
+                f"{subject}: layer '{name}' holds NaN or infinity, so the training had failed. Choose another model."
+            )
+
+
+def _empty_network(config: ModelConfig) -> AttentionUNet:
+    """Return the network without memory and without drawing random numbers for it."""
+    with torch.device("meta"):
+        return AttentionUNet(config)
+
+
+def _float32_copy(tensor: Tensor) -> Tensor:
+    copy = tensor.detach().to(device="cpu", dtype=torch.float32, copy=True)
+    return copy.contiguous()

@@ -1,0 +1,118 @@
+"""What a study tells for its report: its scores, its largest training, and its test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.annotated_image import AnnotatedImage
+from ..errors import DataError, FinetuneError, RunError
+from ..evaluation.figures import OverlayRow
+from ..evaluation.rows import Row, summarize
+from ..events import PartStarted
+from ..learning_curve.figures import examples, overlay_row
+from ..learning_curve.folder import PLAN, RUNS, StudyFolder
+from ..learning_curve.forecast import Forecast, forecast
+from .charts import study_charts
+from .page import Gallery, render
+from .references import References
+from .run_record import RunRecord, UsedImage, describe, read_run, readable
+
+# Columns of the comparison: more models would make its pictures too small.
+_MOST_COLUMNS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class StudyRecord:
+    """A study as far as it is done; `problems` say what could not be found any more."""
+
+    study: StudyFolder
+    largest: RunRecord
+    tests: tuple[UsedImage, ...]
+    gallery: Gallery
+    problems: tuple[str, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The scores of all models that are done."""
+        return self.study.rows
+
+    @property
+    def page(self) -> str:
+        """The report as HTML."""
+        ahead = _forecast(self.rows)
+        return render(
+            "study.html.jinja",
+            study=self.study,
+            record=self.largest,
+            tests=self.tests,
+            notices=self.problems,
+            references=References(),
+            has_scores=True,
+            has_interval=False,
+            gallery=self.gallery,
+            counts=sorted({row.count for row in self.rows} - {0}),
+            tested={dataset: len({row.image for row in self.rows if row.dataset == dataset}) for dataset in (1, 2)},
+            summaries=summarize(self.rows),
+            forecast=ahead,
+            charts=list(study_charts(self.rows, ahead)),
+        )
+
+
+def is_study(path: Path) -> bool:
+    """Tell whether a folder holds a study and not a single run."""
+    return (path / PLAN).is_file()
+
+
+def read_study(path: Path, *, should_stop: Callable[[], bool]) -> Generator[PartStarted, None, StudyRecord]:
+    """Read the study in the folder `path`, and its test images unless `should_stop` says yes.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no study, or none of its trainings is done.
+    """
+    study = StudyFolder(path)
+    done = [arm for arm in study.models if any(row.count == arm.count for row in study.rows)]
+    if not done:
+        raise RunError(f"{path}: no model of this study is trained and tested yet. Run the study first.")
+    largest = max(done, key=lambda arm: (arm.count, -arm.seed))
+    yield PartStarted("reading the largest training", 1, 2)
+    record = read_run(path / RUNS / largest.label)
+    yield PartStarted("reading the test images", 2, 2)
+    problems: list[str] = list(record.problems)
+    tests, overlays = [], {}
+    chosen = examples(study.rows, dataset=2)
+    for dataset, image in () if should_stop() else _tests(study, problems):
+        tests.append(describe(image, "test", {}))
+        if dataset == 2 and image.name in chosen:
+            overlays[image.name] = Gallery.of([_overlay(study, image)]).rows
+    shown = Gallery(tuple(row for name in chosen for row in overlays.get(name, ())))
+    return StudyRecord(study, record, tuple(tests), shown, tuple(problems))
+
+
+def _tests(study: StudyFolder, problems: list[str]) -> Iterator[tuple[int, AnnotatedImage]]:
+    """Yield dataset and image of every test image that is still there."""
+    try:
+        source = study.plan.open()
+    except FinetuneError as error:
+        problems.append(f"The test images are not where they were: {error}")
+        return
+    for dataset, folder in sorted(source.tests, reverse=True):
+        for _, image in readable(folder.names, folder, problems):
+            yield dataset, image
+
+
+def _forecast(rows: Sequence[Row]) -> Forecast | None:
+    try:
+        return forecast(rows)
+    except DataError:
+        return None
+
+
+def _overlay(study: StudyFolder, image: AnnotatedImage) -> OverlayRow:
+    """Return a test image of the new dataset and what some models predict in it."""
+    counts = sorted({row.count for row in study.rows})
+    shown = counts if len(counts) < _MOST_COLUMNS else [*counts[: _MOST_COLUMNS - 2], counts[-1]]
+    return overlay_row(study.path, image, {count: f"{count} images" if count else "base" for count in shown})
