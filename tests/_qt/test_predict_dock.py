@@ -7,11 +7,11 @@ import tifffile
 pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt.predict.controller import predict_controller_of
-from napari_unet_finetune._qt.predict.footer import PredictFooter
 from napari_unet_finetune._qt.predict.measure_panel import MeasurePanel
 from napari_unet_finetune._qt.predict.objects_panel import ObjectsPanel
 from napari_unet_finetune._qt.predict.panel import PredictPanel
 from napari_unet_finetune._qt.session.jobs import Report
+from napari_unet_finetune._qt.session.run_footer import RunFooter
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.events import ImagePredicted
 from napari_unet_finetune.progress import RunProgress
@@ -216,33 +216,52 @@ def test_the_footer_shows_how_far_it_is_and_stops(viewer, waiting, qtbot, tmp_pa
     session, runner = waiting
     session.predictor = "microtube"
     predicting = predict_controller_of(session)
-    footer = PredictFooter(session, predicting)
+    footer = RunFooter(session, has_curve=False)
     qtbot.addWidget(footer)
-    assert footer._job.isHidden()
+    view = footer.other
+    assert view.isHidden()
     viewer.add_image(TUBES, name="movie")
+    done = []
+    session.jobs.changed.connect(lambda: done.append(session.jobs.job.doing if session.jobs.job else ""))
     predicting.predict(whole=True)
-    assert not footer._job.isHidden()
-    qtbot.waitUntil(lambda: session.jobs.is_running)
+    assert not view.isHidden()
+    qtbot.waitUntil(lambda: runner.folder is not None)
+    assert "Reading frame 2 of 2" in done
     np.save(tmp_path / "p.npy", np.zeros((64, 80), np.uint8))
     event = ImagePredicted(0, 2, "000000", tmp_path / "p.npy", 0.5)
     runner.listener.on_report(Report(event, RunProgress(images=(1, 2))))
-    assert footer.bar.value() == 500 and footer.bar.format() == "movie[001], 2 of 2"
-    footer.stop.click()
-    assert runner.job.said == ["stop"] and footer.bar.format() == "Stopping…"
+    view.redraw()
+    assert view.bar.value() == 500 and view.bar.format() == "Image 2 of 2"
+    assert view.title.text() == "Predicting 2 frames of movie"
+    view.stop.click()
+    view.redraw()
+    assert runner.job.said == ["stop"] and view.bar.format() == "Stopping…"
     runner.listener.on_end(None)
-    assert footer._job.isHidden() and "Stopped after 1 of 2 frames" in footer.message.text
+    assert view.isHidden() and "Stopped after 1 of 2 frames" in footer.message.text
     footer.release()
+
+
+def test_a_prediction_that_is_stopped_while_its_frames_are_read_begins_no_job(viewer, waiting, qtbot):
+    session, runner = waiting
+    session.predictor = "microtube"
+    predicting = predict_controller_of(session)
+    viewer.add_image(TUBES, name="movie")
+    predicting.predict(whole=True)
+    session.jobs.stop()
+    qtbot.waitUntil(lambda: not session.jobs.is_running)
+    assert runner.folder is None and predicting.task is None
+    assert "Stopped after 0 of 2 frames" in session.message.text
 
 
 def test_a_prediction_goes_on_when_its_dock_is_closed_beside_another(viewer, waiting, qtbot, tmp_path):
     session, runner = waiting
     predicting = predict_controller_of(session)
-    panels = (PredictPanel(session, predicting), ObjectsPanel(session, predicting), PredictFooter(session, predicting))
+    panels = (PredictPanel(session, predicting), ObjectsPanel(session, predicting), RunFooter(session))
     for panel in panels:
         qtbot.addWidget(panel)
     viewer.add_image(TUBES[0], name="tube")
     panels[0].button.click()
-    qtbot.waitUntil(lambda: session.jobs.is_running)
+    qtbot.waitUntil(lambda: runner.folder is not None)
     for panel in panels:
         panel.release()
     np.save(tmp_path / "p.npy", np.full((64, 80), 200, np.uint8))

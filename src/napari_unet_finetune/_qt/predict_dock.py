@@ -9,11 +9,11 @@ from qtpy.QtWidgets import QFrame, QGroupBox, QScrollArea, QVBoxLayout, QWidget
 
 from .predict.controller import predict_controller_of
 from .predict.files_panel import FilesPanel
-from .predict.footer import PredictFooter
 from .predict.measure_panel import MeasurePanel
 from .predict.objects_panel import ObjectsPanel
 from .predict.panel import PredictPanel
 from .session.dock import Dock
+from .session.run_footer import RunFooter
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -30,7 +30,7 @@ class PredictWidget(Dock):
         self.files = FilesPanel(predicting.files)
         self.objects = ObjectsPanel(session, predicting)
         self.measure = MeasurePanel(session, predicting.measuring)
-        self.footer = PredictFooter(session, predicting)
+        self.footer = RunFooter(session, has_curve=False)
         self._lay_out()
         self.keep(self.predict, self.files, self.objects, self.measure, self.footer)
 

@@ -285,7 +285,7 @@ def test_results_of_a_layer_that_is_deleted_while_it_is_predicted_lie_where_it_l
     predicting = predict_controller_of(session)
     image = viewer.add_image(tubes[0], name="tube", translate=(5, 5))
     predicting.predict(whole=False)
-    qtbot.waitUntil(lambda: session.jobs.is_running)
+    qtbot.waitUntil(lambda: runner.folder is not None)
     viewer.layers.remove(image)
     np.save(tmp_path / "p.npy", np.full(SIZE, 200, np.uint8))
     event = ImagePredicted(0, 1, "000000", tmp_path / "p.npy", 0.6)
@@ -302,9 +302,9 @@ def test_stop_asks_the_child_and_says_how_far_it_came(viewer, waiting, tubes, qt
     predicting = predict_controller_of(session)
     viewer.add_image(tubes, name="movie")
     predicting.predict(whole=True)
-    qtbot.waitUntil(lambda: session.jobs.is_running)
+    qtbot.waitUntil(lambda: runner.folder is not None)
     assert len(list((runner.folder / "images").iterdir())) == 8
-    predicting.stop()
+    session.jobs.stop()
     assert runner.job.said == ["stop"]
     runner.listener.on_end(None)
     assert session.message.text == "Stopped after 0 of 8 frames."

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,19 +11,16 @@ from psygnal import Signal
 
 from ...config import PredictConfig
 from ...errors import DataError, FinetuneError
-from ...io.images import ImageRef
 from ...models.card import name_of_file
 from ..annotate.paint import IMAGE
 from ..layers.frames import current_frame
 from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..layers.stacks import Stack, stack_of
-from ..session.jobs import refuse_if
 from ..session.predict_frames import predict_frames
 from ..session.session import Session
 from ..session.settings import default_device
 from ..session.stage import Place
-from ..session.worker import Work
 from .folder import FolderController
 from .live_prediction import LivePrediction
 from .measure_controller import MeasureController
@@ -63,11 +58,6 @@ class PredictController:
     def config(self) -> PredictConfig:
         """Threshold and what makes tidy labels, of the live prediction or of the next one."""
         return self.live.config if self.live else self.config_of(self.session.predictor)
-
-    @property
-    def busy(self) -> str:
-        """What is under way, in a sentence; empty if nothing is."""
-        return f"{self.task.title} is under way." if self.task is not None else self.session.jobs.busy
 
     def config_of(self, model: str) -> PredictConfig:
         """Return the settings of the next prediction by `model`: its own threshold, the others those of `config`."""
@@ -119,21 +109,12 @@ class PredictController:
             stack = self.stack(layer)
             indices = tuple(stack.indices) if whole else (current_frame(self.session.viewer, layer),)
             self.session.about_to_read_files.emit()
-            self._start(Task(layer, stack, indices, self.session.predictor, self.session.scratch()))
+            self._start(Task(layer, stack, indices, self.session.predictor))
         except FinetuneError as error:
             self.session.fail(error)
 
-    def stop(self) -> None:
-        """End after the tiles in work; what is predicted until then stays."""
-        if self.task is not None:
-            self.task.is_stopped = True
-            job = self.session.jobs.job
-            if job is not None and job.folder == self.task.folder:
-                job.stop()
-            self.changed.emit()
-
     def _checked_source(self) -> Image:
-        refuse_if(self.busy)
+        self.session.jobs.require_free()
         layer = self.source()
         if layer is None:
             raise DataError("There is no image in the viewer. Open one, or choose a folder to predict.")
@@ -142,57 +123,27 @@ class PredictController:
         return layer
 
     def _start(self, task: Task) -> None:
-        """Read the frames in a thread first, for they may come from a slow disk; files are taken as they are."""
-        self.task = task
+        """Start the child; an image of the dataset is read from its own file."""
         project, current = self.session.project, self.session.current
-        if mark_of(task.source) == IMAGE and project is not None and current == task.stack.name:
-            self._ask((project.image(current).ref,))
-            return
-        self.changed.emit()
-        Work(
-            lambda: write_task(task),
-            title=f"Reading {task.stack.name}",
-            on_event=lambda read: self._on_read(task, read),
-            on_end=lambda paths: self._on_all_read(task, paths),
-            on_error=self._on_error,
-            on_abort=lambda: self._end(task),
-        )
-
-    def _on_read(self, task: Task, read: int) -> None:
-        task.read = read
-        self.changed.emit()
-
-    def _on_all_read(self, task: Task, paths: tuple[Path, ...]) -> None:
-        if task.is_stopped:
-            self.session.tell("Stopped before the prediction began.")
-            self._end(task)
-            return
-        task.files = paths
-        self._ask(tuple(map(ImageRef, paths)))
-
-    def _ask(self, images: tuple[ImageRef, ...]) -> None:
-        """Start the child."""
-        task = self.task
-        assert task is not None
-        task.is_asked = True
+        is_own = mark_of(task.source) == IMAGE and project is not None and current == task.stack.name
+        images = [project.image(current).ref] if is_own and project and current else partial(write_task, task)
         config = PredictConfig(device=default_device(), augment=self.augment)
-        job = predict_frames(
-            self.session, task.title, images, model=task.model, config=config, folder=task.folder
-        )  # fmt: skip
+        job = predict_frames(self.session, task.title, images, model=task.model, config=config)
         job.predicted.connect(partial(self._on_predicted, task))
         job.event.connect(lambda _event: self.changed.emit())
         job.ended.connect(lambda _file: self._on_end(task))
-        job.failed.connect(lambda _error: self._end(task))
+        job.failed.connect(self._end)
+        self.task = task
         try:
             self.session.jobs.start(job)
-        except FinetuneError as error:
-            self._on_error(error)
-            return
+        except FinetuneError:
+            self._end()
+            raise
         self.changed.emit()
 
     def _on_predicted(self, task: Task, number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
         if number < len(task.files):
-            task.files[number].unlink(missing_ok=True)
+            task.files[number].path.unlink(missing_ok=True)
         self._result(task).add(task.indices[number], probabilities, threshold)
         task.done = number + 1
 
@@ -226,15 +177,9 @@ class PredictController:
         else:
             what = task.name(0) if count == 1 else f"{count} frames of {task.stack.name}"
             self.session.tell(f"Predicted {what} with {name_of_file(task.model)}.")
-        self._end(task)
+        self._end()
 
-    def _on_error(self, error: Exception) -> None:
-        if self.task is not None:
-            self._end(self.task)
-        self.session.fail(error)
-
-    def _end(self, task: Task) -> None:
-        shutil.rmtree(task.folder, ignore_errors=True)
+    def _end(self) -> None:
         self.task = None
         self.changed.emit()
 

@@ -99,7 +99,7 @@ class PredictPanel(Panel):
         words, can = self._describe(kind)
         self.about.setText(words)
         self._form.setRowVisible(self.about, bool(words))
-        busy = self.predicting.busy
+        busy = self.session.jobs.busy
         self.button.setEnabled(can and not busy)
         self.button.setToolTip(busy or ("" if can else words))
 
@@ -193,5 +193,5 @@ class PredictPanel(Panel):
         self.predicting.augment = on
 
     def _on_busy(self) -> None:
-        self.button.setEnabled(not self.predicting.busy and self._describe(self.source.value())[1])
-        self.button.setToolTip(self.predicting.busy)
+        self.button.setEnabled(not self.session.jobs.busy and self._describe(self.source.value())[1])
+        self.button.setToolTip(self.session.jobs.busy)

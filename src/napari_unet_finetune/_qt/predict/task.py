@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...io.images import ImageRef
 from ...io.writing import write_frames
 from ..layers.frames import frame_name, frames_of
 from ..layers.prediction import Index
 from ..layers.stacks import Stack
+from ..session.jobs import Job
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -24,23 +25,8 @@ class Task:
     stack: Stack
     indices: tuple[Index, ...]
     model: str
-    folder: Path
-    read: int = 0
     done: int = 0
-    is_stopped: bool = False
-    is_asked: bool = False
-    files: tuple[Path, ...] = field(default=())
-
-    @property
-    def words(self) -> str:
-        """How far it is."""
-        count = len(self.indices)
-        if not self.is_asked:
-            if count == 1:
-                return f"Reading {self.name(0)}"
-            return f"Reading frame {min(self.read + 1, count)} of {count}"
-        number = min(self.done, count - 1)
-        return self.name(number) if count == 1 else f"{self.name(number)}, {number + 1} of {count}"
+    files: list[ImageRef] = field(default_factory=list)  # that were written for it
 
     @property
     def title(self) -> str:
@@ -54,15 +40,15 @@ class Task:
         return frame_name(self.stack.name, self.indices[number], self.stack.frames)
 
 
-def write_task(task: Task) -> Generator[int, None, tuple[Path, ...]]:
-    """Write the frames of a task as files, one in memory at a time; yield how many are written, return the files."""
-    stack = task.stack
+def write_task(task: Task, job: Job) -> Generator[str, None, list[ImageRef]]:
+    """Write the frames of a task into the folder of its job, one in memory at a time; they may be on a slow disk."""
+    stack, count = task.stack, len(task.indices)
     numbered = enumerate(frames_of(task.source, iter(task.indices)))
     frames = ((f"{number:06d}", frame.pixels, stack.pixel, stack.unit) for number, frame in numbered)
-    paths: list[Path] = []
-    for path in write_frames(frames, task.folder / "images"):
-        paths.append(path)
-        yield len(paths)
-        if task.is_stopped:
+    yield f"Reading {task.name(0)}" if count == 1 else f"Reading frame 1 of {count}"
+    for number, path in enumerate(write_frames(frames, job.folder / "images"), start=1):
+        task.files.append(ImageRef(path))
+        if job.is_stopping:
             break
-    return tuple(paths)
+        yield f"Reading frame {min(number + 1, count)} of {count}"
+    return task.files

@@ -94,10 +94,11 @@ class JobView(Panel):
             self.title.setText(job.title)
             self.bar.setUpdatesEnabled(False)  # or it is painted at once, and the canvas with it
             self.bar.setValue(round(_BAR * (job.progress.fraction or 0.0)))
-            self.bar.setFormat(position(job.progress, is_paused=job.is_paused, is_stopping=job.is_stopping))
+            where = position(job.progress, is_paused=job.is_paused, is_stopping=job.is_stopping)
+            self.bar.setFormat(where if job.is_stopping else job.doing or where)
             self.bar.setUpdatesEnabled(True)
             self.pause.setText("Resume" if job.is_paused else "Pause")
-            self.pause.setEnabled(not job.is_stopping)
+            self.pause.setEnabled(not job.is_stopping and not job.doing)
             self.stop.setEnabled(not job.is_stopping)
             self.place.setText(place(job.progress, self._memory.of(job.pid)))
         self.redrawn.emit()

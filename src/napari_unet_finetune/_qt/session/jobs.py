@@ -12,7 +12,7 @@ from typing import Protocol
 from psygnal import Signal
 from pydantic import BaseModel
 
-from ...errors import RunError
+from ...errors import FinetuneError, RunError
 from ...events import Event, JobEnded, StepEnd, TileEnd
 from ...io.images import ImageRef
 from ...progress import RunProgress, advance
@@ -30,6 +30,9 @@ class Report:
 
     event: Event
     progress: RunProgress
+
+
+Prepare = Callable[[], Generator[str, None, BaseModel]]
 
 
 class RunningJob(Protocol):
@@ -61,7 +64,8 @@ class Job:
     title
         What the user reads while it is under way.
     request
-        Written into the folder when it is started; None if it is there already.
+        Written into the folder when it is started; None if it is there already. What takes long to prepare is made by
+        a generator in a thread: it says what it is doing, ends soon if `is_stopping`, and returns the request.
     is_temporary
         Remove the folder when the job has ended and all have heard of it.
     """
@@ -70,8 +74,11 @@ class Job:
     ended = Signal(object)  # with the file of the result, or None
     failed = Signal(object)  # with the exception, which the user has been told of
 
-    def __init__(self, folder: Path, title: str, request: BaseModel | None = None, *, is_temporary: bool = False):
+    def __init__(
+        self, folder: Path, title: str, request: BaseModel | Prepare | None = None, *, is_temporary: bool = False
+    ) -> None:
         self.folder, self.title, self.request = folder, title, request
+        self.doing = ""  # while it is prepared
         self.progress = RunProgress()
         self.is_paused = self.is_stopping = False
         self._is_temporary = is_temporary
@@ -90,9 +97,10 @@ class Job:
 
     def stop(self) -> None:
         """Ask it to end by itself."""
-        if self._process is not None and self._slot is not None:
+        if self._slot is not None:
             self.is_stopping = True
-            self._process.stop()
+            if self._process is not None:
+                self._process.stop()
             self._slot.changed.emit()
 
     def toggle_pause(self) -> None:
@@ -108,17 +116,46 @@ class Job:
             self._process.preview(image)
 
     def start(self, slot: JobSlot, runner: JobRunner) -> None:
-        """Write the request and begin, as the job of `slot`."""
-        if self.request is not None:
-            write_request(self.folder, self.request)
+        """Prepare it, write the request and begin, as the job of `slot`."""
         self._slot = slot
+        if not callable(self.request):
+            self._begin(runner, self.request)
+            return
+        prepare = self.request
+        Work(
+            prepare,
+            title=self.title,
+            on_event=self._on_prepared,
+            on_end=lambda request: self._begin_prepared(runner, request),
+            on_error=self.on_error,
+            on_abort=lambda: self.on_end(None),
+        )
+
+    def _begin(self, runner: JobRunner, request: BaseModel | None) -> None:
+        if request is not None:
+            write_request(self.folder, request)
         process = runner(self)
         if self._slot is not None:  # a runner for tests may have finished already
             self._process = process
 
+    def _begin_prepared(self, runner: JobRunner, request: BaseModel) -> None:
+        self.doing = ""
+        if self.is_stopping or not self.is_running:
+            self.on_end(None)
+            return
+        try:
+            self._begin(runner, request)
+        except FinetuneError as error:
+            self.on_error(error)
+
+    def _on_prepared(self, doing: str) -> None:
+        self.doing = doing
+        if self._slot is not None:
+            self._slot.changed.emit()
+
     def close(self) -> None:
         """End it now; nobody is told any more, for whoever listened may be gone."""
-        self._slot = None
+        self._slot, self.is_stopping = None, True
         if self._process is not None:
             self._process.close()
         self._remove()
@@ -191,12 +228,6 @@ def report(events: Iterator[Event]) -> Generator[Report, None, Path | None]:
     return result
 
 
-def refuse_if(busy: str) -> None:
-    """Raise `RunError` if something is under way, as `busy` says."""
-    if busy:
-        raise RunError(f"{busy} Wait for it to end, or stop it first.")
-
-
 class JobSlot:
     """Room for one job; `changed` is emitted when it begins, gets on, is paused and ends.
 
@@ -226,7 +257,8 @@ class JobSlot:
 
     def require_free(self) -> None:
         """Raise `RunError` if there is a job already."""
-        refuse_if(self.busy)
+        if self.busy:
+            raise RunError(f"{self.busy} Wait for it to end, or stop it first.")
 
     def start(self, job: Job) -> None:
         """Start a job.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,36 +35,45 @@ class FramesJob(Job):
         super().on_report(report)
 
 
+Frames = Callable[[Job], Generator[str, None, Sequence[ImageRef]]]
+"""Writes images into the folder of a job, says what it is doing, and returns them."""
+
+
 def predict_frames(
     session: Session,
     title: str,
-    images: Sequence[ImageRef],
+    images: Sequence[ImageRef] | Frames,
     *,
     model: str = "",
     config: PredictConfig | None = None,
-    folder: Path | None = None,
 ) -> FramesJob:
-    """Return a job, not yet started, that predicts `images`.
+    """Return a job, not yet started, that predicts `images` in a folder which is removed afterwards.
 
     Parameters
     ----------
     session, title
         Whose job it is, and what the user reads.
     images
-        Files, or frames of files.
+        Files, or frames of files; those that are in no file are written by a generator first.
     model
         File or name; that of the session if empty.
     config
         How to predict; on the preferred device if None.
-    folder
-        Where the job keeps its files; in one that is removed afterwards if None.
     """
     request = PredictRequest(
         checkpoint=model or session.predictor,
-        images=tuple(images),
+        images=() if callable(images) else tuple(images),
         config=config or PredictConfig(device=default_device()),
     )
-    return FramesJob(folder or session.scratch(), title, request, is_temporary=folder is None)
+    job = FramesJob(session.scratch(), title, request, is_temporary=True)
+    if callable(images):
+
+        def prepare() -> Generator[str, None, PredictRequest]:
+            written = yield from images(job)
+            return request.model_copy(update={"images": tuple(written)})
+
+        job.request = prepare
+    return job
 
 
 def above(probabilities: NDArray[np.uint8], threshold: float) -> NDArray[np.uint8]:
