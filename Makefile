@@ -12,8 +12,8 @@ INSTALL = $(ENVIRONMENT)/bin/uv pip install --quiet --python $(ENVIRONMENT)/bin/
 LOCKED := --constraints constraints.txt
 PROJECT := pyproject.toml hatch_build.py napari.yaml constraints.txt
 SOURCES := $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
-# As many test processes as cores; a file of tests stays in one of them, since they share what is slow to make.
-PYTEST := -m pytest --numprocesses logical --dist loadfile --durations 25 --durations-min 1
+# As many test processes as cores, and one that is done takes over tests of another.
+PYTEST := -m pytest --numprocesses logical --dist worksteal --durations 25 --durations-min 1
 # Where only some tests are asked for, an environment may have none of them.
 CHOSEN = $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| test $$? -eq 5)
 # Windows and events that may fail with another binding of Qt; `make full` runs all tests of the docks with it.

@@ -17,10 +17,9 @@ CONFIG = FinetuneConfig(
 
 
 @pytest.fixture
-def run(tmp_path, write_squares):
-    squares = write_squares(tmp_path / "squares", 5)
+def run(tmp_path, squares, model):
     request = FinetuneRequest(
-        task="finetune", images=squares / "images", masks=squares / "masks", checkpoint="microtube", config=CONFIG
+        task="finetune", images=squares / "images", masks=squares / "masks", checkpoint=str(model), config=CONFIG
     )
     return RunFolder.create(tmp_path / "run", request)
 
