@@ -68,7 +68,7 @@ def test_a_file_is_loaded_remembered_and_shown(panel, tmp_path):
     assert session.model == str(file)
     assert panel.base.currentText() == "mine"
     assert "mine.safetensors" in panel.card.label.text()
-    assert ModelPanel(session).recent.paths == (file,)
+    assert RecentModels(session.recent.file).paths == (file,)
     texts = _texts(panel.base)
     assert texts[0] == "Shipped" and "microtube" in texts and texts[-2:] == ["Recent files", "mine"]
     assert not panel.base.model().item(0).isEnabled()
@@ -80,7 +80,7 @@ def test_a_file_that_is_no_model_is_refused_in_a_sentence(panel, tmp_path):
     panel.load(tmp_path / "cat.safetensors")
     assert "is an image, not a model" in session.message.text
     assert session.model == "microtube"
-    assert panel.recent.paths == ()
+    assert session.recent.paths == ()
 
 
 def test_a_model_that_is_damaged_meanwhile_gets_a_sentence_instead_of_a_card(panel, tmp_path):

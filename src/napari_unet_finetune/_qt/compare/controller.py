@@ -15,19 +15,19 @@ from ...errors import FinetuneError, RunError
 from ...events import Event, ImageCompared
 from ...io.disk import file_stamp
 from ...learning_curve.folder import StudyFolder
-from ...models.card import find_model_file, read_card
+from ...models.card import find_model_file
 from ...project.image_sets import ImageSet, image_sets
 from ...project.project import Project
 from ...project.training_plan import pairs_of
-from ...runs.recent import RecentModels
 from ...runs.request import REQUEST, ComparedModel, CompareRequest
 from ...text import count_of
 from ..session.history import home_of
 from ..session.jobs import Job
+from ..session.known_models import KnownModel, accept_model
 from ..session.session import Session
-from ..session.settings import default_device, recent_models_file
+from ..session.settings import default_device
 from ..session.worker import in_background
-from .models import Colors, Column, ComparedEntry, first_models, list_models_to_compare, read_training
+from .models import Colors, Column, first_models, list_models_to_compare, read_training
 
 COMPARISON = "comparison"
 
@@ -74,9 +74,8 @@ class CompareController:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.recent = RecentModels(recent_models_file())
         self.colors = Colors()
-        self.entries: list[ComparedEntry] = []
+        self.entries: list[KnownModel] = []
         self.chosen: set[str] = set()
         self.sets: tuple[ImageSet, ...] = ()
         self.columns: tuple[Column, ...] = ()
@@ -123,7 +122,7 @@ class CompareController:
         return tuple(name for name in self.images if self._stamps.get(name) != file_stamp(project.image(name).mask))
 
     def choose_models(self, models: Sequence[str]) -> None:
-        """Choose models by what `ComparedEntry.model` says."""
+        """Choose models by what `KnownModel.model` says."""
         self.chosen, self._is_fresh = set(models), False
         self._give_colors()
         self.listed.emit()
@@ -141,16 +140,12 @@ class CompareController:
 
     def add_file(self, path: Path) -> None:
         """List the model in a file, and choose it; one that is no model is refused in a sentence."""
-        try:
-            read_card(path)
-        except FinetuneError as error:
-            self.session.fail(error)
+        accepted = accept_model(self.session, path)
+        if accepted is None:
             return
-        path = path.absolute()
-        self._added = [*(one for one in self._added if one != path), path]
-        self.recent.add(path)
+        self._added = [*(one for one in self._added if one != accepted), accepted]
         self._list_models()
-        same = next(entry.model for entry in self.entries if _file(entry.model) == path)
+        same = next(entry.model for entry in self.entries if _file(entry.model) == accepted)
         self.choose_models([*self.chosen, same])
 
     def refresh(self) -> None:
@@ -195,10 +190,10 @@ class CompareController:
         return next((column for column in self.columns if column.label == label), None)
 
     @property
-    def _ticked(self) -> list[ComparedEntry]:
+    def _ticked(self) -> list[KnownModel]:
         return [entry for entry in self.entries if entry.model in self.chosen]
 
-    def _column(self, entry: ComparedEntry) -> Column:
+    def _column(self, entry: KnownModel) -> Column:
         return Column(entry, self.colors.get(entry.model) or MODELS[0], read_training(entry.model, self._project))
 
     def _give_colors(self) -> None:

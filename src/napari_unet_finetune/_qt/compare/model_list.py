@@ -8,7 +8,8 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal  # type: ignore[attr-d
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
-from .models import Colors, ComparedEntry
+from ..session.known_models import KnownModel
+from .models import Colors
 from .score_table import swatch
 
 _ROWS_SHOWN = 5
@@ -32,7 +33,7 @@ class ModelList(QListWidget):
         """Return the height of a few rows."""
         return QSize(200, _ROWS_SHOWN * (self.fontMetrics().height() + 6) + 6)
 
-    def set_entries(self, entries: Sequence[ComparedEntry], chosen: Iterable[str], colors: Colors) -> None:
+    def set_entries(self, entries: Sequence[KnownModel], chosen: Iterable[str], colors: Colors) -> None:
         """Show `entries`, those of `chosen` ticked."""
         ticked = set(chosen)
         with QSignalBlocker(self):

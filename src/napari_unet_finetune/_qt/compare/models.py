@@ -9,36 +9,13 @@ from pathlib import Path
 from ...colors import MODELS
 from ...errors import FinetuneError
 from ...models.card import find_model_file, read_card
-from ...models.zoo import list_models
 from ...project.project import Project
 from ...project.question_plan import images_seen
-from ...text import count_of
 from ..session.history import History
+from ..session.known_models import KnownModel, curve_models, model_files, shipped_models, trained_models
 
 _FIRST_TRAININGS = 4
 RAW, BASE = "raw", "base"  # the base of finetunings, and one that was itself finetuned
-
-
-@dataclass(frozen=True)
-class ComparedEntry:
-    """A model in the list.
-
-    Parameters
-    ----------
-    model
-        Its file, or the name of one that ships; no two entries have the same.
-    label
-        What tables, figures and layers call it; no two entries have the same.
-    tip
-        Where it comes from, in words.
-    is_trained_here
-        It comes from a training or a learning curve of this dataset.
-    """
-
-    model: str
-    label: str
-    tip: str = ""
-    is_trained_here: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +32,7 @@ class Training:
 class Column:
     """A model of the table: as it is listed, in its color, and what it was trained with."""
 
-    entry: ComparedEntry
+    entry: KnownModel
     color: str
     training: Training
 
@@ -65,18 +42,15 @@ class Column:
         return self.entry.label
 
 
-def list_models_to_compare(history: History, base: str, files: Iterable[Path] = ()) -> list[ComparedEntry]:
+def list_models_to_compare(history: History, base: str, files: Iterable[Path] = ()) -> list[KnownModel]:
     """Return the base, the models of this dataset's trainings and learning curves, those of `files`, and the shipped.
 
     Trainings are in the order of their number of images, and then the older ones first.
     """
     label = BASE if read_training(base, history.project).count else RAW
-    found = [ComparedEntry(base, label, f"The model that finetunings start from: {find_model_file(base).stem}")]
-    trained = [*_of_runs(history), *_of_studies(history)]
-    found += [entry for _, entry in sorted(trained, key=lambda one: one[0])]
-    found += [ComparedEntry(str(path), path.stem, str(path)) for path in files]
-    found += [ComparedEntry(name, name, f"Ships with this program: {name}") for name in list_models()]
-    return list(_distinct(found))
+    tip = f"The model that finetunings start from: {find_model_file(base).stem}"
+    trained = sorted((*trained_models(history), *curve_models(history)), key=lambda known: known.count)
+    return list(_distinct([KnownModel(base, label, tip), *trained, *model_files(files), *shipped_models()]))
 
 
 def read_training(model: str, project: Project | None) -> Training:
@@ -94,7 +68,7 @@ def read_training(model: str, project: Project | None) -> Training:
     return Training(count, origin.seed or 0, str(origin.config.get("preset", "")), seen)
 
 
-def first_models(history: History, base: str, entries: Iterable[ComparedEntry]) -> list[str]:
+def first_models(history: History, base: str, entries: Iterable[KnownModel]) -> list[str]:
     """Return the base, and the models of the last learning curve or, without one, of the last trainings."""
     study = next(iter(history.studies), None)
     if study is not None and study.models:
@@ -129,25 +103,7 @@ class Colors:
             taken.add(self._of[model])
 
 
-def _of_runs(history: History) -> Iterator[tuple[int, ComparedEntry]]:
-    for run in history.trainings:
-        if run.model is not None:
-            entry = ComparedEntry(
-                str(run.model), count_of(run.image_count, "image"), f"Finetuned on {run.when}\n{run.model}", True
-            )
-            yield run.image_count, entry
-
-
-def _of_studies(history: History) -> Iterator[tuple[int, ComparedEntry]]:
-    for study in reversed(history.studies):
-        seeds = sorted({arm.seed for arm in study.models})
-        for arm, file in study.models.items():
-            seed = "" if arm.seed == seeds[0] else f", seed {arm.seed}"
-            entry = ComparedEntry(str(file), count_of(arm.count, "image") + seed, f"Of a learning curve\n{file}", True)
-            yield arm.count, entry
-
-
-def _distinct(entries: Iterable[ComparedEntry]) -> Iterator[ComparedEntry]:
+def _distinct(entries: Iterable[KnownModel]) -> Iterator[KnownModel]:
     """Leave out models that came before, and number labels that came before."""
     models: set[Path] = set()
     labels: dict[str, int] = {}

@@ -9,7 +9,6 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QLabel,
     QLineEdit,
     QListWidget,
@@ -22,6 +21,7 @@ from ...errors import FinetuneError
 from ...project.image import ProjectImage
 from ...text import first_of
 from ..session.dock import Panel
+from ..session.known_models import ask_for_model
 from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.editors import ChoiceBox
@@ -76,7 +76,6 @@ class ImagePicker(QDialog):
         return [item for row in range(self.list.count()) if (item := self.list.item(row)) is not None]
 
 
-_MODELS = "Models (*.safetensors *.pth *.pt);;All files (*)"
 _CHOOSE = "choose"
 _FIGURES = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 
@@ -199,9 +198,8 @@ class ComparePanel(Panel):
         picker.deleteLater()
 
     def _add_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", _MODELS)
-        if path:
-            self.comparing.add_file(Path(path))
+        if (path := ask_for_model(self)) is not None:
+            self.comparing.add_file(path)
 
     def _save_figure_of_shown(self) -> None:
         if self.shown.image is None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -13,47 +12,17 @@ from qtpy.QtGui import QStandardItemModel
 from ...errors import FinetuneError
 from ...models.card import find_model_file, name_of_file, read_card
 from ...models.zoo import list_models
-from ...runs.history import PastRun
 from ...runs.recent import RecentModels
-from ...text import count_of
 from ..session.history import History
+from ..session.known_models import KnownModel, model_files, shipped_models, trained_models
 from ..widgets.editors import ChoiceBox
 
 
-@dataclass(frozen=True)
-class ModelChoice:
-    """A model under the words by which a user knows it."""
-
-    text: str
-    model: str
-    group: str
-    tip: str = ""
-
-
-def list_choices(history: History, recent: RecentModels) -> tuple[ModelChoice, ...]:
-    """Return all models that can be chosen without looking for a file."""
-    shipped = [ModelChoice(name, name, "Shipped") for name in list_models()]
-    runs = list(_of_runs(history))
-    known = {choice.model for choice in runs}
-    files = [
-        ModelChoice(path.stem, str(path), "Recent files", str(path))
-        for path in recent.paths
-        if str(path) not in known
-    ]  # fmt: skip
-    return (*shipped, *runs, *files)
-
-
-def _of_runs(history: History) -> Iterator[ModelChoice]:
-    """Yield the models of this dataset's trainings, the newest first."""
-    for run in reversed(history.trainings):
-        if run.model is not None:
-            yield ModelChoice(_run_text(run), str(run.model), "Finetuned on this dataset", str(run.model))
-
-
-def _run_text(run: PastRun) -> str:
-    images = count_of(run.image_count, "image")
-    dice = run.end.finetuned_dice if run.end else None
-    return " · ".join(filter(None, (images, "" if dice is None else f"Dice {dice:.2f}", run.when)))
+def list_choices(history: History, recent: RecentModels) -> tuple[KnownModel, ...]:
+    """Return all models that can be chosen without looking for a file, the newest training first."""
+    runs = trained_models(history)[::-1]
+    known = {run.model for run in runs}
+    return (*shipped_models(), *runs, *model_files(path for path in recent.paths if str(path) not in known))
 
 
 def base_of(model: str, history: History) -> str | None:
@@ -76,7 +45,7 @@ class ModelBox(ChoiceBox):
         super().__init__([(none, None)] if none else [])
         self._none = none
 
-    def set_choices(self, choices: tuple[ModelChoice, ...], chosen: str | None) -> None:
+    def set_choices(self, choices: tuple[KnownModel, ...], chosen: str | None) -> None:
         """Offer `choices` and choose one, without telling anybody."""
         with QSignalBlocker(self):
             self.clear()

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ...errors import FinetuneError
 from ...models.card import FileCard, read_card
-from ...runs.recent import RecentModels
 from ..session.dock import Panel
+from ..session.known_models import accept_model, ask_for_model
 from ..session.session import Session
-from ..session.settings import recent_models_file
 from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.message_line import MessageLine
 from .card import ModelCardView
 from .choices import ModelBox, base_of, list_choices
 from .sight import ModelSight
 
-_FILES = "Models (*.safetensors *.pth *.pt);;All files (*)"
 _SAME = "the model to start from"
 
 
@@ -28,7 +26,6 @@ class ModelPanel(Panel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.recent = RecentModels(recent_models_file())
         self.base = tipped(ModelBox(), "The model that every finetuning starts from.")
         self.predictor, self.to_base = ModelBox(_SAME), QPushButton()
         self.load_button = push_button("Load…", "Choose a model file of this program, or a PAULow .pth file.")
@@ -45,18 +42,14 @@ class ModelPanel(Panel):
 
     def load(self, path: Path) -> None:
         """Start from the model in a file, and remember the file; one that is no model is refused in a sentence."""
-        try:
-            read_card(path)
-        except FinetuneError as error:
-            self.session.fail(error)
-            return
-        self.recent.add(path)
-        self.session.model = path.absolute()
-        self.refresh()
+        accepted = accept_model(self.session, path)
+        if accepted is not None:
+            self.session.model = accepted
+            self.refresh()
 
     def refresh(self) -> None:
         """List the models anew."""
-        choices = list_choices(self.session.history, self.recent)
+        choices = list_choices(self.session.history, self.session.recent)
         self.base.set_choices(choices, self.session.model)
         chosen = None if self.session.predictor == self.session.model else self.session.predictor
         self.predictor.set_choices(choices, chosen)
@@ -84,9 +77,8 @@ class ModelPanel(Panel):
         self.listen(session.project_changed, self.refresh)
 
     def _choose_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", _FILES)
-        if path:
-            self.load(Path(path))
+        if (path := ask_for_model(self)) is not None:
+            self.load(path)
 
     def _on_base_chosen(self) -> None:
         self.session.model = self.base.value()

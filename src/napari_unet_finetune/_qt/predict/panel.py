@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSizePolicy, QWidget
 
-from ...errors import FinetuneError
-from ...models.card import read_card
-from ...runs.recent import RecentModels
 from ...text import count_of
 from ..layers.frames import current_frame, frame_name
 from ..model.choices import ModelBox, list_choices, output_name
 from ..session.dock import Panel
+from ..session.known_models import accept_model, ask_for_model
 from ..session.session import Session
-from ..session.settings import recent_models_file
 from ..widgets.editors import ChoiceBox
 from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.path_box import PathBox
@@ -29,7 +26,6 @@ _SOURCES: tuple[tuple[str, Source], ...] = (
     ("All images of the dataset", "dataset"),
     ("A folder of images", "folder"),
 )
-_MODELS = "Models (*.safetensors *.pth *.pt);;All files (*)"
 _BESIDE = "beside the images"
 
 
@@ -39,7 +35,6 @@ class PredictPanel(Panel):
     def __init__(self, session: Session, predicting: PredictController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session, self.predicting = session, predicting
-        self.recent = RecentModels(recent_models_file())
         self.source = tipped(
             ChoiceBox(_SOURCES), "Select an image in the layer list to predict it; stacks are predicted frame by frame."
         )
@@ -163,24 +158,19 @@ class PredictPanel(Panel):
         self.button.clicked.connect(self.start)
 
     def _list_models(self) -> None:
-        self.model.set_choices(list_choices(self.session.history, self.recent), self.session.predictor)
+        self.model.set_choices(list_choices(self.session.history, self.session.recent), self.session.predictor)
         self.refresh()
 
     def _choose_model(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", _MODELS)
-        if path:
-            self.use_model(Path(path))
+        if (path := ask_for_model(self)) is not None:
+            self.use_model(path)
 
     def use_model(self, path: Path) -> None:
         """Predict with the model in a file, and remember the file; one that is no model is refused in a sentence."""
-        try:
-            read_card(path)
-        except FinetuneError as error:
-            self.session.fail(error)
-            return
-        self.recent.add(path)
-        self.session.predictor = path.absolute()
-        self._list_models()
+        accepted = accept_model(self.session, path)
+        if accepted is not None:
+            self.session.predictor = accepted
+            self._list_models()
 
     def _on_model_chosen(self) -> None:
         self.session.predictor = self.model.value()

@@ -16,10 +16,12 @@ from psygnal import Signal
 
 from ...errors import FinetuneError
 from ...project.project import Project
+from ...runs.recent import RecentModels
 from ..widgets.message_line import Tone
 from .history import History
 from .jobs import JobRunner, JobSlot, run_in_child
 from .listener import Listener
+from .settings import recent_models_file
 from .stage import Stage
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Session:
         self.trainings = JobSlot(runner, self.fail)
         self.jobs = JobSlot(runner, self.fail)  # predictions and questions, also while a training runs
         self._numbers = itertools.count(1)
+        self.recent = RecentModels(recent_models_file())
         self._project: Project | None = None
         self._current: str | None = None
         self._model: str = DEFAULT_MODEL
