@@ -11,7 +11,7 @@ from psygnal import Signal
 from ...colors import MODELS
 from ...comparison.last import LastComparison, read_last_comparison
 from ...config import PredictConfig
-from ...errors import FinetuneError, RunError
+from ...errors import RunError
 from ...events import Event, ImageCompared
 from ...io.disk import file_stamp
 from ...learning_curve.folder import StudyFolder
@@ -24,7 +24,7 @@ from ...text import count_of
 from ..session.history import home_of
 from ..session.jobs import Job
 from ..session.known_models import KnownModel, accept_model
-from ..session.session import Session
+from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.worker import in_background
 from .models import Colors, Column, first_models, list_models_to_compare, read_training
@@ -162,24 +162,22 @@ class CompareController:
         bases = [entry.model for entry in self.entries if find_model_file(entry.model) == base]
         self.choose_models([*(bases or [self.session.model]), *first])
 
+    @tells_errors
     def compare(self) -> None:
         """Predict and score every chosen model on every chosen image; what keeps it from that is told."""
         session = self.session
         session.about_to_read_files.emit()
         project, images = session.project, self.image_set
-        try:
-            if self.problem or project is None or images is None:
-                raise RunError(self.problem)
-            request = self._request(project, images)
-            columns = tuple(map(self._column, self._ticked))
-            self._begin(project, columns, images)
-            job = Job(job_folder(project), _title(columns), request)
-            job.event.connect(lambda event: self._on_event(columns, event))
-            job.ended.connect(lambda _file: self._on_end(project, columns))
-            session.jobs.start(job)
-            self.changed.emit()
-        except FinetuneError as error:
-            session.fail(error)
+        if self.problem or project is None or images is None:
+            raise RunError(self.problem)
+        request = self._request(project, images)
+        columns = tuple(map(self._column, self._ticked))
+        self._begin(project, columns, images)
+        job = Job(job_folder(project), _title(columns), request)
+        job.event.connect(lambda event: self._on_event(columns, event))
+        job.ended.connect(lambda _file: self._on_end(project, columns))
+        session.jobs.start(job)
+        self.changed.emit()
 
     def cell(self, label: str, image: str) -> ImageCompared | None:
         """Return what is known of a model on an image."""

@@ -9,7 +9,7 @@ from psygnal import Signal
 from pydantic import BaseModel
 
 from ...config import FinetuneConfig
-from ...errors import FinetuneError, RunError
+from ...errors import RunError
 from ...events import Event, Notice, PartStarted
 from ...learning_curve.folder import StudyFolder
 from ...learning_curve.words import curve_in_words
@@ -18,7 +18,7 @@ from ...project.project import Project
 from ...text import about
 from ..session.history import new_run
 from ..session.jobs import Job
-from ..session.session import Session
+from ..session.session import Session, tells_errors
 from .models import Colors
 
 TITLE = "Learning curve"
@@ -74,31 +74,27 @@ class CurveController:
         seconds = trainings * pace * config.trained_px
         return f"{config.steps:,} steps each, {about(seconds)} in all on this computer; the scoring comes on top."
 
+    @tells_errors
     def start(self, counts: Sequence[int], seeds: int, config: FinetuneConfig, dataset1: Path | None = None) -> None:
         """Copy the masks and start all trainings; what keeps it from that is told."""
         session = self.session
         session.about_to_read_files.emit()
         project = session.project
-        try:
-            planning = self.plan(counts, seeds)
-            if planning.problem or project is None:
-                raise RunError(planning.problem)
-            folder = new_run(project, "learning-curve")
-            settings = CurveSettings(session.model, config, seeds, dataset1)
-            request = make_curve_request(planning, folder, settings)
-            self._run(project, folder, request)
-        except FinetuneError as error:
-            session.fail(error)
+        planning = self.plan(counts, seeds)
+        if planning.problem or project is None:
+            raise RunError(planning.problem)
+        folder = new_run(project, "learning-curve")
+        settings = CurveSettings(session.model, config, seeds, dataset1)
+        request = make_curve_request(planning, folder, settings)
+        self._run(project, folder, request)
 
+    @tells_errors
     def resume(self) -> None:
         """Go on with the curve that is shown."""
         project, study = self.session.project, self.study
         if project is None or study is None:
             return
-        try:
-            self._run(project, study.path, None)
-        except FinetuneError as error:
-            self.session.fail(error)
+        self._run(project, study.path, None)
 
     def colors(self, colors: Colors) -> dict[int, str]:
         """Return the color of each number of images: that of its model, of the first seed, if it was looked at."""

@@ -16,7 +16,7 @@ from ...config import FinetuneConfig, PresetName
 from ...errors import FinetuneError
 from ...project.curve_plan import COUNTS, CurvePlanning, parse_counts
 from ..session.dock import Panel
-from ..session.session import Session
+from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..widgets.curves import LearningCurve
 from ..widgets.editors import ChoiceBox
@@ -100,7 +100,7 @@ class CurvePanel(Panel):
         self.old.changed.connect(self._show_plan)
         self.start.clicked.connect(self._start)
         self.resume.clicked.connect(lambda: self.curve.resume())
-        self.save.clicked.connect(self._save_chart)
+        self.save.clicked.connect(lambda: self._save_chart())
         self.listen(self.curve.changed, self.refresh)
         self.listen(self._comparing.listed, self._draw)  # its models may have colors now
         self.listen(self.session.images_changed, self._show_plan)
@@ -128,12 +128,10 @@ class CurvePanel(Panel):
     def _start(self) -> None:
         self.curve.start(parse_counts(self.counts.text()), self.seeds.value(), self.config, self.old.value())
 
+    @tells_errors
     def _save_chart(self) -> None:
         study = self.curve.study
         path = ask_for_file(self, "Save the chart", "learning-curve.png", _FIGURES)
         if path is None or study is None:
             return
-        try:
-            save_figures(self._comparing, [], None, study=study.path, curve=path)
-        except FinetuneError as error:
-            self.session.fail(error)
+        save_figures(self._comparing, [], None, study=study.path, curve=path)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from psygnal import Signal
 
-from ...errors import FinetuneError
 from ...events import ImageCompared
 from ..session.listener import Listener
+from ..session.session import tells_errors
 from ..session.shortcuts import Actions, CanvasKeys
 from ..session.stage import Place
 from .controller import CompareController
@@ -54,19 +54,16 @@ class ComparisonView(Listener):
         dice = "no mask to score with" if cell.dice is None else f"Dice {cell.dice:.2f}"
         return f"{self.image} · {self.label} · {dice}{_area(cell)}"
 
+    @tells_errors
     def show(self, image: str, label: str) -> None:
         """Show an image with a model; what keeps it from that is told."""
         project = self.session.project
         if project is None:
             return
         cells = tuple(self.comparing.cell(column.label, image) for column in self.comparing.columns)
-        try:
-            if self._picture is None or self.image != image or cells != self._cells:
-                self.session.about_to_read_files.emit()
-                self._picture, self._cells = read_picture(self.comparing, project, image), cells
-        except FinetuneError as error:
-            self.session.fail(error)
-            return
+        if self._picture is None or self.image != image or cells != self._cells:
+            self.session.about_to_read_files.emit()
+            self._picture, self._cells = read_picture(self.comparing, project, image), cells
         self.image, self.label = image, label
         self.layers.show(self._picture, label, self.mode)
         self.changed.emit()

@@ -8,7 +8,7 @@ from pathlib import Path
 from psygnal import Signal
 
 from ...config import FinetuneConfig, PredictConfig
-from ...errors import FinetuneError, RunError
+from ...errors import RunError
 from ...io.disk import file_stamp
 from ...progress import RunProgress
 from ...project.project import Project
@@ -18,7 +18,7 @@ from ...runs.history import PastRun
 from ...text import count_of
 from ..session.history import new_run
 from ..session.jobs import Job
-from ..session.session import Message, Session
+from ..session.session import Message, Session, tells_errors
 from .preview_layers import RunLayers
 
 
@@ -65,6 +65,7 @@ class FinetuneController:
         if session.project is not None:
             self._on_project_changed()
 
+    @tells_errors
     def start(self, config: FinetuneConfig, old: OldImages | None = None) -> None:
         """Save what is unsaved, copy the masks, and start a training; what keeps it from that is told."""
         session = self.session
@@ -72,47 +73,36 @@ class FinetuneController:
         project = session.project
         if project is None:
             return
-        try:
-            session.trainings.require_free()
-            plan = plan_training(project, config)
-            if plan.problem:
-                raise RunError(plan.problem)
-            folder = new_run(project, f"{config.preset}-{len(plan.used)}-images")
-            request = make_request(
-                plan, folder, config, checkpoint=session.model, old=old
-            )  # fmt: skip
-            RunFolder.create(folder, request)
-            self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}
-            self._run(folder, plan.title, config)
-        except FinetuneError as error:
-            session.fail(error)
+        session.trainings.require_free()
+        plan = plan_training(project, config)
+        if plan.problem:
+            raise RunError(plan.problem)
+        folder = new_run(project, f"{config.preset}-{len(plan.used)}-images")
+        request = make_request(
+            plan, folder, config, checkpoint=session.model, old=old
+        )  # fmt: skip
+        RunFolder.create(folder, request)
+        self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}
+        self._run(folder, plan.title, config)
 
+    @tells_errors
     def resume(self, run: PastRun) -> None:
         """Go on with an interrupted training."""
-        try:
-            images = count_of(run.image_count, "image")
-            self._stamps = {}
-            self._run(run.folder.path, f"Finetuning with {images}", run.request.config, resumed=True)
-        except FinetuneError as error:
-            self.session.fail(error)
+        images = count_of(run.image_count, "image")
+        self._stamps = {}
+        self._run(run.folder.path, f"Finetuning with {images}", run.request.config, resumed=True)
 
+    @tells_errors
     def use_best(self, run: PastRun) -> None:
         """Take the best model of an interrupted training as its result."""
-        try:
-            run.use_best()
-        except FinetuneError as error:
-            self.session.fail(error)
-            return
+        run.use_best()
         again = PastRun(run.folder)
         self._conclude(Outcome.of(again.progress, again.model), again.request.config)
 
+    @tells_errors
     def discard(self, run: PastRun) -> None:
         """Put an interrupted training aside; its files are kept."""
-        try:
-            aside = run.put_aside()
-        except FinetuneError as error:
-            self.session.fail(error)
-            return
+        aside = run.put_aside()
         self.session.tell(f"The interrupted training was moved to {aside}.")
         self._look_for_interrupted()
 

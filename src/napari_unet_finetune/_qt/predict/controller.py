@@ -18,7 +18,7 @@ from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..layers.stacks import Stack, stack_of
 from ..session.predict_frames import predict_frames
-from ..session.session import Session
+from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.stage import Place
 from .folder import FolderController
@@ -102,16 +102,14 @@ class PredictController:
         """Return the frames of `layer`, named as the image being annotated is if it shows that."""
         return stack_of(layer, (self.session.current or "") if mark_of(layer) == IMAGE else "")
 
+    @tells_errors
     def predict(self, *, whole: bool) -> None:
         """Predict the frame that is looked at or, if `whole`, all frames of the image; the user is told of errors."""
-        try:
-            layer = self._checked_source()
-            stack = self.stack(layer)
-            indices = tuple(stack.indices) if whole else (current_frame(self.session.viewer, layer),)
-            self.session.about_to_read_files.emit()
-            self._start(Task(layer, stack, indices, self.session.predictor))
-        except FinetuneError as error:
-            self.session.fail(error)
+        layer = self._checked_source()
+        stack = self.stack(layer)
+        indices = tuple(stack.indices) if whole else (current_frame(self.session.viewer, layer),)
+        self.session.about_to_read_files.emit()
+        self._start(Task(layer, stack, indices, self.session.predictor))
 
     def _checked_source(self) -> Image:
         self.session.jobs.require_free()

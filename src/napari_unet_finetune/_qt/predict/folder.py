@@ -25,7 +25,7 @@ from ..layers.colors import palette
 from ..layers.layers import OURS, find_ours, placement_of_pixels
 from ..layers.prediction import PREDICTION
 from ..session.jobs import Job
-from ..session.session import Session
+from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.worker import in_background
 
@@ -71,16 +71,13 @@ class FolderController:
         )
         self._start(request, f"Predicting the images in {source.name}", lambda: self._on_predicted(out))
 
+    @tells_errors
     def measure(self, table: Path, *, overwrite: bool = False) -> None:
         """Write a table of all objects in the labels files; the user is told of errors."""
         files = self.measurable
-        try:
-            if not files:
-                raise DataError("There are no labels files to measure. Predict a folder first.")
-            check_tables((table, images_table(table)), overwrite=overwrite)
-        except FinetuneError as error:
-            self.session.fail(error)
-            return
+        if not files:
+            raise DataError("There are no labels files to measure. Predict a folder first.")
+        check_tables((table, images_table(table)), overwrite=overwrite)
         request = MeasureRequest(files=files, out=table, overwrite=overwrite)
         self._start(request, f"Measuring {len(files)} files", lambda: self._on_measured(table))
 
@@ -110,11 +107,7 @@ class FolderController:
 
     def _start(self, request: Any, title: str, on_done: Any) -> None:
         measuring, session = isinstance(request, MeasureRequest), self.session
-        try:
-            session.jobs.require_free()
-        except FinetuneError as error:
-            session.fail(error)
-            return
+        session.jobs.require_free()
         session.about_to_read_files.emit()
         self._failed = []
         if not measuring:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ...errors import DataError, FinetuneError
+from ...errors import DataError
 from ...measure.files import check_tables, write_table
 from ...measure.objects import Measured, MeasuredRow, Place, columns_of, is_mask, measure
 from ...text import count_of
 from ..layers.frames import channel_axis, current_frame, frame_shape, frames_of
 from ..layers.layers import PLANE
 from ..layers.stacks import pixel_size
-from ..session.session import Session
+from ..session.session import Session, tells_errors
 from ..session.worker import Work
 
 if TYPE_CHECKING:
@@ -40,15 +40,12 @@ class MeasureController:
         self.frame, self.frames = 0, 0
         self._is_stopped = False
 
+    @tells_errors
     def measure(self, labels: Labels, image: Image | None) -> None:
         """Measure the objects of `labels` in all frames, with intensities of `image`; the user is told of errors."""
         if self.is_busy:
             return
-        try:
-            pairs = list(_pairs(self.session, labels, image))
-        except FinetuneError as error:
-            self.session.fail(error)
-            return
+        pairs = list(_pairs(self.session, labels, image))
         self.is_busy, self._is_stopped, self.frame, self.frames = True, False, 0, len(pairs)
         self.changed.emit()
         Work(
@@ -63,14 +60,11 @@ class MeasureController:
         """End after the frame in work, without a result."""
         self._is_stopped = True
 
+    @tells_errors
     def save(self, rows: tuple[MeasuredRow, ...], table: Path) -> None:
         """Write rows as CSV; the user, who has chosen the file, is told where it is or why it could not be written."""
-        try:
-            check_tables((table,), overwrite=True)
-            write_table(table, rows)
-        except FinetuneError as error:
-            self.session.fail(error)
-            return
+        check_tables((table,), overwrite=True)
+        write_table(table, rows)
         self.session.tell(f"{len(rows)} rows written to {table}.")
 
     def show_object(self, row: MeasuredRow) -> None:

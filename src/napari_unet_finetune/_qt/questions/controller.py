@@ -19,7 +19,7 @@ from ...suggest.suggestion import Suggestions
 from ...text import about
 from ..session.history import new_run, when_of
 from ..session.jobs import Job, JobSlot
-from ..session.session import Session
+from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.worker import in_background
 
@@ -108,39 +108,37 @@ class QuestionsController:
                 newest = self.session.history.newest
                 return f"A page about the {newest[1]}, for the notebook or the paper." if newest else ""
 
+    @tells_errors
     def ask(self, question: Question, out: Path | None = None) -> None:
         """Save what is unsaved and ask; a report is written to `out`. What keeps it from that is told."""
         session = self.session
         session.about_to_read_files.emit()
         project = session.project
-        try:
-            if problem := self.problem(question):
-                raise RunError(problem)
-            assert project is not None
-            folder = new_run(project, f"question-{question.replace('_', '-')}")
-            if question == "forecast":
-                self._look_ahead(project, folder)
-                return
-            subject = self._subject(question, project)
-            config = self.settings("fast" if question == "cross_validate" else "default")
-            if question == "report":
-                assert self.session.history.newest is not None
-                run, words = self.session.history.newest
-                asked = Asked(question=question, about=words)
-                request: BaseModel = make_report(project, run, out or run / "report.html", config)
-            else:
-                model = self._model(question)
-                asked = Asked(
-                    question=question,
-                    model=model,
-                    model_name=name_of_file(model),
-                    about=subject.about,
-                    images=subject.names,
-                )
-                request = make_question(asked, project, config, folder, seconds=self.trial_s)
-            self._start(project, folder, asked, request)
-        except FinetuneError as error:
-            session.fail(error)
+        if problem := self.problem(question):
+            raise RunError(problem)
+        assert project is not None
+        folder = new_run(project, f"question-{question.replace('_', '-')}")
+        if question == "forecast":
+            self._look_ahead(project, folder)
+            return
+        subject = self._subject(question, project)
+        config = self.settings("fast" if question == "cross_validate" else "default")
+        if question == "report":
+            assert self.session.history.newest is not None
+            run, words = self.session.history.newest
+            asked = Asked(question=question, about=words)
+            request: BaseModel = make_report(project, run, out or run / "report.html", config)
+        else:
+            model = self._model(question)
+            asked = Asked(
+                question=question,
+                model=model,
+                model_name=name_of_file(model),
+                about=subject.about,
+                images=subject.names,
+            )
+            request = make_question(asked, project, config, folder, seconds=self.trial_s)
+        self._start(project, folder, asked, request)
 
     def image_of(self, kept: KeptAnswer, row: int) -> str:
         """Return which image a row of an answer's table is about; empty if it is not there (any more)."""

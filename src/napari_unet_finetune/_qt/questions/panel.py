@@ -8,7 +8,7 @@ from qtpy.QtCore import QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-from ...errors import FinetuneError, RunError
+from ...errors import RunError
 from ...jobs.answers import KeptAnswer
 from ...models.card import read_card
 from ...project.question_plan import QUESTIONS, Question
@@ -16,7 +16,7 @@ from ...result import Offer
 from ..annotate.annotation import annotation_of
 from ..predict.controller import predict_controller_of
 from ..session.dock import Panel
-from ..session.session import Session
+from ..session.session import Session, tells_errors
 from ..widgets.file_dialogs import ask_for_file
 from ..widgets.layout import in_column, in_row, push_button
 from ..widgets.wrapped_label import WrappedLabel
@@ -114,6 +114,7 @@ class QuestionsPanel(Panel):
         if bar is not None and self.shown is not None:
             bar.setValue(self.rows[self.shown].y())
 
+    @tells_errors
     def _on_row(self, row: int) -> None:
         """Show the image of a row, and where the model was wrong on it if that is known."""
         kept = self.asking.answers[self.shown] if self.shown is not None else None
@@ -124,27 +125,22 @@ class QuestionsPanel(Panel):
         if errors is None:
             annotation_of(self.session).open(name)
             return
-        try:
-            self.errors.show(name, errors)
-        except FinetuneError as error:
-            self.session.fail(error)
+        self.errors.show(name, errors)
 
+    @tells_errors
     def _on_offer(self, offer: Offer) -> None:
         kept = self.asking.answers[self.shown] if self.shown is not None else None
         if kept is None:
             return
-        try:
-            match offer.kind:
-                case "rescale":  # the model's own change of size comes first
-                    self.rescale_requested.emit(round(offer.value * read_card(kept.asked.model).rescale, 2))
-                case "penalty":
-                    self.penalty_requested.emit(offer.value)
-                case "threshold":
-                    self._use_threshold(kept, offer.value)
-                case "open":
-                    _open(offer.value)
-        except FinetuneError as error:
-            self.session.fail(error)
+        match offer.kind:
+            case "rescale":  # the model's own change of size comes first
+                self.rescale_requested.emit(round(offer.value * read_card(kept.asked.model).rescale, 2))
+            case "penalty":
+                self.penalty_requested.emit(offer.value)
+            case "threshold":
+                self._use_threshold(kept, offer.value)
+            case "open":
+                _open(offer.value)
 
     def _use_threshold(self, kept: KeptAnswer, threshold: float) -> None:
         predict_controller_of(self.session).set_threshold(kept.asked.model, threshold)

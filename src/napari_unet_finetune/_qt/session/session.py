@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from psygnal import Signal
 
@@ -191,6 +192,27 @@ class Session:
         folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
+
+
+class _InSession(Protocol):
+    session: Session
+
+
+Host = TypeVar("Host", bound=_InSession)
+P = ParamSpec("P")
+
+
+def tells_errors(method: Callable[Concatenate[Host, P], None]) -> Callable[Concatenate[Host, P], None]:
+    """Have the user told, in a sentence, of what keeps a method of something in a session from its work."""
+
+    @functools.wraps(method)
+    def wrapped(self: Host, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except FinetuneError as error:
+            self.session.fail(error)
+
+    return wrapped
 
 
 def session_of(viewer: Any) -> Session:
