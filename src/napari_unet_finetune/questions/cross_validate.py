@@ -14,7 +14,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..events import Event, Notice, PartStarted, Stream, never
 from ..result import Result, ResultTable
-from ..text import count_of, first_of, times
+from ..text import count_of, first_of, number, times
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
@@ -90,7 +90,7 @@ class CrossValidation(Result):
     def table(self) -> ResultTable:
         """Scores of each image."""
         rows = tuple(
-            (one.image, str(one.fold), f"{one.raw_dice:.2f}", f"{one.dice:.2f}", times(one.area_ratio))
+            (one.image, str(one.fold), number(one.raw_dice), number(one.dice), times(one.area_ratio))
             for one in self.scores
         )
         title = "Dice of each image, by a model that was finetuned without it"
