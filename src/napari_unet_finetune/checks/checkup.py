@@ -92,7 +92,7 @@ class Checkup(Result):
         compared = self.comparison
         objects = [one.objects for one in self.images if one.objects is not None]
         images, share, width, brightest = _cells(compared.base if compared else None)
-        rows = (
+        rows: tuple[tuple[str, ...], ...] = (
             ("images", str(len(self.images) + len(self.not_annotated)), images),
             ("with a mask", str(sum(one.mask is not None for one in self.images)), "–"),
             ("objects", str(sum(objects)) if objects else "–", "–"),
