@@ -291,7 +291,7 @@ def test_answers_are_shown_again(frozen):
     assert set(found) == {"check", "estimate"}
     estimate = found["estimate"]
     assert estimate.asked.images == tuple(row[0] for row in estimate.result.table.rows) == ("b", "c")
-    assert "0.97" in estimate.result.table.rows[1]
+    assert "0.967" in estimate.result.table.rows[1]
     assert estimate.map_of("b").is_file()
     assert ("with a mask", "8", "–") in found["check"].result.table.rows
 

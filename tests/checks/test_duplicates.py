@@ -1,6 +1,7 @@
 """Copies are recognised; what specimens have in common does not make them copies."""
 
 import numpy as np
+import pytest
 
 from napari_unet_finetune.checks import duplicates
 from napari_unet_finetune.checks.duplicates import Duplicate, find_duplicates, find_shared, take_fingerprint
@@ -55,3 +56,52 @@ def test_copies_are_found_across_the_rows_that_are_compared_at_a_time(monkeypatc
     assert find_duplicates(seen) == expected
     monkeypatch.setattr(duplicates, "_ROWS", 2)
     assert find_duplicates(seen) == expected
+
+
+def cell(rng, size=64):
+    """Return a picture of one bright cell in the middle, with a texture of its own."""
+    from scipy.ndimage import gaussian_filter
+
+    down, right = (np.arange(size) - size / 2)[:, None], np.arange(size) - size / 2
+    radius = rng.uniform(16, 22) + rng.uniform(1, 3) * np.cos(3 * np.arctan2(down, right) + rng.uniform(0, 6))
+    inside = gaussian_filter((np.hypot(down, right) < radius).astype(float), 1.5)
+    texture = 5 * gaussian_filter(rng.normal(size=(size, size)), 1.5)
+    return 40 + 120 * inside * (1 + 0.3 * texture) + rng.normal(0, 3, (size, size))
+
+
+def test_different_cells_in_the_middle_of_their_images_are_no_copies():
+    rng = np.random.default_rng(0)
+    cells = [cell(rng) for _ in range(40)]
+    seen = prints(*cells)
+    thumbnails = np.stack([one.thumbnail.ravel() for one in seen])
+    alike = np.triu(thumbnails @ thumbnails.T, 1) > duplicates.MAY_LOOK_ALIKE
+    assert alike.any()  # their shapes alone would make them copies
+    assert find_duplicates(seen) == ()
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        np.fliplr,
+        np.rot90,
+        lambda image: 1.4 * image + 20,
+        lambda image: np.roll(image, 2, 1),
+        lambda image: image[::2, ::2],
+    ],
+    ids=["mirrored", "turned", "brighter", "moved", "smaller"],
+)
+def test_a_copy_of_a_cell_is_found_among_others(copy):
+    rng = np.random.default_rng(1)
+    cells = [cell(rng) for _ in range(20)]
+    assert [(pair.first, pair.second) for pair in find_shared(prints(*cells), prints(copy(cells[7])))] == [("7", "0")]
+
+
+def test_neighboring_slices_of_a_stack_look_alike_and_distant_ones_do_not():
+    from scipy.ndimage import gaussian_filter
+
+    volume = gaussian_filter(np.random.default_rng(0).normal(size=(30, 96, 96)), (4, 2, 2))
+    slices = [
+        plane / volume.std() + np.random.default_rng(i).normal(0, 0.1, plane.shape) for i, plane in enumerate(volume)
+    ]
+    assert len(find_duplicates(prints(*slices[10:13]))) == 2
+    assert find_duplicates(prints(slices[0], slices[15], slices[29])) == ()

@@ -66,7 +66,7 @@ def test_a_curve_tells_how_each_model_did_and_is_resumed_by_its_folder_alone(pai
     ]
     told = [event.message for event in events if isinstance(event, Notice)]
     assert any(text.startswith("Without finetuning: Dice") for text in told)
-    assert any(text.startswith("With 1 image: Dice") and "on 2 test images" in text for text in told)
+    assert any(text.startswith("With 1 image, seed 0: Dice") and "on 2 test images" in text for text in told)
     assert [(row["count"], row["image"]) for row in result["rows"]] == [
         (0, "img_03"), (0, "img_04"), (1, "img_03"), (1, "img_04"),
     ]  # fmt: skip

@@ -55,7 +55,7 @@ def test_overestimation_offers_a_higher_threshold_and_penalty():
     offers = {offer.kind: offer.value for offer in found.offers}
     assert offers["threshold"] > 0.5 and offers["penalty"] > 0.5
     assert "false_positive_weight" not in found.summary
-    assert found.table.rows[0] == ("img_0", "1.50 ×", "50", "0", "0.80")
+    assert found.table.rows[0] == ("img_0", "1.50 ×", "50", "0", "0.800")
 
 
 def test_a_threshold_beyond_the_slider_and_one_without_a_bias_are_not_offered():
@@ -133,7 +133,7 @@ def test_a_check_up_has_the_numbers_of_both_datasets_and_offers_the_factor():
 def test_a_check_up_against_an_unknown_model_has_its_own_numbers_only():
     found = checkup(comparison=DataComparison("old"))
     assert not found.offers and found.table.columns == ("", "here", "old")
-    assert checkup(comparison=None).table.columns[1] == "here"
+    assert checkup(comparison=None).table.rows[-1] == ("share of objects", "25 %")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def cross_validation(mean, folds=(1,)):
 def test_a_cross_validation_gives_mean_and_interval():
     found = cross_validation(MeanInterval(0.876, 0.8, 0.95))
     assert "0.88 (0.80 to 0.95)" in found.headline
-    assert found.table.rows == (("img_0", "1", "0.40", "0.90", "–"),)
+    assert found.table.rows == (("img_0", "1", "0.400", "0.900", "–"),)
     assert "Dice 0.88 on" in cross_validation(MeanInterval(0.876, None, None)).headline
 
 

@@ -124,13 +124,13 @@ def test_models_are_announced_in_order_and_steps_are_reported(whole):
     ]
     assert started == [(title, index, 5) for index, title in enumerate(titles)]
     assert len([event for event in events if isinstance(event, StepEnd)]) == 2 * 5
-    assert [event.message.partition(":")[0] for event in events if is_tested(event)] == [
+    assert [event.message.partition(":")[0].partition(",")[0] for event in events if is_tested(event)] == [
         "Without finetuning",
         *["With 1 image"] * 2,
         *["With 4 images"] * 2,
     ]
     of_raw = [row.dice for row in rows if (row.dataset, row.count) == (2, 0)]
-    assert f"Dice {sum(of_raw) / len(of_raw):.2f}" in next(event.message for event in events if is_tested(event))
+    assert f"Dice {sum(of_raw) / len(of_raw):.3f}" in next(event.message for event in events if is_tested(event))
 
 
 def test_a_finished_study_is_read_and_not_done_again(whole, plan):
@@ -143,7 +143,7 @@ def test_a_finished_study_is_read_and_not_done_again(whole, plan):
 def test_an_interrupted_study_repeats_nothing_and_ends_with_the_same_rows(whole, plan, tmp_path):
     _, _, rows = whole
     out = tmp_path / "out"
-    begun, _ = follow(run_study(plan, out), until=lambda event: is_tested(event) and "1 image:" in event.message)
+    begun, _ = follow(run_study(plan, out), until=lambda event: is_tested(event) and "1 image," in event.message)
     middle, _ = follow(run_study(plan, out), until=lambda event: isinstance(event, StepEnd))
     ended, again = follow(run_study(plan, out))
     assert again == rows

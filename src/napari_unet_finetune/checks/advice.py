@@ -61,8 +61,8 @@ def name_shared(shared: Sequence[Duplicate]) -> tuple[str, ...]:
         )
     if near:
         sentences.append(
-            f"{_subject(near, 'test image', 'show')} nearly the same as another image ({first_of(near, _SHOWN)}): the "
-            "test would be too easy. Keep frames of one series and copies on one side."
+            f"{_subject(near, 'test image', 'look')} like another image ({first_of(near, _SHOWN)}). If they show "
+            "the same place, keep them on one side: the test would be too easy."
         )
     return tuple(sentences)
 
@@ -203,16 +203,16 @@ def _coverage(images: Sequence[ImageFindings], rest: Sequence[ImageFindings]) ->
 
 
 def _duplicates(duplicates: Sequence[Duplicate]) -> Iterator[str]:
-    for how, pairs in (
-        ("the same pixel for pixel", [one for one in duplicates if one.exact]),
-        ("nearly the same", [one for one in duplicates if not one.exact and not one.turned]),
-        ("nearly the same, mirrored or turned,", [one for one in duplicates if one.turned]),
+    for how, verb, pairs in (
+        ("the same pixel for pixel as an earlier one", "be", [one for one in duplicates if one.exact]),
+        ("like an earlier one", "look", [one for one in duplicates if not one.exact and not one.turned]),
+        ("like an earlier one that was mirrored or turned", "look", [one for one in duplicates if one.turned]),
     ):
         if pairs:
             names = [f"{pair.second} as {pair.first}" for pair in pairs]
             yield (
-                f"{_subject(names, 'image', 'be')} {how} as an earlier one ({first_of(names, _SHOWN)}). Keep one "
-                "of each: a copy among the held-out images makes the score too good."
+                f"{_subject(names, 'image', verb)} {how} ({first_of(names, _SHOWN)}). Do not split them between "
+                "training and test: the score would be too good."
             )
 
 

@@ -90,20 +90,24 @@ class Checkup(Result):
     def table(self) -> ResultTable:
         """Numbers of these images beside those of the model's data."""
         compared = self.comparison
-        _, _, width, brightest = _cells(compared.new if compared else None)
-        base_images, base_share, base_width, base_brightest = _cells(compared.base if compared else None)
         objects = [one.objects for one in self.images if one.objects is not None]
-        rows = (
-            ("images", str(len(self.images) + len(self.not_annotated)), base_images),
+        images, share, width, brightest = _cells(compared.base if compared else None)
+        rows: tuple[tuple[str, ...], ...] = (
+            ("images", str(len(self.images) + len(self.not_annotated)), images),
             ("with a mask", str(sum(one.mask is not None for one in self.images)), "–"),
             ("objects", str(sum(objects)) if objects else "–", "–"),
-            ("share of objects", _percent(self.mean_foreground), base_share),
-            ("width of objects, px", width, base_width),
-            ("brightest, of full range", brightest, base_brightest),
-            *(compared.shifts if compared else ()),
+            ("share of objects", _percent(self.mean_foreground), share),
         )
-        note = f"* in brightness, after normalization: {DIFFERS:g} is much." if compared and compared.shifts else ""
-        return ResultTable(("", "here", compared.model if compared else "model"), rows, note=note)
+        if compared is None:
+            return ResultTable(("", "here"), tuple(row[:2] for row in rows))
+        _, _, width_here, brightest_here = _cells(compared.new)
+        rows += (
+            ("width of objects, px", width_here, width),
+            ("brightest, of full range", brightest_here, brightest),
+            *compared.shifts,
+        )
+        note = f"* in brightness, after normalization: {DIFFERS:g} is much." if compared.shifts else ""
+        return ResultTable(("", "here", compared.model), rows, note=note)
 
     @property
     def image_table(self) -> ResultTable:

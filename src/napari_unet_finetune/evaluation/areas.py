@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import THRESHOLD_RANGE
 from ..metrics import ratio_of_areas
 from ..result import Offer, Result, ResultTable
-from ..text import count_of, first_of, percent, times
+from ..text import count_of, first_of, number, percent, times
 
 # Over fewer images an interval by resampling is too narrow to be taken at its word.
 FEW_IMAGES = 5
@@ -128,7 +128,7 @@ class Estimation(Result):
         """Areas and errors of each image."""
         columns = ("image", "area", "false px", "missed px", "Dice")
         rows = tuple(
-            (one.image, times(one.area_ratio), *map(str, one.errors_px), f"{one.dice:.2f}") for one in self.images
+            (one.image, times(one.area_ratio), *map(str, one.errors_px), number(one.dice)) for one in self.images
         )
         return ResultTable(columns, rows, of_images=True, title=f"At threshold {self.threshold:.2f}")
 

@@ -23,8 +23,9 @@ def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
 def model_in_words(rows: Sequence[Row]) -> str:
     """Return how one model did, from its scores on all test images."""
     new, old = ([row.dice for row in rows if row.dataset == dataset] for dataset in (2, 1))
-    before = f", {fmean(old):.2f} on {len(old)} of Dataset 1" if old else ""
-    return f"{_with(rows[0].count)}: Dice {fmean(new):.2f} on {count_of(len(new), 'test image')}{before}."
+    seed = f", seed {rows[0].seed}" if rows[0].count else ""
+    before = f", {fmean(old):.3f} on {len(old)} of Dataset 1" if old else ""
+    return f"{_with(rows[0].count)}{seed}: Dice {fmean(new):.3f} on {count_of(len(new), 'test image')}{before}."
 
 
 def _sentences(points: Sequence[CurvePoint], rows: Sequence[Row]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..events import Event, Notice, PartStarted, Stream, never
 from ..result import Result, ResultTable
-from ..text import count_of, first_of, times
+from ..text import count_of, first_of, number, times
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
@@ -90,7 +90,7 @@ class CrossValidation(Result):
     def table(self) -> ResultTable:
         """Scores of each image."""
         rows = tuple(
-            (one.image, str(one.fold), f"{one.raw_dice:.2f}", f"{one.dice:.2f}", times(one.area_ratio))
+            (one.image, str(one.fold), number(one.raw_dice), number(one.dice), times(one.area_ratio))
             for one in self.scores
         )
         title = "Dice of each image, by a model that was finetuned without it"
@@ -172,9 +172,9 @@ def cross_validate(
     known: list[str] = []
     told: set[str] = set()
     kept_raw = 0
-    for number, held_out in enumerate(parts, start=1):
+    for fold, held_out in enumerate(parts, start=1):
         names = ", ".join(annotated[index].name for index in held_out)
-        yield PartStarted(f"without {names}", number, len(parts))
+        yield PartStarted(f"without {names}", fold, len(parts))
         rest = annotated.part([index for index in range(len(annotated)) if index not in held_out])
         training = finetune(rest, model, config, should_stop=should_stop)
         result: FinetuneResult = yield from _without_repeats(training, told)
@@ -182,7 +182,7 @@ def cross_validate(
             break
         kept_raw += result.ended.kept_raw
         tuned = Predictor(result.model, predict)
-        done = [_score(annotated[index], number, base, tuned) for index in held_out]
+        done = [_score(annotated[index], fold, base, tuned) for index in held_out]
         scores += done
         known += trained_on(model, annotated.part(held_out))
         yield Notice("; ".join(f"{one.image}: Dice {one.raw_dice:.3f} → {one.dice:.3f}" for one in done))
