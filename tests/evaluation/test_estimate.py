@@ -63,7 +63,7 @@ def test_error_maps_are_written_whatever_the_image_is_called(model, dataset1, tm
     drain(estimate(model, [hostile, hostile], PREDICT, maps=tmp_path / "maps"))
     files = sorted((tmp_path / "maps").iterdir())
     assert [file.name for file in files] == ["001_.._a_b_c__errors.tif", "002_.._a_b_c__errors.tif"]
-    errors, predicted = tifffile.imread(files[0]), predict(hostile, model, PREDICT).labels > 0
+    errors, predicted = tifffile.imread(files[0]), predict(model, hostile, PREDICT).labels > 0
     truth = image.target
     for code, where in enumerate((~predicted & ~truth, predicted & truth, predicted & ~truth, ~predicted & truth)):
         np.testing.assert_array_equal(errors == code, where)

@@ -35,13 +35,11 @@ def check(
 
     Ends with exit code 1 if there are problems that keep images from being used.
     """
-    from ..checks.checkup import CheckupSource, check_images
-    from ..io.images import list_images
+    from ..checks.checkup import check as look_through
 
-    source = CheckupSource.of_folders(images, masks, sparse=sparse)
-    test = list_images(test_images).images if test_images else ()
     facts = model_facts(model) if model else None
-    checkup = watch(check_images(source, model=facts, test_images=test), "Check", quiet=as_json)
+    events = look_through(images, masks, sparse=sparse, model=facts, test_images=test_images)
+    checkup = watch(events, "Check", quiet=as_json)
     finish(checkup.to_json(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))
     if checkup.problems:
         raise typer.Exit(FAILED)

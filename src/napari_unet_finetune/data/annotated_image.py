@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..io.axes import COLOUR_SIZES
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,14 @@ class AnnotatedImage:
                 f"{self.name}: image is {self.shape} but its annotated region is {self.annotated.shape}. "
                 "Both must have the same size."
             )
+
+    @classmethod
+    def of(cls, image: AnnotatedImage | NDArray[np.generic], name: str = "image") -> AnnotatedImage:
+        """Return `image`, or a plain array as an image without labels; a last axis of 2, 3 or 4 holds its channels."""
+        if isinstance(image, AnnotatedImage):
+            return image
+        array = np.asarray(image)
+        return cls(name, np.moveaxis(array, -1, 0) if array.ndim == 3 and array.shape[-1] in COLOUR_SIZES else array)
 
     @property
     def shape(self) -> tuple[int, int]:
