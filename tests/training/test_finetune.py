@@ -38,7 +38,7 @@ def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones
     config = tiny_config(steps=60, learning_rate=3e-3)
     base = drain(train(make_squares(6), config, shape=TINY))
     assert base.ended.finetuned_dice > 0.9
-    result = drain(finetune(base.card.shape, make_squares(6, bright=False, seed=1), config))
+    result = drain(finetune(base.model, make_squares(6, bright=False, seed=1), config))
     assert result.ended.raw_dice < 0.5
     assert result.ended.finetuned_dice > 0.85
     assert result.ended.old_dice_before > 0.9
@@ -458,7 +458,7 @@ def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
     config = tiny_config(steps=2, learning_rate=1e-6, keep_raw=False)
     with_old = drain(finetune(base, make_squares(3, seed=1), config)).model
     without = drain(finetune(replace(base, rehearsal=None), make_squares(3, seed=1), config)).model
-    assert with_old.threshold == base.card.threshold
+    assert with_old.card.threshold == base.card.threshold
     assert without.card.threshold == pytest.approx(0.99999)
 
 
