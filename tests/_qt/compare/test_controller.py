@@ -212,7 +212,7 @@ def test_cells_come_one_by_one_and_another_job_is_refused(waiting, project, tmp_
     comparing.compare()
     assert comparing.images == ("img_04", "img_05") and not comparing.cells
     request = read_request(runner.folder)
-    assert [model.label for model in request.models] == ["raw"] and request.images[0].mask is not None
+    assert [model.label for model in request.models] == ["raw"] and len(request.pairs) == len(request.images)
     event = ImageCompared("raw", "img_04", dice=0.5)
     runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
     assert comparing.cell("raw", "img_04") is event
@@ -335,7 +335,7 @@ def test_images_without_mask_or_with_a_failure_are_left_out_of_the_figure(compar
     failed = comparing.cells["raw", "img_01"]
     comparing.cells["raw", "img_01"] = ImageCompared("raw", "img_01", error="no")
     rows = figure_rows(comparing, session.project, comparing.images)
-    assert [row.name for row in rows] == ["img_00", "img_02", "img_03", "img_04", "img_05"]
+    assert [row.pair.name for row in rows] == ["img_00", "img_02", "img_03", "img_04", "img_05"]
     assert [title for title, _ in rows[0].predictions] == ["raw", "model-1"]
     assert failed.labels is not None
 
