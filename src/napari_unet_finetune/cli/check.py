@@ -68,11 +68,12 @@ def models(as_json: Json = False) -> None:
     from ..models.card import read_card
     from ..models.zoo import list_models
 
-    values = {"models": [_model_card(name, read_card(name)) for name in list_models()]}
-    finish(values, as_json=as_json, show=lambda console: _show_models(console, values["models"]))
+    cards = {name: read_card(name) for name in list_models()}
+    values = {"models": [_facts(name, card) for name, card in cards.items()]}
+    finish(values, as_json=as_json, show=lambda console: _show_models(console, cards))
 
 
-def _model_card(name: str, card: FileCard) -> dict[str, Any]:
+def _facts(name: str, card: FileCard) -> dict[str, Any]:
     origin = card.provenance
     return {
         "name": name,
@@ -88,14 +89,13 @@ def _model_card(name: str, card: FileCard) -> dict[str, Any]:
     }
 
 
-def _show_models(console: Console, found: list[dict[str, Any]]) -> None:
+def _show_models(console: Console, cards: dict[str, FileCard]) -> None:
     table = score_table("Models that ship", ["name", "finds", "channels", "MB", "test Dice", "licence"])
     table.columns[0].no_wrap = True
     table.columns[1].justify = table.columns[-1].justify = "left"
-    for model in found:
-        size = f"{model['size_bytes'] / 1e6:.1f}"
-        score = number(model["scores"].get("test_dice"))
-        table.add_row(model["name"], model["target"], str(model["channels"]), size, score, model["licence"])
+    for name, card in cards.items():
+        size, score = f"{card.size_bytes / 1e6:.1f}", number(card.provenance.scores.get("test_dice"))
+        table.add_row(name, card.target, str(card.view.in_channels), size, score, card.provenance.licence)
     console.print(table)
     console.print("Give a name as --model. With --json: limits, citation, all scores and the file of each.")
 

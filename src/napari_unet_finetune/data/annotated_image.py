@@ -85,6 +85,17 @@ class AnnotatedImage:
         target: NDArray[np.bool_] = self.labels > 0  # type: ignore[operator]
         return target
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Pixels (Y, X) of which the labels say what they are."""
+        return np.ones(self.shape, bool) if self.annotated is None else self.annotated
+
+    @property
+    def foreground(self) -> float:
+        """Share of object pixels among those that are known; 0 if none is."""
+        known = self.target[self.known]
+        return float(known.mean()) if known.size else 0.0
+
 
 def _check_image(name: str, image: NDArray[np.generic]) -> None:
     if image.ndim not in (2, 3) or 0 in image.shape:

@@ -196,9 +196,7 @@ def _look(model: Model, images: Sequence[AnnotatedImage]) -> tuple[tuple[Doubt, 
         )
         samples.append(Sample.of(image, view))
         views.append(view)
-        known = slice(None) if image.annotated is None else image.annotated
-        share = float(image.target[known].mean()) if image.target[known].size else 0.0
-        evenness.append(share * (1 - share))
+        evenness.append(image.foreground * (1 - image.foreground))
     if max(evenness) == 0:
         raise DataError("None of the masks shows both object and background, so there is nothing to learn.")
     order = np.argsort([-even for even in evenness], kind="stable")[:2]
