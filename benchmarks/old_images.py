@@ -19,7 +19,7 @@ from statistics import mean
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.disk import atomic_write
@@ -35,8 +35,8 @@ def main() -> None:
     """Run every arm with every seed, then print a table."""
     options = parse()
     base = load_model(options.base)
-    pool = AnnotatedFolder.open(options.dataset / "images", options.dataset / "masks")[: -options.tests]
-    everything = AnnotatedFolder.open(options.old / "images", options.old / "masks")
+    pool = open_folder(options.dataset / "images", options.dataset / "masks")[: -options.tests]
+    everything = open_folder(options.old / "images", options.old / "masks")
     trained = {record.name for record in base.card.provenance.images}
     unseen = everything.only(name for name in everything.names if name not in trained)
     old = list(some_evenly(everything.only(name for name in everything.names if name in trained)))
@@ -95,7 +95,7 @@ def run(
 ) -> dict[str, float]:
     """Finetune and score one model, and keep its scores in `file`; `data` are new images, the others, and old ones."""
     training, others, unseen = data
-    model = drain(finetune(training, base, config, base_images=old)).model
+    model = drain(finetune(base, training, config, base_images=old)).model
     parts = {"new": others, "own": unseen}
     row = {name: mean(score.dice for score in evaluate(model, images)) for name, images in parts.items()}
     file.parent.mkdir(parents=True, exist_ok=True)

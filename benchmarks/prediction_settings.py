@@ -20,7 +20,7 @@ import torch
 from napari_unet_finetune.cli.options import prediction_config
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.load import load_model
@@ -32,7 +32,7 @@ def main() -> None:
     """Score every model with every setting and print a table; the first setting is what the others are held against."""
     options = parse()
     torch.set_num_threads(options.threads)
-    images = list(AnnotatedFolder.open(options.dataset / "images", options.dataset / "masks")[: -options.tests])
+    images = list(open_folder(options.dataset / "images", options.dataset / "masks")[: -options.tests])
     images = images[options.trained :]
     results = {}
     for setting in options.setting or [PLAIN]:

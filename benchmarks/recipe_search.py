@@ -21,7 +21,7 @@ from time import perf_counter
 from typing import Any
 
 from napari_unet_finetune.cli.options import training_config
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.disk import atomic_write
@@ -35,7 +35,7 @@ PLAIN = "default"
 def main() -> None:
     """Run every arm with every seed, then print a table."""
     options = parse()
-    folder = AnnotatedFolder.open(options.dataset / "images", options.dataset / "masks")
+    folder = open_folder(options.dataset / "images", options.dataset / "masks")
     pool = folder[: -options.tests]
     if len(pool) <= options.count:
         raise SystemExit(f"{len(pool)} images without the tests leave none to score on after {options.count}.")
@@ -75,7 +75,7 @@ def run(arm: str, seed: int, base: Model, pool: AnnotatedFolder, options: argpar
     start = perf_counter()
     changes = [] if arm == PLAIN else arm.split(",")
     chosen, others = parts(pool.names, options.count, seed)
-    result = drain(finetune(pool.only(chosen), base, training_config("default", changes, seed=seed)))
+    result = drain(finetune(base, pool.only(chosen), training_config("default", changes, seed=seed)))
     seconds = perf_counter() - start
     scores = evaluate(result.model, pool.only(others))
     before, after = result.ended.old_dice_before, result.ended.old_dice_after

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from napari_unet_finetune.config import FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.models.load import load_model
@@ -38,7 +38,7 @@ Region = NDArray[np.bool_]
 def main() -> None:
     """Print one line per way of annotating."""
     options = parse()
-    folder = AnnotatedFolder.open(options.pair / "dataset2" / "images", options.pair / "dataset2" / "masks")
+    folder = open_folder(options.pair / "dataset2" / "images", options.pair / "dataset2" / "masks")
     images, tests = list(folder[: options.images]), list(folder[-options.tests :])
     # Without replay, so that runs differ in their annotation alone.
     trial = Trial(replace(load_model(options.base), rehearsal=None), tests, options)
@@ -92,7 +92,7 @@ class Trial:
             validation="none",
             calibrate=False,
         )
-        model = drain(finetune(images, self.base, config)).model
+        model = drain(finetune(self.base, images, config)).model
         return fmean(row.dice for row in evaluate(model, self.tests, PredictConfig(device=self.options.device)))
 
 

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from napari_unet_finetune.config import FinetuneConfig, PredictConfig
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import Model, weights_hash
-from napari_unet_finetune.suggest.suggestion import suggest_images
+from napari_unet_finetune.suggest.suggestion import suggest
 from napari_unet_finetune.training.finetune import finetune, train
 
 BASE_IMAGES, POOL_IMAGES = 25, 20
@@ -70,12 +70,12 @@ def run_pair(pair: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     folder = options.out / pair
     folder.mkdir(parents=True, exist_ok=True)
     base = base_model(pair, folder, options)
-    pool = AnnotatedFolder.open(options.data / pair / "dataset2/images", options.data / pair / "dataset2/masks")
+    pool = open_folder(options.data / pair / "dataset2/images", options.data / pair / "dataset2/masks")
     pool = pool[:POOL_IMAGES]
     annotated = pool.names[: options.annotated]
     model = finetuned(pool.only(annotated), base, 0, options) if annotated else base
     refs = [one.image for one in pool.pairing.pairs]
-    suggestions = drain(suggest_images(refs, model, options.count, annotated=annotated, device=options.device))
+    suggestions = drain(suggest(model, refs, options.count, annotated=annotated, device=options.device))
     chosen = [(SUGGESTED, seed, [one.image for one in suggestions]) for seed in range(options.repeats)]
     for draw in range(options.draws):
         names = np.random.default_rng(draw).choice(pool.names[len(annotated) :], options.count, replace=False).tolist()
@@ -91,7 +91,7 @@ def base_model(pair: str, folder: Path, options: argparse.Namespace) -> Model:
     if options.base or file.exists():
         return load_model(options.base or file)
     source = options.data / pair / "dataset1"
-    images = AnnotatedFolder.open(source / "images", source / "masks")[:BASE_IMAGES]
+    images = open_folder(source / "images", source / "masks")[:BASE_IMAGES]
     changes = {} if options.base_steps is None else {"steps": options.base_steps}
     config = FinetuneConfig.from_preset("from scratch", device=options.device, **changes)
     model = drain(train(list(images), config)).model
@@ -123,7 +123,7 @@ def finetuned(images: AnnotatedFolder, base: Model, seed: int, options: argparse
     """Return `base` finetuned on all of `images`."""
     changes = {} if options.steps is None else {"steps": options.steps}
     config = FinetuneConfig(seed=seed, device=options.device, **changes)
-    return drain(finetune(list(images), base, config)).model
+    return drain(finetune(base, list(images), config)).model
 
 
 def table_lines(pair: str, arms: list[dict[str, Any]]) -> list[str]:

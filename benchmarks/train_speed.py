@@ -64,8 +64,8 @@ def build_trainer(options: argparse.Namespace) -> Trainer:
     config = FinetuneConfig(batch_size=options.batch, device=options.device)
     images = make_microtube(2, count=10)
     setup = prepare(
-        images,
         random_model(ModelConfig(width=options.width), config),
+        images,
         config,
         base_images=make_microtube(1, count=10),
     )

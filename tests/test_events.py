@@ -17,12 +17,13 @@ from napari_unet_finetune.events import (
     Notice,
     PartStarted,
     PreviewReady,
+    Run,
     RunEnded,
     RunStarted,
     StepEnd,
-    Stream,
     TileEnd,
     ValidationEnd,
+    as_run,
     drain,
     from_json,
     to_json,
@@ -84,27 +85,63 @@ def test_drain_runs_to_the_end_and_returns_the_result():
     assert seen == [0, 1, 2, "ended"]
 
 
-def test_a_stream_keeps_the_result_for_after_the_loop():
-    stream = Stream(working([]))
-    assert [event.message for event in stream] == ["0", "1", "2"]
-    assert stream.result == "result"
+def test_a_run_keeps_its_result_for_after_the_loop():
+    run = Run(working([]))
+    assert [event.message for event in run] == ["0", "1", "2"]
+    assert run.result == run.result == "result"
+    assert list(run) == []
 
 
-def test_a_stream_that_was_left_early_ends_its_work_and_has_no_result():
+def test_a_run_begins_when_it_is_asked_and_its_result_carries_out_what_is_left():
     seen = []
-    stream = Stream(working(seen))
-    for _ in stream:
+    run = Run(working(seen))
+    assert seen == []
+    for _ in run:
         break
+    assert seen == [0]
+    assert run.result == "result"
+    assert seen == [0, 1, 2, "ended"]
+
+
+def test_a_run_that_was_closed_ends_its_work_and_has_no_result():
+    seen = []
+    run = Run(working(seen))
+    next(run)
+    run.close()
     assert seen == [0, "ended"]
-    assert not hasattr(stream, "result")
+    with pytest.raises(RuntimeError, match="no result"):
+        _ = run.result
+
+
+def test_a_run_that_failed_has_no_result():
+    def failing():
+        yield Notice("soon")
+        raise ValueError("too bad")
+
+    run = Run(failing())
+    with pytest.raises(ValueError, match="too bad"):
+        list(run)
+    with pytest.raises(RuntimeError, match="no result"):
+        _ = run.result
+
+
+def test_a_run_inside_another_passes_its_events_and_its_result_on():
+    @as_run
+    def whole():
+        yield Notice("begin")
+        return (yield from Run(working([])))
+
+    run = whole()
+    assert [event.message for event in run] == ["begin", "0", "1", "2"]
+    assert run.result == "result"
 
 
 @pytest.mark.parametrize(("asked", "passed_on"), [(0, 0), (2, 2), (3, 3)])
 def test_until_ends_the_work_when_it_is_asked_to_stop(asked, passed_on):
     seen, answers = [], iter([False] * asked)
-    stream = Stream(until(lambda: next(answers, True), working(seen)))
-    assert len(list(stream)) == passed_on
-    assert stream.result is None
+    run = Run(until(lambda: next(answers, True), working(seen)))
+    assert len(list(run)) == passed_on
+    assert run.result is None
     assert seen == ([*range(passed_on), "ended"] if passed_on else [])
 
 

@@ -15,7 +15,7 @@ from statistics import mean
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
@@ -107,7 +107,7 @@ def make_microtube_model() -> None:
 
 def make_nuclei_model(data: Path) -> None:
     """Train on nuclei of BBBC038, with whole experiments and every tenth of the other images held out."""
-    folder = AnnotatedFolder.open(data / "images", data / "masks")
+    folder = open_folder(data / "images", data / "masks")
     training, unseen, seen = split_by_size(folder)
     model = drain(train(folder.only(training), NUCLEI_CONFIG)).model
     ship(model, NUCLEI, nuclei_tests(folder, unseen, seen))

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checks.checkup import check_folder
+    from .checks.checkup import check
     from .config import FinetuneConfig, ModelConfig, PredictConfig
     from .data.annotated_image import AnnotatedImage
-    from .data.folders import AnnotatedFolder
+    from .data.folders import open_folder
     from .data.samples import make_microtube, write_microtube
     from .errors import DataError, DeviceError, FinetuneError, ModelError, RunError
+    from .evaluation.estimate import estimate
     from .evaluation.evaluate import Tolerance, evaluate
-    from .events import drain
     from .inference.predict import predict
     from .io.writing import write_labels
+    from .learning_curve.forecast import forecast
+    from .measure.objects import measure
     from .models.load import load_model
-    from .suggest.suggestion import suggest_images
+    from .models.model import Model
+    from .questions.can_learn import can_learn
+    from .questions.cross_validate import cross_validate
+    from .report.write import report
+    from .suggest.suggestion import suggest
     from .training.finetune import finetune, train
 
 __all__ = [
-    "AnnotatedFolder",
     "AnnotatedImage",
     "DataError",
     "DeviceError",
     "FinetuneConfig",
     "FinetuneError",
+    "Model",
     "ModelConfig",
     "ModelError",
     "PredictConfig",
     "RunError",
     "Tolerance",
-    "check_folder",
-    "drain",
+    "can_learn",
+    "check",
+    "cross_validate",
+    "estimate",
     "evaluate",
     "finetune",
+    "forecast",
     "load_model",
     "make_microtube",
+    "measure",
+    "open_folder",
     "predict",
-    "suggest_images",
+    "report",
+    "suggest",
     "train",
     "write_labels",
     "write_microtube",
@@ -47,21 +61,38 @@ __all__ = [
 
 # Imported on first use: the command line and napari's menus must not wait for torch.
 _NAMES_OF = {
-    "checks.checkup": ("check_folder",),
+    "checks.checkup": ("check",),
     "config": ("FinetuneConfig", "ModelConfig", "PredictConfig"),
     "data.annotated_image": ("AnnotatedImage",),
-    "data.folders": ("AnnotatedFolder",),
+    "data.folders": ("open_folder",),
     "data.samples": ("make_microtube", "write_microtube"),
-    "errors": ("ModelError", "DataError", "DeviceError", "FinetuneError", "RunError"),
+    "errors": ("DataError", "DeviceError", "FinetuneError", "ModelError", "RunError"),
+    "evaluation.estimate": ("estimate",),
     "evaluation.evaluate": ("Tolerance", "evaluate"),
-    "events": ("drain",),
     "inference.predict": ("predict",),
     "io.writing": ("write_labels",),
+    "learning_curve.forecast": ("forecast",),
+    "measure.objects": ("measure",),
     "models.load": ("load_model",),
-    "suggest.suggestion": ("suggest_images",),
+    "models.model": ("Model",),
+    "questions.can_learn": ("can_learn",),
+    "questions.cross_validate": ("cross_validate",),
+    "report.write": ("report",),
+    "suggest.suggestion": ("suggest",),
     "training.finetune": ("finetune", "train"),
 }
 _HOME = {name: module for module, names in _NAMES_OF.items() for name in names}
+
+
+class _Package(ModuleType):
+    """The package; a room such as `measure`, once imported, does not take the place of the function of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

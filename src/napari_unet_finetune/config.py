@@ -31,6 +31,13 @@ class _Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def given(cls, config: Self | None, settings: Mapping[str, Any], **defaults: Any) -> Self:
+        """Return `config`, or `settings` by name over `defaults`; raises `TypeError` if both are given."""
+        if config is not None and settings:
+            raise TypeError(f"Give a config or settings by name ({', '.join(settings)}), not both.")
+        return config or cls(**{**defaults, **settings})
+
 
 class ModelConfig(_Config):
     """The shape of the network."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 Result = TypeVar("Result")
 One = TypeVar("One")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,24 +265,62 @@ def from_json(line: str) -> Any:
         raise ValueError(f"{line[:80]!r} is no event") from error
 
 
-class Stream(Generic[One, Result]):
-    """Events to loop over; their `result` is there once the loop has come to its end."""
-
-    result: Result
+class Run(Generator[One, None, Result]):
+    """A computation: loop over its events as they happen, or take its `result`, which carries out what is left."""
 
     def __init__(self, events: Generator[One, None, Result]) -> None:
         self._events = events
+        self._ended = self._failed = False
+        self._result: Result
 
-    def __iter__(self) -> Iterator[One]:
-        self.result = yield from self._events
+    @property
+    def result(self) -> Result:
+        """What came of it.
+
+        Raises
+        ------
+        RuntimeError
+            If it was closed or has failed before.
+        """
+        for _ in self:
+            pass
+        if not self._ended:
+            raise RuntimeError("This run was closed or has failed, so it has no result. Start another one.")
+        return self._result
+
+    def send(self, value: None, /) -> One:
+        """Carry on to the next event."""
+        return self._go_on(lambda: self._events.send(value))
+
+    def throw(self, typ: Any, val: Any = None, _tb: Any = None, /) -> One:
+        """Raise an error where the computation is, as `close` does to end it."""
+        return self._go_on(lambda: self._events.throw(typ if val is None else val))
+
+    def _go_on(self, step: Callable[[], One]) -> One:
+        try:
+            return step()
+        except StopIteration as end:
+            if not (self._ended or self._failed):
+                self._ended, self._result = True, end.value
+            raise
+        except BaseException:
+            self._failed = True
+            raise
+
+
+def as_run(function: Callable[P, Generator[One, None, Result]]) -> Callable[P, Run[One, Result]]:
+    """Make a generator function return a `Run`."""
+
+    @wraps(function)
+    def begun(*args: P.args, **kwargs: P.kwargs) -> Run[One, Result]:
+        return Run(function(*args, **kwargs))
+
+    return begun
 
 
 def drain(events: Generator[Any, None, Result]) -> Result:
-    """Run a stream of events to its end and return its result."""
-    stream = Stream(events)
-    for _ in stream:
-        pass
-    return stream.result
+    """Carry out a computation and return its result."""
+    return Run(events).result
 
 
 def never() -> bool:
@@ -291,7 +331,7 @@ def never() -> bool:
 def until(should_stop: Callable[[], bool], events: Generator[One, None, Result]) -> Generator[One, None, Result | None]:
     """Pass on `events`; end them and return None if `should_stop` says yes before they come to their end."""
     with closing(events):
-        stream = Stream(events)
+        stream = Run(events)
         if should_stop():
             return None
         for event in stream:

@@ -8,7 +8,7 @@ import tifffile
 
 from napari_unet_finetune.comparison.run import Comparison, compare_models
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.pairing import Pair, pair_images
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import ImageCompared, PartStarted, TileEnd, drain, from_json, to_json
@@ -59,7 +59,7 @@ def test_every_model_is_scored_on_every_image_as_evaluate_does(models, images, p
     assert [(cell.model, cell.image, cell.done) for cell in cells] == [
         (model.label, image.name, done) for model in models for done, image in enumerate(images, start=1)
     ]
-    rows = evaluate(load_model(models[1].model), AnnotatedFolder.open(data / "images", data / "masks"), CPU)
+    rows = evaluate(load_model(models[1].model), open_folder(data / "images", data / "masks"), CPU)
     assert [(cell.dice, cell.iou, cell.surface_dice, cell.area_ratio) for cell in cells[3:]] == [
         (row.dice, row.iou, row.surface_dice, row.area_ratio) for row in rows
     ]

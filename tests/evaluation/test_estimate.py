@@ -46,8 +46,8 @@ def test_images_of_the_training_are_told_by_their_pixels_and_not_by_their_names(
         ImageRecord(name="another name", sha256=ImageRecord.of(first).sha256),
         ImageRecord(name=second.name, sha256="another image"),
     )
-    model = model.with_card(provenance=Provenance(images=records))
-    result = drain(estimate(model, dataset1, PREDICT))
+    trained = model.with_card(provenance=Provenance(images=records))
+    result = drain(estimate(trained, dataset1, PREDICT))
     assert result.trained_on == (first.name,)
     assert f"Its training had 1 image of 4 ({first.name})" in result.summary
     assert "training had" not in drain(estimate(model, [first], PREDICT)).summary
@@ -63,7 +63,7 @@ def test_error_maps_are_written_whatever_the_image_is_called(model, dataset1, tm
     drain(estimate(model, [hostile, hostile], PREDICT, maps=tmp_path / "maps"))
     files = sorted((tmp_path / "maps").iterdir())
     assert [file.name for file in files] == ["001_.._a_b_c__errors.tif", "002_.._a_b_c__errors.tif"]
-    errors, predicted = tifffile.imread(files[0]), predict(hostile, model, PREDICT).labels > 0
+    errors, predicted = tifffile.imread(files[0]), predict(model, hostile, PREDICT).labels > 0
     truth = image.target
     for code, where in enumerate((~predicted & ~truth, predicted & truth, predicted & ~truth, ~predicted & truth)):
         np.testing.assert_array_equal(errors == code, where)

@@ -88,7 +88,7 @@ def test_rows_come_one_by_one_and_are_those_of_evaluate(model, dataset1):
 def test_a_row_counts_the_images_of_the_finetuning_and_none_for_a_base_model(dataset1, dataset2):
     config = CONFIG.model_copy(update={"keep_raw": False})
     base = drain(train(dataset1, config, shape=TINY)).model
-    tuned = drain(finetune(dataset2[:3], base, config)).model
+    tuned = drain(finetune(base, dataset2[:3], config)).model
     rows = [evaluate(model, dataset2[3:], PREDICT)[0] for model in (base, tuned)]
     assert [(row.count, row.seed, row.preset, row.dataset) for row in rows] == [
         (0, 3, "default", 2), (3, 3, "default", 2),

@@ -26,12 +26,12 @@ def test_one_tile_gets_exactly_what_the_network_says(model: Model) -> None:
     pixels = model_input(image, in_channels=1, channels=model.card.channels, normalization=model.card.normalization)
     with torch.no_grad():
         expected = torch.sigmoid(model.build_network()(torch.from_numpy(pixels)[None]))[0, 0]
-    np.testing.assert_allclose(predict(image, model, FP32).probabilities, expected, atol=1e-4)
+    np.testing.assert_allclose(predict(model, image, FP32).probabilities, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 90), (32, 32), (70, 45)])
 def test_the_result_has_the_size_and_scale_of_the_image(model: Model, shape: tuple[int, int]) -> None:
-    result = predict(random_image(*shape), model, FP32)
+    result = predict(model, random_image(*shape), FP32)
     assert result.probabilities.shape == result.labels.shape == shape
     assert result.probabilities.dtype == np.float32
     assert (result.name, result.scale, result.unit) == ("img3", (0.5, 0.25), "um")
@@ -43,32 +43,32 @@ def test_an_image_that_the_device_cannot_hold_is_named(model: Model, monkeypatch
 
     monkeypatch.setattr(torch, "zeros", full)
     with pytest.raises(DeviceError, match=r"img3: the memory of 'cpu' does not hold an image of 90 x 70 pixels"):
-        predict(random_image(70, 90), model, FP32)
+        predict(model, random_image(70, 90), FP32)
 
 
 def test_labels_are_the_probabilities_above_the_models_threshold(model: Model) -> None:
-    result = predict(random_image(60, 60), model, FP32)
+    result = predict(model, random_image(60, 60), FP32)
     assert result.threshold == model.card.threshold
     np.testing.assert_array_equal(result.labels, result.probabilities > 0.55)
     assert 0 < result.labels.mean() < 1
 
 
 def test_a_threshold_of_the_settings_goes_before_that_of_the_model(model: Model) -> None:
-    result = predict(random_image(60, 60), model, FP32.model_copy(update={"threshold": 0.3}))
+    result = predict(model, random_image(60, 60), FP32.model_copy(update={"threshold": 0.3}))
     np.testing.assert_array_equal(result.labels, result.probabilities > 0.3)
     assert result.threshold == 0.3
 
 
 def test_the_number_of_tiles_per_pass_does_not_change_the_result(model: Model) -> None:
     image = random_image(70, 45)
-    few, many = (predict(image, model, FP32.model_copy(update={"batch_size": size})) for size in (1, 16))
+    few, many = (predict(model, image, FP32.model_copy(update={"batch_size": size})) for size in (1, 16))
     np.testing.assert_allclose(few.probabilities, many.probabilities, atol=1e-5)
 
 
 def test_bf16_is_close_to_fp32(model: Model) -> None:
     image = random_image(64, 64)
-    exact = predict(image, model, FP32)
-    fast = predict(image, model, PredictConfig(device="cpu", precision="bf16"))
+    exact = predict(model, image, FP32)
+    fast = predict(model, image, PredictConfig(device="cpu", precision="bf16"))
     assert np.abs(exact.probabilities - fast.probabilities).mean() < 0.01
 
 
@@ -86,19 +86,19 @@ def mirrored(model: Model) -> Model:
 @pytest.mark.parametrize("axes", [0, 1, (0, 1)])
 def test_a_mirrored_image_gives_the_mirrored_result(mirrored: Model, axes: int | tuple[int, int]) -> None:
     image = random_image(32, 48)
-    straight = predict(image, mirrored, FP32).probabilities
-    turned = predict(replace(image, image=np.flip(image.image, axes).copy()), mirrored, FP32).probabilities
+    straight = predict(mirrored, image, FP32).probabilities
+    turned = predict(mirrored, replace(image, image=np.flip(image.image, axes).copy()), FP32).probabilities
     np.testing.assert_allclose(turned, np.flip(straight, axes), atol=1e-4)
 
 
 def test_views_are_averaged_only_by_a_model_that_knows_them(model: Model, mirrored: Model) -> None:
     image = random_image(32, 48)
-    plain = predict(image, model, FP32).probabilities
+    plain = predict(model, image, FP32).probabilities
     once = FP32.model_copy(update={"augment": False})
-    np.testing.assert_array_equal(predict(image, mirrored, once).probabilities, plain)
-    assert np.abs(predict(image, mirrored, FP32).probabilities - plain).max() > 1e-3
+    np.testing.assert_array_equal(predict(mirrored, image, once).probabilities, plain)
+    assert np.abs(predict(mirrored, image, FP32).probabilities - plain).max() > 1e-3
     for known in ({"orientation": "upright", "flips": True}, {"orientation": "any", "flips": False}):
-        np.testing.assert_array_equal(predict(image, trained_with(model, **known), FP32).probabilities, plain)
+        np.testing.assert_array_equal(predict(trained_with(model, **known), image, FP32).probabilities, plain)
 
 
 def test_averaged_views_overlap_less_unless_asked(mirrored: Model) -> None:
@@ -132,7 +132,7 @@ def test_one_predictor_serves_many_images(model: Model) -> None:
     predictor = Predictor(model, FP32)
     images = random_image(40, 40), random_image(20, 70)
     for image in images:
-        alone = predict(image, model, FP32)
+        alone = predict(model, image, FP32)
         together = predictor.predict(image)
         assert isinstance(together, Prediction)
         np.testing.assert_array_equal(alone.probabilities, together.probabilities)
@@ -140,10 +140,10 @@ def test_one_predictor_serves_many_images(model: Model) -> None:
 
 def test_other_channels_than_the_models_are_refused_by_name(model: Model) -> None:
     with pytest.raises(DataError, match="img3"):
-        predict(random_image(5, 32, 32), model, FP32)
+        predict(model, random_image(5, 32, 32), FP32)
 
 
 def test_prediction_leaves_the_mode_of_torch_as_it_was(model: Model) -> None:
-    predict(random_image(32, 32), model, FP32)
+    predict(model, random_image(32, 32), FP32)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()

@@ -34,7 +34,7 @@ def run(events):
 
 
 def test_no_fold_sees_its_own_images(model, dataset2):
-    seen, result = run(cross_validate(dataset2, model, CONFIG))
+    seen, result = run(cross_validate(model, dataset2, CONFIG))
     started = [event for event in seen if isinstance(event, RunStarted)]
     assert len(started) == 4 and result.folds == 4
     for one, training in zip(result.scores, started, strict=True):
@@ -45,13 +45,13 @@ def test_no_fold_sees_its_own_images(model, dataset2):
 
 
 def test_what_holds_for_all_folds_is_said_once(model, dataset2):
-    seen, _ = run(cross_validate(dataset2, model, CONFIG))
+    seen, _ = run(cross_validate(model, dataset2, CONFIG))
     messages = [event.message for event in seen if isinstance(event, Notice)]
     assert len(messages) == len(set(messages))
 
 
 def test_the_mean_is_that_of_the_images_and_the_gain_that_of_the_differences(model, dataset2):
-    result = drain(cross_validate(dataset2, model, CONFIG, folds=2))
+    result = drain(cross_validate(model, dataset2, CONFIG, folds=2))
     dice, raw = (np.array([getattr(one, name) for one in result.scores]) for name in ("dice", "raw_dice"))
     assert result.folds == 2 and {one.fold for one in result.scores} == {1, 2}
     assert result.dice.value == pytest.approx(dice.mean())
@@ -70,28 +70,28 @@ def test_the_interval_is_students():
 
 def test_images_are_read_when_they_are_needed_and_let_go(model, dataset2):
     images = Reread([*dataset2, *dataset2])
-    result = drain(cross_validate(images, model, CONFIG, folds=2))
+    result = drain(cross_validate(model, images, CONFIG, folds=2))
     assert len(result.scores) == 8 and images.most <= 3
 
 
 def test_a_base_that_knows_the_images_is_told(model, dataset2):
     known = (ImageRecord(name="a", sha256=ImageRecord.of(dataset2[1]).sha256),)
     base = model.with_card(provenance=Provenance(images=known))
-    result = drain(cross_validate(dataset2, base, CONFIG, folds=2))
+    result = drain(cross_validate(base, dataset2, CONFIG, folds=2))
     assert result.trained_on == (dataset2[1].name,)
     assert "itself trained with 1 of these images" in result.summary and "never saw" not in result.summary
 
 
 def test_stopping_keeps_what_is_scored(model, dataset2):
     asked = iter([False] * 3)
-    result = drain(cross_validate(dataset2, model, CONFIG, should_stop=lambda: next(asked, True)))
+    result = drain(cross_validate(model, dataset2, CONFIG, should_stop=lambda: next(asked, True)))
     assert result.stopped and len(result.scores) == 1 and "stopped after 1 of 4 trainings" in result.summary
-    assert drain(cross_validate(dataset2, model, CONFIG, should_stop=lambda: True)) is None
+    assert drain(cross_validate(model, dataset2, CONFIG, should_stop=lambda: True)) is None
 
 
 def test_images_without_annotation_take_no_part(model, dataset2):
     blank = AnnotatedImage("blank", dataset2[0].image, dataset2[0].labels, np.zeros(dataset2[0].shape, bool))
-    result = drain(cross_validate([*dataset2[:2], blank], model, CONFIG))
+    result = drain(cross_validate(model, [*dataset2[:2], blank], CONFIG))
     assert [one.image for one in result.scores] == [image.name for image in dataset2[:2]]
     assert "So few images allow no interval." in result.summary
 

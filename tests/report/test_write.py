@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import RunEnded, drain
@@ -34,7 +34,7 @@ class _Tags(HTMLParser):
 
 
 def written(run, out, folder=None, **options):
-    tests = () if folder is None else AnnotatedFolder.open(folder / "images", folder / "masks")
+    tests = () if folder is None else open_folder(folder / "images", folder / "masks")
     files = drain(report(run, out, tests=tests, device="cpu", **options))
     return files, files.page.read_text(encoding="utf-8")
 
@@ -59,7 +59,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(whole):
 
 
 def test_images_are_let_go_once_they_are_scored(finetuned, tmp_path):
-    images = Reread(AnnotatedFolder.open(finetuned.test / "images", finetuned.test / "masks"))
+    images = Reread(open_folder(finetuned.test / "images", finetuned.test / "masks"))
     drain(report(finetuned.run, tmp_path / "page.html", tests=images, device="cpu"))
     assert images.most <= 2
 
@@ -73,7 +73,7 @@ def test_hostile_names_are_text(whole, finetuned):
 
 def test_scores_are_those_of_evaluate_for_both_models(whole, finetuned):
     rows = table(whole[0], "scores")
-    tests = AnnotatedFolder.open(finetuned.test / "images", finetuned.test / "masks")
+    tests = open_folder(finetuned.test / "images", finetuned.test / "masks")
     for model, path in (("base", finetuned.base), ("final", finetuned.run)):
         expected = evaluate(load_model(path / "model.safetensors"), tests, PredictConfig(device="cpu"))
         found = [row for row in rows if (row["role"], row["model"]) == ("test", model)]

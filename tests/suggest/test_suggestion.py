@@ -13,7 +13,7 @@ from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import ImageSeen, Notice, drain
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.models.load import load_model
-from napari_unet_finetune.suggest.suggestion import suggest_images
+from napari_unet_finetune.suggest.suggestion import suggest
 from napari_unet_finetune.suggest.traits import Scout, spread_tiles
 from napari_unet_finetune.training.finetune import random_model
 
@@ -44,14 +44,14 @@ def kinds_of(suggestions):
 
 
 def test_at_the_start_each_kind_of_image_is_suggested(model):
-    found = drain(suggest_images(folder_of_kinds(), model, 3))
+    found = drain(suggest(model, folder_of_kinds(), 3))
     assert kinds_of(found) == ["dots", "noise", "stripes"]
     assert [one.rank for one in found] == [1, 2, 3]
     assert all("images like it" in one.reason for one in found)
 
 
 def test_kinds_that_are_annotated_are_not_suggested_again(model):
-    found = drain(suggest_images(folder_of_kinds(), model, 1, annotated=["dots0", "stripes8"]))
+    found = drain(suggest(model, folder_of_kinds(), 1, annotated=["dots0", "stripes8"]))
     assert kinds_of(found) == ["noise"]
     assert found[0].numbers["distance_to_annotated"] > 0
 
@@ -59,7 +59,7 @@ def test_kinds_that_are_annotated_are_not_suggested_again(model):
 def test_dark_and_bright_images_are_covered_and_called_so(model):
     images = [image_of(str(number), level=100 + number, seed=number) for number in range(18)]
     images += [image_of("dark", level=20, seed=20), image_of("bright", level=170, seed=21)]
-    found = {one.image: one.reason for one in drain(suggest_images(images, model, 3))}
+    found = {one.image: one.reason for one in drain(suggest(model, images, 3))}
     assert {"dark", "0"} & found.keys() and {"bright", "17"} & found.keys()
     reasons = " ".join(found.values())
     assert "; darker than " in reasons and "; brighter than " in reasons
@@ -67,7 +67,7 @@ def test_dark_and_bright_images_are_covered_and_called_so(model):
 
 def test_later_the_images_are_suggested_whose_prediction_is_least_stable(model):
     images = folder_of_kinds()
-    found = drain(suggest_images(images, model, 3, annotated=["dots0"], mode="next"))
+    found = drain(suggest(model, images, 3, annotated=["dots0"], mode="next"))
     assert "dots0" not in [one.image for one in found]
     scout = Scout(model, predictions=True, device="cpu", precision="fp32")
     traits = {one.name: scout.look(one) for one in images}
@@ -89,28 +89,28 @@ def test_images_that_are_equally_unsure_are_chosen_for_what_they_show_and_not_fo
     images = [image_of(f"stripes{number}", kind="stripes", seed=number) for number in range(8)]
     images += [image_of(f"dots{number}", seed=number) for number in range(8)]
     weights = model.weights | {"final.weight": torch.zeros_like(model.weights["final.weight"])}
-    found = drain(suggest_images(images, replace(model, weights=weights), 2, mode="next", device="cpu"))
+    found = drain(suggest(replace(model, weights=weights), images, 2, mode="next", device="cpu"))
     assert len({(one.numbers["disagreement"], one.numbers["undecided"]) for one in found}) == 1
     assert kinds_of(found) == ["dots", "stripes"]
 
 
 def test_auto_looks_at_predictions_only_of_a_finetuned_model(model):
     images = folder_of_kinds()[:4]
-    found = drain(suggest_images(images, model, 1, annotated=["dots0"]))
+    found = drain(suggest(model, images, 1, annotated=["dots0"]))
     assert "disagreement" not in found[0].numbers
 
 
 def test_every_image_is_reported_and_one_that_cannot_be_read_is_left_out(model, tmp_path):
     (tmp_path / "bad.tif").write_bytes(b"nothing")
     images = [*folder_of_kinds()[:3], ImageRef(tmp_path / "bad.tif")]
-    events = list(suggest_images(images, model, 5))
+    events = list(suggest(model, images, 5))
     assert [event.done for event in events if isinstance(event, ImageSeen)] == [1, 2, 3, 4]
     assert [event for event in events if isinstance(event, Notice) and "bad.tif" in event.message]
 
 
 def test_nothing_left_to_annotate_is_an_error(model):
     with pytest.raises(DataError, match="annotated already"):
-        drain(suggest_images(folder_of_kinds()[:2], model, 1, annotated=["dots0", "dots1"]))
+        drain(suggest(model, folder_of_kinds()[:2], 1, annotated=["dots0", "dots1"]))
 
 
 @pytest.mark.parametrize("shape", [(1, 20, 20), (3, 33, 200), (1, 64, 64), (1, 500, 400)])

@@ -10,7 +10,7 @@ import torch
 from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError, DeviceError, RunError
-from napari_unet_finetune.events import Notice, RunEnded, RunStarted, StepEnd, Stream, ValidationEnd, drain
+from napari_unet_finetune.events import Notice, Run, RunEnded, RunStarted, StepEnd, ValidationEnd, drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import known_views
 from napari_unet_finetune.metrics import dice
@@ -26,7 +26,7 @@ from .conftest import TINY, MemoryStore, make_squares, tiny_config
 
 def collect(run):
     """Return all events and the result."""
-    stream = Stream(run)
+    stream = Run(run)
     return list(stream), stream.result
 
 
@@ -38,7 +38,7 @@ def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones
     config = tiny_config(steps=60, learning_rate=3e-3)
     base = drain(train(make_squares(6), config, shape=TINY))
     assert base.ended.finetuned_dice > 0.9
-    result = drain(finetune(make_squares(6, bright=False, seed=1), base.card.shape, config))
+    result = drain(finetune(base.model, make_squares(6, bright=False, seed=1), config))
     assert result.ended.raw_dice < 0.5
     assert result.ended.finetuned_dice > 0.85
     assert result.ended.old_dice_before > 0.9
@@ -47,7 +47,7 @@ def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones
 
 
 def test_events_tell_the_whole_story_in_order(untrained):
-    events, result = collect(finetune(make_squares(5), untrained, tiny_config()))
+    events, result = collect(finetune(untrained, make_squares(5), tiny_config()))
     assert isinstance(events[0], RunStarted)
     assert len(events[0].train_images) == 4 and len(events[0].validation_images) == 1
     assert [event.step for event in events if isinstance(event, StepEnd)] == list(range(1, 13))
@@ -59,7 +59,7 @@ def test_events_tell_the_whole_story_in_order(untrained):
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(untrained):
     augmented = {"augment": AugmentConfig(), "steps": 4}
     runs = [
-        drain(finetune(make_squares(5), untrained, tiny_config(seed=seed, keep_raw=False, **augmented)))
+        drain(finetune(untrained, make_squares(5), tiny_config(seed=seed, keep_raw=False, **augmented)))
         for seed in (0, 0, 1)
     ]
     assert same(runs[0].model.weights, runs[1].model.weights)
@@ -70,7 +70,7 @@ def test_a_run_leaves_the_callers_random_state_alone(untrained):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    drain(finetune(make_squares(4), untrained, tiny_config(steps=2)))
+    drain(finetune(untrained, make_squares(4), tiny_config(steps=2)))
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -78,9 +78,9 @@ def test_a_run_leaves_the_callers_random_state_alone(untrained):
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(untrained, resumed_from):
     config = tiny_config(steps=15, validate_every=5, keep_raw=False, augment=AugmentConfig())
     store = MemoryStore()
-    whole = drain(finetune(make_squares(5), untrained, config, store=store))
+    whole = drain(finetune(untrained, make_squares(5), config, store=store))
     again = MemoryStore(store.states[resumed_from])
-    events, resumed = collect(finetune(make_squares(5), untrained, config, store=again))
+    events, resumed = collect(finetune(untrained, make_squares(5), config, store=again))
     assert events[0].first_step == 5 * (resumed_from + 1)
     assert same(whole.model.weights, resumed.model.weights)
     assert whole.ended == resumed.ended
@@ -89,25 +89,25 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(untrained, 
 def test_an_interruption_before_the_first_validation_changes_nothing(untrained):
     """The look out of turn finds weights that are better by chance than all later ones; they must not win."""
     config = tiny_config(keep_raw=False, learning_rate=0.5, warmup_steps=0, weight_average=0, calibrate=False)
-    whole = drain(finetune(make_squares(5), untrained, config))
+    whole = drain(finetune(untrained, make_squares(5), config))
     steps, store = [], MemoryStore()
-    run = Stream(finetune(make_squares(5), untrained, config, store=store, should_stop=lambda: bool(steps)))
+    run = Run(finetune(untrained, make_squares(5), config, store=store, should_stop=lambda: bool(steps)))
     steps.extend(event for event in run if isinstance(event, StepEnd))
     assert run.result.ended.steps == 1 and store.best
-    events, resumed = collect(finetune(make_squares(5), untrained, config, store=store))
+    events, resumed = collect(finetune(untrained, make_squares(5), config, store=store))
     assert (events[0].first_step, events[0].best_dice) == (1, None)
     assert same(whole.model.weights, resumed.model.weights)
 
 
 def test_a_run_that_was_stopped_before_it_began_says_so(untrained):
-    result = drain(finetune(make_squares(5), untrained, tiny_config(), should_stop=lambda: True))
+    result = drain(finetune(untrained, make_squares(5), tiny_config(), should_stop=lambda: True))
     assert result.ended.raw_dice is not None
     assert result.ended.summary.startswith("Stopped before the first step")
 
 
 def test_state_is_kept_before_the_event_that_announces_it(untrained):
     store = MemoryStore()
-    for event in finetune(make_squares(5), untrained, tiny_config(), store=store):
+    for event in finetune(untrained, make_squares(5), tiny_config(), store=store):
         if isinstance(event, ValidationEnd):
             assert store.states[-1].progress["step"] == event.step
             if event.best:
@@ -120,8 +120,8 @@ def test_stop_returns_the_best_weights_so_far(untrained):
     def should_stop():
         return len(steps) >= 8
 
-    run = finetune(make_squares(5), untrained, tiny_config(keep_raw=False), store=store, should_stop=should_stop)
-    run = Stream(run)
+    run = finetune(untrained, make_squares(5), tiny_config(keep_raw=False), store=store, should_stop=should_stop)
+    run = Run(run)
     steps.extend(event for event in run if isinstance(event, StepEnd))
     result = run.result
     assert result.ended.stopped and result.ended.steps == 8
@@ -134,8 +134,8 @@ def test_a_stop_before_the_first_validation_is_never_below_the_base(steps):
     config = tiny_config(steps=60, learning_rate=3e-3)
     base = drain(train(make_squares(6), config, shape=TINY)).model
     harmful = tiny_config(learning_rate=0.5, warmup_steps=0)
-    run = finetune(make_squares(5, seed=3), base, harmful, should_stop=lambda: len(done) >= steps)
-    run = Stream(run)
+    run = finetune(base, make_squares(5, seed=3), harmful, should_stop=lambda: len(done) >= steps)
+    run = Run(run)
     done.extend(event for event in run if isinstance(event, StepEnd))
     result = run.result
     assert result.ended.stopped and result.ended.steps == steps
@@ -144,7 +144,7 @@ def test_a_stop_before_the_first_validation_is_never_below_the_base(steps):
 
 def test_the_result_is_kept_before_the_run_is_said_to_have_ended(untrained):
     store = MemoryStore()
-    for event in finetune(make_squares(5), untrained, tiny_config(), store=store):
+    for event in finetune(untrained, make_squares(5), tiny_config(), store=store):
         if isinstance(event, RunEnded):
             assert store.result.card.threshold == event.threshold
 
@@ -156,7 +156,7 @@ def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_ot
     dark, bright = make_squares(4, bright=False, seed=1), make_squares(1, seed=2)
     for seed in range(20):
         images = [*dark, *bright]
-        run = finetune(images, base, config.model_copy(update={"seed": seed, "replay_share": 0.5}))
+        run = finetune(base, images, config.model_copy(update={"seed": seed, "replay_share": 0.5}))
         started = next(run)
         if started.validation_images == ("square 0",) and started.raw_dice > 0.9:
             break
@@ -167,31 +167,31 @@ def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_ot
 
 def test_changed_images_are_noticed_on_resuming(untrained):
     store = MemoryStore()
-    drain(finetune(make_squares(5), untrained, tiny_config(), store=store))
+    drain(finetune(untrained, make_squares(5), tiny_config(), store=store))
     with pytest.raises(RunError, match="changed since this run began"):
-        next(finetune(make_squares(5, seed=9), untrained, tiny_config(), store=MemoryStore(store.states[0])))
+        next(finetune(untrained, make_squares(5, seed=9), tiny_config(), store=MemoryStore(store.states[0])))
 
 
 def test_changed_old_images_are_noticed_on_resuming(untrained):
     store, images = MemoryStore(), make_squares(5, bright=False)
     old = {"base_images": make_squares(5)}
-    drain(finetune(images, untrained, tiny_config(), **old, store=store))
+    drain(finetune(untrained, images, tiny_config(), **old, store=store))
     again = MemoryStore(store.states[0])
     with pytest.raises(RunError, match="changed since this run began"):
-        next(finetune(images, untrained, tiny_config(), base_images=make_squares(5, seed=9), store=again))
-    next(finetune(images, untrained, tiny_config(), **old, store=again))
+        next(finetune(untrained, images, tiny_config(), base_images=make_squares(5, seed=9), store=again))
+    next(finetune(untrained, images, tiny_config(), **old, store=again))
 
 
 def test_a_state_of_another_model_is_refused_in_a_sentence(untrained):
     store = MemoryStore(TrainingState({"unknown": 1}, {}))
     with pytest.raises(RunError, match="Start a new run"):
-        next(finetune(make_squares(5), untrained, tiny_config(), store=store))
+        next(finetune(untrained, make_squares(5), tiny_config(), store=store))
 
 
 def test_the_patch_size_is_the_base_models_unless_asked_otherwise(untrained):
-    kept = drain(finetune(make_squares(4), untrained, tiny_config(steps=2, patch_size=None, keep_raw=False)))
+    kept = drain(finetune(untrained, make_squares(4), tiny_config(steps=2, patch_size=None, keep_raw=False)))
     assert kept.model.card.patch_size == untrained.card.patch_size == 32
-    events, changed = collect(finetune(make_squares(4), untrained, tiny_config(steps=2, patch_size=40, keep_raw=False)))
+    events, changed = collect(finetune(untrained, make_squares(4), tiny_config(steps=2, patch_size=40, keep_raw=False)))
     assert changed.model.card.patch_size == 40
     assert any("patches of 32 px" in event.message for event in events if isinstance(event, Notice))
 
@@ -213,10 +213,10 @@ def test_sparse_strokes_train_and_are_validated_on_objects_and_background():
 def test_strokes_without_background_are_refused_and_images_without_strokes_left_out(untrained):
     only_objects = [strokes(image, background=False) for image in make_squares(4)]
     with pytest.raises(DataError, match="next to no background"):
-        next(finetune(only_objects, untrained, tiny_config()))
+        next(finetune(untrained, only_objects, tiny_config()))
     bare = make_squares(1)[0]
     nothing = AnnotatedImage("bare", bare.image, bare.labels, np.zeros(bare.shape, bool))
-    events, _ = collect(finetune([*make_squares(4), nothing], untrained, tiny_config(steps=2)))
+    events, _ = collect(finetune(untrained, [*make_squares(4), nothing], tiny_config(steps=2)))
     assert any("bare: nothing is annotated" in event.message for event in events if isinstance(event, Notice))
     assert "bare" not in events[0].train_images + events[0].validation_images
 
@@ -235,14 +235,14 @@ def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(untrained, mo
 
     monkeypatch.setattr(Trainer, "_loss", lambda self, batch: Poison.apply(whole(self, batch)))
     with pytest.raises(RunError, match="not a number"):
-        drain(finetune(make_squares(4), untrained, tiny_config()))
+        drain(finetune(untrained, make_squares(4), tiny_config()))
 
 
 def test_a_useless_finetuning_returns_the_raw_model_and_says_so():
     config = tiny_config(steps=60, learning_rate=3e-3)
     base = drain(train(make_squares(6), config, shape=TINY)).model
     harmful = tiny_config(steps=6, learning_rate=0.5, warmup_steps=0)
-    result = drain(finetune(make_squares(5, seed=3), base, harmful))
+    result = drain(finetune(base, make_squares(5, seed=3), harmful))
     assert result.ended.kept_raw
     assert same(result.model.weights, base.weights)
     assert "base model is kept" in result.ended.summary
@@ -250,7 +250,7 @@ def test_a_useless_finetuning_returns_the_raw_model_and_says_so():
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_too_few_images_to_hold_one_out_still_train_and_the_notice_says_what_is_missing(untrained, count):
-    events, result = collect(finetune(make_squares(count), untrained, tiny_config()))
+    events, result = collect(finetune(untrained, make_squares(count), tiny_config()))
     assert result.ended.finetuned_dice is None and result.ended.raw_dice is None
     notices = " ".join(event.message for event in events if isinstance(event, Notice))
     assert "too few" in notices
@@ -259,20 +259,20 @@ def test_too_few_images_to_hold_one_out_still_train_and_the_notice_says_what_is_
 
 def test_early_stopping_waits_for_its_patience(untrained):
     frozen = tiny_config(steps=50, validate_every=2, patience=3, learning_rate=1e-12)
-    events, result = collect(finetune(make_squares(5), untrained, frozen))
+    events, result = collect(finetune(untrained, make_squares(5), frozen))
     assert result.ended.steps == 8
     assert any("ended early" in event.message for event in events if isinstance(event, Notice))
 
 
 def test_frozen_layers_stay_as_they_are(untrained):
-    result = drain(finetune(make_squares(4), untrained, tiny_config(layers="last", keep_raw=False)))
+    result = drain(finetune(untrained, make_squares(4), tiny_config(layers="last", keep_raw=False)))
     changed = {name for name, value in result.model.weights.items() if not torch.equal(value, untrained.weights[name])}
     assert changed and all(name.startswith(("conv1_1.", "final.")) for name in changed)
 
 
 def test_l2sp_keeps_the_weights_closer_to_the_base(untrained):
     def distance(strength):
-        result = drain(finetune(make_squares(4), untrained, tiny_config(l2sp=strength, keep_raw=False)))
+        result = drain(finetune(untrained, make_squares(4), tiny_config(l2sp=strength, keep_raw=False)))
         return sum(
             float((value - untrained.weights[name]).pow(2).sum()) for name, value in result.model.weights.items()
         )
@@ -284,19 +284,19 @@ def test_replay_uses_the_patches_that_the_base_model_carries():
     base = drain(train(make_squares(6), tiny_config(steps=40, learning_rate=3e-3), shape=TINY)).model
     assert len(base.rehearsal) == 8 and base.rehearsal.held_out.sum() == 2
     new = make_squares(5, bright=False, seed=1)
-    forgetful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0)))
-    careful = drain(finetune(new, base, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5)))
+    forgetful = drain(finetune(base, new, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0)))
+    careful = drain(finetune(base, new, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5)))
     assert forgetful.ended.old_dice_before == careful.ended.old_dice_before
     assert careful.ended.old_dice_after > forgetful.ended.old_dice_after + 0.05
 
 
 def test_old_images_from_a_folder_are_replayed_too(untrained):
-    result = drain(finetune(make_squares(5, bright=False), untrained, tiny_config(), base_images=make_squares(5)))
+    result = drain(finetune(untrained, make_squares(5, bright=False), tiny_config(), base_images=make_squares(5)))
     assert result.ended.old_dice_before is not None and result.ended.old_dice_after is not None
 
 
 def test_a_base_without_old_patches_says_that_forgetting_cannot_be_measured(untrained):
-    events, result = collect(finetune(make_squares(5), untrained, tiny_config()))
+    events, result = collect(finetune(untrained, make_squares(5), tiny_config()))
     assert result.ended.old_dice_after is None
     assert any("cannot be measured" in event.message for event in events if isinstance(event, Notice))
 
@@ -308,7 +308,7 @@ def test_the_rule_for_the_best_weights_decides_what_is_returned(untrained, monke
     )
     config = tiny_config(steps=4, validate_every=2, keep_raw=False)
     store = MemoryStore()
-    events, result = collect(finetune(make_squares(5), untrained, config, store=store))
+    events, result = collect(finetune(untrained, make_squares(5), config, store=store))
     assert [event.best for event in events if isinstance(event, ValidationEnd)] == [True, kept]
     assert same(result.model.weights, store.best[-1].weights) and len(store.best) == 1 + kept
 
@@ -316,7 +316,7 @@ def test_the_rule_for_the_best_weights_decides_what_is_returned(untrained, monke
 def test_dropout_is_the_trainings_choice_and_the_models_own_if_left_empty(untrained):
     def weights(dropout):
         config = tiny_config(steps=2, dropout=dropout)
-        return drain(finetune(make_squares(3), untrained, config)).model.weights
+        return drain(finetune(untrained, make_squares(3), config)).model.weights
 
     assert FinetuneConfig().dropout is None and untrained.card.shape.dropout == 0.2
     assert same(weights(None), weights(0.2)) and not same(weights(None), weights(0.0))
@@ -324,7 +324,7 @@ def test_dropout_is_the_trainings_choice_and_the_models_own_if_left_empty(untrai
 
 def test_the_seed_recipe_runs_the_grid_of_the_study(untrained):
     recipe = FinetuneConfig.from_preset("seed recipe", epochs=2, patch_size=32, patch_stride=16, device="cpu")
-    events, result = collect(finetune(make_squares(4), untrained, recipe))
+    events, result = collect(finetune(untrained, make_squares(4), recipe))
     # 4 images x 2 x 2 patches, 20 % held out: 13 patches are 4 batches an epoch
     assert [event.step for event in events if isinstance(event, StepEnd)] == list(range(1, 9))
     losses = [event.val_loss for event in events if isinstance(event, ValidationEnd)]
@@ -337,12 +337,12 @@ def test_no_images_and_no_objects_are_refused_in_a_sentence(untrained):
     empty = [AnnotatedImage("a", np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8))]
     for images, word in (([], "no annotated images"), (empty, "None of the training images shows an object")):
         with pytest.raises(DataError, match=word):
-            next(finetune(images, untrained, tiny_config()))
+            next(finetune(untrained, images, tiny_config()))
 
 
 def test_background_only_images_are_valid_among_others(untrained):
     blank = AnnotatedImage("blank", np.zeros((48, 48), np.uint8), np.zeros((48, 48), np.uint8))
-    result = drain(finetune([*make_squares(4), blank], untrained, tiny_config(steps=3)))
+    result = drain(finetune(untrained, [*make_squares(4), blank], tiny_config(steps=3)))
     assert result.ended.steps == 3
 
 
@@ -353,24 +353,24 @@ def test_images_of_any_size_type_and_channels_train_together(untrained):
         AnnotatedImage("16 bit", rng.integers(0, 4000, (48, 33)).astype(np.uint16), rng.integers(0, 2, (48, 33))),
         AnnotatedImage("colour", rng.random((3, 50, 50), np.float32), rng.integers(0, 2, (50, 50)) > 0),
     ]
-    result = drain(finetune(images, untrained, tiny_config(steps=3)))
+    result = drain(finetune(untrained, images, tiny_config(steps=3)))
     assert all(torch.isfinite(value).all() for value in result.model.weights.values())
 
 
 def test_colour_images_for_a_grey_model_are_never_reduced_silently(untrained):
     colour = [AnnotatedImage(image.name, np.stack([image.image] * 3), image.labels) for image in make_squares(4)]
-    events, _ = collect(finetune(colour, untrained, tiny_config(steps=2, in_channels=1)))
+    events, _ = collect(finetune(untrained, colour, tiny_config(steps=2, in_channels=1)))
     assert any("luminance" in event.message for event in events if isinstance(event, Notice))
     with pytest.raises(DataError, match="3 channels"):
-        next(finetune(colour, untrained, tiny_config(channels=ChannelRule(method="none"))))
-    events, result = collect(finetune(colour, untrained, tiny_config(steps=2, in_channels=3)))
+        next(finetune(untrained, colour, tiny_config(channels=ChannelRule(method="none"))))
+    events, result = collect(finetune(untrained, colour, tiny_config(steps=2, in_channels=3)))
     assert result.model.card.shape.in_channels == 3
 
 
 def test_a_loss_that_is_not_a_number_is_explained(untrained, monkeypatch):
     monkeypatch.setattr(Trainer, "_loss", lambda self, batch: self.network(batch.images).sum() * float("nan"))
     with pytest.raises(RunError, match=r"not a number at step 1.*lower learning rate"):
-        drain(finetune(make_squares(4), untrained, tiny_config()))
+        drain(finetune(untrained, make_squares(4), tiny_config()))
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on_with_the_same_effective_one(untrained, monkeypatch):
@@ -383,7 +383,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on_with_the_same_effective_one(
         return whole(self, batch)
 
     monkeypatch.setattr(Trainer, "_loss", limited)
-    events, _ = collect(finetune(make_squares(4), untrained, tiny_config(steps=2)))
+    events, _ = collect(finetune(untrained, make_squares(4), tiny_config(steps=2)))
     assert sizes == [4, 2, 2, 2, 2]
     assert any("ran out: going on with 2 patches" in event.message for event in events if isinstance(event, Notice))
 
@@ -398,11 +398,11 @@ def test_no_memory_for_a_single_patch_is_explained(untrained, monkeypatch, where
     else:
         monkeypatch.setattr(torch.optim.AdamW, "step", full)
     with pytest.raises(DeviceError, match="ran out with a single patch"):
-        drain(finetune(make_squares(4), untrained, tiny_config(steps=2)))
+        drain(finetune(untrained, make_squares(4), tiny_config(steps=2)))
 
 
 def test_the_model_file_says_where_it_comes_from(untrained):
-    result = drain(finetune(make_squares(5), untrained, tiny_config()))
+    result = drain(finetune(untrained, make_squares(5), tiny_config()))
     origin = result.model.card.provenance
     assert [record.name for record in origin.images] == [f"square {index}" for index in range(5)]
     assert len({record.sha256 for record in origin.images}) == 5
@@ -414,21 +414,21 @@ def test_the_model_file_says_where_it_comes_from(untrained):
 
 def test_an_image_without_any_structure_is_named(untrained):
     flat = replace(make_squares(1)[0], name="flat", image=np.full((48, 48), 7, np.uint8))
-    run = finetune([*make_squares(4), flat], untrained, tiny_config(steps=2))
+    run = finetune(untrained, [*make_squares(4), flat], tiny_config(steps=2))
     assert any(event.message.startswith("flat: all pixels are alike") for event in run if isinstance(event, Notice))
 
 
 def test_images_that_the_base_was_trained_on_are_pointed_out(untrained):
-    first = drain(finetune(make_squares(5), untrained, tiny_config(steps=2, keep_raw=False))).model
+    first = drain(finetune(untrained, make_squares(5), tiny_config(steps=2, keep_raw=False))).model
     again = [*make_squares(5)[:2], *make_squares(5, seed=9)[2:]]
-    notices = [event.message for event in finetune(again, first, tiny_config(steps=2)) if isinstance(event, Notice)]
+    notices = [event.message for event in finetune(first, again, tiny_config(steps=2)) if isinstance(event, Notice)]
     assert any("trained on 2 of these 5 images before (square 0, square 1)" in text for text in notices)
-    others = finetune(make_squares(5, seed=9), first, tiny_config(steps=2))
+    others = finetune(first, make_squares(5, seed=9), tiny_config(steps=2))
     assert not any("before (" in event.message for event in others if isinstance(event, Notice))
 
 
 def test_the_threshold_is_calibrated_on_annotated_images_only_if_asked(untrained):
-    fixed = drain(finetune(make_squares(4), untrained, tiny_config(calibrate=False, threshold=0.3, keep_raw=False)))
+    fixed = drain(finetune(untrained, make_squares(4), tiny_config(calibrate=False, threshold=0.3, keep_raw=False)))
     assert fixed.model.card.threshold == 0.3
 
 
@@ -447,32 +447,32 @@ def test_the_raw_score_on_colour_images_is_that_of_the_unchanged_base():
         for image in make_squares(5, seed=2)
     ]
     config = tiny_config(steps=2)
-    grey = drain(finetune(colour, base, config.model_copy(update={"in_channels": 1})))
+    grey = drain(finetune(base, colour, config.model_copy(update={"in_channels": 1})))
     assert grey.ended.raw_dice > 0.8
-    assert drain(finetune(colour, base, config)).ended.raw_dice == pytest.approx(grey.ended.raw_dice)
+    assert drain(finetune(base, colour, config)).ended.raw_dice == pytest.approx(grey.ended.raw_dice)
 
 
 def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
     base = drain(train(make_squares(8), tiny_config(steps=60, learning_rate=3e-3), shape=TINY)).model
     monkeypatch.setattr("napari_unet_finetune.training.outcome.calibrate_threshold", lambda *_: 0.99999)
     config = tiny_config(steps=2, learning_rate=1e-6, keep_raw=False)
-    with_old = drain(finetune(make_squares(3, seed=1), base, config)).model
-    without = drain(finetune(make_squares(3, seed=1), replace(base, rehearsal=None), config)).model
-    assert with_old.threshold == base.card.threshold
+    with_old = drain(finetune(base, make_squares(3, seed=1), config)).model
+    without = drain(finetune(replace(base, rehearsal=None), make_squares(3, seed=1), config)).model
+    assert with_old.card.threshold == base.card.threshold
     assert without.card.threshold == pytest.approx(0.99999)
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_a_grey_model_learns_from_images_of_several_channels_that_it_could_not_take(untrained, channels):
     images = [replace(image, image=np.stack([image.image] * channels)) for image in make_squares(4)]
-    result = drain(finetune(images, untrained, tiny_config()))
+    result = drain(finetune(untrained, images, tiny_config()))
     assert result.ended.raw_dice is None and result.ended.finetuned_dice is not None
     assert result.model.card.shape.in_channels == channels
 
 
 def test_raw_and_finetuned_are_scored_on_the_same_held_out_images_whatever_their_names(untrained):
     colour = [replace(image, name="img", image=np.stack([image.image] * 3)) for image in make_squares(5)]
-    setup = prepare(colour, untrained, tiny_config())
+    setup = prepare(untrained, colour, tiny_config())
     assert len(setup.held_out) == len(setup.raw_held_out) == 1
     assert torch.equal(setup.held_out.images[0].target, setup.raw_held_out.images[0].target)
 
@@ -484,15 +484,15 @@ def test_raw_and_finetuned_are_scored_on_the_same_part_of_an_image_whatever_its_
         ImageValidator, "score", lambda self, model: sides.append(self.images[0].shape[0]) or seen(self, model)
     )
     settings = tiny_config(steps=1, rescale=0.5, validation_crop_px=64)
-    drain(finetune(make_squares(4, size=192), untrained, settings))
+    drain(finetune(untrained, make_squares(4, size=192), settings))
     assert sides == [128, 64]
 
 
 def test_a_base_that_saw_an_image_with_another_mask_is_told_too(untrained):
     images = make_squares(4)
-    base = drain(finetune(images, untrained, tiny_config(steps=1))).model
+    base = drain(finetune(untrained, images, tiny_config(steps=1))).model
     corrected = replace(images[0], labels=np.roll(images[0].labels, 1, axis=0))
-    notices = prepare([corrected, *make_squares(3, seed=8)], base, tiny_config()).notices
+    notices = prepare(base, [corrected, *make_squares(3, seed=8)], tiny_config()).notices
     known = [note for note in notices if "was trained on 1 of these" in note]
     assert len(known) == 1
 
@@ -512,14 +512,14 @@ def test_the_base_model_is_scored_as_its_user_has_it(untrained, threshold):
     """A model that never saw mirrored views is not asked about them, whatever the training shows."""
     images, base = make_squares(5), untrained.with_card(threshold=threshold)
     settings = tiny_config(steps=1, held_out=(images[0].name,), augment=MIRRORING)
-    result = drain(finetune(images, base, settings))
+    result = drain(finetune(base, images, settings))
     assert result.ended.raw_dice == pytest.approx(dice_of(base, images[0]))
 
 
 def test_the_finetuned_model_is_scored_as_it_will_predict(untrained):
     images = make_squares(5)
     settings = tiny_config(held_out=(images[0].name,), keep_raw=False, augment=MIRRORING)
-    result = drain(finetune(images, untrained, settings))
+    result = drain(finetune(untrained, images, settings))
     assert len(known_views(result.model)) == 4
     assert result.ended.finetuned_dice == pytest.approx(dice_of(result.model, images[0]))
 

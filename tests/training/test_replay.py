@@ -38,7 +38,7 @@ def test_a_strength_that_was_asked_for_is_kept():
 
 
 def test_a_run_says_that_it_cannot_measure_forgetting_and_what_it_does_instead(untrained):
-    events, result = collect(finetune(make_squares(3), untrained, tiny_config(steps=2)))
+    events, result = collect(finetune(untrained, make_squares(3), tiny_config(steps=2)))
     messages = [event.message for event in events if isinstance(event, Notice)]
     assert any("cannot be measured" in message for message in messages)
     assert any("pulled" in message for message in messages)

@@ -27,7 +27,7 @@ def enlarged(images, times):
 
 
 def test_the_factor_is_estimated_from_the_masks_and_said(base):
-    setup = prepare(enlarged(make_squares(4), 3), base, tiny_config(rescale=0))
+    setup = prepare(base, enlarged(make_squares(4), 3), tiny_config(rescale=0))
     assert setup.base.card.rescale == pytest.approx(1.5 / 3, abs=0.04)
     assert any("resampled by 0.5" in notice or "resampled by 0.4" in notice for notice in setup.notices)
     assert {image.shape for image in setup.train.images} == {(round(144 * setup.base.card.rescale),) * 2}
@@ -39,27 +39,27 @@ def test_the_factor_is_estimated_from_the_masks_and_said(base):
 
 @pytest.mark.parametrize(("times", "change"), [(1, 0), (3, None)])
 def test_objects_of_the_same_size_or_no_wish_keep_the_images(base, times, change):
-    setup = prepare(enlarged(make_squares(4), times), base, tiny_config(rescale=change))
+    setup = prepare(base, enlarged(make_squares(4), times), tiny_config(rescale=change))
     assert setup.base.card.rescale == 1
     assert any("keep their size" in notice for notice in setup.notices) == (change == 0)
 
 
 def test_an_estimate_that_finds_nothing_to_change_undoes_the_bases_own_factor(base):
     """Compared are objects at their own size: as wide as the base saw them means no resampling at all."""
-    setup = prepare(make_squares(4), base.with_card(rescale=0.5), tiny_config(rescale=0))
+    setup = prepare(base.with_card(rescale=0.5), make_squares(4), tiny_config(rescale=0))
     assert setup.base.card.rescale == 1
     assert any("images keep their size" in notice for notice in setup.notices)
 
 
 def test_where_no_size_is_known_the_bases_own_factor_stays_and_is_named(base):
     unknown = base.with_card(rescale=0.5, provenance=base.card.provenance.model_copy(update={"statistics": None}))
-    setup = prepare(make_squares(4), unknown, tiny_config(rescale=0))
+    setup = prepare(unknown, make_squares(4), tiny_config(rescale=0))
     assert setup.base.card.rescale == 0.5
     assert any("factor of 0.5 stays" in notice for notice in setup.notices)
 
 
 def test_a_given_factor_is_taken_and_the_old_images_keep_their_size(base):
-    setup = prepare(enlarged(make_squares(4), 2), base, tiny_config(rescale=0.5), base_images=make_squares(4))
+    setup = prepare(base, enlarged(make_squares(4), 2), tiny_config(rescale=0.5), base_images=make_squares(4))
     assert setup.base.card.rescale == 0.5
     assert {image.shape for image in setup.train.images} == {(48, 48)}
     assert {image.shape for image in setup.old} == {(48, 48)}
@@ -67,14 +67,14 @@ def test_a_given_factor_is_taken_and_the_old_images_keep_their_size(base):
 
 def test_results_have_the_size_of_the_image(base):
     large = enlarged(make_squares(4), 2)
-    model = drain(finetune(large, base, tiny_config(rescale=0.5, keep_raw=False))).model
+    model = drain(finetune(base, large, tiny_config(rescale=0.5, keep_raw=False))).model
     assert model.card.rescale == 0.5
-    assert predict(large[0], model).labels.shape == (96, 96)
+    assert predict(model, large[0]).labels.shape == (96, 96)
 
 
 def test_strokes_are_resampled_too(base):
     strokes = np.zeros((96, 96), bool)
     strokes[40:56] = True
     images = [AnnotatedImage(one.name, one.image, one.labels, strokes) for one in enlarged(make_squares(4), 2)]
-    setup = prepare(images, base, tiny_config(rescale=0.5))
+    setup = prepare(base, images, tiny_config(rescale=0.5))
     assert {int(image.annotated.sum()) for image in setup.train.images} == {8 * 48}

@@ -13,7 +13,7 @@ from .conftest import make_squares, tiny_config
 
 @pytest.fixture
 def new_trainer(untrained):
-    setup = prepare(make_squares(4), untrained, tiny_config())
+    setup = prepare(untrained, make_squares(4), tiny_config())
 
     def new(layout):
         trainer = Trainer(

@@ -11,7 +11,7 @@ import numpy as np
 from ..data.masks import STROKES, WHOLE
 from ..data.pairing import LeftOver, Pair, Pairing, pair_images
 from ..data.statistics import DataStatistics, ModelFacts, combine
-from ..events import ImageSeen, drain
+from ..events import ImageSeen, as_run
 from ..io.images import ImageRef, list_images, without_labels
 from ..result import Offer, Result, ResultTable
 from ..text import count_of, number, percent
@@ -156,14 +156,15 @@ class CheckupSource:
         return cls(pairing.explained(unreadable), unreadable)
 
 
-def check_folder(
-    images: Path,
-    masks: Path | None = None,
+@as_run
+def check(
+    images: Path | str,
+    masks: Path | str | None = None,
     *,
     sparse: bool = False,
     model: ModelFacts | None = None,
-    test_images: Path | None = None,
-) -> Checkup:
+    test_images: Path | str | None = None,
+) -> Generator[ImageSeen, None, Checkup]:
     """Look through the images and masks of two folders, one image in memory at a time.
 
     Parameters
@@ -173,7 +174,7 @@ def check_folder(
     sparse
         The masks hold strokes: 0 is not annotated, 1 background, 2 object.
     model
-        A model to whose data the images are compared.
+        What the card of a model says (`model.card.facts`), to whose data the images are compared.
     test_images
         Folder with images that are kept for the final score, to find those that are among the others too.
 
@@ -182,9 +183,9 @@ def check_folder(
     DataError
         If a folder is missing or holds no image. Whatever is wrong with single files is in the result.
     """
-    source = CheckupSource.of_folders(images, masks, sparse=sparse)
-    test = list_images(test_images).images if test_images else ()
-    return drain(check_images(source, model=model, test_images=test))
+    source = CheckupSource.of_folders(Path(images), Path(masks) if masks else None, sparse=sparse)
+    test = list_images(Path(test_images)).images if test_images else ()
+    return (yield from check_images(source, model=model, test_images=test))
 
 
 def check_images(
@@ -193,7 +194,7 @@ def check_images(
     model: ModelFacts | None = None,
     test_images: Sequence[ImageRef] = (),
 ) -> Generator[ImageSeen, None, Checkup]:
-    """Yield after each image and return what was found; see `check_folder`."""
+    """Yield after each image and return what was found; see `check`."""
     pairing = source.pairing
     alone = [one.ref for one in pairing.images_without_mask]
     todo: list[tuple[ImageRef, Pair | None]] = [(pair.image, pair) for pair in pairing.pairs]

@@ -83,7 +83,7 @@ def find_doubts(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]]
 
 
 def _empty(samples: Sequence[Sample]) -> list[Doubt]:
-    shares = [_share(sample) for sample in samples]
+    shares = [sample.image.foreground for sample in samples]
     names = [sample.image.name for sample in samples]
     doubts = []
     empty = [name for name, share in zip(names, shares, strict=True) if share == 0]
@@ -95,14 +95,8 @@ def _empty(samples: Sequence[Sample]) -> list[Doubt]:
     return doubts
 
 
-def _share(sample: Sample) -> float:
-    known = sample.image.annotated
-    target = sample.image.target
-    return float(target.mean() if known is None else target[known].mean() if known.any() else 0.0)
-
-
 def _inverted(samples: Sequence[Sample]) -> list[Doubt]:
-    shares = [_share(sample) for sample in samples]
+    shares = [sample.image.foreground for sample in samples]
     if np.mean([share > _MOSTLY_OBJECT for share in shares]) < _MAJORITY:
         return []
     mean = percent(float(np.mean(shares)))
@@ -134,7 +128,7 @@ def _channels(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]]) 
     """Tell whether one channel shows the objects by intensity while the network's view does not."""
     several = [
         (sample, view) for sample, view in zip(samples, pixels, strict=True)
-        if sample.image.channels > len(view) and 0 < _share(sample) < 1
+        if sample.image.channels > len(view) and 0 < sample.image.foreground < 1
     ]  # fmt: skip
     if not several:
         return []
@@ -158,8 +152,7 @@ def _channels(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]]) 
 
 def separation(plane: NDArray[Any], image: AnnotatedImage) -> float:
     """Return the chance that a random object pixel is on the same side of a random background pixel, at least 0.5."""
-    known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
-    inside, outside = (_sampled(plane[known & where]) for where in (image.target, ~image.target))
+    inside, outside = (_sampled(plane[image.known & where]) for where in (image.target, ~image.target))
     if not len(inside) or not len(outside):
         return 0.5
     ranked = np.sort(outside)

@@ -35,13 +35,11 @@ def check(
 
     Ends with exit code 1 if there are problems that keep images from being used.
     """
-    from ..checks.checkup import CheckupSource, check_images
-    from ..io.images import list_images
+    from ..checks.checkup import check as look_through
 
-    source = CheckupSource.of_folders(images, masks, sparse=sparse)
-    test = list_images(test_images).images if test_images else ()
     facts = model_facts(model) if model else None
-    checkup = watch(check_images(source, model=facts, test_images=test), "Check", quiet=as_json)
+    events = look_through(images, masks, sparse=sparse, model=facts, test_images=test_images)
+    checkup = watch(events, "Check", quiet=as_json)
     finish(checkup.to_json(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))
     if checkup.problems:
         raise typer.Exit(FAILED)
@@ -70,11 +68,12 @@ def models(as_json: Json = False) -> None:
     from ..models.card import read_card
     from ..models.zoo import list_models
 
-    values = {"models": [_model_card(name, read_card(name)) for name in list_models()]}
-    finish(values, as_json=as_json, show=lambda console: _show_models(console, values["models"]))
+    cards = {name: read_card(name) for name in list_models()}
+    values = {"models": [_facts(name, card) for name, card in cards.items()]}
+    finish(values, as_json=as_json, show=lambda console: _show_models(console, cards))
 
 
-def _model_card(name: str, card: FileCard) -> dict[str, Any]:
+def _facts(name: str, card: FileCard) -> dict[str, Any]:
     origin = card.provenance
     return {
         "name": name,
@@ -90,14 +89,13 @@ def _model_card(name: str, card: FileCard) -> dict[str, Any]:
     }
 
 
-def _show_models(console: Console, found: list[dict[str, Any]]) -> None:
+def _show_models(console: Console, cards: dict[str, FileCard]) -> None:
     table = score_table("Models that ship", ["name", "finds", "channels", "MB", "test Dice", "licence"])
     table.columns[0].no_wrap = True
     table.columns[1].justify = table.columns[-1].justify = "left"
-    for model in found:
-        size = f"{model['size_bytes'] / 1e6:.1f}"
-        score = number(model["scores"].get("test_dice"))
-        table.add_row(model["name"], model["target"], str(model["channels"]), size, score, model["licence"])
+    for name, card in cards.items():
+        size, score = f"{card.size_bytes / 1e6:.1f}", number(card.provenance.scores.get("test_dice"))
+        table.add_row(name, card.target, str(card.view.in_channels), size, score, card.provenance.licence)
     console.print(table)
     console.print("Give a name as --model. With --json: limits, citation, all scores and the file of each.")
 

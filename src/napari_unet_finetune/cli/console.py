@@ -27,9 +27,9 @@ from ..events import (
     ImageSeen,
     Notice,
     PartStarted,
+    Run,
     RunStarted,
     StepEnd,
-    Stream,
     ValidationEnd,
 )
 from ..progress import RunProgress, advance
@@ -141,7 +141,7 @@ def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> 
     with progress_bar(quiet=quiet) as bar:
         parts = bar.add_task(description, total=None, note="", visible=False)
         training = bar.add_task(description, total=None, note="")
-        start, progress, stream = time.perf_counter(), RunProgress(), Stream(events)
+        start, progress, stream = time.perf_counter(), RunProgress(), Run(events)
         for event in stream:
             progress = advance(progress, event)
             match event:

@@ -52,7 +52,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on images with known masks: Dice, IoU, surface Dice, predicted over true area."""
-    from ..data.folders import AnnotatedFolder
+    from ..data.folders import open_folder
     from ..evaluation.evaluate import Tolerance, score_rows, trained_on
     from ..evaluation.rows import to_csv, to_json
     from ..inference.predict import Predictor
@@ -60,7 +60,7 @@ def evaluate(
 
     if csv is not None:
         check_suffix(csv, ".csv")
-    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
+    pairs = open_folder(images, masks, sparse=sparse)
     config = prediction_config(changes, threshold=threshold, device=device)
     predictor = Predictor(load_model(model), config)
     for note in pairs.notes:

@@ -43,11 +43,11 @@ def estimate(
     as_json: Json = False,
 ) -> None:
     """Tell whether a model over- or underestimates, by how much, and which threshold or penalty would balance it."""
-    from ..data.folders import AnnotatedFolder
+    from ..data.folders import open_folder
     from ..evaluation.estimate import estimate as run
     from ..models.load import load_model
 
-    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
+    pairs = open_folder(images, masks, sparse=sparse)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
     config = prediction_config(changes, threshold=threshold, device=device)
@@ -72,7 +72,7 @@ def can_learn(
     as_json: Json = False,
 ) -> None:
     """Try for a minute whether a model can learn two of the images by heart, and test what is wrong if not."""
-    from ..data.folders import AnnotatedFolder
+    from ..data.folders import open_folder
     from ..models.load import load_model
     from ..questions.can_learn import KEPT
     from ..questions.can_learn import can_learn as run
@@ -84,7 +84,7 @@ def can_learn(
                 f"'--set {change}' would change nothing: the trial settles this by itself. It takes {', '.join(KEPT)}; "
                 "--steps and --seconds say how long it lasts."
             )
-    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
+    pairs = open_folder(images, masks, sparse=sparse)
     with stops_on_interrupt() as stop:
         events = run(load_model(model), pairs, config, seconds=seconds, steps=steps, should_stop=stop)
         found = watch(events, "Can it learn", quiet=as_json)
@@ -109,16 +109,16 @@ def cross_validate(
     as_json: Json = False,
 ) -> None:
     """Score every image by a model finetuned without it: one training per fold, the mean and its interval."""
-    from ..data.folders import AnnotatedFolder
+    from ..data.folders import open_folder
     from ..models.load import load_model
     from ..questions.cross_validate import cross_validate as run
 
-    pairs = AnnotatedFolder.open(images, masks, sparse=sparse)
+    pairs = open_folder(images, masks, sparse=sparse)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
     config = training_config(preset, changes, steps=steps, seed=seed, device=device)
     with stops_on_interrupt() as stop:
-        events = run(pairs, load_model(model), config, folds=_folds(folds), should_stop=stop)
+        events = run(load_model(model), pairs, config, folds=_folds(folds), should_stop=stop)
         found = watch(events, "Cross-validation", quiet=as_json)
     result = stop_if_none(found)
     _finish(result, as_json=as_json, model=model)
@@ -146,12 +146,11 @@ def forecast(
     as_json: Json = False,
 ) -> None:
     """Carry the learning curve of a study on: what more images are likely to give, as a range."""
-    from ..learning_curve.folder import load_all_rows
     from ..learning_curve.forecast import forecast as look_ahead
     from ..project.curve_plan import parse_counts
 
     numbers = None if more is None else parse_counts(more)
-    _finish(look_ahead(load_all_rows(study), more=numbers, dataset=dataset, seed=seed), as_json=as_json)
+    _finish(look_ahead(study, more=numbers, dataset=dataset, seed=seed), as_json=as_json)
 
 
 def _finish(result: Result, *, as_json: bool, **asked: str | None) -> None:

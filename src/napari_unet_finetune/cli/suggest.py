@@ -29,15 +29,15 @@ def suggest(
 ) -> None:
     """Tell which images of a folder are worth annotating next, and why."""
     from ..models.load import load_model
-    from ..suggest.suggestion import suggest_images
+    from ..suggest.suggestion import suggest
 
     if mode not in _MODES:
         raise typer.BadParameter(f"choose one of {', '.join(_MODES)}", param_hint="--mode")
     found = with_unique_names(list_images(images), {})
     annotated = [pair.name for pair in pair_images(found, list_images(masks)).pairs] if masks else []
-    events = suggest_images(
-        without_labels(found),
+    events = suggest(
         load_model(model),
+        without_labels(found),
         count,
         annotated=annotated,
         mode=cast("Literal['auto', 'start', 'next']", mode),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..io.axes import COLOUR_SIZES
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,14 @@ class AnnotatedImage:
                 "Both must have the same size."
             )
 
+    @classmethod
+    def of(cls, image: AnnotatedImage | NDArray[np.generic], name: str = "image") -> AnnotatedImage:
+        """Return `image`, or a plain array as an image without labels; a last axis of 2, 3 or 4 holds its channels."""
+        if isinstance(image, AnnotatedImage):
+            return image
+        array = np.asarray(image)
+        return cls(name, np.moveaxis(array, -1, 0) if array.ndim == 3 and array.shape[-1] in COLOUR_SIZES else array)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Size (Y, X) in pixels."""
@@ -75,6 +84,17 @@ class AnnotatedImage:
             raise DataError(f"{self.name}: there are no labels. Annotate this image or leave it out.")
         target: NDArray[np.bool_] = self.labels > 0  # type: ignore[operator]
         return target
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Pixels (Y, X) of which the labels say what they are."""
+        return np.ones(self.shape, bool) if self.annotated is None else self.annotated
+
+    @property
+    def foreground(self) -> float:
+        """Share of object pixels among those that are known; 0 if none is."""
+        known = self.target[self.known]
+        return float(known.mean()) if known.size else 0.0
 
 
 def _check_image(name: str, image: NDArray[np.generic]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import overload
 
 from ..errors import DataError
-from ..io.images import ImageRef, list_images, read_image, without_labels
+from ..io.images import ImageRef, Listing, list_images, read_image, without_labels
 from ..text import count_of, first_of, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import STROKES, WHOLE, LabelReading, read_labels
@@ -30,30 +30,6 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
 
     pairing: Pairing
     unreadable: tuple[tuple[Path, str], ...] = ()
-
-    @classmethod
-    def open(cls, images: Path | str, masks: Path | str, *, sparse: bool = False) -> AnnotatedFolder:
-        """Pair the images and masks of two folders (or stack files, or one folder that holds both).
-
-        Parameters
-        ----------
-        images, masks
-            Where they are.
-        sparse
-            The masks hold strokes: 0 is not annotated, 1 background, 2 object.
-
-        Raises
-        ------
-        DataError
-            If a folder is missing or empty, or no mask belongs to any image.
-        """
-        images, masks = Path(images), Path(masks)
-        found, found_masks = list_images(images), list_images(masks)
-        unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
-        pairing = pair_images(found, found_masks).explained(unreadable)
-        if not pairing.pairs:
-            raise DataError(_nothing_pairs(images, masks, pairing))
-        return cls(pairing.read_as(STROKES if sparse else WHOLE), unreadable)
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> AnnotatedFolder:
@@ -136,25 +112,6 @@ class UnannotatedFolder(Sequence[AnnotatedImage]):
 
     refs: tuple[ImageRef, ...]
 
-    @classmethod
-    def open(cls, images: Path | str) -> UnannotatedFolder:
-        """Return the images of a folder or a stack file, without labels that `predict` has written beside them.
-
-        Raises
-        ------
-        DataError
-            If the folder is missing or empty, or holds masks of its images.
-        """
-        found = list_images(Path(images))
-        refs = without_labels(found)
-        masks = [pair.mask.name for pair in pair_images(found, found).pairs if pair.mask in refs]
-        if masks:
-            raise DataError(
-                f"{images}: masks lie among the images ({first_of(masks)}). Give this folder for the masks too, or "
-                "take them out."
-            )
-        return cls(refs)
-
     @overload
     def __getitem__(self, index: int) -> AnnotatedImage: ...
 
@@ -170,6 +127,54 @@ class UnannotatedFolder(Sequence[AnnotatedImage]):
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.refs)
+
+
+@overload
+def open_folder(images: Path | str, masks: Path | str, *, sparse: bool = ...) -> AnnotatedFolder: ...
+
+
+@overload
+def open_folder(images: Path | str, masks: None = ...) -> UnannotatedFolder: ...
+
+
+def open_folder(
+    images: Path | str, masks: Path | str | None = None, *, sparse: bool = False
+) -> AnnotatedFolder | UnannotatedFolder:
+    """Return the images of a folder with their masks, each read when it is asked for.
+
+    Parameters
+    ----------
+    images, masks
+        Two folders or stack files, or one folder that holds both, given twice. Without `masks`, labels that `predict`
+        has written beside the images are passed over.
+    sparse
+        The masks hold strokes: 0 is not annotated, 1 background, 2 object.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing or empty, no mask belongs to any image, or masks lie among images without any.
+    """
+    found = list_images(Path(images))
+    if masks is None:
+        return UnannotatedFolder(_without_masks(Path(images), found))
+    found_masks = list_images(Path(masks))
+    unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
+    pairing = pair_images(found, found_masks).explained(unreadable)
+    if not pairing.pairs:
+        raise DataError(_nothing_pairs(Path(images), Path(masks), pairing))
+    return AnnotatedFolder(pairing.read_as(STROKES if sparse else WHOLE), unreadable)
+
+
+def _without_masks(images: Path, found: Listing) -> tuple[ImageRef, ...]:
+    refs = without_labels(found)
+    masks = [pair.mask.name for pair in pair_images(found, found).pairs if pair.mask in refs]
+    if masks:
+        raise DataError(
+            f"{images}: masks lie among the images ({first_of(masks)}). Give this folder for the masks too, or "
+            "take them out."
+        )
+    return refs
 
 
 def read_pair(pair: Pair) -> AnnotatedImage:

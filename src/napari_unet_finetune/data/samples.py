@@ -114,7 +114,7 @@ def make_microtube(
 
 
 def write_microtube(
-    folder: Path, count: int = 31, *, seed: int = 0, shape: tuple[int, int] = (128, 320)
+    folder: Path | str, count: int = 31, *, seed: int = 0, shape: tuple[int, int] = (128, 320)
 ) -> tuple[Path, Path]:
     """Write both datasets to `folder` and return the folder of each, with `images` and 0/1 `masks` in it.
 
@@ -125,6 +125,7 @@ def write_microtube(
     DataError
         If no such images can be made; see `make_microtube`.
     """
+    folder = Path(folder)
     dataset1 = _write(folder / "dataset1", make_microtube(1, count, seed=seed, shape=shape))
     dataset2 = _write(folder / "dataset2", make_microtube(2, count, seed=seed, shape=shape))
     return dataset1, dataset2

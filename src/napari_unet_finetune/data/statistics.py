@@ -220,8 +220,7 @@ def _parts(image: AnnotatedImage) -> Parts | None:
     """Return where objects and where background is known to be."""
     if image.labels is None:
         return None
-    known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
-    return image.target & known, ~image.target & known
+    return image.target & image.known, ~image.target & image.known
 
 
 def _share(objects: NDArray[np.bool_], background: NDArray[np.bool_]) -> float:

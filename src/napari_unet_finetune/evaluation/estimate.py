@@ -9,7 +9,7 @@ from pathlib import Path
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
-from ..events import PartStarted, never
+from ..events import PartStarted, as_run, never
 from ..inference.predict import Prediction, Predictor
 from ..io.writing import write_labels
 from ..metrics import error_map
@@ -20,12 +20,13 @@ from .evaluate import trained_on
 MAP_SUFFIX = "_errors.tif"
 
 
+@as_run
 def estimate(
     model: Model,
     images: Sequence[AnnotatedImage],
     config: PredictConfig | None = None,
     *,
-    maps: Path | None = None,
+    maps: Path | str | None = None,
     seed: int = 0,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[PartStarted, None, Estimation | None]:
@@ -59,7 +60,7 @@ def estimate(
             ThresholdCounts.of(image.name, prediction.probabilities, image.target, thresholds, image.annotated)
         )
         if maps is not None:
-            _write_map(maps, index, image, prediction)
+            _write_map(Path(maps), index, image, prediction)
     return estimate_areas(
         counts,
         thresholds,

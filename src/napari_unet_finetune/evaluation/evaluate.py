@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -85,10 +86,12 @@ def evaluate(
     *,
     dataset: int = 2,
     tolerance: Tolerance = DEFAULT_TOLERANCE,
+    **settings: Any,
 ) -> list[Row]:
     """Return one row per image with the scores of `model`.
 
-    What the model was finetuned with is taken from its file; `dataset` is only a label for the table.
+    What the model was finetuned with is taken from its file; `dataset` is only a label for the table, and `settings`
+    are fields of `config` by name.
 
     Raises
     ------
@@ -97,7 +100,8 @@ def evaluate(
     DeviceError
         If the chosen device is absent or its memory does not hold one tile.
     """
-    return list(score_rows(Predictor(model, config), images, dataset=dataset, tolerance=tolerance))
+    predictor = Predictor(model, PredictConfig.given(config, settings))
+    return list(score_rows(predictor, images, dataset=dataset, tolerance=tolerance))
 
 
 def score_rows(

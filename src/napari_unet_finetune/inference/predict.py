@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import overload
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,36 +58,26 @@ class Stopped:
     name: str
 
 
-@overload
-def predict(image: AnnotatedImage, model: Model, config: PredictConfig | None = ...) -> Prediction: ...
-@overload
 def predict(
-    image: AnnotatedImage,
-    model: Model,
-    config: PredictConfig | None = ...,
-    *,
-    should_stop: Callable[[], bool],
-) -> Prediction | Stopped: ...
-def predict(
-    image: AnnotatedImage,
-    model: Model,
-    config: PredictConfig | None = None,
-    *,
-    should_stop: Callable[[], bool] = never,
-) -> Prediction | Stopped:
+    model: Model, image: AnnotatedImage | NDArray[np.generic], config: PredictConfig | None = None, **settings: Any
+) -> Prediction:
     """Return the objects that `model` sees in `image`; for many images keep one `Predictor`.
 
-    `should_stop` is asked before every batch of tiles; once it says yes, the result is `Stopped`. Without it the
-    result is always a `Prediction`.
+    Parameters
+    ----------
+    image
+        ``(Y, X)``, or ``(Y, X, C)`` with 2 to 4 channels, or ``(C, Y, X)``; or an image with its name and pixel size.
+    config
+        Settings; `settings` are its fields by name, such as ``device="cpu"``.
 
     Raises
     ------
     DataError
-        If the image's channels do not fit the model.
+        If it is no image, or its channels do not fit the model.
     DeviceError
         If the device is absent or a single tile does not fit into its memory.
     """
-    return drain(Predictor(model, config).stream(image, should_stop=should_stop))
+    return Predictor(model, PredictConfig.given(config, settings)).predict(AnnotatedImage.of(image))
 
 
 class Predictor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..config import AugmentConfig
-from ..events import Stream, TileEnd
+from ..events import Run, TileEnd
 from ..models.model import Model
 from .tiles import blend_tiles
 
@@ -67,7 +67,7 @@ def blend_views(
 
 def _part(part: int, parts: int, tiles: Generator[TileEnd, None, Tensor]) -> Generator[TileEnd, None, Tensor]:
     """Pass on `tiles` as one of several parts of equal length."""
-    stream = Stream(tiles)
+    stream = Run(tiles)
     for end in stream:
         yield TileEnd(part * end.total + end.done, parts * end.total)
     return stream.result

@@ -72,7 +72,7 @@ def _storable(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def write_labels(
-    path: Path,
+    path: Path | str,
     labels: NDArray[np.generic],
     *,
     scale: tuple[float, float] = (1.0, 1.0),
@@ -99,6 +99,7 @@ def write_labels(
     DataError
         If the file exists, the labels are no labels, or the disk does not take the file.
     """
+    path = Path(path)
     if path.exists() and not overwrite:
         raise DataError(f"{path} exists already. Choose another name or allow it to be overwritten.")
     compact = _smallest(path.name, labels)

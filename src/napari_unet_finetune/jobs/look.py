@@ -33,11 +33,11 @@ def check(folder: Path, request: CheckRequest, control: Control) -> Iterator[Eve
 def suggest(folder: Path, request: SuggestRequest, control: Control) -> Iterator[Event]:
     """Choose images to annotate; the result are `Suggestions`, no file if it was stopped."""
     from ..models.load import load_model
-    from ..suggest.suggestion import suggest_images
+    from ..suggest.suggestion import suggest
 
-    events = suggest_images(
-        request.images,
+    events = suggest(
         load_model(request.checkpoint),
+        request.images,
         request.count,
         annotated=request.annotated,
         mode=request.mode,

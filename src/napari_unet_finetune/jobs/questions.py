@@ -37,7 +37,7 @@ def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None
         return (yield from events)
     if request.task == "can_learn":
         return (yield from can_learn(model, images, config, seconds=request.seconds, should_stop=stop))
-    return (yield from cross_validate(images, model, config, folds=request.folds, should_stop=stop))
+    return (yield from cross_validate(model, images, config, folds=request.folds, should_stop=stop))
 
 
 def report(folder: Path, request: ReportRequest, control: Control) -> Iterator[Event]:

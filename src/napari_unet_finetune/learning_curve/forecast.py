@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..errors import DataError
 from ..evaluation.rows import Row
 from ..result import Result, ResultTable
 from ..text import count_of
+from .folder import load_all_rows
 
 RESAMPLES = 300
 # The range that is stated leaves out this much of the resampled curves at either end.
@@ -119,8 +121,12 @@ class Forecast(Result):
             yield "With one seed per count, what another seed would give is not in this range."
 
 
-def forecast(rows: Sequence[Row], *, more: Sequence[int] | None = None, dataset: int = 2, seed: int = 0) -> Forecast:
-    """Return what `more` images than the largest number in `rows` are likely to add, as a range or that it is open.
+def forecast(
+    study: Sequence[Row] | Path | str, *, more: Sequence[int] | None = None, dataset: int = 2, seed: int = 0
+) -> Forecast:
+    """Return what `more` images than the largest number in a study are likely to add, as a range or that it is open.
+
+    `study` is its folder, or its scores.
 
     Seeds and test images are drawn anew 300 times, the same images for all counts; each draw gives one curve, and
     the range is that of the middle 95 % of the curves. The raw model (0 images) is not on the curve. In simulated
@@ -132,6 +138,7 @@ def forecast(rows: Sequence[Row], *, more: Sequence[int] | None = None, dataset:
     DataError
         If there are no rows of models finetuned on the dataset, or of more than one preset, or `more` reaches too far.
     """
+    rows = load_all_rows(Path(study)) if isinstance(study, Path | str) else study
     finetuned = [row for row in rows if row.dataset == dataset and row.count > 0]
     presets = sorted({row.preset for row in finetuned})
     if len(presets) != 1:

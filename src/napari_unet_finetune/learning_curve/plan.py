@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..config import FinetuneConfig, ModelConfig
-from ..data.folders import AnnotatedFolder
+from ..data.folders import AnnotatedFolder, open_folder
 from ..data.pairing import Pair
 from ..errors import DataError
 from ..runs.request import CurveRequest, FinetuneRequest, from_older_form
@@ -45,7 +45,7 @@ class StudyPlan(BaseModel):
         DataError
             If a dataset has no pairs or too few.
         """
-        old, new = (AnnotatedFolder.open(path / "images", path / "masks") for path in (self.dataset1, self.dataset2))
+        old, new = (open_folder(path / "images", path / "masks") for path in (self.dataset1, self.dataset2))
         _check_size(old, self.test1 + (0 if self.base else 1), self.dataset1)
         _check_size(new, self.test2 + max(self.counts), self.dataset2)
         return FolderSource(self, old, new)
@@ -209,11 +209,7 @@ class PairSource:
 def _open_old(folder: Path) -> AnnotatedFolder:
     """Open a folder with `images` and `masks` in it, or one that holds both kinds of files."""
     images, masks = folder / "images", folder / "masks"
-    return (
-        AnnotatedFolder.open(images, masks)
-        if images.is_dir() and masks.is_dir()
-        else AnnotatedFolder.open(folder, folder)
-    )
+    return open_folder(images, masks) if images.is_dir() and masks.is_dir() else open_folder(folder, folder)
 
 
 def _check_size(images: Sequence[object], needed: int, path: Path) -> None:

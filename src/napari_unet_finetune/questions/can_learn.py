@@ -17,7 +17,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
 from ..errors import DataError
 from ..evaluation.areas import ThresholdCounts
-from ..events import Event, PartStarted, StepEnd, Stream, never
+from ..events import Event, PartStarted, StepEnd, as_run, never
 from ..result import Result, ResultTable
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class CanLearn(Result):
                 )
 
 
+@as_run
 def can_learn(
     model: Model,
     images: Sequence[AnnotatedImage],
@@ -136,19 +137,12 @@ def can_learn(
         raise DataError("There are no annotated images. Annotate two to try.")
     yield PartStarted("checking the masks", 1, 2)
     config = _by_heart(config or FinetuneConfig(), steps)
-    doubts, chosen = _look(fit_channels(images, model, config)[0], images)
+    doubts, chosen = _look(fit_channels(model, images, config)[0], images)
     if should_stop():
         return None
     yield PartStarted("learning two images by heart", 2, 2)
     start, losses = time.perf_counter(), []
-    events = Stream(
-        finetune(
-            chosen,
-            model,
-            config,
-            should_stop=lambda: should_stop() or time.perf_counter() - start > seconds,
-        )
-    )
+    events = finetune(model, chosen, config, should_stop=lambda: should_stop() or time.perf_counter() - start > seconds)
     for event in events:
         if isinstance(event, StepEnd):
             losses.append(event.train_loss)
@@ -202,9 +196,7 @@ def _look(model: Model, images: Sequence[AnnotatedImage]) -> tuple[tuple[Doubt, 
         )
         samples.append(Sample.of(image, view))
         views.append(view)
-        known = slice(None) if image.annotated is None else image.annotated
-        share = float(image.target[known].mean()) if image.target[known].size else 0.0
-        evenness.append(share * (1 - share))
+        evenness.append(image.foreground * (1 - image.foreground))
     if max(evenness) == 0:
         raise DataError("None of the masks shows both object and background, so there is nothing to learn.")
     order = np.argsort([-even for even in evenness], kind="stable")[:2]

@@ -12,14 +12,14 @@ import numpy as np
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
-from ..events import Event, Notice, PartStarted, Stream, never
+from ..events import Event, Notice, PartStarted, Run, TrainingEvent, as_run, never
 from ..result import Result, ResultTable
 from ..text import count_of, first_of, number, times
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
     from ..models.model import Model
-    from ..training.finetune import Run
+    from ..training.finetune import Training
     from ..training.outcome import FinetuneResult
 
 CONFIDENCE = 0.95
@@ -132,9 +132,10 @@ class CrossValidation(Result):
         return f"{raw}: with a difference of {interval}, a gain from finetuning cannot be told from chance."
 
 
+@as_run
 def cross_validate(
-    images: Sequence[AnnotatedImage],
     model: Model,
+    images: Sequence[AnnotatedImage],
     config: FinetuneConfig | None = None,
     *,
     folds: int | None = None,
@@ -176,8 +177,8 @@ def cross_validate(
         names = ", ".join(annotated[index].name for index in held_out)
         yield PartStarted(f"without {names}", fold, len(parts))
         rest = annotated.part([index for index in range(len(annotated)) if index not in held_out])
-        training = finetune(rest, model, config, should_stop=should_stop)
-        result: FinetuneResult = yield from _without_repeats(training, told)
+        training = finetune(model, rest, config, should_stop=should_stop)
+        result = yield from _without_repeats(training, told)
         if result.ended.stopped:
             break
         kept_raw += result.ended.kept_raw
@@ -222,15 +223,14 @@ def _annotated(images: Sequence[AnnotatedImage]) -> _Part:
     return _Part(images, [place for place, one in enumerate(images) if one.annotated is None or one.annotated.any()])
 
 
-def _without_repeats(training: Run, told: set[str]) -> Run:
+def _without_repeats(training: Run[TrainingEvent, FinetuneResult], told: set[str]) -> Training:
     """Pass the events of a training on, but say nothing twice that holds for all folds."""
-    events = Stream(training)
-    for event in events:
+    for event in training:
         if not isinstance(event, Notice) or event.message not in told:
             yield event
         if isinstance(event, Notice):
             told.add(event.message)
-    return events.result
+    return training.result
 
 
 def split_folds(count: int, folds: int | None, seed: int) -> list[list[int]]:

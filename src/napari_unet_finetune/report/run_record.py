@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from ..config import FinetuneConfig
@@ -301,7 +300,6 @@ def describe(image: AnnotatedImage, role: Role, recorded: dict[str, str]) -> Use
     """Return the facts of `image`, compared with the hash that was `recorded` under its name."""
     record = ImageRecord.of(image)
     before = recorded.get(image.name)
-    known = np.ones(image.shape, bool) if image.annotated is None else image.annotated
     return UsedImage(
         name=image.name,
         role=role,
@@ -309,6 +307,6 @@ def describe(image: AnnotatedImage, role: Role, recorded: dict[str, str]) -> Use
         state="not recorded" if before is None else "unchanged" if before == record.sha256 else "changed",
         size=image.shape,
         channels=image.channels,
-        foreground=float(image.target[known].mean()) if known.any() else None,
+        foreground=image.foreground if image.known.any() else None,
         pixels_sha256=record.pixels_sha256,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..data.annotated_image import AnnotatedImage
 from ..evaluation.rows import to_csv
-from ..events import PartStarted, never
+from ..events import PartStarted, as_run, never
 from ..io.disk import check_suffix, write_file
 from ..io.tables import csv_text
 from ..runs.execute import images_of
@@ -27,9 +27,10 @@ _SCORE_COLUMNS = ("image", "role", "model", "dice", "iou", "surface_dice", "area
 _SETTING_COLUMNS = ("setting", "value", "preset_value", "origin")
 
 
+@as_run
 def report(
-    run: Path,
-    out: Path | None = None,
+    run: Path | str,
+    out: Path | str | None = None,
     *,
     tests: Sequence[AnnotatedImage] = (),
     device: str = "auto",
@@ -57,15 +58,15 @@ def report(
     DeviceError
         If the device is absent or its memory does not hold one tile.
     """
-    if out is not None:
-        check_suffix(out, ".html", ".htm")
+    run = Path(run)
+    out = run / REPORT if out is None else Path(out)
+    check_suffix(out, ".html", ".htm")
     if is_study(run):
-        return (yield from _study(run, out or run / REPORT, should_stop))
+        return (yield from _study(run, out, should_stop))
     record = read_run(run)
     used = tuple(describe(image, "test", {}) for image in tests)
     groups = [(role, images) for role, images in (("test", tests), *_groups(record)) if len(images)]
     scored = yield from score_models(record, groups, device=device, should_stop=should_stop)
-    out = out or run / REPORT
     scores = csv_text(_SCORE_COLUMNS, map(asdict, scored.rows))
     tables = _write(out, _run_page(record, scored, used), record, used, scores)
     complete = len(scored.rows) and sum(len(images) for _, images in groups) == sum(map(len, scored.counts.values()))

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import AnnotatedFolder, UnannotatedFolder
+from ..data.folders import AnnotatedFolder, open_folder
 from ..errors import RunError
-from ..events import Notice, Stream, never
+from ..events import Notice, Run, never
 from ..models.load import load_model
-from ..training.finetune import Run, finetune, train
+from ..training.finetune import Training, finetune, train
 from .folder import LOG, RunFolder
 from .request import FinetuneRequest
 
 PACKAGE = __name__.partition(".")[0]
 
 
-def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> Run:
+def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> Training:
     """Start or resume the run in `folder`; every event is on disk before it is yielded.
 
     Raises
@@ -39,7 +39,7 @@ def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> R
             return (yield from _carried_out(request, folder, should_stop))
 
 
-def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Run:
+def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Training:
     images = images_of(request)
     events = _start(request, images, folder, should_stop)
     result = yield from _recorded(_with_notes(events, images.notes), folder)
@@ -60,19 +60,19 @@ def images_of(request: FinetuneRequest) -> AnnotatedFolder:
         return AnnotatedFolder.of(request.pairs).only(request.only)
     assert request.images is not None
     assert request.masks is not None
-    return AnnotatedFolder.open(request.images, request.masks, sparse=request.sparse).only(request.only)
+    return open_folder(request.images, request.masks, sparse=request.sparse).only(request.only)
 
 
 def _start(
     request: FinetuneRequest, images: AnnotatedFolder, folder: RunFolder, should_stop: Callable[[], bool]
-) -> Run:
+) -> Training:
     if request.task == "train":
         return train(images, request.config, shape=request.model, should_stop=should_stop, store=folder)
     if request.checkpoint is None:
         raise RunError(f"{folder.path}: the request names no base model. Start a new run with one.")
     return finetune(
-        images,
         load_model(request.checkpoint),
+        images,
         request.config,
         base_images=_old_images_of(request),
         should_stop=should_stop,
@@ -85,19 +85,19 @@ def _old_images_of(request: FinetuneRequest) -> Sequence[AnnotatedImage] | None:
     if request.base_images is None:
         return None
     if request.base_masks is None:
-        return UnannotatedFolder.open(request.base_images)
-    return AnnotatedFolder.open(request.base_images, request.base_masks)
+        return open_folder(request.base_images)
+    return open_folder(request.base_images, request.base_masks)
 
 
-def _with_notes(events: Run, notes: Iterable[str]) -> Run:
+def _with_notes(events: Training, notes: Iterable[str]) -> Training:
     """Pass `events` on, with notices after the first one."""
     yield next(events)
     yield from map(Notice, notes)
     return (yield from events)
 
 
-def _recorded(events: Run, folder: RunFolder) -> Run:
-    stream = Stream(events)
+def _recorded(events: Training, folder: RunFolder) -> Training:
+    stream = Run(events)
     for event in stream:
         folder.append(event)
         yield event

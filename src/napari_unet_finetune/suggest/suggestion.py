@@ -13,7 +13,7 @@ from ..config import DeviceName
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import read_unannotated
 from ..errors import DataError
-from ..events import ImageSeen, Notice
+from ..events import ImageSeen, Notice, as_run
 from ..io.images import ImageRef
 from ..result import Result, ResultTable
 from ..text import number, percent
@@ -113,9 +113,10 @@ class Suggestions(Result):
         return self.suggestions[place]
 
 
-def suggest_images(
-    images: Sequence[ImageRef | AnnotatedImage],
+@as_run
+def suggest(
     model: Model,
+    images: Sequence[ImageRef | AnnotatedImage],
     count: int = 5,
     *,
     annotated: Collection[str] = (),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -12,7 +14,7 @@ from ..config import ChannelRule, FinetuneConfig, ModelConfig, Normalization
 from ..data.annotated_image import AnnotatedImage
 from ..device import free_memory
 from ..errors import RunError
-from ..events import Notice, RunStarted, TrainingEvent, ValidationEnd, never
+from ..events import Notice, Run, RunStarted, TrainingEvent, ValidationEnd, never
 from ..inference.views import known_views
 from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
@@ -23,28 +25,29 @@ from .state import NoStore, Progress, StateStore, TrainingState
 from .trainer import Trainer
 from .validation import ImageValidator, PatchValidator
 
-Run = Generator[TrainingEvent, None, FinetuneResult]
+Training = Generator[TrainingEvent, None, FinetuneResult]
 
 
 def finetune(
-    images: Sequence[AnnotatedImage],
     model: Model,
+    images: Sequence[AnnotatedImage],
     config: FinetuneConfig | None = None,
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
     should_stop: Callable[[], bool] = never,
     store: StateStore | None = None,
-) -> Run:
-    """Adapt `model` to `images`; yield what happens and return the best model.
+    **settings: Any,
+) -> Run[TrainingEvent, FinetuneResult]:
+    """Adapt `model` to `images`; the run tells what happens, its result is the best model.
 
     Parameters
     ----------
-    images
-        Annotated images of the new dataset; from four on, some are held out to choose the best weights.
     model
         The base model. Always start from the base with all images, never from a finetuned model.
+    images
+        Annotated images of the new dataset; from four on, some are held out to choose the best weights.
     config
-        The settings; the default preset if left out.
+        The settings; those of the default preset if left out.
     base_images
         Images of the old dataset, against forgetting; without them the base model's own patches are used. If they
         have no labels, what the base model predicts in them is replayed, and what is forgotten cannot be measured.
@@ -52,6 +55,8 @@ def finetune(
         Asked before every step; the best weights so far are returned when it says yes.
     store
         Keeps state and best model, so that an interrupted run goes on with the same result.
+    settings
+        Instead of `config`, any of its fields by name, such as ``preset="fast"`` or ``steps=500``.
 
     Raises
     ------
@@ -62,9 +67,9 @@ def finetune(
     RunError
         If the loss is not a number.
     """
-    settings = config or FinetuneConfig()
-    setup = prepare(images, model, settings, base_images=base_images, should_stop=should_stop)
-    return (yield from _fit(setup, store or NoStore(), should_stop))
+    chosen = FinetuneConfig.given(config, settings)
+    begin = partial(prepare, model, images, chosen, base_images=base_images, should_stop=should_stop)
+    return Run(_fit(begin, store or NoStore(), should_stop))
 
 
 def train(
@@ -74,15 +79,17 @@ def train(
     shape: ModelConfig | None = None,
     should_stop: Callable[[], bool] = never,
     store: StateStore | None = None,
-) -> Run:
+    **settings: Any,
+) -> Run[TrainingEvent, FinetuneResult]:
     """Train a base model of this `shape` from scratch; the same loop as `finetune`, from random weights.
 
     The model carries patches of its images, unless switched off, so that it can be finetuned without forgetting.
-    Raises what `finetune` raises.
+    `settings` are fields of `config` by name, of which the preset is ``from scratch``. Raises what `finetune` raises.
     """
-    config = config or FinetuneConfig.from_preset("from scratch")
-    setup = prepare(images, random_model(shape or ModelConfig(), config), config, from_scratch=True)
-    return (yield from _fit(setup, store or NoStore(), should_stop))
+    chosen = FinetuneConfig.given(config, settings, preset="from scratch")
+    untrained = random_model(shape or ModelConfig(), chosen)
+    begin = partial(prepare, untrained, images, chosen, from_scratch=True)
+    return Run(_fit(begin, store or NoStore(), should_stop))
 
 
 def random_model(shape: ModelConfig, config: FinetuneConfig) -> Model:
@@ -104,7 +111,8 @@ def random_model(shape: ModelConfig, config: FinetuneConfig) -> Model:
     )
 
 
-def _fit(setup: Setup, store: StateStore, should_stop: Callable[[], bool]) -> Run:
+def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[], bool]) -> Training:
+    setup = begin()
     trainer = Trainer(
         setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
     )

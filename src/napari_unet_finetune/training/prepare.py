@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import torch
 
@@ -24,11 +25,13 @@ from .losses import build_loss
 from .patches import PatchSampler
 from .replay import imitated, imitation_notice, settle_pull, store_patches
 from .settle import fit_channels, settle_orientation
-from .store import PatchStore, PreparedImage
+from .store import PatchStore, PreparedImage, free_bytes
 from .validation import ImageValidator, PatchValidator, Validator
 
 # Masks with more objects than this are inverted, or are the images themselves.
 NEARLY_ALL = 0.98
+# Share of the free memory in which images may be kept until all is set up.
+KEPT_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ class _Loaded:
 
 
 def prepare(
-    images: Sequence[AnnotatedImage],
     model: Model,
+    images: Sequence[AnnotatedImage],
     config: FinetuneConfig,
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
@@ -95,43 +98,72 @@ def prepare(
     """
     if len(images) == 0:
         raise DataError("There are no annotated images to train on. Annotate at least one image.")
-    device = pick_device(config.device)
+    images, device = _ReadOnce(images), pick_device(config.device)
+    precision = pick_precision(config.precision, device)
     config = config.model_copy(update={"patch_size": config.patch_size or model.card.patch_size})
-    base, notices = _fit_base(images, model, config, from_scratch=from_scratch)
+    base, about_base = _fit_base(model, images, config, from_scratch=from_scratch)
     loaded = _load(images, base, config, device)
     _check_annotations(loaded.train)
-    at_old_size = base.with_card(rescale=model.card.rescale)
-    if base_images and base_images[0].labels is None:
-        taught = imitated(base_images, model, config, should_stop=should_stop)
-        old = _load_imitated(taught, len(base_images), at_old_size, config, device)
-    else:
-        old = _load_old(at_old_size, base_images, config, device)
-    settled, layers = settle_orientation(config, loaded.train.images)
-    replay = None
-    if len(old.train):
-        replay = PatchSampler(old.train, settle_orientation(config, old.train.images)[0], stream=1)
-    settled, guard = settle_pull(settled, has_old_images=replay is not None, from_scratch=from_scratch)
-    known = "" if from_scratch else _known_to_base(loaded.records, model)
-    precision = pick_precision(config.precision, device)
-    source, validator = _batches(loaded, replay, settled, base, precision)
+    old = _load_old(model, base_images, base, config, device, should_stop)
+    config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
+    about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded.records, model))
+    source, validator = _batches(loaded, replay, config, base, precision)
     return Setup(
-        model,
-        base,
-        settled,
-        device,
-        precision,
-        loaded.train,
-        loaded.held_out,
-        source,
-        validator,
-        tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
-        loaded.records,
-        loaded.statistics,
-        tuple(filter(None, (*notices, *loaded.notices, layers, *(() if from_scratch else old.notices), guard, known))),
-        from_scratch,
-        loaded.held_out if base.card.view == model.card.view else _as_seen_by(model, images, loaded),
-        old.records,
+        original=model,
+        base=base,
+        config=config,
+        device=device,
+        precision=precision,
+        train=loaded.train,
+        held_out=loaded.held_out,
+        source=source,
+        validator=validator,
+        old=tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
+        records=loaded.records,
+        statistics=loaded.statistics,
+        notices=tuple(filter(None, (*about_base, *loaded.notices, about_layers, *about_old))),
+        from_scratch=from_scratch,
+        raw_held_out=_as_seen_by(model, images, loaded) if base.card.view != model.card.view else loaded.held_out,
+        old_records=old.records,
     )
+
+
+class _ReadOnce(Sequence[AnnotatedImage]):
+    """Images that are kept once they are read, as far as memory allows: settings and splits look at some again."""
+
+    def __init__(self, images: Sequence[AnnotatedImage]) -> None:
+        self._images, self._kept = images, dict[int, AnnotatedImage]()
+        self._budget = free_bytes(torch.device("cpu")) * KEPT_SHARE
+
+    @overload
+    def __getitem__(self, index: int) -> AnnotatedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[AnnotatedImage]: ...
+
+    def __getitem__(self, index: int | slice) -> AnnotatedImage | Sequence[AnnotatedImage]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        if index in self._kept:
+            return self._kept[index]
+        image = self._images[index]
+        self._budget -= sum(part.nbytes for part in (image.image, image.labels, image.annotated) if part is not None)
+        if self._budget > 0:
+            self._kept[index] = image
+        return image
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+
+def _settle(
+    config: FinetuneConfig, train: PatchStore, old: PatchStore, *, from_scratch: bool
+) -> tuple[FinetuneConfig, PatchSampler | None, tuple[str, str]]:
+    """Return settings without anything left open, what is replayed, and what the user should know of that."""
+    settled, about_layers = settle_orientation(config, train.images)
+    replay = PatchSampler(old, settle_orientation(config, old.images)[0], stream=1) if len(old) else None
+    settled, about_pull = settle_pull(settled, has_old_images=replay is not None, from_scratch=from_scratch)
+    return settled, replay, (about_layers, about_pull)
 
 
 def _known_to_base(records: Sequence[ImageRecord], base: Model) -> str:
@@ -146,7 +178,7 @@ def _known_to_base(records: Sequence[ImageRecord], base: Model) -> str:
 
 
 def _fit_base(
-    images: Sequence[AnnotatedImage], model: Model, config: FinetuneConfig, *, from_scratch: bool
+    model: Model, images: Sequence[AnnotatedImage], config: FinetuneConfig, *, from_scratch: bool
 ) -> tuple[Model, list[str]]:
     """Return the base model as the settings ask for it, and what the user should know of that."""
     base, notices = model.with_card(patch_size=config.patch_px), []
@@ -157,7 +189,7 @@ def _fit_base(
         )
     if config.normalization not in (None, base.card.normalization):
         notices.append(f"The base model's normalization ({base.card.normalization.method}) is kept.")
-    base, about_channels = fit_channels(images, base, config, from_scratch=from_scratch)
+    base, about_channels = fit_channels(base, images, config, from_scratch=from_scratch)
     rescale, about_size = config.rescale, ""
     if rescale == 0:
         rescale, about_size = estimate_rescale(images, model.card.provenance.statistics, base.card.view)
@@ -222,11 +254,20 @@ def _check_annotations(train: PatchStore) -> None:
 
 
 def _load_old(
-    base: Model, base_images: Sequence[AnnotatedImage] | None, config: FinetuneConfig, device: torch.device
+    model: Model,
+    images: Sequence[AnnotatedImage] | None,
+    base: Model,
+    config: FinetuneConfig,
+    device: torch.device,
+    should_stop: Callable[[], bool],
 ) -> _Loaded:
-    """Return images of the old dataset to replay and to score, from a folder or from the base model itself."""
-    if base_images:
-        loaded = _load(base_images, base, config.model_copy(update={"validation": "images", "held_out": None}), device)
+    """Return images of the old dataset to replay and to score: those given, or patches that the `model` carries."""
+    base = base.with_card(rescale=model.card.rescale)
+    if images and images[0].labels is None:
+        taught = imitated(model, images, config, should_stop=should_stop)
+        return _load_imitated(taught, len(images), base, config, device)
+    if images:
+        loaded = _load(images, base, config.model_copy(update={"validation": "images", "held_out": None}), device)
         return replace(loaded, notices=())
     if base.rehearsal is not None:
         return _Loaded(*store_patches(base.rehearsal, device), (), ())

@@ -37,8 +37,8 @@ def some_evenly(images: Sequence[AnnotatedImage]) -> Iterator[AnnotatedImage]:
 
 
 def imitated(
-    images: Sequence[AnnotatedImage],
     base: Model,
+    images: Sequence[AnnotatedImage],
     config: FinetuneConfig,
     *,
     should_stop: Callable[[], bool] = never,

@@ -48,7 +48,7 @@ _LOOKED_AT = 5
 
 
 def fit_channels(
-    images: Sequence[AnnotatedImage], base: Model, config: FinetuneConfig, *, from_scratch: bool = False
+    base: Model, images: Sequence[AnnotatedImage], config: FinetuneConfig, *, from_scratch: bool = False
 ) -> tuple[Model, list[str]]:
     """Return `base` with the channels and the channel rule of this training, and what the user should know of it.
 

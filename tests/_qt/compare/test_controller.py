@@ -335,7 +335,7 @@ def test_images_without_mask_or_with_a_failure_are_left_out_of_the_figure(compar
     failed = comparing.cells["raw", "img_01"]
     comparing.cells["raw", "img_01"] = ImageCompared("raw", "img_01", error="no")
     rows = figure_rows(comparing, session.project, comparing.images)
-    assert [row.pair.image.name for row in rows] == ["img_00", "img_02", "img_03", "img_04", "img_05"]
+    assert [row.pair.name for row in rows] == ["img_00", "img_02", "img_03", "img_04", "img_05"]
     assert [title for title, _ in rows[0].predictions] == ["raw", "model-1"]
     assert failed.labels is not None
 

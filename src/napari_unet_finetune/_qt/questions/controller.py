@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from ...config import FinetuneConfig, PresetName
 from ...errors import FinetuneError, RunError
 from ...jobs.answers import KeptAnswer, keep_answer, last_answers
-from ...learning_curve.forecast import Forecast, forecast
+from ...learning_curve.forecast import forecast
 from ...models.card import name_of_file, read_card
 from ...project.project import Project
 from ...project.question_plan import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
+from ...result import Result
 from ...suggest.suggestion import Suggestions
 from ...text import about
 from ..session.history import new_run, when_of
@@ -154,11 +155,8 @@ class QuestionsController:
         def on_end(file: Path | None) -> None:
             if file is None:
                 session.tell(f"{doing} was stopped, so there is no answer.")
-                return
-            try:
-                self._conclude(project, keep_answer(folder, asked))
-            except FinetuneError as error:
-                session.fail(error)
+            else:
+                self._keep(project, folder, asked)
 
         slot = self._slot(asked.question)
         slot.require_free()
@@ -171,18 +169,19 @@ class QuestionsController:
         """Carry on the newest learning curve, in a thread because it takes a few tenths of a second."""
         study = self.session.history.study
         assert study is not None
-        words = f"learning curve of {when_of(study.path)}"
-
-        def on_end(found: Forecast) -> None:
-            try:
-                asked = Asked(question="forecast", about=words)
-                self._conclude(project, keep_answer(folder, asked, found))
-            except FinetuneError as error:
-                self.session.fail(error)
-
+        asked = Asked(question="forecast", about=f"learning curve of {when_of(study.path)}")
         in_background(
-            lambda: forecast(study.rows), title=TITLES["forecast"], on_end=on_end, on_error=self.session.fail
-        )  # fmt: skip
+            lambda: forecast(study.rows),
+            title=TITLES["forecast"],
+            on_end=lambda found: self._keep(project, folder, asked, found),
+            on_error=self.session.fail,
+        )
+
+    def _keep(self, project: Project, folder: Path, asked: Asked, result: Result | None = None) -> None:
+        try:
+            self._conclude(project, keep_answer(folder, asked, result))
+        except FinetuneError as error:
+            self.session.fail(error)
 
     def _conclude(self, project: Project, kept: KeptAnswer) -> None:
         """Say what came of a question and, if that is what it was about, mark the suggested images."""
