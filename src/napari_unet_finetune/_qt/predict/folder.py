@@ -60,6 +60,7 @@ class FolderController:
         """Images that have a labels file now."""
         return tuple(FilePair(image=end.path, labels=end.labels) for end in self.ends if end.labels)
 
+    @tells_errors
     def predict(self, source: Path, out: Path, config: PredictConfig, *, overwrite: bool = False) -> None:
         """Write labels of all images of `source` into `out`; the user is told of errors."""
         request = PredictFolderRequest(
