@@ -40,7 +40,7 @@ def test_a_curve_tests_on_the_test_images_and_trains_on_the_others_in_order(proj
     planning = plan_curve(project, (2, 3, 5))
     assert names(planning.train) == ["img_01", "img_03", "img_05"] and names(planning.test) == ["img_00", "img_04"]
     assert planning.counts == (2, 3) and not planning.is_held_out and not planning.problem
-    assert "Left out, for there are not so many images: 5." in planning.sentences
+    assert "Left out, because there are too few images: 5." in planning.sentences
 
 
 def test_without_test_images_some_are_held_out_and_that_is_said(project):

@@ -98,7 +98,7 @@ def _in_words(
     else:
         yield f"Tested on {count_of(len(test), 'test image')} ({names})."
     if left_out:
-        yield f"Left out, for there are not so many images: {_listed(left_out)}."
+        yield f"Left out, because there are too few images: {_listed(left_out)}."
 
 
 @dataclass(frozen=True)
