@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from ..config import PredictConfig
@@ -23,7 +23,6 @@ from ..runs.request import CurveRequest, FinetuneRequest
 from .folder import PLAN, PREDICTIONS, ROWS, RUNS, load_rows, prediction_path
 from .plan import Arm, arms_of, base_training, read_plan, tests_of, training_of, with_images
 from .words import model_in_words
-
 
 CurveEvent = PartStarted | TrainingEvent
 
