@@ -5,12 +5,11 @@ python benchmarks/study_table.py STUDY [STUDY ...]
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
-from napari_unet_finetune.evaluation.rows import Row, Summary, summarize
-from napari_unet_finetune.learning_curve.run import PLAN, ROWS, StudyPlan
+from napari_unet_finetune.evaluation.rows import Summary, summarize
+from napari_unet_finetune.learning_curve.folder import StudyFolder, load_all_rows
 
 
 def main() -> None:
@@ -24,8 +23,7 @@ def main() -> None:
 
 def table_lines(folder: Path) -> list[tuple[tuple[int, str, int], str]]:
     """Return sort key and table line of every model of a study."""
-    plan = StudyPlan.model_validate_json((folder / PLAN).read_bytes())
-    rows = [Row(**row) for file in sorted((folder / ROWS).glob("*.json")) for row in json.loads(file.read_bytes())]
+    plan, rows = StudyFolder(folder).plan, load_all_rows(folder)
     means = {(mean.dataset, mean.count): mean for mean in summarize(rows)}
     lines = []
     for count in sorted({row.count for row in rows}):

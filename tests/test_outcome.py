@@ -38,7 +38,7 @@ def test_what_the_held_out_images_also_chose_is_said():
 
 def test_a_base_that_was_kept_is_said_first():
     kept = replace(END, kept_raw=True, finetuned_dice=0.41, old_dice_after=0.95)
-    assert "did not get better than the base model (Dice 0.410 on 2 held-out images)" in _told(kept)
+    assert "did not improve on the base model (Dice 0.410 on 2 held-out images)" in _told(kept)
     assert kept.is_disappointing
 
 

@@ -157,7 +157,7 @@ class FinetuneConfig(_Config):
     patch_stride: int = Field(64, ge=8, title="Patch stride (px)", description="Distance of the patches of a grid, if epochs are set.")
     foreground_share: float = Field(0.5, ge=0, le=1, title="Patches on objects", description="Share of the random patches that are centred near an object.")
 
-    loss: LossName = Field("bce_dice", title="Loss", description="What the training minimises. tversky and focal_tversky alone learn little from patches without objects.")
+    loss: LossName = Field("bce_dice", title="Loss", description="What the training minimizes. On their own, tversky and focal_tversky learn little from patches without objects.")
     false_positive_weight: float = Field(0.5, ge=0.05, le=0.95, title="Penalty on false positives", description="Weight of false positives against missed pixels in the region loss; above 0.5 the model predicts less.")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, title="Augmentation", description="Random changes of the training patches.")
 

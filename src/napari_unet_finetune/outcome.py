@@ -30,7 +30,7 @@ def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
     images = count_of(held_out, "held-out image")
     if end.kept_raw:
         return (
-            f"Finetuning did not get better than the base model (Dice {end.raw_dice:.3f} on {images}): "
+            f"Finetuning did not improve on the base model (Dice {end.raw_dice:.3f} on {images}): "
             "the base model is kept. Check the masks, annotate more varied images, or train longer."
         )
     if config.validation == "patches":

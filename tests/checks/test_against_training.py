@@ -108,7 +108,7 @@ def test_a_model_without_statistics_cannot_be_compared():
     found = compare(measure(cells(40, 160), VIEW), ModelFacts("old", VIEW))
     assert found.overall_shift is None
     assert "old holds no statistics" in found.verdict[0]
-    assert compare(None, model_of(cells(40, 160))).verdict == ("There is no image to compare.",)
+    assert compare(None, model_of(cells(40, 160))).verdict == ("There are no images to compare.",)
 
 
 def test_larger_objects_give_a_factor_and_similar_ones_no_word():

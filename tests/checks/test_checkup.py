@@ -115,7 +115,7 @@ def test_problems_name_files_and_do_not_stop_the_check(folder):
     assert "002: a mask of decimal numbers" in text
     assert "003.tif cannot be read" in text
     assert "004 has no mask" in text
-    assert "003 is a mask without image: its image cannot be read." in text
+    assert "003 has no image: its image cannot be read." in text
     assert len(result.images) == 2
 
 

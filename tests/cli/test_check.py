@@ -79,5 +79,5 @@ def test_masks_that_were_matched_by_order_are_named_with_their_images(invoke, tm
         for letter, file in zip(letters, sorted((squares / kind).iterdir()), strict=True):
             shutil.copyfile(file, tmp_path / kind / f"{letter}{letter}.png")
     text = invoke("check", "--images", tmp_path / "images", "--masks", tmp_path / "masks").stdout
-    assert "matched in their order: aa with vv.png, bb with ww.png, cc with xx.png, …. Check" in text
+    assert "paired in order: aa with vv.png, bb with ww.png, cc with xx.png, …. Check" in text
     assert "zz.png: " in text

@@ -57,10 +57,10 @@ def test_the_study_writes_table_and_figures_and_goes_on_where_it_was(answer, inv
     assert json.loads((tmp_path / "study" / "plan.json").read_text())["base_config"]["patch_size"] == 32
 
 
-def test_other_settings_for_the_same_folder_are_one_sentence(complaint, command, tmp_path):
+def test_a_plan_that_cannot_be_read_is_one_sentence(complaint, command, tmp_path):
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "plan.json").write_text("{}")
-    assert "holds a study with other settings" in complaint(*command)
+    assert "this is not the folder of a study" in complaint(*command)
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,6 @@ def test_the_demo_makes_its_data_once_and_runs_the_study_on_it(invoke, tmp_path,
     assert {path: path.stat().st_mtime_ns for path in images} == before
     (plan, out), _ = plans
     assert out == tmp_path / "demo"
-    assert (plan.dataset1, plan.dataset2) == (out / "data" / "dataset1", out / "data" / "dataset2")
+    assert {pair.mask.path.parents[1] for pair in plan.old_train + plan.old_test} == {out / "data" / "dataset1"}
+    assert {pair.mask.path.parents[1] for pair in plan.train + plan.test} == {out / "data" / "dataset2"}
     assert (plan.config.seed, plan.base_config.seed, plan.seeds) == (3, 3, 1)

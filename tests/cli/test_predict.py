@@ -158,7 +158,7 @@ def test_a_channel_rule_can_be_chosen_for_a_prediction(answer, model, tmp_path):
         tmp_path / "two.tif", np.random.default_rng(0).random((2, 40, 40), np.float32), metadata={"axes": "CYX"}
     )
     command = ["predict", "--model", model, "--images", tmp_path / "two.tif", "--out", tmp_path / "out", *CPU]
-    assert "Set channels.method to mean" in answer(*command)[1]["failed"][0]["reason"]
+    assert "channels.method=mean" in answer(*command)[1]["failed"][0]["reason"]
     assert len(answer(*command, "--set", "channels.method=mean")[1]["written"]) == 1
 
 

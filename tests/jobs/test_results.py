@@ -113,7 +113,7 @@ def test_a_check_up_says_first_whether_there_is_something_to_do():
     assert checkup(comparison=alike).headline == "Your data are fine."
     for change in ({"inverted": True}, {"scale_factor": 2}, {"background_shift": 0.1}):
         assert "differ from those of nuclei" in checkup(comparison=replace(alike, **change)).headline
-    assert "1 thing could be better" in checkup(advice=("Add.",)).headline
+    assert "1 suggestion" in checkup(advice=("Add.",)).headline
     found = checkup(problems=("a: no mask.", "b: no mask."), advice=("Add.",))
     assert found.headline.startswith("2 things to put right") and found.is_warning
     assert found.sentences == ("a: no mask.", "b: no mask.", "Add.", "Objects are wide.")

@@ -12,7 +12,7 @@ from napari_unet_finetune.evaluation.rows import summarize
 from napari_unet_finetune.events import StepEnd, drain
 from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.learning_curve.folder import StudyFolder, find_studies
-from napari_unet_finetune.learning_curve.run import CurvePlan, run_study
+from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
@@ -55,7 +55,8 @@ def base(tmp_path_factory, old):
 @pytest.fixture(scope="module")
 def plan(new, base):
     pairs = pairs_in(new)
-    return CurvePlan(train=(pairs[3], pairs[0], pairs[1]), test=pairs[4:], counts=(0, 1, 3), base=base, config=CONFIG)
+    train = pairs[3], pairs[0], pairs[1]
+    return CurveRequest(train=train, test=pairs[4:], counts=(0, 1, 3), checkpoint=base, config=CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_training_sets_are_nested_in_the_order_given(done, plan):
     out, _ = done
     trained = {arm.count: RunFolder(file.parent).request for arm, file in StudyFolder(out).models.items()}
     assert {count: request.pairs for count, request in trained.items()} == {1: plan.train[:1], 3: plan.train}
-    assert {request.checkpoint for request in trained.values()} == {plan.base}
+    assert {request.checkpoint for request in trained.values()} == {plan.checkpoint}
 
 
 def test_only_the_given_test_images_are_tested(done):
@@ -112,7 +113,7 @@ def test_a_base_without_patches_leaves_dataset_1_unmeasured(plan, tmp_path):
     bare = tmp_path / "bare.safetensors"
     random_model(ModelConfig(width=16, levels=2), CONFIG).save(bare)
     assert load_model(bare).rehearsal is None
-    drain(run_study(plan.model_copy(update={"base": str(bare), "counts": (0, 1)}), tmp_path / "out"))
+    drain(run_study(plan.model_copy(update={"checkpoint": str(bare), "counts": (0, 1)}), tmp_path / "out"))
     assert {point.dataset for point in StudyFolder(tmp_path / "out").points} == {2}
 
 
@@ -142,8 +143,7 @@ def test_folders_of_other_jobs_are_passed_over(done, tmp_path):
 
 
 def test_a_curve_that_was_only_asked_for_has_a_plan_and_nothing_else(plan, tmp_path):
-    fields = plan.model_dump(exclude={"base"})
-    write_request(tmp_path, CurveRequest(**fields, checkpoint=plan.base))
+    write_request(tmp_path, plan)
     folder = StudyFolder(tmp_path)
     assert folder.plan == plan and folder.points == () and not folder.is_finished
     assert list(find_studies([tmp_path])) == []

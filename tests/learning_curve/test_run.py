@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 
 import imageio.v3 as iio
 import numpy as np
@@ -14,9 +15,11 @@ from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.events import Notice, PartStarted, StepEnd
 from napari_unet_finetune.learning_curve.figures import draw_figures
-from napari_unet_finetune.learning_curve.run import Study, StudyPlan, run_study
+from napari_unet_finetune.learning_curve.plan import pairs_of_datasets, read_plan
+from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.request import CurveRequest
 from napari_unet_finetune.training.finetune import random_model
 
 CONFIG = FinetuneConfig(
@@ -26,16 +29,17 @@ CONFIG = FinetuneConfig(
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory, write_squares):
+def datasets(tmp_path_factory, write_squares):
     data = tmp_path_factory.mktemp("data")
-    return StudyPlan(
-        dataset1=write_squares(data / "dataset1", 6),
-        dataset2=write_squares(data / "dataset2", 7, bright=False, seed=1),
+    return write_squares(data / "dataset1", 6), write_squares(data / "dataset2", 7, bright=False, seed=1)
+
+
+@pytest.fixture(scope="module")
+def plan(datasets):
+    return CurveRequest(
+        **pairs_of_datasets(*datasets, 4, test1=2, test2=3, base_count=3),
         counts=(0, 1, 4),
         seeds=2,
-        test1=2,
-        test2=3,
-        base_count=3,
         model=ModelConfig(width=16, levels=2),
         config=CONFIG,
         base_config=CONFIG,
@@ -86,7 +90,7 @@ def test_there_is_one_row_per_model_and_test_image(whole):
 
 def test_training_sets_are_nested_and_hold_no_test_image(whole):
     out, _, rows = whole
-    only = {name: request.only for name, request in requests(out).items()}
+    only = {name: tuple(pair.name for pair in request.pairs) for name, request in requests(out).items()}
     assert only == {
         "base": ("img_00", "img_01", "img_02"),
         "01-images-seed-7": ("img_00",), "01-images-seed-8": ("img_00",),
@@ -107,9 +111,9 @@ def test_every_model_comes_from_the_base_with_its_own_seed(whole, plan):
     out, _, _ = whole
     asked = requests(out)
     base = asked.pop("base")
-    assert (base.task, base.images, base.config) == ("train", plan.dataset1 / "images", plan.base_config)
+    assert (base.task, base.pairs, base.config) == ("train", plan.old_train, plan.base_config)
     for name, request in asked.items():
-        assert request.task == "finetune" and request.images == plan.dataset2 / "images"
+        assert request.task == "finetune" and set(request.pairs) <= set(plan.train)
         assert request.checkpoint == str(out / "runs" / "base" / "model.safetensors")
         assert name.endswith(f"seed-{request.config.seed}")
 
@@ -199,16 +203,36 @@ def test_what_killed_writers_left_is_swept(plan, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("most", "test1", "sentence"),
     [
-        ({"counts": (0, 5)}, "dataset2: 7 images with masks are too few for 8"),
-        ({"test1": 6}, "dataset1: 6 images with masks are too few for 7"),
+        (5, 2, "dataset2: 7 images with masks are too few for 8"),
+        (4, 6, "dataset1: 6 images with masks are too few for 7"),
     ],
 )
-def test_too_few_images_are_refused_before_any_work(plan, tmp_path, changes, sentence):
+def test_too_few_images_are_refused_before_any_work(datasets, most, test1, sentence):
     with pytest.raises(DataError, match=sentence):
-        next(run_study(plan.model_copy(update=changes), tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
+        pairs_of_datasets(*datasets, most, test1=test1, test2=3)
+
+
+def earlier(plan, datasets):
+    """Return the plan as an earlier version kept it: by its folders."""
+    shared = plan.model_dump(mode="json", include={"counts", "seeds", "model", "config", "base_config"})
+    folders = {"dataset1": str(datasets[0]), "dataset2": str(datasets[1])}
+    return json.dumps({**shared, **folders, "test1": 2, "test2": 3, "base_count": 3, "base": None})
+
+
+def test_a_study_that_an_earlier_version_began_goes_on(whole, plan, datasets, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "out")
+    (tmp_path / "out" / "plan.json").write_text(earlier(plan, datasets))
+    events, rows = follow(run_study(plan, tmp_path / "out"))
+    assert rows == whole[2] and not any(isinstance(event, StepEnd) for event in events)
+
+
+def test_a_plan_of_an_earlier_version_is_read_though_its_images_are_gone(plan, datasets, tmp_path):
+    (tmp_path / "plan.json").write_text(earlier(plan, [tmp_path / "gone", datasets[1]]))
+    assert read_plan(tmp_path / "plan.json") == plan.model_copy(
+        update={"train": (), "test": (), "old_train": (), "old_test": ()}
+    )
 
 
 def test_a_folder_that_cannot_be_made_is_named(plan, tmp_path):
@@ -218,8 +242,9 @@ def test_a_folder_that_cannot_be_made_is_named(plan, tmp_path):
             next(run_study(plan, out))
 
 
-def test_a_given_base_is_not_trained(plan, base, tmp_path):
-    given = plan.model_copy(update={"base": base, "counts": (0, 1), "seeds": 1, "test1": 6})
+def test_a_given_base_is_not_trained(plan, base, datasets, tmp_path):
+    images = pairs_of_datasets(*datasets, 1, test1=6, test2=3, base_count=0)
+    given = plan.model_copy(update={**images, "checkpoint": base, "counts": (0, 1), "seeds": 1})
     events, rows = follow(run_study(given, tmp_path / "out"))
     assert [event.label for event in events if isinstance(event, PartStarted)] == [
         "Testing the base",
@@ -231,7 +256,7 @@ def test_a_given_base_is_not_trained(plan, base, tmp_path):
 
 def test_from_scratch_needs_no_base_for_its_own_models(plan, base, tmp_path):
     scratch = CONFIG.model_copy(update={"preset": "from scratch"})
-    given = plan.model_copy(update={"base": base, "counts": (1,), "seeds": 1, "config": scratch})
+    given = plan.model_copy(update={"checkpoint": base, "counts": (1,), "seeds": 1, "config": scratch})
     follow(run_study(given, tmp_path))
     (request,) = requests(tmp_path).values()
     assert (request.task, request.checkpoint, request.model) == ("train", None, plan.model)
@@ -241,7 +266,10 @@ def test_from_scratch_needs_no_base_for_its_own_models(plan, base, tmp_path):
 
 def test_a_relative_folder_gives_runs_that_can_be_resumed_from_anywhere(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert Study.open(plan, tmp_path.relative_to(tmp_path)).out == tmp_path
+    trained = tmp_path / "runs" / "01-images-seed-7" / "events.jsonl"
+    follow(run_study(plan, tmp_path.relative_to(tmp_path)), until=lambda _event: trained.is_file())
+    asked = requests(tmp_path)["01-images-seed-7"].checkpoint
+    assert asked == str(tmp_path / "runs" / "base" / "model.safetensors")
 
 
 def test_labels_of_the_first_seed_are_kept_for_every_test_image(whole):

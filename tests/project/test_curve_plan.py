@@ -5,7 +5,7 @@ import pytest
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.project.curve_plan import CurveSettings, make_curve_request, parse_counts, plan_curve
+from napari_unet_finetune.project.curve_plan import make_curve_request, parse_counts, plan_curve
 from napari_unet_finetune.project.image_sets import image_sets
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
@@ -40,7 +40,7 @@ def test_a_curve_tests_on_the_test_images_and_trains_on_the_others_in_order(proj
     planning = plan_curve(project, (2, 3, 5))
     assert names(planning.train) == ["img_01", "img_03", "img_05"] and names(planning.test) == ["img_00", "img_04"]
     assert planning.counts == (2, 3) and not planning.is_held_out and not planning.problem
-    assert "Left out, for there are not so many images: 5." in planning.sentences
+    assert "Left out, because there are too few images: 5." in planning.sentences
 
 
 def test_without_test_images_some_are_held_out_and_that_is_said(project):
@@ -61,9 +61,9 @@ def test_what_keeps_a_curve_from_starting_is_said(project):
 
 def test_masks_are_copied_so_that_painting_goes_on(project, tmp_path):
     project.set_role(["img_05"], "test")
-    planning = plan_curve(project, (1, 2))
-    settings = CurveSettings("base", FinetuneConfig(held_out=("img_00",)), seeds=2, dataset1=tmp_path)
-    request = make_curve_request(planning, tmp_path / "run", settings)
+    planning = plan_curve(project, (1, 2), seeds=2)
+    config = FinetuneConfig(held_out=("img_00",))
+    request = make_curve_request(planning, tmp_path / "run", checkpoint="base", config=config, dataset1=tmp_path)
     assert [pair.name for pair in request.train] == ["img_00", "img_01"]
     assert [pair.name for pair in request.test] == ["img_05"]
     assert request.counts == (0, 1, 2) and request.seeds == 2 and request.config.held_out is None

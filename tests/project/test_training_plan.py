@@ -80,7 +80,7 @@ def test_the_only_image_with_objects_is_never_held_out(project):
         project.save_labels(name, np.zeros((48, 48), np.uint16), "painted")
     plan = plan_training(project, CONFIG)
     assert (len(plan.train), plan.held_out, plan.problem) == (4, (), "")
-    assert "cannot be said, for nothing is held out" in plan.sentences[1]
+    assert "Nothing is held out" in plan.sentences[1]
     project.set_role(project.names[4:], "auto")
     project.save_labels("img_04", np.zeros((48, 48), np.uint16), "painted")
     project.save_labels("img_05", np.zeros((48, 48), np.uint16), "painted")

@@ -15,10 +15,12 @@ from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import RunEnded, drain
-from napari_unet_finetune.learning_curve.run import StudyPlan, run_study
+from napari_unet_finetune.learning_curve.plan import pairs_of_datasets
+from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.report.write import report
 from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.request import CurveRequest
 
 from .conftest import Reread, start, tiny
 
@@ -191,8 +193,8 @@ def test_a_folder_without_a_run_or_model_is_refused(tmp_path, own_copy):
 def study(tmp_path_factory, write_squares):
     root = tmp_path_factory.mktemp("study")
     old, new = write_squares(root / "old", 5), write_squares(root / "new", 8, bright=False, seed=1)
-    plan = StudyPlan(
-        dataset1=old, dataset2=new, counts=(0, 2, 3, 4), seeds=2, test1=2, test2=3, base_count=3,
+    plan = CurveRequest(
+        **pairs_of_datasets(old, new, 4, test1=2, test2=3, base_count=3), counts=(0, 2, 3, 4), seeds=2,
         model=ModelConfig(width=16, levels=2), config=tiny(dropout=0.1), base_config=tiny(preset="from scratch"),
     )  # fmt: skip
     drain(run_study(plan, root / "out"))

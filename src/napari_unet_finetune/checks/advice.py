@@ -45,7 +45,7 @@ def name_problems(
     problems += [image.problem for image in images if image.problem]
     if _masks_are_missing(images, without_mask):
         problems += _left_over(without_mask, "has no mask", "images have no mask")
-    problems += _left_over(without_image, "is a mask without image", "masks are without image")
+    problems += _left_over(without_image, "has no image", "masks have no image")
     return tuple(problems)
 
 

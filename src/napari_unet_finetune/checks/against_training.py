@@ -77,7 +77,7 @@ def compare(new: DataStatistics | None, model: ModelFacts) -> DataComparison:
         )
         return DataComparison(model.name, verdict=(sentence,))
     if new is None:
-        return DataComparison(model.name, base=base, verdict=("There is no image to compare.",))
+        return DataComparison(model.name, base=base, verdict=("There are no images to compare.",))
     parts = {part: _difference(base, new, part) for part in ("everywhere", "objects", "background")}
     overall, objects, background = (None if found is None else found.shift for found in parts.values())
     inverted, factor = _is_inverted(base, new), scale_factor(base, new)

@@ -71,7 +71,7 @@ class Checkup(Result):
         if self.problems:
             headline = f"{count_of(len(self.problems), 'thing')} to put right before a training."
         elif self.advice:
-            headline = f"Nothing is wrong, but {count_of(len(self.advice), 'thing')} could be better."
+            headline = f"Nothing is wrong; {count_of(len(self.advice), 'suggestion')}."
         if compared and compared.is_different:
             headline += f" The images differ from those of {compared.model}."
         return headline

@@ -89,23 +89,39 @@ def curve(
     as_json: Json = False,
 ) -> None:
     """Train a base model, finetune it with growing numbers of images, test on both datasets, draw the figure."""
-    from ..learning_curve.run import StudyPlan
+    from ..learning_curve.plan import pairs_of_datasets
     from ..project.curve_plan import parse_counts
+    from ..runs.request import CurveRequest
 
-    plan = StudyPlan(
-        dataset1=dataset1.absolute(),
-        dataset2=dataset2.absolute(),
-        counts=parse_counts(counts, least=0),
-        seeds=seeds,
+    numbers = parse_counts(counts, least=0)
+    pairs = pairs_of_datasets(
+        dataset1.absolute(),
+        dataset2.absolute(),
+        max(numbers),
         test1=test1,
         test2=test2,
-        base_count=base_count,
-        base=base and absolute_model(base),
+        base_count=0 if base else base_count,
+    )
+    for folder in (dataset1, dataset2):
+        _tell_what_is_left_out(folder)
+    plan = CurveRequest(
+        **pairs,
+        counts=numbers,
+        seeds=seeds,
+        checkpoint=base and absolute_model(base),
         model=ModelConfig(width=width),
         config=training_config(preset, changes, steps=steps, seed=seed, device=device),
         base_config=training_config(base_preset, base_changes, seed=seed, device=device),
     )
     run(plan, out, as_json=as_json)
+
+
+def _tell_what_is_left_out(dataset: Path) -> None:
+    from ..learning_curve.plan import open_dataset
+
+    note = open_dataset(dataset).left_out_note
+    if note:
+        messages.print(f"{dataset}: {note}", soft_wrap=True)
 
 
 def run(plan: Any, out: Path, *, as_json: bool) -> None:
@@ -154,17 +170,19 @@ def _show(console: Console, means: Sequence[Any], out: Path) -> None:
 def demo(out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto", as_json: Json = False) -> None:
     """Run the study on generated sample data: cells in a microtube, whose intensities change."""
     from ..data.samples import write_microtube
-    from ..learning_curve.run import StudyPlan
+    from ..learning_curve.plan import pairs_of_datasets
+    from ..runs.request import CurveRequest
 
     data = out / "data"
     if not data.is_dir():
         partial = out / "data.partial"
         write_microtube(partial, seed=seed)
         partial.rename(data)
-    plan = StudyPlan(
-        dataset1=(data / "dataset1").absolute(),
-        dataset2=(data / "dataset2").absolute(),
-        seeds=1,
+    counts = (0, 5, 10, 15, 20)
+    plan = CurveRequest(
+        **pairs_of_datasets((data / "dataset1").absolute(), (data / "dataset2").absolute(), max(counts)),
+        counts=counts,
+        model=ModelConfig(),
         config=training_config("fast", None, steps=200, seed=seed, device=device),
         base_config=training_config("from scratch", None, steps=200, seed=seed, device=device),
     )

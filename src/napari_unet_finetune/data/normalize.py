@@ -149,7 +149,8 @@ def to_channels(
     if in_channels == 1 and rule.method == "channel" and rule.channel < count:
         return pixels[rule.channel : rule.channel + 1]
     cure = (
-        f"Set channels.method to mean, or to channel with channels.channel from 0 to {count - 1}."
+        "Let the model see the mean of the channels (channels.method=mean), or one of them (channels.method=channel "
+        f"with channels.channel from 0 to {count - 1})."
         if in_channels == 1
         else f"Take images with {in_channels} channels or one. A training can also give the model {count} "
         f"(in_channels={count}), or make all images grey (in_channels=1 and channels.method=mean)."

@@ -140,7 +140,7 @@ def name_guesses(pairs: Iterable[tuple[str, str]]) -> str:
     if not guessed:
         return ""
     return (
-        f"No name of a mask fits that of an image, so they were matched in their order: {first_of(guessed)}. "
+        f"No mask is named like an image, so they were paired in order: {first_of(guessed)}. "
         "Check that they belong together, or give them equal names."
     )
 

@@ -157,7 +157,7 @@ def to_svg(figure: Figure) -> str:
 
     text = io.StringIO()
     with rc_context(_VECTORS):
-        figure.savefig(text, format="svg", metadata=_NO_METADATA)
+        figure.savefig(text, format="svg", metadata=_NO_METADATA, bbox_inches="tight", pad_inches=0.05)
     svg = re.sub(r' id="[\w.]+_\d+"', "", text.getvalue()[text.getvalue().index("<svg") :])  # no link leads to these
     return svg.replace("<svg", f'<svg role="img" aria-label="{figure.axes[0].get_ylabel()}"', 1)
 

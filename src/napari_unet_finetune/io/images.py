@@ -1,4 +1,4 @@
-"""List and read the images of a file or a folder, whatever sane format they are in."""
+"""List and read the images of a file or a folder, in any common format."""
 
 from __future__ import annotations
 

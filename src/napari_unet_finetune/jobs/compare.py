@@ -35,9 +35,9 @@ def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator
 def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Event]:
     """Train and test models on growing numbers of images in `folder`, which is a study; what is done stays done."""
     from ..evaluation.rows import to_json
-    from ..learning_curve.run import CurvePlan, run_study
+    from ..learning_curve.run import run_study
 
-    rows = yield from run_study(CurvePlan.of(request), folder, should_stop=control.should_stop)
+    rows = yield from run_study(request, folder, should_stop=control.should_stop)
     yield write_result(folder, to_json(rows))
 
 

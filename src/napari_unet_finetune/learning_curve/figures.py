@@ -12,24 +12,26 @@ from ..data.annotated_image import AnnotatedImage
 from ..evaluation.figures import OverlayRow, learning_curve_figure, overlay_figure
 from ..evaluation.rows import Row
 from ..io.images import list_images, read_image
-from .run import Study, StudyPlan, prediction_path
+from ..runs.request import CurveRequest
+from .folder import prediction_path
+from .plan import tests_of
 
 # Rows of the overlay figure: so many of Dataset 2, chosen over the range of scores, and one of Dataset 1.
 EXAMPLES = 3
 
 
-def draw_figures(plan: StudyPlan, out: Path, rows: Sequence[Row], *, curve: Path, overlay: Path) -> list[Path]:
+def draw_figures(plan: CurveRequest, out: Path, rows: Sequence[Row], *, curve: Path, overlay: Path) -> list[Path]:
     """Draw the learning curve and the overlay figure of a finished study and return their files.
 
     The overlays show test images of Dataset 2 on which the raw model is worst, middling and best, and one of
     Dataset 1; predictions are those of the first seed.
     """
-    study = Study.open(plan, out)
+    tests = tests_of(plan)
     chosen = [(2, name) for name in examples(rows, dataset=2)]
     chosen += [(1, name) for name in examples(rows, dataset=1)[:1]]
     titles = {count: f"{count} images" if count else "raw" for count in plan.counts}
     pictures = [
-        overlay_row(study.out, dict(study.tests)[dataset].only([name])[0], titles, dataset=dataset,
+        overlay_row(out, tests[dataset].only([name])[0], titles, dataset=dataset,
                     name=f"Dataset {dataset}\n{name}")
         for dataset, name in chosen
     ]  # fmt: skip

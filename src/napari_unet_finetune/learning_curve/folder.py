@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ..errors import DataError, RunError
 from ..evaluation.rows import Row, dice_by_seed, read_rows
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
 from ..runs.request import CurveRequest, read_request
-from .plan import Arm, CurvePlan, StudyPlan, arms_of
+from .plan import Arm, arms_of, read_plan
 
 PLAN, RUNS, ROWS, PREDICTIONS = "plan.json", "runs", "rows", "predictions"
 
@@ -38,7 +35,7 @@ class StudyFolder:
     path: Path
 
     @cached_property
-    def plan(self) -> StudyPlan | CurvePlan:
+    def plan(self) -> CurveRequest:
         """What was asked; of a learning curve that has just been asked for, its request.
 
         Raises
@@ -49,12 +46,8 @@ class StudyFolder:
         if not (self.path / PLAN).is_file():
             request = read_request(self.path)
             if isinstance(request, CurveRequest):
-                return CurvePlan.of(request)
-        try:
-            fields = json.loads((self.path / PLAN).read_bytes())
-            return (CurvePlan if "train" in fields else StudyPlan).model_validate(fields)
-        except (OSError, ValueError, TypeError, ValidationError) as error:
-            raise RunError(f"{self.path}: this is not the folder of a study. Choose another one.") from error
+                return request
+        return read_plan(self.path / PLAN)
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

@@ -1,105 +1,23 @@
-"""What a study trains and tests: its plan, the models it makes, and where its images come from."""
+"""What a study trains and tests: the models it makes, and where its images come from."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ValidationError
 
-from ..config import FinetuneConfig, ModelConfig
 from ..data.folders import AnnotatedFolder, open_folder
 from ..data.pairing import Pair
-from ..errors import DataError
-from ..runs.request import CurveRequest, FinetuneRequest, from_older_form
+from ..errors import DataError, RunError
+from ..runs.request import CurveRequest, FinetuneRequest
 from ..text import count_of
 
 # Images of a folder of Dataset 1 that are only tested: the last ones, as in the study.
 OLD_TESTS = 10
-
-
-class StudyPlan(BaseModel):
-    """What a study does; kept in its folder, so that an interrupted one goes on with the same settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset1: Path
-    dataset2: Path
-    counts: tuple[int, ...] = (0, 5, 10, 15, 20)
-    seeds: int = Field(3, ge=1)
-    test1: int = Field(6, ge=1)
-    test2: int = Field(11, ge=1)
-    base_count: int = Field(25, ge=1)
-    base: str | None = None
-    model: ModelConfig = ModelConfig()
-    config: FinetuneConfig
-    base_config: FinetuneConfig
-
-    def open(self) -> FolderSource:
-        """Find the images.
-
-        Raises
-        ------
-        DataError
-            If a dataset has no pairs or too few.
-        """
-        old, new = (open_folder(path / "images", path / "masks") for path in (self.dataset1, self.dataset2))
-        _check_size(old, self.test1 + (0 if self.base else 1), self.dataset1)
-        _check_size(new, self.test2 + max(self.counts), self.dataset2)
-        return FolderSource(self, old, new)
-
-
-class CurvePlan(BaseModel):
-    """A study on images that are named one by one, with a base that is there already.
-
-    Parameters
-    ----------
-    train
-        Images to train with, of which each model takes the first.
-    test
-        Images that all models are tested on.
-    dataset1
-        A folder with images and masks of the old dataset, or with folders `images` and `masks`; its last images are
-        tested. Without it, what a model forgets is known only from the patches that its base carries along.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    train: tuple[Pair, ...]
-    test: tuple[Pair, ...]
-    dataset1: Path | None = None
-    counts: tuple[int, ...] = (0, 5, 10, 15, 20)
-    seeds: int = Field(1, ge=1)
-    base: str
-    config: FinetuneConfig
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_form(cls, values: Any) -> Any:
-        return from_older_form(values, cls.model_fields) if isinstance(values, dict) else values
-
-    @classmethod
-    def of(cls, request: CurveRequest) -> CurvePlan:
-        """Return what `request` asks for."""
-        fields = {name: getattr(request, name) for name in cls.model_fields if name != "base"}
-        return cls(**fields, base=request.checkpoint)
-
-    def open(self) -> PairSource:
-        """Find the images.
-
-        Raises
-        ------
-        DataError
-            If there are too few, or Dataset 1 has no pairs.
-        """
-        if not self.test:
-            raise DataError("There is no image to test on. Give at least one annotated image the role test.")
-        if max(self.counts) > len(self.train):
-            raise DataError(f"{len(self.train)} images to train with are too few for {max(self.counts)}.")
-        old = None if self.dataset1 is None else _open_old(self.dataset1)
-        return PairSource(self, old)
 
 
 @dataclass(frozen=True)
@@ -120,94 +38,124 @@ class Arm:
         return "Testing the base" if self.count == 0 else f"{count_of(self.count, 'image')}, seed {self.seed}"
 
 
-def arms_of(plan: StudyPlan | CurvePlan) -> list[Arm]:
+def arms_of(plan: CurveRequest) -> list[Arm]:
     """Return all models of a study; the raw model has one seed only."""
     first = plan.config.seed
     seeds = range(first, first + plan.seeds)
     return [Arm(count, seed) for count in plan.counts for seed in (seeds if count else [first])]
 
 
-class StudySource(Protocol):
-    """Where the images of a study come from."""
-
-    @property
-    def tests(self) -> tuple[tuple[int, AnnotatedFolder], ...]:
-        """Number and test images of each dataset."""
-
-    def base_request(self) -> FinetuneRequest:
-        """Return how the base is trained, where the plan names none."""
-
-    def request(self, arm: Arm, base: str) -> FinetuneRequest:
-        """Return how the model of `arm` is trained, with a nested subset of the images."""
+def tests_of(plan: CurveRequest) -> dict[int, AnnotatedFolder]:
+    """Return the test images of Dataset 1, where there are any, and of Dataset 2."""
+    pairs = {1: plan.old_test, 2: plan.test}
+    return {dataset: AnnotatedFolder.of(tests) for dataset, tests in pairs.items() if tests}
 
 
-@dataclass(frozen=True)
-class FolderSource:
-    """Two datasets, split as the study does: the last images of each are for testing only."""
-
-    plan: StudyPlan
-    old: AnnotatedFolder
-    new: AnnotatedFolder
-
-    @property
-    def tests(self) -> tuple[tuple[int, AnnotatedFolder], ...]:
-        """Number and test images of each dataset."""
-        return (1, self.old[-self.plan.test1 :]), (2, self.new[-self.plan.test2 :])
-
-    def base_request(self) -> FinetuneRequest:
-        """Return how the base is trained: from nothing, with the first images of Dataset 1."""
-        return FinetuneRequest(
-            task="train",
-            images=self.plan.dataset1 / "images",
-            masks=self.plan.dataset1 / "masks",
-            only=self.old.names[: -self.plan.test1][: self.plan.base_count],
-            model=self.plan.model,
-            config=self.plan.base_config,
-        )
-
-    def request(self, arm: Arm, base: str) -> FinetuneRequest:
-        """Return how the model of `arm` is trained: with the first images of Dataset 2."""
-        scratch = self.plan.config.preset == "from scratch"
-        return FinetuneRequest(
-            task="train" if scratch else "finetune",
-            images=self.plan.dataset2 / "images",
-            masks=self.plan.dataset2 / "masks",
-            only=self.new.names[: arm.count],
-            checkpoint=None if scratch else base,
-            model=self.plan.model if scratch else None,
-            config=self.plan.config.model_copy(update={"seed": arm.seed}),
-        )
+def base_training(plan: CurveRequest) -> FinetuneRequest:
+    """Return how the base is trained, where the plan names none: from nothing, with images of Dataset 1."""
+    config = plan.config if plan.base_config is None else plan.base_config
+    return FinetuneRequest(task="train", pairs=plan.old_train, model=plan.model, config=config)
 
 
-@dataclass(frozen=True)
-class PairSource:
-    """Images named one by one, and perhaps a folder of Dataset 1."""
-
-    plan: CurvePlan
-    old: AnnotatedFolder | None
-
-    @property
-    def tests(self) -> tuple[tuple[int, AnnotatedFolder], ...]:
-        """Number and test images of each dataset; Dataset 1 only where it is given."""
-        new = AnnotatedFolder.of(self.plan.test)
-        return ((2, new),) if self.old is None else ((1, self.old[-OLD_TESTS:]), (2, new))
-
-    def base_request(self) -> FinetuneRequest:
-        """Refuse, for the base is given."""
-        raise AssertionError(f"{self.plan.base} is the base")
-
-    def request(self, arm: Arm, base: str) -> FinetuneRequest:
-        """Return how the model of `arm` is trained: with the first images."""
-        return FinetuneRequest(
-            task="finetune",
-            pairs=self.plan.train[: arm.count],
-            checkpoint=base,
-            config=self.plan.config.model_copy(update={"seed": arm.seed}),
-        )
+def training_of(plan: CurveRequest, arm: Arm, base: str) -> FinetuneRequest:
+    """Return how the model of `arm` is trained: with the first images of Dataset 2."""
+    scratch = plan.config.preset == "from scratch"
+    return FinetuneRequest(
+        task="train" if scratch else "finetune",
+        pairs=plan.train[: arm.count],
+        checkpoint=None if scratch else base,
+        model=plan.model if scratch else None,
+        config=plan.config.model_copy(update={"seed": arm.seed}),
+    )
 
 
-def _open_old(folder: Path) -> AnnotatedFolder:
-    """Open a folder with `images` and `masks` in it, or one that holds both kinds of files."""
+def with_images(plan: CurveRequest) -> CurveRequest:
+    """Return the plan with the test images of its folder of Dataset 1 one by one, and check that there are enough.
+
+    Raises
+    ------
+    DataError
+        If there are too few, or Dataset 1 has no pairs.
+    """
+    if not plan.test:
+        raise DataError("There is no image to test on. Give at least one annotated image the role test.")
+    if max(plan.counts) > len(plan.train):
+        raise DataError(f"{len(plan.train)} images to train with are too few for {max(plan.counts)}.")
+    if plan.dataset1 is None:
+        return plan
+    old = open_dataset(plan.dataset1).pairing.pairs[-OLD_TESTS:]
+    return plan.model_copy(update={"old_test": old, "dataset1": None})
+
+
+def pairs_of_datasets(
+    dataset1: Path, dataset2: Path, most: int, *, test1: int = 6, test2: int = 11, base_count: int = 25
+) -> dict[str, tuple[Pair, ...]]:
+    """Return the images of a plan on two folders: the last ones of each are only tested.
+
+    Parameters
+    ----------
+    most
+        How many images of Dataset 2 are trained with at most.
+    base_count
+        How many images of Dataset 1 the base is trained with; 0 where a base is given.
+
+    Raises
+    ------
+    DataError
+        If a dataset has no pairs or too few.
+    """
+    old, new = open_dataset(dataset1).pairing.pairs, open_dataset(dataset2).pairing.pairs
+    _check_size(old, test1 + (1 if base_count else 0), dataset1)
+    _check_size(new, test2 + most, dataset2)
+    return {
+        "old_train": old[:-test1][:base_count],
+        "old_test": old[-test1:],
+        "train": new[:most],
+        "test": new[-test2:],
+    }
+
+
+def read_plan(file: Path) -> CurveRequest:
+    """Return the plan that is kept in a study, of an earlier version too.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read.
+    """
+    try:
+        fields = json.loads(file.read_bytes())
+        return CurveRequest.model_validate(_of_folders(fields) if "dataset2" in fields else _with_checkpoint(fields))
+    except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:
+        raise RunError(f"{file.parent}: this is not the folder of a study. Choose another one.") from error
+
+
+def _with_checkpoint(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan of an earlier version, in which the base had another name."""
+    return {"checkpoint" if name == "base" else name: value for name, value in fields.items()}
+
+
+def _of_folders(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan of an earlier version, which named two folders; without images if these are gone."""
+    folders = Path(fields.pop("dataset1")), Path(fields.pop("dataset2"))
+    sizes = {name: fields.pop(name) for name in ("test1", "test2", "base_count")}
+    fields = _with_checkpoint(fields)
+    if fields["checkpoint"]:
+        sizes["base_count"] = 0
+    try:
+        return fields | pairs_of_datasets(*folders, max(fields["counts"]), **sizes)
+    except DataError:
+        return fields
+
+
+def open_dataset(folder: Path) -> AnnotatedFolder:
+    """Open a folder with `images` and `masks` in it, or one that holds both kinds of files.
+
+    Raises
+    ------
+    DataError
+        If it has no pairs.
+    """
     images, masks = folder / "images", folder / "masks"
     return open_folder(images, masks) if images.is_dir() and masks.is_dir() else open_folder(folder, folder)
 

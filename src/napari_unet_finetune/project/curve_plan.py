@@ -29,6 +29,8 @@ class CurvePlanning:
         Images to train with, of which each training takes the first, and images that all models are tested on.
     counts
         Numbers of images that fit, without the raw model.
+    seeds
+        Trainings for each of them.
     is_held_out
         No image has the role test, so the program holds some out.
     problem
@@ -40,6 +42,7 @@ class CurvePlanning:
     train: tuple[ProjectImage, ...] = ()
     test: tuple[ProjectImage, ...] = ()
     counts: tuple[int, ...] = ()
+    seeds: int = 1
     is_held_out: bool = False
     problem: str = ""
     sentences: tuple[str, ...] = ()
@@ -62,7 +65,7 @@ def plan_curve(project: Project, counts: Sequence[int] = COUNTS, seeds: int = 1)
     left_out = tuple(sorted({count for count in counts if count > len(train)}))
     problem = _problem(train, test, fitting, left_out)
     words = () if problem else tuple(_in_words(fitting, left_out, train, test, seeds, is_held_out))
-    return CurvePlanning(train, test, fitting, is_held_out, problem, words)
+    return CurvePlanning(train, test, fitting, seeds, is_held_out, problem, words)
 
 
 def _problem(
@@ -98,20 +101,12 @@ def _in_words(
     else:
         yield f"Tested on {count_of(len(test), 'test image')} ({names})."
     if left_out:
-        yield f"Left out, for there are not so many images: {_listed(left_out)}."
+        yield f"Left out, because there are too few images: {_listed(left_out)}."
 
 
-@dataclass(frozen=True)
-class CurveSettings:
-    """How the models of a learning curve are trained, how often each, and where Dataset 1 lies, if it is there."""
-
-    checkpoint: str
-    config: FinetuneConfig
-    seeds: int = 1
-    dataset1: Path | None = None
-
-
-def make_curve_request(planning: CurvePlanning, folder: Path, settings: CurveSettings) -> CurveRequest:
+def make_curve_request(
+    planning: CurvePlanning, folder: Path, *, checkpoint: str, config: FinetuneConfig, dataset1: Path | None = None
+) -> CurveRequest:
     """Copy the masks into `folder`, so that they may change meanwhile, and return what to ask for.
 
     Raises
@@ -124,10 +119,10 @@ def make_curve_request(planning: CurvePlanning, folder: Path, settings: CurveSet
         train=train[: max(planning.counts)],
         test=test,
         counts=(0, *planning.counts),
-        seeds=settings.seeds,
-        checkpoint=settings.checkpoint,
-        dataset1=settings.dataset1,
-        config=settings.config.model_copy(update={"held_out": None}),
+        seeds=planning.seeds,
+        checkpoint=checkpoint,
+        dataset1=dataset1,
+        config=config.model_copy(update={"held_out": None}),
     )
 
 

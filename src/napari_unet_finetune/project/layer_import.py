@@ -1,4 +1,4 @@
-"""Labels that are in no file, such as those of a viewer: which of their frames become masks of which images."""
+"""Labels from napari layers: which of their frames become masks of which images."""
 
 from __future__ import annotations
 

@@ -135,9 +135,9 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
     if plan.note:
         yield plan.note
     elif not plan.held_out and len(plan.used) < MIN_IMAGES:
-        yield f"How good the model is can be said from {MIN_IMAGES} annotated images on."
+        yield f"A score takes at least {MIN_IMAGES} annotated images."
     elif not plan.held_out:
-        yield "How good the model is cannot be said, for nothing is held out."
+        yield "Nothing is held out, so the model gets no score."
     elif len(plan.held_out) < SOLID_IMAGES:
         worth = "weak" if len(plan.held_out) == 1 else "rough"
         yield f"A Dice on {count_of(len(plan.held_out), 'image')} is a {worth} number."

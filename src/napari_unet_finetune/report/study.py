@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.annotated_image import AnnotatedImage
-from ..errors import DataError, FinetuneError, RunError
+from ..errors import DataError, RunError
 from ..evaluation.figures import OverlayRow
 from ..evaluation.rows import Row, summarize
 from ..events import PartStarted
 from ..learning_curve.figures import examples, overlay_row
 from ..learning_curve.folder import PLAN, RUNS, StudyFolder
 from ..learning_curve.forecast import Forecast, forecast
+from ..learning_curve.plan import tests_of, with_images
 from .charts import study_charts
 from .page import Gallery, render
 from .references import References
@@ -95,13 +96,19 @@ def read_study(path: Path, *, should_stop: Callable[[], bool]) -> Generator[Part
 def _tests(study: StudyFolder, problems: list[str]) -> Iterator[tuple[int, AnnotatedImage]]:
     """Yield dataset and image of every test image that is still there."""
     try:
-        source = study.plan.open()
-    except FinetuneError as error:
-        problems.append(f"The test images are not where they were: {error}")
+        tests = tests_of(with_images(study.plan))
+    except DataError as error:
+        problems.append(_gone(error))
         return
-    for dataset, folder in sorted(source.tests, reverse=True):
-        for _, image in readable(folder.names, folder, problems):
+    for dataset in sorted(tests, reverse=True):
+        unread: list[str] = []
+        for _, image in readable(tests[dataset].names, tests[dataset], unread):
             yield dataset, image
+        problems += unread if len(unread) < len(tests[dataset]) else [_gone(unread[0])]
+
+
+def _gone(reason: object) -> str:
+    return f"The test images are not where they were: {reason}"
 
 
 def _forecast(rows: Sequence[Row]) -> Forecast | None:

@@ -185,16 +185,34 @@ class CompareRequest(_Request):
 
 
 class CurveRequest(_Request):
-    """Trainings on growing numbers of images, all tested on the same; see `evaluation.study_plan.CurvePlan`."""
+    """Trainings on growing numbers of images, all tested on the same: the plan of a study, which its folder keeps.
+
+    Parameters
+    ----------
+    train
+        Images to train with, of which each model takes the first.
+    test, old_test
+        Images of the new and of the old dataset that all models are tested on. Without old ones, what a model forgets
+        is known only from the patches that its base carries along.
+    dataset1
+        A folder with images and masks of the old dataset, or with folders `images` and `masks`; its last images
+        become `old_test` when the study begins.
+    checkpoint
+        The base; without it, one is trained with `old_train`, `model` and `base_config`.
+    """
 
     task: Literal["curve"] = "curve"
-    train: tuple[Pair, ...]
-    test: tuple[Pair, ...]
+    train: tuple[Pair, ...] = ()
+    test: tuple[Pair, ...] = ()
+    old_train: tuple[Pair, ...] = ()
+    old_test: tuple[Pair, ...] = ()
+    dataset1: Path | None = None
     counts: tuple[int, ...]
     seeds: int = Field(1, ge=1)
-    checkpoint: str
-    dataset1: Path | None = None
+    checkpoint: str | None = None
+    model: ModelConfig | None = None
     config: FinetuneConfig
+    base_config: FinetuneConfig | None = None
 
 
 class QuestionRequest(_Request):

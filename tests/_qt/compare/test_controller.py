@@ -25,7 +25,7 @@ from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImageCompared, drain
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.jobs.table import events_of
-from napari_unet_finetune.project.curve_plan import CurveSettings, make_curve_request, plan_curve
+from napari_unet_finetune.project.curve_plan import make_curve_request, plan_curve
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.run_folders import new_run_folder
 from napari_unet_finetune.project.training_plan import pairs_of
@@ -58,7 +58,7 @@ def comparing(session, project, tmp_path):
 def finetune(project, base, count):
     """Leave a training with `count` images in the project."""
     folder = new_run_folder(project.folder, f"fast-{count}-images")
-    asked = make_curve_request(plan_curve(project, (count,)), folder, CurveSettings(base, TINY))
+    asked = make_curve_request(plan_curve(project, (count,)), folder, checkpoint=base, config=TINY)
     request = FinetuneRequest(task="finetune", pairs=asked.train, checkpoint=base, config=TINY)
     drain(run_here(RunFolder.create(folder, request)))
     return folder

@@ -158,7 +158,7 @@ class CompareController:
         """Choose the base and the models of a learning curve, those of the first seed."""
         self._list_models()
         first = {str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed}
-        base = find_model_file(study.plan.base or "")
+        base = find_model_file(study.plan.checkpoint or "")
         bases = [entry.model for entry in self.entries if find_model_file(entry.model) == base]
         self.choose_models([*(bases or [self.session.model]), *first])
 

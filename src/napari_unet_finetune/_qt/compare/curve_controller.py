@@ -13,7 +13,7 @@ from ...errors import RunError
 from ...events import Event, Notice, PartStarted
 from ...learning_curve.folder import StudyFolder
 from ...learning_curve.words import curve_in_words
-from ...project.curve_plan import CurvePlanning, CurveSettings, make_curve_request, plan_curve
+from ...project.curve_plan import CurvePlanning, make_curve_request, plan_curve
 from ...project.project import Project
 from ...text import about
 from ..session.history import new_run
@@ -84,8 +84,7 @@ class CurveController:
         if planning.problem or project is None:
             raise RunError(planning.problem)
         folder = new_run(project, "learning-curve")
-        settings = CurveSettings(session.model, config, seeds, dataset1)
-        request = make_curve_request(planning, folder, settings)
+        request = make_curve_request(planning, folder, checkpoint=session.model, config=config, dataset1=dataset1)
         self._run(project, folder, request)
 
     @tells_errors
@@ -100,7 +99,7 @@ class CurveController:
         """Return the color of each number of images: that of its model, of the first seed, if it was looked at."""
         if self.study is None:
             return {}
-        base = getattr(self.study.plan, "base", None)
+        base = self.study.plan.checkpoint
         files = [(0, base), *((arm.count, str(file)) for arm, file in self.study.models.items())]
         found = ((count, colors.get(file)) for count, file in files if file)
         return {count: color for count, color in reversed(list(found)) if color}
