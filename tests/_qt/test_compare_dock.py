@@ -14,10 +14,11 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from napari_unet_finetune._qt.compare.controller import CompareController
 from napari_unet_finetune._qt.compare.curve_controller import CurveController
 from napari_unet_finetune._qt.compare.export import save_canvas
-from napari_unet_finetune._qt.compare.panel import ComparePanel, ImagePicker
+from napari_unet_finetune._qt.compare.panel import ComparePanel
 from napari_unet_finetune._qt.compare_dock import CompareWidget
 from napari_unet_finetune._qt.layers.layers import mark_of
 from napari_unet_finetune._qt.session.jobs import JobSlot
+from napari_unet_finetune._qt.widgets.tick_dialog import TickDialog
 
 from .comparison_data import project_with_tests, with_models
 from .conftest import run_here
@@ -85,16 +86,16 @@ def test_a_dock_opened_again_shows_the_comparison_that_was_begun_before(panel, s
 def test_images_are_ticked_one_by_one(panel, monkeypatch):
     def tick(picker):
         picker.words.setText("bare")
-        shown = [item for item in picker._items() if not item.isHidden()]
+        shown = [item for item in picker._items.values() if not item.isHidden()]
         assert [item.text() for item in shown] == ["x_bare"]
         shown[0].setCheckState(Qt.CheckState.Checked)
         return True
 
-    monkeypatch.setattr(ImagePicker, "exec", tick)
+    monkeypatch.setattr(TickDialog, "exec", tick)
     panel.images.set_value("choose")
     assert panel.images.currentText() == "Chosen images (3)"
     assert panel.comparing.image_set.names == ("img_04", "img_05", "x_bare")
-    monkeypatch.setattr(ImagePicker, "exec", lambda _picker: False)
+    monkeypatch.setattr(TickDialog, "exec", lambda _picker: False)
     panel.images.set_value("choose")
     assert panel.images.currentText() == "Chosen images (3)"
     panel.compare.click()

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QLabel,
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
 from ...errors import FinetuneError
-from ...project.image import ProjectImage
 from ...text import first_of
 from ..session.dock import Panel
 from ..session.session import Session
@@ -27,6 +20,7 @@ from ..session.shortcuts import bind_keys
 from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file, may_replace
 from ..widgets.layout import in_column, in_row, menu_button, push_button, tipped
+from ..widgets.tick_dialog import TickDialog
 from .controller import CompareController
 from .curve_controller import CurveController
 from .export import MOST_ROWS, save_canvas, save_figures, save_table
@@ -34,47 +28,6 @@ from .model_list import ModelList
 from .score_table import ScoreView
 from .view import ComparisonView
 from .view_controls import ViewControls
-
-
-class ImagePicker(QDialog):
-    """Shows names of images, those with a mask marked, with a filter."""
-
-    def __init__(self, images: Sequence[ProjectImage], ticked: Sequence[str], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Images to compare on")
-        self.words, self.list = QLineEdit(), QListWidget()
-        self.words.setPlaceholderText("filter by name")
-        self.words.setClearButtonEnabled(True)
-        for image in images:
-            item = QListWidgetItem(f"{image.name}   ● mask" if image.is_annotated else image.name)
-            item.setData(Qt.ItemDataRole.UserRole, image.name)
-            item.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
-            item.setCheckState(Qt.CheckState.Checked if image.name in ticked else Qt.CheckState.Unchecked)
-            self.list.addItem(item)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        for widget in (self.words, self.list, buttons):
-            layout.addWidget(widget)
-        self.words.textChanged.connect(self._filter)
-        self.resize(340, 420)
-
-    def value(self) -> tuple[str, ...]:
-        """Return the names that are ticked, also of images that the filter hides."""
-        return tuple(
-            str(item.data(Qt.ItemDataRole.UserRole))
-            for item in self._items()
-            if item.checkState() == Qt.CheckState.Checked
-        )
-
-    def _filter(self, words: str) -> None:
-        for item in self._items():
-            item.setHidden(words.strip().casefold() not in str(item.data(Qt.ItemDataRole.UserRole)).casefold())
-
-    def _items(self) -> list[QListWidgetItem]:
-        return [item for row in range(self.list.count()) if (item := self.list.item(row)) is not None]
-
 
 _MODELS = "Models (*.safetensors *.pth *.pt);;All files (*)"
 _CHOOSE = "choose"
@@ -191,7 +144,8 @@ class ComparePanel(Panel):
             self.comparing.choose_images(key)
             return
         chosen = self.comparing.image_set
-        picker = ImagePicker(project.images, chosen.names if chosen else (), self)
+        images = {one.name: f"{one.name}   ● mask" if one.is_annotated else one.name for one in project.images}
+        picker = TickDialog("Images to compare on", images, chosen.names if chosen else (), self)
         if picker.exec() and picker.value():
             self.comparing.choose_names(picker.value())
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,15 +9,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QLabel,
     QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QVBoxLayout,
-    QWidget,
 )
 
 from ...errors import FinetuneError
@@ -31,45 +24,16 @@ from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.file_dialogs import ask_for_folder
 from ..widgets.layout import in_column, in_row, menu_button, push_button
+from ..widgets.tick_dialog import TickDialog
 from .mask_import import MaskImportController
-from .opener import LayerChoice, Opener
+from .opener import Opener
 from .table_view import ImageView
 from .thumbnails import ThumbnailLoader
 
-
-class LayersDialog(QDialog):
-    """A list of image layers with a box each."""
-
-    def __init__(self, choices: Sequence[LayerChoice], parent: QWidget | None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Use open layers")
-        self._choices = choices
-        self.list = QListWidget()
-        for choice in choices:
-            item = QListWidgetItem(choice.text)
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(Qt.CheckState.Checked)
-            self.list.addItem(item)
-        hint = QLabel(
-            "Choose the layers whose images you want to annotate. A layer that was read from a file uses that file; "
-            "others are copied, frame by frame, into a folder you choose."
-        )
-        hint.setWordWrap(True)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        for widget in (hint, self.list, buttons):
-            layout.addWidget(widget)
-
-    @property
-    def chosen(self) -> list[LayerChoice]:
-        """The layers whose box is ticked."""
-        items = (self.list.item(row) for row in range(self.list.count()))
-        ticked = [item is not None and item.checkState() == Qt.CheckState.Checked for item in items]
-        return [choice for choice, is_ticked in zip(self._choices, ticked, strict=True) if is_ticked]
-
-
+_WHICH_LAYERS = (
+    "Choose the layers whose images you want to annotate. A layer that was read from a file uses that file; "
+    "others are copied, frame by frame, into a folder you choose."
+)
 _NO_DATASET = (
     "Drop a folder of images here, or choose one above.\n\n"
     "TIFF, PNG, JPEG, BMP and NumPy files; of a stack, each frame is an image."
@@ -261,7 +225,8 @@ class ImagesPanel(Panel):
         if not choices:
             self._session.tell("There is no image layer in this viewer but those shown for annotating.")
             return
-        dialog = LayersDialog(choices, self)
+        texts = {choice: choice.text for choice in choices}
+        dialog = TickDialog("Use open layers", texts, choices, self, hint=_WHICH_LAYERS)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.accepted.connect(lambda: self._opener.open_layers(dialog.chosen))
+        dialog.accepted.connect(lambda: self._opener.open_layers(dialog.value()))
         dialog.open()
