@@ -27,8 +27,9 @@ class MessageLine(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._icon, self._text = QLabel(), WrappedLabel()
-        self._icon.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.setLayout(in_row(self._icon, self._text, stretch=self._text, spacing=5))
+        row = in_row(self._icon, self._text, stretch=self._text, spacing=5)
+        row.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
+        self.setLayout(row)
         self.setVisible(False)
 
     @property
