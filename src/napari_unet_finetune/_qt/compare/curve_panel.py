@@ -62,7 +62,7 @@ class CurvePanel(Panel):
     @property
     def config(self) -> FinetuneConfig:
         """The settings of each training."""
-        return FinetuneConfig.from_preset(self.preset.value(), device=default_device())
+        return FinetuneConfig(preset=self.preset.value(), device=default_device())
 
     def refresh(self) -> None:
         """Show what a curve would use, and what the last one says."""

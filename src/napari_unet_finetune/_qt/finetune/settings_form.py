@@ -96,7 +96,7 @@ class SettingsForm(QWidget):
 
     def set_preset(self, name: PresetName) -> None:
         """Fill everything from a preset."""
-        self.set_value(FinetuneConfig.from_preset(name, device=default_device()))
+        self.set_value(FinetuneConfig(preset=name, device=default_device()))
 
     def set_value(self, config: FinetuneConfig) -> None:
         """Show `config`."""
@@ -118,7 +118,7 @@ class SettingsForm(QWidget):
         """Write into the names of the presets how long they take, once the seconds per patch pixel are known."""
         for place in range(self.preset.count()):
             name: PresetName = self.preset.itemData(place)
-            config = FinetuneConfig.from_preset(name)
+            config = FinetuneConfig(preset=name)
             details = f"{config.epochs} epochs" if config.epochs else f"{config.steps} steps"
             if pace is not None and not config.epochs:
                 details += f", {about(pace * config.trained_px)}"
