@@ -182,7 +182,7 @@ def compare_dice(model: Model, arms: dict[str, Arm], options: argparse.Namespace
     images = list(load_pairs(options.images, options.masks))
     print(f"\n{'arm':<46}{'Dice of ' + str(len(images)) + ' images':>20}")
     for name, arm in arms.items():
-        print(f"{name:<46}{np.mean([score(arm, image, model) for image in images]):>20.4f}")
+        print(f"{name:<46}{np.mean([score(arm, model, image) for image in images]):>20.4f}")
 
 
 def load_pairs(images: Path, masks: Path) -> Sequence[AnnotatedImage]:
@@ -194,7 +194,7 @@ def load_pairs(images: Path, masks: Path) -> Sequence[AnnotatedImage]:
     ]
 
 
-def score(arm: Arm, image: AnnotatedImage, model: Model) -> float:
+def score(arm: Arm, model: Model, image: AnnotatedImage) -> float:
     """Return the Dice of one arm on one image."""
     pixels = model_input(
         image,

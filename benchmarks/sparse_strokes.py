@@ -84,8 +84,8 @@ class Trial:
     def dice(self, images: list[AnnotatedImage], seed: int) -> float:
         """Return the mean Dice on the test images of a model finetuned on `images`."""
         # Nothing is held out, so that all ways train on all they have and none is helped by a threshold.
-        config = FinetuneConfig.from_preset(
-            "default",
+        config = FinetuneConfig(
+            preset="default",
             steps=self.options.steps,
             seed=seed,
             device=self.options.device,

@@ -73,7 +73,7 @@ def run_pair(pair: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     pool = open_folder(options.data / pair / "dataset2/images", options.data / pair / "dataset2/masks")
     pool = pool[:POOL_IMAGES]
     annotated = pool.names[: options.annotated]
-    model = finetuned(pool.only(annotated), base, 0, options) if annotated else base
+    model = finetuned(base, pool.only(annotated), 0, options) if annotated else base
     refs = [one.image for one in pool.pairing.pairs]
     suggestions = drain(suggest(model, refs, options.count, annotated=annotated, device=options.device))
     chosen = [(SUGGESTED, seed, [one.image for one in suggestions]) for seed in range(options.repeats)]
@@ -93,7 +93,7 @@ def base_model(pair: str, folder: Path, options: argparse.Namespace) -> Model:
     source = options.data / pair / "dataset1"
     images = open_folder(source / "images", source / "masks")[:BASE_IMAGES]
     changes = {} if options.base_steps is None else {"steps": options.base_steps}
-    config = FinetuneConfig.from_preset("from scratch", device=options.device, **changes)
+    config = FinetuneConfig(preset="from scratch", device=options.device, **changes)
     model = drain(train(list(images), config)).model
     model.save(file)
     return model
@@ -109,7 +109,7 @@ def run_arm(
         if any(entry[name] != value for name, value in made_with.items()):
             raise SystemExit(f"{file} is of other images, steps or another base model. Give another --out.")
         return entry
-    model = finetuned(pool.only(names), base, int(file.stem.split("-")[1]), options)
+    model = finetuned(base, pool.only(names), int(file.stem.split("-")[1]), options)
     predictor = Predictor(model, PredictConfig(device=options.device))
     scores = {}
     for image in pool.only(name for name in pool.names if name not in names):
@@ -119,7 +119,7 @@ def run_arm(
     return entry
 
 
-def finetuned(images: AnnotatedFolder, base: Model, seed: int, options: argparse.Namespace) -> Model:
+def finetuned(base: Model, images: AnnotatedFolder, seed: int, options: argparse.Namespace) -> Model:
     """Return `base` finetuned on all of `images`."""
     changes = {} if options.steps is None else {"steps": options.steps}
     config = FinetuneConfig(seed=seed, device=options.device, **changes)

@@ -49,7 +49,7 @@ def test_there_is_a_preset_for_every_name():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_is_valid_and_survives_json(preset):
-    config = FinetuneConfig.from_preset(preset)
+    config = FinetuneConfig(preset=preset)
     assert config.preset == preset
     assert all(getattr(config, name) == value for name, value in PRESETS[preset].items())
     again = FinetuneConfig.model_validate_json(config.model_dump_json())
@@ -57,7 +57,7 @@ def test_every_preset_is_valid_and_survives_json(preset):
 
 
 def test_the_seed_recipe_is_the_study():
-    recipe = FinetuneConfig.from_preset("seed recipe")
+    recipe = FinetuneConfig(preset="seed recipe")
     study = {
         "optimizer": "adam", "learning_rate": 1e-5, "schedule": "constant", "weight_decay": 0, "epochs": 100,
         "batch_size": 4, "patch_size": 128, "patch_stride": 64, "loss": "dynamic", "layers": "all",
@@ -73,13 +73,13 @@ def test_the_seed_recipe_is_the_study():
 
 
 def test_changes_win_over_the_preset():
-    config = FinetuneConfig.from_preset("seed recipe", learning_rate=0.5, seed=3)
+    config = FinetuneConfig(preset="seed recipe", learning_rate=0.5, seed=3)
     assert (config.learning_rate, config.seed, config.loss) == (0.5, 3, "dynamic")
 
 
 def test_a_preset_that_does_not_exist_is_refused_with_those_that_do():
     with pytest.raises(ValidationError, match="seed recipe"):
-        FinetuneConfig.from_preset("sed recipe")
+        FinetuneConfig(preset="sed recipe")
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_a_learning_curve_keeps_its_models_and_scores(frozen):
     ]  # fmt: skip
     assert [row.dice for row in study.rows] == pytest.approx([0.96714, 0.96953, 0.96765, 0.96866, 0.96023], abs=1e-5)
     assert [(arm.count, arm.seed) for arm in study.models] == [(2, 0)]
-    old = [(point.count, point.dice) for point in study.points if point.dataset == 1]
+    old = [(row.count, row.dice) for row in study.rows_and_patches if row.dataset == 1]
     assert old == [(0, pytest.approx(0.91465, abs=1e-5)), (2, pytest.approx(0.91878, abs=1e-5))]
 
 

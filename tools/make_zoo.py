@@ -31,8 +31,8 @@ NUCLEI_AUGMENT = AugmentConfig(
     p_affine=0.6, scale_low=0.5, scale_high=2.0, p_gamma=0.6, p_brightness=0.4, p_contrast=0.4, p_noise=0.4,
     p_blur=0.3, p_low_resolution=0.3, p_invert=0.3,
 )  # fmt: skip
-NUCLEI_CONFIG = FinetuneConfig.from_preset(
-    "from scratch",
+NUCLEI_CONFIG = FinetuneConfig(
+    preset="from scratch",
     steps=2500,
     warmup_steps=100,
     weight_average=0.99,
@@ -100,7 +100,7 @@ def main() -> None:
 def make_microtube_model() -> None:
     """Train on Dataset 1 of the sample data, all but its last images, and score on these."""
     images = make_microtube(1)
-    config = FinetuneConfig.from_preset("from scratch", steps=300, rehearsal_patches=64)
+    config = FinetuneConfig(preset="from scratch", steps=300, rehearsal_patches=64)
     model = drain(train(images[:-MICROTUBE_TEST_IMAGES], config)).model
     ship(model, MICROTUBE, {"generated": images[-MICROTUBE_TEST_IMAGES:]})
 

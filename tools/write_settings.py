@@ -21,7 +21,7 @@ OPENING = """\
 `tools/write_settings.py` writes this page from `config.py`: do not edit it. `unet-finetune settings` prints the same.
 
 Change a setting of a training with `--set NAME=VALUE`, as often as needed, or in Python with
-`FinetuneConfig.from_preset("default", NAME=VALUE)`. `--steps`, `--seed` and `--device` are short for the settings of
+`FinetuneConfig(preset="default", NAME=VALUE)`. `--steps`, `--seed` and `--device` are short for the settings of
 these names. A setting whose default is empty takes its value from the model or is switched off, as its line says; write
 `--set NAME=null` to empty it.
 
@@ -88,7 +88,7 @@ def _flat(preset: Any) -> dict[str, Any]:
     """Return all settings of `preset` by their dotted names; an empty group counts as its defaults."""
     fields = fields_of(FinetuneConfig)
     values = {name: fields[name].get_default(call_default_factory=True) for name, _, _ in describe(FinetuneConfig)}
-    return values | dict(_flattened(FinetuneConfig.from_preset(preset).model_dump()))
+    return values | dict(_flattened(FinetuneConfig(preset=preset).model_dump()))
 
 
 def _flattened(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,56 +8,34 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checks.checkup import check
-    from .config import FinetuneConfig, ModelConfig, PredictConfig
-    from .data.annotated_image import AnnotatedImage
-    from .data.folders import open_folder
-    from .data.samples import make_microtube, write_microtube
-    from .errors import DataError, DeviceError, FinetuneError, ModelError, RunError
-    from .evaluation.estimate import estimate
-    from .evaluation.evaluate import Tolerance, evaluate
-    from .inference.predict import predict
-    from .io.writing import write_labels
-    from .learning_curve.forecast import forecast
-    from .measure.objects import measure
-    from .models.load import load_model
-    from .models.model import Model
-    from .questions.can_learn import can_learn
-    from .questions.cross_validate import cross_validate
-    from .report.write import report
-    from .suggest.suggestion import suggest
-    from .training.finetune import finetune, train
-
-__all__ = [
-    "AnnotatedImage",
-    "DataError",
-    "DeviceError",
-    "FinetuneConfig",
-    "FinetuneError",
-    "Model",
-    "ModelConfig",
-    "ModelError",
-    "PredictConfig",
-    "RunError",
-    "Tolerance",
-    "can_learn",
-    "check",
-    "cross_validate",
-    "estimate",
-    "evaluate",
-    "finetune",
-    "forecast",
-    "load_model",
-    "make_microtube",
-    "measure",
-    "open_folder",
-    "predict",
-    "report",
-    "suggest",
-    "train",
-    "write_labels",
-    "write_microtube",
-]
+    from .checks.checkup import check as check
+    from .config import FinetuneConfig as FinetuneConfig
+    from .config import ModelConfig as ModelConfig
+    from .config import PredictConfig as PredictConfig
+    from .data.annotated_image import AnnotatedImage as AnnotatedImage
+    from .data.folders import open_folder as open_folder
+    from .data.samples import make_microtube as make_microtube
+    from .data.samples import write_microtube as write_microtube
+    from .errors import DataError as DataError
+    from .errors import DeviceError as DeviceError
+    from .errors import FinetuneError as FinetuneError
+    from .errors import ModelError as ModelError
+    from .errors import RunError as RunError
+    from .evaluation.estimate import estimate as estimate
+    from .evaluation.evaluate import Tolerance as Tolerance
+    from .evaluation.evaluate import evaluate as evaluate
+    from .inference.predict import predict as predict
+    from .io.writing import write_labels as write_labels
+    from .learning_curve.forecast import forecast as forecast
+    from .measure.objects import measure as measure
+    from .models.load import load_model as load_model
+    from .models.model import Model as Model
+    from .questions.can_learn import can_learn as can_learn
+    from .questions.cross_validate import cross_validate as cross_validate
+    from .report.write import report as report
+    from .suggest.suggestion import suggest as suggest
+    from .training.finetune import finetune as finetune
+    from .training.finetune import train as train
 
 # Imported on first use: the command line and napari's menus must not wait for torch.
 _NAMES_OF = {
@@ -82,6 +60,7 @@ _NAMES_OF = {
     "training.finetune": ("finetune", "train"),
 }
 _HOME = {name: module for module, names in _NAMES_OF.items() for name in names}
+__all__ = sorted(_HOME)
 
 
 class _Package(ModuleType):

@@ -212,11 +212,6 @@ class FinetuneConfig(_Config):
             raise ValueError("validation on patches belongs to the study's grid; give epochs, or validate on images")
         return self
 
-    @classmethod
-    def from_preset(cls, preset: PresetName = "default", **changes: Any) -> Self:
-        """Return the settings of `preset` with `changes` made to them; one that does not exist is refused as a value."""
-        return cls(preset=preset, **changes)
-
 
 PRESETS: dict[PresetName, dict[str, Any]] = {
     "default": {},

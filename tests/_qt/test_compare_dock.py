@@ -18,7 +18,7 @@ from napari_unet_finetune._qt.compare.panel import ComparePanel
 from napari_unet_finetune._qt.compare_dock import CompareWidget
 from napari_unet_finetune._qt.layers.layers import mark_of
 from napari_unet_finetune._qt.session.jobs import JobSlot
-from napari_unet_finetune._qt.widgets.tick_list import TickDialog
+from napari_unet_finetune._qt.widgets.tick_dialog import TickDialog
 
 from .comparison_data import project_with_tests, with_models
 from .conftest import run_here
@@ -86,7 +86,7 @@ def test_a_dock_opened_again_shows_the_comparison_that_was_begun_before(panel, s
 def test_images_are_ticked_one_by_one(panel, monkeypatch):
     def tick(picker):
         picker.words.setText("bare")
-        shown = [item for item in picker.list._items() if not item.isHidden()]
+        shown = [item for item in picker._items.values() if not item.isHidden()]
         assert [item.text() for item in shown] == ["x_bare"]
         shown[0].setCheckState(Qt.CheckState.Checked)
         return True

@@ -26,7 +26,7 @@ def test_an_unknown_preset_is_answered_with_those_there_are():
 
 def test_options_change_the_preset_and_set_has_the_last_word():
     config = training_config("fast", ["seed=5", "layers=first"], steps=7, seed=3, device=None)
-    assert config == FinetuneConfig.from_preset("fast", steps=7, seed=5, layers="first")
+    assert config == FinetuneConfig(preset="fast", steps=7, seed=5, layers="first")
 
 
 @pytest.mark.parametrize(

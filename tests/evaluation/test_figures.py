@@ -18,9 +18,8 @@ from napari_unet_finetune.evaluation.figures import (
     error_overlay,
     learning_curve_figure,
     overlay_figure,
-    seed_means,
 )
-from napari_unet_finetune.evaluation.rows import Row
+from napari_unet_finetune.evaluation.rows import Row, dice_by_count
 
 TRUTH = np.array([[0, 0, 1, 1]] * 4, np.uint8)
 PREDICTION = np.array([[0, 1, 0, 1]] * 4, np.uint16)
@@ -97,9 +96,10 @@ def test_dice_in_the_overlay_counts_annotated_pixels_only(tmp_path: Path) -> Non
 
 
 def test_a_learning_curve_averages_over_images_and_keeps_seeds_apart() -> None:
-    means = seed_means(rows_of(2, {(0, 0): [0.2, 0.4], (5, 0): [0.6, 0.8], (5, 1): [0.9, 0.9]}))
-    assert means.counts == [0, 5]
-    np.testing.assert_allclose(means.by_seed, [[0.3, np.nan], [0.7, 0.9]])
+    rows = rows_of(2, {(5, 1): [0.9, 0.9], (0, 0): [0.2, 0.4], (5, 0): [0.6, 0.8]}) + rows_of(1, {(0, 0): [0.9]})
+    means = dice_by_count(rows, 2)
+    assert list(means) == [0, 5]
+    assert means[0] == pytest.approx((0.3,)) and means[5] == pytest.approx((0.7, 0.9))
 
 
 def test_the_learning_curve_names_datasets_and_spread(tmp_path: Path) -> None:

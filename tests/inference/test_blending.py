@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from napari_unet_finetune.errors import DeviceError
-from napari_unet_finetune.events import drain
-from napari_unet_finetune.inference.tiles import TileEnd, blend_tiles
+from napari_unet_finetune.events import TileEnd, drain
+from napari_unet_finetune.inference.tiles import blend_tiles
 
 
 def identity(tiles: Tensor) -> Tensor:

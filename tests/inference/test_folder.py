@@ -8,9 +8,9 @@ import tifffile
 
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.events import drain
+from napari_unet_finetune.events import TileEnd, drain
 from napari_unet_finetune.inference.folder import ImageEnd, predict_folder
-from napari_unet_finetune.inference.predict import Predictor, TileEnd
+from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.io.images import ImageRef, read_image, write_labels
 from napari_unet_finetune.models.model import Model
 

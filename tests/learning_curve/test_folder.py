@@ -93,20 +93,18 @@ def test_what_is_forgotten_comes_from_the_patches_of_the_base(done):
         arm.count: next(e for e in RunFolder(file.parent).events() if hasattr(e, "old_dice_after"))
         for arm, file in folder.models.items()
     }
-    assert [(p.count, p.dice) for p in folder.points if p.dataset == 1] == [
+    old = [row for row in folder.rows_and_patches if row.dataset == 1]
+    assert [(row.count, row.dice) for row in old] == [
         (0, ends[1].old_dice_before), (1, ends[1].old_dice_after), (3, ends[3].old_dice_after),
     ]  # fmt: skip
-    assert [(p.count, p.dice) for p in folder.points if p.dataset == 2] == [(row.count, row.dice) for row in rows]
-    assert [row.dice for row in folder.drawable_rows if row.dataset == 1] == [
-        p.dice for p in folder.points if p.dataset == 1
-    ]
+    assert folder.rows_and_patches == (*rows, *old)
 
 
 def test_a_folder_of_dataset_1_is_tested_like_dataset_2(plan, old, tmp_path):
     both = plan.model_copy(update={"dataset1": old, "counts": (0, 1)})
     rows = drain(run_study(both, tmp_path))
     assert [(s.dataset, s.count, s.images) for s in summarize(rows)] == [(1, 0, 4), (1, 1, 4), (2, 0, 1), (2, 1, 1)]
-    assert [p.dataset for p in StudyFolder(tmp_path).points] == [2, 2, 1, 1]
+    assert StudyFolder(tmp_path).rows_and_patches == tuple(rows)
 
 
 def test_a_base_without_patches_leaves_dataset_1_unmeasured(plan, tmp_path):
@@ -114,7 +112,7 @@ def test_a_base_without_patches_leaves_dataset_1_unmeasured(plan, tmp_path):
     random_model(ModelConfig(width=16, levels=2), CONFIG).save(bare)
     assert load_model(bare).rehearsal is None
     drain(run_study(plan.model_copy(update={"checkpoint": str(bare), "counts": (0, 1)}), tmp_path / "out"))
-    assert {point.dataset for point in StudyFolder(tmp_path / "out").points} == {2}
+    assert {row.dataset for row in StudyFolder(tmp_path / "out").rows_and_patches} == {2}
 
 
 def test_an_interrupted_curve_goes_on_in_the_same_folder(plan, done, tmp_path):
@@ -145,7 +143,7 @@ def test_folders_of_other_jobs_are_passed_over(done, tmp_path):
 def test_a_curve_that_was_only_asked_for_has_a_plan_and_nothing_else(plan, tmp_path):
     write_request(tmp_path, plan)
     folder = StudyFolder(tmp_path)
-    assert folder.plan == plan and folder.points == () and not folder.is_finished
+    assert folder.plan == plan and folder.rows_and_patches == () and not folder.is_finished
     assert list(find_studies([tmp_path])) == []
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from napari_unet_finetune.evaluation.areas import ThresholdCounts, estimate_areas
 from napari_unet_finetune.evaluation.rows import Row
-from napari_unet_finetune.learning_curve.folder import CurvePoint
 from napari_unet_finetune.learning_curve.words import curve_in_words
 
 
@@ -18,9 +17,8 @@ def study(new, old=(), area=1.0):
         for count, dice in new.items()
         for image, px in areas.items()
     ]
-    points = [CurvePoint(2, count, 0, dice) for count, dice in new.items()]
-    points += [CurvePoint(1, count, 0, dice) for count, dice in dict(old).items()]
-    return " ".join(curve_in_words(SimpleNamespace(points=tuple(points), rows=tuple(rows))))
+    rows += [Row(count, 0, "default", 1, "patches", dice, 0, 0, None) for count, dice in dict(old).items()]
+    return " ".join(curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows))))
 
 
 def test_nothing_is_said_before_a_model_is_tested():

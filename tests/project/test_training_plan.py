@@ -90,7 +90,7 @@ def test_the_only_image_with_objects_is_never_held_out(project):
 
 def test_images_for_validation_stay_out_of_a_training_that_validates_on_patches(project):
     project.set_role(["img_00"], "validation")
-    plan = plan_training(project, FinetuneConfig.from_preset("seed recipe"))
+    plan = plan_training(project, FinetuneConfig(preset="seed recipe"))
     assert len(plan.train) == 5
     assert (_names(plan.unused), plan.held_out) == (["img_00"], ())
     assert "as in the study" in plan.sentences[1]
@@ -123,6 +123,6 @@ def test_a_request_names_what_is_held_out_and_points_to_copies_of_the_masks(proj
 
 
 def test_a_training_from_scratch_has_no_base(project, tmp_path):
-    config = FinetuneConfig.from_preset("from scratch")
+    config = FinetuneConfig(preset="from scratch")
     request = make_request(plan_training(project, config), tmp_path / "run", config, checkpoint="microtube")
     assert (request.task, request.checkpoint) == ("train", None)

@@ -323,7 +323,7 @@ def test_dropout_is_the_trainings_choice_and_the_models_own_if_left_empty(untrai
 
 
 def test_the_seed_recipe_runs_the_grid_of_the_study(untrained):
-    recipe = FinetuneConfig.from_preset("seed recipe", epochs=2, patch_size=32, patch_stride=16, device="cpu")
+    recipe = FinetuneConfig(preset="seed recipe", epochs=2, patch_size=32, patch_stride=16, device="cpu")
     events, result = collect(finetune(untrained, make_squares(4), recipe))
     # 4 images x 2 x 2 patches, 20 % held out: 13 patches are 4 batches an epoch
     assert [event.step for event in events if isinstance(event, StepEnd)] == list(range(1, 9))
@@ -498,7 +498,7 @@ def test_a_base_that_saw_an_image_with_another_mask_is_told_too(untrained):
 
 
 def test_a_base_model_has_no_raw_score_and_is_never_untrained():
-    config = FinetuneConfig.from_preset("fast", **tiny_config(steps=1).model_dump(exclude={"preset", "version"}))
+    config = FinetuneConfig(preset="fast", **tiny_config(steps=1).model_dump(exclude={"preset", "version"}))
     result = drain(train(make_squares(5), config, shape=TINY))
     assert result.ended.raw_dice is None and not result.ended.kept_raw
     assert result.model.card.provenance.images

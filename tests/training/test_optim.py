@@ -55,7 +55,7 @@ def test_step_schedule_falls_to_a_tenth_after_three_quarters():
 
 
 def test_the_seed_recipe_has_a_constant_rate():
-    config = FinetuneConfig.from_preset("seed recipe")
+    config = FinetuneConfig(preset="seed recipe")
     assert {learning_rate_at(step, 1000, config) for step in (0, 1, 500, 999)} == {1e-5}
 
 

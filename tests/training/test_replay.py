@@ -23,7 +23,7 @@ def test_without_old_images_the_weights_are_pulled_to_the_base_and_the_user_is_t
         (FinetuneConfig(), True, False),
         (FinetuneConfig(), False, True),
         (FinetuneConfig(replay_share=0.0), False, False),  # who wants no replay has chosen to forget
-        (FinetuneConfig.from_preset("seed recipe"), False, False),
+        (FinetuneConfig(preset="seed recipe"), False, False),
     ],
 )
 def test_nothing_is_pulled_where_it_is_not_needed_or_not_wanted(config, has_old_images, from_scratch):

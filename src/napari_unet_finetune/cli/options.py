@@ -56,7 +56,7 @@ def training_config(preset: str, changes: list[str] | None, **options: Any) -> F
     DataError
         If a name does not exist or a value does not fit.
     """
-    config = FinetuneConfig.from_preset(preset_name(preset))
+    config = FinetuneConfig(preset=preset_name(preset))
     if config.epochs is not None and options.get("steps") is not None:
         raise DataError(f"Preset '{config.preset}' counts epochs, not steps. Write --set epochs=N instead of --steps.")
     given = {name: value for name, value in options.items() if value is not None}

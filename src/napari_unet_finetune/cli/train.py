@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ..config import ModelConfig
 from ..errors import DataError
+from ..events import RunEnded
 from .console import INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
 from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, Width, training_config
 
@@ -126,19 +127,20 @@ def _go_on(folder: Any, *, as_json: bool) -> None:
     with stops_on_interrupt() as stop:
         events = run_here(folder, should_stop=stop)
         result = watch(events, folder.request.task.capitalize(), quiet=as_json)
+    model = folder.best_path if result.ended.stopped else folder.result_path
     values = {
         "run": str(folder.path),
-        "model": str(folder.best_path if result.ended.stopped else folder.result_path),
+        "model": str(model),
         **asdict(result.ended),
         "notices": list(result.model.card.provenance.notes),
     }
-    finish(values, as_json=as_json, show=lambda console: _show(console, values))
+    finish(values, as_json=as_json, show=lambda console: _show(console, result.ended, model))
     if result.ended.stopped:
         command = f"unet-finetune resume {shlex.quote(str(folder.path))}"
         messages.print(f"Go on with: {command}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
 
 
-def _show(console: Console, values: dict[str, Any]) -> None:
-    console.print(Text(values["summary"], style="bold"), soft_wrap=True)
-    console.print(f"Model: {values['model']} (threshold {values['threshold']:.2f})", soft_wrap=True)
+def _show(console: Console, ended: RunEnded, model: Path) -> None:
+    console.print(Text(ended.summary, style="bold"), soft_wrap=True)
+    console.print(f"Model: {model} (threshold {ended.threshold:.2f})", soft_wrap=True)

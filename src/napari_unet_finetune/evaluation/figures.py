@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..colors import CORRECT, DATASETS, ERRORS, FALSE_POSITIVE, MISSED
 from ..errors import DataError
 from ..io.disk import write_file
 from ..metrics import dice, error_map
-from .rows import Row, dice_by_seed
+from .rows import Row, dice_by_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,7 +126,7 @@ def learning_curve(rows: Sequence[Row]) -> Figure:
     for dataset in sorted({row.dataset for row in rows}, reverse=True):
         for index, preset in enumerate(presets):
             label = f"Dataset {dataset}" + (f", {preset}" if len(presets) > 1 else "")
-            curve = seed_means([row for row in rows if (row.dataset, row.preset) == (dataset, preset)])
+            curve = dice_by_count([row for row in rows if row.preset == preset], dataset)
             _draw_curve(axes, curve, label, DATASETS.get(dataset, "#000000"), _style(index))
     axes.set_xticks(sorted({row.count for row in rows}))
     axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
@@ -267,34 +268,22 @@ def _add_legend(figure: Figure, columns: int) -> None:
     figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=_FONT_PT, borderpad=0.2)
 
 
-@dataclass(frozen=True, eq=False)
-class SeedMeans:
-    """Mean Dice over images (counts, seeds), nan where a seed is missing."""
-
-    counts: list[int]
-    by_seed: NDArray[np.float64]
-
-
-def seed_means(rows: Sequence[Row]) -> SeedMeans:
-    """Return the mean Dice over images for every number of images and every seed."""
-    dice = dice_by_seed(rows)
-    counts, seeds = (sorted(set(numbers)) for numbers in zip(*dice, strict=True)) if dice else ([], [])
-    return SeedMeans(counts, np.array([[dice.get((count, seed), np.nan) for seed in seeds] for count in counts]))
-
-
 def _style(index: int) -> tuple[str, str]:
     return _PRESET_STYLES[index % len(_PRESET_STYLES)]
 
 
-def _draw_curve(axes: Axes, curve: SeedMeans, label: str, colour: str, style: tuple[str, str]) -> None:
-    if not curve.counts:
+def _draw_curve(
+    axes: Axes, curve: Mapping[int, Sequence[float]], label: str, colour: str, style: tuple[str, str]
+) -> None:
+    if not curve:
         return
-    low, mean, high = (reduce(curve.by_seed, axis=1) for reduce in (np.nanmin, np.nanmean, np.nanmax))
-    axes.fill_between(curve.counts, low, high, color=colour, alpha=0.15, linewidth=0)
-    for seed in curve.by_seed.T:
-        axes.plot(curve.counts, seed, ".", color=colour, markersize=3, alpha=0.5)
+    counts = list(curve)
+    low, mean, high = (list(map(reduce, curve.values())) for reduce in (min, fmean, max))
+    axes.fill_between(counts, low, high, color=colour, alpha=0.15, linewidth=0)
+    seeds = [(count, value) for count, values in curve.items() for value in values]
+    axes.plot(*zip(*seeds, strict=True), ".", color=colour, markersize=3, alpha=0.5)
     axes.plot(
-        curve.counts,
+        counts,
         mean,
         linestyle=style[0],
         marker=style[1],

@@ -82,7 +82,7 @@ def summarize(rows: Sequence[Row]) -> list[Summary]:
 
 def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summary:
     chosen = [row for row in rows if (row.preset, row.dataset, row.count) == (preset, dataset, count)]
-    by_seed = list(dice_by_seed(chosen).values())
+    by_seed = dice_by_count(chosen, dataset)[count]
     raw = [row.dice for row in rows if (row.preset, row.dataset, row.count) == (preset, 1, 0)]
     dice = float(np.mean(by_seed))
     before = _mean(raw) if dataset == 1 and raw else None
@@ -102,12 +102,16 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
     )
 
 
-def dice_by_seed(rows: Iterable[Row]) -> dict[tuple[int, int], float]:
-    """Return the mean Dice over images of each model of a dataset, by its number of images and its seed."""
-    dice: dict[tuple[int, int], list[float]] = {}
+def dice_by_count(rows: Iterable[Row], dataset: int) -> dict[int, tuple[float, ...]]:
+    """Return the mean Dice over the images of a dataset for every number of images, ascending: one for each seed."""
+    of_models: dict[tuple[int, int], list[float]] = {}
     for row in rows:
-        dice.setdefault((row.count, row.seed), []).append(row.dice)
-    return {model: _mean(values) for model, values in dice.items()}
+        if row.dataset == dataset:
+            of_models.setdefault((row.count, row.seed), []).append(row.dice)
+    by_count: dict[int, tuple[float, ...]] = {}
+    for (count, _), dice in sorted(of_models.items()):
+        by_count[count] = (*by_count.get(count, ()), _mean(dice))
+    return by_count
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:

@@ -18,7 +18,7 @@ from ..errors import DataError, DeviceError, FinetuneError
 from ..events import ImageEnd, TileEnd, never
 from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
 from ..result import FailedFile, Result
-from .predict import Prediction, Predictor, Stopped
+from .predict import Prediction, Predictor
 
 SUFFIX = f"{LABELS_MARK}.tif"
 
@@ -41,7 +41,7 @@ class PredictedFolder(Result):
 
 
 FolderEvent = TileEnd | ImageEnd
-_Outcome = Generator[TileEnd, None, ImageEnd | Stopped]
+_Outcome = Generator[TileEnd, None, ImageEnd | None]
 
 
 def predict_folder(
@@ -71,10 +71,10 @@ def predict_folder(
     yield from (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))
     for path, target in targets.items():
         if target.exists() and not overwrite:
-            end: ImageEnd | Stopped = ImageEnd(path, labels=target, skipped=True)
+            end: ImageEnd | None = ImageEnd(path, labels=target, skipped=True)
         else:
             end = yield from _predict_file(stacks[path], target, predictor, should_stop)
-        if isinstance(end, Stopped):
+        if end is None:
             return _report(ends, stopped=True)
         ends.append(end)
         yield replace(end, done=len(ends), total=total)
@@ -128,8 +128,8 @@ def _predict_file(
         predictions = []
         for ref in frames:
             prediction = yield from predictor.stream(read_unannotated(ref), should_stop=should_stop)
-            if isinstance(prediction, Stopped):
-                return prediction
+            if prediction is None:
+                return None
             predictions.append(replace(prediction, probabilities=np.empty((0, 0), np.float32)))
         first = predictions[0]
         write_labels(target, _stack(frames, predictions), scale=first.scale, unit=first.unit, overwrite=True)

@@ -22,8 +22,6 @@ from ..models.model import Model
 from .postprocess import to_labels
 from .views import ONE_VIEW, blend_views, known_views, usual_overlap
 
-__all__ = ["Prediction", "Predictor", "Stopped", "TileEnd", "predict"]
-
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -49,13 +47,6 @@ class Prediction:
     threshold: float
     scale: tuple[float, float]
     unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Result of a prediction that was asked to stop before its end."""
-
-    name: str
 
 
 def predict(
@@ -130,10 +121,10 @@ class Predictor:
 
     def stream(
         self, image: AnnotatedImage, *, should_stop: Callable[[], bool] = never
-    ) -> Generator[TileEnd, None, Prediction | Stopped]:
+    ) -> Generator[TileEnd, None, Prediction | None]:
         """Yield progress after every batch of tiles and return the objects in `image`.
 
-        Returns `Stopped` if `should_stop` says yes before the last batch.
+        Returns None if `should_stop` says yes before the last batch.
 
         Raises
         ------
@@ -152,7 +143,7 @@ class Predictor:
                 f"{image.shape[0]} pixels. Choose the device 'cpu', or cut the image."
             ) from error
         if blended is None:
-            return Stopped(image.name)
+            return None
         probabilities = resample(blended.cpu().numpy(), image.shape)
         labels = to_labels(probabilities, self.threshold, self.config)
         return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit)

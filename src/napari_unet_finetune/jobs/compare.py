@@ -52,7 +52,7 @@ def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[
         drawn.append(overlay_figure(list(map(_row, request.rows)), request.out))
     if request.study is not None and request.curve is not None:
         yield PartStarted(request.curve.name, 1, 1)
-        drawn.append(learning_curve_figure(StudyFolder(request.study).drawable_rows, request.curve))
+        drawn.append(learning_curve_figure(StudyFolder(request.study).rows_and_patches, request.curve))
     yield write_result(folder, {"figures": [str(path) for path in drawn]})
 
 

@@ -9,23 +9,13 @@ from math import nan
 from pathlib import Path
 
 from ..errors import DataError, RunError
-from ..evaluation.rows import Row, dice_by_seed, read_rows
+from ..evaluation.rows import Row, read_rows
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
 from ..runs.request import CurveRequest, read_request
 from .plan import Arm, arms_of, read_plan
 
 PLAN, RUNS, ROWS, PREDICTIONS = "plan.json", "runs", "rows", "predictions"
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Mean Dice of one model on the test images of Dataset 1 or 2."""
-
-    dataset: int
-    count: int
-    seed: int
-    dice: float
 
 
 @dataclass(frozen=True)
@@ -66,31 +56,19 @@ class StudyFolder:
         return {arm: file for arm, file in files if file.is_file()}
 
     @cached_property
-    def points(self) -> tuple[CurvePoint, ...]:
-        """Mean Dice of each model, first over Dataset 2; over Dataset 1 only where it was measured."""
-        of_rows = [*_means(self.rows, 2), *_means(self.rows, 1)]
-        return (*of_rows, *(() if any(point.dataset == 1 for point in of_rows) else self._from_patches()))
+    def rows_and_patches(self) -> tuple[Row, ...]:
+        """The rows and, if Dataset 1 was not tested, what is known of it: the Dice on the patches of the base."""
+        return self.rows if any(row.dataset == 1 for row in self.rows) else (*self.rows, *self._of_patches())
 
-    @property
-    def drawable_rows(self) -> tuple[Row, ...]:
-        """The rows, and one per point that has none, whose scores other than the Dice are not numbers."""
-        known = {row.dataset for row in self.rows}
-        return self.rows + tuple(
-            Row(point.count, point.seed, self.plan.config.preset, 1, "patches of the base", point.dice, nan, nan, None)
-            for point in self.points
-            if point.dataset not in known
-        )
-
-    def _from_patches(self) -> Iterator[CurvePoint]:
-        """Yield how well each model still does on the patches of its base; the base first."""
+    def _of_patches(self) -> Iterator[Row]:
+        """Yield how well each model still does on the patches of its base, the base first; they have only a Dice."""
         ends = ((arm, PastRun(RunFolder(self.path / RUNS / arm.label)).end) for arm in self.models)
         measured = [(arm, end) for arm, end in ends if end and end.old_dice_before is not None]
-        for arm, end in measured[:1]:
-            assert end.old_dice_before is not None
-            yield CurvePoint(1, 0, arm.seed, end.old_dice_before)
-        for arm, end in measured:
-            if end.old_dice_after is not None:
-                yield CurvePoint(1, arm.count, arm.seed, end.old_dice_after)
+        dice = [(0, arm.seed, end.old_dice_before) for arm, end in measured[:1]]
+        dice += [(arm.count, arm.seed, end.old_dice_after) for arm, end in measured]
+        for count, seed, value in dice:
+            if value is not None:
+                yield Row(count, seed, self.plan.config.preset, 1, "patches of the base", value, nan, nan, None)
 
 
 def find_studies(folders: Iterable[Path]) -> Iterator[StudyFolder]:
@@ -130,8 +108,3 @@ def load_all_rows(study: Path) -> tuple[Row, ...]:
             f"{study}: there are no scores of a study here. Run `unet-finetune curve` with this folder first."
         )
     return rows
-
-
-def _means(rows: Iterable[Row], dataset: int) -> Iterator[CurvePoint]:
-    for (count, seed), dice in dice_by_seed(row for row in rows if row.dataset == dataset).items():
-        yield CurvePoint(dataset, count, seed, dice)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from ..evaluation.areas import AreaBias, judge_areas
-from ..evaluation.rows import Row
+from ..evaluation.rows import Row, dice_by_count
 from ..events import forgets
 from ..text import count_of
-from .folder import CurvePoint, StudyFolder
+from .folder import StudyFolder
 from .forecast import WORTHWHILE
 
 _VERDICTS = {"overestimates": "overestimated", "underestimates": "underestimated", "balanced": "about right"}
@@ -17,7 +17,7 @@ _VERDICTS = {"overestimates": "overestimated", "underestimates": "underestimated
 
 def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
     """Return what the part of a study that is done says; nothing before the first model is tested."""
-    return tuple(_sentences(study.points, study.rows))
+    return tuple(_sentences(study.rows_and_patches))
 
 
 def model_in_words(rows: Sequence[Row]) -> str:
@@ -28,8 +28,8 @@ def model_in_words(rows: Sequence[Row]) -> str:
     return f"{_with(rows[0].count)}{seed}: Dice {fmean(new):.3f} on {count_of(len(new), 'test image')}{before}."
 
 
-def _sentences(points: Sequence[CurvePoint], rows: Sequence[Row]) -> Iterator[str]:
-    new, old = (mean_by_count(points, dataset) for dataset in (2, 1))
+def _sentences(rows: Sequence[Row]) -> Iterator[str]:
+    new, old = ({count: fmean(dice) for count, dice in dice_by_count(rows, dataset).items()} for dataset in (2, 1))
     if not new:
         return
     images = len({row.image for row in rows if row.dataset == 2})
@@ -39,13 +39,6 @@ def _sentences(points: Sequence[CurvePoint], rows: Sequence[Row]) -> Iterator[st
     yield from _area(rows, max(new))
     if max(new):
         yield from _forgetting(old) if len(old) > 1 else _unknown()
-
-
-def mean_by_count(points: Sequence[CurvePoint], dataset: int) -> dict[int, float]:
-    """Return the mean Dice over seeds for every number of images, ascending."""
-    counts = sorted({point.count for point in points if point.dataset == dataset})
-    of_count = ([point.dice for point in points if (point.dataset, point.count) == (dataset, one)] for one in counts)
-    return {count: sum(dice) / len(dice) for count, dice in zip(counts, of_count, strict=True)}
 
 
 def _plateau(new: dict[int, float]) -> Iterator[str]:

@@ -164,7 +164,7 @@ def cross_validate(
     from ..inference.predict import Predictor
     from ..training.finetune import finetune
 
-    config = config or FinetuneConfig.from_preset("fast")
+    config = config or FinetuneConfig(preset="fast")
     annotated = _annotated(images)
     parts = split_folds(len(annotated), folds, config.seed)
     predict = PredictConfig(device=config.device, precision=config.precision)

@@ -135,7 +135,7 @@ class RunRecord:
     @property
     def settings(self) -> tuple[Setting, ...]:
         """Every setting of the training."""
-        preset = dict(_flat(FinetuneConfig.from_preset(self.config.preset)))
+        preset = dict(_flat(FinetuneConfig(preset=self.config.preset)))
         asked = dict(_flat(self.request.config))
         return tuple(
             _setting(name, value, asked.get(name), preset.get(name))

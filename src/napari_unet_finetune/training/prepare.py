@@ -102,7 +102,7 @@ def prepare(
     precision = pick_precision(config.precision, device)
     config = config.model_copy(update={"patch_size": config.patch_size or model.card.patch_size})
     base, about_base = _fit_base(model, images, config, from_scratch=from_scratch)
-    loaded = _load(images, base, config, device)
+    loaded = _load(base, images, config, device)
     _check_annotations(loaded.train)
     old = _load_old(model, base_images, base, config, device, should_stop)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
@@ -196,7 +196,7 @@ def _fit_base(
     return base.with_card(rescale=rescale or base.card.rescale), [*notices, *about_channels, about_size]
 
 
-def _load(images: Iterable[AnnotatedImage], base: Model, config: FinetuneConfig, device: torch.device) -> _Loaded:
+def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig, device: torch.device) -> _Loaded:
     """Read every image once, leave out those without annotation, and hold some out."""
     store, records, notices, measured, places = PatchStore(device), [], [], [], []
     for place, image in enumerate(images):
@@ -267,7 +267,7 @@ def _load_old(
         taught = imitated(model, images, config, should_stop=should_stop)
         return _load_imitated(taught, len(images), base, config, device)
     if images:
-        loaded = _load(images, base, config.model_copy(update={"validation": "images", "held_out": None}), device)
+        loaded = _load(base, images, config.model_copy(update={"validation": "images", "held_out": None}), device)
         return replace(loaded, notices=())
     if base.rehearsal is not None:
         return _Loaded(*store_patches(base.rehearsal, device), (), ())
@@ -285,7 +285,7 @@ def _load_imitated(
 
     Only patches with true masks are scored: a model always agrees with itself.
     """
-    loaded = _load(taught, base, config.model_copy(update={"validation": "none", "held_out": None}), device)
+    loaded = _load(base, taught, config.model_copy(update={"validation": "none", "held_out": None}), device)
     notice = imitation_notice(given, len(loaded.train), measured=base.rehearsal is not None)
     # Predictions cover whole images, unlike strokes: patches may lie anywhere, and their shape tells of layers.
     loaded.train.images[:] = [replace(image, anywhere=None) for image in loaded.train.images]

@@ -13,7 +13,7 @@ from ..config import AugmentConfig, FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..events import drain, never
-from ..inference.predict import Predictor, Stopped
+from ..inference.predict import Predictor
 from ..models.model import Model
 from ..models.rehearsal_patches import RehearsalPatches
 from ..text import count_of
@@ -60,7 +60,7 @@ def imitated(
                 f"{image.name}: this old image has labels and others have none. Give the labels of all, or of none."
             )
         prediction = drain(predictor.stream(image, should_stop=should_stop))
-        if isinstance(prediction, Stopped):  # nothing will be trained, but the images are still those of the run
+        if prediction is None:  # nothing will be trained, but the images are still those of the run
             yield replace(image, labels=np.zeros(image.shape, bool))
             continue
         sure = np.abs(_logit(prediction.probabilities) - _logit(predictor.threshold)) > UNSURE

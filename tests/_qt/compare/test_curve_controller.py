@@ -13,7 +13,7 @@ from napari_unet_finetune._qt.compare.curve_panel import CurvePanel
 from napari_unet_finetune._qt.compare.models import list_models_to_compare
 from napari_unet_finetune._qt.compare.panel import ComparePanel
 from napari_unet_finetune._qt.widgets.curves import LearningCurve
-from napari_unet_finetune.learning_curve.folder import CurvePoint
+from napari_unet_finetune.evaluation.rows import Row, dice_by_count
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.run_folders import run_folders
 from napari_unet_finetune.runs.request import read_request
@@ -43,7 +43,8 @@ def test_trainings_leave_a_study_with_rows_and_models(curve, session):
     curve.start((1, 3, 9), 1, CONFIG)
     assert [study.path for study in ended] == [curve.study.path]
     assert curve.study.is_finished and not curve.is_running and not curve.is_interrupted
-    assert [(p.count, p.dataset) for p in curve.study.points] == [(0, 2), (1, 2), (3, 2)]
+    assert list(dice_by_count(curve.study.rows_and_patches, 2)) == [0, 1, 3]
+    assert not dice_by_count(curve.study.rows_and_patches, 1)
     assert session.message.text.startswith("Dice on 2 test images: ") and "cannot be measured" in session.message.text
     labels = [entry.label for entry in list_models_to_compare(session.history, session.model)]
     assert labels[:3] == ["raw", "1 image", "3 images"]
@@ -61,7 +62,7 @@ def test_what_was_painted_is_saved_first_and_masks_are_copied(curve, session):
 
 def test_a_folder_of_the_old_dataset_is_tested_too(curve, session, tmp_path, write_squares):
     curve.start((1,), 1, CONFIG, write_squares(tmp_path / "old", 2))
-    assert [(p.dataset, p.count) for p in curve.study.points] == [(2, 0), (2, 1), (1, 0), (1, 1)]
+    assert [list(dice_by_count(curve.study.rows_and_patches, dataset)) for dataset in (1, 2)] == [[0, 1], [0, 1]]
     assert "Dataset 1 is" in session.message.text and "cannot be measured" not in session.message.text
 
 
@@ -185,20 +186,24 @@ def drawn(chart, qtbot):
     return [image.pixelColor(x, y).name() for x in range(image.width()) for y in range(image.height())]
 
 
-POINTS = [CurvePoint(2, count, seed, dice + seed / 50) for count, dice in ((0, 0.4), (5, 0.8)) for seed in (0, 1)]
+def of_model(dataset, count, dice, seed=0):
+    return Row(count, seed, "default", dataset, "a", dice, 0, 0, None)
+
+
+ROWS = [of_model(2, count, dice + seed / 50, seed) for count, dice in ((0, 0.4), (5, 0.8)) for seed in (0, 1)]
 
 
 def test_the_chart_draws_each_model_in_its_color(qtbot):
     chart = LearningCurve()
-    chart.set_points(POINTS, {0: "#56B4E9", 5: "#D55E00"})
+    chart.set_rows(ROWS, {0: "#56B4E9", 5: "#D55E00"})
     found = drawn(chart, qtbot)
     assert found.count("#56b4e9") > 20 and found.count("#d55e00") > 20
 
 
 def test_the_old_dataset_is_a_second_line(qtbot):
     one, two = LearningCurve(), LearningCurve()
-    one.set_points(POINTS, {})
-    two.set_points([*POINTS, CurvePoint(1, 0, 0, 0.95), CurvePoint(1, 5, 0, 0.94)], {})
+    one.set_rows(ROWS, {})
+    two.set_rows([*ROWS, of_model(1, 0, 0.95), of_model(1, 5, 0.94)], {})
     assert drawn(one, qtbot) != drawn(two, qtbot)
 
 
@@ -207,14 +212,12 @@ def test_the_chart_follows_the_theme(qtbot):
     palette = chart.palette()
     palette.setColor(palette.ColorRole.WindowText, QColor("#123456"))
     chart.setPalette(palette)
-    chart.set_points(POINTS, {})
+    chart.set_rows(ROWS, {})
     assert "#123456" in drawn(chart, qtbot)
 
 
-@pytest.mark.parametrize(
-    "points", [[], [CurvePoint(2, 0, 0, 1.0)], [CurvePoint(2, 0, 0, 0.0), CurvePoint(2, 1, 0, 1.0)]]
-)
-def test_any_points_can_be_drawn(points, qtbot):
+@pytest.mark.parametrize("rows", [[], [of_model(2, 0, 1.0)], [of_model(2, 0, 0.0), of_model(2, 1, 1.0)]])
+def test_any_scores_can_be_drawn(rows, qtbot):
     chart = LearningCurve()
-    chart.set_points(points, {})
+    chart.set_rows(rows, {})
     assert drawn(chart, qtbot)

@@ -48,7 +48,7 @@ def test_choosing_a_preset_fills_in_everything(qtbot, preset):
     form.essential.boxes["seed"].value = 7
     form.preset.set_value("fast" if preset == "default" else "default")
     form.preset.set_value(preset)
-    assert form.config == FinetuneConfig.from_preset(preset)
+    assert form.config == FinetuneConfig(preset=preset)
 
 
 def test_the_strength_of_the_augmentation_is_one_choice_over_many_settings(qtbot):

@@ -19,7 +19,7 @@ from napari_unet_finetune._qt.images import panel as panel_module
 from napari_unet_finetune._qt.images.import_dialog import NO_MASK, ImportDialog
 from napari_unet_finetune._qt.images.panel import ImagesPanel
 from napari_unet_finetune._qt.images.table_model import Column
-from napari_unet_finetune._qt.widgets.tick_list import TickDialog
+from napari_unet_finetune._qt.widgets.tick_dialog import TickDialog
 from napari_unet_finetune.project import opening
 from napari_unet_finetune.project.project import Project
 
@@ -304,15 +304,20 @@ class TestLayers:
         annotation_of(session).open("img_0")
         assert panel._opener.choices() == []
 
-    def test_the_dialog_offers_all_and_returns_those_ticked(self, panel, viewer, qtbot):
+    def test_those_ticked_in_a_dialog_are_opened(self, panel, viewer, monkeypatch):
         for name in ("a", "b"):
             viewer.add_image(np.zeros(SIZE), name=name)
+        taken = []
+        monkeypatch.setattr(panel._opener, "open_layers", taken.extend)
+
+        def answer(dialog):
+            assert dialog.list.count() == 2
+            dialog.list.item(0).setCheckState(Qt.CheckState.Unchecked)
+            dialog.accept()
+
+        monkeypatch.setattr(TickDialog, "open", answer)
         panel._on_use_layers()
-        dialog = panel.findChild(TickDialog)
-        dialog.list.item(0).setCheckState(Qt.CheckState.Unchecked)
-        assert [choice.layer.name for choice in dialog.list.value()] == ["b"]
-        with qtbot.waitSignal(dialog.destroyed):
-            dialog.reject()
+        assert [choice.layer.name for choice in taken] == ["b"]
 
 
 def test_another_dataset_takes_the_place_of_the_first_and_its_paint_is_saved(panel, qtbot, folder, session, tmp_path):

@@ -83,8 +83,8 @@ def test_every_preset_goes_through_the_form_unchanged(qtbot, preset):
     form = ConfigForm(FinetuneConfig, SHOWN[FinetuneConfig])
     qtbot.addWidget(form)
     with qtbot.waitSignals([form.changed], raising=True):
-        form.set_value(FinetuneConfig.from_preset(preset))
-    assert form.value() == FinetuneConfig.from_preset(preset)
+        form.set_value(FinetuneConfig(preset=preset))
+    assert form.value() == FinetuneConfig(preset=preset)
     form.set_value(FinetuneConfig())
     assert form.value() == FinetuneConfig()
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
 
 from ...config import FinetuneConfig, PresetName
 from ...errors import FinetuneError
+from ...evaluation.rows import Row
 from ...project.curve_plan import COUNTS, CurvePlanning, parse_counts
 from ..session.dock import Panel
 from ..session.session import Session, tells_errors
@@ -62,18 +63,16 @@ class CurvePanel(Panel):
     @property
     def config(self) -> FinetuneConfig:
         """The settings of each training."""
-        return FinetuneConfig.from_preset(self.preset.value(), device=default_device())
+        return FinetuneConfig(preset=self.preset.value(), device=default_device())
 
     def refresh(self) -> None:
         """Show what a curve would use, and what the last one says."""
         self._show_plan()
-        study = self.curve.study
-        points = study.points if study is not None else ()
-        self._draw()
-        self.chart.setVisible(bool(points))
+        rows = self._draw()
+        self.chart.setVisible(bool(rows))
         self.words.setText("\n".join(self.curve.sentences))
-        self.words.setVisible(bool(points))
-        self.save.setVisible(bool(points))
+        self.words.setVisible(bool(rows))
+        self.save.setVisible(bool(rows))
         self.resume.setVisible(self.curve.is_interrupted)
         self.resume.setEnabled(not self.session.trainings.is_running)
 
@@ -105,9 +104,11 @@ class CurvePanel(Panel):
         self.listen(self._comparing.listed, self._draw)  # its models may have colors now
         self.listen(self.session.images_changed, self._show_plan)
 
-    def _draw(self) -> None:
-        points = self.curve.study.points if self.curve.study is not None else ()
-        self.chart.set_points(points, self.curve.colors(self._comparing.colors))
+    def _draw(self) -> tuple[Row, ...]:
+        """Show the curve, and return what it is made of."""
+        rows = self.curve.study.rows_and_patches if self.curve.study is not None else ()
+        self.chart.set_rows(rows, self.curve.colors(self._comparing.colors))
+        return rows
 
     def _planned(self) -> CurvePlanning:
         try:

@@ -17,7 +17,7 @@ from ..session.shortcuts import bind_keys
 from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file, may_replace
 from ..widgets.layout import in_column, in_row, menu_button, push_button, tipped
-from ..widgets.tick_list import Tick, TickDialog
+from ..widgets.tick_dialog import TickDialog
 from .controller import CompareController
 from .curve_controller import CurveController
 from .export import MOST_ROWS, save_canvas, save_figures, save_table
@@ -140,14 +140,10 @@ class ComparePanel(Panel):
             self.comparing.choose_images(key)
             return
         chosen = self.comparing.image_set
-        before = chosen.names if chosen else ()
-        ticks = [
-            Tick(one.name, f"{one.name}   ● mask" if one.is_annotated else one.name, one.name in before)
-            for one in project.images
-        ]
-        picker = TickDialog("Images to compare on", ticks, self)
-        if picker.exec() and picker.list.value():
-            self.comparing.choose_names(picker.list.value())
+        images = {one.name: f"{one.name}   ● mask" if one.is_annotated else one.name for one in project.images}
+        picker = TickDialog("Images to compare on", images, chosen.names if chosen else (), self)
+        if picker.exec() and picker.value():
+            self.comparing.choose_names(picker.value())
         else:
             self._on_listed()
         picker.deleteLater()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFormLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...project.training_plan import OldImages
+from ..widgets.layout import in_form, tipped
 from ..widgets.path_box import PathBox
 
 IMAGES_TIP = (
@@ -26,14 +27,11 @@ class OldImagesForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.images, self.masks = PathBox("Choose the folder of old images"), PathBox("Choose the folder of old masks")
-        layout = QFormLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for title, box, tip in (("Old images", self.images, IMAGES_TIP), ("Old masks", self.masks, MASKS_TIP)):
-            box.edit.setToolTip(f"<qt>{tip}</qt>")
+        self.setLayout(in_form(("Old images", self.images), ("Old masks", self.masks)))
+        for box, tip in ((self.images, IMAGES_TIP), (self.masks, MASKS_TIP)):
+            tipped(box.edit, tip)
             box.set_hint("none")
             box.changed.connect(self.changed)
-            layout.addRow(title, box)
 
     @property
     def problem(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from ...config import CONFIG_VERSION, PRESETS, AugmentConfig, FinetuneConfig, PresetName, explain, fields_of
 from ...text import about
@@ -15,6 +15,7 @@ from ..session.settings import default_device
 from ..widgets.config_form import ConfigForm
 from ..widgets.editors import ChoiceBox
 from ..widgets.fold import Fold
+from ..widgets.layout import in_column, in_form, tipped
 
 ESSENTIAL = ("layers", "loss", "false_positive_weight", "steps", "replay_share", "seed", "device")
 # Settled by the preset box, by the roles of the images, or not a choice at all.
@@ -95,7 +96,7 @@ class SettingsForm(QWidget):
 
     def set_preset(self, name: PresetName) -> None:
         """Fill everything from a preset."""
-        self.set_value(FinetuneConfig.from_preset(name, device=default_device()))
+        self.set_value(FinetuneConfig(preset=name, device=default_device()))
 
     def set_value(self, config: FinetuneConfig) -> None:
         """Show `config`."""
@@ -117,7 +118,7 @@ class SettingsForm(QWidget):
         """Write into the names of the presets how long they take, once the seconds per patch pixel are known."""
         for place in range(self.preset.count()):
             name: PresetName = self.preset.itemData(place)
-            config = FinetuneConfig.from_preset(name)
+            config = FinetuneConfig(preset=name)
             details = f"{config.epochs} epochs" if config.epochs else f"{config.steps} steps"
             if pace is not None and not config.epochs:
                 details += f", {about(pace * config.trained_px)}"
@@ -128,18 +129,12 @@ class SettingsForm(QWidget):
         self.fold.addWidget(form)
 
     def _lay_out(self) -> None:
-        self.preset.setToolTip("Where the settings start from; choosing a preset fills in everything below.")
-        self.strength.setToolTip("How much the training patches are changed at random: turned, scaled, brightened.")
-        top = QFormLayout()
-        top.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        top.addRow("Preset", self.preset)
+        tipped(self.preset, "Where the settings start from; choosing a preset fills in everything below.")
+        tipped(self.strength, "How much the training patches are changed at random: turned, scaled, brightened.")
         rows = self.essential.layout()
         assert isinstance(rows, QFormLayout)
         rows.insertRow(ESSENTIAL.index("steps") + 1, QLabel("Augmentation"), self.strength)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(top)
-        layout.addWidget(self.essential)
+        self.setLayout(in_column(in_form(("Preset", self.preset)), self.essential, spacing=6))
 
     def _on_strength(self) -> None:
         if self.strength.value() != _OWN:

@@ -24,15 +24,15 @@ from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.file_dialogs import ask_for_folder
 from ..widgets.layout import in_column, in_row, menu_button, push_button
-from ..widgets.tick_list import Tick, TickDialog
+from ..widgets.tick_dialog import TickDialog
 from .mask_import import MaskImportController
 from .opener import Opener
 from .table_view import ImageView
 from .thumbnails import ThumbnailLoader
 
-_LAYERS_HINT = (
-    "Choose the layers whose images you want to annotate. A layer that was read from a file uses that file; others are "
-    "copied, frame by frame, into a folder you choose."
+_WHICH_LAYERS = (
+    "Choose the layers whose images you want to annotate. A layer that was read from a file uses that file; "
+    "others are copied, frame by frame, into a folder you choose."
 )
 _NO_DATASET = (
     "Drop a folder of images here, or choose one above.\n\n"
@@ -225,8 +225,8 @@ class ImagesPanel(Panel):
         if not choices:
             self._session.tell("There is no image layer in this viewer but those shown for annotating.")
             return
-        ticks = [Tick(choice, choice.text, is_on=True) for choice in choices]
-        dialog = TickDialog("Use open layers", ticks, self, hint=_LAYERS_HINT)
+        texts = {choice: choice.text for choice in choices}
+        dialog = TickDialog("Use open layers", texts, choices, self, hint=_WHICH_LAYERS)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.accepted.connect(lambda: self._opener.open_layers(dialog.list.value()))
+        dialog.accepted.connect(lambda: self._opener.open_layers(dialog.value()))
         dialog.open()

@@ -212,7 +212,7 @@ class QuestionsController:
         return subject_of(question, project, self._known[model])
 
     def _cost_of_trainings(self, subject: Subject) -> str:
-        pixels, pace = FinetuneConfig.from_preset("fast").trained_px, self.session.history.pace
+        pixels, pace = FinetuneConfig(preset="fast").trained_px, self.session.history.pace
         time = f": {about(len(subject.images) * pace * pixels)}" if pace else ""
         doubt = ""
         known = self._known.get(self.session.model, Known())
@@ -245,4 +245,4 @@ class QuestionsController:
 
 
 def _settings(preset: PresetName) -> FinetuneConfig:
-    return FinetuneConfig.from_preset(preset, device=default_device())
+    return FinetuneConfig(preset=preset, device=default_device())

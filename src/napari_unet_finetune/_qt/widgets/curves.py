@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
 from ...colors import TRAINING_LOSS, VALIDATION_DICE
-from ...learning_curve.folder import CurvePoint
-from ...learning_curve.words import mean_by_count
+from ...evaluation.rows import Row, dice_by_count
 from ...progress import RunProgress
 from .chart import Chart, Dot, Line
 
@@ -59,30 +59,28 @@ class LearningCurve(Chart):
         self.setToolTip("Dots: mean over seeds, in the color of the model; small dots and bars: seeds and their range.")
         self.setAccessibleName("Learning curve")
 
-    def set_points(self, points: Sequence[CurvePoint], colors: Mapping[int, str]) -> None:
-        """Show `points`; `colors` are those of the models by their number of images."""
-        old = "Dataset 1" if any(point.dataset == 1 for point in points) else "Dataset 1: not known"
+    def set_rows(self, rows: Sequence[Row], colors: Mapping[int, str]) -> None:
+        """Show the scores of all models; `colors` are those of the models by their number of images."""
+        new, old = (dice_by_count(rows, dataset) for dataset in (2, 1))
         lines = [
-            _curve(points, 2, colors, "Dice, this dataset", Qt.PenStyle.SolidLine),
-            _curve(points, 1, colors, old, Qt.PenStyle.DashLine),
+            _curve(new, colors, "Dice, this dataset", Qt.PenStyle.SolidLine),
+            _curve(old, colors, "Dataset 1" if old else "Dataset 1: not known", Qt.PenStyle.DashLine),
         ]
-        counts: dict[float, str] = {count: str(count or "raw") for count in sorted({point.count for point in points})}
-        self.draw(lines, counts or {0: ""}, _dice_ticks(points), "images to finetune with")
+        counts: dict[float, str] = {count: str(count or "raw") for count in sorted({*new, *old})}
+        dice = [value for curve in (new, old) for values in curve.values() for value in values]
+        self.draw(lines, counts or {0: ""}, _dice_ticks(dice), "images to finetune with")
 
 
-def _curve(
-    points: Sequence[CurvePoint], dataset: int, colors: Mapping[int, str], name: str, style: Qt.PenStyle
-) -> Line:
-    means = mean_by_count(points, dataset)
-    seeds = {count: tuple(p.dice for p in points if (p.dataset, p.count) == (dataset, count)) for count in means}
+def _curve(dice: Mapping[int, tuple[float, ...]], colors: Mapping[int, str], name: str, style: Qt.PenStyle) -> Line:
+    means = [(count, fmean(seeds)) for count, seeds in dice.items()]
     shown = {count: QColor(color) for count, color in colors.items()}
-    dots = [Dot(count, dice, shown.get(count), seeds[count]) for count, dice in means.items()]
-    return Line(list(means.items()), name, style=style, dots=dots)
+    dots = [Dot(count, mean, shown.get(count), dice[count]) for count, mean in means]
+    return Line(means, name, style=style, dots=dots)
 
 
-def _dice_ticks(points: Sequence[CurvePoint]) -> dict[float, str]:
-    """Return where the lines of the Dice are, the lowest of them below all points."""
-    least = min((point.dice for point in points), default=0.0)
+def _dice_ticks(dice: Sequence[float]) -> dict[float, str]:
+    """Return where the lines of the Dice are, the lowest of them below all of `dice`."""
+    least = min(dice, default=0.0)
     step = _FINE if least >= 1 - _TICKS * _FINE else 2 * _FINE
     first = min(math.floor(least / step + 1e-9), round(1 / step) - 1)
     return {number * step: f"{number * step:.1f}" for number in range(first, round(1 / step) + 1)}

@@ -6,9 +6,10 @@ import html
 from typing import Literal
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from ...colors import FAULT, INFO, WARNING
+from .layout import in_row
 from .wrapped_label import WrappedLabel
 
 Tone = Literal["info", "warning", "error"]
@@ -26,11 +27,9 @@ class MessageLine(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._icon, self._text = QLabel(), WrappedLabel()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(5)
-        layout.addWidget(self._icon, alignment=Qt.AlignmentFlag.AlignTop)
-        layout.addWidget(self._text, stretch=1)
+        row = in_row(self._icon, self._text, stretch=self._text, spacing=5)
+        row.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
+        self.setLayout(row)
         self.setVisible(False)
 
     @property

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
+
+from .layout import in_row, push_button, tipped
 
 
 class PathBox(QWidget):
@@ -16,16 +18,11 @@ class PathBox(QWidget):
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._title = title
-        self.edit, self.button = QLineEdit(), QPushButton("…")
+        self.edit, self.button = tipped(QLineEdit(), title), push_button("…", title)
         self.edit.setClearButtonEnabled(True)
-        self.button.setToolTip(title)
         self.button.setAccessibleName(title)
         self.button.setFixedWidth(32)
-        self.edit.setToolTip(title)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.edit, stretch=1)
-        layout.addWidget(self.button)
+        self.setLayout(in_row(self.edit, self.button, stretch=self.edit))
         self.edit.textChanged.connect(lambda _: self.changed.emit())
         self.button.clicked.connect(self._choose)
 

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from qtpy.QtCore import QRect, QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QPainter, QPaintEvent
-from qtpy.QtWidgets import (
-    QDoubleSpinBox,
-    QHBoxLayout,
-    QPushButton,
-    QSlider,
-    QStyle,
-    QStyleOptionSlider,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDoubleSpinBox, QSlider, QStyle, QStyleOptionSlider, QWidget
 
 from ...config import THRESHOLD_RANGE
+from .layout import in_column, in_row, push_button, tipped
 
 LOWEST, HIGHEST = THRESHOLD_RANGE
 _STEPS = 100
@@ -31,22 +23,16 @@ class ThresholdSlider(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._own, self._value = 0.5, None  # type: float, float | None
-        self.slider, self.box, self.restore = _MarkedSlider(), QDoubleSpinBox(), QPushButton()
+        tip = "Probability above which a pixel belongs to an object: lower finds more, higher less."
+        self.slider, self.box = tipped(_MarkedSlider(), tip), tipped(QDoubleSpinBox(), tip)
+        tip = "Go back to the threshold that the model was calibrated to, marked on the slider."
+        self.restore = push_button("", tip)
         self.slider.setRange(round(LOWEST * _STEPS), round(HIGHEST * _STEPS))
         self.box.setRange(LOWEST, HIGHEST)
         self.box.setSingleStep(0.01)
         self.box.setFixedWidth(_BOX_PX)
-        self.slider.setToolTip("Probability above which a pixel belongs to an object: lower finds more, higher less.")
-        self.box.setToolTip(self.slider.toolTip())
-        self.restore.setToolTip("Go back to the threshold that the model was calibrated to, marked on the slider.")
-        row = QHBoxLayout()
-        row.addWidget(self.slider, stretch=1)
-        row.addWidget(self.box)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(row)
-        layout.addWidget(self.restore, alignment=Qt.AlignmentFlag.AlignLeft)
+        row = in_row(self.slider, self.box, stretch=self.slider)
+        self.setLayout(in_column(row, in_row(self.restore, None), spacing=2))
         self.slider.valueChanged.connect(lambda step: self._on_changed(step / _STEPS))
         self.box.valueChanged.connect(self._on_changed)
         self.restore.clicked.connect(lambda: self._on_changed(None))
