@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from napari_unet_finetune import load_model
 from napari_unet_finetune.cli import app
-from napari_unet_finetune.comparison.last import read_last_comparison
+from napari_unet_finetune.comparison.cache import read_last_comparison
 from napari_unet_finetune.jobs.answers import last_answers
 from napari_unet_finetune.learning_curve.folder import StudyFolder
 from napari_unet_finetune.project.project import Project

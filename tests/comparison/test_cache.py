@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from napari_unet_finetune.comparison import cache as cache_module
-from napari_unet_finetune.comparison.cache import HashedModel, KeptLabels, Source, prune
+from napari_unet_finetune.comparison.cache import KeptCells, MadeOf, Truth
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.data.masks import STROKES
 from napari_unet_finetune.data.pairing import Pair
@@ -28,109 +28,113 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def cache(tmp_path):
+def folder(tmp_path):
     return tmp_path / "labels"
 
 
-def keep(cache, model, image, truth=None, scores=None, frame=None):
-    kept = KeptLabels.find(cache, HashedModel.of(str(model)), ImageRef(image, frame), PredictConfig())
-    kept.write_note(truth, scores)
-    tifffile.imwrite(kept.file, np.zeros((4, 4), np.uint8))
-    return kept
+def made_of(model, image, frame=None, **settings):
+    return MadeOf.of(str(model), ImageRef(image, frame), PredictConfig(**settings))
 
 
-def test_a_note_says_what_labels_were_made_of_and_how_they_score(cache, files):
-    truth = Source.of_mask(Pair(ImageRef(files[1]), ImageRef(files[1]), meaning=STROKES))
-    kept = keep(cache, *files, truth, SCORES)
-    again = KeptLabels.find(cache, HashedModel.of(str(files[0])), ImageRef(files[1]), PredictConfig(batch_size=1))
-    assert again.file == kept.file
-    assert (again.note.truth, again.note.scores) == (truth, SCORES)
-    assert again.note.is_current
+def keep(folder, model, image, *, frame=None, **known):
+    cells = KeptCells(folder)
+    cell = cells.new(made_of(model, image, frame)).model_copy(update=known)
+    cells.put(cell)
+    tifffile.imwrite(cell.labels, np.zeros((4, 4), np.uint8))
+    return cell
 
 
-def test_labels_of_an_earlier_way_to_predict_are_not_taken_for_those_of_this_one(cache, files, monkeypatch):
-    kept = keep(cache, *files)
+def test_the_list_says_what_labels_were_made_of_and_how_they_score(folder, files):
+    truth = Truth.of(Pair(ImageRef(files[1]), ImageRef(files[1]), meaning=STROKES))
+    kept = keep(folder, *files, truth=truth, scores=SCORES)
+    found = KeptCells(folder).find(made_of(*files, batch_size=1))
+    assert found == kept and (found.truth, found.scores) == (truth, SCORES)
+    assert KeptCells(folder).find(made_of(*files, threshold=0.9)) is None
+    assert KeptCells(folder).find(made_of(*files, frame=1)) is None
+
+
+def test_labels_of_an_earlier_way_to_predict_are_not_taken_for_those_of_this_one(folder, files, monkeypatch):
+    kept = keep(folder, *files)
     monkeypatch.setattr(cache_module, "PREDICTION_VERSION", cache_module.PREDICTION_VERSION + 1)
-    assert keep(cache, *files).file != kept.file
+    assert KeptCells(folder).find(made_of(*files)) is None
+    assert keep(folder, *files).labels != kept.labels
 
 
-def test_a_note_that_says_the_same_is_not_written_again(cache, files):
-    kept = keep(cache, *files, scores=SCORES)
-    note = kept.file.with_suffix(".json")
-    os.utime(note, ns=(1, 1))
-    kept.write_note(scores=SCORES)
-    assert note.stat().st_mtime_ns == 1
-    kept.write_note()
-    assert kept.note.scores is None
+def test_a_list_that_says_the_same_is_not_written_again(folder, files):
+    kept = keep(folder, *files, scores=SCORES)
+    os.utime(folder / "cells.json", ns=(1, 1))
+    cells = KeptCells(folder)
+    cells.put(kept)
+    assert (folder / "cells.json").stat().st_mtime_ns == 1
+    cells.put(kept.model_copy(update={"scores": None}))
+    assert KeptCells(folder).find(kept.made_of).scores is None
 
 
-def test_a_damaged_note_is_none(cache, files):
-    kept = keep(cache, *files)
-    kept.file.with_suffix(".json").write_text("{}")
-    assert kept.note is None
+@pytest.mark.parametrize("text", ["", "{}", '[{"labels": "a.tif"}]'])
+def test_a_list_that_cannot_be_read_is_empty_and_written_anew(folder, files, text):
+    kept = keep(folder, *files)
+    (folder / "cells.json").write_text(text)
+    assert KeptCells(folder).find(kept.made_of) is None
+    assert KeptCells(folder).prune() == () and kept.labels.is_file()
+    KeptCells(folder).put(kept)
+    assert KeptCells(folder).find(kept.made_of) == kept
 
 
-def test_a_model_that_is_missing_and_a_disk_that_is_full_are_sentences(cache, files):
-    with pytest.raises(DataError, match="cannot be read"):
-        HashedModel.of("nowhere.safetensors")
-    cache.write_bytes(b"a file where the folder should be")
+def test_labels_that_are_gone_are_not_found(folder, files):
+    kept = keep(folder, *files)
+    kept.labels.unlink()
+    assert KeptCells(folder).find(kept.made_of) is None
+
+
+def test_a_disk_that_is_full_is_a_sentence(folder, files):
+    folder.write_bytes(b"a file where the folder should be")
     with pytest.raises(DataError, match="cannot be written"):
-        KeptLabels.find(cache, HashedModel.of(str(files[0])), ImageRef(files[1]), PredictConfig()).write_note()
+        KeptCells(folder).put(KeptCells(folder).new(made_of(*files)))
 
 
-def test_what_is_still_so_is_kept(cache, files):
-    kept = [keep(cache, *files), keep(cache, *files, frame=1)]
-    os.utime(files[0], ns=(5, 5))  # copied, for instance, and its content is the same
-    assert prune(cache) == ()
-    assert all(one.file.is_file() for one in kept)
+def test_what_is_still_so_is_kept(folder, files):
+    kept = [keep(folder, *files), keep(folder, *files, frame=1)]
+    assert KeptCells(folder).prune() == ()
+    assert all(one.labels.is_file() for one in kept)
 
 
-def test_labels_of_a_model_that_is_gone_or_another_one_are_removed(cache, files, tmp_path):
+def test_labels_of_a_model_that_is_gone_or_another_one_are_removed(folder, files, tmp_path):
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"other weights")
-    gone, changed = keep(cache, *files), keep(cache, other, files[1])
+    gone, changed = keep(folder, *files), keep(folder, other, files[1])
     files[0].unlink()
     other.write_bytes(b"trained again")
-    assert set(prune(cache)) == {gone.file, changed.file}
-    assert list(cache.iterdir()) == []
+    assert set(KeptCells(folder).prune()) == {gone.labels, changed.labels}
+    assert [file.name for file in folder.iterdir()] == ["cells.json"] and KeptCells(folder).prune() == ()
 
 
-def test_labels_of_an_image_that_is_gone_or_has_changed_are_removed(cache, files, tmp_path):
+def test_labels_of_an_image_that_is_gone_or_has_changed_are_removed(folder, files, tmp_path):
     other = shutil.copy(files[1], tmp_path / "other.tif")
-    gone, changed = keep(cache, *files), keep(cache, files[0], other)
+    gone, changed = keep(folder, *files), keep(folder, files[0], other)
     files[1].unlink()
     tifffile.imwrite(other, np.ones((5, 5), np.uint8))
-    anew = keep(cache, files[0], other)
-    assert set(prune(cache)) == {gone.file, changed.file}
-    assert anew.file.is_file() and anew.note is not None
+    anew = keep(folder, files[0], other)
+    assert set(KeptCells(folder).prune()) == {gone.labels, changed.labels}
+    assert anew.labels.is_file() and KeptCells(folder).find(anew.made_of) == anew
 
 
-def test_what_is_asked_to_stay_stays(cache, files):
-    kept = keep(cache, *files)
+def test_what_is_asked_to_stay_stays(folder, files):
+    kept = keep(folder, *files)
     files[0].unlink()
-    assert prune(cache, [kept.file]) == ()
-    assert prune(cache) == (kept.file,)
+    assert KeptCells(folder).prune([kept.labels]) == ()
+    assert KeptCells(folder).prune() == (kept.labels,)
 
 
-def test_files_of_others_are_not_touched(cache, files):
-    """A user may have put anything into the folder, under any name, and labels without a note may be hers."""
-    kept = keep(cache, *files)
-    note = kept.file.with_suffix(".json").read_bytes()
+def test_files_of_others_are_not_touched(folder, files):
+    """A user may have put anything into the folder, under any name, and labels that are not in the list may be hers."""
+    kept = keep(folder, *files)
     files[0].unlink()
-    foreign = {
-        cache / "mine.tif": b"tif",
-        cache / "mine.json": note,
-        cache / ("a" * 32 + ".tif"): b"tif",
-        cache / ("b" * 32 + ".json"): b"{}",
-        cache / "old" / kept.file.with_suffix(".json").name: note,
-        cache.parent / kept.file.with_suffix(".json").name: note,
-    }
-    (cache / "old").mkdir()
+    foreign = {folder / "mine.tif": b"tif", folder / ("a" * 32 + ".tif"): b"tif", folder / ("b" * 32 + ".json"): b"{}"}
     for path, content in foreign.items():
         path.write_bytes(content)
-    assert prune(cache) == (kept.file,)
+    assert KeptCells(folder).prune() == (kept.labels,)
     assert {path: path.read_bytes() for path in foreign} == foreign
 
 
 def test_without_a_folder_there_is_nothing_to_remove(tmp_path):
-    assert prune(tmp_path / "nowhere") == ()
+    assert KeptCells(tmp_path / "nowhere").prune() == ()

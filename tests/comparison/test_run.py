@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tifffile
 
-from napari_unet_finetune.comparison.run import Comparison, compare_models
+from napari_unet_finetune.comparison.run import compare_models
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.pairing import Pair, pair_images
@@ -14,7 +14,7 @@ from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import ImageCompared, PartStarted, TileEnd, drain, from_json, to_json
 from napari_unet_finetune.io.images import ImageRef, list_images, read_image
 from napari_unet_finetune.models.load import load_model
-from napari_unet_finetune.runs.request import ComparedModel
+from napari_unet_finetune.runs.request import ComparedModel, CompareRequest
 from napari_unet_finetune.training.finetune import random_model
 
 CPU = PredictConfig(device="cpu", precision="fp32")
@@ -44,6 +44,10 @@ def pairs(data, images):
     return pair_images(images, list_images(data / "masks").images).pairs
 
 
+def asked(models, images, cache, pairs=(), config=CPU):
+    return CompareRequest(models=models, images=images, cache=cache, pairs=pairs, config=config)
+
+
 def followed(comparison, **options):
     events = []
     stream = compare_models(comparison, **options)
@@ -55,7 +59,7 @@ def followed(comparison, **options):
 
 
 def test_every_model_is_scored_on_every_image_as_evaluate_does(models, images, pairs, data, tmp_path):
-    events, cells = followed(Comparison(models, images, tmp_path, pairs, CPU))
+    events, cells = followed(asked(models, images, tmp_path, pairs, CPU))
     assert [(cell.model, cell.image, cell.done) for cell in cells] == [
         (model.label, image.name, done) for model in models for done, image in enumerate(images, start=1)
     ]
@@ -69,8 +73,8 @@ def test_every_model_is_scored_on_every_image_as_evaluate_does(models, images, p
 
 
 def test_what_was_predicted_before_is_not_predicted_again(models, images, tmp_path):
-    first = followed(Comparison(models[:1], images, tmp_path, config=CPU))[1]
-    events, cells = followed(Comparison(models, images, tmp_path, config=CPU))
+    first = followed(asked(models[:1], images, tmp_path, config=CPU))[1]
+    events, cells = followed(asked(models, images, tmp_path, config=CPU))
     tiles_after = [event for event in events[: events.index(cells[2])] if isinstance(event, TileEnd)]
     assert tiles_after == []
     assert [cell.labels for cell in cells[:3]] == [cell.labels for cell in first]
@@ -83,7 +87,7 @@ def test_a_changed_image_setting_or_model_is_predicted_anew(models, images, tmp_
     image = ImageRef(copy)
 
     def labels(model=models[0], config=CPU):
-        (cell,) = drain(compare_models(Comparison([model], [image], tmp_path / "cache", config=config)))
+        (cell,) = drain(compare_models(asked([model], [image], tmp_path / "cache", config=config)))
         return cell.labels
 
     before = labels()
@@ -95,14 +99,14 @@ def test_a_changed_image_setting_or_model_is_predicted_anew(models, images, tmp_
 
 
 def test_an_image_without_truth_has_labels_and_no_score(models, images, tmp_path):
-    (cell,) = drain(compare_models(Comparison(models[:1], [images[0]], tmp_path, config=CPU)))
+    (cell,) = drain(compare_models(asked(models[:1], [images[0]], tmp_path, config=CPU)))
     assert cell.labels.is_file() and cell.dice is None and cell.error is None
 
 
 def test_a_missing_image_and_a_missing_model_are_reported_and_the_others_go_on(models, images, tmp_path):
     gone = ImageRef(tmp_path / "gone.tif")
     nothing = ComparedModel(label="nothing", model=str(tmp_path / "nothing.safetensors"))
-    cells = drain(compare_models(Comparison([nothing, models[0]], [gone, images[0]], tmp_path, config=CPU)))
+    cells = drain(compare_models(asked([nothing, models[0]], [gone, images[0]], tmp_path, config=CPU)))
     assert [cell.error is None for cell in cells] == [False, False, False, True]
     assert "nothing.safetensors" in cells[1].error and "gone.tif" in cells[2].error
 
@@ -115,15 +119,15 @@ def test_frames_of_a_stack_and_a_mask_of_another_size(models, images, tmp_path):
     tifffile.imwrite(small.with_suffix(".tif"), frame[:20] // 255)
     frames = [ImageRef(stack, frame) for frame in (0, 1)]
     wrong = Pair(images[0], ImageRef(small.with_suffix(".tif")))
-    cells = drain(compare_models(Comparison(models[:1], [*frames, images[0]], tmp_path / "cache", [wrong], CPU)))
+    cells = drain(compare_models(asked(models[:1], [*frames, images[0]], tmp_path / "cache", [wrong], CPU)))
     assert cells[0].labels != cells[1].labels
     assert "(48, 48)" in cells[2].error and "(20, 48)" in cells[2].error
 
 
 def test_a_stopped_comparison_keeps_what_is_done(models, images, tmp_path):
-    asked = []
+    questions = []
     events, cells = followed(
-        Comparison(models, images, tmp_path, config=CPU), should_stop=lambda: asked.append(None) or len(asked) > 12
+        asked(models, images, tmp_path, config=CPU), should_stop=lambda: questions.append(None) or len(questions) > 12
     )
     assert [event for event in events if isinstance(event, ImageCompared)] == list(cells)
     assert 0 < len(cells) < 6 and all(Path(cell.labels).is_file() for cell in cells)

@@ -1,175 +1,188 @@
-"""Labels that models made of images, kept in a folder, with notes of what they were made of and how they score."""
+"""What models made of images: labels in a folder, and a list of what they were made of and how they score."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..config import PREDICTION_VERSION, PredictConfig
-from ..data.folders import file_hash
-from ..data.masks import STROKES, WHOLE, Meaning
+from ..data.masks import Meaning
 from ..data.pairing import Pair
-from ..errors import DataError
+from ..errors import RunError
+from ..events import ImageCompared
 from ..io.disk import NO_FILE, Stamp, file_stamp, write_file
 from ..io.images import ImageRef
 from ..metrics import Scores
 from ..models.card import find_model_file
+from ..project.project import Project
+from ..runs.request import CompareRequest, read_request
 
+CELLS = "cells.json"
 # Settings that decide only where and how fast a prediction is computed.
 _NO_MATTER = {"device", "precision", "batch_size"}
-_OURS = re.compile(r"[0-9a-f]{32}\.json")
 
 
-class _Noted(BaseModel):
+class _Kept(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class HashedModel(_Noted):
-    """The file of a model as it was."""
+class MadeOf(_Kept):
+    """A model, an image and settings, as they were: what labels depend on."""
 
-    file: Path
-    sha256: str
-    stamp: Stamp
-
-    @classmethod
-    def of(cls, model: str) -> Self:
-        """Return the model in a file, or of that name if it ships; raises `DataError` if it cannot be read."""
-        file = find_model_file(model).absolute()
-        stamp = file_stamp(file)
-        return cls(file=file, sha256=file_hash(file), stamp=stamp)
-
-    @property
-    def is_there(self) -> bool:
-        """Tell whether the file is still the same; only one with another time is read for it."""
-        stamp = file_stamp(self.file)
-        if stamp == self.stamp:
-            return stamp != NO_FILE
-        try:
-            return stamp != NO_FILE and file_hash(self.file) == self.sha256
-        except DataError:
-            return False
-
-
-class Source(_Noted):
-    """An image or a mask as it was, and what the mask means."""
-
-    image: ImageRef
-    stamp: Stamp
-    meaning: Meaning = WHOLE
-
-    @model_validator(mode="before")
-    @classmethod
-    def _older_form(cls, values: Any) -> Any:
-        """Take the notes of before, in which `sparse` said that a mask holds strokes."""
-        if isinstance(values, dict) and values.get("sparse"):
-            return {"meaning": STROKES, **values}
-        return values
+    model: Path
+    model_stamp: Stamp
+    image: Path
+    frame: int | None
+    image_stamp: Stamp
+    settings: str
 
     @classmethod
-    def of(cls, image: ImageRef) -> Self:
-        """Return the file of an image as it is now."""
-        return cls(image=image, stamp=file_stamp(image.path))
-
-    @classmethod
-    def of_mask(cls, pair: Pair) -> Self:
-        """Return the file of a mask as it is now."""
-        return cls(image=pair.mask, stamp=file_stamp(pair.mask.path), meaning=pair.meaning)
-
-    @property
-    def is_there(self) -> bool:
-        """Tell whether the file is still the same."""
-        return self.stamp != NO_FILE and file_stamp(self.image.path) == self.stamp
-
-
-class Note(_Noted):
-    """What labels were made of; their scores, and the mask they were scored with, once there was one."""
-
-    model: HashedModel
-    image: Source
-    truth: Source | None = None
-    scores: Scores | None = None
+    def of(cls, model: str, image: ImageRef, config: PredictConfig) -> Self:
+        """Return them as they are now."""
+        file, settings = find_model_file(model).absolute(), config.model_dump_json(exclude=_NO_MATTER)
+        return cls(
+            model=file,
+            model_stamp=file_stamp(file),
+            image=image.path.resolve(),
+            frame=image.frame,
+            image_stamp=file_stamp(image.path),
+            settings=f"{PREDICTION_VERSION} {settings}",
+        )
 
     @property
     def is_current(self) -> bool:
-        """Tell whether model and image are still what they were."""
-        return self.image.is_there and self.model.is_there
+        """Tell whether model and image are there and still what they were."""
+        stamps = self.model_stamp, self.image_stamp
+        return NO_FILE not in stamps and (file_stamp(self.model), file_stamp(self.image)) == stamps
+
+
+class Truth(_Kept):
+    """A mask as it was, and what it means."""
+
+    mask: ImageRef
+    meaning: Meaning
+    stamp: Stamp
+
+    @classmethod
+    def of(cls, pair: Pair | None) -> Self | None:
+        """Return the mask of an image as it is now, None if there is none."""
+        return None if pair is None else cls(mask=pair.mask, meaning=pair.meaning, stamp=file_stamp(pair.mask.path))
+
+
+class KeptCell(_Kept):
+    """Labels that a model made of an image, and how they score on the mask there was."""
+
+    made_of: MadeOf
+    labels: Path
+    truth: Truth | None = None
+    scores: Scores | None = None
+
+
+_LIST: TypeAdapter[list[KeptCell]] = TypeAdapter(list[KeptCell])
+
+
+class KeptCells:
+    """The labels in a folder; a list that is not there or cannot be read is empty, and all is computed anew."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            cells = _LIST.validate_json((folder / CELLS).read_bytes())
+        except (OSError, ValidationError):
+            cells = []
+        self._cells = {cell.made_of: cell for cell in cells}
+
+    def find(self, made_of: MadeOf) -> KeptCell | None:
+        """Return what was made of the same model, image and settings, if its labels are there."""
+        cell = self._cells.get(made_of)
+        return cell if cell is not None and made_of.is_current and cell.labels.is_file() else None
+
+    def new(self, made_of: MadeOf) -> KeptCell:
+        """Return a cell whose labels are yet to be written, in a file that no other cell has."""
+        name = hashlib.sha256(made_of.model_dump_json().encode()).hexdigest()[:32]
+        return KeptCell(made_of=made_of, labels=self._folder / f"{name}.tif")
+
+    def put(self, cell: KeptCell) -> None:
+        """Keep a cell in the list; raises `DataError` if the disk does not take it."""
+        if self._cells.get(cell.made_of) != cell:
+            self._cells[cell.made_of] = cell
+            self._write()
+
+    def prune(self, kept: Collection[Path] = ()) -> tuple[Path, ...]:
+        """Remove labels whose model or image is gone or has changed, and return their files; those in `kept` stay.
+
+        Only what is in the list is removed, for all else may be anyone's.
+        """
+        removed = []
+        for cell in [one for one in self._cells.values() if not one.made_of.is_current and one.labels not in kept]:
+            with contextlib.suppress(OSError):  # someone has it open, or the disk is read-only: another time, then
+                cell.labels.unlink(missing_ok=True)
+                removed.append(self._cells.pop(cell.made_of).labels)
+        if removed:
+            self._write()
+        return tuple(removed)
+
+    def _write(self) -> None:
+        write_file(self._folder / CELLS, _LIST.dump_json(list(self._cells.values()), indent=1))
 
 
 @dataclass(frozen=True)
-class KeptLabels:
-    """The labels that one model makes of one image: a file, there or not yet, and its note beside it.
+class LastComparison:
+    """What is known of the last comparison without computing anything.
 
-    The name is made of model, image and settings, so that none is taken for another.
+    Parameters
+    ----------
+    images
+        Those of which something is known, in the order of that comparison.
+    cells
+        What each model makes of each image, as far as that is known, by the model as the request named it and the
+        name of the image.
+    outdated
+        Images whose scores are left out, because their masks are others now.
     """
 
-    file: Path
-    model: HashedModel
-    image: Source
-
-    @classmethod
-    def find(cls, cache: Path, model: HashedModel, image: ImageRef, config: PredictConfig) -> Self:
-        """Return where the labels lie in the folder `cache`."""
-        source = Source.of(image)
-        settings = config.model_dump(mode="json", exclude=_NO_MATTER)
-        made_of = (PREDICTION_VERSION, model.sha256, str(image.path.resolve()), source.stamp, image.frame, settings)
-        key = json.dumps(made_of)
-        return cls(cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.tif", model, source)
+    images: tuple[str, ...]
+    cells: dict[tuple[str, str], ImageCompared]
+    outdated: frozenset[str]
 
     @property
-    def ref(self) -> ImageRef:
-        """The labels as an image."""
-        return ImageRef(self.file)
-
-    @property
-    def note(self) -> Note | None:
-        """What is noted of them; None if nothing is, or it cannot be read."""
-        return _read_note(self.file.with_suffix(".json"))
-
-    def write_note(self, truth: Source | None = None, scores: Scores | None = None) -> None:
-        """Note what they are made of and how they score.
-
-        Raises
-        ------
-        DataError
-            If the disk does not take it.
-        """
-        note = Note(model=self.model, image=self.image, truth=truth, scores=scores)
-        if note == self.note:
-            return
-        write_file(self.file.with_suffix(".json"), note.model_dump_json(indent=1))
+    def models(self) -> tuple[str, ...]:
+        """The models of which something is known."""
+        return tuple(dict.fromkeys(model for model, _ in self.cells))
 
 
-def prune(cache: Path, kept: Collection[Path] = ()) -> tuple[Path, ...]:
-    """Remove labels from the folder `cache` whose model or image is gone or has changed, and return their files.
-
-    Only labels with a note are removed, for all else may be anyone's; `kept` are labels files that stay in any case.
-    """
-    removed = []
-    for note_file in _note_files(cache):
-        note, labels = _read_note(note_file), note_file.with_suffix(".tif")
-        if note is None or note.is_current or labels in kept:
-            continue
-        with contextlib.suppress(OSError):  # someone has it open, or the disk is read-only: another time, then
-            labels.unlink(missing_ok=True)
-            note_file.unlink()
-            removed.append(labels)
-    return tuple(removed)
-
-
-def _note_files(cache: Path) -> Iterator[Path]:
-    return (file for file in sorted(cache.glob("*.json")) if _OURS.fullmatch(file.name))
-
-
-def _read_note(file: Path) -> Note | None:
+def read_last_comparison(job: Path, folder: Path, project: Project) -> LastComparison | None:
+    """Return what is kept in `folder` of the comparison that `job` asked for; None if that is nothing."""
     try:
-        return Note.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+        request = read_request(job)
+    except RunError:
         return None
+    if not isinstance(request, CompareRequest):
+        return None
+    cells: dict[tuple[str, str], ImageCompared] = {}
+    outdated = set()
+    for model, image, cell in _found(request, KeptCells(folder)):
+        if image not in project.names:
+            continue
+        if cell.truth != Truth.of(project.image(image).pair):
+            outdated.add(image)
+        else:
+            scores = asdict(cell.scores) if cell.scores else {}
+            cells[model, image] = ImageCompared(model, image, cell.labels, **scores)
+    known = {image for _, image in cells} | outdated
+    images = tuple(image.name for image in request.images if image.name in known)
+    return LastComparison(images, cells, frozenset(outdated)) if cells else None
+
+
+def _found(request: CompareRequest, kept: KeptCells) -> Iterator[tuple[str, str, KeptCell]]:
+    for model in request.models:
+        for image in request.images:
+            cell = kept.find(MadeOf.of(model.model, image, request.config))
+            if cell is not None:
+                yield model.model, image.name, cell

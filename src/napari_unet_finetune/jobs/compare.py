@@ -22,13 +22,12 @@ def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator
 
     What is kept of models and images that are gone or have changed is removed at the end.
     """
-    from ..comparison.cache import prune
-    from ..comparison.run import Comparison, compare_models
+    from ..comparison.cache import KeptCells
+    from ..comparison.run import compare_models
     from ..events import to_json
 
-    comparison = Comparison(request.models, request.images, request.cache, request.pairs, request.config)
-    cells = yield from compare_models(comparison, should_stop=control.should_stop)
-    prune(request.cache, [cell.labels for cell in cells if cell.labels is not None])
+    cells = yield from compare_models(request, should_stop=control.should_stop)
+    KeptCells(request.cache).prune([cell.labels for cell in cells if cell.labels is not None])
     yield write_result(folder, {"cells": [json.loads(to_json(cell)) for cell in cells]})
 
 

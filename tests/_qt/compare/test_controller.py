@@ -19,7 +19,7 @@ from napari_unet_finetune._qt.compare.export import figure_rows, save_figures, s
 from napari_unet_finetune._qt.compare.models import Colors, list_models_to_compare, read_training
 from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune.colors import MODELS
-from napari_unet_finetune.comparison.last import read_last_comparison
+from napari_unet_finetune.comparison.cache import read_last_comparison
 from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImageCompared, drain

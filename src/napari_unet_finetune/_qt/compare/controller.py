@@ -9,7 +9,7 @@ from pathlib import Path
 from psygnal import Signal
 
 from ...colors import MODELS
-from ...comparison.last import LastComparison, read_last_comparison
+from ...comparison.cache import LastComparison, read_last_comparison
 from ...config import PredictConfig
 from ...errors import RunError
 from ...events import Event, ImageCompared
