@@ -63,6 +63,7 @@ class FinetuneController:
         session.images_changed.connect(self._on_images_changed)
         session.mask_saved.connect(self._on_mask_saved)
         if session.project is not None:
+            session.look_back()
             self._on_project_changed()
 
     @tells_errors
@@ -104,6 +105,7 @@ class FinetuneController:
         """Put an interrupted training aside; its files are kept."""
         aside = run.put_aside()
         self.session.tell(f"The interrupted training was moved to {aside}.")
+        self.session.look_back()
         self._look_for_interrupted()
 
     def _run(self, folder: Path, title: str, config: FinetuneConfig, *, resumed: bool = False) -> None:
@@ -131,6 +133,7 @@ class FinetuneController:
     def _on_failed(self) -> None:
         self.outcome = Outcome(self.session.message)
         self.layers.finish(None, PredictConfig())
+        self.session.look_back()
         self._look_for_interrupted()
 
     def _conclude(self, outcome: Outcome, config: FinetuneConfig) -> None:
@@ -158,7 +161,6 @@ class FinetuneController:
         self._look_for_interrupted()
 
     def _look_for_interrupted(self) -> None:
-        self.session.look_back()
         history, job = self.session.history, self.session.trainings.job
         self.pace = history.pace or self.pace
         busy = job.folder if job is not None else None

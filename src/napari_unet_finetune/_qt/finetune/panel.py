@@ -45,10 +45,10 @@ class FinetunePanel(Panel):
         self.base, self.words = WrappedLabel(), WrappedLabel()
         self.changed_since, self.reason = MessageLine(), MessageLine()
         self.button = QPushButton("Finetune")
-        self.problem = ""  # why no training can start now, in a sentence
+        self._missing = ""  # for a training to start
         self._plan = TrainingPlan()  # as shown
         self._card: FileCard | None = None
-        self._is_outdated = self._was_running = False
+        self._is_outdated = False
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
@@ -60,6 +60,11 @@ class FinetunePanel(Panel):
     def config(self) -> FinetuneConfig | None:
         """The settings; None if they do not go together."""
         return self.settings.config
+
+    @property
+    def problem(self) -> str:
+        """Why no training can start now, in a sentence; empty if one can."""
+        return self.session.trainings.busy or self._missing
 
     def start(self) -> None:
         """Start a training with what is set."""
@@ -75,8 +80,7 @@ class FinetunePanel(Panel):
         self.settings.offer("from scratch", annotated >= ENOUGH_FROM_SCRATCH)
         self.settings.set_pace(self.finetuning.pace)
         self._name_base()
-        self.button.setEnabled(not self.problem)
-        self.reason.say(self.problem)
+        self._show_problem()
         names = ", ".join(self.finetuning.changed_since)
         which = "this training" if self.session.trainings.is_running else "the last training"
         self.changed_since.say(f"Labels changed since {which} began: {names}." if names else "")
@@ -86,11 +90,9 @@ class FinetunePanel(Panel):
     def _look_up(self) -> None:
         """Make the plan, read the card of the base, and see what is missing: once for all that is shown."""
         session, config = self.session, self.config
-        self._is_outdated, self._was_running = False, session.trainings.is_running
-        self._plan, self._card = TrainingPlan(), None
-        self.problem = session.trainings.busy or ("" if session.project else "Open a dataset first.")
+        self._is_outdated, self._plan, self._card = False, TrainingPlan(), None
         if session.project is None or config is None:
-            self.problem = self.problem or self.settings.problem
+            self._missing = self.settings.problem if session.project else "Open a dataset first."
             return
         self._plan = plan_training(session.project, config)
         missing = self._plan.problem
@@ -99,7 +101,7 @@ class FinetunePanel(Panel):
                 self._card = read_card(session.model)
             except FinetuneError as error:
                 missing = missing or f"Model not found. {error}"
-        self.problem = self.problem or missing or self.old.problem
+        self._missing = missing or self.old.problem
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look at the data as soon as the section is opened."""
@@ -122,7 +124,7 @@ class FinetunePanel(Panel):
         for signal in (session.project_changed, session.images_changed, session.model_changed):
             self.listen(signal, self.refresh)
         self.listen(session.mask_saved, self._on_mask_saved)
-        self.listen(session.trainings.changed, self._on_run_changed)
+        self.listen(session.trainings.changed, self._show_problem)
         self.settings.changed.connect(self.refresh)
         self.old.changed.connect(self.refresh)
         self.at_release(self.check.forget)
@@ -161,10 +163,10 @@ class FinetunePanel(Panel):
             text = f"Starts from {card.name}."
         self.base.setText(text)
 
-    def _on_run_changed(self) -> None:
-        """Follow only the begin and the end of a training, not its steps."""
-        if self._was_running != self.session.trainings.is_running:
-            self.refresh()
+    def _show_problem(self) -> None:
+        if self.reason.text != self.problem or self.button.isEnabled() == bool(self.problem):
+            self.button.setEnabled(not self.problem)
+            self.reason.say(self.problem)
 
     def _on_mask_saved(self) -> None:
         """Follow somebody who paints only while the section is in sight, and not stroke by stroke."""
