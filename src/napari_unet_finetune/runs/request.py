@@ -17,9 +17,10 @@ from ..errors import RunError
 from ..events import JobEnded
 from ..io.disk import write_file
 from ..io.images import ImageRef
+from ..result import Result
 
 
-def write_result(folder: Path, values: dict[str, Any]) -> JobEnded:
+def write_result(folder: Path, result: Result) -> JobEnded:
     """Write the result of a job and return the event that says where it is.
 
     Raises
@@ -27,7 +28,7 @@ def write_result(folder: Path, values: dict[str, Any]) -> JobEnded:
     RunError
         If it cannot be written.
     """
-    write_file(folder / RESULT, json.dumps(values, allow_nan=False), error=RunError)
+    write_file(folder / RESULT, json.dumps(result.to_json(), allow_nan=False), error=RunError)
     return JobEnded(folder / RESULT)
 
 
