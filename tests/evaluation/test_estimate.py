@@ -11,7 +11,7 @@ from napari_unet_finetune.evaluation.estimate import estimate
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import predict
-from napari_unet_finetune.models.provenance import ImageRecord, Provenance
+from napari_unet_finetune.models.provenance import Provenance, TrainingImage
 from napari_unet_finetune.training.finetune import random_model
 
 PREDICT = PredictConfig(device="cpu", precision="fp32")
@@ -43,8 +43,8 @@ def test_every_image_is_announced(model, dataset1):
 def test_images_of_the_training_are_told_by_their_pixels_and_not_by_their_names(model, dataset1):
     first, second, *_ = dataset1
     records = (
-        ImageRecord(name="another name", sha256=ImageRecord.of(first).sha256),
-        ImageRecord(name=second.name, sha256="another image"),
+        TrainingImage(name="another name", sha256=TrainingImage.of(first).sha256),
+        TrainingImage(name=second.name, sha256="another image"),
     )
     trained = model.with_card(provenance=Provenance(images=records))
     result = drain(estimate(trained, dataset1, PREDICT))

@@ -1,16 +1,15 @@
 """Comparison, learning curve and figure as jobs: what a dock asks for is what the folder of the job holds."""
 
-import json
-
 import imageio.v3 as iio
 import pytest
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.pairing import pair_images
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.events import Notice, PartStarted, from_json, to_json
+from napari_unet_finetune.events import ImageCompared, JobEnded, Notice, PartStarted, StepEnd, from_json, to_json
 from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.jobs.table import events_of
+from napari_unet_finetune.learning_curve.folder import StudyFolder
 from napari_unet_finetune.runs.request import (
     ComparedModel,
     CompareRequest,
@@ -37,7 +36,8 @@ def carried_out(folder, request):
         write_request(folder, request)
     events = list(events_of(folder, Control()))
     assert [from_json(to_json(event)) for event in events] == events
-    return events, json.loads(events[-1].file.read_text())
+    assert isinstance(events[-1], JobEnded)
+    return events
 
 
 def compared(pairs, model, folder):
@@ -48,18 +48,18 @@ def compared(pairs, model, folder):
         cache=folder / "labels",
         config=PredictConfig(device="cpu", precision="fp32"),
     )
-    return carried_out(folder / "job", request)[1]["cells"]
+    return [event for event in carried_out(folder / "job", request) if isinstance(event, ImageCompared)]
 
 
-def test_a_comparison_leaves_cells_that_are_events_again(pairs, model, tmp_path):
-    cells = [from_json(json.dumps(cell)) for cell in compared(pairs, model, tmp_path)]
+def test_a_comparison_tells_what_each_model_makes_of_each_image(pairs, model, tmp_path):
+    cells = compared(pairs, model, tmp_path)
     assert [(cell.model, cell.image) for cell in cells] == [("raw", "img_00"), ("raw", "img_01")]
     assert all(0 <= cell.dice <= 1 and cell.labels.is_file() for cell in cells)
 
 
 def test_a_curve_tells_how_each_model_did_and_is_resumed_by_its_folder_alone(pairs, model, tmp_path):
     request = CurveRequest(train=pairs[:3], test=pairs[3:], counts=(0, 1), checkpoint=str(model), config=CONFIG)
-    events, result = carried_out(tmp_path, request)
+    events = carried_out(tmp_path, request)
     assert [event.label for event in events if isinstance(event, PartStarted)] == [
         "Testing the base",
         "1 image, seed 0",
@@ -67,10 +67,12 @@ def test_a_curve_tells_how_each_model_did_and_is_resumed_by_its_folder_alone(pai
     told = [event.message for event in events if isinstance(event, Notice)]
     assert any(text.startswith("Without finetuning: Dice") for text in told)
     assert any(text.startswith("With 1 image, seed 0: Dice") and "on 2 test images" in text for text in told)
-    assert [(row["count"], row["image"]) for row in result["rows"]] == [
+    rows = StudyFolder(events[-1].file).rows
+    assert [(row.count, row.image) for row in rows] == [
         (0, "img_03"), (0, "img_04"), (1, "img_03"), (1, "img_04"),
     ]  # fmt: skip
-    assert carried_out(tmp_path, None)[1] == result
+    assert not any(isinstance(event, StepEnd) for event in carried_out(tmp_path, None))
+    assert StudyFolder(tmp_path).rows == rows
 
 
 def test_figures_are_drawn_as_png_and_svg(pairs, model, tmp_path):
@@ -78,11 +80,10 @@ def test_figures_are_drawn_as_png_and_svg(pairs, model, tmp_path):
     carried_out(tmp_path / "study", curve)
     cells = compared(pairs, model, tmp_path)
     rows = tuple(
-        FigureRow(pair=pair, predictions=(("raw", cell["labels"]),)) for cell, pair in zip(cells, pairs, strict=False)
+        FigureRow(pair=pair, predictions=(("raw", cell.labels),)) for cell, pair in zip(cells, pairs, strict=False)
     )
     request = FigureRequest(rows=rows, out=tmp_path / "a.png", study=tmp_path / "study", curve=tmp_path / "b.svg")
-    _, result = carried_out(tmp_path / "figure", request)
-    assert result["figures"] == [str(tmp_path / "a.png"), str(tmp_path / "b.svg")]
+    carried_out(tmp_path / "figure", request)
     assert min(iio.imread(tmp_path / "a.png").shape[:2]) > 200
     assert "Dataset 2" in (tmp_path / "b.svg").read_text()
 

@@ -9,7 +9,7 @@ from napari_unet_finetune.config import ChannelRule, ModelConfig, Normalization
 from napari_unet_finetune.models.attention_unet import AttentionUNet
 from napari_unet_finetune.models.card import ModelCard
 from napari_unet_finetune.models.model import Model
-from napari_unet_finetune.models.provenance import ImageRecord, Provenance
+from napari_unet_finetune.models.provenance import Provenance, TrainingImage
 from napari_unet_finetune.models.rehearsal_patches import RehearsalPatches
 
 
@@ -131,7 +131,7 @@ def small_model():
             rescale=0.5,
             provenance=Provenance(
                 name="smallest",
-                images=(ImageRecord(name='a "quoted" ü.tif', sha256="ab" * 32),),
+                images=(TrainingImage(name='a "quoted" ü.tif', sha256="ab" * 32),),
                 config={"steps": 5},
                 seed=3,
             ),

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from napari_unet_finetune.models.provenance import ImageRecord, Provenance, installed_version, package_versions
+from napari_unet_finetune.models.provenance import Provenance, TrainingImage, installed_version, package_versions
 
 
 def test_versions_name_python_and_the_packages_that_compute():
@@ -26,7 +26,7 @@ def test_created_is_now_in_utc():
 def test_provenance_survives_json():
     provenance = Provenance(
         name="lilac",
-        images=(ImageRecord(name="img ü 1.tif", sha256="ab"),),
+        images=(TrainingImage(name="img ü 1.tif", sha256="ab"),),
         config={"steps": 3, "augment": {"flips": True}},
         scores={"val_dice": 0.5, "base_dice": float("nan")},
         notes=("first", "second"),

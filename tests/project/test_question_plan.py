@@ -11,7 +11,7 @@ from napari_unet_finetune.events import RunStarted
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
-from napari_unet_finetune.models.provenance import ImageRecord, Provenance
+from napari_unet_finetune.models.provenance import Provenance, TrainingImage
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.question_plan import Asked, Known, images_seen, make_question, subject_of
@@ -84,7 +84,7 @@ def test_a_model_knows_the_images_of_its_run_be_it_finetuned_or_from_scratch(
     given = {"pairs": pairs} if by_pairs else {"images": images[0].parent, "masks": images[0].parent}
     folder = RunFolder.create(tmp_path / "run", FinetuneRequest(task="finetune", config=CONFIG, **given))
     folder.append(RunStarted("cpu", "fp32", 1, 0, used[:1], used[1:], None))
-    records = tuple(ImageRecord(name=name, sha256=name) for name in used)
+    records = tuple(TrainingImage(name=name, sha256=name) for name in used)
     model = load_model(model).with_card(provenance=Provenance(images=records, parent_sha256=parent))
     model.save(folder.result_path)
     known = Known.of(read_card(folder.result_path), project)
@@ -98,7 +98,7 @@ def test_images_of_another_folder_are_not_known_by_their_names(project, model, t
     other = write_squares(tmp_path / "other", 4)
     request = FinetuneRequest(task="train", images=other / "images", masks=other / "masks", config=CONFIG)
     folder = RunFolder.create(tmp_path / "run", request)
-    records = tuple(ImageRecord(name=name, sha256=name) for name in project.names)
+    records = tuple(TrainingImage(name=name, sha256=name) for name in project.names)
     load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
     known = Known.of(read_card(folder.result_path), project)
     assert known == Known()
@@ -109,7 +109,7 @@ def test_a_run_of_this_dataset_knows_its_images_also_where_both_were_moved(proje
     used = [project.image(name) for name in ("img_00", "img_01")]
     request = FinetuneRequest(task="finetune", config=CONFIG, pairs=pairs_of(used))
     folder = RunFolder.create(project.folder / "runs" / "run", request)
-    records = tuple(ImageRecord(name=image.name, sha256=image.name) for image in used)
+    records = tuple(TrainingImage(name=image.name, sha256=image.name) for image in used)
     load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
     (tmp_path / "moved").mkdir()
     (tmp_path / "squares").rename(tmp_path / "moved" / "squares")

@@ -7,7 +7,7 @@ from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConf
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import Notice, PartStarted, RunStarted, drain
-from napari_unet_finetune.models.provenance import ImageRecord, Provenance
+from napari_unet_finetune.models.provenance import Provenance, TrainingImage
 from napari_unet_finetune.questions.cross_validate import cross_validate, mean_with_interval, split_folds
 from napari_unet_finetune.training.finetune import random_model
 
@@ -75,7 +75,7 @@ def test_images_are_read_when_they_are_needed_and_let_go(model, dataset2):
 
 
 def test_a_base_that_knows_the_images_is_told(model, dataset2):
-    known = (ImageRecord(name="a", sha256=ImageRecord.of(dataset2[1]).sha256),)
+    known = (TrainingImage(name="a", sha256=TrainingImage.of(dataset2[1]).sha256),)
     base = model.with_card(provenance=Provenance(images=known))
     result = drain(cross_validate(base, dataset2, CONFIG, folds=2))
     assert result.trained_on == (dataset2[1].name,)

@@ -11,7 +11,7 @@ from napari_unet_finetune.runs.folder import locked
 HOLDER = """
 import sys, time
 from pathlib import Path
-from napari_unet_finetune.runs.lock import locked
+from napari_unet_finetune.runs.folder import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

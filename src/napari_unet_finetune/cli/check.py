@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import FinetuneConfig, PredictConfig
-from ..jobs.look import model_facts
 from ..text import number
 from .console import FAILED, Json, finish, reports_errors, score_table, show_table, watch
 from .options import Images, Sparse, describe
@@ -36,8 +35,9 @@ def check(
     Ends with exit code 1 if there are problems that keep images from being used.
     """
     from ..checks.checkup import check as look_through
+    from ..models.load import load_model
 
-    facts = model_facts(model) if model else None
+    facts = load_model(model).card.facts if model else None
     events = look_through(images, masks, sparse=sparse, model=facts, test_images=test_images)
     checkup = watch(events, "Check", quiet=as_json)
     finish(checkup.to_json(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))

@@ -14,7 +14,7 @@ from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..metrics import SURFACE_TOLERANCE_PX, Scores, score
 from ..models.model import Model
-from ..models.provenance import ImageRecord
+from ..models.provenance import TrainingImage
 from .rows import Row
 
 
@@ -48,7 +48,7 @@ DEFAULT_TOLERANCE = Tolerance()
 def trained_on(model: Model, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
     """Return the names of those `images` with which the model was trained: scores on them are too good."""
     origin = model.card.provenance
-    return tuple(image.name for image in images if origin.images and origin.knows(ImageRecord.of(image)))
+    return tuple(image.name for image in images if origin.images and origin.knows(TrainingImage.of(image)))
 
 
 def evaluate_images(

@@ -74,7 +74,7 @@ class OverlayRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class OverlayPanel:
     """One picture of a row: RGB (Y, X, 3) from 0 to 1, the title of its column, and a note such as its Dice."""
 
     title: str
@@ -249,16 +249,16 @@ def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> N
     )
 
 
-def panels(row: OverlayRow) -> Iterator[Panel]:
+def panels(row: OverlayRow) -> Iterator[OverlayPanel]:
     """Yield original, every prediction with its errors and its Dice, and ground truth, from left to right."""
     known = slice(None) if row.annotated is None else row.annotated
-    yield Panel("original", contrast(row.image))
+    yield OverlayPanel("original", contrast(row.image))
     for title, labels in row.predictions.items():
         if labels is None or labels.shape != row.truth.shape:
-            yield Panel(title, contrast(row.image), "not kept")
+            yield OverlayPanel(title, contrast(row.image), "not kept")
         else:
-            yield Panel(title, error_overlay(row, labels), f"Dice {dice(labels[known], row.truth[known]):.3f}")
-    yield Panel("ground truth", error_overlay(row, row.truth))
+            yield OverlayPanel(title, error_overlay(row, labels), f"Dice {dice(labels[known], row.truth[known]):.3f}")
+    yield OverlayPanel("ground truth", error_overlay(row, row.truth))
 
 
 def _add_legend(figure: Figure, columns: int) -> None:

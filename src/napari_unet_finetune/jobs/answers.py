@@ -84,7 +84,7 @@ def keep_answer(folder: Path, asked: Asked, result: Result | None = None) -> Kep
         If the folder cannot be written.
     """
     if result is not None:
-        write_result(folder, result.to_json())
+        write_result(folder, result)
     asked.keep(folder)
     return KeptAnswer(folder)
 

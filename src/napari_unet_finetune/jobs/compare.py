@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..events import Event, PartStarted
-from ..runs.request import FigureRow, write_result
+from ..runs.request import FigureRow
 
 if TYPE_CHECKING:
     from ..evaluation.figures import OverlayRow
@@ -17,42 +16,37 @@ if TYPE_CHECKING:
     from ..runs.serve import Control
 
 
-def compare(folder: Path, request: CompareRequest, control: Control) -> Iterator[Event]:
-    """Predict and score every model on every image; the result is a list of `ImageCompared` as JSON.
+def compare(_folder: Path, request: CompareRequest, control: Control) -> Generator[Event, None, None]:
+    """Predict and score every model on every image; what comes of it is in the events.
 
     What is kept of models and images that are gone or have changed is removed at the end.
     """
     from ..comparison.cache import KeptCells
     from ..comparison.run import compare_models
-    from ..events import to_json
 
     cells = yield from compare_models(request, should_stop=control.should_stop)
     KeptCells(request.cache).prune([cell.labels for cell in cells if cell.labels is not None])
-    yield write_result(folder, {"cells": [json.loads(to_json(cell)) for cell in cells]})
 
 
-def curve(folder: Path, request: CurveRequest, control: Control) -> Iterator[Event]:
+def curve(folder: Path, request: CurveRequest, control: Control) -> Generator[Event, None, Path]:
     """Train and test models on growing numbers of images in `folder`, which is a study; what is done stays done."""
-    from ..evaluation.rows import to_json
     from ..learning_curve.run import run_study
 
-    rows = yield from run_study(request, folder, should_stop=control.should_stop)
-    yield write_result(folder, to_json(rows))
+    yield from run_study(request, folder, should_stop=control.should_stop)
+    return folder
 
 
-def figure(folder: Path, request: FigureRequest, _control: Control) -> Iterator[Event]:
-    """Draw the figures that are asked for; the result names their files."""
+def figure(_folder: Path, request: FigureRequest, _control: Control) -> Generator[Event, None, None]:
+    """Draw the figures into the files that are asked for."""
     from ..evaluation.figures import learning_curve_figure, overlay_figure
     from ..learning_curve.folder import StudyFolder
 
-    drawn = []
     if request.out is not None:
         yield PartStarted(request.out.name, 1, 1)
-        drawn.append(overlay_figure(list(map(_row, request.rows)), request.out))
+        overlay_figure(list(map(_row, request.rows)), request.out)
     if request.study is not None and request.curve is not None:
         yield PartStarted(request.curve.name, 1, 1)
-        drawn.append(learning_curve_figure(StudyFolder(request.study).rows_and_patches, request.curve))
-    yield write_result(folder, {"figures": [str(path) for path in drawn]})
+        learning_curve_figure(StudyFolder(request.study).rows_and_patches, request.curve)
 
 
 def _row(row: FigureRow) -> OverlayRow:

@@ -1,29 +1,55 @@
-"""Jobs that answer a question about a model or a run: `estimate`, `can_learn`, `cross_validate` and `report`."""
+"""Jobs that answer a question, and return what they find: None if they were stopped before there was anything."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import PredictConfig
 from ..data.folders import AnnotatedFolder
-from ..events import Event, JobEnded
-from ..runs.request import write_result
+from ..data.pairing import LeftOver, Pairing
+from ..events import Event, until
 
 if TYPE_CHECKING:
+    from ..checks.checkup import Checkup
+    from ..report.files import ReportFiles
     from ..result import Result
-    from ..runs.request import QuestionRequest, ReportRequest
+    from ..runs.request import CheckRequest, QuestionRequest, ReportRequest, SuggestRequest
     from ..runs.serve import Control
+    from ..suggest.suggestion import Suggestions
 
 
-def ask(folder: Path, request: QuestionRequest, control: Control) -> Iterator[Event]:
-    """Answer; the result is an `Estimation`, a `CanLearn` or a `CrossValidation`, no file if it was stopped."""
-    answer = yield from _answer(request, control)
-    yield write_result(folder, answer.to_json()) if answer is not None else JobEnded()
+def check(_folder: Path, request: CheckRequest, control: Control) -> Generator[Event, None, Checkup | None]:
+    """Look through images and masks."""
+    from ..checks.checkup import CheckupSource, check_images
+    from ..models.load import load_model
+
+    alone = tuple(LeftOver(image, "it is not annotated yet") for image in request.images)
+    source = CheckupSource(Pairing(request.pairs, alone), has_masks=bool(request.pairs), may_lack_masks=True)
+    facts = load_model(request.checkpoint).card.facts if request.checkpoint else None
+    events = check_images(source, model=facts, test_images=request.test_images)
+    return (yield from until(control.should_stop, events))
 
 
-def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None, Result | None]:
+def suggest(_folder: Path, request: SuggestRequest, control: Control) -> Generator[Event, None, Suggestions | None]:
+    """Choose images to annotate."""
+    from ..models.load import load_model
+    from ..suggest.suggestion import suggest
+
+    events = suggest(
+        load_model(request.checkpoint),
+        request.images,
+        request.count,
+        annotated=request.annotated,
+        mode=request.mode,
+        device=request.device,
+    )
+    return (yield from until(control.should_stop, events))
+
+
+def ask(_folder: Path, request: QuestionRequest, control: Control) -> Generator[Event, None, Result | None]:
+    """Find an `Estimation`, a `CanLearn` or a `CrossValidation`."""
     from ..evaluation.estimate import estimate
     from ..models.load import load_model
     from ..questions.can_learn import can_learn
@@ -40,11 +66,10 @@ def _answer(request: QuestionRequest, control: Control) -> Generator[Event, None
     return (yield from cross_validate(model, images, config, folds=request.folds, should_stop=stop))
 
 
-def report(folder: Path, request: ReportRequest, control: Control) -> Iterator[Event]:
-    """Write the report; the result are its `ReportFiles`."""
+def report(_folder: Path, request: ReportRequest, control: Control) -> Generator[Event, None, ReportFiles]:
+    """Write the report."""
     from ..report.write import report as write
 
     tests = AnnotatedFolder.of(request.tests)
     events = write(request.run, request.out, tests=tests, device=request.device, should_stop=control.should_stop)
-    files = yield from events
-    yield write_result(folder, files.to_json())
+    return (yield from events)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ from ..data.folders import read_unannotated
 from ..errors import FinetuneError, RunError
 from ..events import FULL_PROBABILITY, Event, ImagePredicted, JobEnded, Notice, PreviewReady, ValidationEnd
 from ..io.disk import write_file
-from . import compare, look, questions
+from ..result import Result
+from . import compare, questions
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
     from ..io.images import ImageRef
-    from ..runs.request import FinetuneRequest, PredictFolderRequest, PredictRequest
+    from ..runs.request import FinetuneRequest, MeasureRequest, PredictFolderRequest, PredictRequest
     from ..runs.serve import Control
 
 
@@ -25,20 +26,21 @@ PROBABILITIES, PREVIEW = "probabilities", "preview.npy"
 
 
 def events_of(folder: Path, control: Control) -> Iterator[Event]:
-    """Yield what happens while the job in `folder` is carried out, `JobEnded` at its end.
+    """Yield what happens while the job in `folder` is carried out, `JobEnded` with the file of its result at its end.
 
     Raises
     ------
     FinetuneError
         If it cannot be carried out.
     """
-    from ..runs.request import read_request
+    from ..runs.request import read_request, write_result
 
     request = read_request(folder)
-    yield from _JOBS[request.task](folder, request, control)
+    found = yield from _JOBS[request.task](folder, request, control)
+    yield write_result(folder, found) if isinstance(found, Result) else JobEnded(found)
 
 
-def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Iterator[Event]:
+def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Generator[Event, None, Path | None]:
     from ..runs.execute import run_here
     from ..runs.folder import RunFolder
 
@@ -48,7 +50,7 @@ def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Iterato
         if isinstance(event, ValidationEnd) and event.best and control.preview:
             yield _preview_or_notice(run, control.preview, event.step)
     files = (run.result_path, run.best_path)  # only the best if it was stopped, none if before a step
-    yield JobEnded(next((file for file in files if file.is_file()), None))
+    return next((file for file in files if file.is_file()), None)
 
 
 def _preview_or_notice(run: Any, image: ImageRef, step: int) -> Event:
@@ -73,7 +75,7 @@ def _preview(run: Any, image: ImageRef, step: int) -> PreviewReady:
     return PreviewReady(step, image.name, file)
 
 
-def _predict(folder: Path, request: PredictRequest, control: Control) -> Iterator[Event]:
+def _predict(folder: Path, request: PredictRequest, control: Control) -> Generator[Event, None, None]:
     from ..inference.predict import Prediction
 
     predictor = _predictor(request.checkpoint, request.config)
@@ -84,17 +86,23 @@ def _predict(folder: Path, request: PredictRequest, control: Control) -> Iterato
         file = folder / PROBABILITIES / f"{index:05d}.npy"
         _write_array(file, np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8))
         yield ImagePredicted(index, len(request.images), image.name, file, prediction.threshold)
-    yield JobEnded()
 
 
-def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Control) -> Iterator[Event]:
+def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Control) -> Generator[Event, None, Path]:
     from ..inference.folder import predict_folder
 
     predictor = _predictor(request.checkpoint, request.config)
     yield from predict_folder(
         request.source, request.out, predictor, overwrite=request.overwrite, should_stop=control.should_stop
     )
-    yield JobEnded(request.out)
+    return request.out
+
+
+def _measure(_folder: Path, request: MeasureRequest, control: Control) -> Generator[Event, None, Path]:
+    from ..measure.files import measure_files
+
+    yield from measure_files(request.files, request.out, overwrite=request.overwrite, should_stop=control.should_stop)
+    return request.out
 
 
 def _predictor(model: str, config: Any) -> Predictor:
@@ -110,14 +118,14 @@ def _write_array(file: Path, array: np.ndarray[Any, Any]) -> None:
     write_file(file, lambda stream: np.save(stream, array), error=RunError)
 
 
-_JOBS: dict[str, Callable[[Path, Any, Control], Iterator[Event]]] = {
+_JOBS: dict[str, Callable[[Path, Any, Control], Generator[Event, None, Result | Path | None]]] = {
     "train": _train,
     "finetune": _train,
     "predict": _predict,
     "predict_folder": _predict_folder,
-    "check": look.check,
-    "suggest": look.suggest,
-    "measure": look.measure,
+    "check": questions.check,
+    "suggest": questions.suggest,
+    "measure": _measure,
     "compare": compare.compare,
     "curve": compare.curve,
     "figure": compare.figure,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.masks import read_labels
@@ -14,7 +14,7 @@ from ..io.disk import check_suffix, write_file
 from ..io.images import ImageRef, list_images, read_image
 from ..result import FailedFile, Result
 from ..text import count_of
-from .objects import Measured, MeasuredRow, Place, measure, to_csv
+from .objects import Measured, Place, measure, to_csv
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,23 @@ def measure_files(
     DataError
         If a table exists already and `overwrite` is not set, or it cannot be written.
     """
-    files = tuple(files)
-    tables = (out, images_table(out))
+    files, tables = tuple(files), (out, images_table(out))
     check_tables(tables, overwrite=overwrite)
-    work, stopped = _Work(), False
-    for done, (image, labels) in enumerate(((pair.image, pair.labels) for pair in files), start=1):
+    measured, failed, stopped = Measured(), list[FailedFile](), False
+    for done, pair in enumerate(files, start=1):
         if stopped := should_stop():
             break
-        yield ImageEnd(image, labels=labels, error=work.add(image, labels), done=done, total=len(files))
-    measured = work.measured
-    if work.failed and not measured.images:
-        return MeasuredFiles(0, 0, (), tuple(work.failed), stopped)
-    write_tables(tables, measured)
-    return MeasuredFiles(len(measured.objects), len(measured.images), tables, tuple(work.failed), stopped)
+        error = None
+        try:
+            measured += sum(map(_measure, _frames(pair)), Measured())
+        except DataError as problem:
+            error = str(problem)
+            failed.append(FailedFile(pair.labels, error))
+        yield ImageEnd(pair.image, labels=pair.labels, error=error, done=done, total=len(files))
+    written = () if failed and not measured.images else tables
+    for table, rows in zip(written, (measured.objects, measured.images), strict=False):
+        write_file(table, to_csv(rows))
+    return MeasuredFiles(len(measured.objects), len(measured.images), written, tuple(failed), stopped)
 
 
 def images_table(out: Path) -> Path:
@@ -100,51 +104,11 @@ def check_tables(tables: Iterable[Path], *, overwrite: bool) -> None:
             raise DataError(f"{table} exists already. Choose another name or allow it to be overwritten.")
 
 
-def write_tables(tables: tuple[Path, Path], measured: Measured) -> None:
-    """Write the table of the objects and that of the images.
-
-    Raises
-    ------
-    DataError
-        If the disk does not take them.
-    """
-    for table, rows in zip(tables, (measured.objects, measured.images), strict=True):
-        write_table(table, rows)
-
-
-def write_table(table: Path, rows: Sequence[MeasuredRow]) -> None:
-    """Write `rows` as CSV, whole or not at all.
-
-    Raises
-    ------
-    DataError
-        If the disk does not take it.
-    """
-    write_file(table, to_csv(rows))
-
-
-@dataclass
-class _Work:
-    """What is measured so far, and what failed."""
-
-    measured: Measured = field(default_factory=Measured)
-    failed: list[FailedFile] = field(default_factory=list)
-
-    def add(self, image: Path, labels: Path) -> str | None:
-        """Measure one file and return what is wrong with it, if something is."""
-        try:
-            found = sum((_measure(pair) for pair in _frames(image, labels)), Measured())
-        except DataError as error:
-            self.failed.append(FailedFile(labels, str(error)))
-            return str(error)
-        self.measured += found
-        return None
-
-
-def _frames(image: Path, labels: Path) -> tuple[Pair, ...]:
-    images, masks = list_images(image).images, list_images(labels).images
+def _frames(pair: FilePair) -> tuple[Pair, ...]:
+    images, masks = list_images(pair.image).images, list_images(pair.labels).images
     if len(images) != len(masks):
-        raise DataError(f"{image.name} holds {len(images)} images but {labels.name} {len(masks)}. Choose other labels.")
+        found = f"{pair.image.name} holds {len(images)} images but {pair.labels.name} {len(masks)}"
+        raise DataError(f"{found}. Choose other labels.")
     return tuple(Pair(one, other) for one, other in zip(images, masks, strict=True))
 
 

@@ -51,7 +51,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ImageRecord(_Record):
+class TrainingImage(_Record):
     """One training image: its name, the sha256 of its pixels with their labels, and that of its pixels alone."""
 
     name: str
@@ -86,7 +86,7 @@ class Provenance(_Record):
     package_version: str = Field(default_factory=installed_version)
     parent: str | None = None
     parent_sha256: str | None = None
-    images: tuple[ImageRecord, ...] = ()
+    images: tuple[TrainingImage, ...] = ()
     config: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -96,7 +96,7 @@ class Provenance(_Record):
     licence: str = ""
     citation: str = ""
 
-    def knows(self, image: ImageRecord) -> bool:
+    def knows(self, image: TrainingImage) -> bool:
         """Tell whether the model was trained on `image`, with these labels or others."""
         return any(
             image.sha256 == one.sha256 or (one.pixels_sha256 is not None and image.pixels_sha256 == one.pixels_sha256)

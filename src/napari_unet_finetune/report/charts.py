@@ -14,30 +14,30 @@ from ..learning_curve.forecast import Forecast
 from .run_record import RunRecord
 
 
-class Chart(NamedTuple):
+class PageChart(NamedTuple):
     """A drawing, made by this program and never from outside text, and what it shows."""
 
     svg: str
     caption: str
 
 
-def training_charts(record: RunRecord) -> Iterator[Chart]:
+def training_charts(record: RunRecord) -> Iterator[PageChart]:
     """Yield the loss over the steps, and the Dice on held-out images if there were any."""
     yield _loss(record.losses or ((0, float("nan")),))
     if any(end.val_dice is not None for end in record.validations):
         yield _held_out(record)
 
 
-def _loss(losses: Sequence[tuple[int, float]]) -> Chart:
+def _loss(losses: Sequence[tuple[int, float]]) -> PageChart:
     figure, axes = new_chart("step", "training loss")
     steps, values = zip(*losses, strict=True)
     axes.plot(steps, values, color=GREY, linewidth=0.6, alpha=0.5, label="loss of each step")
     axes.plot(steps, _running_mean(values, max(1, len(losses) // 40)), color=BLUE, label="running mean")
     add_key(axes)
-    return Chart(to_svg(figure), "Loss of the training batches.")
+    return PageChart(to_svg(figure), "Loss of the training batches.")
 
 
-def _held_out(record: RunRecord) -> Chart:
+def _held_out(record: RunRecord) -> PageChart:
     figure, axes = new_chart("step", "mean Dice")
     points = [(end.step, end.val_dice) for end in record.validations if end.val_dice is not None]
     axes.plot(*zip(*points, strict=True), ".-", color=BLUE, label="held-out images")
@@ -46,19 +46,19 @@ def _held_out(record: RunRecord) -> Chart:
     if record.best is not None and not record.kept_raw:
         axes.axvline(record.best.step, color=VERMILION, linestyle="--", label="step that was kept")
     add_key(axes)
-    return Chart(to_svg(figure), "Dice on held-out images, at the threshold from which its calibration starts.")
+    return PageChart(to_svg(figure), "Dice on held-out images, at the threshold from which its calibration starts.")
 
 
-def threshold_charts(estimation: Estimation) -> Iterator[Chart]:
+def threshold_charts(estimation: Estimation) -> Iterator[PageChart]:
     """Yield the Dice and the ratio of areas at every threshold."""
     ratios = [point.area_ratio for point in estimation.curve]
-    yield Chart(
+    yield PageChart(
         _over_thresholds(estimation, "mean Dice", [point.dice for point in estimation.curve]),
         "Dice at every threshold, with the weights as they are.",
     )
     if any(ratio is not None for ratio in ratios):
         svg = _over_thresholds(estimation, "predicted / true area", ratios, balanced=True)
-        yield Chart(svg, "Predicted over true area of all images together.")
+        yield PageChart(svg, "Predicted over true area of all images together.")
 
 
 def _over_thresholds(
@@ -74,15 +74,15 @@ def _over_thresholds(
     return to_svg(figure)
 
 
-def study_charts(rows: Sequence[Row], ahead: Forecast | None) -> Iterator[Chart]:
+def study_charts(rows: Sequence[Row], ahead: Forecast | None) -> Iterator[PageChart]:
     """Yield the learning curve of a study, and how it may go on."""
     caption = (
         "Mean over test images and seeds; the band reaches from the lowest to the highest seed. Dataset 1 is the old "
         "one, Dataset 2 the new one, and the raw model is the base model as it is."
     )
-    yield Chart(to_svg(learning_curve(rows)), caption)
+    yield PageChart(to_svg(learning_curve(rows)), caption)
     if ahead is not None and ahead.curve:
-        yield Chart(_forecast(ahead), "The curve carried on; the range comes from resampled seeds and test images.")
+        yield PageChart(_forecast(ahead), "The curve carried on; the range comes from resampled seeds and test images.")
 
 
 def _forecast(ahead: Forecast) -> str:

@@ -22,14 +22,14 @@ from ..inference.views import trained_views, usual_overlap
 from ..metrics import SURFACE_TOLERANCE_PX
 from ..models.provenance import DISTRIBUTION, installed_version
 from ..outcome import ENOUGH_HELD_OUT
-from ..text import count_of, device_name, number, percent, precision_name, verb_for
+from ..text import count_of, device_name, number, percent, precision_name
 
 # Pictures are stored at most this large; on paper they are two to five centimetres wide.
 MAX_PICTURE_PX = 640
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """A panel as data URI, under the title of its column."""
 
     title: str
@@ -41,14 +41,14 @@ class Picture:
 class Gallery:
     """Pictures of some images, a row with its name each; all rows have the same columns."""
 
-    rows: tuple[tuple[str, tuple[Picture, ...]], ...]
+    rows: tuple[tuple[str, tuple[PagePicture, ...]], ...]
 
     @classmethod
     def of(cls, rows: Iterable[OverlayRow]) -> Gallery:
         """Draw the panels of `rows`, which are let go one by one."""
         return cls(
             tuple(
-                (row.name, tuple(Picture(panel.title, picture_uri(panel.rgb), panel.note) for panel in panels(row)))
+                (row.name, tuple(PagePicture(panel.title, picture_uri(panel.rgb), panel.note) for panel in panels(row)))
                 for row in rows
             )
         )
@@ -72,7 +72,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        count_of=count_of, verb_for=verb_for, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
+        count_of=count_of, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
         today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
         CONFIDENCE=CONFIDENCE, trained_views=trained_views, usual_overlap=usual_overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}",

@@ -16,13 +16,13 @@ from ..errors import DataError, FinetuneError, ModelError, RunError
 from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
 from ..models.load import load_model
 from ..models.model import Model
-from ..models.provenance import ImageRecord
+from ..models.provenance import TrainingImage
 from ..runs.execute import images_of
 from ..runs.folder import BEST, RESULT, RunFolder
 from ..runs.request import FinetuneRequest
 
-Role = Literal["training", "held out", "not used", "test"]
-Origin = Literal["preset", "user", "program"]
+RunRole = Literal["training", "held out", "not used", "test"]
+SetBy = Literal["preset", "user", "program"]
 State = Literal["unchanged", "changed", "missing", "not recorded"]
 
 
@@ -31,7 +31,7 @@ class UsedImage:
     """An image of the run as it is now; `state` compares it with what the training saw."""
 
     name: str
-    role: Role
+    role: RunRole
     sha256: str
     state: State
     size: tuple[int, int] | None = None
@@ -53,7 +53,7 @@ class Setting:
     setting: str
     value: str
     preset_value: str
-    origin: Origin
+    origin: SetBy
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ class RunRecord:
 
 
 def _setting(name: str, value: str, asked: str | None, preset: str | None) -> Setting:
-    origin: Origin = "user" if asked != preset else "preset" if value == preset else "program"
+    origin: SetBy = "user" if asked != preset else "preset" if value == preset else "program"
     return Setting(name, value, "–" if preset is None else preset, origin)
 
 
@@ -262,7 +262,7 @@ def _images(
     request: FinetuneRequest, started: RunStarted, recorded: dict[str, str]
 ) -> tuple[tuple[UsedImage, ...], tuple[str, ...]]:
     """Return all images of the run, as they are now, and what is wrong with them."""
-    roles: dict[str, Role] = dict.fromkeys(started.train_images, "training")
+    roles: dict[str, RunRole] = dict.fromkeys(started.train_images, "training")
     roles.update(dict.fromkeys(started.validation_images, "held out"))
     found: dict[str, UsedImage] = {}
     problems: list[str] = []
@@ -296,9 +296,9 @@ def readable(
             problems.append(str(error))
 
 
-def describe(image: AnnotatedImage, role: Role, recorded: dict[str, str]) -> UsedImage:
+def describe(image: AnnotatedImage, role: RunRole, recorded: dict[str, str]) -> UsedImage:
     """Return the facts of `image`, compared with the hash that was `recorded` under its name."""
-    record = ImageRecord.of(image)
+    record = TrainingImage.of(image)
     before = recorded.get(image.name)
     return UsedImage(
         name=image.name,

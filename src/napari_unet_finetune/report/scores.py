@@ -17,10 +17,10 @@ from ..evaluation.figures import OverlayRow
 from ..evaluation.rows import ModelRow, Summary, summarize
 from ..events import PartStarted
 from ..inference.predict import Predictor
-from .run_record import Role, RunRecord
+from .run_record import RunRecord, RunRole
 
 BASE, FINAL = "base", "final"
-ROLES: tuple[Role, ...] = ("test", "held out", "training")
+ROLES: tuple[RunRole, ...] = ("test", "held out", "training")
 _TITLES = {BASE: "base model", FINAL: "this model"}
 # Rows of the comparison, fewer if images are tall, so that it stays on one page.
 EXAMPLES, TALLEST = 4, 3.4
@@ -30,7 +30,7 @@ EXAMPLES, TALLEST = 4, 3.4
 class RoleRow(ModelRow):
     """The scores of one model (`base` or `final`) on an image of this role."""
 
-    role: Role = "test"
+    role: RunRole = "test"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,27 +49,27 @@ class Scored:
     """All scores of a report; `shown` holds pictures of the group of images that says most."""
 
     rows: list[RoleRow] = field(default_factory=list)
-    counts: dict[Role, list[ThresholdCounts]] = field(default_factory=dict)
+    counts: dict[RunRole, list[ThresholdCounts]] = field(default_factory=dict)
     shown: list[Shown] = field(default_factory=list)
     thresholds: tuple[float, ...] = THRESHOLDS
 
-    def of(self, role: Role, model: str) -> list[RoleRow]:
+    def of(self, role: RunRole, model: str) -> list[RoleRow]:
         """Return the rows of a group of images and a model."""
         return [row for row in self.rows if (row.role, row.model) == (role, model)]
 
-    def mean(self, role: Role, model: str) -> Summary | None:
+    def mean(self, role: RunRole, model: str) -> Summary | None:
         """Return the means of a model over a group of images, None where it was not scored."""
         return next(iter(summarize(self.of(role, model))), None)
 
     @property
-    def roles(self) -> list[Role]:
+    def roles(self) -> list[RunRole]:
         """Groups that were scored, the most telling one first."""
         return [role for role in ROLES if self.of(role, FINAL)]
 
 
 def score_models(
     record: RunRecord,
-    groups: Sequence[tuple[Role, Sequence[AnnotatedImage]]],
+    groups: Sequence[tuple[RunRole, Sequence[AnnotatedImage]]],
     *,
     device: str,
     should_stop: Callable[[], bool],
@@ -103,13 +103,13 @@ def score_models(
 
 
 def _flat(
-    groups: Sequence[tuple[Role, Sequence[AnnotatedImage]]],
-) -> Iterator[tuple[Role, Sequence[AnnotatedImage], int]]:
+    groups: Sequence[tuple[RunRole, Sequence[AnnotatedImage]]],
+) -> Iterator[tuple[RunRole, Sequence[AnnotatedImage], int]]:
     return ((role, images, place) for role, images in groups for place in range(len(images)))
 
 
 def _score(
-    scored: Scored, models: dict[str, Predictor], role: Role, image: AnnotatedImage
+    scored: Scored, models: dict[str, Predictor], role: RunRole, image: AnnotatedImage
 ) -> tuple[dict[str, NDArray[np.bool_]], float]:
     """Note the scores of all models on an image, and return what they predict and the Dice of the final one."""
     predictions = {}

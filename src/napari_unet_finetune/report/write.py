@@ -16,7 +16,7 @@ from .charts import threshold_charts, training_charts
 from .files import ReportFiles
 from .page import Gallery, render
 from .references import References
-from .run_record import Role, RunRecord, UsedImage, describe, read_run
+from .run_record import RunRecord, RunRole, UsedImage, describe, read_run
 from .scores import Scored, estimation_of, overlays, score_models
 from .study import is_study, read_study
 
@@ -110,13 +110,13 @@ def _write(out: Path, page: str, record: RunRecord, tests: tuple[UsedImage, ...]
     return tuple(files)
 
 
-def _groups(record: RunRecord) -> list[tuple[Role, Sequence[AnnotatedImage]]]:
+def _groups(record: RunRecord) -> list[tuple[RunRole, Sequence[AnnotatedImage]]]:
     """Return the images of the run that are still there, held-out ones first."""
     there = {image.name for image in record.used if image.state != "missing"}
     if not there:
         return []
     images = images_of(record.request)
-    names: dict[Role, tuple[str, ...]] = {
+    names: dict[RunRole, tuple[str, ...]] = {
         "held out": record.started.validation_images,
         "training": record.started.train_images,
     }

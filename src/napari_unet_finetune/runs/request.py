@@ -17,9 +17,10 @@ from ..errors import RunError
 from ..events import JobEnded
 from ..io.disk import write_file
 from ..io.images import ImageRef
+from ..result import Result
 
 
-def write_result(folder: Path, values: dict[str, Any]) -> JobEnded:
+def write_result(folder: Path, result: Result) -> JobEnded:
     """Write the result of a job and return the event that says where it is.
 
     Raises
@@ -27,7 +28,7 @@ def write_result(folder: Path, values: dict[str, Any]) -> JobEnded:
     RunError
         If it cannot be written.
     """
-    write_file(folder / RESULT, json.dumps(values, allow_nan=False), error=RunError)
+    write_file(folder / RESULT, json.dumps(result.to_json(), allow_nan=False), error=RunError)
     return JobEnded(folder / RESULT)
 
 
@@ -136,7 +137,7 @@ class PredictFolderRequest(_Request):
 
 
 class CheckRequest(_Request):
-    """A check-up of annotated images and of those without a mask; see `data.checkup.check_images`."""
+    """A check-up of annotated images and of those without a mask; see `checks.checkup`."""
 
     task: Literal["check"] = "check"
     pairs: tuple[Pair, ...] = ()
@@ -158,7 +159,7 @@ class SuggestRequest(_Request):
 
 
 class MeasureRequest(_Request):
-    """A table of the objects in labels files; see `evaluation.measured_files`."""
+    """A table of the objects in labels files; see `measure.files`."""
 
     task: Literal["measure"] = "measure"
     files: tuple[FilePair, ...]
@@ -216,7 +217,7 @@ class CurveRequest(_Request):
 
 
 class QuestionRequest(_Request):
-    """A question about a model and annotated images; see `evaluation.estimation`, `can_learn`, `cross_validation`.
+    """A question about a model and annotated images; see `evaluation.estimate`, `questions`.
 
     `config` are the settings of the trainings; an estimate takes device, precision and seed from it. `folds` None
     leaves one image out at a time; `maps` is a folder for error maps.
@@ -232,7 +233,7 @@ class QuestionRequest(_Request):
 
 
 class ReportRequest(_Request):
-    """A page about the run or study in `run`; see `evaluation.report`."""
+    """A page about the run or study in `run`; see `report.write`."""
 
     task: Literal["report"] = "report"
     run: Path

@@ -20,7 +20,7 @@ from .replay import collect_patches
 from .state import Progress
 from .store import PreparedImage
 from .trainer import Trainer
-from .validation import ImageValidator, calibrate_threshold, mean_dice, pooled_dice, predict_prepared
+from .validation import ImageValidator, calibrate_threshold, mean_dice, pooled_dice, predict_all
 
 Probabilities = NDArray[np.float32]
 
@@ -173,7 +173,7 @@ def _predict(
     network: AttentionUNet, images: Sequence[PreparedImage], setup: Setup, views: Views | None = None
 ) -> list[Probabilities]:
     views = trained_views(setup.config.augment) if views is None else views
-    return [predict_prepared(network, image, setup.config, views, setup.device, setup.precision) for image in images]
+    return predict_all(network, images, setup.config, views, setup.device, setup.precision)
 
 
 def provenance_of(setup: Setup, ended: RunEnded | None = None) -> Provenance:

@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..events import never
 from ..inference.views import trained_views
 from ..models.model import Model
-from ..models.provenance import ImageRecord
+from ..models.provenance import TrainingImage
 from ..text import count_of, first_of
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
@@ -53,12 +53,12 @@ class Setup:
     source: BatchSource
     validator: Validator | None
     old: tuple[PreparedImage, ...]
-    records: tuple[ImageRecord, ...]
+    records: tuple[TrainingImage, ...]
     statistics: DataStatistics | None
     notices: tuple[str, ...]
     from_scratch: bool
     raw_held_out: PatchStore | None
-    old_records: tuple[ImageRecord, ...] = ()  # of old images that were given as such
+    old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _Loaded:
 
     train: PatchStore
     held_out: PatchStore
-    records: tuple[ImageRecord, ...]
+    records: tuple[TrainingImage, ...]
     notices: tuple[str, ...]
     statistics: DataStatistics | None = None
     held_out_places: tuple[int, ...] = ()  # which of the images that were given
@@ -166,7 +166,7 @@ def _settle(
     return settled, replay, (about_layers, about_pull)
 
 
-def _known_to_base(records: Sequence[ImageRecord], base: Model) -> str:
+def _known_to_base(records: Sequence[TrainingImage], base: Model) -> str:
     """Say which images the base model was trained on already, whatever their masks were; empty if none."""
     names = [record.name for record in records if base.card.provenance.knows(record)]
     if not names:
@@ -207,7 +207,7 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
             notices.append(f"{image.name}: all pixels are alike, so nothing can be learnt from this image.")
         seen = network_input(image, base.card.view)
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
-        records.append(ImageRecord.of(image))
+        records.append(TrainingImage.of(image))
         places.append(place)
         measured.append(measure_image(image, base.card.view, normalized=seen.pixels))
     if config.validation != "images":

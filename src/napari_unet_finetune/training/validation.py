@@ -43,14 +43,8 @@ class ImageValidator:
 
     def score(self, network: AttentionUNet) -> float:
         """Return the mean Dice of `network` at the threshold from which calibration starts."""
-        return mean_dice(self.images, self.probabilities(network), self.threshold)
-
-    def probabilities(self, network: AttentionUNet) -> list[NDArray[np.float32]]:
-        """Return the probabilities (Y, X) of every held-out image."""
-        return [
-            predict_prepared(network, image, self.config, self.views, self.device, self.precision)
-            for image in self.images
-        ]
+        probabilities = predict_all(network, self.images, self.config, self.views, self.device, self.precision)
+        return mean_dice(self.images, probabilities, self.threshold)
 
 
 class PatchValidator:
@@ -71,26 +65,29 @@ class PatchValidator:
         return -float(np.mean(losses))
 
 
-def predict_prepared(
+def predict_all(
     network: AttentionUNet,
-    image: PreparedImage,
+    images: Sequence[PreparedImage],
     config: FinetuneConfig,
     views: Views,
     device: torch.device,
     precision: PrecisionName,
-) -> NDArray[np.float32]:
-    """Return the probabilities (Y, X) of a prepared image, as `Predictor` does with a model that knows `views`."""
+) -> list[NDArray[np.float32]]:
+    """Return the probabilities (Y, X) of prepared images, as `Predictor` does with a model that knows `views`."""
     network.eval()
     with torch.inference_mode(), autocast(device, precision):
-        tiles = blend_views(
-            network,
-            image.pixels.to(device).float(),
-            views=views,
-            tile=config.patch_px,
-            overlap=usual_overlap(views),
-            batch_size=config.batch_size,
+        tiles = (
+            blend_views(
+                network,
+                image.pixels.to(device).float(),
+                views=views,
+                tile=config.patch_px,
+                overlap=usual_overlap(views),
+                batch_size=config.batch_size,
+            )
+            for image in images
         )
-        return drain(tiles).float().cpu().numpy()
+        return [drain(of_image).float().cpu().numpy() for of_image in tiles]
 
 
 def mean_dice(images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float) -> float:

@@ -9,7 +9,7 @@ pytest.importorskip("qtpy")
 
 from qtpy.QtCore import Qt
 
-from napari_unet_finetune._qt.compare.models import Column, Training
+from napari_unet_finetune._qt.compare.models import ModelColumn, Training
 from napari_unet_finetune._qt.compare.score_table import ScoreTable, ScoreView, swatch
 from napari_unet_finetune._qt.session.known_models import KnownModel
 from napari_unet_finetune.colors import GREY
@@ -25,8 +25,8 @@ AREA = {"raw": (1.5, 0.5, 2.5), "5 images": (1.0, 1.2, 0.7)}
 def comparing():
     """Return a comparison of two models on images a, b and c, and d without a mask."""
     columns = [
-        Column(KnownModel("base", "raw", "the base"), "#56B4E9", Training()),
-        Column(KnownModel("five", "5 images"), "#D55E00", Training(5, 0, "", frozenset("a"))),
+        ModelColumn(KnownModel("base", "raw", "the base"), "#56B4E9", Training()),
+        ModelColumn(KnownModel("five", "5 images"), "#D55E00", Training(5, 0, "", frozenset("a"))),
     ]
     cells = {
         (label, name): ImageCompared(

@@ -27,7 +27,7 @@ from ..session.known_models import KnownModel, accept_model
 from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.worker import in_background
-from .models import Colors, Column, first_models, list_models_to_compare, read_training
+from .models import Colors, ModelColumn, first_models, list_models_to_compare, read_training
 
 COMPARISON = "comparison"
 
@@ -78,7 +78,7 @@ class CompareController:
         self.entries: list[KnownModel] = []
         self.chosen: set[str] = set()
         self.sets: tuple[ImageSet, ...] = ()
-        self.columns: tuple[Column, ...] = ()
+        self.columns: tuple[ModelColumn, ...] = ()
         self.images: tuple[str, ...] = ()
         self.cells: dict[tuple[str, str], ImageCompared] = {}  # by label and name
         self._set_key, self._names = "", tuple[str, ...]()  # names that were chosen one by one
@@ -183,7 +183,7 @@ class CompareController:
         """Return what is known of a model on an image."""
         return self.cells.get((label, image))
 
-    def column(self, label: str) -> Column | None:
+    def column(self, label: str) -> ModelColumn | None:
         """Return the model of the table called `label`."""
         return next((column for column in self.columns if column.label == label), None)
 
@@ -191,8 +191,8 @@ class CompareController:
     def _ticked(self) -> list[KnownModel]:
         return [entry for entry in self.entries if entry.model in self.chosen]
 
-    def _column(self, entry: KnownModel) -> Column:
-        return Column(entry, self.colors.get(entry.model) or MODELS[0], read_training(entry.model, self._project))
+    def _column(self, entry: KnownModel) -> ModelColumn:
+        return ModelColumn(entry, self.colors.get(entry.model) or MODELS[0], read_training(entry.model, self._project))
 
     def _give_colors(self) -> None:
         self.colors.give([entry.model for entry in self._ticked])
@@ -206,7 +206,7 @@ class CompareController:
             config=PredictConfig(device=default_device()),
         )
 
-    def _begin(self, project: Project, columns: tuple[Column, ...], images: ImageSet) -> None:
+    def _begin(self, project: Project, columns: tuple[ModelColumn, ...], images: ImageSet) -> None:
         """Empty the table; nothing is emitted before the job has begun."""
         self.columns, self.images, self.cells, self._reading = columns, images.names, {}, None
         self._stamps = {name: file_stamp(project.image(name).mask) for name in images.names}
@@ -239,12 +239,12 @@ class CompareController:
         self.listed.emit()
         self.changed.emit()
 
-    def _on_event(self, columns: tuple[Column, ...], event: Event) -> None:
+    def _on_event(self, columns: tuple[ModelColumn, ...], event: Event) -> None:
         if isinstance(event, ImageCompared) and self.columns is columns:
             self.cells[event.model, event.image] = event
             self.changed.emit()
 
-    def _on_end(self, project: Project, columns: tuple[Column, ...]) -> None:
+    def _on_end(self, project: Project, columns: tuple[ModelColumn, ...]) -> None:
         """Say what came of a comparison."""
         session = self.session
         if session.project is None or self.columns is not columns:
@@ -262,7 +262,7 @@ class CompareController:
             session.tell(f"Compared {count_of(len(self.columns), 'model')} on {count_of(len(self.images), 'image')}.")
         self.changed.emit()
 
-    def _on_end_of_left(self, project: Project, columns: tuple[Column, ...]) -> None:
+    def _on_end_of_left(self, project: Project, columns: tuple[ModelColumn, ...]) -> None:
         """Say that a comparison has ended whose table was given up for another dataset, and show it if that is back."""
         if self.session.is_still_open(project, _title(columns), "open it again to see the table."):
             self.session.tell(f"{_title(columns)} has ended.")
@@ -315,7 +315,7 @@ class CompareController:
         self.listed.emit()
 
 
-def _title(columns: tuple[Column, ...]) -> str:
+def _title(columns: tuple[ModelColumn, ...]) -> str:
     return f"Comparing {count_of(len(columns), 'model')}"
 
 

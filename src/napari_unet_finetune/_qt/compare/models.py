@@ -29,7 +29,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Column:
+class ModelColumn:
     """A model of the table: as it is listed, in its color, and what it was trained with."""
 
     entry: KnownModel

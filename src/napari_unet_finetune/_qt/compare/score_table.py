@@ -17,7 +17,7 @@ from ...io.images import natural_key
 from ...metrics import SURFACE_TOLERANCE_PX, pooled_area_ratio
 from ..widgets.editors import ChoiceBox
 from .controller import CompareController
-from .models import Column
+from .models import ModelColumn
 
 _ROWS_SHOWN = 6
 _ROW_PX = 24
@@ -163,7 +163,7 @@ class ScoreTable(QAbstractTableModel):
             return QModelIndex()
         return self.index(self._images.index(image) + 1, labels.index(label))
 
-    def at(self, index: Index) -> tuple[str | None, Column]:
+    def at(self, index: Index) -> tuple[str | None, ModelColumn]:
         """Return name and model of a cell; the row of means has no name."""
         return (self._images[index.row() - 1] if index.row() else None), self._columns[index.column()]
 
@@ -207,7 +207,7 @@ class ScoreTable(QAbstractTableModel):
         return None
 
     @property
-    def _columns(self) -> tuple[Column, ...]:
+    def _columns(self) -> tuple[ModelColumn, ...]:
         return self._comparing.columns
 
     def _value(self, label: str, name: str) -> float | None:
@@ -243,7 +243,7 @@ class ScoreTable(QAbstractTableModel):
             mean = mean_of_known(getattr(cell, self.score) for cell in cells)
         return "" if mean is None else f"{mean:.2f}"
 
-    def _text(self, name: str, column: Column) -> str:
+    def _text(self, name: str, column: ModelColumn) -> str:
         cell = self._comparing.cell(column.label, name)
         if cell is None:
             return PENDING
@@ -254,7 +254,7 @@ class ScoreTable(QAbstractTableModel):
         before = f"{WORST} " if self._worst.get(column.label) == name else ""
         return f"{before}{number}{f' {SEEN}' if name in column.training.images else ''}"
 
-    def _tip(self, name: str | None, column: Column) -> str:
+    def _tip(self, name: str | None, column: ModelColumn) -> str:
         if name is None:
             if self.score == "area_ratio":
                 return f"All that {column.label} predicts in the images below over all that is true"

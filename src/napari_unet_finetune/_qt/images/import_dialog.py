@@ -5,33 +5,28 @@ from __future__ import annotations
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from qtpy.QtWidgets import (
     QComboBox,
-    QDialog,
-    QDialogButtonBox,
     QHeaderView,
-    QProgressBar,
-    QPushButton,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
-    QVBoxLayout,
     QWidget,
 )
 
 from ...io.images import ImageRef
-from ...project.mask_import import Imported, ImportPlan, Taken, collect, enter_masks, take_masks
+from ...project.mask_import import ImportPlan, take_masks
 from ...project.project import Project
-from ..session.worker import Work
-from ..widgets.wrapped_label import WrappedLabel
+from .take_dialog import TakeDialog
 
 NO_MASK = "– none –"
 _TITLES = ("Image", "Mask", "Why")
 _MASK_COLUMN = 1
 _SIZE_PX = (640, 460)
+_HINT = "Check which mask belongs to which image; click a mask to choose another one."
 _Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 
 
-class ImportDialog(QDialog):
+class ImportDialog(TakeDialog):
     """Shows which mask goes to which image and why; a click on a mask chooses another one.
 
     Parameters
@@ -43,90 +38,33 @@ class ImportDialog(QDialog):
     """
 
     def __init__(self, project: Project, plan: ImportPlan, parent: QWidget | None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Import masks")
-        self.project, self.plan = project, plan
-        self.imported = Imported()
-        self._work: Work[tuple[Taken, ...]] | None = None
-        self._is_stopped = False
+        self.plan, self.table = plan, QTableView()
+        super().__init__(project, "Import masks", _HINT, (self.table,), parent)
         self._model = PlanModel(plan, self)
-        self.table = QTableView()
-        self.summary, self.progress = WrappedLabel(), QProgressBar()
-        self.button = QPushButton("Import")
-        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        self._lay_out()
+        self._set_up_table()
         self._model.dataChanged.connect(self._show_summary)
-        self.button.clicked.connect(self._on_import)
+        self.button.clicked.connect(lambda: self.take(take_masks(project, plan.pairs), len(plan.pairs)))
         self._show_summary()
 
-    def reject(self) -> None:
-        """Close; masks that are imported already stay."""
-        if self._work is not None:
-            self._is_stopped = True
-            return
-        super().reject()
+    def refused_before(self) -> tuple[str, ...]:
+        """Return the masks that belong to no image of their size."""
+        return self.plan.misfits
 
-    def _lay_out(self) -> None:
+    def _set_up_table(self) -> None:
         self.resize(*_SIZE_PX)
+        self.middle.addWidget(self.table)
         self.table.setModel(self._model)
         self.table.setItemDelegate(_MaskDelegate(self.plan, self.table))
         self.table.setEditTriggers(QTableView.EditTrigger.AllEditTriggers)
-        rows = self.table.verticalHeader()
+        rows, header = self.table.verticalHeader(), self.table.horizontalHeader()
         assert rows is not None
+        assert header is not None
         rows.hide()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)  # the reasons are long
-        header = self.table.horizontalHeader()
-        assert header is not None
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.progress.hide()
-        self.buttons.addButton(self.button, QDialogButtonBox.ButtonRole.ActionRole)
-        self.buttons.rejected.connect(self.reject)
-        layout = QVBoxLayout(self)
-        hint = WrappedLabel()
-        hint.setText("Check which mask belongs to which image; click a mask to choose another one.")
-        for widget in (hint, self.table, self.summary, self.progress, self.buttons):
-            layout.addWidget(widget)
 
     def _show_summary(self) -> None:
-        self.summary.setText(self.plan.summary)
-        self.button.setText(f"Import {len(self.plan.pairs)}")
-        self.button.setEnabled(bool(self.plan.pairs))
-
-    def _on_import(self) -> None:
-        pairs = self.plan.pairs
-        self.table.setEnabled(False)
-        self.button.setEnabled(False)
-        self.progress.setRange(0, len(pairs))
-        self.progress.setValue(0)
-        self.progress.show()
-
-        self._work = Work(
-            lambda: collect(take_masks(self.project, pairs), lambda: self._is_stopped),
-            title=f"Importing {len(pairs)} masks",
-            on_event=self.progress.setValue,
-            on_end=self._on_copied,
-            on_error=self._on_failed,
-        )
-
-    def _on_copied(self, taken: tuple[Taken, ...]) -> None:
-        self._work = None
-        imported = enter_masks(self.project, taken)
-        self.imported = Imported(imported.names, (*self.plan.misfits, *imported.refused))
-        if self.imported.refused and not self._is_stopped:
-            self._show_refused()
-        else:
-            self.accept()
-
-    def _on_failed(self, error: Exception) -> None:
-        self._work = None
-        self.reject()
-        raise error
-
-    def _show_refused(self) -> None:
-        self.summary.setText(self.imported.text)
-        self.progress.hide()
-        self.button.hide()
-        self.buttons.setStandardButtons(QDialogButtonBox.StandardButton.Close)
+        self.offer(len(self.plan.pairs), self.plan.summary)
 
 
 class PlanModel(QAbstractTableModel):

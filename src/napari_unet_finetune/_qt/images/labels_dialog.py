@@ -12,12 +12,6 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDialog,
-    QDialogButtonBox,
-    QFormLayout,
-    QProgressBar,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -30,12 +24,12 @@ from ...project.layer_import import (
     look_through,
     take_frames,
 )
-from ...project.mask_import import Imported, Taken, collect, enter_masks
 from ...project.project import Project
 from ..layers.frames import channel_axis, frame_shape, frames_of
 from ..layers.layers import PLANE, mark_of
-from ..session.worker import Work
-from ..widgets.wrapped_label import WrappedLabel
+from ..widgets.editors import shrink
+from ..widgets.layout import in_form
+from .take_dialog import TakeDialog
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -86,7 +80,7 @@ _EMPTY_TIP = (
 )
 
 
-class LabelsDialog(QDialog):
+class LabelsDialog(TakeDialog):
     """Shows how many frames of which layer become masks of which images, and imports them.
 
     Parameters
@@ -102,18 +96,13 @@ class LabelsDialog(QDialog):
     def __init__(
         self, project: Project, current: str | None, choices: Sequence[LabelsChoice], parent: QWidget | None
     ) -> None:
-        super().__init__(parent)
-        self.setWindowTitle("Import masks from open layers")
-        self._project, self._choices = project, choices
+        self.layer, self.target = QComboBox(), QComboBox()
+        self.with_empty = QCheckBox("Also import frames without a label")
+        inputs = (self.layer, self.target, self.with_empty)
+        super().__init__(project, "Import masks from open layers", _HINT, inputs, parent)
+        self._choices = choices
         self._stacks = find_stacks(project.images, current)
         self._values: dict[int, FrameValues] = {}  # by place in `choices`
-        self._work: Work[Any] | None = None
-        self._is_stopped = False
-        self.imported = Imported()
-        self.layer, self.target = _box(), _box()
-        self.with_empty = QCheckBox("Also import frames without a label")
-        self.summary, self.progress, self.button = WrappedLabel(), QProgressBar(), QPushButton()
-        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self._lay_out()
         self.layer.addItems([choice.frames.text for choice in choices])
         self.target.addItems([stack.text for stack in self._stacks])
@@ -122,12 +111,6 @@ class LabelsDialog(QDialog):
         self.with_empty.toggled.connect(self._show)
         self.button.clicked.connect(self._on_import)
         self._on_layer()
-
-    def reject(self) -> None:
-        """Close; masks that are imported already stay."""
-        self._is_stopped = True
-        if self._work is None:
-            super().reject()
 
     @property
     def choice(self) -> LabelsChoice:
@@ -141,7 +124,7 @@ class LabelsDialog(QDialog):
         if values is None or self._problem:
             return None
         stack = self._stacks[self.target.currentIndex()]
-        return FramePlan(stack, values, self.with_empty.isChecked(), self._project.sparse)
+        return FramePlan(stack, values, self.with_empty.isChecked(), self.project.sparse)
 
     @property
     def _problem(self) -> str:
@@ -151,21 +134,9 @@ class LabelsDialog(QDialog):
         self.setMinimumWidth(_WIDTH_PX)
         self.with_empty.setToolTip(_EMPTY_TIP)
         self.target.setToolTip("The images that the layer lies over, frame by frame in their order.")
-        self.buttons.addButton(self.button, QDialogButtonBox.ButtonRole.ActionRole)
-        self.buttons.rejected.connect(self.reject)
-        self.progress.hide()
-        hint = WrappedLabel()
-        hint.setText(_HINT)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Labels layer", self.layer)
-        form.addRow("Masks for", self.target)
-        form.addRow("", self.with_empty)
-        layout = QVBoxLayout(self)
-        layout.addWidget(hint)
-        layout.addLayout(form)
-        for widget in (self.summary, self.progress, self.buttons):
-            layout.addWidget(widget)
+        for box in (self.layer, self.target):
+            shrink(box)
+        self.middle.addLayout(in_form(("Labels layer", self.layer), ("Masks for", self.target), ("", self.with_empty)))
 
     def _on_layer(self) -> None:
         best = best_stack(self._stacks, self.choice.frames)
@@ -177,10 +148,7 @@ class LabelsDialog(QDialog):
     def _show(self) -> None:
         """Say what would be imported; a layer that fits is looked through for empty frames first."""
         plan, problem = self.plan, self._problem
-        count = len(plan.taken) if plan else 0
-        self.button.setText(f"Import {count}")
-        self.button.setEnabled(count > 0)
-        self.summary.setText(plan.summary if plan else problem)
+        self.offer(len(plan.taken) if plan else 0, plan.summary if plan else problem)
         self.with_empty.setEnabled(plan is not None and not plan.are_strokes)
         if plan is None and not problem:
             self._look_through(self.layer.currentIndex())
@@ -189,74 +157,19 @@ class LabelsDialog(QDialog):
         choice = self._choices[place]
 
         def on_end(values: FrameValues | None) -> None:
-            self._end()
-            if values is not None and not self._is_stopped:
+            self.end()
+            if values is not None and not self.is_stopped:
                 self._values[place] = values
                 self._show()
 
         self.summary.setText(f"Looking through {choice.frames.name} …")
-        self._start(
-            lambda: look_through(choice.planes(), lambda: self._is_stopped),
+        self.start(
+            lambda: look_through(choice.planes(), lambda: self.is_stopped),
             f"Looking through {choice.frames.name}", choice.frames.count, on_end,
         )  # fmt: skip
 
     def _on_import(self) -> None:
         plan, choice = self.plan, self.choice
-        if plan is None:
-            return
-        planes = choice.planes([place for place, _ in plan.taken])
-
-        taken = take_frames(self._project, plan, choice.frames.name, planes)
-        self._start(
-            lambda: collect(taken, lambda: self._is_stopped),
-            f"Importing {len(plan.taken)} masks", len(plan.taken), self._on_imported,
-        )  # fmt: skip
-
-    def _start(self, events: Any, title: str, total: int, on_end: Any) -> None:
-        for widget in (self.layer, self.target, self.with_empty, self.button):
-            widget.setEnabled(False)
-        self.progress.setRange(0, total)
-        self.progress.setValue(0)
-        self.progress.show()
-        self._work = Work(
-            events, title=title, on_event=self.progress.setValue, on_end=on_end, on_error=self._on_failed,
-            on_abort=self._end,
-        )  # fmt: skip
-
-    def _end(self) -> None:
-        """Let the user choose again, or close if that was asked for meanwhile."""
-        self._work = None
-        self.progress.hide()
-        for widget in (self.layer, self.target, self.with_empty):
-            widget.setEnabled(True)
-        if self._is_stopped:
-            super().reject()
-
-    def _on_imported(self, taken: tuple[Taken, ...]) -> None:
-        self.imported = enter_masks(self._project, taken)
-        if self.imported.refused and not self._is_stopped:
-            self._end()
-            self._show_refused()
-        else:
-            self._work = None
-            self.accept()
-
-    def _on_failed(self, error: Exception) -> None:
-        self._is_stopped = True
-        self._end()
-        raise error
-
-    def _show_refused(self) -> None:
-        self.summary.setText(self.imported.text)
-        for widget in (self.layer, self.target, self.with_empty):
-            widget.setEnabled(False)
-        self.button.hide()
-        self.buttons.setStandardButtons(QDialogButtonBox.StandardButton.Close)
-
-
-def _box() -> QComboBox:
-    """Return a box that a long name does not widen."""
-    box = QComboBox()
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(20)
-    return box
+        if plan is not None:
+            planes = choice.planes([place for place, _ in plan.taken])
+            self.take(take_frames(self.project, plan, choice.frames.name, planes), len(plan.taken))

@@ -14,6 +14,7 @@ from ..session.session import Session
 from ..session.worker import Work, in_background
 from .import_dialog import ImportDialog
 from .labels_dialog import LabelsDialog, labels_choices
+from .take_dialog import TakeDialog
 
 
 class MaskImportController:
@@ -74,12 +75,12 @@ class MaskImportController:
         self._planning = None
         self._session.fail(error)
 
-    def _open(self, dialog: ImportDialog | LabelsDialog) -> None:
+    def _open(self, dialog: TakeDialog) -> None:
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.finished.connect(lambda _result: self._on_imported(dialog))
         dialog.open()
 
-    def _on_imported(self, dialog: ImportDialog | LabelsDialog) -> None:
+    def _on_imported(self, dialog: TakeDialog) -> None:
         imported = dialog.imported
         if imported.names:
             self._annotation.reload(imported.names)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ...errors import DataError
-from ...measure.files import check_tables, write_table
-from ...measure.objects import Measured, MeasuredRow, Place, columns_of, is_mask, measure
+from ...io.disk import write_file
+from ...measure.files import check_tables
+from ...measure.objects import Measured, MeasuredRow, Place, columns_of, is_mask, measure, to_csv
 from ...text import count_of
 from ..layers.frames import channel_axis, current_frame, frame_shape, frames_of
 from ..layers.layers import PLANE
@@ -64,7 +65,7 @@ class MeasureController:
     def save(self, rows: tuple[MeasuredRow, ...], table: Path) -> None:
         """Write rows as CSV; the user, who has chosen the file, is told where it is or why it could not be written."""
         check_tables((table,), overwrite=True)
-        write_table(table, rows)
+        write_file(table, to_csv(rows))
         self.session.tell(f"{len(rows)} rows written to {table}.")
 
     def show_object(self, row: MeasuredRow) -> None:

@@ -25,7 +25,7 @@ Words = Mapping[str, Mapping[Any, str]]
 """For a field, how its choices are called."""
 
 _LARGEST = {True: 2**31 - 1, False: 1e9}
-_LEAST = {True: 1, False: 1e-8}  # that a number lies above a limit which does not belong to its range
+_LEAST = {True: 1, False: 1e-8}  # how far a number stays from a limit outside its range
 _WRONG = f"border: 1px solid {FAULT};"
 
 
@@ -85,7 +85,7 @@ class ConfigForm(QWidget, Generic[Model]):
                 box.native.setStyleSheet(style)
 
     def _add(self, layout: QFormLayout, box: BaseValueWidget[Any]) -> None:
-        if isinstance(box, (GroupEdit, CheckBox)):  # they say their name themselves
+        if isinstance(box, (GroupEdit, CheckBox)):  # they show their names themselves
             layout.addRow(box.native)
             return
         label = QLabel(box.label)
@@ -131,9 +131,9 @@ class GroupEdit(ValuedContainerWidget[Any]):
         self.changed.emit(self.value)
 
 
-# A map of our own: what other plugins make of a number is not ours to change.
+# A map of our own: magicgui's is shared with all other plugins.
 _TYPES = TypeMap()
-_TYPES.register_type(bool, widget_type=CheckBox)  # or it were a number, as it is in Python
+_TYPES.register_type(bool, widget_type=CheckBox)  # which is an int to Python
 _TYPES.register_type(int, widget_type=NumberEdit)
 _TYPES.register_type(float, widget_type=NumberEdit)
 _TYPES.register_type(BaseModel, widget_type=GroupEdit)

@@ -16,7 +16,7 @@ _DECIMALS = 10
 
 
 class NumberEdit(ValuedContainerWidget[Any]):
-    """The box of magicgui's that edits a number: magicgui's own rounds 1e-5 to 0 and cannot be empty.
+    """A number in a magicgui form; magicgui's own box rounds 1e-5 to 0 and cannot be empty.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class NumberEdit(ValuedContainerWidget[Any]):
 
 
 class _SpinBox(QDoubleSpinBox):
-    """Writes a number as short as it is, small ones as 1e-05; one below the least of the range stands for empty."""
+    """Writes numbers as short as they are, small ones as 1e-05; a number below the range stands for empty."""
 
     def __init__(self, low: float, high: float, step: float, *, whole: bool, nullable: bool) -> None:
         super().__init__()
