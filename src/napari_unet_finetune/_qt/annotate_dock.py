@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QVBoxLayout
-
 from ..config import FinetuneConfig
 from .annotate.panel import AnnotatePanel
 from .finetune.panel import FinetunePanel
@@ -43,10 +41,7 @@ class AnnotateAndFinetuneWidget(Dock):
         ):
             self.accordion.add(title, panel)
         self.accordion.open(IMAGES)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.accordion, stretch=1)
-        layout.addWidget(self.footer)
+        self.fill(self.accordion, self.footer)
         self.keep(self.images, self.annotate, self.model, self.finetune, self.questions, self.footer)
         self.listen(session.models_changed, self._show_outcome)
         self.images.view.open_requested.connect(lambda _name: self.accordion.open(ANNOTATE))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QVBoxLayout
-
 from .compare.curve_controller import CurveController
 from .compare.curve_panel import CurvePanel
 from .compare.panel import ComparePanel
@@ -31,8 +29,5 @@ class CompareWidget(Dock):
         self.accordion.add("Models × images", self.compare)
         self.accordion.add("Learning curve", self.curve)
         self.accordion.open(0)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.accordion, stretch=1)
-        layout.addWidget(self.footer)
+        self.fill(self.accordion, self.footer)
         self.keep(self.compare, self.curve, self.footer)

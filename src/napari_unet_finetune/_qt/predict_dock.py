@@ -14,6 +14,7 @@ from .predict.objects_panel import ObjectsPanel
 from .predict.panel import PredictPanel
 from .session.dock import Dock
 from .session.run_footer import RunFooter
+from .widgets.layout import in_column
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -35,25 +36,19 @@ class PredictWidget(Dock):
         self.keep(self.predict, self.files, self.objects, self.measure, self.footer)
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        sections = QVBoxLayout(inside)
+        sections = in_column(
+            _group("Images and model", self.predict, self.files), _group("What becomes an object", self.objects),
+            _group("Measure", self.measure), None,
+        )  # fmt: skip
         sections.setContentsMargins(4, 4, 4, 4)
-        for title, panels in (
-            ("Images and model", (self.predict, self.files)),
-            ("What becomes an object", (self.objects,)),
-            ("Measure", (self.measure,)),
-        ):
-            sections.addWidget(_group(title, *panels))
-        sections.addStretch()
+        inside = QWidget()
+        inside.setLayout(sections)
         scroll = QScrollArea()
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inside)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll, stretch=1)
-        layout.addWidget(self.footer)
+        self.fill(scroll, self.footer)
 
 
 def _group(title: str, *panels: QWidget) -> QGroupBox:

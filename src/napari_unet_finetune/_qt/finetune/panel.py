@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...config import FinetuneConfig
 from ...errors import FinetuneError
@@ -18,6 +18,7 @@ from ...runs.history import PastRun
 from ..annotate.annotation import annotation_of
 from ..session.dock import Panel
 from ..session.session import Session
+from ..widgets.layout import in_column, push_button
 from ..widgets.message_line import MessageLine
 from ..widgets.wrapped_label import WrappedLabel
 from .controller import FinetuneController
@@ -44,7 +45,7 @@ class FinetunePanel(Panel):
         self.settings, self.old = SettingsForm(), OldImagesForm()
         self.base, self.words = WrappedLabel(), WrappedLabel()
         self.changed_since, self.reason = MessageLine(), MessageLine()
-        self.button = QPushButton("Finetune")
+        self.button = push_button("Finetune", "Train on the annotated images, in the background.")
         self._missing = ""  # for a training to start
         self._plan = TrainingPlan()  # as shown
         self._card: FileCard | None = None
@@ -110,14 +111,12 @@ class FinetunePanel(Panel):
 
     def _lay_out(self) -> None:
         self.settings.add_folded(self.old)
-        self.button.setToolTip("Train on the annotated images, in the background.")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (
-            self.interrupted, self.outcome, self.base, self.settings, self.button, self.reason, self.changed_since,
-            self.words, self.settings.fold,
-        ):  # fmt: skip
-            layout.addWidget(widget)
+        self.setLayout(
+            in_column(
+                self.interrupted, self.outcome, self.base, self.settings, self.button, self.reason, self.changed_since,
+                self.words, self.settings.fold, spacing=6,
+            )
+        )  # fmt: skip
 
     def _connect(self) -> None:
         session = self.session

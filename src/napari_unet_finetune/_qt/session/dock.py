@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from ..widgets.layout import in_column
 from .listener import Listener
 from .session import session_of, unwrapped
 
@@ -47,6 +48,10 @@ class Dock(QWidget, Listener):
         self.setMinimumWidth(MIN_WIDTH_PX)
         # Otherwise napari adds empty room below, and takes it from what should grow.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def fill(self, parts: QWidget, footer: QWidget) -> None:
+        """Show `parts` over a footer that stays in sight."""
+        self.setLayout(in_column(parts, footer, stretch=parts))
 
     def event(self, event: QEvent | None) -> bool:
         """Notice being taken out of the window; napari does not close a dock that it removes."""

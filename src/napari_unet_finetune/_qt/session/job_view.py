@@ -6,10 +6,11 @@ import time
 
 import psutil
 from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QSizePolicy, QWidget
 
 from ...progress import RunProgress
 from ...text import device_name, duration, precision_name
+from ..widgets.layout import in_column, in_row, push_button, tipped
 from ..widgets.wrapped_label import WrappedLabel
 from .dock import Panel
 from .jobs import JobSlot
@@ -73,7 +74,10 @@ class JobView(Panel):
         self.slot = slot
         self.title, self.bar, self.place = WrappedLabel(), QProgressBar(), QLabel()
         self.bar.setRange(0, _BAR)
-        self.pause, self.stop = QPushButton("Pause"), QPushButton("Stop")
+        self.pause = push_button("Pause", "Let the computation wait after the step in work, and go on later.")
+        self.stop = push_button(
+            "Stop", "End the computation after the step in work. What is done until then is kept."
+        )  # fmt: skip
         self._memory = Memory()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -105,20 +109,9 @@ class JobView(Panel):
 
     def _lay_out(self) -> None:
         self.bar.setTextVisible(True)
-        self.pause.setToolTip("Let the computation wait after the step in work, and go on later.")
-        self.stop.setToolTip("End the computation after the step in work. What is done until then is kept.")
-        self.place.setToolTip("Where it computes, and the memory of its process.")
+        tipped(self.place, "Where it computes, and the memory of its process.")
         self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.pause)
-        buttons.addWidget(self.stop)
-        buttons.addWidget(self.place, stretch=1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.title)
-        layout.addWidget(self.bar)
-        layout.addLayout(buttons)
+        self.setLayout(in_column(self.title, self.bar, in_row(self.pause, self.stop, self.place, stretch=self.place)))
 
     def _on_changed(self) -> None:
         """Redraw soon: at once when a job begins or ends, else with what else comes meanwhile."""

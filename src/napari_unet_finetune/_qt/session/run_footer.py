@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from ...progress import RunProgress
 from ..widgets.curves import TrainingCurve
+from ..widgets.layout import in_column
 from ..widgets.message_line import MessageLine
 from .dock import Panel
 from .job_view import JobView, scores
@@ -28,11 +29,9 @@ class RunFooter(Panel):
         self.session, self._has_curve = session, has_curve
         self.message, self.scores, self.curve = MessageLine(), QLabel(), TrainingCurve()
         self.training, self.other = JobView(session.trainings), JobView(session.jobs)
-        layout = QVBoxLayout(self)
+        layout = in_column(self.message, self.scores, self.curve, self.training, self.other)
         layout.setContentsMargins(6, 4, 6, 6)
-        layout.setSpacing(4)
-        for widget in (self.message, self.scores, self.curve, self.training, self.other):
-            layout.addWidget(widget)
+        self.setLayout(layout)
         self.training.redrawn.connect(self._show_learning)
         self.listen(session.message_changed, self._on_message)
         self.keep(self.training, self.other)
