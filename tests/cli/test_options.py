@@ -4,13 +4,7 @@ import pytest
 import typer
 
 from napari_unet_finetune.cli.options import describe, prediction_config, preset_name, training_config
-from napari_unet_finetune.config import (
-    AugmentConfig,
-    ChannelRule,
-    FinetuneConfig,
-    Normalization,
-    PredictConfig,
-)
+from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConfig, Normalization, PredictConfig
 from napari_unet_finetune.errors import DataError
 
 

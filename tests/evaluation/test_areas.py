@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unet_finetune.evaluation.areas import (
-    THRESHOLDS,
-    ThresholdCounts,
-    balancing_weight,
-    estimate_areas,
-)
+from napari_unet_finetune.evaluation.areas import THRESHOLDS, ThresholdCounts, balancing_weight, estimate_areas
 
 
 def squares(side, probability=0.9, size=40):

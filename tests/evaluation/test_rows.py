@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from napari_unet_finetune.evaluation.rows import Row, summarize, to_csv, to_json
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.evaluation.rows import Row, read_rows, summarize, to_csv, to_json
 from napari_unet_finetune.metrics import Scores
 
 KEYS = [
@@ -98,3 +99,16 @@ def test_json_holds_rows_and_summary():
     assert [list(one) for one in values["rows"]] == [KEYS, KEYS]
     assert values["rows"][1]["area_ratio"] is None
     assert values["summary"][0]["dice"] == 0.375
+
+
+def test_rows_of_other_versions_are_read_and_what_is_no_row_is_named(tmp_path):
+    some, file = [row(0.5), row(0.25, image="b", ratio=None)], tmp_path / "rows.json"
+    older = {"predicted_px", "true_px"}
+    file.write_text(json.dumps([{k: v for k, v in one.items() if k not in older} for one in to_json(some)["rows"]]))
+    assert [one.dice for one in read_rows(file)] == [0.5, 0.25] and read_rows(file)[0].true_px is None
+    for wrong in ('[{"dice": 1}]', "[{", '{"dice": 1}'):
+        file.write_text(wrong)
+        with pytest.raises(DataError, match=r"rows\.json"):
+            read_rows(file)
+    with pytest.raises(DataError, match=r"gone\.json"):
+        read_rows(tmp_path / "gone.json")

@@ -14,7 +14,7 @@ from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConf
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.events import Notice, PartStarted, StepEnd
-from napari_unet_finetune.learning_curve.figures import draw_figures
+from napari_unet_finetune.learning_curve.examples import draw_figures
 from napari_unet_finetune.learning_curve.plan import pairs_of_datasets, read_plan
 from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.load import load_model

@@ -454,7 +454,7 @@ def test_the_raw_score_on_colour_images_is_that_of_the_unchanged_base():
 
 def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
     base = drain(train(make_squares(8), tiny_config(steps=60, learning_rate=3e-3), shape=TINY)).model
-    monkeypatch.setattr("napari_unet_finetune.training.outcome.calibrate_threshold", lambda *_: 0.99999)
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.calibrate_threshold", lambda *_: 0.99999)
     config = tiny_config(steps=2, learning_rate=1e-6, keep_raw=False)
     with_old = drain(finetune(base, make_squares(3, seed=1), config)).model
     without = drain(finetune(replace(base, rehearsal=None), make_squares(3, seed=1), config)).model

@@ -22,16 +22,7 @@ from rich.text import Text
 
 from ..config import explain
 from ..errors import FinetuneError
-from ..events import (
-    ImageEnd,
-    ImageSeen,
-    Notice,
-    PartStarted,
-    Run,
-    RunStarted,
-    StepEnd,
-    ValidationEnd,
-)
+from ..events import ImageEnd, ImageSeen, Notice, PartStarted, Run, RunStarted, StepEnd, ValidationEnd
 from ..progress import RunProgress, advance
 from ..result import LONG_TEXT, FailedFile, Result, ResultTable
 from ..text import duration

@@ -127,7 +127,7 @@ def _tell_what_is_left_out(dataset: Path) -> None:
 def run(plan: Any, out: Path, *, as_json: bool) -> None:
     """Run a study, write its table and figures, and print them."""
     from ..evaluation.rows import summarize, to_csv, to_json
-    from ..learning_curve.figures import draw_figures
+    from ..learning_curve.examples import draw_figures
     from ..learning_curve.run import run_study
 
     with stops_on_interrupt() as stop:

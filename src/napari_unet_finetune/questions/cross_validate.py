@@ -19,8 +19,8 @@ from ..text import count_of, first_of, number, times
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
     from ..models.model import Model
+    from ..training.conclude import FinetuneResult
     from ..training.finetune import Training
-    from ..training.outcome import FinetuneResult
 
 CONFIDENCE = 0.95
 # Of fewer images an interval says nothing.

@@ -11,7 +11,7 @@ from ..errors import DataError, RunError
 from ..evaluation.figures import OverlayRow
 from ..evaluation.rows import Row, summarize
 from ..events import PartStarted
-from ..learning_curve.figures import examples, overlay_row
+from ..learning_curve.examples import examples, overlay_row
 from ..learning_curve.folder import PLAN, RUNS, StudyFolder
 from ..learning_curve.forecast import Forecast, forecast
 from ..learning_curve.plan import tests_of, with_images

@@ -19,7 +19,7 @@ from ..inference.views import known_views
 from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model, weights_hash
-from .outcome import FinetuneResult, conclude, dice_on_old, is_best, provenance_of
+from .conclude import FinetuneResult, conclude, dice_on_old, is_best, provenance_of
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
 from .trainer import Trainer

@@ -1,4 +1,4 @@
-"""How many channels a finetuned model gets: colour that the base model never saw can be what tells objects apart."""
+"""What the images settle before a training: how patches may be turned, and how many channels the model gets."""
 
 from __future__ import annotations
 

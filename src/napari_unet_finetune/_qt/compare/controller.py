@@ -38,7 +38,7 @@ def job_folder(project: Project) -> Path:
 
 
 def labels_folder(project: Project) -> Path:
-    """Return the folder in which labels are kept, see `evaluation.kept_labels`."""
+    """Return the folder in which labels are kept, see `comparison.cache`."""
     return home_of(project) / COMPARISON / "labels"
 
 

@@ -1,4 +1,4 @@
-"""The only file that starts threads: a generator works in one, and what it yields arrives in the GUI thread."""
+"""Threads of the docks: a generator works in one, and what it yields arrives in the GUI thread."""
 
 from __future__ import annotations
 

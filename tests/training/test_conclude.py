@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from napari_unet_finetune.config import FinetuneConfig
-from napari_unet_finetune.training.outcome import is_best
+from napari_unet_finetune.training.conclude import is_best
 from napari_unet_finetune.training.state import Progress
 from napari_unet_finetune.training.validation import ImageValidator
 

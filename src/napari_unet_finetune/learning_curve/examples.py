@@ -1,4 +1,4 @@
-"""The two figures of a study, from what it left in its folder."""
+"""Example images of a study, from what it left in its folder, and the figures drawn of them."""
 
 from __future__ import annotations
 
