@@ -40,12 +40,12 @@ def main() -> None:
     trained = {record.name for record in base.card.provenance.images}
     unseen = everything.only(name for name in everything.names if name not in trained)
     old = list(some_evenly(everything.only(name for name in everything.names if name in trained)))
-    unlabelled = [replace(image, labels=None) for image in old]
+    unlabeled = [replace(image, labels=None) for image in old]
     arms: dict[str, tuple[float, Sequence[AnnotatedImage] | None]] = {
         "nothing": (0.0, None),
         "pull to the base": (PULL, None),
-        "old images without masks": (0.0, unlabelled),
-        "old images without masks, and the pull": (PULL, unlabelled),
+        "old images without masks": (0.0, unlabeled),
+        "old images without masks, and the pull": (PULL, unlabeled),
         "old images with masks": (0.0, old),
     }
     data = (pool[: options.count], pool[options.count :], unseen)

@@ -77,7 +77,7 @@ def untrained(width: int) -> Model:
 
 
 def build_arms(model: Model, options: argparse.Namespace) -> dict[str, Arm]:
-    """Return what is compared: name to a function from the normalised image (C, Y, X) to probabilities (Y, X)."""
+    """Return what is compared: name to a function from the normalized image (C, Y, X) to probabilities (Y, X)."""
     predictor = Predictor(model, PredictConfig(overlap=OVERLAP, batch_size=options.batch, device=options.device))
     exact = Predictor(model, PredictConfig(precision="fp32", device=options.device))
     device, tile = predictor.device, model.card.patch_size
@@ -119,7 +119,7 @@ def build_arms(model: Model, options: argparse.Namespace) -> dict[str, Arm]:
         folded = fold_standardization(trained)
         arms |= {
             "our tiling and blending alone": ours(trained),
-            "+ folded standardisation": ours(folded),
+            "+ folded standardization": ours(folded),
             "+ channels last": ours(exact.logits),
             "+ bf16 without channels last": ours(bf16(folded)),
         }

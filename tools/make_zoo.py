@@ -172,7 +172,7 @@ def card_page(card: Card, means: Mapping[str, float], test_dice: float) -> str:
     citation = f"Cite: {card.citation}\n\n" if card.citation else ""
     return (
         f"# {card.name}\n\n{card.target}\n\n"
-        f"Data: {card.data}\n\nLicence of the weights: {card.licence}\n\n{citation}"
+        f"Data: {card.data}\n\nLicense of the weights: {card.licence}\n\n{citation}"
         f"Limits: {card.limits}\n\nMade by `{card.command}`.\n\n"
         f"| held-out images | mean Dice |\n|---|---|\n{scores}| all | {test_dice:.3f} |\n"
     )

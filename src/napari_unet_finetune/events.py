@@ -44,7 +44,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepEnd(Event):
-    """One optimiser step is done; `train_loss` is the loss of its batch."""
+    """One optimizer step is done; `train_loss` is the loss of its batch."""
 
     kind: ClassVar[str] = "step_end"
     step: int

@@ -133,7 +133,7 @@ def surface_dice(
     """Return the share of both boundaries that lies within `tolerance` of the other one.
 
     The surface Dice of Nikolov et al. (J. Med. Internet Res. 23, 2021, e26151), with the boundary taken as the
-    object pixels that have one of their four neighbours outside the object or the image. Masks are (Y, X);
+    object pixels that have one of their four neighbors outside the object or the image. Masks are (Y, X);
     `tolerance` is in the unit of `spacing`, the size of a pixel along Y and X. 1 if both masks are empty, 0 if one
     is. Boundaries at the edge of `annotated` are not counted, since nothing is known beyond it; None if that leaves
     one of two masks with objects without any, as it is with strokes within objects.

@@ -33,7 +33,7 @@ def test_sample_is_all_frames_with_their_truth(sample: Any, number: int) -> None
 
 
 @pytest.mark.parametrize("key", SAMPLES)
-def test_layers_lie_on_each_other_in_micrometres(key: str) -> None:
+def test_layers_lie_on_each_other_in_micrometers(key: str) -> None:
     layers = pytest.importorskip("napari.layers")
     image, labels = (layers.Layer.create(*data) for data in SAMPLES[key]())
     assert np.array_equal(image.extent.world, labels.extent.world)

@@ -92,7 +92,7 @@ def test_advice_names_what_is_odd(folder, extra, words):
     assert any(words in sentence for sentence in look_through(folder).advice)
 
 
-def test_colour_among_grey_images_is_noticed(folder):
+def test_color_among_grey_images_is_noticed(folder):
     tifffile.imwrite(
         folder / "images" / "004.tif", RNG.integers(0, 256, (140, 150, 3), dtype=np.uint8), photometric="rgb"
     )
@@ -223,8 +223,8 @@ def test_images_still_to_be_annotated_are_no_problem_but_those_unlike_the_annota
 
 
 def test_an_image_that_does_not_fit_the_model_is_a_problem(folder):
-    colour = RNG.integers(0, 256, (140, 150, 3), np.uint8)
-    tifffile.imwrite(folder / "images" / "005.tif", colour, photometric="rgb")
+    color = RNG.integers(0, 256, (140, 150, 3), np.uint8)
+    tifffile.imwrite(folder / "images" / "005.tif", color, photometric="rgb")
     view = ModelView(channels=ChannelRule(method="none"))
     result = check(folder / "images", model=ModelFacts("base", view)).result
     assert any("005" in sentence and "channels" in sentence for sentence in result.problems)

@@ -1,4 +1,4 @@
-"""Copies are recognised; what specimens have in common does not make them copies."""
+"""Copies are recognized; what specimens have in common does not make them copies."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_the_same_values_of_another_type_or_shape_are_not_exact():
     assert [(pair.first, pair.second, pair.exact) for pair in found] == [("0", "1", False)]
 
 
-def test_colour_images_smaller_than_the_thumbnail_can_be_compared():
+def test_color_images_smaller_than_the_thumbnail_can_be_compared():
     image = np.random.default_rng(0).random((3, 9, 20))
     assert find_shared(prints(image), prints(1 - image, image))[0].second == "1"
     assert find_shared(prints(image), []) == ()

@@ -70,7 +70,7 @@ def data(squares):
 
 @pytest.fixture(scope="session")
 def paulow_model(tmp_path_factory):
-    """Return the file of an untrained model as PAULow saves it, for colour images."""
+    """Return the file of an untrained model as PAULow saves it, for color images."""
     path = tmp_path_factory.mktemp("model") / "paulow.pth"
     torch.save(AttentionUNet(ModelConfig(width=16, in_channels=3)).state_dict(), path)
     return path

@@ -13,7 +13,7 @@ OBJECTS = np.zeros((10, 10), bool)
 OBJECTS[2:6, 3:8] = True  # 20 %
 
 
-def colour_mask(background, foreground, objects=OBJECTS, dtype=np.uint8):
+def color_mask(background, foreground, objects=OBJECTS, dtype=np.uint8):
     chosen = np.where(objects[..., None], np.array(foreground), np.array(background))
     return np.moveaxis(chosen, -1, 0).astype(dtype)
 
@@ -30,9 +30,9 @@ def colour_mask(background, foreground, objects=OBJECTS, dtype=np.uint8):
         (OBJECTS * 255.0, "0/255 mask, 20 % foreground"),
         (OBJECTS * 0.5 + 0.25, "mask of 0.25 and 0.75, 20 % foreground"),
         (OBJECTS * 2.0 - 1, "mask of -1 and 1, 20 % foreground"),
-        (colour_mask((0, 0, 0), (255, 0, 0)), "two-colour mask, background is (0, 0, 0), 20 % foreground"),
-        (colour_mask((255, 255, 255), (255, 0, 0)), "two-colour mask, background is (255, 255, 255), 20 % foreground"),
-        (colour_mask((9, 9, 200), (200, 200, 9)), "two-colour mask, background is (9, 9, 200), 20 % foreground"),
+        (color_mask((0, 0, 0), (255, 0, 0)), "two-color mask, background is (0, 0, 0), 20 % foreground"),
+        (color_mask((255, 255, 255), (255, 0, 0)), "two-color mask, background is (255, 255, 255), 20 % foreground"),
+        (color_mask((9, 9, 200), (200, 200, 9)), "two-color mask, background is (9, 9, 200), 20 % foreground"),
     ],
 )
 def test_objects_are_found_and_named(array, description):
@@ -94,19 +94,19 @@ def test_solid_objects_with_stretched_numbers_are_kept_beside_a_large_one_of_255
 
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255)])
 def test_black_and_white_stay_background_where_objects_cover_most(background):
-    reading = read_labels(colour_mask(background, (255, 0, 0), ~OBJECTS), name="m")
+    reading = read_labels(color_mask(background, (255, 0, 0), ~OBJECTS), name="m")
     np.testing.assert_array_equal(reading.labels > 0, ~OBJECTS)
 
 
-def test_on_a_tie_the_darker_colour_is_background():
+def test_on_a_tie_the_darker_color_is_background():
     half = np.zeros((4, 4), bool)
     half[:2] = True
-    reading = read_labels(colour_mask((10, 0, 0), (200, 9, 9), half), name="m")
+    reading = read_labels(color_mask((10, 0, 0), (200, 9, 9), half), name="m")
     np.testing.assert_array_equal(reading.labels > 0, half)
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4), bool), colour_mask((0, 0, 0), (0, 0, 0))]
+    "array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4), bool), color_mask((0, 0, 0), (0, 0, 0))]
 )
 def test_an_empty_mask_is_called_empty(array):
     reading = read_labels(array, name="m")
@@ -127,7 +127,7 @@ def test_a_mask_without_background_looks_inverted():
         (np.array([[0.1, 0.5, 0.9]]), "threshold"),
         (np.array([[0.5, 0.5]]), "all pixels are 0.5"),
         (np.array([[-1.0, 0.0, 1.0]]), "negative"),
-        (np.random.default_rng(0).integers(0, 9, (3, 5, 5)), "two colours"),
+        (np.random.default_rng(0).integers(0, 9, (3, 5, 5)), "two colors"),
     ],
 )
 def test_what_cannot_be_understood_is_an_error_that_names_the_mask(array, found):

@@ -14,7 +14,7 @@ def square(annotated=None):
     return AnnotatedImage("img", pixels.astype(np.uint8), labels, annotated)
 
 
-def test_without_a_change_of_size_it_is_the_normalised_image():
+def test_without_a_change_of_size_it_is_the_normalized_image():
     image, view = square(), ModelView(in_channels=3)
     seen = network_input(image, view)
     plain = model_input(image, in_channels=3, channels=view.channels, normalization=view.normalization)

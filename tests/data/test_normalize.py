@@ -74,7 +74,7 @@ def test_a_constant_image_becomes_zeros(rule, value):
     assert not normalize(np.full((2, 33, 35), value), rule).any()
 
 
-def test_the_largest_value_of_the_type_becomes_one_where_nothing_is_normalised():
+def test_the_largest_value_of_the_type_becomes_one_where_nothing_is_normalized():
     for dtype in (np.uint8, np.uint16, np.int16, np.uint32):
         assert normalize(np.full((1, 2, 2), np.iinfo(dtype).max, dtype), NONE).max() == 1
     assert normalize(np.full((1, 2, 2), 0.25, np.float32), NONE).max() == 0.25
@@ -87,7 +87,7 @@ def test_zscore_has_mean_zero_and_std_one():
     assert result.std() == pytest.approx(1, abs=1e-5)
 
 
-def test_channels_are_normalised_together_or_each_alone():
+def test_channels_are_normalized_together_or_each_alone():
     pixels = np.concatenate([noisy(50, 5), noisy(200, 20)])
     together, alone = normalize(pixels, PERCENTILE), normalize(pixels, Normalization(per_channel=True))
     assert together[1].mean() - together[0].mean() > 0.5
@@ -141,17 +141,17 @@ def test_the_input_is_left_as_it_is():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_colour_becomes_luminance_for_a_grey_model(dtype):
-    colour = np.random.default_rng(0).integers(0, 255, (3, 20, 30)).astype(dtype)
-    colour = colour / dtype(255) if dtype is np.float32 else colour
-    expected = np.tensordot(LUMINANCE, colour.astype(float), 1)[np.newaxis]
-    np.testing.assert_allclose(seen(colour), normalize(expected, PERCENTILE), atol=1e-4)
-    none = seen(colour, normalization=NONE)
+def test_color_becomes_luminance_for_a_grey_model(dtype):
+    color = np.random.default_rng(0).integers(0, 255, (3, 20, 30)).astype(dtype)
+    color = color / dtype(255) if dtype is np.float32 else color
+    expected = np.tensordot(LUMINANCE, color.astype(float), 1)[np.newaxis]
+    np.testing.assert_allclose(seen(color), normalize(expected, PERCENTILE), atol=1e-4)
+    none = seen(color, normalization=NONE)
     full = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
     np.testing.assert_allclose(none, expected / full, rtol=1e-4, atol=1e-6)
 
 
-def test_a_grey_image_is_repeated_for_a_colour_model():
+def test_a_grey_image_is_repeated_for_a_color_model():
     grey = noisy(shape=(20, 30))
     result = seen(grey, in_channels=3)
     assert result.shape == (3, 20, 30)

@@ -51,10 +51,10 @@ def test_pixels_that_are_not_annotated_count_neither_as_object_nor_as_background
     assert found.object_width_px is None
 
 
-def test_colour_is_seen_in_grey_and_floats_without_range_have_no_raw_values():
+def test_color_is_seen_in_grey_and_floats_without_range_have_no_raw_values():
     grey = image_of()
-    colour = AnnotatedImage("rgb", np.stack([grey.image] * 3), grey.labels)
-    assert measure_image(colour, VIEW).raw.objects == pytest.approx(measure_image(grey, VIEW).raw.objects, abs=1e-3)
+    color = AnnotatedImage("rgb", np.stack([grey.image] * 3), grey.labels)
+    assert measure_image(color, VIEW).raw.objects == pytest.approx(measure_image(grey, VIEW).raw.objects, abs=1e-3)
     floats = AnnotatedImage("floats", grey.image.astype(np.float32), grey.labels)
     assert measure_image(floats, VIEW).raw.everywhere == ()
     assert measure_image(floats, VIEW).normalized == measure_image(grey, VIEW).normalized

@@ -7,7 +7,7 @@ from napari_unet_finetune.evaluation.areas import THRESHOLDS, ThresholdCounts, b
 
 
 def squares(side, probability=0.9, size=40):
-    """Return probabilities of a centred square of `side` px with a soft rim, and the truth of 20 x 20 px."""
+    """Return probabilities of a centered square of `side` px with a soft rim, and the truth of 20 x 20 px."""
     distance = np.abs(np.arange(size) - (size - 1) / 2)
     outside = np.maximum(distance[:, None], distance[None, :]) - side / 2
     probabilities = np.clip(probability - 0.1 * outside.clip(0), 0, 1).astype(np.float32)

@@ -58,7 +58,7 @@ def test_the_tolerance_is_that_of_the_boundary():
         assert surface[0] < 1 == surface[1]
 
 
-def test_a_tolerance_in_micrometres_needs_a_pixel_size():
+def test_a_tolerance_in_micrometers_needs_a_pixel_size():
     truth = np.ones((8, 8), np.uint8)
     with pytest.raises(DataError, match="Give the tolerance in pixels"):
         score_prediction(prediction(truth), image_with(truth), tolerance=Tolerance(1, "um"))

@@ -1,4 +1,4 @@
-"""Figures show what is right and wrong, in words and in colours that everyone can tell apart."""
+"""Figures show what is right and wrong, in words and in colors that everyone can tell apart."""
 
 import subprocess
 import sys
@@ -38,16 +38,16 @@ def rows_of(dataset: int, dices: dict[tuple[int, int], Sequence[float]]) -> list
     ]
 
 
-def hue(colour: str) -> np.ndarray:
-    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], float)
+def hue(color: str) -> np.ndarray:
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], float)
     return rgb / rgb.max()
 
 
-def test_right_wrong_and_missed_pixels_have_their_own_colours() -> None:
+def test_right_wrong_and_missed_pixels_have_their_own_colors() -> None:
     background, false_positive, missed, correct = error_overlay(overlay_row(), PREDICTION)[0]
     np.testing.assert_array_equal(background, 0)
-    for pixel, colour in ((false_positive, FALSE_POSITIVE), (missed, MISSED), (correct, CORRECT)):
-        np.testing.assert_allclose(pixel / pixel.max(), hue(colour), atol=1e-6)
+    for pixel, color in ((false_positive, FALSE_POSITIVE), (missed, MISSED), (correct, CORRECT)):
+        np.testing.assert_allclose(pixel / pixel.max(), hue(color), atol=1e-6)
 
 
 def test_pixels_that_are_not_annotated_stay_grey() -> None:

@@ -10,9 +10,9 @@ from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.inference.postprocess import split_touching, to_labels
 
 
-def disks(*centres_and_radii: tuple[int, int, int], shape: tuple[int, int] = (64, 96)) -> np.ndarray:
+def disks(*centers_and_radii: tuple[int, int, int], shape: tuple[int, int] = (64, 96)) -> np.ndarray:
     y, x = np.indices(shape)
-    return np.any([(y - cy) ** 2 + (x - cx) ** 2 <= r * r for cy, cx, r in centres_and_radii], axis=0)
+    return np.any([(y - cy) ** 2 + (x - cx) ** 2 <= r * r for cy, cx, r in centers_and_radii], axis=0)
 
 
 def test_a_pixel_at_the_threshold_is_background() -> None:

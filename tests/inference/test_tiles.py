@@ -52,7 +52,7 @@ def test_blending_a_constant_gives_the_constant(plan: TilePlan) -> None:
 
 
 @given(st.integers(25, 200), st.sampled_from([8, 16, 24]), st.floats(0, 0.89))
-def test_neighbours_overlap_at_least_as_much_as_asked(size: int, tile: int, overlap: float) -> None:
+def test_neighbors_overlap_at_least_as_much_as_asked(size: int, tile: int, overlap: float) -> None:
     starts = plan_tiles((size, size), tile, overlap).rows.starts
     assert np.diff(starts).max(initial=0) <= max(1, round(tile * (1 - overlap)))
 

@@ -24,7 +24,7 @@ from napari_unet_finetune.project.project import Project
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (88, 100), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (88, 100), dtype=np.uint16)
-COLOUR = RNG.integers(0, 256, (88, 100, 3), dtype=np.uint8)
+COLOR = RNG.integers(0, 256, (88, 100, 3), dtype=np.uint8)
 ALPHA = np.full((88, 100, 1), 200, np.uint8)
 STACK = RNG.integers(0, 65536, (5, 3, 40, 30), dtype=np.uint16)
 
@@ -62,13 +62,13 @@ def test_grey_8_bit_in_common_formats(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "npy"])
-def test_colour_comes_with_channels_first(tmp_path, suffix):
+def test_color_comes_with_channels_first(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
-    np.save(path, COLOUR) if suffix == "npy" else iio.imwrite(path, COLOUR)
-    np.testing.assert_array_equal(read(path), channels_first(COLOUR))
+    np.save(path, COLOR) if suffix == "npy" else iio.imwrite(path, COLOR)
+    np.testing.assert_array_equal(read(path), channels_first(COLOR))
 
 
-def test_jpeg_is_read_in_colour(tmp_path):
+def test_jpeg_is_read_in_color(tmp_path):
     smooth = np.full((88, 100, 3), (200, 120, 40), np.uint8)
     iio.imwrite(tmp_path / "a.jpg", smooth, quality=95)
     array = read(tmp_path / "a.jpg")
@@ -77,13 +77,13 @@ def test_jpeg_is_read_in_colour(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "npy"])
-def test_alpha_is_dropped_from_colour(tmp_path, suffix):
-    path, rgba = tmp_path / f"a.{suffix}", np.concatenate([COLOUR, ALPHA], axis=-1)
+def test_alpha_is_dropped_from_color(tmp_path, suffix):
+    path, rgba = tmp_path / f"a.{suffix}", np.concatenate([COLOR, ALPHA], axis=-1)
     if suffix == "tif":
         tifffile.imwrite(path, rgba, photometric="rgb", extrasamples=["unassalpha"], compression="zlib")
     else:
         np.save(path, rgba) if suffix == "npy" else iio.imwrite(path, rgba)
-    np.testing.assert_array_equal(read(path), channels_first(COLOUR))
+    np.testing.assert_array_equal(read(path), channels_first(COLOR))
 
 
 def test_grey_with_alpha_is_grey(tmp_path):
@@ -95,7 +95,7 @@ def test_grey_with_alpha_is_grey(tmp_path):
         np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), GREY)
 
 
-def test_grey_stored_as_colour_is_grey(tmp_path):
+def test_grey_stored_as_color_is_grey(tmp_path):
     iio.imwrite(tmp_path / "a.png", np.stack([GREY] * 3, axis=-1))
     np.testing.assert_array_equal(read(tmp_path / "a.png"), GREY)
 
@@ -115,7 +115,7 @@ def test_1_bit_png_is_bool(tmp_path):
     np.testing.assert_array_equal(array, GREY > 128)
 
 
-def test_a_palette_gives_colours_for_an_image_and_numbers_for_labels(tmp_path):
+def test_a_palette_gives_colors_for_an_image_and_numbers_for_labels(tmp_path):
     numbers = RNG.integers(0, 4, (20, 30), dtype=np.uint8)
     palette = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [9, 8, 7]], np.uint8)
     image = Image.fromarray(numbers)
@@ -129,7 +129,7 @@ def test_a_palette_gives_colours_for_an_image_and_numbers_for_labels(tmp_path):
 def test_numbers_of_a_palette_that_makes_them_look_alike_are_kept_for_labels(tmp_path):
     numbers = RNG.integers(0, 2, (20, 30), dtype=np.uint8)
     image = Image.fromarray(numbers)
-    image.putpalette([0, 0, 0])  # no colour is said of 1
+    image.putpalette([0, 0, 0])  # no color is said of 1
     image.save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(ImageRef(tmp_path / "a.png"), as_labels=True).array, numbers)
 
@@ -191,13 +191,13 @@ def test_imagej_stack_beyond_4_gb_has_one_page_for_all_frames(tmp_path):
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_planar_and_interleaved_colour_are_the_same(tmp_path, planar, compression):
-    data = COLOUR if planar == "contig" else channels_first(COLOUR)
+def test_planar_and_interleaved_color_are_the_same(tmp_path, planar, compression):
+    data = COLOR if planar == "contig" else channels_first(COLOR)
     tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", planarconfig=planar, compression=compression)
-    np.testing.assert_array_equal(read(tmp_path / "a.tif"), channels_first(COLOUR))
+    np.testing.assert_array_equal(read(tmp_path / "a.tif"), channels_first(COLOR))
 
 
-def test_a_colour_stack_gives_colour_frames(tmp_path):
+def test_a_color_stack_gives_color_frames(tmp_path):
     data = RNG.integers(0, 256, (4, 20, 30, 3), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", compression="zlib")
     np.save(tmp_path / "b.npy", data)
@@ -470,19 +470,17 @@ def test_what_was_read_does_not_depend_on_the_file_any_more(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["grey.png", "colour.bmp", "stack.tif", "planes.tif", "frames.npy", "one.npz", "sized.tif"]
+    "name", ["grey.png", "color.bmp", "stack.tif", "planes.tif", "frames.npy", "one.npz", "sized.tif"]
 )
 def test_headers_tell_the_size_of_each_image_that_is_listed(tmp_path, name):
     path = tmp_path / name
     writers = {
         "grey.png": lambda: iio.imwrite(path, GREY),
-        "colour.bmp": lambda: iio.imwrite(path, COLOUR),
+        "color.bmp": lambda: iio.imwrite(path, COLOR),
         "stack.tif": lambda: tifffile.imwrite(path, STACK, imagej=True),
-        "planes.tif": lambda: tifffile.imwrite(
-            path, channels_first(COLOUR), photometric="rgb", planarconfig="separate"
-        ),
+        "planes.tif": lambda: tifffile.imwrite(path, channels_first(COLOR), photometric="rgb", planarconfig="separate"),
         "frames.npy": lambda: np.save(path, STACK),
-        "one.npz": lambda: np.savez(path, COLOUR),
+        "one.npz": lambda: np.savez(path, COLOR),
         "sized.tif": lambda: tifffile.imwrite(path, DEEP, imagej=True, resolution=(4, 2), metadata={"unit": "um"}),
     }
     writers[name]()

@@ -24,7 +24,7 @@ def test_labels_and_scale_come_back_in_the_smallest_type(tmp_path, highest, dtyp
     assert pixels.unit == unit
 
 
-def test_nanometres_come_back_as_micrometres(tmp_path):
+def test_nanometers_come_back_as_micrometers(tmp_path):
     write_labels(tmp_path / "a.tif", LABELS, scale=(5.0, 5.0), unit="nm")
     assert read_image(ImageRef(tmp_path / "a.tif")).scale == pytest.approx((0.005, 0.005))
 
@@ -45,7 +45,7 @@ def test_the_file_is_compressed(tmp_path):
     assert (tmp_path / "a.tif").stat().st_size < 20_000
 
 
-def test_imagej_sees_micrometres(tmp_path):
+def test_imagej_sees_micrometers(tmp_path):
     write_labels(tmp_path / "a.tif", LABELS, scale=(0.5, 0.25), unit="um")
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert file.imagej_metadata["unit"] == "um"

@@ -301,5 +301,5 @@ def test_the_figures_show_something(whole, plan, tmp_path):
     for path in figures:
         picture = iio.imread(path)
         assert min(picture.shape[:2]) > 200
-        colours = picture[..., :3].astype(int) @ (1, 256, 65536)
-        assert len(np.unique(colours)) > 20
+        colors = picture[..., :3].astype(int) @ (1, 256, 65536)
+        assert len(np.unique(colors)) > 20

@@ -131,7 +131,7 @@ def test_the_table_leaves_empty_what_does_not_apply():
     assert list(rows[0]).index("area_um2") == list(rows[0]).index("area_px") + 1
 
 
-def test_a_column_only_later_rows_have_stands_beside_its_neighbours():
+def test_a_column_only_later_rows_have_stands_beside_its_neighbors():
     assert columns_of([{"a": 1, "c": 1}, {"a": 1, "b": 2, "c": 3}]) == ("a", "b", "c")
 
 

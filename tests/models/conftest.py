@@ -15,8 +15,8 @@ from napari_unet_finetune.models.rehearsal_patches import RehearsalPatches
 
 def _standardized(weight):
     flat = weight.numpy().reshape(len(weight), -1)
-    centred = flat - flat.mean(axis=1, keepdims=True)
-    return torch.from_numpy((centred / (flat.std(axis=1, ddof=1, keepdims=True) + 1e-5)).reshape(weight.shape))
+    centered = flat - flat.mean(axis=1, keepdims=True)
+    return torch.from_numpy((centered / (flat.std(axis=1, ddof=1, keepdims=True) + 1e-5)).reshape(weight.shape))
 
 
 def _group_norm(x, groups, scale, shift):

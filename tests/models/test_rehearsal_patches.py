@@ -22,7 +22,7 @@ def _patches(count=6, channels=2, side=32, seed=0):
         elements=st.floats(-1000, 1000, width=32, allow_subnormal=True),
     )
 )
-def test_quantising_loses_at_most_half_a_step_of_the_range_of_a_patch(images):
+def test_quantizing_loses_at_most_half_a_step_of_the_range_of_a_patch(images):
     targets = np.zeros((len(images), *images.shape[2:]), dtype=bool)
     patches = RehearsalPatches.from_normalized(images, targets, np.zeros(len(images), dtype=bool))
     span = (patches.high - patches.low)[:, None, None, None]
@@ -89,10 +89,10 @@ def test_a_missing_array_is_named(name):
 
 def test_grey_patches_become_several_equal_channels():
     grey = _patches(channels=1)
-    colour = grey.with_channels(3)
-    assert colour.images.shape == (6, 3, 32, 32)
+    color = grey.with_channels(3)
+    assert color.images.shape == (6, 3, 32, 32)
     for channel in range(3):
-        np.testing.assert_array_equal(colour.normalized()[:, channel], grey.normalized()[:, 0])
+        np.testing.assert_array_equal(color.normalized()[:, channel], grey.normalized()[:, 0])
 
 
 def test_several_channels_become_their_mean():

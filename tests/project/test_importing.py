@@ -75,7 +75,7 @@ def test_masks_that_do_not_fit_are_refused_one_by_one(project, tmp_path):
     write_masks(masks, img_10=np.uint8(BLOB))
     refused = import_masks(project, by_name(project, masks)).refused
     assert "img_1: image is (20, 30) but the mask img_1 is (5, 30)" in refused[0]
-    assert "exactly two colours" in refused[1]
+    assert "exactly two colors" in refused[1]
     assert [image.origin for image in project.images] == ["none", "none", "imported"]
 
 

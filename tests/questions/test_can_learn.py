@@ -1,4 +1,4 @@
-"""Two images are learnt by heart, and the verdict follows from that and from tests of the masks."""
+"""Two images are learned by heart, and the verdict follows from that and from tests of the masks."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def squares(count=4, size=48):
     return images
 
 
-def test_a_task_that_can_be_learnt_is_called_ready(model):
+def test_a_task_that_can_be_learned_is_called_ready(model):
     events = can_learn(model, squares(), CONFIG, steps=60)
     seen = []
     while True:
@@ -57,14 +57,14 @@ def test_the_two_images_with_most_of_both_are_taken(model):
     assert set(result.images) == set(expected)
 
 
-def test_what_cannot_be_learnt_is_not_ready(model):
+def test_what_cannot_be_learned_is_not_ready(model):
     rng = np.random.default_rng(0)
     noise = [replace(image, image=rng.integers(0, 255, image.shape).astype(np.uint8)) for image in squares()]
     result = drain(can_learn(model, noise, CONFIG, steps=20))
     assert result.verdict in ("not ready", "needs longer", "check the data") and np.mean(result.dice) < 0.9
 
 
-def test_masks_that_do_not_fit_are_told_however_well_they_are_learnt(model):
+def test_masks_that_do_not_fit_are_told_however_well_they_are_learned(model):
     moved = [replace(image, labels=np.roll(image.labels, 7, 0)) for image in squares()]
     result = drain(can_learn(model, moved, CONFIG, steps=30))
     assert result.verdict == "check the data"

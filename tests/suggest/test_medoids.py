@@ -12,8 +12,8 @@ from napari_unet_finetune.suggest.medoids import (
 )
 
 RNG = np.random.default_rng(0)
-CENTRES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
-POINTS = np.concatenate([centre + RNG.normal(0, 0.5, (20, 2)) for centre in CENTRES])
+CENTERS = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+POINTS = np.concatenate([center + RNG.normal(0, 0.5, (20, 2)) for center in CENTERS])
 DISTANCES = distances_between(POINTS)
 
 

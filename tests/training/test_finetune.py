@@ -351,19 +351,19 @@ def test_images_of_any_size_type_and_channels_train_together(untrained):
     images = [
         AnnotatedImage("small", rng.integers(0, 255, (20, 70), np.uint8), rng.integers(0, 2, (20, 70), np.uint8)),
         AnnotatedImage("16 bit", rng.integers(0, 4000, (48, 33)).astype(np.uint16), rng.integers(0, 2, (48, 33))),
-        AnnotatedImage("colour", rng.random((3, 50, 50), np.float32), rng.integers(0, 2, (50, 50)) > 0),
+        AnnotatedImage("color", rng.random((3, 50, 50), np.float32), rng.integers(0, 2, (50, 50)) > 0),
     ]
     result = drain(finetune(untrained, images, tiny_config(steps=3)))
     assert all(torch.isfinite(value).all() for value in result.model.weights.values())
 
 
-def test_colour_images_for_a_grey_model_are_never_reduced_silently(untrained):
-    colour = [AnnotatedImage(image.name, np.stack([image.image] * 3), image.labels) for image in make_squares(4)]
-    events, _ = collect(finetune(untrained, colour, tiny_config(steps=2, in_channels=1)))
+def test_color_images_for_a_grey_model_are_never_reduced_silently(untrained):
+    color = [AnnotatedImage(image.name, np.stack([image.image] * 3), image.labels) for image in make_squares(4)]
+    events, _ = collect(finetune(untrained, color, tiny_config(steps=2, in_channels=1)))
     assert any("luminance" in event.message for event in events if isinstance(event, Notice))
     with pytest.raises(DataError, match="3 channels"):
-        next(finetune(untrained, colour, tiny_config(channels=ChannelRule(method="none"))))
-    events, result = collect(finetune(untrained, colour, tiny_config(steps=2, in_channels=3)))
+        next(finetune(untrained, color, tiny_config(channels=ChannelRule(method="none"))))
+    events, result = collect(finetune(untrained, color, tiny_config(steps=2, in_channels=3)))
     assert result.model.card.shape.in_channels == 3
 
 
@@ -437,19 +437,19 @@ def test_an_untrained_model_follows_from_the_seed():
     assert same(first, again) and not same(first, other)
 
 
-def test_the_raw_score_on_colour_images_is_that_of_the_unchanged_base():
+def test_the_raw_score_on_color_images_is_that_of_the_unchanged_base():
     base = drain(train(make_squares(6), tiny_config(steps=60, learning_rate=3e-3), shape=TINY)).model
     # green squares on magenta: the luminance shows what the mean of the channels hides
-    colour = [
+    color = [
         AnnotatedImage(
             image.name, np.stack([200 - image.image // 2, image.image, 200 - image.image // 2]), image.labels
         )
         for image in make_squares(5, seed=2)
     ]
     config = tiny_config(steps=2)
-    grey = drain(finetune(base, colour, config.model_copy(update={"in_channels": 1})))
+    grey = drain(finetune(base, color, config.model_copy(update={"in_channels": 1})))
     assert grey.ended.raw_dice > 0.8
-    assert drain(finetune(base, colour, config)).ended.raw_dice == pytest.approx(grey.ended.raw_dice)
+    assert drain(finetune(base, color, config)).ended.raw_dice == pytest.approx(grey.ended.raw_dice)
 
 
 def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
@@ -471,8 +471,8 @@ def test_a_grey_model_learns_from_images_of_several_channels_that_it_could_not_t
 
 
 def test_raw_and_finetuned_are_scored_on_the_same_held_out_images_whatever_their_names(untrained):
-    colour = [replace(image, name="img", image=np.stack([image.image] * 3)) for image in make_squares(5)]
-    setup = prepare(untrained, colour, tiny_config())
+    color = [replace(image, name="img", image=np.stack([image.image] * 3)) for image in make_squares(5)]
+    setup = prepare(untrained, color, tiny_config())
     assert len(setup.held_out) == len(setup.raw_held_out) == 1
     assert torch.equal(setup.held_out.images[0].target, setup.raw_held_out.images[0].target)
 

@@ -25,7 +25,7 @@ def trained(model):
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def test_every_parameter_is_optimised_once(model):
+def test_every_parameter_is_optimized_once(model):
     optimizer = build_optimizer(model, FinetuneConfig(level_decay=0.5))
     ids = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     assert sorted(ids) == sorted(map(id, model.parameters()))

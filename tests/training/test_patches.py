@@ -199,7 +199,7 @@ def test_the_file_of_images_outlives_nobody(tmp_path, monkeypatch):
 def test_the_grid_has_the_patches_of_the_study():
     views = grid_views(store_of((256, 256), (136, 558)).images, 128, 64)
     assert len(views) == 3 * 3 + 2 * 8
-    assert {view.centre[0] for view in views[9:]} == {63.5, 71.5}
+    assert {view.center[0] for view in views[9:]} == {63.5, 71.5}
 
 
 def test_the_typical_window_is_small_enough_and_shows_objects():

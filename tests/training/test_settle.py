@@ -10,7 +10,7 @@ from napari_unet_finetune.training.settle import fit_channels
 from .conftest import make_squares, tiny_config
 
 
-def coloured(count):
+def colored(count):
     """Return squares that only the third channel shows."""
     flat = np.full((48, 48), 100, np.uint8)
     return [
@@ -18,8 +18,8 @@ def coloured(count):
     ]
 
 
-def test_a_grey_model_gets_the_channels_of_colour_images_and_says_how_to_keep_grey(untrained):
-    base, notices = fit_channels(untrained, coloured(2), tiny_config())
+def test_a_grey_model_gets_the_channels_of_color_images_and_says_how_to_keep_grey(untrained):
+    base, notices = fit_channels(untrained, colored(2), tiny_config())
     assert base.card.shape.in_channels == 3
     assert len(notices) == 1
     assert "from 1 to 3 channels" in notices[0]
@@ -28,14 +28,14 @@ def test_a_grey_model_gets_the_channels_of_colour_images_and_says_how_to_keep_gr
 
 @pytest.mark.parametrize("changes", [{"in_channels": 1}, {"channels": ChannelRule(method="mean")}])
 def test_a_wish_for_grey_values_is_respected(untrained, changes):
-    base, notices = fit_channels(untrained, coloured(2), tiny_config(**changes))
+    base, notices = fit_channels(untrained, colored(2), tiny_config(**changes))
     assert base.card.shape.in_channels == 1
     assert "reduced by the rule" in notices[0]
 
 
 def test_a_base_model_with_a_rule_of_its_own_keeps_it(untrained):
     chosen = untrained.with_card(channels=ChannelRule(method="channel", channel=2))
-    base, _ = fit_channels(chosen, coloured(2), tiny_config())
+    base, _ = fit_channels(chosen, colored(2), tiny_config())
     assert base.card.shape.in_channels == 1
     assert base.card.channels.method == "channel"
 
@@ -46,8 +46,8 @@ def test_grey_images_change_nothing(untrained):
     assert notices == []
 
 
-def test_colour_is_noticed_when_the_first_image_is_grey(untrained):
-    base, _ = fit_channels(untrained, [*make_squares(1), *coloured(1)], tiny_config())
+def test_color_is_noticed_when_the_first_image_is_grey(untrained):
+    base, _ = fit_channels(untrained, [*make_squares(1), *colored(1)], tiny_config())
     assert base.card.shape.in_channels == 3
 
 

@@ -30,7 +30,7 @@ class DataComparison:
     base, new
         Statistics of the model's data and of the images.
     overall_shift, object_shift, background_shift
-        Mean distance between the normalised intensities of both, in units of the range that the base's fill: of all
+        Mean distance between the normalized intensities of both, in units of the range that the base's fill: of all
         pixels, of objects and of background; of several channels the one in which they differ most counts.
     inverted
         Objects are darker than the background here and brighter there, or the other way round.
@@ -102,8 +102,8 @@ def _difference(base: DataStatistics, new: DataStatistics, part: str) -> _Differ
     if len(base.channels) == len(new.channels):
         count = len(base.channels)
         names = _COLORS if count == len(_COLORS) else tuple(map(str, range(count)))
-        wheres = (f" in channel {name}" for name in names)
-        pairs += zip(wheres, base.channels, new.channels, strict=True)
+        places = (f" in channel {name}" for name in names)
+        pairs += zip(places, base.channels, new.channels, strict=True)
     known = [(where, getattr(old, part), getattr(now, part)) for where, old, now in pairs]
     found = [
         _Difference(round(float(np.abs(np.subtract(now, old)).mean()) / _span(base), 3), old, now, where)

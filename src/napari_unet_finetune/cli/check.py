@@ -64,7 +64,7 @@ def _show_checkup(console: Console, checkup: Checkup) -> None:
 
 @reports_errors
 def models(as_json: Json = False) -> None:
-    """List the models that ship with this package: what each finds, its size, scores and licence."""
+    """List the models that ship with this package: what each finds, its size, scores and license."""
     from ..models.card import read_card
     from ..models.zoo import list_models
 
@@ -90,7 +90,7 @@ def _facts(name: str, card: FileCard) -> dict[str, Any]:
 
 
 def _show_models(console: Console, cards: dict[str, FileCard]) -> None:
-    table = score_table("Models that ship", ["name", "finds", "channels", "MB", "test Dice", "licence"])
+    table = score_table("Models that ship", ["name", "finds", "channels", "MB", "test Dice", "license"])
     table.columns[0].no_wrap = True
     table.columns[1].justify = table.columns[-1].justify = "left"
     for name, card in cards.items():

@@ -1,1 +1,1 @@
-"""Images and masks: find, read, pair, check, normalise and split them; NumPy only."""
+"""Images and masks: find, read, pair, check, normalize and split them; NumPy only."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..io.axes import COLOUR_SIZES
+from ..io.axes import COLOR_SIZES
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class AnnotatedImage:
         if isinstance(image, AnnotatedImage):
             return image
         array = np.asarray(image)
-        return cls(name, np.moveaxis(array, -1, 0) if array.ndim == 3 and array.shape[-1] in COLOUR_SIZES else array)
+        return cls(name, np.moveaxis(array, -1, 0) if array.ndim == 3 and array.shape[-1] in COLOR_SIZES else array)
 
     @property
     def shape(self) -> tuple[int, int]:

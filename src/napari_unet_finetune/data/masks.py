@@ -58,15 +58,15 @@ class LabelReading:
 
 
 def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHOLE) -> LabelReading:
-    """Return what a mask says: bool, 0/1, 0/255, numbered objects, two float values or two colours.
+    """Return what a mask says: bool, 0/1, 0/255, numbered objects, two float values or two colors.
 
-    Integers from 1 on are objects, and so is the larger of two float values. Of two colours, black is the background;
-    without black, white is; without either, the more frequent colour (on a tie, the darker one).
+    Integers from 1 on are objects, and so is the larger of two float values. Of two colors, black is the background;
+    without black, white is; without either, the more frequent color (on a tie, the darker one).
 
     Parameters
     ----------
     array
-        ``(Y, X)`` or, for colours, ``(C, Y, X)``.
+        ``(Y, X)`` or, for colors, ``(C, Y, X)``.
     name
         How messages call the mask.
     meaning
@@ -78,7 +78,7 @@ def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHO
         If the mask can be understood in more than one way or not at all.
     """
     if array.ndim == 3 and not meaning.sparse:
-        return _from_colours(array, name)
+        return _from_colors(array, name)
     if array.ndim != 2:
         raise DataError(f"{name}: a mask of shape {array.shape} is not (Y, X). Save one grey plane.")
     if meaning.sparse:
@@ -143,35 +143,35 @@ def _from_two_floats(array: NDArray[Any], name: str) -> LabelReading:
     return _reading(objects.astype(np.uint8), f"mask of {low:g} and {high:g}")
 
 
-def _from_colours(array: NDArray[Any], name: str) -> LabelReading:
+def _from_colors(array: NDArray[Any], name: str) -> LabelReading:
     first = array[:, :1, :1]
     is_first = (array == first).all(axis=0)
     if is_first.all():
-        return _reading(np.zeros(is_first.shape, np.uint8), "mask of one colour")
+        return _reading(np.zeros(is_first.shape, np.uint8), "mask of one color")
     y, x = np.unravel_index(int(np.argmin(is_first)), is_first.shape)
     second = array[:, y : y + 1, x : x + 1]
     if not (is_first | (array == second).all(axis=0)).all():
         raise DataError(
-            f"{name}: a colour mask must hold exactly two colours, this one holds more. "
+            f"{name}: a color mask must hold exactly two colors, this one holds more. "
             "Save it as a grey image with 0 for background and 1, 2, 3 … for objects."
         )
     first_is_background = _is_background(first, second, is_first.mean(), _white(array))
     objects = ~is_first if first_is_background else is_first
     background = first if first_is_background else second
-    colour = ", ".join(f"{value:g}" for value in background.ravel())
-    return _reading(objects.astype(np.uint8), f"two-colour mask, background is ({colour})")
+    color = ", ".join(f"{value:g}" for value in background.ravel())
+    return _reading(objects.astype(np.uint8), f"two-color mask, background is ({color})")
 
 
 def _white(array: NDArray[Any]) -> Any:
     return np.iinfo(array.dtype).max if array.dtype.kind in "ui" else array.max()
 
 
-def _is_background(colour: NDArray[Any], other: NDArray[Any], share: float, white: Any) -> bool:
+def _is_background(color: NDArray[Any], other: NDArray[Any], share: float, white: Any) -> bool:
     for extreme in (0, white):
-        if (colour == extreme).all() != (other == extreme).all():
-            return bool((colour == extreme).all())
+        if (color == extreme).all() != (other == extreme).all():
+            return bool((color == extreme).all())
     if share == 0.5:
-        return bool(colour.astype(float).sum() < other.astype(float).sum())
+        return bool(color.astype(float).sum() < other.astype(float).sum())
     return bool(share > 0.5)
 
 

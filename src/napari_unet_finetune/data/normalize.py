@@ -35,7 +35,7 @@ class NetworkInput:
 
 
 def network_input(image: AnnotatedImage, view: ModelView) -> NetworkInput:
-    """Return `image` as a model with `view` sees it; normalised first, then resampled by `view.rescale`.
+    """Return `image` as a model with `view` sees it; normalized first, then resampled by `view.rescale`.
 
     Raises
     ------
@@ -92,7 +92,7 @@ Floats = NDArray[np.float32] | NDArray[np.float64]
 
 # Rec. 601 luma, the weights of scikit-image's older rgb2gray and of most cameras.
 LUMINANCE = (0.299, 0.587, 0.114)
-# Normalised values beyond this range are hot pixels or dust; they must not drive a GroupNorm.
+# Normalized values beyond this range are hot pixels or dust; they must not drive a GroupNorm.
 VALUE_RANGE = (-1.0, 3.0)
 
 
@@ -101,7 +101,7 @@ def model_input(
 ) -> NDArray[np.float32]:
     """Return the network's view of `image`: float32 (in_channels, Y, X).
 
-    Channels are brought to the model's number first, then intensities are normalised over the whole image.
+    Channels are brought to the model's number first, then intensities are normalized over the whole image.
 
     Raises
     ------
@@ -168,14 +168,14 @@ def _weighted(pixels: NDArray[np.generic], weights: tuple[float, ...]) -> NDArra
 
 
 def normalize(pixels: NDArray[np.generic], rule: Normalization, *, name: str = "image") -> NDArray[np.float32]:
-    """Return `pixels` (C, Y, X) as float32 with intensities normalised by `rule`.
+    """Return `pixels` (C, Y, X) as float32 with intensities normalized by `rule`.
 
     A constant image becomes zeros (percentile, zscore).
 
     Raises
     ------
     DataError
-        If nothing is to be normalised and `pixels` are floats beyond 0 to 1.
+        If nothing is to be normalized and `pixels` are floats beyond 0 to 1.
     """
     if rule.method == "none":
         _check_range(pixels, name)

@@ -15,7 +15,7 @@ LAYERED = 0.5
 # An object as long as this share of the image's side goes on beyond it, so its size is unknown.
 _SPANS_IMAGE = 0.9
 _LARGEST_SIDE_PX = 2048
-_NEIGHBOURS = np.ones((3, 3), bool)  # pixels that touch at a corner belong together, as in predictions
+_NEIGHBORS = np.ones((3, 3), bool)  # pixels that touch at a corner belong together, as in predictions
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def measure_objects(labels: NDArray[Any]) -> ObjectMeasures:
     ids = np.unique(labels[labels > 0], return_counts=True)
     numbered = labels
     if len(ids[0]) == 1:  # 1 or 255 or whatever stands for object
-        numbered = ndimage.label(labels > 0, _NEIGHBOURS)[0]
+        numbered = ndimage.label(labels > 0, _NEIGHBORS)[0]
         ids = np.unique(numbered[numbered > 0], return_counts=True)
     edge = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
     width, elongation = _shape(labels > 0) or (None, None)
@@ -83,7 +83,7 @@ def _shape(target: NDArray[np.bool_]) -> tuple[float, float] | None:
         return None
     stride = -(-max(target.shape) // _LARGEST_SIDE_PX)
     small = target[::stride, ::stride]
-    regions, count = ndimage.label(small, _NEIGHBOURS)
+    regions, count = ndimage.label(small, _NEIGHBORS)
     if count == 0:  # specks between the pixels that were looked at
         return None
     areas = np.bincount(regions.ravel(), minlength=count + 1)[1:]

@@ -60,7 +60,7 @@ class _Tube:
     """Where the tube lies: `depth` (Y, X) is the distance in pixels from the wall's inner face, positive inside."""
 
     depth: Field
-    centre: Field
+    center: Field
     radius: float
     wall_px: float
 
@@ -164,12 +164,12 @@ def _draw_tube(rng: np.random.Generator, shape: tuple[int, int]) -> _Tube:
     height, width = shape
     x = np.arange(width) / width - 0.5
     bend = rng.normal(0, 0.04) * x + rng.normal(0, 0.02) * np.cos(2 * np.pi * x + rng.uniform(0, 2 * np.pi))
-    centre = height * (0.5 + rng.normal(0, 0.015) + bend)
+    center = height * (0.5 + rng.normal(0, 0.015) + bend)
     radius = height * rng.uniform(0.27, 0.31)
     uneven = _smooth_noise(rng, (2, width), sigma=(0, width / 20)) * 0.8
     y = np.arange(height)[:, None]
-    above, below = y - centre + radius + uneven[0], centre + radius + uneven[1] - y
-    return _Tube(np.minimum(above, below), centre, radius, wall_px=height * rng.uniform(0.055, 0.07))
+    above, below = y - center + radius + uneven[0], center + radius + uneven[1] - y
+    return _Tube(np.minimum(above, below), center, radius, wall_px=height * rng.uniform(0.055, 0.07))
 
 
 def _draw_cells(rng: np.random.Generator, tube: _Tube) -> list[_Cell]:
@@ -178,7 +178,7 @@ def _draw_cells(rng: np.random.Generator, tube: _Tube) -> list[_Cell]:
     end = rng.uniform(-0.5, 0.6) * tube.radius
     while True:
         cell = _draw_cell(rng, tube, end)
-        if cell.x >= tube.centre.size:
+        if cell.x >= tube.center.size:
             return cells
         cells.append(cell)
         reach = max(cell.length * abs(np.cos(cell.angle)), cell.width) * 1.15
@@ -193,13 +193,13 @@ def _draw_cell(rng: np.random.Generator, tube: _Tube, start: float) -> _Cell:
     bumps = np.stack([rng.normal(0, amplitude), rng.uniform(0, 2 * np.pi, 4)], axis=1)
     x = start + length * 1.15
     room = max(tube.radius - 1.2 * width, 0.0)
-    column = int(np.clip(x, 0, tube.centre.size - 1))
-    y = tube.centre[column] + rng.uniform(-room, room) * 0.8
+    column = int(np.clip(x, 0, tube.center.size - 1))
+    y = tube.center[column] + rng.uniform(-room, room) * 0.8
     return _Cell(y, x, length, width, rng.normal(0, 0.15), bumps)
 
 
 def _labels(depths: list[Field], shape: tuple[int, int]) -> NDArray[np.uint16]:
-    """Return the cells numbered from left to right; a pixel is a cell's if its centre is inside the contour."""
+    """Return the cells numbered from left to right; a pixel is a cell's if its center is inside the contour."""
     labels = np.zeros(shape, np.uint16)
     for number, depth in enumerate(depths, start=1):
         labels[(depth > 0) & (labels == 0)] = number
@@ -252,7 +252,7 @@ def _debris(rng: np.random.Generator, shape: tuple[int, ...]) -> Field:
 
 
 def _illumination(rng: np.random.Generator, shape: tuple[int, ...], strength: float) -> Field:
-    """Return a slow drift of brightness around 1, as of a lamp that is off centre."""
+    """Return a slow drift of brightness around 1, as of a lamp that is off center."""
     y, x = (np.linspace(-1, 1, side) for side in shape)
     tilt_y, tilt_x, vignette = rng.normal(0, strength, 3)
     drift: Field = 1 + 0.5 * tilt_y * y[:, None] + tilt_x * x - abs(vignette) * (x**2 + 0.5 * y[:, None] ** 2 - 0.4)

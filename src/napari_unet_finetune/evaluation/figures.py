@@ -51,7 +51,7 @@ class OverlayRow:
     name
         Written beside the row.
     image
-        ``(Y, X)`` or ``(C, Y, X)``; three channels are shown in colour, of other numbers the mean.
+        ``(Y, X)`` or ``(C, Y, X)``; three channels are shown in color, of other numbers the mean.
     truth
         ``(Y, X)``, above 0 is object.
     predictions
@@ -164,7 +164,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def error_overlay(row: OverlayRow, prediction: NDArray[Any]) -> NDArray[np.float64]:
-    """Return RGB (Y, X, 3) from 0 to 1: the image in grey, and where `prediction` is right or wrong in colour."""
+    """Return RGB (Y, X, 3) from 0 to 1: the image in grey, and where `prediction` is right or wrong in color."""
     errors = error_map(prediction, row.truth, row.annotated)
     shown = np.repeat(contrast(row.image).mean(axis=-1, keepdims=True), 3, axis=-1)
     for kind, color, opacity in (
@@ -221,8 +221,8 @@ class _Layout:
         return left / width, 1 - above / height, self.panel_width / width, self.panel_heights[row] / height
 
 
-def _rgb(colour: str) -> NDArray[np.float64]:
-    return np.array([int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)])
+def _rgb(color: str) -> NDArray[np.float64]:
+    return np.array([int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)])
 
 
 def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> None:
@@ -264,7 +264,7 @@ def panels(row: OverlayRow) -> Iterator[OverlayPanel]:
 def _add_legend(figure: Figure, columns: int) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(facecolor=colour, edgecolor="0.3", linewidth=0.4, label=text) for colour, text in ERRORS.items()]
+    handles = [Patch(facecolor=color, edgecolor="0.3", linewidth=0.4, label=text) for color, text in ERRORS.items()]
     figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=_FONT_PT, borderpad=0.2)
 
 
@@ -273,21 +273,21 @@ def _style(index: int) -> tuple[str, str]:
 
 
 def _draw_curve(
-    axes: Axes, curve: Mapping[int, Sequence[float]], label: str, colour: str, style: tuple[str, str]
+    axes: Axes, curve: Mapping[int, Sequence[float]], label: str, color: str, style: tuple[str, str]
 ) -> None:
     if not curve:
         return
     counts = list(curve)
     low, mean, high = (list(map(reduce, curve.values())) for reduce in (min, fmean, max))
-    axes.fill_between(counts, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(counts, low, high, color=color, alpha=0.15, linewidth=0)
     seeds = [(count, value) for count, values in curve.items() for value in values]
-    axes.plot(*zip(*seeds, strict=True), ".", color=colour, markersize=3, alpha=0.5)
+    axes.plot(*zip(*seeds, strict=True), ".", color=color, markersize=3, alpha=0.5)
     axes.plot(
         counts,
         mean,
         linestyle=style[0],
         marker=style[1],
-        color=colour,
+        color=color,
         label=label,
         markersize=4.5,
         linewidth=1.4,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..config import PredictConfig
 
-# A dip of the distance map between two centres counts as a neck if it is this deep, relative to the radius of the
+# A dip of the distance map between two centers counts as a neck if it is this deep, relative to the radius of the
 # median object, and at least as deep as the steps of a pixel grid.
 _NECK_DEPTH = 0.05
 _MIN_NECK_DEPTH_PX = 0.3

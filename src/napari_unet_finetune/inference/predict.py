@@ -100,7 +100,7 @@ class Predictor:
         self._views = known_views(model) if self.config.augment else ONE_VIEW
 
     def logits(self, tiles: Tensor) -> Tensor:
-        """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalised and on the device."""
+        """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalized and on the device."""
         with autocast(self.device, self.precision):
             logits: Tensor = self._network(tiles)
         return logits

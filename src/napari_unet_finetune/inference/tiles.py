@@ -175,7 +175,7 @@ class TilePlan:
 def plan_tiles(shape: tuple[int, int], tile: int, overlap: float) -> TilePlan:
     """Return tiles that cover an image of `shape` (Y, X).
 
-    Neighbours share at least `overlap` (0 to below 1) of a tile of `tile` pixels, all of them equally much: two that
+    Neighbors share at least `overlap` (0 to below 1) of a tile of `tile` pixels, all of them equally much: two that
     nearly coincide would see the same surroundings and be of one mind. No tile sees anything but the image; one smaller
     than a tile is mirrored.
     """
@@ -192,7 +192,7 @@ def _even_starts(last: int, stride: int) -> tuple[int, ...]:
 def blend_window(tile: int) -> NDArray[np.float64]:
     """Return the weight along one axis (tile,) before it is shared among tiles.
 
-    A Hann window sampled at pixel centres, where it is nowhere 0; the weight of a pixel is the product of two.
+    A Hann window sampled at pixel centers, where it is nowhere 0; the weight of a pixel is the product of two.
     """
-    centres: NDArray[np.float64] = (np.arange(tile) + 0.5) / tile
-    return np.sin(np.pi * centres) ** 2
+    centers: NDArray[np.float64] = (np.arange(tile) + 0.5) / tile
+    return np.sin(np.pi * centers) ** 2

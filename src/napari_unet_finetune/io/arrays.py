@@ -25,7 +25,7 @@ def read_array_headers(path: Path) -> list[ImageHeader]:
 
 
 def read_array_frame(path: Path, frame: int | None) -> ImagePixels:
-    """Return one frame, ``None`` for the only one; a fourth colour that can only be alpha is dropped.
+    """Return one frame, ``None`` for the only one; a fourth color that can only be alpha is dropped.
 
     Raises `DataError` if there is no such frame, or none is named where there are several.
     """
@@ -39,7 +39,7 @@ def read_array_frame(path: Path, frame: int | None) -> ImagePixels:
 
 
 def _without_alpha(array: NDArray[Any]) -> NDArray[Any]:
-    """Drop a last channel of two or four that is constant, or the fourth of 8-bit colours: nothing else names alpha."""
+    """Drop a last channel of two or four that is constant, or the fourth of 8-bit colors: nothing else names alpha."""
     if array.ndim == 2 or len(array) not in (2, 4) or array.size == 0:
         return array
     is_constant = bool((array[-1] == array[-1].flat[0]).all())

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 CHANNEL_AXES = "CS"
 PLANE_AXES = "YX"
-COLOUR_SIZES = (2, 3, 4)
+COLOR_SIZES = (2, 3, 4)
 
 
 def guess_axes(shape: tuple[int, ...]) -> str:
-    """Return axis letters for an array that comes without: a last axis of 2, 3 or 4 is colour, leading ones are frames.
+    """Return axis letters for an array that comes without: a last axis of 2, 3 or 4 is color, leading ones are frames.
 
     Raises
     ------
@@ -23,7 +23,7 @@ def guess_axes(shape: tuple[int, ...]) -> str:
     """
     if len(shape) < 2:
         raise ValueError(f"it has the shape {shape}, an image needs at least two axes")
-    plane = "YXS" if len(shape) > 2 and shape[-1] in COLOUR_SIZES else "YX"
+    plane = "YXS" if len(shape) > 2 and shape[-1] in COLOR_SIZES else "YX"
     return "Q" * (len(shape) - len(plane)) + plane
 
 

@@ -35,7 +35,7 @@ def read_raster_header(path: Path) -> ImageHeader:
 def read_raster(path: Path, *, as_labels: bool = False) -> ImagePixels:
     """Return the pixels without alpha.
 
-    A palette is applied, except that with `as_labels` a palette of more than two used colours, or of two that look
+    A palette is applied, except that with `as_labels` a palette of more than two used colors, or of two that look
     alike, is taken as one number per object.
     """
     with _open(path) as image:
@@ -44,7 +44,7 @@ def read_raster(path: Path, *, as_labels: bool = False) -> ImagePixels:
         elif as_labels and image.mode == "P" and _has_numbers(image):
             array = np.asarray(image)
         else:
-            array = _colours(image)
+            array = _colors(image)
     return ImagePixels(take_frame(array, guess_axes(array.shape) if array.ndim == 2 else "YXS", 0))
 
 
@@ -63,16 +63,16 @@ def _open(path: Path) -> Iterator[ImageFile]:
         yield image
 
 
-def _colours(image: ImageFile) -> NDArray[Any]:
+def _colors(image: ImageFile) -> NDArray[Any]:
     if image.mode in _PLAIN_MODES:
         return np.asarray(image)
     return np.asarray(image.convert(_WITHOUT_ALPHA.get(image.mode, "RGB")))
 
 
 def _has_numbers(image: ImageFile) -> bool:
-    """Tell whether the indices of a palette image matter more than its colours, of which there are many or one."""
+    """Tell whether the indices of a palette image matter more than its colors, of which there are many or one."""
     used = image.getcolors() or ()
-    return len(used) > 2 or len(np.unique(_colours(image).reshape(-1, 3), axis=0)) < len(used)
+    return len(used) > 2 or len(np.unique(_colors(image).reshape(-1, 3), axis=0)) < len(used)
 
 
 def _is_deep_png(path: Path) -> bool:

@@ -18,7 +18,7 @@ from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes
 from .disk import Stamp, file_stamp
 from .pixels import ImageHeader, ImagePixels, check_declared_size, checked_frame
 
-_MICROMETRES = {
+_MICROMETERS = {
     "pm": 1e-6,
     "å": 1e-4,
     "nm": 1e-3,
@@ -35,7 +35,7 @@ _MICROMETRES = {
 _TAG_UNITS: dict[int, str] = {RESUNIT.INCH: "inch", RESUNIT.CENTIMETER: "cm"}
 _PRINTER_DPI = (72, 96, 100, 150, 180, 200, 240, 300, 350, 400, 600, 1200)
 _CM_PER_INCH = 2.54
-_ROUNDED = 0.03  # by what 118.11 per centimetre is off from 300 dpi, and more
+_ROUNDED = 0.03  # by what 118.11 per centimeter is off from 300 dpi, and more
 _LARGEST_UM = 1000.0  # no microscope has larger pixels, but tags of printed sizes do
 
 Size = tuple[tuple[float, float], str]
@@ -43,9 +43,9 @@ UNKNOWN: Size = ((1.0, 1.0), "px")
 
 
 def pixel_size(tif: TiffFile, series: TiffPageSeries) -> Size:
-    """Return the size (Y, X) of a pixel in micrometres and ``"um"``, or 1 and ``"px"`` where the file does not tell.
+    """Return the size (Y, X) of a pixel in micrometers and ``"um"``, or 1 and ``"px"`` where the file does not tell.
 
-    Resolutions that editors write by default (72 dpi, 300 dpi and so on, also per centimetre) are meant for printers
+    Resolutions that editors write by default (72 dpi, 300 dpi and so on, also per centimeter) are meant for printers
     and are not taken, nor are pixels above 1 mm.
     """
     if tif.is_ome and tif.ome_metadata:
@@ -75,18 +75,18 @@ def _from_xml(root: ET.Element, index: int) -> Size:
     if not images:
         return UNKNOWN
     pixels = images[min(index, len(images) - 1)].attrib
-    sizes = [_micrometres(pixels.get(f"PhysicalSize{a}", "0"), pixels.get(f"PhysicalSize{a}Unit", "um")) for a in "YX"]
+    sizes = [_micrometers(pixels.get(f"PhysicalSize{a}", "0"), pixels.get(f"PhysicalSize{a}Unit", "um")) for a in "YX"]
     return _checked(sizes)
 
 
 def _from_resolution(series: TiffPageSeries, unit: str) -> Size:
     per_x, per_y = series.keyframe.resolution
-    return _checked([_micrometres(1 / n if n else 0, unit) for n in (per_y, per_x)])
+    return _checked([_micrometers(1 / n if n else 0, unit) for n in (per_y, per_x)])
 
 
-def _micrometres(size: float | str, unit: str) -> float:
+def _micrometers(size: float | str, unit: str) -> float:
     plain = unit.strip().lower().replace("\\u00b5", "u").replace("µ", "u").replace("μ", "u")
-    return float(size) * _MICROMETRES.get(plain, 0.0)
+    return float(size) * _MICROMETERS.get(plain, 0.0)
 
 
 def _checked(sizes: list[float]) -> Size:
@@ -209,7 +209,7 @@ def _mapped(path: Path, series: TiffPageSeries) -> NDArray[Any]:
 
 
 def _is_plain(series: TiffPageSeries, leading: int) -> bool:
-    """Tell whether each page is one plane, with or without colour."""
+    """Tell whether each page is one plane, with or without color."""
     page_axes = series.axes[leading:]
     pages = int(np.prod(series.shape[:leading], dtype=int))
     return page_axes == series.keyframe.axes and not frame_axes(page_axes) and pages == len(series)

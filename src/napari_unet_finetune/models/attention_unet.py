@@ -15,7 +15,7 @@ NEGATIVE_SLOPE = 0.01
 
 
 class StandardizedConv2d(nn.Conv2d):
-    """Convolution whose filters are standardised on every call (Qiao et al., arXiv 1903.10520), without a gain."""
+    """Convolution whose filters are standardized on every call (Qiao et al., arXiv 1903.10520), without a gain."""
 
     def standardized_weight(self) -> Tensor:
         """Return the weight with zero mean and unit (unbiased) std per output filter."""
@@ -23,12 +23,12 @@ class StandardizedConv2d(nn.Conv2d):
         return (self.weight - mean) / (std + 1e-5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve `x` (B, C, Y, X) with the standardised weight."""
+        """Convolve `x` (B, C, Y, X) with the standardized weight."""
         return F.conv2d(x, self.standardized_weight(), self.bias, padding=self.padding)
 
 
 class ConvBlock(nn.Module):
-    """Two standardised 3x3 convolutions with GroupNorm and a residual connection; keeps (Y, X)."""
+    """Two standardized 3x3 convolutions with GroupNorm and a residual connection; keeps (Y, X)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class AttentionUNet(nn.Module):
 
 
 def fold_standardization(network: AttentionUNet) -> AttentionUNet:
-    """Return a copy for prediction in which every standardised convolution is a plain one with the same result."""
+    """Return a copy for prediction in which every standardized convolution is a plain one with the same result."""
     folded = copy.deepcopy(network)
     for module in list(folded.modules()):
         for name, child in list(module.named_children()):

@@ -15,7 +15,7 @@ from .attention_unet import GROUPS, AttentionUNet
 _FIRST = "conv1.conv1"
 _FIRST_NORM = "conv1.norm1"
 _FIRST_RESIDUAL = "conv1.residual"
-_EPSILON = 1e-5  # that of the weight standardisation
+_EPSILON = 1e-5  # that of the weight standardization
 
 
 def select_parameters(network: AttentionUNet, group: LayerGroup) -> dict[str, nn.Parameter]:
@@ -89,7 +89,7 @@ def adapt_in_channels(weights: Mapping[str, Tensor], in_channels: int) -> dict[s
     same logits. Several become one by summing: a grey image gives *nearly* what its repetition gave before.
 
     The residual 1x1 convolution is plain: there, repeating divided by the number of channels, and summing, are
-    exact. The 3x3 convolution is standardised, so any factor on a filter has no effect, and repeating n-fold
+    exact. The 3x3 convolution is standardized, so any factor on a filter has no effect, and repeating n-fold
     multiplies its response by ``c = sqrt(n (9 n - 1) / 8)``, alike for every filter; with the bias multiplied
     by c too, the GroupNorm that follows divides c out again (exact up to its epsilon). In summing, the factor
     differs between filters. The norm's scale puts right how much a filter counts within its group, but the
@@ -115,7 +115,7 @@ def adapt_in_channels(weights: Mapping[str, Tensor], in_channels: int) -> dict[s
 
 def _repeated(weights: Mapping[str, Tensor], n: int) -> dict[str, Tensor]:
     weight, residual = weights[f"{_FIRST}.weight"], weights[f"{_FIRST_RESIDUAL}.weight"]
-    # Keeps the unbiased std of every filter, hence its share against the epsilon of the standardisation.
+    # Keeps the unbiased std of every filter, hence its share against the epsilon of the standardization.
     same_std = math.sqrt((9 * n - 1) / (8 * n))
     return {
         f"{_FIRST}.weight": weight.repeat(1, n, 1, 1) * same_std,

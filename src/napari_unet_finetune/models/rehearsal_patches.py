@@ -21,14 +21,14 @@ _MAX_LZMA_MEMORY = 2**27
 
 @dataclass(frozen=True, eq=False)
 class RehearsalPatches:
-    """Normalised patches, quantised to 8 bits between each patch's own extremes.
+    """Normalized patches, quantized to 8 bits between each patch's own extremes.
 
     Parameters
     ----------
     images
         ``(N, C, P, P)`` uint8; 0 stands for `low` and 255 for `high`.
     low, high
-        ``(N,)`` float32, normalised intensities.
+        ``(N,)`` float32, normalized intensities.
     targets
         ``(N, P, P)`` bool, object pixels.
     held_out
@@ -70,7 +70,7 @@ class RehearsalPatches:
     def from_normalized(
         cls, images: NDArray[np.float32], targets: NDArray[np.bool_], held_out: NDArray[np.bool_]
     ) -> RehearsalPatches:
-        """Quantise `images` (N, C, P, P) float32, normalised as the network sees them.
+        """Quantize `images` (N, C, P, P) float32, normalized as the network sees them.
 
         The error is at most 1/510 of the patch's own range.
 
@@ -85,8 +85,8 @@ class RehearsalPatches:
         low = images.min(axis=(1, 2, 3), initial=np.inf).astype(np.float32)
         high = images.max(axis=(1, 2, 3), initial=-np.inf).astype(np.float32)
         span = np.where(high > low, high - low, 1).astype(np.float32)
-        quantised = np.rint((images - _per_patch(low)) / _per_patch(span) * 255).astype(np.uint8)
-        return cls(quantised, low, high, np.asarray(targets, dtype=bool), np.asarray(held_out, dtype=bool))
+        quantized = np.rint((images - _per_patch(low)) / _per_patch(span) * 255).astype(np.uint8)
+        return cls(quantized, low, high, np.asarray(targets, dtype=bool), np.asarray(held_out, dtype=bool))
 
     def normalized(self) -> NDArray[np.float32]:
         """Return the patches (N, C, P, P) as the network sees them."""

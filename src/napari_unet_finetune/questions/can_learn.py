@@ -82,22 +82,22 @@ class CanLearn(Result):
 
     def _sentences(self) -> Iterator[str]:
         count = "one image" if len(self.images) == 1 else "two images"
-        learnt = f"After {self.steps} steps the network knows {count} by heart with Dice {fmean(self.dice):.3f}"
+        learned = f"After {self.steps} steps the network knows {count} by heart with Dice {fmean(self.dice):.3f}"
         match self.verdict:
             case "ready":
-                yield f"Ready: {learnt}, so it can learn these masks, and they fit their images."
+                yield f"Ready: {learned}, so it can learn these masks, and they fit their images."
             case "check the data":
                 despite = ", but that only shows a good memory" if fmean(self.dice) >= READY else ""
                 yield "Check the data first."
                 yield from (doubt.sentence for doubt in self.doubts)
-                yield f"({learnt}{despite}.)"
+                yield f"({learned}{despite}.)"
             case "needs longer":
                 yield (
-                    f"Not yet: {learnt}, less than {READY}, but the loss was still falling and the masks fit their "
+                    f"Not yet: {learned}, less than {READY}, but the loss was still falling and the masks fit their "
                     "images. Try again with more time."
                 )
             case "not ready":
-                yield f"Not ready: {learnt}, less than {READY}, and gets no better."
+                yield f"Not ready: {learned}, less than {READY}, and gets no better."
                 yield (
                     "Masks fit the edges of the images and nothing is inverted, clipped or empty; so objects may look "
                     "like background, be drawn differently from image to image, or be thinner than a pixel or two or "
@@ -150,9 +150,9 @@ def can_learn(
     if should_stop():
         return None
     took = time.perf_counter() - start
-    learnt = events.result.model
+    learned = events.result.model
     dice = tuple(
-        _dice(Predictor(learnt, PredictConfig(device=config.device, precision=config.precision)), image)
+        _dice(Predictor(learned, PredictConfig(device=config.device, precision=config.precision)), image)
         for image in chosen
     )
     names = tuple(image.name for image in chosen)

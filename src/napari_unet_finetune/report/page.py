@@ -24,7 +24,7 @@ from ..models.provenance import DISTRIBUTION, installed_version
 from ..outcome import ENOUGH_HELD_OUT
 from ..text import count_of, device_name, number, percent, precision_name
 
-# Pictures are stored at most this large; on paper they are two to five centimetres wide.
+# Pictures are stored at most this large; on paper they are two to five centimeters wide.
 MAX_PICTURE_PX = 640
 
 

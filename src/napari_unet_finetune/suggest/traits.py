@@ -40,7 +40,7 @@ class Traits:
     features
         Mean and std of every channel of the encoder's deeper levels.
     intensities
-        Quantiles of raw and normalised intensities, and how colourful the image is.
+        Quantiles of raw and normalized intensities, and how colorful the image is.
     brightness, contrast
         Median, and distance between dark and bright quantiles, as shares of the data type's range.
     disagreement
@@ -105,7 +105,7 @@ class Scout:
         return Traits(
             image.name,
             _pooled(levels[1:]),
-            np.concatenate([np.sqrt(np.abs(raw)), _quantiles(pixels.mean(axis=0)), [_colour(image)]]),
+            np.concatenate([np.sqrt(np.abs(raw)), _quantiles(pixels.mean(axis=0)), [_color(image)]]),
             brightness=float(raw[len(raw) // 2]),
             contrast=float(raw[-1] - raw[0]),
             disagreement=disagreement,
@@ -149,7 +149,7 @@ def spread_tiles(pixels: NDArray[np.float32], size: int, per_side: int) -> NDArr
 
 def _starts(side: int, size: int, most: int) -> list[int]:
     count = min(most, max(1, side // size))
-    gap = (side - count * size) / (count + 1)  # negative for an image smaller than a tile, which is then centred
+    gap = (side - count * size) / (count + 1)  # negative for an image smaller than a tile, which is then centered
     return [round(gap + index * (size + gap)) for index in range(count)]
 
 
@@ -178,7 +178,7 @@ def _quantiles(grey: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.quantile(values[:: max(1, values.size // _MAX_PIXELS)].astype(np.float64), _LEVELS)
 
 
-def _colour(image: AnnotatedImage) -> float:
+def _color(image: AnnotatedImage) -> float:
     """Return how far the channels lie apart, as a share of the brightest value; 0 for grey images."""
     if image.channels == 1:
         return 0.0

@@ -1,4 +1,4 @@
-"""Random changes of intensity on a batch of normalised patches, on their device."""
+"""Random changes of intensity on a batch of normalized patches, on their device."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def lower_resolution(patch: Tensor, factor: float) -> Tensor:
 
 
 def add_noise(patch: Tensor, std: float, rng: np.random.Generator) -> Tensor:
-    """Add Gaussian noise of `std`, in units of the normalised range."""
+    """Add Gaussian noise of `std`, in units of the normalized range."""
     noise = rng.standard_normal(patch.shape, dtype=np.float32)
     return patch + std * torch.from_numpy(noise).to(patch.device)
 

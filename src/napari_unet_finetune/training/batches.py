@@ -45,7 +45,7 @@ class RandomBatches:
 
 @dataclass(frozen=True)
 class GridSplit:
-    """Patches of a grid over all images, split at random as the study does (overlapping neighbours leak)."""
+    """Patches of a grid over all images, split at random as the study does (overlapping neighbors leak)."""
 
     train: list[PatchView]
     held_out: list[PatchView]

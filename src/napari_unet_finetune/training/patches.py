@@ -45,17 +45,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class PatchView:
-    """Where a patch is cut: its centre in the image and the matrix from patch to image offsets, rows first."""
+    """Where a patch is cut: its center in the image and the matrix from patch to image offsets, rows first."""
 
     image: PreparedImage
-    centre: tuple[float, float]
+    center: tuple[float, float]
     matrix: NDArray[np.float64]
 
 
 class PatchSampler:
     """Draws batches from a store; what it draws follows from seed, step and settings alone.
 
-    Images take turns in a shuffled order. A share of the patches is centred near an object, the others lie
+    Images take turns in a shuffled order. A share of the patches is centered near an object, the others lie
     anywhere inside their image, or near annotated pixels if only some are.
     """
 
@@ -77,10 +77,10 @@ class PatchSampler:
         return self.store.images[int(order[place])]
 
     def _draw_view(self, image: PreparedImage, rng: np.random.Generator) -> PatchView:
-        centre = self._draw_centre(image, rng)
-        return PatchView(image, centre, draw_matrix(self.config.augment, rng))
+        center = self._draw_center(image, rng)
+        return PatchView(image, center, draw_matrix(self.config.augment, rng))
 
-    def _draw_centre(self, image: PreparedImage, rng: np.random.Generator) -> tuple[float, float]:
+    def _draw_center(self, image: PreparedImage, rng: np.random.Generator) -> tuple[float, float]:
         patch = self.config.patch_px
         near_object = rng.random() < self.config.foreground_share and len(image.foreground) > 0
         candidates = image.foreground if near_object else image.anywhere
@@ -91,7 +91,7 @@ class PatchSampler:
 
 
 def _inside(row: float, column: float, shape: tuple[int, int], patch: int) -> tuple[float, float]:
-    """Return the centre nearest to (row, column), on whole pixels, whose patch stays inside an image of `shape`."""
+    """Return the center nearest to (row, column), on whole pixels, whose patch stays inside an image of `shape`."""
 
     def along(value: float, size: int) -> float:
         if size <= patch:
@@ -133,7 +133,7 @@ def _cut(view: PatchView, patch: int) -> tuple[Tensor, Tensor, Tensor]:
     aligned = bool(np.all(np.isin(view.matrix, (-1.0, 0.0, 1.0))))
     # The corners of a turned patch reach further than its side.
     reach = patch if aligned else int(np.ceil(patch * np.abs(view.matrix).sum(axis=1).max())) + 2
-    origin = tuple(round(centre - (reach - 1) / 2) for centre in view.centre)
+    origin = tuple(round(center - (reach - 1) / 2) for center in view.center)
     rows, columns = (
         torch.from_numpy(reflected_indices(start, reach, size))
         for start, size in zip(origin, view.image.shape, strict=True)
@@ -143,7 +143,7 @@ def _cut(view: PatchView, patch: int) -> tuple[Tensor, Tensor, Tensor]:
     if aligned:
         pixels, target, annotated = (_turn(crop, view.matrix) for crop in crops)
     else:
-        offset = tuple(centre - start for centre, start in zip(view.centre, origin, strict=True))
+        offset = tuple(center - start for center, start in zip(view.center, origin, strict=True))
         pixels, target, annotated = _resample(crops, view.matrix, offset, patch)
     return pixels, target, annotated
 
@@ -158,13 +158,13 @@ def _turn(crop: Tensor, matrix: NDArray[np.float64]) -> Tensor:
     return crop.flip(flips) if flips else crop
 
 
-def _resample(crops: list[Tensor], matrix: NDArray[np.float64], centre: tuple[float, ...], patch: int) -> list[Tensor]:
-    """Sample the crops at matrix * offset + centre: pixels bilinearly, target and annotated at the nearest pixel."""
+def _resample(crops: list[Tensor], matrix: NDArray[np.float64], center: tuple[float, ...], patch: int) -> list[Tensor]:
+    """Sample the crops at matrix * offset + center: pixels bilinearly, target and annotated at the nearest pixel."""
     device, reach = crops[0].device, crops[0].shape[-1]
     offsets = torch.arange(patch, device=device, dtype=torch.float32) - (patch - 1) / 2
     down, right = torch.meshgrid(offsets, offsets, indexing="ij")
-    rows = matrix[0, 0] * down + matrix[0, 1] * right + centre[0]
-    columns = matrix[1, 0] * down + matrix[1, 1] * right + centre[1]
+    rows = matrix[0, 0] * down + matrix[0, 1] * right + center[0]
+    columns = matrix[1, 0] * down + matrix[1, 1] * right + center[1]
     # grid_sample counts in units of half the crop, x before y
     grid = torch.stack([columns, rows], dim=-1) * (2 / (reach - 1)) - 1
     return [

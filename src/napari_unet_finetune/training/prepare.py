@@ -82,7 +82,7 @@ def prepare(
     from_scratch: bool = False,
     should_stop: Callable[[], bool] = never,
 ) -> Setup:
-    """Check and normalise the images, split them, and set up batches and validation.
+    """Check and normalize the images, split them, and set up batches and validation.
 
     `from_scratch` says that `model` is untrained: there is nothing old to keep. `should_stop` cuts short what
     takes long; the training then stops before its first step.
@@ -204,7 +204,7 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
             notices.append(f"{image.name}: nothing is annotated in this image; it is left out.")
             continue
         if image.image.min() == image.image.max():
-            notices.append(f"{image.name}: all pixels are alike, so nothing can be learnt from this image.")
+            notices.append(f"{image.name}: all pixels are alike, so nothing can be learned from this image.")
         seen = network_input(image, base.card.view)
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
         records.append(TrainingImage.of(image))
@@ -243,7 +243,7 @@ def _split(store: PatchStore, config: FinetuneConfig) -> Split:
 
 
 def _check_annotations(train: PatchStore) -> None:
-    """Refuse images from which nothing can be learnt."""
+    """Refuse images from which nothing can be learned."""
     if not any(len(image.foreground) for image in train.images):
         raise DataError("None of the training images shows an object. Annotate at least one, or check the masks.")
     if all(image.foreground_share > NEARLY_ALL for image in train.images):

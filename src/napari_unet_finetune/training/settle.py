@@ -43,7 +43,7 @@ def _with_orientation(config: FinetuneConfig, orientation: str) -> FinetuneConfi
     return config.model_copy(update={"augment": config.augment.model_copy(update={"orientation": orientation})})
 
 
-# Enough to notice colour, without reading every file twice.
+# Enough to notice color, without reading every file twice.
 _LOOKED_AT = 5
 
 
@@ -52,8 +52,8 @@ def fit_channels(
 ) -> tuple[Model, list[str]]:
     """Return `base` with the channels and the channel rule of this training, and what the user should know of it.
 
-    Without a wish of the user a grey model gets the channels of colour images: its first filters are repeated, so
-    that it does on grey images what it did, and can learn to use colour.
+    Without a wish of the user a grey model gets the channels of color images: its first filters are repeated, so
+    that it does on grey images what it did, and can learn to use color.
 
     Raises
     ------
@@ -72,12 +72,12 @@ def fit_channels(
     change = f"The first layer was adapted from {base.card.shape.in_channels} to {wanted} channels"
     notice = f"The model takes {count_of(wanted, 'channel')}" if from_scratch else change
     if automatic:
-        notice += ", because the images are in colour; set in_channels to 1 to train on their grey values"
+        notice += ", because the images are in color; set in_channels to 1 to train on their grey values"
     return adapted, [f"{notice}.", *_difference(adapted, found)]
 
 
 def _follows_images(base: Model, found: int) -> bool:
-    """Tell whether colour would be lost by a rule that nobody chose."""
+    """Tell whether color would be lost by a rule that nobody chose."""
     return base.card.shape.in_channels == 1 and found > 1 and base.card.channels == ChannelRule()
 
 

@@ -1,4 +1,4 @@
-"""Training images as they are kept while patches are cut from them: normalised, on the device or in a file."""
+"""Training images as they are kept while patches are cut from them: normalized, on the device or in a file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from torch import Tensor
 from ..data.windows import window_starts
 from ..errors import RunError
 
-# Centres kept per image; more would only cost memory.
-MAX_CENTRES = 20_000
+# Centers kept per image; more would only cost memory.
+MAX_CENTERS = 20_000
 # Share of the free memory that the images may fill before they move to a file.
 RESIDENT_SHARE = 0.4
 
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A normalised image with its target, and the pixels around which patches are centred."""
+    """A normalized image with its target, and the pixels around which patches are centered."""
 
     name: str
     pixels: Tensor  # (C, Y, X), float32, or float16 when it lies in a file
@@ -112,7 +112,7 @@ class PatchStore:
         target: NDArray[np.bool_],
         annotated: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Take in one normalised image (C, Y, X) with its target and annotated region (Y, X)."""
+        """Take in one normalized image (C, Y, X) with its target and annotated region (Y, X)."""
         masks = [mask.astype(np.uint8) for mask in (target, annotated) if mask is not None]
         placed, objects, *known = self._place([pixels, *masks])
         if annotated is None:  # one number for all pixels takes no memory
@@ -123,8 +123,8 @@ class PatchStore:
                 placed,
                 objects,
                 known[0],
-                _some_centres(target if annotated is None else target & annotated),
-                None if annotated is None else _some_centres(annotated),
+                _some_centers(target if annotated is None else target & annotated),
+                None if annotated is None else _some_centers(annotated),
             )
         )
 
@@ -168,9 +168,9 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _some_centres(where: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return up to `MAX_CENTRES` pixels of `where`, evenly taken, as rows and columns."""
+def _some_centers(where: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return up to `MAX_CENTERS` pixels of `where`, evenly taken, as rows and columns."""
     flat = np.flatnonzero(where)
-    if len(flat) > MAX_CENTRES:
-        flat = flat[np.linspace(0, len(flat) - 1, MAX_CENTRES).astype(np.int64)]
+    if len(flat) > MAX_CENTERS:
+        flat = flat[np.linspace(0, len(flat) - 1, MAX_CENTERS).astype(np.int64)]
     return np.stack(np.unravel_index(flat, where.shape), axis=1).astype(np.int32)

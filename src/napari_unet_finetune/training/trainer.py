@@ -1,4 +1,4 @@
-"""One optimiser step after another on one network, with all that must survive an interruption."""
+"""One optimizer step after another on one network, with all that must survive an interruption."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Trainer:
         self._averaged = copy.deepcopy(self.network).eval()
 
     def step(self, index: int) -> StepEnd:
-        """Make optimiser step `index`, counted from 0.
+        """Make optimizer step `index`, counted from 0.
 
         Raises
         ------

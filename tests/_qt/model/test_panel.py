@@ -55,7 +55,7 @@ def test_a_card_tells_what_a_biologist_wants_to_know():
     assert rows["Dice"] == "0.98 on held-out images, 0.98 on test images"
     assert rows["About"].startswith("Cells in a microtube") and "trying the program" not in rows["About"]
     assert "trying the program" in rows["Notes"]
-    assert rows["Licence"] == "BSD-3-Clause"
+    assert rows["License"] == "BSD-3-Clause"
     assert "1.7 MB, made 20" in rows["File"]
     assert "Parent" not in rows
     assert [size(count) for count in (2_000_000, 900)] == ["2.0 MB", "0.9 kB"]

@@ -65,7 +65,7 @@ def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
     if scores := list(_scores(card)):
         yield "Dice", ", ".join(scores)
     if about.licence:
-        yield "Licence", about.licence
+        yield "License", about.licence
     if about.citation:
         yield "To cite", about.citation
     made = f", made {about.created[:10]}" if about.created else ""
