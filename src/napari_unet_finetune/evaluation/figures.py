@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..data.annotated_image import AnnotatedImage
+
+_Item = TypeVar("_Item")
 
 FORMATS = (".png", ".pdf", ".svg")
 DPI = 300
@@ -161,6 +163,12 @@ def to_svg(figure: Figure) -> str:
         figure.savefig(text, format="svg", metadata=_NO_METADATA, bbox_inches="tight", pad_inches=0.05)
     svg = re.sub(r' id="[\w.]+_\d+"', "", text.getvalue()[text.getvalue().index("<svg") :])  # no link leads to these
     return svg.replace("<svg", f'<svg role="img" aria-label="{figure.axes[0].get_ylabel()}"', 1)
+
+
+def evenly(ordered: Sequence[_Item], count: int) -> list[_Item]:
+    """Return at most `count` of the images to show, in even steps from the first to the last."""
+    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+    return [ordered[place] for place in places]
 
 
 def error_overlay(row: OverlayRow, prediction: NDArray[Any]) -> NDArray[np.float64]:

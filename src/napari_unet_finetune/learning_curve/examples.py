@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..evaluation.figures import OverlayRow, learning_curve_figure, overlay_figure
+from ..evaluation.figures import OverlayRow, evenly, learning_curve_figure, overlay_figure
 from ..evaluation.rows import Row
 from ..io.images import list_images, read_image
 from ..runs.request import CurveRequest
@@ -43,8 +43,7 @@ def examples(rows: Sequence[Row], *, dataset: int) -> list[str]:
     fewest, first = min(row.count for row in rows), min(row.seed for row in rows)
     candidates = [row for row in rows if (row.dataset, row.count, row.seed) == (dataset, fewest, first)]
     chosen = sorted(candidates, key=lambda row: row.dice)
-    places = np.linspace(0, len(chosen) - 1, min(EXAMPLES, len(chosen))).round().astype(int)
-    return [chosen[place].image for place in places]
+    return [row.image for row in evenly(chosen, EXAMPLES)]
 
 
 def overlay_row(

@@ -13,7 +13,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..evaluation.areas import THRESHOLDS, Estimation, ThresholdCounts, estimate_areas
 from ..evaluation.estimate import trained_weight
 from ..evaluation.evaluate import score_prediction
-from ..evaluation.figures import OverlayRow
+from ..evaluation.figures import OverlayRow, evenly
 from ..evaluation.rows import ModelRow, Summary, summarize
 from ..events import PartStarted
 from ..inference.predict import Predictor
@@ -145,9 +145,8 @@ def overlays(scored: Scored) -> Iterator[OverlayRow]:
     if not scored.shown:
         return
     tallest = max(one.shape[0] / one.shape[1] for one in scored.shown)
-    count = min(max(1, min(EXAMPLES, int(TALLEST / tallest))), len(scored.shown))
     ordered = sorted(scored.shown, key=lambda one: one.dice)
-    for place in np.linspace(0, len(ordered) - 1, count).round().astype(int):
-        image = ordered[place].images[ordered[place].place]
-        predictions = {_TITLES[model]: labels for model, labels in ordered[place].predictions.items()}
+    for one in evenly(ordered, max(1, min(EXAMPLES, int(TALLEST / tallest)))):
+        image = one.images[one.place]
+        predictions = {_TITLES[model]: labels for model, labels in one.predictions.items()}
         yield OverlayRow.of(image.name, image, predictions)
