@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.training.finetune import random_model
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.training.finetune import random_model, train
 from napari_unet_finetune.training.state import TrainingState
 
 TINY = ModelConfig(width=16, levels=2)
@@ -57,3 +59,10 @@ class MemoryStore:
 @pytest.fixture
 def untrained():
     return random_model(TINY, tiny_config())
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A model that has learned the bright squares, and how its training ended."""
+    torch.set_num_threads(1)
+    return drain(train(make_squares(6), tiny_config(steps=60, learning_rate=3e-3), shape=TINY))

@@ -34,11 +34,10 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones():
+def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones(trained):
     config = tiny_config(steps=60, learning_rate=3e-3)
-    base = drain(train(make_squares(6), config, shape=TINY))
-    assert base.ended.finetuned_dice > 0.9
-    result = drain(finetune(base.model, make_squares(6, bright=False, seed=1), config))
+    assert trained.ended.finetuned_dice > 0.9
+    result = drain(finetune(trained.model, make_squares(6, bright=False, seed=1), config))
     assert result.ended.raw_dice < 0.5
     assert result.ended.finetuned_dice > 0.85
     assert result.ended.old_dice_before > 0.9
@@ -129,17 +128,15 @@ def test_stop_returns_the_best_weights_so_far(untrained):
 
 
 @pytest.mark.parametrize("steps", [0, 4])
-def test_a_stop_before_the_first_validation_is_never_below_the_base(steps):
+def test_a_stop_before_the_first_validation_is_never_below_the_base(trained, steps):
     done = []
-    config = tiny_config(steps=60, learning_rate=3e-3)
-    base = drain(train(make_squares(6), config, shape=TINY)).model
     harmful = tiny_config(learning_rate=0.5, warmup_steps=0)
-    run = finetune(base, make_squares(5, seed=3), harmful, should_stop=lambda: len(done) >= steps)
+    run = finetune(trained.model, make_squares(5, seed=3), harmful, should_stop=lambda: len(done) >= steps)
     run = Run(run)
     done.extend(event for event in run if isinstance(event, StepEnd))
     result = run.result
     assert result.ended.stopped and result.ended.steps == steps
-    assert result.ended.kept_raw and same(result.model.weights, base.weights)
+    assert result.ended.kept_raw and same(result.model.weights, trained.model.weights)
 
 
 def test_the_result_is_kept_before_the_run_is_said_to_have_ended(untrained):
@@ -149,14 +146,13 @@ def test_the_result_is_kept_before_the_run_is_said_to_have_ended(untrained):
             assert store.result.card.threshold == event.threshold
 
 
-def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_others():
+def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_others(trained):
     """The base sees bright squares only; the one held-out image is bright, the training images are dark."""
     config = tiny_config(steps=60, learning_rate=3e-3)
-    base = drain(train(make_squares(6), config, shape=TINY)).model
     dark, bright = make_squares(4, bright=False, seed=1), make_squares(1, seed=2)
     for seed in range(20):
         images = [*dark, *bright]
-        run = finetune(base, images, config.model_copy(update={"seed": seed, "replay_share": 0.5}))
+        run = finetune(trained.model, images, config.model_copy(update={"seed": seed, "replay_share": 0.5}))
         started = next(run)
         if started.validation_images == ("square 0",) and started.raw_dice > 0.9:
             break
@@ -238,13 +234,11 @@ def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(untrained, mo
         drain(finetune(untrained, make_squares(4), tiny_config()))
 
 
-def test_a_useless_finetuning_returns_the_raw_model_and_says_so():
-    config = tiny_config(steps=60, learning_rate=3e-3)
-    base = drain(train(make_squares(6), config, shape=TINY)).model
+def test_a_useless_finetuning_returns_the_raw_model_and_says_so(trained):
     harmful = tiny_config(steps=6, learning_rate=0.5, warmup_steps=0)
-    result = drain(finetune(base, make_squares(5, seed=3), harmful))
+    result = drain(finetune(trained.model, make_squares(5, seed=3), harmful))
     assert result.ended.kept_raw
-    assert same(result.model.weights, base.weights)
+    assert same(result.model.weights, trained.model.weights)
     assert "base model is kept" in result.ended.summary
 
 
@@ -437,8 +431,7 @@ def test_an_untrained_model_follows_from_the_seed():
     assert same(first, again) and not same(first, other)
 
 
-def test_the_raw_score_on_color_images_is_that_of_the_unchanged_base():
-    base = drain(train(make_squares(6), tiny_config(steps=60, learning_rate=3e-3), shape=TINY)).model
+def test_the_raw_score_on_color_images_is_that_of_the_unchanged_base(trained):
     # green squares on magenta: the luminance shows what the mean of the channels hides
     color = [
         AnnotatedImage(
@@ -447,9 +440,9 @@ def test_the_raw_score_on_color_images_is_that_of_the_unchanged_base():
         for image in make_squares(5, seed=2)
     ]
     config = tiny_config(steps=2)
-    grey = drain(finetune(base, color, config.model_copy(update={"in_channels": 1})))
+    grey = drain(finetune(trained.model, color, config.model_copy(update={"in_channels": 1})))
     assert grey.ended.raw_dice > 0.8
-    assert drain(finetune(base, color, config)).ended.raw_dice == pytest.approx(grey.ended.raw_dice)
+    assert drain(finetune(trained.model, color, config)).ended.raw_dice == pytest.approx(grey.ended.raw_dice)
 
 
 def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):
