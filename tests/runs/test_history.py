@@ -33,7 +33,7 @@ def test_an_interrupted_training_offers_its_best_model(interrupted):
     model = interrupted.use_best()
     again = PastRun(interrupted.folder)
     assert not again.is_interrupted
-    assert again.card.shape == model == interrupted.folder.best_path
+    assert again.model == model == interrupted.folder.best_path
     assert again.end.stopped
     assert again.end.finetuned_dice == interrupted.progress.best_dice
 
@@ -42,7 +42,7 @@ def test_an_interrupted_training_can_still_be_finished(interrupted):
     drain(run_here(interrupted.folder))
     again = PastRun(interrupted.folder)
     assert not again.is_interrupted
-    assert again.card.shape == interrupted.folder.result_path
+    assert again.model == interrupted.folder.result_path
     assert again.end.steps == 12
 
 
