@@ -21,7 +21,7 @@ def test_base_and_finetuned_are_said_side_by_side():
 
 def test_what_was_not_measured_is_not_claimed():
     nothing = replace(END, raw_dice=None, finetuned_dice=None, old_dice_before=None, old_dice_after=None)
-    assert "cannot be said" in _told(nothing, 0)
+    assert "Nothing was held out" in _told(nothing, 0)
     alone = _told(replace(nothing, finetuned_dice=0.7), 1)
     assert "0.700 on 1 held-out image" in alone and "→" not in alone
 

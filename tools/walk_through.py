@@ -208,7 +208,7 @@ class Walk:
         self._open_dock("Annotate and finetune")
         self.dock.accordion.open(4)
         _let(0.5)
-        self._click(self.dock.questions, "What to annotate next")
+        self._click(self.dock.questions, "What should I annotate next?")
         _let(0.5)
         self._wait(lambda: not self.session.jobs.is_running)
         _let(0.5)

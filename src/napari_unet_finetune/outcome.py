@@ -36,7 +36,7 @@ def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
     if config.validation == "patches":
         return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
     if end.finetuned_dice is None:
-        return "Nothing was held out, so how good the model is cannot be said. Annotate at least 4 images to know."
+        return "Nothing was held out, so how good the model is remains unknown. Annotate at least 4 images to find out."
     if end.raw_dice is None:
         return f"Dice {end.finetuned_dice:.3f} on {images}."
     calibrated = config.calibrate and not end.stopped and held_out >= ENOUGH_HELD_OUT
@@ -49,5 +49,5 @@ def _old(end: RunEnded) -> str:
         return "" if end.raw_dice is None or end.kept_raw else " Old dataset: not measured."
     text = f" Old dataset: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}."
     if end.forgot:
-        text += " It is being forgotten: raise the replay share or the pull to the base (l2sp), or give old images."
+        text += " It is being forgotten: raise Replay (replay_share) or Pull to the base (l2sp), or give old images."
     return text

@@ -111,7 +111,7 @@ def test_a_stopped_training_keeps_its_best_and_a_second_one_is_refused_until_the
     run_without_end(workbench)
     qtbot.waitUntil(lambda: session.trainings.job.progress.best_dice is not None, timeout=CHILD_MS)
     workbench.finetune.finetuning.start(TINY)
-    assert "under way" in session.message.text
+    assert "still running" in session.message.text
     assert len(run_folders(session.project.folder)) == 1
     assert not workbench.finetune.button.isEnabled()
     session.trainings.job.stop()

@@ -169,7 +169,7 @@ def test_mean_and_one_channel_are_rules_too():
 @pytest.mark.parametrize(
     ("count", "in_channels", "rule", "cure"),
     [
-        (3, 1, ChannelRule(method="none"), "channels.channel from 0 to 2"),
+        (3, 1, ChannelRule(method="none"), "from 0 to 2"),
         (2, 1, ChannelRule(), "channels.method=mean"),
         (3, 1, ChannelRule(method="channel", channel=3), "from 0 to 2"),
         (3, 2, ChannelRule(), "give the model 3 .in_channels=3.*in_channels=1 and channels.method=mean"),

@@ -49,7 +49,7 @@ def test_images_of_the_training_are_told_by_their_pixels_and_not_by_their_names(
     trained = model.with_card(provenance=Provenance(images=records))
     result = drain(estimate(trained, dataset1, PREDICT))
     assert result.trained_on == (first.name,)
-    assert f"Its training had 1 image of 4 ({first.name})" in result.summary
+    assert f"trained or validated on 1 image of 4 ({first.name})" in result.summary
     assert "training had" not in drain(estimate(model, [first], PREDICT)).summary
 
 

@@ -115,7 +115,7 @@ def test_a_check_up_says_first_whether_there_is_something_to_do():
         assert "differ from those of nuclei" in checkup(comparison=replace(alike, **change)).headline
     assert "1 suggestion" in checkup(advice=("Add.",)).headline
     found = checkup(problems=("a: no mask.", "b: no mask."), advice=("Add.",))
-    assert found.headline.startswith("2 things to put right") and found.is_warning
+    assert found.headline.startswith("2 problems") and found.is_warning
     assert found.sentences == ("a: no mask.", "b: no mask.", "Add.", "Objects are wide.")
 
 

@@ -78,7 +78,7 @@ def test_a_gain_that_may_be_large_is_not_called_little():
 
 
 def test_one_seed_is_told():
-    assert "With one seed per count" in forecast(rows(lambda n: 0.9 - 0.5 / n, seeds=1)).summary
+    assert "With one seed per number of images" in forecast(rows(lambda n: 0.9 - 0.5 / n, seeds=1)).summary
     assert "With one seed" not in forecast(rows(lambda n: 0.9 - 0.5 / n)).summary
 
 

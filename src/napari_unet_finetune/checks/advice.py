@@ -146,7 +146,7 @@ def _odd(images: Sequence[ImageFindings]) -> Iterator[str]:
         (
             lambda image: (image.foreground or 0) > LOOKS_INVERTED,
             "mask", "have", "hardly any background",
-            "If objects and background are exchanged, invert them.",
+            "If objects and background are swapped, invert them.",
         ),
         (
             lambda image: image.is_constant,
@@ -204,7 +204,7 @@ def _coverage(images: Sequence[ImageFindings], rest: Sequence[ImageFindings]) ->
 
 def _duplicates(duplicates: Sequence[Duplicate]) -> Iterator[str]:
     for how, verb, pairs in (
-        ("the same pixel for pixel as an earlier one", "be", [one for one in duplicates if one.exact]),
+        ("the same as an earlier one, pixel for pixel", "be", [one for one in duplicates if one.exact]),
         ("like an earlier one", "look", [one for one in duplicates if not one.exact and not one.turned]),
         ("like an earlier one that was mirrored or turned", "look", [one for one in duplicates if one.turned]),
     ):

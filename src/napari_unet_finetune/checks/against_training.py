@@ -133,8 +133,8 @@ def _opposite(name: str, base: DataStatistics) -> str:
     brighter = _median(base.normalized.objects) > _median(base.normalized.background)
     here, there = ("darker", "brighter") if brighter else ("brighter", "darker")
     return (
-        f"Objects are {here} than their surroundings, but {there} in the data of {name}. A model that never saw that "
-        "takes one for the other: look at a prediction, and finetune on at least 5 annotated images."
+        f"Objects are {here} than their surroundings, but {there} in the data of {name}. A model that has never seen "
+        "this confuses the two: look at a prediction, and finetune on at least 5 annotated images."
     )
 
 
@@ -179,7 +179,7 @@ def _alike(name: str, base: DataStatistics, new: DataStatistics, what: str) -> s
             "nothing needs to be done about intensities."
         )
     if len(base.channels) != len(new.channels):
-        return f"In brightness {what} like those of {name}; its file says nothing of their colors."
+        return f"In brightness {what} like those of {name}; its file says nothing about their colors."
     return f"Intensities are like those of {name}: nothing needs to be done about them."
 
 
@@ -210,7 +210,7 @@ def _on_size(model: ModelFacts, base: DataStatistics, new: DataStatistics, facto
     yield (
         f"Objects are about {times:.2g} times as wide as in the data of {model.name} ({new.object_width_px:.0f} px "
         f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} come within the widths it copes with: "
-        f"set rescale to {setting:g}."
+        f"set Rescale to {setting:g}."
     )
 
 

@@ -69,7 +69,7 @@ class Checkup(Result):
         """Whether there is something to do."""
         compared, headline = self.comparison, "Your data are fine."
         if self.problems:
-            headline = f"{count_of(len(self.problems), 'thing')} to put right before a training."
+            headline = f"{count_of(len(self.problems), 'problem')} to fix before a training."
         elif self.advice:
             headline = f"Nothing is wrong; {count_of(len(self.advice), 'suggestion')}."
         if compared and compared.is_different:

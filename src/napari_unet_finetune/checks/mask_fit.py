@@ -107,7 +107,7 @@ def _intensities(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]
     names = [sample.image.name for sample in samples]
     doubts = []
     if flat := [name for name, view in zip(names, pixels, strict=True) if view.min() == view.max()]:
-        sentence = f"{_count(flat, len(names))} of one and the same intensity after normalization"
+        sentence = f"{_count(flat, len(names))} with the same intensity everywhere after normalization"
         doubts.append(Doubt("constant", f"{sentence}: {first_of(flat)}. Check how these files were saved."))
     clipped = [
         name
@@ -145,7 +145,8 @@ def _channels(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]]) 
         Doubt(
             "channels",
             f"Channel {best} tells objects from background ({by_channel[best]:.2f}; 0.5 is chance and 1 perfect), but "
-            f"what the model gets does not ({seen:.2f}). Set channels.method=channel and channels.channel={best}.",
+            f"what the model gets does not ({seen:.2f}). Choose channel {best} under Channel "
+            f"rule (in the terminal, --set channels.method=channel --set channels.channel={best}).",
         )
     ]
 

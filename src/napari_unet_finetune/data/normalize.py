@@ -149,8 +149,8 @@ def to_channels(
     if in_channels == 1 and rule.method == "channel" and rule.channel < count:
         return pixels[rule.channel : rule.channel + 1]
     cure = (
-        "Let the model see the mean of the channels (channels.method=mean), or one of them (channels.method=channel "
-        f"with channels.channel from 0 to {count - 1})."
+        "Under Channel rule, choose the mean of the channels, or one of them, from 0 to "
+        f"{count - 1} (in the terminal, --set channels.method=mean, or channels.method=channel with channels.channel)."
         if in_channels == 1
         else f"Take images with {in_channels} channels or one. A training can also give the model {count} "
         f"(in_channels={count}), or make all images grey (in_channels=1 and channels.method=mean)."

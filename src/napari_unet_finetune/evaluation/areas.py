@@ -152,8 +152,8 @@ class Estimation(Result):
             return f"There is no true object in {images}, yet the model predicts some: it overestimates."
         ratio = f"The model predicts {self.area_ratio:.2f} × the true area"
         if self.low is None or self.high is None:
-            return f"{ratio} ({images}): from so little, a bias cannot be told from chance."
-        doubt = f" Over only {count} images this interval is a rough one." if count < FEW_IMAGES else ""
+            return f"{ratio} ({images}): with so few images, a bias cannot be told from chance."
+        doubt = f" With only {count} images, this interval is rough." if count < FEW_IMAGES else ""
         meaning = {
             "overestimates": "it overestimates",
             "underestimates": "it underestimates",
@@ -198,7 +198,7 @@ class Estimation(Result):
         if not self.trained_on:
             return ""
         some = f"{count_of(len(self.trained_on), 'image')} of {len(self.images)} ({first_of(self.trained_on)})"
-        return f"Its training had {some}, to learn from or to choose by, so the answer may be too good."
+        return f"It was trained or validated on {some}, so the answer may be too good."
 
 
 @dataclass(frozen=True, eq=False)

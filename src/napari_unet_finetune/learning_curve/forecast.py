@@ -118,7 +118,7 @@ class Forecast(Result):
         if self.verdict == "perhaps":
             yield f"Whether that is worth it cannot be told: less than {WORTHWHILE:g} is little."
         if min(point.seeds for point in self.points) == 1:
-            yield "With one seed per count, what another seed would give is not in this range."
+            yield "With one seed per number of images, this range leaves out what another seed would give."
 
 
 def forecast(

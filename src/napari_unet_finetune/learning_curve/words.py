@@ -24,7 +24,7 @@ def model_in_words(rows: Sequence[Row]) -> str:
     """Return how one model did, from its scores on all test images."""
     new, old = ([row.dice for row in rows if row.dataset == dataset] for dataset in (2, 1))
     seed = f", seed {rows[0].seed}" if rows[0].count else ""
-    before = f", {fmean(old):.3f} on {len(old)} of Dataset 1" if old else ""
+    before = f", {fmean(old):.3f} on {count_of(len(old), 'old image')}" if old else ""
     return f"{_with(rows[0].count)}{seed}: Dice {fmean(new):.3f} on {count_of(len(new), 'test image')}{before}."
 
 
@@ -77,15 +77,15 @@ def _forgetting(old: dict[int, float]) -> Iterator[str]:
     forgotten = {count: dice for count, dice in old.items() if forgets(raw, dice)}
     if forgotten:
         lost = ", ".join(f"{dice:.2f} with {count_of(count, 'image')}" for count, dice in forgotten.items())
-        yield f"Dataset 1 is being forgotten: Dice {raw:.2f} → {lost}. Raise Replay, or give its images."
+        yield f"The old images are being forgotten: Dice {raw:.2f} → {lost}. Raise Replay, or give old images."
     else:
-        yield f"Dataset 1 is kept: Dice {raw:.2f} → {list(old.values())[-1]:.2f}."
+        yield f"The old images are not forgotten: Dice {raw:.2f} → {list(old.values())[-1]:.2f}."
 
 
 def _unknown() -> Iterator[str]:
     yield (
-        "What is forgotten of Dataset 1 cannot be measured: the base carries no patches of it. Give a folder of "
-        "Dataset 1 to know."
+        "What is forgotten of the old images cannot be measured: the base carries no patches of them. Give a folder "
+        "of old images to find out."
     )
 
 

@@ -82,7 +82,7 @@ class CanLearn(Result):
 
     def _sentences(self) -> Iterator[str]:
         count = "one image" if len(self.images) == 1 else "two images"
-        learned = f"After {self.steps} steps the network knows {count} by heart with Dice {fmean(self.dice):.3f}"
+        learned = f"After {self.steps} steps the network has learned {count} by heart, with Dice {fmean(self.dice):.3f}"
         match self.verdict:
             case "ready":
                 yield f"Ready: {learned}, so it can learn these masks, and they fit their images."

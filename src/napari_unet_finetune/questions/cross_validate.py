@@ -109,11 +109,11 @@ class CrossValidation(Result):
         yield self._gain()
         if self.trained_on:
             some = f"{len(self.trained_on)} of these images ({first_of(self.trained_on)})"
-            yield f"But the base model was itself trained with {some}: take its own base for an honest score."
+            yield f"But the base model was itself trained with {some}: use the base it came from for an honest score."
         if self.kept_raw:
             yield f"In {self.kept_raw} of {len(folds)} trainings the base model was kept."
         if self.dice.low is None:
-            yield "So few images allow no interval."
+            yield "There are too few images for an interval."
         else:
             yield (
                 "The interval (95 %) is that of the mean over images like these; a model trained on all of them should "

@@ -248,8 +248,8 @@ def _check_annotations(train: PatchStore) -> None:
         raise DataError("None of the training images shows an object. Annotate at least one, or check the masks.")
     if all(image.foreground_share > NEARLY_ALL for image in train.images):
         raise DataError(
-            "The masks show next to no background, only objects. Check whether images and masks are exchanged or the "
-            "masks inverted; of strokes, paint some background too."
+            "The masks show next to no background, only objects. Check whether images and masks are swapped or the "
+            "masks inverted; if they are strokes, paint some background too."
         )
 
 

@@ -100,8 +100,8 @@ def settle_pull(config: FinetuneConfig, *, has_old_images: bool, from_scratch: b
     if not needed:
         return settled, ""
     return settled, (
-        f"The weights are pulled towards the base's instead (l2sp = {PULL_WITHOUT_REPLAY:g}), which slows forgetting "
-        "but does not prevent it."
+        f"The weights are pulled toward the base's instead (Pull to the base: {PULL_WITHOUT_REPLAY:g}), which slows "
+        "forgetting but does not prevent it."
     )
 
 

@@ -29,7 +29,7 @@ def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) 
         f"Objects lie in {'horizontal' if upright else 'vertical'} layers "
         f"({max(by_row, by_column):.0%} of the masks follow from the {'row' if upright else 'column'} alone): "
         "patches are mirrored along the layers but neither turned nor mirrored across them. If that is wrong, set "
-        "augment.orientation to any."
+        "Orientation to any (in the terminal, --set augment.orientation=any)."
     )
     return _with_orientation(config, "upright" if upright else "sideways"), note
 

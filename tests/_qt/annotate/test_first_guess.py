@@ -121,7 +121,7 @@ def test_a_model_that_cannot_be_read_is_one_sentence_and_leaves_no_file(predicti
 def test_a_second_prediction_has_to_wait(predicting):
     annotation, _ = predicting
     annotation.session.jobs.start(Job(annotation.session.project.folder / "job", "Predicting others"))
-    with pytest.raises(RunError, match="under way"):
+    with pytest.raises(RunError, match="still running"):
         start_from_prediction(annotation)
 
 

@@ -214,9 +214,9 @@ def test_cells_come_one_by_one_and_another_job_is_refused(waiting, project, tmp_
     event = ImageCompared("raw", "img_04", dice=0.5)
     runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
     assert comparing.cell("raw", "img_04") is event
-    assert "under way" in comparing.problem
+    assert "still running" in comparing.problem
     before = dict(comparing.cells)
-    with message("under way"):
+    with message("still running"):
         comparing.compare()
     assert comparing.cells == before
     runner.listener.on_end(None)

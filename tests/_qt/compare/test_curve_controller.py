@@ -63,7 +63,7 @@ def test_what_was_painted_is_saved_first_and_masks_are_copied(curve, session):
 def test_a_folder_of_the_old_dataset_is_tested_too(curve, session, tmp_path, write_squares):
     curve.start((1,), 1, CONFIG, write_squares(tmp_path / "old", 2))
     assert [list(dice_by_count(curve.study.rows_and_patches, dataset)) for dataset in (1, 2)] == [[0, 1], [0, 1]]
-    assert "Dataset 1 is" in session.message.text and "cannot be measured" not in session.message.text
+    assert "old images are" in session.message.text and "cannot be measured" not in session.message.text
 
 
 def test_what_keeps_it_from_starting_is_said(session, tmp_path, write_squares):
@@ -82,9 +82,9 @@ def test_one_that_is_under_way_is_shown_and_keeps_another_from_starting(waiting,
     curve = CurveController(session)
     curve.start((1, 2), 2, CONFIG)
     assert curve.is_running and not curve.is_interrupted and curve.sentences == ()
-    assert "Learning curve is under way" in curve.plan((1,), 1).problem
+    assert "Learning curve is still" in curve.plan((1,), 1).problem
     runner.listener.on_end(None)
-    assert "Resume goes on where it was" in session.message.text and curve.is_interrupted
+    assert "Resume" in session.message.text and curve.is_interrupted
 
 
 def test_an_interrupted_one_is_found_on_another_day_and_resumed(curve, session, project, monkeypatch):

@@ -63,7 +63,7 @@ def test_unsaved_paint_is_saved_before_the_masks_are_copied(ready):
     assert request.pairs[0].mask.path.read_bytes() == session.project.image("img_00").mask.read_bytes()
     assert request.config.held_out is not None
     assert runner.folder in run_folders(session.project.folder)
-    assert "has begun" in session.message.text
+    assert "Finetuning" in session.message.text
 
 
 def test_a_training_of_a_dataset_that_was_opened_anew_is_its_own(ready):
@@ -88,7 +88,7 @@ def test_a_second_training_is_refused_in_a_sentence(ready):
     first = runner.folder
     finetuning.start(CONFIG)
     assert session.message.tone == "error"
-    assert "Finetuning with 4 images is under way" in session.message.text
+    assert "Finetuning with 4 images is still" in session.message.text
     assert runner.folder == first
     assert session.trainings.is_running
 

@@ -147,7 +147,7 @@ def test_from_scratch_is_offered_only_with_many_images(panel, tmp_path, write_sq
     session.project = annotated_project(tmp_path, write_squares, 20, 20)
     assert panel.settings.preset.findData("from scratch") >= 0
     panel.settings.preset.set_value("from scratch")
-    assert panel.base.text() == "Starts from nothing."
+    assert "from scratch" in panel.base.text()
     panel.start()
     assert read_request(runner.folder).task == "train"
 
@@ -159,7 +159,7 @@ def test_a_click_starts_a_training_with_what_is_set(ready, qtbot):
     qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
     request = read_request(runner.folder)
     assert (request.config.steps, request.checkpoint) == (123, "microtube")
-    assert (panel.reason.text, panel.button.isEnabled()) == ("Finetuning with 4 images is under way.", False)
+    assert "Finetuning with 4 images" in panel.reason.text and not panel.button.isEnabled()
     session.project.save_labels("img_02", np.ones((48, 48), np.uint16), "painted")
     session.images_changed.emit()
     assert panel.changed_since.text == "Labels changed since this training began: img_02."

@@ -318,7 +318,7 @@ def test_a_second_prediction_is_refused_while_one_runs(viewer, waiting, tubes, q
     predicting.predict(whole=False)
     qtbot.waitUntil(lambda: session.jobs.is_running)
     predicting.predict(whole=False)
-    assert "Predicting tube is under way" in session.message.text
+    assert "Predicting tube is still" in session.message.text
 
 
 def test_what_goes_wrong_is_one_sentence_and_the_next_prediction_works(viewer, session, predicting, predict, tubes):

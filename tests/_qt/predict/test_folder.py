@@ -150,6 +150,6 @@ def test_a_second_job_is_refused(waiting, folder, tmp_path):
     files.predict(folder, tmp_path / "out", PredictConfig())
     assert files.is_predicting and runner.folder.exists()
     files.predict(folder, tmp_path / "out", PredictConfig())
-    assert "is under way" in session.message.text and files.is_predicting
+    assert "still running" in session.message.text and files.is_predicting
     runner.listener.on_end(None)
     assert not files.is_busy and not runner.folder.exists()

@@ -108,7 +108,7 @@ def test_a_model_trained_here_is_asked_about_the_images_that_were_held_out(panel
     panel.rows["estimate"].button.click()
     assert len(cells(panel)) == 1
     panel.session.model = panel.session.predictor
-    assert "knows these images" in panel.rows["cross_validate"].cost.text()
+    assert "trained on some of these" in panel.rows["cross_validate"].cost.text()
 
 
 def test_a_trial_ends_with_a_verdict(panel: QuestionsPanel) -> None:
@@ -176,7 +176,7 @@ def test_a_training_under_way_keeps_only_another_training_from_starting(
     panel.rows["cross_validate"].button.click()
     assert session.trainings.is_running and not session.jobs.is_running
     assert not panel.rows["cross_validate"].button.isEnabled()
-    assert "under way" in panel.rows["cross_validate"].cost.text()
+    assert "still running" in panel.rows["cross_validate"].cost.text()
     assert panel.rows["estimate"].button.isEnabled()
     runner.listener.on_report(Report(JobEnded(), RunProgress()))
     runner.listener.on_end(None)

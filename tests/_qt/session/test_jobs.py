@@ -57,7 +57,7 @@ def test_a_slot_keeps_the_request_tells_of_progress_and_is_free_afterwards(slot,
 def test_a_second_job_is_refused_while_the_first_one_runs(slot, tmp_path):
     slot, _, _ = slot
     slot.start(Job(tmp_path, "Finetuning with 5 images"))
-    with pytest.raises(RunError, match="Finetuning with 5 images is under way"):
+    with pytest.raises(RunError, match="Finetuning with 5 images is still"):
         slot.start(Job(tmp_path, "Finetuning again"))
     assert slot.job is not None and slot.job.title == "Finetuning with 5 images"
 

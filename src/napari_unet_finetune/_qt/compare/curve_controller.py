@@ -72,7 +72,7 @@ class CurveController:
         if (pace := self.session.history.pace) is None or config.epochs:
             return ""
         seconds = trainings * pace * config.trained_px
-        return f"{config.steps:,} steps each, {about(seconds)} in all on this computer; the scoring comes on top."
+        return f"{config.steps:,} steps each, {about(seconds)} in all on this computer, plus the scoring."
 
     @tells_errors
     def start(self, counts: Sequence[int], seeds: int, config: FinetuneConfig, dataset1: Path | None = None) -> None:
@@ -125,7 +125,7 @@ class CurveController:
         job.event.connect(lambda event: self._on_event(folder, event))
         job.ended.connect(on_end)
         job.failed.connect(on_failed)
-        session.tell(f"{TITLE}: the trainings have begun. You can go on annotating.")
+        session.tell(f"{TITLE}: training has started. You can keep annotating.")
         session.trainings.start(job)
         if session.trainings.is_running:
             self.study = StudyFolder(folder)
@@ -134,7 +134,7 @@ class CurveController:
     def _outcome(self) -> str:
         assert self.study is not None
         if not self.study.is_finished:
-            return f"{TITLE} stopped; what is trained is kept. Resume goes on where it was."
+            return f"{TITLE} stopped; the models trained so far are kept. Resume continues from there."
         return " ".join(self.sentences)
 
     def _on_event(self, folder: Path, event: Event) -> None:

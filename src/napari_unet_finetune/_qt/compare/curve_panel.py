@@ -44,17 +44,17 @@ class CurvePanel(Panel):
         self.counts = tipped(
             QLineEdit(", ".join(map(str, COUNTS))), "How many annotated images to train with, one training each."
         )
-        self.seeds = tipped(QSpinBox(), "Trainings per number of images; their spread shows what is chance.")
+        self.seeds = tipped(QSpinBox(), "Trainings per number of images; their spread shows how much is chance.")
         names = [(name, name) for name in get_args(PresetName) if name != _NOT_HERE]
         self.preset = tipped(ChoiceBox(names), "Settings of every training.")
         self.old = tipped(
-            PathBox("Folder of Dataset 1, with images and masks"),
-            "To see what is forgotten: a folder of the old dataset with <i>images</i> and <i>masks</i> in it; its "
-            "last 10 images are tested. Empty takes the patches that the base carries.",
+            PathBox("Folder of old images and their masks"),
+            "To see what is forgotten: a folder with old images, in <i>images</i> and <i>masks</i>; the last 10 images "
+            "are tested. Left empty, the patches that the base carries are tested.",
         )
         self.plan, self.words, self.chart = QLabel(), QLabel(), LearningCurve()
         self.start = push_button("Train all", "Train and test one model after the other in the background.")
-        self.resume = push_button("Resume", "Go on with the curve below where it was interrupted.")
+        self.resume = push_button("Resume", "Continue the curve below from where it was interrupted.")
         self.save = QPushButton("Save chart…")
         self._lay_out()
         self._connect()
@@ -83,7 +83,7 @@ class CurvePanel(Panel):
         for label in (self.plan, self.words):
             label.setWordWrap(True)
         fields = in_form(
-            ("Images", self.counts), ("Seeds", self.seeds), ("Preset", self.preset), ("Dataset 1", self.old)
+            ("Images", self.counts), ("Seeds", self.seeds), ("Preset", self.preset), ("Old images", self.old)
         )  # fmt: skip
         self.setLayout(
             in_column(

@@ -36,7 +36,7 @@ class Outcome:
         """Return how a training with this `progress` ended, that left `model`."""
         end = progress.end
         if end is None:
-            text = "Stopped before the first step: nothing has changed." if model is None else "It has ended."
+            text = "Stopped before the first step: nothing has changed." if model is None else "The training has ended."
             return cls(Message(text), when=when)
         message = Message(end.summary, "warning" if end.is_disappointing else "info")
         return cls(message, None if end.kept_raw else model, progress, when)
@@ -125,7 +125,7 @@ class FinetuneController:
         job.event.connect(self.layers.on_event)
         job.ended.connect(on_end)
         job.failed.connect(self._on_failed)
-        session.tell(f"{title} has begun. You can go on annotating.")
+        session.tell(f"{title} has started. You can keep annotating.")
         session.trainings.start(job)
         self.layers.watch()
         self._look_for_interrupted()

@@ -26,7 +26,7 @@ class OutcomeBox(QWidget):
         self.compare = push_button("Compare", "See the predictions of the new model and of the base side by side.")
         self.predict = push_button("Predict all", "Predict all images of the dataset with the new model.")
         self.annotate = push_button(
-            "Annotate more", "Go to the next image, on which the new model's prediction is shown."
+            "Annotate more", "Go to the next image, with the new model's prediction over it."
         )  # fmt: skip
         self._buttons = QWidget()
         self._buttons.setLayout(in_row(self.compare, self.predict, self.annotate))
@@ -61,8 +61,8 @@ class InterruptedBox(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.message = MessageLine()
-        self.resume = push_button("Resume", "Go on from the last saved step, with the masks of that time.")
-        self.best = push_button("Use best so far", "Take its best model so far as the result.")
+        self.resume = push_button("Resume", "Continue from the last saved step, with the masks as they were then.")
+        self.best = push_button("Use best so far", "Finish it now, with its best model so far as the result.")
         self.discard = push_button("Discard", "Move the training out of sight; its files are kept.")
         self.setLayout(in_column(self.message, in_row(self.resume, self.best, self.discard)))
         self.resume.clicked.connect(self.resume_requested)

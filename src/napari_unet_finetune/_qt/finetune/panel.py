@@ -150,7 +150,7 @@ class FinetunePanel(Panel):
     def _name_base(self) -> None:
         config, card = self.config, self._card
         if config is not None and config.preset == "from scratch":
-            text = "Starts from nothing."
+            text = "Starts from scratch."
         elif card is None:
             text = f"Starts from {Path(self.session.model).stem}."
         elif card.is_finetuned:

@@ -28,7 +28,7 @@ class ModelPanel(Panel):
         self.session = session
         self.base = tipped(ModelBox(), "The model that every finetuning starts from.")
         self.predictor, self.to_base = ModelBox(_SAME), QPushButton()
-        self.load_button = push_button("Load…", "Choose a model file of this program, or a PAULow .pth file.")
+        self.load_button = push_button("Load…", "Choose a model file made by this program, or a PAULow .pth file.")
         self.warning, self.card = MessageLine(), ModelCardView()
         self.seen = tipped(
             QCheckBox("What the model sees"),
@@ -130,7 +130,7 @@ class ModelPanel(Panel):
         self.to_base.setText(f"Start from {Path(base).stem}" if base else "")
         self.warning.say(
             f"This model was itself finetuned, from {card.provenance.parent or 'another one'}. Start from its base "
-            "with all images instead: one finetuning after the other forgets more and gains less.",
+            "with all images instead: one finetuning after another forgets more and gains less.",
             "warning",
         )
 

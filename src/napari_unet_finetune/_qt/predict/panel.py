@@ -45,7 +45,7 @@ class PredictPanel(Panel):
             "Unticked, images whose labels file exists are skipped. Images are never overwritten.",
         )
         self.model = tipped(ModelBox(), "The model that predicts.")
-        self.load = push_button("Load…", "Choose a model file of this program, or a PAULow .pth file.")
+        self.load = push_button("Load…", "Choose a model file made by this program, or a PAULow .pth file.")
         self.augment = tipped(
             QCheckBox("Average over mirrored views"),
             "Slightly better; without it, predicting takes about half the time. No difference for objects in layers.",

@@ -28,10 +28,10 @@ _TALLEST_PX = 280
 _WIDEST_PX = 150
 _ROOM_PX = 4
 _TIPS = {
-    "rescale": "Write this factor into the settings of section Finetune.",
-    "threshold": "Predict with this threshold from now on; the slider of the dock Predict follows.",
-    "penalty": "Write this penalty on false positives into the settings of section Finetune.",
-    "open": "Open the page in the browser.",
+    "rescale": "Put this factor into the settings of section Finetune.",
+    "threshold": "Predict with this threshold from now on; the slider in the Predict dock follows.",
+    "penalty": "Put this penalty on false positives into the settings of section Finetune.",
+    "open": "Open the page in your browser.",
 }
 _LEGEND = "<br>".join(
     f"<span style='color: {color}'>■</span> {html.escape(meaning)}" for color, meaning in ERRORS.items()

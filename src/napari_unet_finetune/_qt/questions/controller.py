@@ -25,18 +25,18 @@ from ..session.settings import default_device
 from ..session.worker import in_background
 
 TITLES: dict[Question, str] = {
-    "suggest": "What to annotate next",
+    "suggest": "What should I annotate next?",
     "check": "Check my data",
-    "can_learn": "Can it learn at all",
-    "estimate": "Does it over- or underestimate",
-    "cross_validate": "How good is it really",
-    "forecast": "Are more images worth it",
+    "can_learn": "Can it learn at all?",
+    "estimate": "Does it over- or underestimate?",
+    "cross_validate": "How good is it really?",
+    "forecast": "Are more images worth it?",
     "report": "Write a report…",
 }
 _DOING: dict[Question, str] = {
     "suggest": "Choosing images",
     "check": "Checking the data",
-    "can_learn": "Trying to learn",
+    "can_learn": "Learning two images by heart",
     "estimate": "Comparing areas",
     "cross_validate": "Scoring unseen images",
     "report": "Writing the report",
@@ -74,7 +74,7 @@ class QuestionsController:
         """Return why a question cannot be asked now, in a sentence; empty if it can."""
         project, slot = self.session.project, self._slot(question)
         if project is None:
-            return "Open a dataset first: section Images."
+            return "Open a dataset first, in section Images."
         if question == "forecast":
             return "" if self.session.history.study else "Run a learning curve in Compare models first."
         problem = self._subject(question, project).problem
@@ -95,19 +95,19 @@ class QuestionsController:
             case "suggest":
                 return f"{subject.about}: {about(_LOOK_S * len(subject.images))}."
             case "check":
-                return f"{subject.about}; compared with the data of {model}."
+                return f"{subject.about}; compared with the training data of {model}."
             case "can_learn":
-                return "Learns two of the images by heart: about a minute."
+                return "Learns two of the images by heart; takes about a minute."
             case "estimate":
                 return f"{model} on {subject.about}."
             case "cross_validate":
                 return self._cost_of_trainings(subject)
             case "forecast":
                 study = self.session.history.study
-                return f"Carries on the learning curve of {when_of(study.path)}: at once." if study else ""
+                return f"Extends the learning curve of {when_of(study.path)}; answered at once." if study else ""
             case "report":
                 newest = self.session.history.newest
-                return f"A page about the {newest[1]}, for the notebook or the paper." if newest else ""
+                return f"A page about the {newest[1]}, for your notebook or paper." if newest else ""
 
     @tells_errors
     def ask(self, question: Question, out: Path | None = None) -> None:
@@ -160,7 +160,7 @@ class QuestionsController:
 
         slot = self._slot(asked.question)
         slot.require_free()
-        session.tell(f"{doing} has begun. You can go on annotating.")
+        session.tell(f"{doing} has started. You can keep annotating.")
         job = Job(folder, doing, request)
         job.ended.connect(on_end)
         slot.start(job)
@@ -218,7 +218,8 @@ class QuestionsController:
         known = self._known.get(self.session.model, Known())
         if set(subject.names) & known.trained:
             doubt = (
-                f" {name_of_file(self.session.model)} knows these images: choose its own base in section Model first."
+                f" {name_of_file(self.session.model)} was trained on some of these images: choose the base it came "
+                "from in section Model first."
             )
         return f"{len(subject.images)} short trainings, each without one of the images{time}.{doubt}"
 

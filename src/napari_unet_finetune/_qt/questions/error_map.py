@@ -43,7 +43,7 @@ class ErrorMap(Listener):
         mask, viewer = annotation_of(self._session).layer, self._session.viewer
         labels = np.asarray(read_image(ImageRef(file), as_labels=True).array).astype(np.uint8)
         if mask is None or labels.shape != mask.data.shape:
-            raise DataError(f"{name} is not what it was when the errors were found. Ask again.")
+            raise DataError(f"{name} has changed since the errors were found. Ask again.")
         with selection_kept(viewer):
             layer = show_labels(
                 viewer, ERROR, f"errors on {name}", labels, placement=placement_of(mask), opacity=_OPACITY

@@ -26,11 +26,11 @@ from .error_map import ErrorMap
 
 _TIPS: dict[Question, str] = {
     "suggest": "Choose the 5 images that are likely to teach the model most, and mark them in the table.",
-    "check": "Look for wrong masks, copies, gaps, and how far your images are from those the base knows.",
+    "check": "Look for wrong masks, copies and gaps, and for how far your images are from those the base knows.",
     "can_learn": "If the network cannot learn even two images by heart, something is wrong with masks or images.",
-    "estimate": "Compare predicted with annotated areas, and show what was invented and what was missed.",
+    "estimate": "Compare predicted and annotated areas, and show what is falsely predicted and what is missed.",
     "cross_validate": "Score each annotated image with a model that was finetuned without it.",
-    "forecast": "Carry on the learning curve: what more annotated images are likely to add.",
+    "forecast": "Extend the learning curve: how much more annotated images are likely to add.",
     "report": "Write one web page with data, settings, scores, figures and a paragraph for the methods section.",
 }
 _CLOSED, _OPEN = "▶ Answer", "▼ Answer"
@@ -171,6 +171,6 @@ class QuestionRow(QWidget):
 
 def _open(page: Path) -> None:
     if not page.is_file():
-        raise RunError(f"{page}: the report is not there any more. Write it again.")
+        raise RunError(f"{page}: the report is no longer there. Write it again.")
     if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(page))):
         raise RunError(f"{page}: no program opens web pages here. Open the file yourself.")

@@ -109,7 +109,7 @@ class JobView(Panel):
 
     def _lay_out(self) -> None:
         self.bar.setTextVisible(True)
-        tipped(self.place, "Where it computes, and the memory of its process.")
+        tipped(self.place, "The device it runs on, and the memory it uses.")
         self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.setLayout(in_column(self.title, self.bar, in_row(self.pause, self.stop, self.place, stretch=self.place)))
 

@@ -253,12 +253,12 @@ class JobSlot:
     @property
     def busy(self) -> str:
         """What is under way, in a sentence; empty if nothing is."""
-        return f"{self.job.title} is under way." if self.job is not None else ""
+        return f"{self.job.title} is still running." if self.job is not None else ""
 
     def require_free(self) -> None:
         """Raise `RunError` if there is a job already."""
         if self.busy:
-            raise RunError(f"{self.busy} Wait for it to end, or stop it first.")
+            raise RunError(f"{self.busy} Wait for it to finish, or stop it first.")
 
     def start(self, job: Job) -> None:
         """Start a job.

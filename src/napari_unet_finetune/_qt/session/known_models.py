@@ -59,7 +59,7 @@ class KnownModel:
 
 def shipped_models() -> list[KnownModel]:
     """Return the models that ship."""
-    return [KnownModel(name, name, f"Ships with this program: {name}", "Shipped") for name in list_models()]
+    return [KnownModel(name, name, f"Comes with this program: {name}", "Shipped") for name in list_models()]
 
 
 def model_files(paths: Iterable[Path]) -> list[KnownModel]:

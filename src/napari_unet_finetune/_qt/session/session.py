@@ -167,7 +167,7 @@ class Session:
         """Tell the user what to put right; a fault of the program is raised, so that napari shows its traceback."""
         if not isinstance(error, FinetuneError):
             self.message = Message(
-                "A fault of the program. Please report it: the details are in napari's message.", "error"
+                "A bug in this program. Please report it: the details are in napari's message.", "error"
             )
             self.message_changed.emit()
             raise error

@@ -64,7 +64,7 @@ class LearningCurve(Chart):
         new, old = (dice_by_count(rows, dataset) for dataset in (2, 1))
         lines = [
             _curve(new, colors, "Dice, this dataset", Qt.PenStyle.SolidLine),
-            _curve(old, colors, "Dataset 1" if old else "Dataset 1: not known", Qt.PenStyle.DashLine),
+            _curve(old, colors, "Dice, old images" if old else "old images: not known", Qt.PenStyle.DashLine),
         ]
         counts: dict[float, str] = {count: str(count or "raw") for count in sorted({*new, *old})}
         dice = [value for curve in (new, old) for values in curve.values() for value in values]
