@@ -115,7 +115,7 @@ def test_larger_objects_give_a_factor_and_similar_ones_no_word():
     base = model_of(cells(40, 160, size=10))
     found, text = verdict(cells(40, 160, size=30), base)
     assert found.scale_factor == pytest.approx(1.5 / 3, abs=0.03)
-    assert "3 times as wide" in text and "rescale to 0.5" in text
+    assert "3 times as wide" in text and "Rescale to 0.5" in text
     found, text = verdict(cells(40, 160, size=13), base)
     assert found.scale_factor == 1
     assert "wide" not in text

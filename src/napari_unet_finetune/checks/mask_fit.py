@@ -107,7 +107,7 @@ def _intensities(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]
     names = [sample.image.name for sample in samples]
     doubts = []
     if flat := [name for name, view in zip(names, pixels, strict=True) if view.min() == view.max()]:
-        sentence = f"{_count(flat, len(names))} with the same intensity everywhere after normalization"
+        sentence = f"{_count(flat, len(names))} of the same intensity everywhere after normalization"
         doubts.append(Doubt("constant", f"{sentence}: {first_of(flat)}. Check how these files were saved."))
     clipped = [
         name

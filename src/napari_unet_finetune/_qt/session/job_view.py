@@ -74,9 +74,9 @@ class JobView(Panel):
         self.slot = slot
         self.title, self.bar, self.place = WrappedLabel(), QProgressBar(), QLabel()
         self.bar.setRange(0, _BAR)
-        self.pause = push_button("Pause", "Let the computation wait after the step in work, and go on later.")
+        self.pause = push_button("Pause", "Pause after the current step, and continue later.")
         self.stop = push_button(
-            "Stop", "End the computation after the step in work. What is done until then is kept."
+            "Stop", "Stop after the current step. What is done by then is kept."
         )  # fmt: skip
         self._memory = Memory()
         self._timer = QTimer(self)
