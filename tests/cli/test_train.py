@@ -126,7 +126,7 @@ def test_ctrl_c_keeps_the_best_and_tells_how_to_go_on(answer, data, model, tmp_p
         out, err = (stream.decode() for stream in process.communicate())
     assert process.returncode == 130, err
     assert "Stopping after this step" in err
-    assert f"Go on with: unet-finetune resume '{run}'" in err
+    assert f"unet-finetune resume '{run}'" in err
     assert "best.safetensors" in out
     stopped = load_model(run / "best.safetensors")
     assert stopped.card.provenance.images

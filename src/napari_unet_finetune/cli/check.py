@@ -25,7 +25,8 @@ def check(
     masks: Annotated[Path | None, typer.Option(help="Folder with their masks, or one stack.")] = None,
     model: Annotated[str | None, typer.Option(help="Compare with the data of this model: file or name.")] = None,
     test_images: Annotated[
-        Path | None, typer.Option(help="Images kept for the final score: tell which of them are among the others.")
+        Path | None,
+        typer.Option(help="Images kept for the final score: tell which of them are among the others too."),
     ] = None,
     sparse: Sparse = False,
     as_json: Json = False,
@@ -90,7 +91,9 @@ def _facts(name: str, card: FileCard) -> dict[str, Any]:
 
 
 def _show_models(console: Console, cards: dict[str, FileCard]) -> None:
-    table = score_table("Models that ship", ["name", "finds", "channels", "MB", "test Dice", "license"])
+    table = score_table(
+        "Models that come with the program", ["name", "finds", "channels", "MB", "test Dice", "license"]
+    )
     table.columns[0].no_wrap = True
     table.columns[1].justify = table.columns[-1].justify = "left"
     for name, card in cards.items():

@@ -48,8 +48,8 @@ def report(
     if is_study(run) and any(given.values()):
         names = " and ".join(name for name, value in given.items() if value)
         raise DataError(
-            f"{run}: the report of a study is made of the scores that it has kept. Leave {names} out, or report one of "
-            "its runs."
+            f"{run}: the report of a study uses the scores that the study has kept. Leave {names} out, or report one "
+            "of its runs."
         )
     if (images is None) != (masks is None):
         raise DataError("Test images need their masks, and masks their images. Give both or neither.")
@@ -71,9 +71,9 @@ def curve(
     dataset2: Annotated[Path, typer.Option(help="New dataset: a folder with `images` and `masks`.")],
     out: Out,
     counts: Annotated[
-        str, typer.Option(help="Numbers of images to finetune with; 0 is the raw model.")
+        str, typer.Option(help="Numbers of images to finetune with; 0 is the base model as it is.")
     ] = "0,5,10,15,20",
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings per count.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings per number of images.")] = 3,
     preset: Preset = "default",
     base: Annotated[str | None, typer.Option(help="Base model to use instead of training one on dataset1.")] = None,
     base_preset: Annotated[str, typer.Option(help="Settings of the base model's training.")] = "from scratch",
@@ -143,7 +143,7 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
     }
     finish(values, as_json=as_json, show=lambda console: _show(console, summarize(rows), out))
     if stop.pressed:
-        messages.print("Stopped. The same command goes on where it was.")
+        messages.print("Stopped. The same command continues where it stopped.")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -161,7 +161,7 @@ def _show(console: Console, means: Sequence[Any], out: Path) -> None:
     console.print(table)
     for mean in means:
         if mean.forgetting:
-            warning = f"With {mean.count} images the model forgets Dataset 1: Dice fell by {mean.drop:.3f}."
+            warning = f"With {mean.count} images the model forgets the old dataset: its Dice fell by {mean.drop:.3f}."
             console.print(Text(warning, style="yellow"))
     console.print(f"Table and figures: {out}", soft_wrap=True)
 

@@ -15,11 +15,11 @@ from ..errors import DataError
 Images = Annotated[Path, typer.Option(help="Folder with the images, or one stack.")]
 Masks = Annotated[Path, typer.Option(help="Folder with their masks, or one stack.")]
 Model = Annotated[str, typer.Option(help="Model file (.safetensors, PAULow .pth) or the name of a model that ships.")]
-Out = Annotated[Path, typer.Option(help="Folder for what this command makes.")]
+Out = Annotated[Path, typer.Option(help="Folder for the output of this command.")]
 Preset = Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change one setting, as often as needed; `settings` lists them."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; can be repeated. `settings` lists all."),
 ]
 BaseSet = Annotated[
     list[str] | None, typer.Option("--base-set", metavar="NAME=VALUE", help="The same for the base model's training.")

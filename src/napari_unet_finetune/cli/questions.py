@@ -64,8 +64,8 @@ def can_learn(
     masks: Masks,
     model: Model,
     sparse: Sparse = False,
-    seconds: Annotated[float, typer.Option(min=1, help="Longest time of the trial.")] = 60,
-    steps: Annotated[int, typer.Option(min=1, help="Most steps of the trial.")] = 400,
+    seconds: Annotated[float, typer.Option(min=1, help="Time limit of the trial, in seconds.")] = 60,
+    steps: Annotated[int, typer.Option(min=1, help="Step limit of the trial.")] = 400,
     seed: Seed = 0,
     device: Device = "auto",
     changes: Set = None,
@@ -139,7 +139,8 @@ def _folds(text: str) -> int | None:
 def forecast(
     study: Annotated[Path, typer.Argument(help="Folder of a study made by `curve`.")],
     more: Annotated[
-        str | None, typer.Option(help="Numbers of further images; 5,10 by default, if the curve reaches that far.")
+        str | None,
+        typer.Option(help="How many more images; 5,10 by default, if the curve reaches that far."),
     ] = None,
     dataset: Annotated[int, typer.Option(min=1, max=2, help="2: the new dataset; 1: the old one.")] = 2,
     seed: Seed = 0,

@@ -55,7 +55,9 @@ def finetune(
     masks: Masks,
     model: Model,
     out: RunOut,
-    base_images: Annotated[Path | None, typer.Option(help="Images of the old dataset, against forgetting.")] = None,
+    base_images: Annotated[
+        Path | None, typer.Option(help="Old images, replayed so that they are not forgotten.")
+    ] = None,
     base_masks: Annotated[
         Path | None, typer.Option(help="Their masks; without them the model's own predictions are replayed.")
     ] = None,
@@ -137,7 +139,7 @@ def _go_on(folder: Any, *, as_json: bool) -> None:
     finish(values, as_json=as_json, show=lambda console: _show(console, result.ended, model))
     if result.ended.stopped:
         command = f"unet-finetune resume {shlex.quote(str(folder.path))}"
-        messages.print(f"Go on with: {command}", soft_wrap=True)
+        messages.print(f"To continue: {command}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
 
 

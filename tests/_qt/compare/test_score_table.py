@@ -86,7 +86,7 @@ def test_the_worst_come_first_and_those_without_score_last(table):
 
 def test_tips_hold_all_scores_and_reasons(table):
     tip = table.data(table.index(1, 1), TIP)
-    assert "5 images on a" in tip and "IoU: 0.400" in tip and "trained with this image" in tip
+    assert "5 images on a" in tip and "IoU: 0.400" in tip and "trained on this image" in tip
     assert "no mask" in table.data(table.index(4, 0), TIP)
     assert "does not fit in memory" in table.data(table.index(4, 1), TIP)
 

@@ -143,7 +143,7 @@ def test_an_image_that_has_changed_its_size_shows_no_errors(panel: QuestionsPane
     panel.rows["estimate"].button.click()
     folder = panel.asking.answers["estimate"].folder
     tifffile.imwrite(next(folder.glob("maps/003_*")), np.zeros((8, 9), np.uint8))
-    with message("not what it was"):
+    with message("has changed"):
         panel.view.table.cellClicked.emit(2, 0)
     assert find_ours(panel.session.viewer, "error") is None
 
@@ -263,7 +263,7 @@ def test_a_report_is_written_where_it_was_asked_for_and_opened(
     button.click()
     assert [url.toLocalFile() for url in opened] == [str(tmp_path / "mine.html")]
     (tmp_path / "mine.html").unlink()
-    with message("not there any more"):
+    with message("no longer there"):
         button.click()
 
 

@@ -79,7 +79,7 @@ def save_canvas(comparing: CompareController, path: Path) -> None:
         If the file is to be of another kind than PNG, or cannot be written.
     """
     if path.suffix.lower() != ".png":
-        raise RunError(f"{path.name}: the canvas is saved as .png. Choose this ending.")
+        raise RunError(f"{path.name}: the canvas can only be saved as PNG. Choose a name that ends in .png.")
     try:
         comparing.session.viewer.screenshot(str(path), canvas_only=True, flash=False, scale=2)
     except OSError as error:

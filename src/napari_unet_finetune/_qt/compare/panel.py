@@ -40,9 +40,9 @@ class ComparePanel(Panel):
         self.shown = ComparisonView(self.comparing)
         self.models = ModelList()
         self.images = tipped(ChoiceBox([]), "The images to compare on; only those with a mask can be scored.")
-        self.add = push_button("Add file…", "Compare a model that lies in another folder, too.")
+        self.add = push_button("Add file…", "Also compare a model from another folder.")
         self.compare = push_button(
-            "Compare", "Predict with every ticked model on all these images; what was predicted before is kept."
+            "Compare", "Predict with every ticked model on all these images; earlier predictions are kept."
         )
         self.export = push_button("Export ▾", "Save a figure, the canvas, or the table.")
         self.problem, self.stale = QLabel(), QLabel()
@@ -72,7 +72,7 @@ class ComparePanel(Panel):
             (
                 ("Figure of this image…", "", self._save_figure_of_shown),
                 (f"Figure of all images (at most {MOST_ROWS})…", "", self._save_figure_of_all),
-                ("Canvas as it is…", "", self._save_canvas),
+                ("Canvas as shown…", "", self._save_canvas),
                 ("Table as CSV…", "", self._save_table),
             ),
         )

@@ -74,7 +74,7 @@ def read_picture(comparing: CompareController, project: Project, name: str) -> P
             continue
         labels = (read_image(ImageRef(cell.labels), as_labels=True).array > 0).astype(np.uint8)  # type: ignore[operator]
         if labels.shape != image.shape:
-            raise DataError(f"{name} has changed its size since it was compared. Press Compare again.")
+            raise DataError(f"{name} has changed in size since it was compared. Press Compare again.")
         score = "" if cell.dice is None else f"  Dice {cell.dice:.2f}"
         guesses.append(Guess(column.label, column.color, f"{column.label}{score}", labels))
     pixels = ImagePixels(image.image, image.scale, image.unit)

@@ -106,22 +106,25 @@ class ScoreView(QWidget):
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 SCORES = {
-    "dice": ("Dice", "Twice the shared area over the sum of both areas; 1 is perfect."),
-    "iou": ("IoU", "Shared area over the area of both together; 1 is perfect."),
+    "dice": ("Dice", "Twice the shared area divided by the sum of both areas; 1 is perfect."),
+    "iou": ("IoU", "Shared area divided by the area of both together; 1 is perfect."),
     "surface_dice": (
         "Surface Dice",
         f"Share of the outlines that lie within {SURFACE_TOLERANCE_PX:g} px of each other; 1 is perfect.",
     ),
-    "area_ratio": ("Area ratio", "Predicted over true area: above 1 too much is predicted, below 1 too little."),
+    "area_ratio": (
+        "Area ratio",
+        "Predicted divided by true area: above 1, too much is predicted; below 1, too little.",
+    ),
 }
 WORST, SEEN, FAILED, PENDING, UNSCORED = "▼", "°", "✖", "…", "–"
 _MEANINGS = (
-    (WORST, "worst image of a model"), (SEEN, "trained with this image"), (FAILED, "failed"), (UNSCORED, "no score"),
+    (WORST, "worst image of a model"), (SEEN, "trained on this image"), (FAILED, "failed"), (UNSCORED, "no score"),
 )  # fmt: skip
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
 _MEAN = "mean"
-_SORT_TIP = "Click to see its worst images first, again for the order of the dataset."
+_SORT_TIP = "Click to see its worst images first; click again for the order of the dataset."
 _LONGEST_NAME = 18
 _SWATCH_PX = 10
 _CENTER = Qt.AlignmentFlag.AlignCenter
@@ -268,7 +271,7 @@ class ScoreTable(QAbstractTableModel):
         else:
             lines += _scores(cell)
         if name in column.training.images:
-            lines.append("This model was trained with this image, so its score flatters.")
+            lines.append("This model was trained on this image, so its score is too good.")
         return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ _MODES: tuple[tuple[Mode, str, str], ...] = (
     (
         "grid",
         "Grid",
-        "All models side by side, and the truth; zoom and contrast are shared. Other layers hide meanwhile.",
+        "All models side by side, and the truth; zoom and contrast are shared. Other layers are hidden meanwhile.",
     ),
     ("errors", "Errors", "Where the chosen model differs from the truth."),
 )
@@ -32,7 +32,7 @@ class ViewControls(Panel):
         self.previous = push_button("◀", f"The model before this one. Key: <b>{PREVIOUS_KEY}</b>")
         self.next = push_button("▶", f"The model after this one. Key: <b>{NEXT_KEY}</b>")
         self.truth = tipped(QCheckBox("truth"), "Draw the outline of the truth over the image.")
-        self.clear = push_button("Clear", "Take the layers of the comparison out of the viewer.")
+        self.clear = push_button("Clear", "Remove the layers of the comparison from the viewer.")
         self.model, self.words = QLabel(), QLabel()
         self.legend = QLabel("<br>".join(_sign(color, meaning) for color, meaning in ERRORS.items()))
         self._color = QLabel()

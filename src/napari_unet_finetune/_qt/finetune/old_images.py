@@ -10,8 +10,8 @@ from ..widgets.layout import in_form, tipped
 from ..widgets.path_box import PathBox
 
 IMAGES_TIP = (
-    "Folder with images of the data that the base model was trained on, or is good at. They are replayed, so that it "
-    "stays good at them. Empty takes the patches that the base model carries."
+    "Folder with images that the base model was trained on, or is good at. They are replayed, so that it stays good at "
+    "them. Left empty, the patches that the base model carries are replayed."
 )
 MASKS_TIP = (
     "Folder with the masks of the old images: they are scored before and after, so that you see what is forgotten. "

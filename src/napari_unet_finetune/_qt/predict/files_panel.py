@@ -21,7 +21,7 @@ class FilesPanel(Panel):
     def __init__(self, files: FolderController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.files = files
-        self.list = tipped(QListWidget(), "Double click a file to open it with its labels.")
+        self.list = tipped(QListWidget(), "Double-click a file to open it with its labels.")
         self.measure = push_button(
             "Measure all files…", "Write one table of all objects in these labels files, and one with a row per image."
         )

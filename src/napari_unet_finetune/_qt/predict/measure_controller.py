@@ -72,7 +72,7 @@ class MeasureController:
         """Bring the object of a row into the middle of the viewer and select it in its layer."""
         viewer, layer = self.session.viewer, self.labels
         if layer is None or layer not in viewer.layers:
-            self.session.tell("The Labels layer that was measured is not in the viewer any more.", "warning")
+            self.session.tell("The Labels layer that was measured is no longer in the viewer.", "warning")
             return
         index = tuple(int(number) for number in str(row["frame"]).split(",") if number)
         position = (row.get("centroid_y_px"), row.get("centroid_x_px"))

@@ -30,7 +30,7 @@ class MeasurePanel(Panel):
         super().__init__(parent)
         self.session, self.measuring = session, measuring
         self.labels = tipped(
-            ChoiceBox([]), "Each number is an object; labels of nothing but 1 are measured region by region."
+            ChoiceBox([]), "Each number is one object; labels that are all 1 are measured region by region."
         )
         self.image = tipped(ChoiceBox([]), "The image whose intensities are measured inside the objects.")
         self.button = push_button(

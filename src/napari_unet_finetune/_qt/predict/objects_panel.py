@@ -33,11 +33,11 @@ class ObjectsPanel(Panel):
         self.fill_holes = tipped(QCheckBox("Fill holes"), "Close holes inside objects.")
         self.instances = tipped(
             QCheckBox("Split touching objects"),
-            "Number the objects and cut those that touch at their necks; for roundish objects.",
+            "Number the objects, and cut touching ones apart at their necks; for roundish objects.",
         )
         self.probability = tipped(
             QCheckBox("Show the probability map"),
-            "Show what the model sees as an image: 0 for background, 255 for an object.",
+            "Show each pixel's probability as an image: 0 is background, 255 is an object.",
         )
         self.save = push_button(
             "Save labels…", "Save the selected Labels layer, or else the prediction, as TIFF with its pixel size."

@@ -41,8 +41,8 @@ class PredictPanel(Panel):
         self.about = QLabel()
         self.images, self.out = PathBox("Choose the folder with the images"), PathBox("Choose a folder for the labels")
         self.overwrite = tipped(
-            QCheckBox("Overwrite labels that are there"),
-            "Unticked, images whose labels file exists are skipped. Images are never overwritten.",
+            QCheckBox("Overwrite existing labels"),
+            "If unticked, images that already have a labels file are skipped. Images are never overwritten.",
         )
         self.model = tipped(ModelBox(), "The model that predicts.")
         self.load = push_button("Load…", "Choose a model file made by this program, or a PAULow .pth file.")
