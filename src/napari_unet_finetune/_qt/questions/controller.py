@@ -23,26 +23,8 @@ from ..session.jobs import Job, JobSlot
 from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.worker import in_background
+from .texts import TEXTS
 
-TITLES: dict[Question, str] = {
-    "suggest": "What should I annotate next?",
-    "check": "Check my data",
-    "can_learn": "Can it learn at all?",
-    "estimate": "Does it over- or underestimate?",
-    "cross_validate": "How good is it really?",
-    "forecast": "Are more images worth it?",
-    "report": "Write a report…",
-}
-_DOING: dict[Question, str] = {
-    "suggest": "Choosing images",
-    "check": "Checking the data",
-    "can_learn": "Learning two images by heart",
-    "estimate": "Comparing areas",
-    "cross_validate": "Scoring unseen images",
-    "report": "Writing the report",
-}
-_OF_BASE: tuple[Question, ...] = ("check", "can_learn", "cross_validate")
-_WITHOUT_MODEL: tuple[Question, ...] = ("forecast", "report")
 _LOOK_S = 0.4  # per image on a CPU
 
 
@@ -150,7 +132,7 @@ class QuestionsController:
         return name if name in project.names else ""
 
     def _start(self, project: Project, folder: Path, asked: Asked, request: BaseModel) -> None:
-        session, doing = self.session, _DOING[asked.question]
+        session, doing = self.session, TEXTS[asked.question].doing
 
         def on_end(file: Path | None) -> None:
             if file is None:
@@ -172,7 +154,7 @@ class QuestionsController:
         asked = Asked(question="forecast", about=f"learning curve of {when_of(study.path)}")
         in_background(
             lambda: forecast(study.rows),
-            title=TITLES["forecast"],
+            title=TEXTS["forecast"].title,
             on_end=lambda found: self._keep(project, folder, asked, found),
             on_error=self.session.fail,
         )
@@ -186,7 +168,7 @@ class QuestionsController:
     def _conclude(self, project: Project, kept: KeptAnswer) -> None:
         """Say what came of a question and, if that is what it was about, mark the suggested images."""
         session, asked = self.session, kept.asked
-        title = TITLES[asked.question].rstrip("…?")
+        title = TEXTS[asked.question].title.rstrip("…?")
         if not session.is_still_open(project, title, "open it again to see the answer."):
             return
         assert session.project is not None
@@ -201,7 +183,7 @@ class QuestionsController:
 
     def _subject(self, question: Question, project: Project) -> Subject:
         """Return what a question is about."""
-        if question in _WITHOUT_MODEL:
+        if TEXTS[question].asks == "none":
             return Subject()
         model = self._model(question)
         try:
@@ -225,7 +207,7 @@ class QuestionsController:
 
     def _model(self, question: Question) -> str:
         """Return the model that is asked: the base where it is about a training, else the one that predicts."""
-        return self.session.model if question in _OF_BASE else self.session.predictor
+        return self.session.model if TEXTS[question].asks == "base" else self.session.predictor
 
     def _slot(self, question: Question) -> JobSlot:
         return self.session.trainings if question == "cross_validate" else self.session.jobs

@@ -21,18 +21,10 @@ from ..widgets.file_dialogs import ask_for_file
 from ..widgets.layout import in_column, in_row, push_button
 from ..widgets.wrapped_label import WrappedLabel
 from .answer_view import AnswerView
-from .controller import TITLES, QuestionsController
+from .controller import QuestionsController
 from .error_map import ErrorMap
+from .texts import TEXTS
 
-_TIPS: dict[Question, str] = {
-    "suggest": "Choose the 5 images that are likely to teach the model most, and mark them in the table.",
-    "check": "Look for wrong masks, copies and gaps, and for how far your images are from those the base knows.",
-    "can_learn": "If the network cannot learn even two images by heart, something is wrong with masks or images.",
-    "estimate": "Compare predicted and annotated areas, and show what is falsely predicted and what is missed.",
-    "cross_validate": "Score each annotated image with a model that was finetuned without it.",
-    "forecast": "Extend the learning curve: how much more annotated images are likely to add.",
-    "report": "Write one web page with data, settings, scores, figures and a paragraph for the methods section.",
-}
 _CLOSED, _OPEN = "▶ Answer", "▼ Answer"
 
 
@@ -47,7 +39,7 @@ class QuestionsPanel(Panel):
         self.session, self.asking = session, session.shared(QuestionsController)
         self.errors, self.view = ErrorMap(session), AnswerView()
         self.shown: Question | None = None
-        self.rows = {question: QuestionRow(TITLES[question], _TIPS[question]) for question in QUESTIONS}
+        self.rows = {question: QuestionRow(TEXTS[question].title, TEXTS[question].tip) for question in QUESTIONS}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 4, 0, 4)
         self._layout.setSpacing(6)
