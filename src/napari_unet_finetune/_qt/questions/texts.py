@@ -36,41 +36,41 @@ TEXTS: dict[Question, QuestionText] = {
         "Choosing images",
         "predictor",
         "Choose the 5 images that are likely to teach the model most, and mark them in the table.",
-    ),  # fmt: skip
+    ),
     "check": QuestionText(
         "Check my data",
         "Checking the data",
         "base",
         "Look for wrong masks, copies and gaps, and for how far your images are from those the base knows.",
-    ),  # fmt: skip
+    ),
     "can_learn": QuestionText(
         "Can it learn at all?",
         "Learning two images by heart",
         "base",
         "If the network cannot learn even two images by heart, something is wrong with masks or images.",
-    ),  # fmt: skip
+    ),
     "estimate": QuestionText(
         "Does it over- or underestimate?",
         "Comparing areas",
         "predictor",
         "Compare predicted and annotated areas, and show what is falsely predicted and what is missed.",
-    ),  # fmt: skip
+    ),
     "cross_validate": QuestionText(
         "How good is it really?",
         "Scoring unseen images",
         "base",
         "Score each annotated image with a model that was finetuned without it.",
-    ),  # fmt: skip
+    ),
     "forecast": QuestionText(
         "Are more images worth it?",
         "Carrying on the learning curve",
         "none",
         "Extend the learning curve: how much more annotated images are likely to add.",
-    ),  # fmt: skip
+    ),
     "report": QuestionText(
         "Write a report…",
         "Writing the report",
         "none",
         "Write one web page with data, settings, scores, figures and a paragraph for the methods section.",
-    ),  # fmt: skip
+    ),
 }
