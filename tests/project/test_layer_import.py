@@ -168,7 +168,7 @@ def test_in_a_dataset_of_strokes_all_frames_of_strokes_are_strokes(project):
     values = looked(both, objects_only, np.zeros(SIZE), np.zeros(SIZE))
     plan = FramePlan(find_stacks(project.images)[0], values, with_empty=True, sparse=True)
     assert plan.summary == (
-        "2 of 4 images get a mask. They are read as strokes: 1 is background, 2 is object. "
+        "2 of 4 images get a mask. The labels are read as strokes: 1 is background, 2 is object. "
         "2 frames without a label are left out."
     )
     assert take(project, plan, both, objects_only) == []
@@ -181,7 +181,7 @@ def test_numbered_objects_become_strokes_that_cover_the_image_also_where_a_frame
     two, three = np.zeros((2, *SIZE), np.uint8)
     two[0, :2], three[0, :3] = (1, 2), (1, 2, 3)
     plan = FramePlan(find_stacks(project.images)[0], looked(two, three, two, two), sparse=True)
-    assert "They are read as whole masks: what has no label is background." in plan.summary
+    assert "read as whole masks" in plan.summary
     assert take(project, plan, two, three, two, two) == []
     np.testing.assert_array_equal(project.read_labels("stack[000]"), np.where(two, 2, 1))
     np.testing.assert_array_equal(project.read_labels("stack[001]"), np.where(three, 2, 1))

@@ -148,9 +148,9 @@ class FramePlan:
     def _exceptions(self) -> Iterator[str]:
         if self.sparse:
             yield (
-                "They are read as strokes: 1 is background, 2 is object."
+                "The labels are read as strokes: 1 is background, 2 is object."
                 if self.are_strokes
-                else "They are read as whole masks: what has no label is background."
+                else "The labels are read as whole masks: what has no label is background."
             )
         if left_out := len(self._free) - len(self.taken):
             yield f"{count_of(left_out, 'frame')} without a label {verb_for(left_out, 'be')} left out."

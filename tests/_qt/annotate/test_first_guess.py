@@ -96,7 +96,7 @@ def test_an_image_that_was_left_meanwhile_is_not_painted(predicting):
     start_from_prediction(annotation)
     annotation.next()
     answer(runner, BLOB)
-    assert "was left before" in annotation.session.message.text
+    assert "before its prediction" in annotation.session.message.text
     assert not annotation.layer.data.any()
     annotation.previous()
     assert not annotation.layer.data.any()
@@ -107,7 +107,7 @@ def test_a_deleted_layer_is_no_error(predicting):
     start_from_prediction(annotation)
     annotation.session.viewer.layers.clear()
     answer(runner, BLOB)
-    assert "was left before" in annotation.session.message.text
+    assert "before its prediction" in annotation.session.message.text
 
 
 def test_a_model_that_cannot_be_read_is_one_sentence_and_leaves_no_file(predicting):
@@ -131,5 +131,5 @@ def test_the_model_that_ships_paints_an_image(session, tmp_path, qapp):  # noqa:
     annotation = annotation_of(session)
     annotation.open("img_0")
     start_from_prediction(annotation)
-    assert "pixels of the prediction" in session.message.text or "finds nothing" in session.message.text
+    assert "Added the prediction" in session.message.text or "finds nothing" in session.message.text
     annotation.release()

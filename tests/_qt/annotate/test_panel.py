@@ -34,7 +34,7 @@ def annotation(panel):
 
 
 def test_without_an_image_it_says_what_to_do(panel):
-    assert "double-click" in panel.title.text()
+    assert "Double-click" in panel.title.text()
     assert not panel.empty_button.isEnabled()
     assert panel.next_button.isEnabled()
 

@@ -39,7 +39,7 @@ def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]
     """Paint `labels` where the image `name` is not painted yet; what is painted stays, and one undo takes it back."""
     session, layer = annotation.session, annotation.layer
     if session.project is None or session.current != name or layer is None:
-        session.tell(f"{name} was left before its prediction came. Open it and start from the prediction again.")
+        session.tell(f"{name} was closed before its prediction arrived. Open it and start from the prediction again.")
         return
     if labels.shape != layer.data.shape:
         session.tell(f"The prediction of {name} does not fit its mask layer. Open the image again.", "warning")
@@ -52,4 +52,4 @@ def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]
     if not was_painted:
         annotation.begin_corrected()
     where = " where nothing was painted" if was_painted else ""
-    session.tell(f"{added} pixels of the prediction were added{where}. Correct what is wrong; Ctrl+Z takes it back.")
+    session.tell(f"Added the prediction{where} ({added:,} pixels). Correct what is wrong; Ctrl+Z undoes it.")

@@ -37,19 +37,19 @@ class AnnotatePanel(Panel):
         self._session, self._annotation = session, annotation_of(session)
         self.title, self.state, self.hint = QLabel(), QLabel(), QLabel()
         self.problem, self.removed = QLabel(), QLabel()
-        self.previous_button = push_button("◀ Previous", "Save, and show the image before (Page Up, or Shift+N)")
+        self.previous_button = push_button("◀ Previous", "Save, and show the previous image (Page Up, or Shift+N)")
         self.next_button = push_button("Save && next ▶", "Save, and show the next image (Page Down, or N)")
         self.jump_button = push_button(
             "Next to annotate", "Show an image that is suggested or, if there is none, one without a mask"
         )
         self.guess_button = push_button(
-            "Start from prediction", "Let the current model find the objects, and correct what it gets wrong"
+            "Start from prediction", "Let the current model find the objects, then correct what it gets wrong"
         )
         self.empty_button = push_button(
-            "No object here", "Annotate this image as one without any object; that is worth learning too"
+            "No object here", "Annotate this image as having no objects; that is worth learning too"
         )
         self.remove_button = push_button(
-            "Remove mask", "Take the mask of this image away; the file is moved aside, not deleted"
+            "Remove mask", "Remove the mask of this image; the file is moved aside, not deleted"
         )
         self.undo_button = push_button("Undo", "Bring the removed mask back")
         self.background_button = push_button("Background (1)", "Paint background strokes")
@@ -117,7 +117,7 @@ class AnnotatePanel(Panel):
         image = project.image(name) if project and name else None
         is_sparse = bool(project and project.sparse)
         self.title.setText(
-            name or ("Open an image: double-click it in the table." if project else "Open a folder first.")
+            name or ("Double-click an image in the table to open it." if project else "Open a folder first.")
         )
         is_unsaved = self._annotation.unsaved == name
         self.state.setText("" if image is None else "◐ painting" if is_unsaved else _state(mask_text(image)))
@@ -149,7 +149,7 @@ class AnnotatePanel(Panel):
         if name is None or (layer is None and not self._annotation.open(name)):
             return
         layer = self._annotation.layer
-        question = f"{name} is painted already. What the model finds can be added where nothing is painted."
+        question = f"{name} is painted already. Add what the model finds where nothing is painted?"
         if layer is not None and is_painted(layer) and not self.confirm(question, "Add to what is painted"):
             return
         try:
@@ -159,7 +159,7 @@ class AnnotatePanel(Panel):
 
     def _on_empty(self) -> None:
         layer, name = self._annotation.layer, self._session.current
-        question = f"{name} is painted. Erase that, and say that there is no object in it?"
+        question = f"{name} is painted. Erase that, and mark it as having no objects?"
         if layer is None or not is_painted(layer) or self.confirm(question, "Erase"):
             self._annotation.mark_empty()
 

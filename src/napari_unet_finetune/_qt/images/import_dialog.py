@@ -21,7 +21,7 @@ NO_MASK = "– none –"
 _TITLES = ("Image", "Mask", "Why")
 _MASK_COLUMN = 1
 _SIZE_PX = (640, 460)
-_HINT = "Check which mask belongs to which image; click a mask to choose another one."
+_HINT = "Check which mask belongs to which image; click a mask to choose a different one."
 _Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 

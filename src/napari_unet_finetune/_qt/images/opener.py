@@ -96,7 +96,7 @@ class Opener(Listener):
         elif len(folders) == 1 and all(path.is_file() for path in paths):
             self.open(folders.pop(), select=paths)
         elif paths:
-            self._session.fail(DataError("These files lie in several folders. Put the images into one folder first."))
+            self._session.fail(DataError("These files lie in several folders. Put the images in one folder first."))
 
     def choices(self) -> list[LayerChoice]:
         """Return the image layers of the viewer that are not ours."""
@@ -114,7 +114,7 @@ class Opener(Listener):
         if not choices:
             return
         total = sum(choice.frames for choice in choices)
-        why = f"These layers are in no file of use here. Choose an empty folder, to write their {total} images into it."
+        why = f"These layers have no files to use here. Choose an empty folder to write their {total} images to."
         folder = self._choose_folder(why, Path.home())
         if folder is not None:
             self._write([choice.layer for choice in choices], folder, total)
@@ -175,7 +175,7 @@ class Opener(Listener):
         chosen = {path.absolute() for path in select}
         self.opened.emit(tuple(image.name for image in project.images if image.ref.path.absolute() in chosen))
         where = f"Masks are kept in {project.folder}. Double-click an image to paint in it."
-        self._session.tell(f"{count_of(len(project.images), 'image')} from {project.source.name}. {where}")
+        self._session.tell(f"Opened {count_of(len(project.images), 'image')} in {project.source.name}. {where}")
 
     def _on_images_changed(self) -> None:
         self._is_outdated = True

@@ -36,7 +36,7 @@ _WHICH_LAYERS = (
 )
 _NO_DATASET = (
     "Drop a folder of images here, or choose one above.\n\n"
-    "TIFF, PNG, JPEG, BMP and NumPy files; of a stack, each frame is an image."
+    "TIFF, PNG, JPEG, BMP and NumPy files; in a stack, each frame is an image."
 )
 _FILES = f"Images ({' '.join(f'*{suffix}' for suffix in SUFFIXES)})"
 
@@ -62,7 +62,8 @@ class ImagesPanel(Panel):
             "Open folder…", "Choose a folder of images; what was annotated there before comes back."
         )
         self.import_button = push_button(
-            "Import masks…", "Choose a folder of masks made elsewhere; you see and correct what belongs where."
+            "Import masks…",
+            "Choose a folder of masks made elsewhere; you can check which mask goes where.",
         )
         self.more_button = push_button("⋯", "More ways to open images and masks")
         self.footer, self.empty = QLabel(), QLabel(_NO_DATASET)
@@ -115,12 +116,12 @@ class ImagesPanel(Panel):
         menu_button(
             self.more_button,
             (
-                ("Open file…", "A stack, each of whose frames is an image.", self._on_open_file),
+                ("Open file…", "A stack in which each frame is an image.", self._on_open_file),
                 ("Use open layers…", "Image layers of this viewer, frame by frame.", self._on_use_layers),
                 ("Import masks from a file…", "A stack of masks for a stack of images.", self._on_import_file),
                 ("Import masks from open layers…", "Labels layers of this viewer, frame by frame.", from_layers),
                 ("Keep masks elsewhere…", "Open these images with masks in another folder.", self._on_keep_elsewhere),
-                ("Look for new images", "List the folder again.", self._on_reload),
+                ("Look for new images", "Look through the folder again.", self._on_reload),
             ),
         )
 
@@ -223,7 +224,7 @@ class ImagesPanel(Panel):
     def _on_use_layers(self) -> None:
         choices = self._opener.choices()
         if not choices:
-            self._session.tell("There is no image layer in this viewer but those shown for annotating.")
+            self._session.tell("This viewer has no image layers other than those shown for annotating.")
             return
         texts = {choice: choice.text for choice in choices}
         dialog = TickDialog("Use open layers", texts, choices, self, hint=_WHICH_LAYERS)

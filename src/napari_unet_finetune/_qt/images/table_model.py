@@ -35,7 +35,7 @@ _TITLES = ("Image", "Size", "Mask", "Object", "Use", "Dice")
 _TITLE_TIPS = (
     f"Name and size of the image; {SUGGESTED} marks those to annotate next.",
     "Height × width in pixels.",
-    "○ no mask, ◐ painting and not saved yet, ● annotated; below, where the mask comes from and how much is object.",
+    "○ no mask, ◐ painted but not saved yet, ● annotated; below, where the mask comes from and how much is object.",
     "Share of object pixels among those annotated.",
     "auto: train or validation, decided when the training starts. Click to change it, also for all selected rows.",
     "Dice of the last prediction that was scored on this image; 1 is perfect.",

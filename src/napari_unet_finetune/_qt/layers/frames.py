@@ -46,7 +46,7 @@ def frames_of(layer: Image | Labels, indices: Iterable[tuple[int, ...]] | None =
         If the layer is a pyramid without full resolution, or not an image of at least two dimensions.
     """
     if layer.ndim < PLANE:
-        raise DataError(f"{layer.name}: a layer of {layer.ndim} dimension is no image. Choose another layer.")
+        raise DataError(f"{layer.name}: a layer of {layer.ndim} dimension is not an image. Choose another layer.")
     shape = frame_shape(layer)
     for index in np.ndindex(shape) if indices is None else indices:
         yield Frame(
