@@ -112,7 +112,7 @@ def test_specks_of_one_pixel_are_measured_without_complaint():
 
 @pytest.mark.parametrize("labels", [np.zeros((5, 5)), np.zeros((2, 5, 5), np.uint8)])
 def test_what_is_no_labels_is_refused(labels):
-    with pytest.raises(DataError, match="are no labels"):
+    with pytest.raises(DataError, match="are not labels"):
         measure(labels)
 
 

@@ -84,7 +84,7 @@ def number_objects(labels: NDArray[Any], *, name: str = "") -> NDArray[np.intege
         If these are no labels.
     """
     if labels.ndim != 2 or labels.dtype.kind not in "bui":
-        raise DataError(f"{name}: {labels.dtype} of shape {labels.shape} are no labels (Y, X). Choose a Labels layer.")
+        raise DataError(f"{name}: {labels.dtype} of shape {labels.shape} are not labels (Y, X). Choose a Labels layer.")
     if is_mask(labels):
         from scipy import ndimage
 

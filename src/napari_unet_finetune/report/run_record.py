@@ -255,7 +255,7 @@ def _base(request: FinetuneRequest) -> tuple[Model | None, tuple[str, ...]]:
     try:
         return load_model(request.checkpoint), ()
     except (ModelError, OSError) as error:
-        return None, (f"The base model cannot be read any more, so it is not compared: {error}",)
+        return None, (f"The base model can no longer be read, so it is not compared: {error}",)
 
 
 def _images(

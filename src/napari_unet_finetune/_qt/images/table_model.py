@@ -37,7 +37,7 @@ _TITLE_TIPS = (
     "Height × width in pixels.",
     "○ no mask, ◐ painted but not saved yet, ● annotated; below, where the mask comes from and how much is object.",
     "Share of object pixels among those annotated.",
-    "auto: train or validation, decided when the training starts. Click to change it, also for all selected rows.",
+    "auto: train or validation, decided when the training starts. Click to change it, for all selected rows at once.",
     "Dice of the last prediction that was scored on this image; 1 is perfect.",
 )
 ROLE_TIPS: dict[Role, str] = {

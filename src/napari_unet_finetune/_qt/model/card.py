@@ -15,7 +15,7 @@ from ..widgets.wrapped_label import WrappedLabel
 _SCORES = {
     "test_dice": "on test images",
     "val_dice": "on held-out images",
-    "raw_val_dice": "of its parent there",
+    "raw_val_dice": "by its parent on the same images",
     "old_dice_before": "on old images before",
     "old_dice_after": "on old images after",
 }
