@@ -63,7 +63,7 @@ TEXTS: dict[Question, QuestionText] = {
     ),
     "forecast": QuestionText(
         "Are more images worth it?",
-        "Carrying on the learning curve",
+        "Extending the learning curve",
         "none",
         "Extend the learning curve: how much more annotated images are likely to add.",
     ),
