@@ -178,12 +178,14 @@ def demo(out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto"
         partial = out / "data.partial"
         write_microtube(partial, seed=seed)
         partial.rename(data)
-    counts = (0, 5, 10, 15, 20)
+    counts = (0, 5, 10, 20)
+    # Trainings this short forget unless half of what they see is old.
+    config = training_config("fast", ["replay_share=0.5"], steps=200, seed=seed, device=device)
     plan = CurveRequest(
         **pairs_of_datasets((data / "dataset1").absolute(), (data / "dataset2").absolute(), max(counts)),
         counts=counts,
         model=ModelConfig(),
-        config=training_config("fast", None, steps=200, seed=seed, device=device),
+        config=config,
         base_config=training_config("from scratch", None, steps=200, seed=seed, device=device),
     )
     run(plan, out, as_json=as_json)
