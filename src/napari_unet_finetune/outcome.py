@@ -36,7 +36,7 @@ def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
     if config.validation == "patches":
         return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
     if end.finetuned_dice is None:
-        return "Nothing was held out, so how good the model is remains unknown. Annotate at least 4 images to find out."
+        return "Nothing was held out, so the model gets no score. Annotate at least 4 images to get one."
     if end.raw_dice is None:
         return f"Dice {end.finetuned_dice:.3f} on {images}."
     calibrated = config.calibrate and not end.stopped and held_out >= ENOUGH_HELD_OUT

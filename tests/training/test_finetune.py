@@ -248,7 +248,7 @@ def test_too_few_images_to_hold_one_out_still_train_and_the_notice_says_what_is_
     assert result.ended.finetuned_dice is None and result.ended.raw_dice is None
     notices = " ".join(event.message for event in events if isinstance(event, Notice))
     assert "too few" in notices
-    assert "cannot be said" in result.ended.summary
+    assert "Nothing was held out" in result.ended.summary
 
 
 def test_early_stopping_waits_for_its_patience(untrained):
