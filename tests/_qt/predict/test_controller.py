@@ -65,7 +65,7 @@ def test_the_prediction_is_that_of_the_library(viewer, predict, tubes):
 
     viewer.add_image(tubes[0], name="tube")
     predict()
-    expected = predict_here(AnnotatedImage("tube", tubes[0]), load_model("microtube")).labels
+    expected = predict_here(load_model("microtube"), AnnotatedImage("tube", tubes[0])).labels
     assert (labels_layer(viewer, "tube").data != expected).mean() < 0.005  # probabilities are stored in 8 bits
 
 

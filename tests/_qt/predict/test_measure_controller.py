@@ -110,7 +110,7 @@ def test_a_row_leads_to_its_object(viewer, measuring, measure):
     assert viewer.dims.current_step[0] == 0
     viewer.layers.remove(labels)
     measuring.show_object(rows[0])
-    assert "not in the viewer any more" in measuring.session.message.text
+    assert "no longer in the viewer" in measuring.session.message.text
 
 
 def test_tables_are_saved_as_csv_and_a_full_disk_is_told(viewer, measuring, measure, tmp_path):
