@@ -21,7 +21,6 @@ from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.evaluation.evaluate import evaluate
-from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.disk import atomic_write
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import Model
@@ -95,7 +94,7 @@ def run(
 ) -> dict[str, float]:
     """Finetune and score one model, and keep its scores in `file`; `data` are new images, the others, and old ones."""
     training, others, unseen = data
-    model = drain(finetune(base, training, config, base_images=old)).model
+    model = finetune(base, training, config, base_images=old).result.model
     parts = {"new": others, "own": unseen}
     row = {name: mean(score.dice for score in evaluate(model, images)) for name, images in parts.items()}
     file.parent.mkdir(parents=True, exist_ok=True)

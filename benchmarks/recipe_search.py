@@ -23,7 +23,6 @@ from typing import Any
 from napari_unet_finetune.cli.options import training_config
 from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.evaluation.evaluate import evaluate
-from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.disk import atomic_write
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import Model, weights_hash
@@ -75,7 +74,7 @@ def run(arm: str, seed: int, base: Model, pool: AnnotatedFolder, options: argpar
     start = perf_counter()
     changes = [] if arm == PLAIN else arm.split(",")
     chosen, others = parts(pool.names, options.count, seed)
-    result = drain(finetune(base, pool.only(chosen), training_config("default", changes, seed=seed)))
+    result = finetune(base, pool.only(chosen), training_config("default", changes, seed=seed)).result
     seconds = perf_counter() - start
     scores = evaluate(result.model, pool.only(others))
     before, after = result.ended.old_dice_before, result.ended.old_dice_after

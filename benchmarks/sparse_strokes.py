@@ -23,7 +23,6 @@ from napari_unet_finetune.config import FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.evaluation.evaluate import evaluate
-from napari_unet_finetune.events import drain
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import Model
 from napari_unet_finetune.training.finetune import finetune
@@ -92,7 +91,7 @@ class Trial:
             validation="none",
             calibrate=False,
         )
-        model = drain(finetune(self.base, images, config)).model
+        model = finetune(self.base, images, config).result.model
         return fmean(row.dice for row in evaluate(model, self.tests, PredictConfig(device=self.options.device)))
 
 

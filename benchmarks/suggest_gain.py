@@ -25,7 +25,6 @@ import numpy as np
 
 from napari_unet_finetune.config import FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
-from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.load import load_model
@@ -75,7 +74,7 @@ def run_pair(pair: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     annotated = pool.names[: options.annotated]
     model = finetuned(base, pool.only(annotated), 0, options) if annotated else base
     refs = [one.image for one in pool.pairing.pairs]
-    suggestions = drain(suggest(model, refs, options.count, annotated=annotated, device=options.device))
+    suggestions = suggest(model, refs, options.count, annotated=annotated, device=options.device).result
     chosen = [(SUGGESTED, seed, [one.image for one in suggestions]) for seed in range(options.repeats)]
     for draw in range(options.draws):
         names = np.random.default_rng(draw).choice(pool.names[len(annotated) :], options.count, replace=False).tolist()
@@ -94,7 +93,7 @@ def base_model(pair: str, folder: Path, options: argparse.Namespace) -> Model:
     images = open_folder(source / "images", source / "masks")[:BASE_IMAGES]
     changes = {} if options.base_steps is None else {"steps": options.base_steps}
     config = FinetuneConfig(preset="from scratch", device=options.device, **changes)
-    model = drain(train(list(images), config)).model
+    model = train(list(images), config).result.model
     model.save(file)
     return model
 
@@ -123,7 +122,7 @@ def finetuned(base: Model, images: AnnotatedFolder, seed: int, options: argparse
     """Return `base` finetuned on all of `images`."""
     changes = {} if options.steps is None else {"steps": options.steps}
     config = FinetuneConfig(seed=seed, device=options.device, **changes)
-    return drain(finetune(base, list(images), config)).model
+    return finetune(base, list(images), config).result.model
 
 
 def table_lines(pair: str, arms: list[dict[str, Any]]) -> list[str]:

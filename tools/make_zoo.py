@@ -18,7 +18,6 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.evaluation.evaluate import evaluate
-from napari_unet_finetune.events import drain
 from napari_unet_finetune.models.model import Model
 from napari_unet_finetune.training.finetune import train
 
@@ -101,7 +100,7 @@ def make_microtube_model() -> None:
     """Train on Dataset 1 of the sample data, all but its last images, and score on these."""
     images = make_microtube(1)
     config = FinetuneConfig(preset="from scratch", steps=300, rehearsal_patches=64)
-    model = drain(train(images[:-MICROTUBE_TEST_IMAGES], config)).model
+    model = train(images[:-MICROTUBE_TEST_IMAGES], config).result.model
     ship(model, MICROTUBE, {"generated": images[-MICROTUBE_TEST_IMAGES:]})
 
 
@@ -109,7 +108,7 @@ def make_nuclei_model(data: Path) -> None:
     """Train on nuclei of BBBC038, with whole experiments and every tenth of the other images held out."""
     folder = open_folder(data / "images", data / "masks")
     training, unseen, seen = split_by_size(folder)
-    model = drain(train(folder.only(training), NUCLEI_CONFIG)).model
+    model = train(folder.only(training), NUCLEI_CONFIG).result.model
     ship(model, NUCLEI, nuclei_tests(folder, unseen, seen))
 
 
