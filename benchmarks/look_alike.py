@@ -21,7 +21,7 @@ from skimage.measure import label, regionprops
 from skimage.transform import rescale
 
 from napari_unet_finetune.checks.duplicates import find_duplicates, find_shared, take_fingerprint
-from napari_unet_finetune.data.folders import AnnotatedFolder
+from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 
 Picture = NDArray[np.float64]
 SMALLEST_PX = 100
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=48, help="side of the crops in pixels")
     parser.add_argument("--most", type=int, default=300, help="crops at most")
     given = parser.parse_args()
-    folder = AnnotatedFolder.open(given.folder / "images", given.folder / "masks")
+    folder = open_folder(given.folder / "images", given.folder / "masks")
     cells = list(crops(folder, given.side))
     np.random.default_rng(0).shuffle(cells)
     cells = cells[: given.most]
