@@ -53,19 +53,19 @@ COPIES: dict[str, Callable[[Picture], Picture]] = {
 
 
 def eight_bit(image: NDArray[Any]) -> Picture:
-    """Return an image (Y, X) or (C, Y, X) as a grey picture from 0 to 255."""
-    grey = image.astype(np.float64) if image.ndim == 2 else image.mean(axis=0)
-    return 255 * (grey - grey.min()) / max(float(np.ptp(grey)), 1e-9)
+    """Return an image (Y, X) or (C, Y, X) as a gray picture from 0 to 255."""
+    gray = image.astype(np.float64) if image.ndim == 2 else image.mean(axis=0)
+    return 255 * (gray - gray.min()) / max(float(np.ptp(gray)), 1e-9)
 
 
 def crops(folder: AnnotatedFolder, side: int) -> Iterator[Picture]:
     """Yield squares around objects that lie whole in their image."""
     for image in folder:
-        grey = eight_bit(image.image)
+        gray = eight_bit(image.image)
         for region in regionprops(label(image.target)):
             top, left = (int(middle) - side // 2 for middle in region.centroid)
             if region.area >= SMALLEST_PX and min(top, left) >= 0:
-                crop = grey[top : top + side, left : left + side]
+                crop = gray[top : top + side, left : left + side]
                 if crop.shape == (side, side):
                     yield crop
 

@@ -61,7 +61,7 @@ class Card:
 
 NUCLEI = Card(
     name="nuclei-fluorescence",
-    target="Nuclei in fluorescence images: one grey channel, bright on dark.",
+    target="Nuclei in fluorescence images: one gray channel, bright on dark.",
     data="Fluorescence images of BBBC038 (2018 Data Science Bowl), CC0 1.0, with corrected masks.",
     licence="BSD-3-Clause, data CC0-1.0",
     citation=BBBC038,

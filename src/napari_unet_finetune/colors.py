@@ -4,9 +4,9 @@ from __future__ import annotations
 
 # Okabe and Ito's colors, told apart with every kind of color blindness (https://jfly.uni-koeln.de/color).
 ORANGE, SKY_BLUE, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
-BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
+BLUE, VERMILION, PURPLE, GRAY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
 
-# What a prediction got right and wrong: apart in hue and in lightness, on grey images too.
+# What a prediction got right and wrong: apart in hue and in lightness, on gray images too.
 CORRECT, FALSE_POSITIVE, MISSED = SKY_BLUE, VERMILION, YELLOW
 ERRORS = {
     CORRECT: "correct",
@@ -19,7 +19,7 @@ PAINTED, PREDICTED = ORANGE, SKY_BLUE
 BACKGROUND_STROKE, STRAY_STROKE = GREEN, PURPLE
 
 # Models side by side; black is left out, for screens are dark.
-MODELS = (SKY_BLUE, VERMILION, YELLOW, BLUE, GREEN, ORANGE, PURPLE, GREY)
+MODELS = (SKY_BLUE, VERMILION, YELLOW, BLUE, GREEN, ORANGE, PURPLE, GRAY)
 DATASETS = {1: VERMILION, 2: BLUE}
 TRAINING_LOSS, VALIDATION_DICE = SKY_BLUE, ORANGE
 

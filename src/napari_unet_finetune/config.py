@@ -88,8 +88,8 @@ class ChannelRule(_Config):
     method: Literal["luminance", "mean", "channel", "none"] = Field(
         "luminance",
         title="Channels",
-        description="luminance: grey value of a red-green-blue image; mean: mean of all channels; channel: one chosen channel; "
-        "none: refuse images with other channels. A grey image is always repeated for a model with several channels.",
+        description="luminance: gray value of a red-green-blue image; mean: mean of all channels; channel: one chosen channel; "
+        "none: refuse images with other channels. A gray image is always repeated for a model with several channels.",
     )
     channel: int = Field(0, ge=0, title="Channel", description="Which channel to take, counted from 0, if the rule is 'channel'.")
 
@@ -98,7 +98,7 @@ class ChannelRule(_Config):
         """What is seen of an image with more channels than the model."""
         if self.method == "channel":
             return f"only channel {self.channel}, counted from 0"
-        return {"luminance": "their grey value", "mean": "the mean of all channels", "none": "nothing: they are refused"}[
+        return {"luminance": "their gray value", "mean": "the mean of all channels", "none": "nothing: they are refused"}[
             self.method
         ]
 
@@ -161,7 +161,7 @@ class FinetuneConfig(_Config):
     false_positive_weight: float = Field(0.5, ge=0.05, le=0.95, title="Penalty on false positives", description="Weight of false positives against missed pixels in the region loss; above 0.5 the model predicts less.")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, title="Augmentation", description="Random changes of the training patches.")
 
-    in_channels: int | None = Field(None, ge=1, le=64, title="Channels of the model", description="Give the model this many input channels by repeating or summing its first filters; empty keeps them, but gives a grey model the channels of color images unless a channel rule is set.")
+    in_channels: int | None = Field(None, ge=1, le=64, title="Channels of the model", description="Give the model this many input channels by repeating or summing its first filters; empty keeps them, but gives a gray model the channels of color images unless a channel rule is set.")
     channels: ChannelRule | None = Field(None, title="Channel rule", description="How images with other channels are brought to the model's; empty keeps the base model's rule.")
     rescale: float | None = Field(None, ge=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them, and results brought back; 0 estimates it from the size of the objects, empty keeps the base model's.")
     normalization: Normalization | None = Field(None, title="Normalization", description="For a model trained from scratch; a finetuned model keeps the rule of its base.")

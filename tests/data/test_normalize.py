@@ -152,8 +152,8 @@ def test_color_becomes_luminance_for_a_grey_model(dtype):
 
 
 def test_a_grey_image_is_repeated_for_a_color_model():
-    grey = noisy(shape=(20, 30))
-    result = seen(grey, in_channels=3)
+    gray = noisy(shape=(20, 30))
+    result = seen(gray, in_channels=3)
     assert result.shape == (3, 20, 30)
     assert (result == result[0]).all()
 

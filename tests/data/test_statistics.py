@@ -52,12 +52,12 @@ def test_pixels_that_are_not_annotated_count_neither_as_object_nor_as_background
 
 
 def test_color_is_seen_in_grey_and_floats_without_range_have_no_raw_values():
-    grey = image_of()
-    color = AnnotatedImage("rgb", np.stack([grey.image] * 3), grey.labels)
-    assert measure_image(color, VIEW).raw.objects == pytest.approx(measure_image(grey, VIEW).raw.objects, abs=1e-3)
-    floats = AnnotatedImage("floats", grey.image.astype(np.float32), grey.labels)
+    gray = image_of()
+    color = AnnotatedImage("rgb", np.stack([gray.image] * 3), gray.labels)
+    assert measure_image(color, VIEW).raw.objects == pytest.approx(measure_image(gray, VIEW).raw.objects, abs=1e-3)
+    floats = AnnotatedImage("floats", gray.image.astype(np.float32), gray.labels)
     assert measure_image(floats, VIEW).raw.everywhere == ()
-    assert measure_image(floats, VIEW).normalized == measure_image(grey, VIEW).normalized
+    assert measure_image(floats, VIEW).normalized == measure_image(gray, VIEW).normalized
 
 
 def test_images_together_count_the_same_each():

@@ -22,7 +22,7 @@ from napari_unet_finetune.io.images import ImageRef, list_images, read_headers, 
 from napari_unet_finetune.project.project import Project
 
 RNG = np.random.default_rng(0)
-GREY = RNG.integers(0, 256, (88, 100), dtype=np.uint8)
+GRAY = RNG.integers(0, 256, (88, 100), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (88, 100), dtype=np.uint16)
 COLOR = RNG.integers(0, 256, (88, 100, 3), dtype=np.uint8)
 ALPHA = np.full((88, 100, 1), 200, np.uint8)
@@ -57,8 +57,8 @@ def test_grey_images_of_any_type_come_back_as_they_were(tmp_path, dtype, suffix)
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "TIFF"])
 def test_grey_8_bit_in_common_formats(tmp_path, suffix):
-    iio.imwrite(tmp_path / f"a.{suffix}", GREY)
-    np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), GREY)
+    iio.imwrite(tmp_path / f"a.{suffix}", GRAY)
+    np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), GRAY)
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "npy"])
@@ -86,18 +86,18 @@ def test_alpha_is_dropped_from_color(tmp_path, suffix):
     np.testing.assert_array_equal(read(path), channels_first(COLOR))
 
 
-def test_grey_with_alpha_is_grey(tmp_path):
-    both = np.stack([GREY, ALPHA[..., 0]], axis=-1)
-    Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(ALPHA[..., 0])]).save(tmp_path / "a.png")
+def test_grey_with_alpha_is_gray(tmp_path):
+    both = np.stack([GRAY, ALPHA[..., 0]], axis=-1)
+    Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(ALPHA[..., 0])]).save(tmp_path / "a.png")
     options = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]}
     tifffile.imwrite(tmp_path / "a.tif", both, **options)
     for suffix in ("png", "tif"):
-        np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), GREY)
+        np.testing.assert_array_equal(read(tmp_path / f"a.{suffix}"), GRAY)
 
 
-def test_grey_stored_as_color_is_grey(tmp_path):
-    iio.imwrite(tmp_path / "a.png", np.stack([GREY] * 3, axis=-1))
-    np.testing.assert_array_equal(read(tmp_path / "a.png"), GREY)
+def test_grey_stored_as_color_is_gray(tmp_path):
+    iio.imwrite(tmp_path / "a.png", np.stack([GRAY] * 3, axis=-1))
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), GRAY)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -109,10 +109,10 @@ def test_16_bit_png_keeps_all_bits(tmp_path, channels):
 
 
 def test_1_bit_png_is_bool(tmp_path):
-    Image.fromarray(GREY > 128).save(tmp_path / "a.png")
+    Image.fromarray(GRAY > 128).save(tmp_path / "a.png")
     array = read(tmp_path / "a.png")
     assert array.dtype == bool
-    np.testing.assert_array_equal(array, GREY > 128)
+    np.testing.assert_array_equal(array, GRAY > 128)
 
 
 def test_a_palette_gives_colors_for_an_image_and_numbers_for_labels(tmp_path):
@@ -135,25 +135,25 @@ def test_numbers_of_a_palette_that_makes_them_look_alike_are_kept_for_labels(tmp
 
 
 def test_white_is_zero_comes_the_right_way_round(tmp_path):
-    bright = GREY > 200
+    bright = GRAY > 200
     tifffile.imwrite(tmp_path / "bits.tif", ~bright, photometric="miniswhite", software="a scanner")
-    tifffile.imwrite(tmp_path / "bytes.tif", 255 - GREY, photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "bytes.tif", 255 - GRAY, photometric="miniswhite")
     tifffile.imwrite(tmp_path / "deep.tif", 65535 - DEEP, photometric="miniswhite", compression="zlib")
     np.testing.assert_array_equal(read(tmp_path / "bits.tif"), bright)
-    np.testing.assert_array_equal(read(tmp_path / "bytes.tif"), GREY)
+    np.testing.assert_array_equal(read(tmp_path / "bytes.tif"), GRAY)
     np.testing.assert_array_equal(read(tmp_path / "deep.tif"), DEEP)
 
 
 def test_bool_arrays_written_by_python_keep_their_values_though_marked_white_is_zero(tmp_path):
-    iio.imwrite(tmp_path / "a.tif", GREY > 200)
-    tifffile.imwrite(tmp_path / "b.tif", GREY > 200)
-    np.testing.assert_array_equal(read(tmp_path / "a.tif"), GREY > 200)
-    np.testing.assert_array_equal(read(tmp_path / "b.tif"), GREY > 200)
+    iio.imwrite(tmp_path / "a.tif", GRAY > 200)
+    tifffile.imwrite(tmp_path / "b.tif", GRAY > 200)
+    np.testing.assert_array_equal(read(tmp_path / "a.tif"), GRAY > 200)
+    np.testing.assert_array_equal(read(tmp_path / "b.tif"), GRAY > 200)
 
 
 def test_the_inverting_lut_of_imagej_changes_the_display_only(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", GREY, imagej=True, photometric="miniswhite")
-    np.testing.assert_array_equal(read(tmp_path / "a.tif"), GREY)
+    tifffile.imwrite(tmp_path / "a.tif", GRAY, imagej=True, photometric="miniswhite")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif"), GRAY)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw", "zstd", "packbits"])
@@ -207,8 +207,8 @@ def test_a_color_stack_gives_color_frames(tmp_path):
 
 def test_pages_of_different_sizes_are_all_found(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
-        file.write(GREY, metadata=None)
-        file.write(GREY[:50], metadata=None)
+        file.write(GRAY, metadata=None)
+        file.write(GRAY[:50], metadata=None)
     assert sorted(array.shape for array in read_all(tmp_path / "a.tif")) == [(50, 100), (88, 100)]
 
 
@@ -220,8 +220,8 @@ def test_a_bare_array_of_three_axes_is_a_stack_unless_its_last_axis_is_short(tmp
 
 
 def test_a_stack_of_one_frame_is_a_single_image(tmp_path):
-    np.save(tmp_path / "a.npy", GREY[None])
-    np.testing.assert_array_equal(read(tmp_path / "a.npy"), GREY)
+    np.save(tmp_path / "a.npy", GRAY[None])
+    np.testing.assert_array_equal(read(tmp_path / "a.npy"), GRAY)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_stack_of_one_frame_is_a_single_image(tmp_path):
     ],
 )
 def test_pixel_size_is_read_as_y_and_x(tmp_path, options, scale, unit):
-    tifffile.imwrite(tmp_path / "a.tif", GREY, **options)
+    tifffile.imwrite(tmp_path / "a.tif", GRAY, **options)
     pixels = read_image(ImageRef(tmp_path / "a.tif"))
     assert pixels.scale == pytest.approx(scale, rel=1e-6)
     assert pixels.unit == unit
@@ -266,7 +266,7 @@ def test_pixel_size_is_read_as_y_and_x(tmp_path, options, scale, unit):
 
 def test_a_folder_is_listed_in_natural_order_without_foreign_and_hidden_files(tmp_path):
     for name in ("img10.png", "img2.png", "IMG1.png", ".hidden.png"):
-        iio.imwrite(tmp_path / name, GREY)
+        iio.imwrite(tmp_path / name, GRAY)
     np.save(tmp_path / "img3.npy", STACK[:2, 0])
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "sub.tif").mkdir()
@@ -274,7 +274,7 @@ def test_a_folder_is_listed_in_natural_order_without_foreign_and_hidden_files(tm
 
 
 def test_a_bad_file_does_not_stop_the_others(tmp_path):
-    iio.imwrite(tmp_path / "good.png", GREY)
+    iio.imwrite(tmp_path / "good.png", GRAY)
     (tmp_path / "bad.tif").write_bytes(b"this is no image")
     listing = list_images(tmp_path)
     assert [ref.name for ref in listing] == ["good"]
@@ -289,7 +289,7 @@ def test_an_empty_folder_says_which_formats_are_read(tmp_path):
 
 
 def test_a_file_without_any_image_is_listed_as_unreadable(tmp_path):
-    iio.imwrite(tmp_path / "good.png", GREY)
+    iio.imwrite(tmp_path / "good.png", GRAY)
     (tmp_path / "bad.tif").write_bytes(b"II*\0broken")
     np.save(tmp_path / "none.npy", np.zeros((0, 20, 30), np.uint8))
     assert [path.name for path, _ in list_images(tmp_path).unreadable] == ["bad.tif", "none.npy"]
@@ -331,7 +331,7 @@ def test_a_truncated_file_is_a_data_error_that_names_it(tmp_path, suffix):
         "npy": np.save,
         "npz": np.savez,
     }
-    writers.get(suffix, iio.imwrite)(path, GREY)
+    writers.get(suffix, iio.imwrite)(path, GRAY)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.raises(DataError, match=path.name):
         read(path)
@@ -349,7 +349,7 @@ def test_foreign_content_is_a_data_error_that_names_the_file(tmp_path, suffix, c
 
 
 def test_a_tiny_tiff_that_declares_a_giant_image_is_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", GREY[:8, :8], compression="zlib", metadata=None)
+    tifffile.imwrite(tmp_path / "a.tif", GRAY[:8, :8], compression="zlib", metadata=None)
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
         for tag, value in (("ImageWidth", 40000), ("ImageLength", 40000), ("RowsPerStrip", 40000)):
             file.pages[0].tags[tag].overwrite(value, dtype="I")
@@ -358,7 +358,7 @@ def test_a_tiny_tiff_that_declares_a_giant_image_is_refused(tmp_path):
 
 
 def test_a_tiny_png_that_declares_a_giant_image_is_refused(tmp_path):
-    iio.imwrite(tmp_path / "a.png", GREY)
+    iio.imwrite(tmp_path / "a.png", GRAY)
     data = bytearray((tmp_path / "a.png").read_bytes())
     data[16:24] = struct.pack(">II", 60000, 60000)
     data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
@@ -378,7 +378,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
 
 
 def test_an_npz_of_several_arrays_is_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", one=GREY, two=GREY)
+    np.savez(tmp_path / "a.npz", one=GRAY, two=GRAY)
     with pytest.raises(DataError, match="2 arrays"):
         list_images(tmp_path / "a.npz")
 
@@ -391,7 +391,7 @@ def test_pickled_objects_are_not_loaded(tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_pixels_that_are_no_numbers_are_named_with_their_file(tmp_path, value):
-    image = GREY.astype(np.float32)
+    image = GRAY.astype(np.float32)
     image[3, 4] = value
     tifffile.imwrite(tmp_path / "a.tif", image)
     with pytest.raises(DataError, match=r"a\.tif: 1 of 8800 pixels"):
@@ -399,7 +399,7 @@ def test_pixels_that_are_no_numbers_are_named_with_their_file(tmp_path, value):
 
 
 def test_complex_pixels_are_refused(tmp_path):
-    np.save(tmp_path / "a.npy", GREY.astype(np.complex64))
+    np.save(tmp_path / "a.npy", GRAY.astype(np.complex64))
     with pytest.raises(DataError, match="complex64"):
         read_image(ImageRef(tmp_path / "a.npy"))
 
@@ -445,9 +445,9 @@ def count_open_files() -> int:
 def test_no_file_stays_open(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", STACK[:, 0], photometric="minisblack", compression="zlib")
     tifffile.imwrite(tmp_path / "b.tif", STACK[:, 0], photometric="minisblack")
-    iio.imwrite(tmp_path / "c.png", GREY)
-    np.savez(tmp_path / "d.npz", GREY)
-    np.save(tmp_path / "e.npy", GREY)
+    iio.imwrite(tmp_path / "c.png", GRAY)
+    np.savez(tmp_path / "d.npz", GRAY)
+    np.save(tmp_path / "e.npy", GRAY)
     (tmp_path / "f.png").write_bytes(b"BM")
     gc.collect()
     before = count_open_files()
@@ -461,21 +461,21 @@ def test_no_file_stays_open(tmp_path):
 
 
 def test_what_was_read_does_not_depend_on_the_file_any_more(tmp_path):
-    np.save(tmp_path / "a.npy", GREY)
+    np.save(tmp_path / "a.npy", GRAY)
     array = read(tmp_path / "a.npy")
-    np.save(tmp_path / "a.npy", np.zeros_like(GREY))
-    np.testing.assert_array_equal(array, GREY)
+    np.save(tmp_path / "a.npy", np.zeros_like(GRAY))
+    np.testing.assert_array_equal(array, GRAY)
     array[:] = 7
     assert not read(tmp_path / "a.npy").any()
 
 
 @pytest.mark.parametrize(
-    "name", ["grey.png", "color.bmp", "stack.tif", "planes.tif", "frames.npy", "one.npz", "sized.tif"]
+    "name", ["gray.png", "color.bmp", "stack.tif", "planes.tif", "frames.npy", "one.npz", "sized.tif"]
 )
 def test_headers_tell_the_size_of_each_image_that_is_listed(tmp_path, name):
     path = tmp_path / name
     writers = {
-        "grey.png": lambda: iio.imwrite(path, GREY),
+        "gray.png": lambda: iio.imwrite(path, GRAY),
         "color.bmp": lambda: iio.imwrite(path, COLOR),
         "stack.tif": lambda: tifffile.imwrite(path, STACK, imagej=True),
         "planes.tif": lambda: tifffile.imwrite(path, channels_first(COLOR), photometric="rgb", planarconfig="separate"),

@@ -138,10 +138,10 @@ def test_what_does_not_fit_together_is_refused(small_model, change, message):
 
 
 def test_adapting_the_channels_adapts_the_rehearsal_patches_too(small_model):
-    grey = small_model.with_in_channels(1)
-    assert grey.card.shape == small_model.card.shape.model_copy(update={"in_channels": 1})
-    assert grey.rehearsal.in_channels == 1
-    assert grey.build_network()(torch.rand(1, 1, 16, 16)).shape == (1, 1, 16, 16)
+    gray = small_model.with_in_channels(1)
+    assert gray.card.shape == small_model.card.shape.model_copy(update={"in_channels": 1})
+    assert gray.rehearsal.in_channels == 1
+    assert gray.build_network()(torch.rand(1, 1, 16, 16)).shape == (1, 1, 16, 16)
     assert small_model.with_in_channels(2) is small_model
 
 

@@ -88,16 +88,16 @@ def test_a_missing_array_is_named(name):
 
 
 def test_grey_patches_become_several_equal_channels():
-    grey = _patches(channels=1)
-    color = grey.with_channels(3)
+    gray = _patches(channels=1)
+    color = gray.with_channels(3)
     assert color.images.shape == (6, 3, 32, 32)
     for channel in range(3):
-        np.testing.assert_array_equal(color.normalized()[:, channel], grey.normalized()[:, 0])
+        np.testing.assert_array_equal(color.normalized()[:, channel], gray.normalized()[:, 0])
 
 
 def test_several_channels_become_their_mean():
     patches = _patches(channels=3)
     expected = patches.normalized().mean(axis=1, keepdims=True)
-    grey = patches.with_channels(1).normalized()
+    gray = patches.with_channels(1).normalized()
     step = (expected.max(axis=(1, 2, 3)) - expected.min(axis=(1, 2, 3))).max() / 255
-    np.testing.assert_allclose(grey, expected, atol=0.51 * step)
+    np.testing.assert_allclose(gray, expected, atol=0.51 * step)

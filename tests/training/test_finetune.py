@@ -440,9 +440,9 @@ def test_the_raw_score_on_color_images_is_that_of_the_unchanged_base(trained):
         for image in make_squares(5, seed=2)
     ]
     config = tiny_config(steps=2)
-    grey = drain(finetune(trained.model, color, config.model_copy(update={"in_channels": 1})))
-    assert grey.ended.raw_dice > 0.8
-    assert drain(finetune(trained.model, color, config)).ended.raw_dice == pytest.approx(grey.ended.raw_dice)
+    gray = drain(finetune(trained.model, color, config.model_copy(update={"in_channels": 1})))
+    assert gray.ended.raw_dice > 0.8
+    assert drain(finetune(trained.model, color, config)).ended.raw_dice == pytest.approx(gray.ended.raw_dice)
 
 
 def test_a_threshold_that_spoils_the_old_dataset_is_not_taken(monkeypatch):

@@ -51,8 +51,8 @@ def take_fingerprint(name: str, image: NDArray[Any]) -> Fingerprint:
     """Return what is needed to recognize `image` (Y, X) or (C, Y, X)."""
     digest = hashlib.sha256(repr((image.shape, str(image.dtype))).encode())
     digest.update(np.ascontiguousarray(image).data)
-    grey = image if image.ndim == 2 else image.mean(axis=0)
-    return Fingerprint(name, digest.hexdigest(), _thumbnail(grey), _detail(grey))
+    gray = image if image.ndim == 2 else image.mean(axis=0)
+    return Fingerprint(name, digest.hexdigest(), _thumbnail(gray), _detail(gray))
 
 
 def find_duplicates(images: Sequence[Fingerprint]) -> tuple[Duplicate, ...]:
@@ -174,9 +174,9 @@ def _symmetries(pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
             yield np.rot90(mirrored, turns, (-2, -1))
 
 
-def _shrunk(grey: NDArray[Any], size: int) -> NDArray[np.float64]:
+def _shrunk(gray: NDArray[Any], size: int) -> NDArray[np.float64]:
     """Return the means of `size` by `size` parts of an image, which are pixels of it where it is smaller."""
-    small = grey.astype(np.float64)
+    small = gray.astype(np.float64)
     for axis in (0, 1):
         starts = np.arange(size) * small.shape[axis] // size
         counts = np.maximum(np.diff([*starts, small.shape[axis]]), 1)
@@ -184,15 +184,15 @@ def _shrunk(grey: NDArray[Any], size: int) -> NDArray[np.float64]:
     return small
 
 
-def _detail(grey: NDArray[Any]) -> NDArray[np.float16]:
+def _detail(gray: NDArray[Any]) -> NDArray[np.float16]:
     """Return the fine structure of an image at one size, equally strong everywhere: edges and texture, no shapes.
 
     What is left of images with one object each is what tells these objects apart.
     """
     from scipy import ndimage
 
-    factors = [max(1.0, DETAIL_PX / size) for size in grey.shape]  # made larger where it is small, else means are taken
-    wide = ndimage.zoom(grey.astype(np.float64), factors, order=1, grid_mode=True, mode="nearest")
+    factors = [max(1.0, DETAIL_PX / size) for size in gray.shape]  # made larger where it is small, else means are taken
+    wide = ndimage.zoom(gray.astype(np.float64), factors, order=1, grid_mode=True, mode="nearest")
     picture = _shrunk(wide, DETAIL_PX)
     fine, coarse = (ndimage.gaussian_filter(picture, sigma) for sigma in (_FINE_PX, _COARSE_PX))
     detail = fine - coarse
@@ -203,15 +203,15 @@ def _detail(grey: NDArray[Any]) -> NDArray[np.float16]:
     return np.asarray(detail / (strength + typical / 4), np.float16)
 
 
-def _thumbnail(grey: NDArray[Any]) -> NDArray[np.float64]:
+def _thumbnail(gray: NDArray[Any]) -> NDArray[np.float64]:
     """Return a small picture of mean 0 and norm 1 without what its rows and columns have in common.
 
     Layers and uneven illumination would make different images of one specimen look alike.
     """
-    small = _shrunk(grey, THUMBNAIL_PX)
+    small = _shrunk(gray, THUMBNAIL_PX)
     small -= small.mean(axis=0)
     small -= small.mean(axis=1, keepdims=True)
-    if np.abs(small).max() <= 1e-9 * (1 + max(abs(float(grey.max())), abs(float(grey.min())))):
+    if np.abs(small).max() <= 1e-9 * (1 + max(abs(float(gray.max())), abs(float(gray.min())))):
         return np.zeros_like(small)
     small = np.sign(small) * np.sqrt(np.abs(small))  # a few bright objects must not be all that counts
     return small / np.linalg.norm(small)

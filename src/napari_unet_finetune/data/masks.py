@@ -80,7 +80,7 @@ def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHO
     if array.ndim == 3 and not meaning.sparse:
         return _from_colors(array, name)
     if array.ndim != 2:
-        raise DataError(f"{name}: a mask of shape {array.shape} is not (Y, X). Save one grey plane.")
+        raise DataError(f"{name}: a mask of shape {array.shape} is not (Y, X). Save one gray plane.")
     if meaning.sparse:
         return _from_strokes(array, name)
     if array.dtype == bool:
@@ -153,7 +153,7 @@ def _from_colors(array: NDArray[Any], name: str) -> LabelReading:
     if not (is_first | (array == second).all(axis=0)).all():
         raise DataError(
             f"{name}: a color mask must hold exactly two colors, this one holds more. "
-            "Save it as a grey image with 0 for background and 1, 2, 3 … for objects."
+            "Save it as a gray image with 0 for background and 1, 2, 3 … for objects."
         )
     first_is_background = _is_background(first, second, is_first.mean(), _white(array))
     objects = ~is_first if first_is_background else is_first

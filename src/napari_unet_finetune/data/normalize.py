@@ -153,7 +153,7 @@ def to_channels(
         f"{count - 1} (in the terminal, --set channels.method=mean, or channels.method=channel with channels.channel)."
         if in_channels == 1
         else f"Take images with {in_channels} channels or one. A training can also give the model {count} "
-        f"(in_channels={count}), or make all images grey (in_channels=1 and channels.method=mean)."
+        f"(in_channels={count}), or make all images gray (in_channels=1 and channels.method=mean)."
     )
     raise DataError(
         f"{name}: the image has {count} channels, the model takes {in_channels}, and the channel rule is "

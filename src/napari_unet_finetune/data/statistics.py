@@ -228,9 +228,9 @@ def _share(objects: NDArray[np.bool_], background: NDArray[np.bool_]) -> float:
 
 
 def _intensities(pixels: NDArray[Any], parts: Parts | None) -> Intensities:
-    grey = pixels.mean(axis=0)
-    objects, background = ((), ()) if parts is None else (_quantiles(grey[part]) for part in parts)
-    return Intensities(everywhere=_quantiles(grey.ravel()), objects=objects, background=background)
+    gray = pixels.mean(axis=0)
+    objects, background = ((), ()) if parts is None else (_quantiles(gray[part]) for part in parts)
+    return Intensities(everywhere=_quantiles(gray.ravel()), objects=objects, background=background)
 
 
 def _quantiles(values: NDArray[Any]) -> tuple[float, ...]:

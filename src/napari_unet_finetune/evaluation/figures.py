@@ -172,7 +172,7 @@ def evenly(ordered: Sequence[_Item], count: int) -> list[_Item]:
 
 
 def error_overlay(row: OverlayRow, prediction: NDArray[Any]) -> NDArray[np.float64]:
-    """Return RGB (Y, X, 3) from 0 to 1: the image in grey, and where `prediction` is right or wrong in color."""
+    """Return RGB (Y, X, 3) from 0 to 1: the image in gray, and where `prediction` is right or wrong in color."""
     errors = error_map(prediction, row.truth, row.annotated)
     shown = np.repeat(contrast(row.image).mean(axis=-1, keepdims=True), 3, axis=-1)
     for kind, color, opacity in (

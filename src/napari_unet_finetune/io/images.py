@@ -164,7 +164,7 @@ def _is_labels_of(ref: ImageRef, stems: Collection[Path]) -> bool:
 def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:
     """Return the pixels of one image as ``(Y, X)`` or ``(C, Y, X)``, without alpha, and the size of a pixel.
 
-    Grey stored as RGB becomes ``(Y, X)``. With `as_labels`, the numbers of a palette PNG of many colors are kept.
+    Gray stored as RGB becomes ``(Y, X)``. With `as_labels`, the numbers of a palette PNG of many colors are kept.
 
     Raises
     ------

@@ -80,7 +80,7 @@ def checked_frame(name: str, frame: int | None, frames: int) -> int:
 
 
 def checked_pixels(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return `array` as ``(Y, X)`` or ``(C, Y, X)`` of finite numbers in native byte order; grey as RGB becomes grey.
+    """Return `array` as ``(Y, X)`` or ``(C, Y, X)`` of finite numbers in native byte order; gray as RGB becomes gray.
 
     Raises
     ------
@@ -107,5 +107,5 @@ def _check_finite(name: str, array: NDArray[np.generic]) -> None:
 def _without_equal_channels(array: NDArray[np.generic]) -> NDArray[np.generic]:
     if array.ndim == 2:
         return array
-    is_grey = len(array) == 1 or (len(array) == 3 and bool((array[1:] == array[0]).all()))
-    return array[0].copy() if is_grey else array
+    is_gray = len(array) == 1 or (len(array) == 3 and bool((array[1:] == array[0]).all()))
+    return array[0].copy() if is_gray else array

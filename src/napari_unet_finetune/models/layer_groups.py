@@ -85,8 +85,8 @@ def depth_of(name: str, levels: int) -> int:
 def adapt_in_channels(weights: Mapping[str, Tensor], in_channels: int) -> dict[str, Tensor]:
     """Return `weights` with the first layer made for `in_channels` image channels.
 
-    One channel becomes several by repeating the filters: a grey image repeated over the channels then gives the
-    same logits. Several become one by summing: a grey image gives *nearly* what its repetition gave before.
+    One channel becomes several by repeating the filters: a gray image repeated over the channels then gives the
+    same logits. Several become one by summing: a gray image gives *nearly* what its repetition gave before.
 
     The residual 1x1 convolution is plain: there, repeating divided by the number of channels, and summing, are
     exact. The 3x3 convolution is standardized, so any factor on a filter has no effect, and repeating n-fold

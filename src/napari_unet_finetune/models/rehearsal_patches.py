@@ -97,12 +97,12 @@ class RehearsalPatches:
         """Return the patches with `channels` channels: one is repeated, several become their mean first."""
         if channels == self.in_channels:
             return self
-        grey = self
+        gray = self
         if self.in_channels > 1:
             mean = self.normalized().mean(axis=1, keepdims=True, dtype=np.float32)
-            grey = RehearsalPatches.from_normalized(mean, self.targets, self.held_out)
-        repeated = np.repeat(grey.images, channels, axis=1)
-        return RehearsalPatches(repeated, grey.low, grey.high, grey.targets, grey.held_out)
+            gray = RehearsalPatches.from_normalized(mean, self.targets, self.held_out)
+        repeated = np.repeat(gray.images, channels, axis=1)
+        return RehearsalPatches(repeated, gray.low, gray.high, gray.targets, gray.held_out)
 
     @cached_property
     def packed(self) -> Mapping[str, NDArray[Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from ..colors import BLUE, GREY, VERMILION
+from ..colors import BLUE, GRAY, VERMILION
 from ..evaluation.areas import Estimation
 from ..evaluation.figures import add_key, learning_curve, new_chart, to_svg
 from ..evaluation.rows import Row
@@ -31,7 +31,7 @@ def training_charts(record: RunRecord) -> Iterator[PageChart]:
 def _loss(losses: Sequence[tuple[int, float]]) -> PageChart:
     figure, axes = new_chart("step", "training loss")
     steps, values = zip(*losses, strict=True)
-    axes.plot(steps, values, color=GREY, linewidth=0.6, alpha=0.5, label="loss of each step")
+    axes.plot(steps, values, color=GRAY, linewidth=0.6, alpha=0.5, label="loss of each step")
     axes.plot(steps, _running_mean(values, max(1, len(losses) // 40)), color=BLUE, label="running mean")
     add_key(axes)
     return PageChart(to_svg(figure), "Loss of the training batches.")
@@ -42,7 +42,7 @@ def _held_out(record: RunRecord) -> PageChart:
     points = [(end.step, end.val_dice) for end in record.validations if end.val_dice is not None]
     axes.plot(*zip(*points, strict=True), ".-", color=BLUE, label="held-out images")
     if record.started.raw_dice is not None and not record.from_scratch:
-        axes.axhline(record.started.raw_dice, color=GREY, linestyle="--", label="base model")
+        axes.axhline(record.started.raw_dice, color=GRAY, linestyle="--", label="base model")
     if record.best is not None and not record.kept_raw:
         axes.axvline(record.best.step, color=VERMILION, linestyle="--", label="step that was kept")
     add_key(axes)
@@ -67,7 +67,7 @@ def _over_thresholds(
     figure, axes = new_chart("threshold", y_label)
     known = [(one.threshold, value) for one, value in zip(estimation.curve, values, strict=True) if value is not None]
     axes.plot(*zip(*known, strict=True), color=BLUE)
-    axes.axvline(estimation.threshold, color=GREY, linestyle="--", label="this model's threshold")
+    axes.axvline(estimation.threshold, color=GRAY, linestyle="--", label="this model's threshold")
     if balanced:
         axes.axhline(1.0, color=VERMILION, linestyle="--", label="balanced")
     add_key(axes)
@@ -88,7 +88,7 @@ def study_charts(rows: Sequence[Row], ahead: Forecast | None) -> Iterator[PageCh
 def _forecast(ahead: Forecast) -> str:
     figure, axes = new_chart("images of Dataset 2 used for finetuning", "mean Dice on test images")
     counts, low, high = zip(*ahead.curve, strict=True)
-    axes.fill_between(counts, low, high, color=GREY, alpha=0.3, linewidth=0, label="likely range")
+    axes.fill_between(counts, low, high, color=GRAY, alpha=0.3, linewidth=0, label="likely range")
     axes.plot([point.count for point in ahead.points], [point.dice for point in ahead.points], "o-", color=BLUE,
               markersize=4.5, linewidth=1.4, markeredgecolor="white", label="measured")  # fmt: skip
     add_key(axes)

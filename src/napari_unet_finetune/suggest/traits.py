@@ -173,13 +173,13 @@ def _raw_quantiles(image: AnnotatedImage, of: ModelCard) -> NDArray[np.float64]:
     return _quantiles((image.image.astype(np.float32) if raw is None else raw).reshape(-1, *image.shape).mean(axis=0))
 
 
-def _quantiles(grey: NDArray[np.float32]) -> NDArray[np.float64]:
-    values = grey.ravel()
+def _quantiles(gray: NDArray[np.float32]) -> NDArray[np.float64]:
+    values = gray.ravel()
     return np.quantile(values[:: max(1, values.size // _MAX_PIXELS)].astype(np.float64), _LEVELS)
 
 
 def _color(image: AnnotatedImage) -> float:
-    """Return how far the channels lie apart, as a share of the brightest value; 0 for grey images."""
+    """Return how far the channels lie apart, as a share of the brightest value; 0 for gray images."""
     if image.channels == 1:
         return 0.0
     means = image.image.reshape(image.channels, -1).mean(axis=1, dtype=np.float64)

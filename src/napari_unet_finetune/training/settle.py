@@ -52,8 +52,8 @@ def fit_channels(
 ) -> tuple[Model, list[str]]:
     """Return `base` with the channels and the channel rule of this training, and what the user should know of it.
 
-    Without a wish of the user a grey model gets the channels of color images: its first filters are repeated, so
-    that it does on grey images what it did, and can learn to use color.
+    Without a wish of the user a gray model gets the channels of color images: its first filters are repeated, so
+    that it does on gray images what it did, and can learn to use color.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def fit_channels(
     change = f"The first layer was adapted from {base.card.shape.in_channels} to {wanted} channels"
     notice = f"The model takes {count_of(wanted, 'channel')}" if from_scratch else change
     if automatic:
-        notice += ", because the images are in color; set in_channels to 1 to train on their grey values"
+        notice += ", because the images are in color; set in_channels to 1 to train on their gray values"
     return adapted, [f"{notice}.", *_difference(adapted, found)]
 
 

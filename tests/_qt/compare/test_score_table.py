@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from napari_unet_finetune._qt.compare.models import ModelColumn, Training
 from napari_unet_finetune._qt.compare.score_table import ScoreTable, ScoreView, swatch
 from napari_unet_finetune._qt.session.known_models import KnownModel
-from napari_unet_finetune.colors import GREY
+from napari_unet_finetune.colors import GRAY
 from napari_unet_finetune.events import ImageCompared
 
 pytestmark = pytest.mark.usefixtures("qapp")
@@ -97,7 +97,7 @@ def test_headers_are_short_and_have_the_color_of_the_model(table):
     assert table.headerData(1, horizontal, TIP).startswith("5 images")
     shown = table.headerData(1, horizontal, Qt.ItemDataRole.DecorationRole).toImage()
     assert shown.pixelColor(5, 5).name() == "#d55e00"
-    assert swatch(None).toImage().pixelColor(5, 5).name() == GREY
+    assert swatch(None).toImage().pixelColor(5, 5).name() == GRAY
 
 
 def test_a_long_name_is_shortened_and_whole_in_its_tip(comparing):

@@ -20,34 +20,34 @@ from napari_unet_finetune.io.pixels import ImagePixels
 RNG = np.random.default_rng(0)
 
 
-def grey(shape=(20, 30), dtype=np.uint8):
+def gray(shape=(20, 30), dtype=np.uint8):
     return RNG.integers(0, 200, shape).astype(dtype)
 
 
 def test_an_image_lies_where_its_pixel_size_puts_it(viewer):
-    layer = show_image(viewer, "image", "a", ImagePixels(grey(), (0.5, 0.25), "um"))
+    layer = show_image(viewer, "image", "a", ImagePixels(gray(), (0.5, 0.25), "um"))
     assert tuple(layer.scale) == (0.5, 0.25)
     assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
     assert mark_of(layer) == "image"
 
 
 def test_the_next_image_takes_the_layer_of_the_last_one_with_its_contrast(viewer):
-    first = show_image(viewer, "image", "a", ImagePixels(grey()))
+    first = show_image(viewer, "image", "a", ImagePixels(gray()))
     first.contrast_limits = (10, 90)
-    second = show_image(viewer, "image", "b", ImagePixels(grey((40, 50))))
+    second = show_image(viewer, "image", "b", ImagePixels(gray((40, 50))))
     assert second is first
     assert (second.name, second.data.shape, tuple(second.contrast_limits)) == ("b", (40, 50), (10, 90))
-    third = show_image(viewer, "image", "c", ImagePixels(grey(dtype=np.uint16) + 1000))
+    third = show_image(viewer, "image", "c", ImagePixels(gray(dtype=np.uint16) + 1000))
     assert third.contrast_limits[1] > 900
 
 
 @pytest.mark.parametrize(
     ("pixels", "rgb", "shape"),
     [
-        (grey((3, 20, 30)), True, (20, 30, 3)),
-        (grey((3, 20, 30), np.uint16), True, (20, 30, 3)),
-        (grey((2, 20, 30)), False, (2, 20, 30)),
-        (grey() > 100, False, (20, 30)),
+        (gray((3, 20, 30)), True, (20, 30, 3)),
+        (gray((3, 20, 30), np.uint16), True, (20, 30, 3)),
+        (gray((2, 20, 30)), False, (2, 20, 30)),
+        (gray() > 100, False, (20, 30)),
     ],
 )
 def test_channels_are_shown_as_colors_or_behind_a_slider(viewer, pixels, rgb, shape):
@@ -56,8 +56,8 @@ def test_channels_are_shown_as_colors_or_behind_a_slider(viewer, pixels, rgb, sh
 
 
 def test_colors_after_grey_get_a_layer_of_their_own(viewer):
-    show_image(viewer, "image", "a", ImagePixels(grey()))
-    show_image(viewer, "image", "b", ImagePixels(grey((3, 20, 30))))
+    show_image(viewer, "image", "a", ImagePixels(gray()))
+    show_image(viewer, "image", "b", ImagePixels(gray((3, 20, 30))))
     assert [layer.name for layer in viewer.layers] == ["b"]
 
 
@@ -104,10 +104,10 @@ def test_marks_tell_layers_apart(viewer):
 
 
 def test_a_new_layer_goes_below_the_one_it_belongs_to(viewer):
-    show_image(viewer, "image", "a", ImagePixels(grey()))
+    show_image(viewer, "image", "a", ImagePixels(gray()))
     painting = show_labels(viewer, "painting", "mask", np.zeros((20, 30), np.uint16))
     preview = show_labels(viewer, "preview", "p", np.zeros((20, 30), np.uint8), below="painting", editable=False)
-    sight = show_image(viewer, "sight", "s", ImagePixels(grey()), below="painting")
+    sight = show_image(viewer, "sight", "s", ImagePixels(gray()), below="painting")
     assert [layer.name for layer in viewer.layers] == ["a", "p", "s", "mask"]
     assert (painting.editable, preview.editable, sight.editable) == (True, False, True)
 

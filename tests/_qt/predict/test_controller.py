@@ -112,9 +112,9 @@ def test_lazy_stacks_are_read_one_frame_at_a_time(viewer, predict, tubes):
 def test_colors_are_one_image(viewer, predict, tubes):
     viewer.add_image(np.repeat(tubes[0][..., None], 3, axis=-1), name="rgb", rgb=True)
     predict()
-    viewer.add_image(tubes[0], name="grey")
+    viewer.add_image(tubes[0], name="gray")
     predict()
-    np.testing.assert_array_equal(labels_layer(viewer, "rgb").data, labels_layer(viewer, "grey").data)
+    np.testing.assert_array_equal(labels_layer(viewer, "rgb").data, labels_layer(viewer, "gray").data)
 
 
 def test_channels_behind_frames_show_the_labels_at_every_channel(viewer, predict, tubes, session):

@@ -10,7 +10,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentMo
 from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
 
-from ...colors import GREY
+from ...colors import GRAY
 from ...evaluation.rows import mean_of_known
 from ...events import ImageCompared
 from ...io.images import natural_key
@@ -282,7 +282,7 @@ def swatch(color: str | None) -> QPixmap:
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(color or GREY))
+    painter.setBrush(QColor(color or GRAY))
     margin = 0 if color else _SWATCH_PX // 3
     painter.drawEllipse(margin, margin, _SWATCH_PX - 2 * margin, _SWATCH_PX - 2 * margin)
     painter.end()
