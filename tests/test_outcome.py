@@ -40,6 +40,8 @@ def test_a_base_that_was_kept_is_said_first():
     kept = replace(END, kept_raw=True, finetuned_dice=0.41, old_dice_after=0.95)
     assert "did not improve on the base model (Dice 0.410 on 2 held-out images)" in _told(kept)
     assert kept.is_disappointing
+    unscored = _told(replace(kept, raw_dice=None, finetuned_dice=None), 0)
+    assert "base model is kept" in unscored and "Dice" not in unscored
 
 
 def test_forgetting_is_said():

@@ -29,9 +29,10 @@ def _begin(end: RunEnded) -> str:
 def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
     images = count_of(held_out, "held-out image")
     if end.kept_raw:
+        dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.3f} on {images})"
         return (
-            f"Finetuning did not improve on the base model (Dice {end.raw_dice:.3f} on {images}): "
-            "the base model is kept. Check the masks, annotate more varied images, or train longer."
+            f"Finetuning did not improve on the base model{dice}: the base model is kept. "
+            "Check the masks, annotate more varied images, or train longer."
         )
     if config.validation == "patches":
         return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
