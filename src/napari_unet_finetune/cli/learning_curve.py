@@ -180,12 +180,12 @@ def demo(out: Out = Path("demo-output"), seed: Seed = 0, device: Device = "auto"
         partial.rename(data)
     counts = (0, 5, 10, 20)
     # Trainings this short forget unless half of what they see is old.
-    config = training_config("fast", ["replay_share=0.5"], steps=200, seed=seed, device=device)
+    config = training_config("fast", ["replay_share=0.5"], steps=100, seed=seed, device=device)
     plan = CurveRequest(
         **pairs_of_datasets((data / "dataset1").absolute(), (data / "dataset2").absolute(), max(counts)),
         counts=counts,
         model=ModelConfig(),
         config=config,
-        base_config=training_config("from scratch", None, steps=200, seed=seed, device=device),
+        base_config=training_config("from scratch", None, steps=150, seed=seed, device=device),
     )
     run(plan, out, as_json=as_json)
