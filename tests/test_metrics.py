@@ -4,8 +4,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from napari_unet_finetune.metrics import Scores, area_ratio, dice, error_map, iou, score, surface_dice
+from napari_unet_finetune.metrics import (
+    MATCH_IOUS,
+    ObjectCounts,
+    Scores,
+    area_ratio,
+    dice,
+    error_map,
+    iou,
+    match_objects,
+    objects_together,
+    score,
+    surface_dice,
+)
 
 SHAPE = (23, 31)
 
@@ -130,3 +143,71 @@ def test_error_map_tells_four_cases_and_leaves_out_what_is_not_annotated():
     errors = error_map(prediction, truth, known)
     assert errors.dtype == np.uint8
     assert errors.tolist() == [[0, 1, 2, 3, 0]]
+
+
+LABELS = arrays(np.uint16, (6, 7), elements=st.sampled_from([0, 0, 1, 2, 3, 900]))
+
+
+def stardist(truth: np.ndarray, prediction: np.ndarray, threshold: float) -> tuple[int, int, int]:
+    """Return TP, FP and FN as `stardist.matching.matching` counts them: an assignment by the IoU of every two objects.
+
+    Its costs, word for word: as many pairs above the threshold as possible, then the largest IoU.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    true, predicted = (np.unique(labels[labels > 0]) for labels in (truth, prediction))
+    table = np.array([[iou(prediction == other, truth == one) for other in predicted] for one in true])
+    table = table.reshape(len(true), len(predicted))
+    fewer = min(table.shape)
+    matched = 0
+    if fewer:
+        rows, columns = linear_sum_assignment(-(table >= threshold).astype(float) - table / (2 * fewer))
+        matched = int((table[rows, columns] >= threshold).sum())
+    return matched, len(predicted) - matched, len(true) - matched
+
+
+@given(LABELS, LABELS)
+def test_objects_match_as_in_stardist(prediction: np.ndarray, truth: np.ndarray) -> None:
+    found = match_objects(prediction, truth)
+    counts = [stardist(truth, prediction, threshold) for threshold in MATCH_IOUS]
+    assert list(found.matches) == [true_positive for true_positive, *_ in counts]
+    true_positive, false_positive, false_negative = counts[0]
+    assert (found.predicted, found.true) == (true_positive + false_positive, true_positive + false_negative)
+    if true_positive:
+        assert found.precision == pytest.approx(true_positive / (true_positive + false_positive))
+        assert found.recall == pytest.approx(true_positive / (true_positive + false_negative))
+        assert found.f1 == pytest.approx(2 / (1 / found.precision + 1 / found.recall))
+        assert found.ap == pytest.approx(np.mean([tp / (tp + fp + fn) for tp, fp, fn in counts]))
+
+
+def test_two_halves_of_an_object_are_one_match_at_most() -> None:
+    truth = np.ones((4, 4), np.uint8)
+    halves = truth.copy()
+    halves[:, 2:] = 2
+    assert match_objects(halves, truth) == ObjectCounts(2, 1, (1, *[0] * 9))
+    assert match_objects(truth, halves) == ObjectCounts(1, 2, (1, *[0] * 9))
+
+
+def test_scores_of_nothing_are_none_and_not_zero() -> None:
+    nothing, one = np.zeros((4, 4), np.uint8), np.eye(4, dtype=np.uint8)
+    assert match_objects(nothing, nothing) == ObjectCounts(0, 0, (0,) * 10)
+    missed = match_objects(nothing, one)
+    assert (missed.precision, missed.recall, missed.f1, missed.ap) == (None, 0, 0, 0)
+    false = match_objects(one, nothing)
+    assert (false.precision, false.recall, false.f1, false.count_ratio) == (0, None, 0, None)
+
+
+@given(st.integers(2**32, 2**62))
+def test_numbers_of_objects_may_be_any(number: int) -> None:
+    labels = np.array([[0, 1, number]])
+    assert match_objects(labels, labels).ap == 1
+
+
+def test_each_object_counts_once_over_many_images() -> None:
+    many = Scores(1, 1, 1, 1, predicted_objects=8, true_objects=10, matches=(8,) * 10)
+    few = Scores(1, 1, 1, 1, predicted_objects=4, true_objects=2, matches=(0,) * 10)
+    counts = objects_together([many, few, Scores(1, 1, 1, 1, no_object_scores="strokes")])
+    assert counts == ObjectCounts(12, 12, (8,) * 10)
+    assert counts.f1 == pytest.approx(2 / 3) and counts.count_ratio == 1 and counts.ap == pytest.approx(0.5)
+    damaged = Scores(1, 1, 1, 1, predicted_objects=4, true_objects=2, matches=(1,))
+    assert objects_together([damaged]) is None

@@ -184,6 +184,10 @@ class ImageCompared(Event):
     area_ratio: float | None = None
     predicted_px: int | None = None
     true_px: int | None = None
+    predicted_objects: int | None = None
+    true_objects: int | None = None
+    matches: tuple[int, ...] | None = None
+    no_object_scores: str = ""
     done: int = 0
     total: int = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 _Mask = NDArray[Any]
 TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)  # values of an error map
 SURFACE_TOLERANCE_PX = 2.0
+# Objects match from the first of these on; the AP is the mean over all of them.
+MATCH_IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+OBJECT_SCORES = ("precision", "recall", "f1", "ap", "count_ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Scores:
     """All scores of one image.
 
     `surface_dice` is None where a border lies nowhere among the annotated pixels, `area_ratio` where there is no true
-    object but a predicted one. The areas are there to be summed over images; older files do not know them.
+    object but a predicted one. Areas, numbers of objects and `matches` (pairs of objects at each of `MATCH_IOUS`) are
+    there to be summed over images; older files do not know them, and `no_object_scores` says why others have none.
     """
 
     dice: float
@@ -28,6 +33,67 @@ class Scores:
     area_ratio: float | None
     predicted_px: int | None = None
     true_px: int | None = None
+    predicted_objects: int | None = None
+    true_objects: int | None = None
+    matches: tuple[int, ...] | None = None
+    no_object_scores: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCounts:
+    """Objects of one image or of several together: predicted ones, true ones, and pairs of them that match.
+
+    A pair matches at an intersection over union of at least a threshold, and no object is in two pairs; `matches` are
+    the pairs at each of `MATCH_IOUS`. Scores are those of StarDist (Weigert et al., WACV 2020) and Cellpose (Stringer
+    et al., Nat. Methods 18, 2021), but for None instead of 0 where a score is a share of nothing.
+    """
+
+    predicted: int
+    true: int
+    matches: tuple[int, ...]
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the predicted objects that match, at the lowest threshold."""
+        return self.matches[0] / self.predicted if self.predicted else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the true objects that match, at the lowest threshold."""
+        return self.matches[0] / self.true if self.true else None
+
+    @property
+    def f1(self) -> float | None:
+        """Twice the matching pairs over predicted and true objects, at the lowest threshold."""
+        both = self.predicted + self.true
+        return 2 * self.matches[0] / both if both else None
+
+    @property
+    def ap(self) -> float | None:
+        """Mean over thresholds of TP / (TP + FP + FN): matching pairs over all objects that are true or predicted."""
+        both = self.predicted + self.true
+        return sum(pairs / (both - pairs) for pairs in self.matches) / len(self.matches) if both else None
+
+    @property
+    def count_ratio(self) -> float | None:
+        """Predicted over true objects: above 1, there are too many."""
+        return ratio_of_areas(self.predicted, self.true)
+
+
+class HasObjects(Protocol):
+    """Predicted and true objects of an image and pairs of them, None where they were not counted."""
+
+    @property
+    def predicted_objects(self) -> int | None:
+        """Objects that were predicted."""
+
+    @property
+    def true_objects(self) -> int | None:
+        """Objects that there are."""
+
+    @property
+    def matches(self) -> tuple[int, ...] | None:
+        """Pairs of both at each of `MATCH_IOUS`."""
 
 
 class HasAreas(Protocol):
@@ -120,6 +186,54 @@ def pooled_area_ratio(images: Iterable[HasAreas]) -> float | None:
             return None
         predicted, true = predicted + one.predicted_px, true + one.true_px
     return ratio_of_areas(predicted, true) if scored else None
+
+
+def objects_together(images: Iterable[HasObjects]) -> ObjectCounts | None:
+    """Return the objects of all images in which they were counted; None if no true object is among them.
+
+    Each object counts once, so that an image with 2 objects does not weigh as much as one with 200.
+    """
+    predicted = true = 0
+    matches = [0] * len(MATCH_IOUS)
+    for one in images:
+        if one.predicted_objects is None or one.true_objects is None or len(one.matches or ()) != len(matches):
+            continue
+        predicted, true = predicted + one.predicted_objects, true + one.true_objects
+        matches = list(map(add, matches, one.matches or ()))
+    return ObjectCounts(predicted, true, tuple(matches)) if true else None
+
+
+def object_score(images: Iterable[HasObjects], name: str) -> float | None:
+    """Return one of `OBJECT_SCORES` over all objects of all images; None if there is none."""
+    counts = objects_together(images)
+    score: float | None = getattr(counts, name, None)
+    return score
+
+
+def match_objects(prediction: _Mask, truth: _Mask) -> ObjectCounts:
+    """Return how many objects of `prediction` and `truth` match, both (Y, X) with a number above 0 for each object."""
+    from scipy import sparse
+
+    known = (prediction > 0) | (truth > 0)
+    predicted, true = (np.unique(labels[known], return_inverse=True) for labels in (prediction, truth))
+    size = len(predicted[0]), len(true[0])
+    pixels = sparse.coo_array((np.ones(len(true[1]), np.int64), (predicted[1], true[1])), size).tocsr().tocoo()
+    of_predicted, of_true = (np.bincount(inverse) for _, inverse in (predicted, true))
+    is_pair = (predicted[0][pixels.row] > 0) & (true[0][pixels.col] > 0)
+    row, column, shared = pixels.row[is_pair], pixels.col[is_pair], pixels.data[is_pair]
+    ious = shared / (of_predicted[row] + of_true[column] - shared)
+    matches = tuple(_pairs(row[near], column[near]) for near in (ious >= threshold for threshold in MATCH_IOUS))
+    return ObjectCounts(_area(predicted[0] > 0), _area(true[0] > 0), matches)
+
+
+def _pairs(row: NDArray[Any], column: NDArray[Any]) -> int:
+    """Return how many of these pairs can be had at once: as many as an assignment of all objects would find."""
+    from scipy import sparse
+
+    if not len(row):
+        return 0
+    allowed = sparse.csr_array((np.ones(len(row), bool), (row, column)))
+    return _area(sparse.csgraph.maximum_bipartite_matching(allowed) >= 0)
 
 
 def surface_dice(

@@ -7,13 +7,11 @@ import imageio.v3 as iio
 import pytest
 
 from napari_unet_finetune.cli import learning_curve
+from napari_unet_finetune.evaluation.rows import Row, columns_of
 
 from .conftest import TINY
 
-KEYS = [
-    "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
-    "predicted_px", "true_px",
-]  # fmt: skip
+KEYS = columns_of(Row)
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.data.objects import ONE_VALUE
+from napari_unet_finetune.evaluation.rows import Row, columns_of
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.io.images import ImageRef, read_image, write_labels
 
 from .conftest import TINY
 
-KEYS = [
-    "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
-    "predicted_px", "true_px",
-]  # fmt: skip
+KEYS = columns_of(Row)
 CPU = ["--device", "cpu", "--set", "precision=fp32"]
 
 
@@ -103,6 +102,7 @@ def test_a_model_scores_one_against_its_own_prediction(answer, squares, model, t
     assert scores["rows"][0] | {"image": ""} == {
         "count": 0, "seed": 0, "preset": "", "dataset": 2, "image": "", "dice": 1.0, "iou": 1.0, "surface_dice": 1.0,
         "area_ratio": 1.0, "predicted_px": scores["rows"][0]["true_px"], "true_px": scores["rows"][0]["true_px"],
+        **dict.fromkeys(KEYS[KEYS.index("true_px") + 1 :]), "no_object_scores": ONE_VALUE,
     }  # fmt: skip
     with (tmp_path / "tables" / "scores.csv").open(newline="") as file:
         table = list(csv.DictReader(file))

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.evaluation.rows import Row, read_rows, summarize, to_csv, to_json
-from napari_unet_finetune.metrics import Scores
+from napari_unet_finetune.evaluation.rows import Row, object_table, read_rows, summarize, to_csv, to_json
+from napari_unet_finetune.metrics import MATCH_IOUS, Scores
 
 KEYS = [
     "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
-    "predicted_px", "true_px",
+    "predicted_px", "true_px", "predicted_objects", "true_objects", "count_error", "precision", "recall", "f1", "ap",
+    "count_ratio", "no_object_scores",
 ]  # fmt: skip
 
 
@@ -78,7 +79,36 @@ def test_images_without_a_surface_dice_do_not_count_for_its_mean():
     without = replace(row(0.5), surface_dice=None)
     assert summarize([row(0.8), without])[0].surface_dice == pytest.approx(0.2)
     assert summarize([without])[0].surface_dice is None
-    assert to_csv([without]).splitlines()[1] == "5,0,default,2,a,0.5,0.25,,1.0,,"
+    assert to_csv([without]).splitlines()[1] == f"5,0,default,2,a,0.5,0.25,,1.0,,{',' * 9}"
+
+
+def counted(predicted, true, matched, **changes):
+    matches = (matched,) * len(MATCH_IOUS)
+    return replace(row(0.5, **changes), predicted_objects=predicted, true_objects=true, matches=matches)
+
+
+def test_objects_are_scored_over_all_images_together():
+    uncounted = replace(row(0.5, image="c"), no_object_scores="the mask has one value for all objects")
+    rows = [counted(12, 10, 8), counted(2, 4, 2, image="b"), uncounted, counted(1, 0, 0, image="d")]
+    (mean,) = summarize(rows)
+    assert (mean.predicted_objects, mean.true_objects, mean.count_ratio) == (15, 14, pytest.approx(15 / 14))
+    assert (mean.precision, mean.recall, mean.f1) == tuple(map(pytest.approx, (10 / 15, 10 / 14, 20 / 29)))
+    assert mean.ap == pytest.approx(10 / 19)
+    assert mean.mean_count_error == pytest.approx((2 + 2 + 1) / 3)
+    first, _, third, empty = to_json(rows)["rows"]
+    assert (first["count_error"], first["precision"], first["count_ratio"]) == (2, pytest.approx(8 / 12), 1.2)
+    assert third["f1"] is third["ap"] is third["count_error"] is None and "one value" in third["no_object_scores"]
+    assert (empty["count_error"], empty["f1"]) == (1, None)
+
+
+def test_masks_without_numbers_have_no_table_of_objects_and_no_scores():
+    rows = [replace(row(0.5), no_object_scores="the mask has one value for all objects"), counted(3, 0, 0, image="b")]
+    (mean,) = summarize(rows)
+    assert mean.f1 is mean.ap is mean.predicted_objects is mean.mean_count_error is None
+    assert object_table(rows) is None and object_table([row(0.5)]) is None
+    table = object_table([*rows, counted(4, 4, 2, image="c")])
+    assert [line[:2] for line in table.rows] == [("b", "3 / 0"), ("c", "4 / 4"), ("all together", "7 / 4")]
+    assert table.rows[0][2:] == ("–",) * 4 and "1 image left out" in table.note
 
 
 def test_no_rows_have_no_summary():
@@ -103,8 +133,8 @@ def test_json_holds_rows_and_summary():
 
 def test_rows_of_other_versions_are_read_and_what_is_no_row_is_named(tmp_path):
     some, file = [row(0.5), row(0.25, image="b", ratio=None)], tmp_path / "rows.json"
-    older = {"predicted_px", "true_px"}
-    file.write_text(json.dumps([{k: v for k, v in one.items() if k not in older} for one in to_json(some)["rows"]]))
+    oldest = KEYS[: KEYS.index("predicted_px")]
+    file.write_text(json.dumps([{name: getattr(one, name) for name in oldest} for one in some]))
     assert [one.dice for one in read_rows(file)] == [0.5, 0.25] and read_rows(file)[0].true_px is None
     for wrong in ('[{"dice": 1}]', "[{", '{"dice": 1}'):
         file.write_text(wrong)

@@ -22,6 +22,7 @@ from .console import (
     reports_errors,
     score_table,
     show_result,
+    show_table,
     stops_on_interrupt,
     watch,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Threshold = Annotated[
     float | None, typer.Option(help="Probability above which a pixel is an object; default: the model's.")
 ]
+Instances = Annotated[bool, typer.Option(help="Number the objects and split those that touch.")]
 
 
 @reports_errors
@@ -46,12 +48,13 @@ def evaluate(
     tolerance: Annotated[float, typer.Option(min=0, help="Tolerance of the surface Dice.")] = SURFACE_TOLERANCE_PX,
     tolerance_unit: Annotated[str, typer.Option(help="px, or um for images that know their pixel size.")] = "px",
     threshold: Threshold = None,
+    instances: Instances = False,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this CSV file as well.")] = None,
     device: Device = "auto",
     changes: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Score a model on images with known masks: Dice, IoU, surface Dice, predicted over true area."""
+    """Score a model on images with known masks: Dice, IoU, surface Dice, areas, and objects where masks number them."""
     from ..data.folders import open_folder
     from ..evaluation.evaluate import Tolerance, score_rows, trained_on
     from ..evaluation.rows import to_csv, to_json
@@ -61,7 +64,7 @@ def evaluate(
     if csv is not None:
         check_suffix(csv, ".csv")
     pairs = open_folder(images, masks, sparse=sparse)
-    config = prediction_config(changes, threshold=threshold, device=device)
+    config = prediction_config(changes, threshold=threshold, instances=instances or None, device=device)
     predictor = Predictor(load_model(model), config)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
@@ -74,7 +77,7 @@ def evaluate(
         write_file(csv, to_csv(rows))
     left_out = [{"file": name, "reason": reason} for name, reason in pairs.left_out]
     values = {"model": model, "left_out": left_out, "trained_on": list(known), **to_json(rows)}
-    finish(values, as_json=as_json, show=lambda console: show_rows(console, rows))
+    finish(values, as_json=as_json, show=lambda console: show_rows(console, rows, split=config.instances))
 
 
 def _seen(scored: Iterator[Row], total: int) -> Generator[ImageSeen, None, list[Row]]:
@@ -86,9 +89,9 @@ def _seen(scored: Iterator[Row], total: int) -> Generator[ImageSeen, None, list[
     return rows
 
 
-def show_rows(console: Console, rows: list[Any]) -> None:
-    """Print one line per image and the mean."""
-    from ..evaluation.rows import summarize
+def show_rows(console: Console, rows: list[Any], *, split: bool) -> None:
+    """Print one line per image and the mean, and how well objects were found; `split` says how they were made."""
+    from ..evaluation.rows import object_table, summarize
 
     table = score_table("Scores", ["image", "Dice", "IoU", "surface Dice", "area predicted / true"])
     for row in rows:
@@ -99,6 +102,10 @@ def show_rows(console: Console, rows: list[Any]) -> None:
             "mean", number(mean.dice), number(mean.iou), number(mean.surface_dice), number(mean.area_ratio, 2)
         )
     console.print(table)
+    if (objects := object_table(rows)) is not None:
+        show_table(console, objects)
+        if not split:
+            console.print("Objects that touch in the prediction count as one. --instances splits them.", soft_wrap=True)
 
 
 @reports_errors
@@ -109,7 +116,7 @@ def predict(
     threshold: Threshold = None,
     min_size: Annotated[int | None, typer.Option(min=0, help="Remove objects with fewer pixels.")] = None,
     fill_holes: Annotated[bool, typer.Option(help="Close holes inside objects.")] = False,
-    instances: Annotated[bool, typer.Option(help="Number the objects and split those that touch.")] = False,
+    instances: Instances = False,
     augment: Annotated[bool, typer.Option(help="Mean over four mirrored views; twice as fast without.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Predict again where labels exist.")] = False,
     device: Device = "auto",

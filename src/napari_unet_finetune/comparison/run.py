@@ -10,10 +10,11 @@ from ..data.folders import read_mask, read_unannotated
 from ..data.pairing import Pair
 from ..device import is_out_of_memory
 from ..errors import DeviceError, FinetuneError
+from ..evaluation.evaluate import score_labels
 from ..events import Event, ImageCompared, PartStarted, never
 from ..inference.predict import Prediction, Predictor
 from ..io.images import ImageRef, read_image, write_labels
-from ..metrics import Scores, score
+from ..metrics import Scores
 from ..models.load import load_model
 from ..runs.request import ComparedModel, CompareRequest
 from .cache import KeptCell, KeptCells, MadeOf, Truth
@@ -110,4 +111,4 @@ class _Column:
     def _score(self, image: ImageRef, cell: KeptCell, pair: Pair) -> Scores:
         labels, truth = read_image(ImageRef(cell.labels), as_labels=True).array, read_mask(pair)
         checked = AnnotatedImage(image.name, labels, truth.labels, truth.annotated)
-        return score(labels, checked.target, annotated=checked.annotated)
+        return score_labels(labels, checked)

@@ -15,6 +15,10 @@ LAYERED = 0.5
 # An object as long as this share of the image's side goes on beyond it, so its size is unknown.
 _SPANS_IMAGE = 0.9
 _LARGEST_SIDE_PX = 2048
+# An object may lie in pieces, but numbers with more regions than this, on average, are those of classes.
+_PIECES = 2
+ONE_VALUE = "the mask has one value for all objects"
+CLASSES = "the numbers in the mask are those of classes, not of objects"
 _NEIGHBORS = np.ones((3, 3), bool)  # pixels that touch at a corner belong together, as in predictions
 
 
@@ -64,6 +68,17 @@ def measure_objects(labels: NDArray[Any]) -> ObjectMeasures:
         width_px=width,
         elongation=elongation,
     )
+
+
+def why_not_numbered(labels: NDArray[Any]) -> str:
+    """Return why the objects of a whole mask (Y, X) cannot be told apart; empty if each has its number, or none is."""
+    from skimage import measure
+
+    numbers = len(np.unique(labels[labels > 0]))
+    if numbers == 1:
+        return ONE_VALUE
+    regions = measure.label(labels, connectivity=2, return_num=True)[1]  # type: ignore[no-untyped-call]
+    return CLASSES if regions > _PIECES * numbers else ""
 
 
 def layering(target: NDArray[np.bool_]) -> tuple[float, float]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
+from ..data.objects import why_not_numbered
 from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
-from ..metrics import SURFACE_TOLERANCE_PX, Scores, score
+from ..measure.objects import number_objects
+from ..metrics import SURFACE_TOLERANCE_PX, Scores, match_objects, score
 from ..models.model import Model
 from ..models.provenance import TrainingImage
 from .rows import Row
@@ -57,26 +59,33 @@ def evaluate_images(
     """Yield image, prediction and scores one by one; `tolerance` is that of the surface Dice."""
     for image in images:
         prediction = predictor.predict(image)
-        yield image, prediction, score_prediction(prediction, image, tolerance=tolerance)
+        yield image, prediction, score_labels(prediction.labels, image, tolerance=tolerance)
 
 
-def score_prediction(
-    prediction: Prediction, image: AnnotatedImage, *, tolerance: Tolerance = DEFAULT_TOLERANCE
-) -> Scores:
-    """Return the scores of `prediction` on the annotated part of `image`.
+def score_labels(labels: NDArray[Any], image: AnnotatedImage, *, tolerance: Tolerance = DEFAULT_TOLERANCE) -> Scores:
+    """Return the scores of predicted `labels` (Y, X) on the annotated part of `image`.
+
+    Objects are those that `measure` finds in the labels: their numbers, or the connected regions of a mask. They are
+    compared where the whole image is annotated and its mask has a number for each object.
 
     Raises
     ------
     DataError
         If the image has no labels, or no pixel size in the unit of `tolerance`.
     """
-    return score(
-        np.asarray(prediction.labels > 0),
+    scores = score(
+        labels,
         image.target,
         annotated=image.annotated,
         tolerance=tolerance.value,
         spacing=tolerance.spacing_of(image),
     )
+    assert image.labels is not None  # target has asked for them
+    reason = "not all of the image is annotated" if image.annotated is not None else why_not_numbered(image.labels)
+    if reason:
+        return replace(scores, no_object_scores=reason)
+    counts = match_objects(number_objects(labels, name=image.name), image.labels)
+    return replace(scores, predicted_objects=counts.predicted, true_objects=counts.true, matches=counts.matches)
 
 
 def evaluate(

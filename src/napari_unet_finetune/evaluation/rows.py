@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,7 +14,15 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import DataError
 from ..events import forgets
 from ..io.tables import csv_text
-from ..metrics import Scores, pooled_area_ratio
+from ..metrics import MATCH_IOUS, OBJECT_SCORES, ObjectCounts, Scores, object_score, objects_together, pooled_area_ratio
+from ..result import ResultTable
+from ..text import count_of, number
+
+_COLUMNS = ("image", "predicted / true", "precision", "recall", "F1", "AP")
+MATCHING = (
+    f"An object is found if it shares an IoU of {MATCH_IOUS[0]:g} or more with a predicted one. AP is the mean of "
+    f"TP / (TP + FP + FN) at an IoU of {MATCH_IOUS[0]:g} to {MATCH_IOUS[-1]:g}."
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,40 @@ class Row:
     area_ratio: float | None
     predicted_px: int | None = None
     true_px: int | None = None
+    predicted_objects: int | None = None
+    true_objects: int | None = None
+    matches: tuple[int, ...] | None = None
+    no_object_scores: str = ""
 
     @classmethod
     def of(cls, scores: Scores, *, count: int, seed: int, preset: str, dataset: int, image: str) -> Row:
         """Return the row of `scores`."""
         return cls(count, seed, preset, dataset, image, **asdict(scores))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What tables and JSON show: the fields, with the scores of the objects in place of their matches."""
+        scores = _object_scores([self])
+        return {name: scores[name] if name in scores else getattr(self, name) for name in columns_of(type(self))}
+
+    @property
+    def objects(self) -> ObjectCounts | None:
+        """The objects and their scores; None where there is no true one, or the mask does not number them."""
+        return objects_together([self])
+
+    @property
+    def count_error(self) -> int | None:
+        """Predicted minus true objects."""
+        if self.predicted_objects is None or self.true_objects is None:
+            return None
+        return self.predicted_objects - self.true_objects
+
+
+def columns_of(kind: type[Row]) -> list[str]:
+    """Return the columns of a table of rows of one class."""
+    of_all = [field.name for field in fields(Row) if field.name not in ("matches", "no_object_scores")]
+    own = [field.name for field in fields(kind)[len(fields(Row)) :]]
+    return [*of_all, "count_error", *OBJECT_SCORES, "no_object_scores", *own]
 
 
 @dataclass(frozen=True)
@@ -53,7 +91,9 @@ class ModelRow(Row):
 class Summary:
     """Means of one model count on one dataset: first over images, then over seeds.
 
-    `area_ratio` is the sum of all predicted over the sum of all true areas.
+    `area_ratio` is the sum of all predicted over the sum of all true areas. Scores of objects are those of all objects
+    together, see `objects_together`; `mean_count_error` is the mean over images of how many objects are too many or
+    too few.
     """
 
     count: int
@@ -68,6 +108,14 @@ class Summary:
     area_ratio: float | None
     drop: float | None
     forgetting: bool
+    predicted_objects: int | None
+    true_objects: int | None
+    mean_count_error: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    ap: float | None
+    count_ratio: float | None
 
 
 def summarize(rows: Sequence[Row]) -> list[Summary]:
@@ -99,7 +147,40 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
         area_ratio=pooled_area_ratio(chosen),
         drop=None if before is None else before - dice,
         forgetting=forgets(before, dice),
+        **_objects(chosen),
     )
+
+
+def _objects(rows: Sequence[Row]) -> dict[str, Any]:
+    counts = objects_together(rows)
+    errors = [abs(error) for row in rows if (error := row.count_error) is not None]
+    return {
+        "predicted_objects": counts and counts.predicted,
+        "true_objects": counts and counts.true,
+        "mean_count_error": _mean(errors) if counts else None,
+        **_object_scores(rows),
+    }
+
+
+def _object_scores(rows: Iterable[Row]) -> dict[str, float | None]:
+    return {name: object_score(rows, name) for name in OBJECT_SCORES}
+
+
+def object_table(rows: Sequence[Row]) -> ResultTable | None:
+    """Return how well objects were found, image by image and in all; None where no mask numbers any."""
+    counted = [row for row in rows if row.matches is not None]
+    if objects_together(counted) is None:
+        return None
+    lines = (*(_object_line(row.image, [row]) for row in counted), _object_line("all together", counted))
+    reasons = Counter(row.no_object_scores for row in rows if row.no_object_scores)
+    left_out = (f"{count_of(images, 'image')} left out: {reason}." for reason, images in reasons.items())
+    return ResultTable(_COLUMNS, lines, of_images=True, title="Objects", note=" ".join((MATCHING, *left_out)))
+
+
+def _object_line(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
+    predicted, true = sum(row.predicted_objects or 0 for row in rows), sum(row.true_objects or 0 for row in rows)
+    scores = (number(object_score(rows, score)) for score in ("precision", "recall", "f1", "ap"))
+    return name, f"{predicted} / {true}", *scores
 
 
 def dice_by_count(rows: Iterable[Row], dataset: int) -> dict[int, tuple[float, ...]]:
@@ -141,10 +222,9 @@ def read_rows(file: Path) -> tuple[Row, ...]:
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Return the rows, all of one class, as CSV with a header."""
-    kind = type(rows[0]) if rows else Row
-    return csv_text([field.name for field in fields(kind)], map(asdict, rows))
+    return csv_text(columns_of(type(rows[0]) if rows else Row), (row.values for row in rows))
 
 
 def to_json(rows: Sequence[Row]) -> dict[str, Any]:
     """Return the rows and their summary as JSON values."""
-    return {"rows": [asdict(row) for row in rows], "summary": [asdict(summary) for summary in summarize(rows)]}
+    return {"rows": [row.values for row in rows], "summary": [asdict(summary) for summary in summarize(rows)]}

@@ -252,9 +252,9 @@ def split_folds(count: int, folds: int | None, seed: int) -> list[list[int]]:
 
 
 def _score(image: AnnotatedImage, fold: int, base: Predictor, tuned: Predictor) -> HeldOutScore:
-    from ..evaluation.evaluate import score_prediction
+    from ..evaluation.evaluate import score_labels
 
-    raw, finetuned = (score_prediction(predictor.predict(image), image) for predictor in (base, tuned))
+    raw, finetuned = (score_labels(predictor.predict(image).labels, image) for predictor in (base, tuned))
     return HeldOutScore(image.name, fold, raw.dice, finetuned.dice, finetuned.area_ratio)
 
 

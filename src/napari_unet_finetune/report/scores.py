@@ -12,7 +12,7 @@ from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..evaluation.areas import THRESHOLDS, Estimation, ThresholdCounts, estimate_areas
 from ..evaluation.estimate import trained_weight
-from ..evaluation.evaluate import score_prediction
+from ..evaluation.evaluate import score_labels
 from ..evaluation.figures import OverlayRow, evenly
 from ..evaluation.rows import ModelRow, Summary, summarize
 from ..events import PartStarted
@@ -115,7 +115,7 @@ def _score(
     predictions = {}
     for name, predictor in models.items():
         prediction = predictor.predict(image)
-        scores = score_prediction(prediction, image)
+        scores = score_labels(prediction.labels, image)
         origin = predictor.model.card.provenance
         count, seed, preset = len(origin.images), origin.seed or 0, str(origin.config.get("preset", ""))
         row = RoleRow(count, seed, preset, 2, image.name, **asdict(scores), model=name, role=role)

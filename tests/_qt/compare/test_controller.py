@@ -21,6 +21,7 @@ from napari_unet_finetune.colors import MODELS
 from napari_unet_finetune.comparison.cache import read_last_comparison
 from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.errors import RunError
+from napari_unet_finetune.evaluation.rows import Row, columns_of
 from napari_unet_finetune.events import ImageCompared, drain
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.jobs.table import events_of
@@ -306,10 +307,7 @@ def test_the_table_is_saved_as_csv_with_the_model(comparing, tmp_path):
     comparing.compare()
     save_table(comparing, tmp_path / "table.csv")
     header, *lines = (tmp_path / "table.csv").read_text().splitlines()
-    assert header.split(",") == [
-        "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
-        "predicted_px", "true_px", "model",
-    ]  # fmt: skip
+    assert header.split(",") == [*columns_of(Row), "model"]
     assert [(line.split(",")[4], line.split(",")[-1]) for line in lines] == [
         ("img_04", "raw"), ("img_05", "raw"), ("img_04", "model-1"), ("img_05", "model-1"),
     ]  # fmt: skip

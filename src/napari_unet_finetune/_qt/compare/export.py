@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from ...errors import RunError
 from ...evaluation.rows import ModelRow, to_csv
 from ...io.disk import write_file
+from ...metrics import Scores
 from ...project.project import Project
 from ...runs.request import FigureRequest, FigureRow
 from ..session.jobs import Job
@@ -93,8 +95,8 @@ def _rows(comparing: CompareController) -> Iterator[ModelRow]:
             cell = comparing.cell(column.label, name)
             if cell is None or cell.dice is None or cell.iou is None:
                 continue
+            scores = {field.name: getattr(cell, field.name) for field in fields(Scores)}
             yield ModelRow(
                 count=training.count, seed=training.seed, preset=training.preset, dataset=2, image=name,
-                dice=cell.dice, iou=cell.iou, surface_dice=cell.surface_dice, area_ratio=cell.area_ratio,
-                predicted_px=cell.predicted_px, true_px=cell.true_px, model=column.label,
+                model=column.label, **scores,
             )  # fmt: skip
