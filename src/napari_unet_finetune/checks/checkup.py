@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.masks import STROKES, WHOLE
-from ..data.pairing import LeftOver, Pair, Pairing, pair_images
+from ..data.folders import pair_folders
+from ..data.pairing import LeftOver, Pair, Pairing
 from ..data.statistics import DataStatistics, ModelFacts, combine
 from ..events import ImageSeen, as_run
 from ..io.images import ImageRef, list_images, without_labels
@@ -146,14 +146,12 @@ class CheckupSource:
         DataError
             If a folder is missing or holds no image.
         """
+        if masks is not None:
+            folder = pair_folders(images, masks, sparse=sparse)
+            return cls(folder.pairing, folder.unreadable)
         found = list_images(images)
-        if masks is None:
-            alone = tuple(LeftOver(ref, "no masks were given") for ref in without_labels(found))
-            return cls(Pairing((), images_without_mask=alone), found.unreadable, has_masks=False)
-        found_masks = list_images(masks)
-        unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
-        pairing = pair_images(found, found_masks).read_as(STROKES if sparse else WHOLE)
-        return cls(pairing.explained(unreadable), unreadable)
+        alone = tuple(LeftOver(ref, "no masks were given") for ref in without_labels(found))
+        return cls(Pairing((), images_without_mask=alone), found.unreadable, has_masks=False)
 
 
 @as_run

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from ..data.pairing import pair_images
+from ..data.folders import pair_folders
 from ..io.images import list_images, without_labels
 from ..project.image import with_unique_names
 from .console import Json, finish, reports_errors, show_result, watch
@@ -34,7 +34,8 @@ def suggest(
     if mode not in _MODES:
         raise typer.BadParameter(f"choose one of {', '.join(_MODES)}", param_hint="--mode")
     found = with_unique_names(list_images(images), {})
-    annotated = [pair.name for pair in pair_images(found, list_images(masks)).pairs] if masks else []
+    pairs = pair_folders(images, masks).pairing.pairs if masks else ()
+    annotated = [ref.name for ref in found if ref in {pair.image for pair in pairs}]
     events = suggest(
         load_model(model),
         without_labels(found),

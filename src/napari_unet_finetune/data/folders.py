@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import overload
+from typing import Final, overload
 
 from ..errors import DataError
+from ..io.disk import file_stem
 from ..io.images import ImageRef, Listing, list_images, read_image, without_labels
 from ..text import count_of, first_of, verb_for
 from .annotated_image import AnnotatedImage
@@ -155,15 +158,46 @@ def open_folder(
     DataError
         If a folder is missing or empty, no mask belongs to any image, or masks lie among images without any.
     """
-    found = list_images(Path(images))
     if masks is None:
-        return UnannotatedFolder(_without_masks(Path(images), found))
-    found_masks = list_images(Path(masks))
+        return UnannotatedFolder(_without_masks(Path(images), list_images(Path(images))))
+    folder = pair_folders(Path(images), Path(masks), sparse=sparse)
+    if not folder.pairing.pairs:
+        raise DataError(_nothing_pairs(Path(images), Path(masks), folder.pairing))
+    return folder
+
+
+def pair_folders(images: Path, masks: Path, *, sparse: bool = False) -> AnnotatedFolder:
+    """Return what `open_folder` returns of two folders, also if no mask belongs to any image.
+
+    In a folder of masks that were painted here, predictions that nobody has looked at are no masks yet.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing or empty.
+    """
+    found, found_masks = list_images(images), list_images(masks)
     unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
-    pairing = pair_images(found, found_masks).explained(unreadable)
-    if not pairing.pairs:
-        raise DataError(_nothing_pairs(Path(images), Path(masks), pairing))
+    pairing = pair_images(found, found_masks).without(unseen_masks(masks), UNSEEN).explained(unreadable)
     return AnnotatedFolder(pairing.read_as(STROKES if sparse else WHOLE), unreadable)
+
+
+RECORD = "project.json"  # beside the folder of masks in a dataset that is annotated here
+PREDICTED: Final = "predicted"  # there, the origin of a mask that a model has made and nobody has looked at
+UNSEEN = "its mask is a prediction that nobody has looked at"
+
+
+def unseen_masks(masks: Path) -> frozenset[str]:
+    """Return the names of those files in a folder of masks (or of this file) that nobody has looked at.
+
+    The record of the dataset to which the folder belongs tells; no other folder holds any.
+    """
+    folder = masks.absolute() if masks.is_dir() else masks.absolute().parent
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        images = json.loads((folder.parent / RECORD).read_bytes())["images"]
+        unseen = [image for image in images if image.get("origin") == PREDICTED]
+        return frozenset(Path(image.get("mask") or f"{file_stem(image['name'])}.tif").name for image in unseen)
+    return frozenset()
 
 
 def _without_masks(images: Path, found: Listing) -> tuple[ImageRef, ...]:
@@ -225,6 +259,8 @@ def file_hash(path: Path) -> str:
 
 def _nothing_pairs(images: Path, masks: Path, pairing: Pairing) -> str:
     left, right = pairing.images_without_mask, pairing.masks_without_image
+    if any(one.reason == UNSEEN for one in left):
+        return f"{masks}: all masks are predictions that nobody has looked at. Correct or accept some in napari first."
     reasons = {one.reason for one in (*left, *right)}
     reason = f" ({reasons.pop()})" if len(reasons) == 1 else ""
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -118,6 +118,12 @@ class Pairing:
     def read_as(self, meaning: Meaning) -> Pairing:
         """Return the same with masks of another meaning."""
         return replace(self, pairs=tuple(replace(pair, meaning=meaning) for pair in self.pairs))
+
+    def without(self, masks: Collection[str], reason: str) -> Pairing:
+        """Return the same with images left over whose masks lie in files of the names `masks`, for this `reason`."""
+        kept = tuple(pair for pair in self.pairs if pair.mask.path.name not in masks)
+        left = tuple(LeftOver(pair.image, reason) for pair in self.pairs if pair.mask.path.name in masks)
+        return replace(self, pairs=kept, images_without_mask=(*self.images_without_mask, *left))
 
     def explained(self, unreadable: Iterable[tuple[Path, str]]) -> Pairing:
         """Return the same with another reason for what would have a partner, could its file be read."""

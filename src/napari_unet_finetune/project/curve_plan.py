@@ -11,6 +11,7 @@ from ..data.split import MIN_IMAGES, split_images
 from ..errors import DataError
 from ..runs.request import CurveRequest
 from ..text import count_of, first_of, verb_for
+from .image import unseen_note
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
 
@@ -65,6 +66,7 @@ def plan_curve(project: Project, counts: Sequence[int] = COUNTS, seeds: int = 1)
     left_out = tuple(sorted({count for count in counts if count > len(train)}))
     problem = _problem(train, test, fitting, left_out)
     words = () if problem else tuple(_in_words(fitting, left_out, train, test, seeds, is_held_out))
+    words = (*words, *filter(None, [unseen_note(project.images)]))
     return CurvePlanning(train, test, fitting, seeds, is_held_out, problem, words)
 
 

@@ -9,15 +9,17 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..data.folders import PREDICTED
 from ..data.masks import WHOLE, Meaning
 from ..data.pairing import Pair
 from ..io.images import ImageRef
-from ..text import count_of, percent
+from ..text import count_of, percent, verb_for
 
-Origin = Literal["none", "imported", "painted", "corrected"]  # corrected: it began as a prediction
+# predicted: a model has made it, and nobody has looked at it; accepted: somebody has; corrected: and has changed it
+Origin = Literal["none", "imported", "painted", "predicted", "accepted", "corrected"]
 Role = Literal["auto", "train", "validation", "test", "unused"]  # auto: train or validation, the training decides
 ROLES: tuple[Role, ...] = get_args(Role)
-OWN: tuple[Origin, ...] = ("painted", "corrected")  # masks made here, which no import replaces
+OWN: tuple[Origin, ...] = ("painted", "accepted", "corrected")  # masks made here, which no import replaces
 
 _GOOD_NUMBER = (5, 20)
 
@@ -69,12 +71,19 @@ class ProjectImage:
     @property
     def pair(self) -> Pair | None:
         """Image and mask, ``None`` if it is not annotated."""
-        return None if self.mask is None else Pair(self.ref, ImageRef(self.mask), meaning=self.meaning)
+        if self.mask is None or self.is_predicted:
+            return None
+        return Pair(self.ref, ImageRef(self.mask), meaning=self.meaning)
 
     @property
     def is_annotated(self) -> bool:
-        """Tell whether there is a mask, be it an empty one."""
-        return self.mask is not None
+        """Tell whether there is a mask that somebody has made or looked at, be it an empty one."""
+        return self.pair is not None
+
+    @property
+    def is_predicted(self) -> bool:
+        """Tell whether its mask is a prediction that nobody has looked at, which is no annotation yet."""
+        return self.mask is not None and self.origin == PREDICTED
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,14 @@ def _possible_names(ref: ImageRef, known: str | None) -> Iterator[str]:
     yield from (f"{long} ({number})" for number in count(2))
 
 
+def unseen_note(images: Iterable[ProjectImage]) -> str:
+    """Return how many of `images` are not used, for nobody has looked at their masks yet; empty if none."""
+    count = sum(image.is_predicted for image in images)
+    return f"{count_of(count, 'prediction')} not looked at {verb_for(count, 'be')} not used." if count else ""
+
+
 def to_annotate(images: Iterable[ProjectImage]) -> list[ProjectImage]:
-    """Return those without a mask in their order, suggested ones first."""
+    """Return those that are not annotated in their order, suggested ones first."""
     return sorted((image for image in images if not image.is_annotated), key=lambda image: not image.suggested)
 
 
@@ -132,6 +147,8 @@ def summarize(images: Sequence[ProjectImage]) -> str:
     roles: Counter[Role] = Counter("train" if image.role == "auto" else image.role for image in annotated)
     counts = ", ".join(f"{roles[role]} {role}" for role in ROLES if roles[role])
     parts = [total, f"{len(annotated)} annotated" + (f" ({counts})" if counts else "")]
+    if predicted := sum(image.is_predicted for image in images):
+        parts.append(f"{predicted} predicted, not looked at")
     if roles["train"] <= _GOOD_NUMBER[1]:
         parts.append(f"{_GOOD_NUMBER[0]} to {_GOOD_NUMBER[1]} is a good number")
     return " · ".join(parts)
@@ -139,8 +156,10 @@ def summarize(images: Sequence[ProjectImage]) -> str:
 
 def mask_text(image: ProjectImage) -> str:
     """Return the state of a mask as a sign and words."""
-    if not image.is_annotated:
+    if image.mask is None:
         return "○ none"
+    if image.is_predicted:
+        return "◌ predicted\nnot looked at"
     if image.objects is None:
         text = "strokes"
     elif image.objects == 0:

@@ -27,7 +27,7 @@ def image_sets(project: Project, current: str | None = None) -> tuple[ImageSet, 
         _set("validation", "Validation images", by_role["validation"]),
         _set("annotated", "All annotated images", annotated),
         _set("all", "All images", project.images),
-        _set("bare", "Images without a mask", bare),
+        _set("bare", "Images that are not annotated", bare),
     ]
     if current is not None:
         sets.append(ImageSet("current", f"Current image: {current}", (current,)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..data.folders import UNSEEN, unseen_masks
 from ..data.pairing import Pair, pair_images
 from ..errors import DataError
 from ..events import drain, never
@@ -170,7 +171,7 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
         If there is no mask that can be read.
     """
     listing = list_images(masks)
-    pairing = pair_images([image.ref for image in project.images], listing)
+    pairing = pair_images([image.ref for image in project.images], listing).without(unseen_masks(masks), UNSEEN)
     paired = {pair.image: pair for pair in pairing.pairs}
     reasons = {one.ref: one.reason for one in pairing.images_without_mask}
     sizes = {ref: header.size for ref, header in listing.headers.items()}

@@ -6,13 +6,14 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..data.folders import PREDICTED, RECORD
 from ..data.masks import STROKES, WHOLE, Meaning
 from ..errors import DataError
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
 from .image import ProjectImage, SavedMask, with_unique_names
 from .masks import describe_mask, read_mask_file
-from .record import RECORD, ImageRecord, ProjectRecord, found_source, read_record, record_key
+from .record import ImageRecord, ProjectRecord, found_source, read_record, record_key
 
 DEFAULT_FOLDER = "unet-finetune"
 
@@ -110,7 +111,7 @@ def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Open
 
 
 def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
-    """Return `image` annotated with a mask that lies on disk; it need not be suggested any more."""
+    """Return `image` with a mask that lies on disk; it need not be suggested any more, unless that was predicted."""
     return replace(
         image,
         mask=saved.path,
@@ -118,7 +119,7 @@ def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
         size=saved.size,
         foreground=saved.foreground,
         objects=saved.objects,
-        suggested="",
+        suggested=image.suggested if saved.origin == PREDICTED else "",
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import read_pair, read_unannotated
+from ..data.folders import PREDICTED, read_pair, read_unannotated
 from ..data.masks import STROKES as STROKES_MEANING
 from ..data.masks import WHOLE
 from ..data.pairing import Pair
@@ -161,6 +161,8 @@ class Project:
         DataError
             If the labels do not fit the image, or the disk does not take them; what was there before stays.
         """
+        if origin == PREDICTED:
+            self.expect_prediction(name)
         return self.keep(self.write_labels(name, labels, origin))
 
     def write_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> SavedMask:
@@ -245,6 +247,16 @@ class Project:
         size, sparse = self._header(name).size, self._sparse
         fitting = fit_foreign_labels(labels, called, name, size, strokes=strokes and sparse, sparse=sparse)
         return self.write_labels(name, fitting, "imported")
+
+    def expect_prediction(self, name: str) -> None:
+        """Remember that the next mask of an image is a prediction, so that no crash makes it an annotation."""
+        if self.image(name).origin != PREDICTED:
+            self._change({name: replace(self.image(name), origin=PREDICTED)})
+
+    def accept(self, names: Iterable[str]) -> None:
+        """Count predictions as annotations, for somebody has looked at them; other masks stay what they are."""
+        unseen = [image for image in map(self.image, names) if image.is_predicted]
+        self._change({image.name: replace(image, origin="accepted", suggested="") for image in unseen})
 
     def set_role(self, names: Iterable[str], role: Role) -> None:
         """Set what images are used for."""

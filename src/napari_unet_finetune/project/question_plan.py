@@ -132,7 +132,9 @@ def _whole(question: Question, project: Project) -> Subject:
     annotated = sum(image.is_annotated for image in images)
     if question == "suggest" and annotated == len(images):
         return Subject(problem="All images are annotated.")
-    return Subject(images, f"{_count(images, 'image')}, {annotated} annotated")
+    predicted = sum(image.is_predicted for image in images)
+    unseen = f", {predicted} predicted and not looked at" if predicted else ""
+    return Subject(images, f"{_count(images, 'image')}, {annotated} annotated{unseen}")
 
 
 def _judged(project: Project, known: Known) -> Subject:

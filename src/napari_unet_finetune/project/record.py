@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..data.folders import RECORD
 from ..errors import DataError
 from ..io.disk import write_file
 from ..io.images import ImageRef
 from .image import Origin, ProjectImage, Role
 
-RECORD = "project.json"
 VERSION = 1
 _REMEMBERED = ("name", "origin", "role", "size", "foreground", "objects", "dice", "suggested")
 

@@ -13,6 +13,7 @@ from ..data.split import MIN_IMAGES, SOLID_IMAGES, split_images
 from ..errors import RunError
 from ..runs.request import FinetuneRequest
 from ..text import count_of, first_of, percent, size_in_px, verb_for
+from .image import unseen_note
 from .project import Project, ProjectImage
 
 MASKS = "masks"
@@ -46,6 +47,8 @@ class TrainingPlan:
         Why it cannot start, in a sentence; empty if it can.
     note
         How it validates, if not on images.
+    unseen
+        How many predictions nobody has looked at yet, in a sentence; empty if none. They are not used.
     """
 
     used: tuple[ProjectImage, ...] = ()
@@ -56,6 +59,7 @@ class TrainingPlan:
     is_chosen: bool = True
     problem: str = ""
     note: str = ""
+    unseen: str = ""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -70,7 +74,7 @@ class TrainingPlan:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What is used for what, how much of the pixels are objects, and of what sizes the images are."""
-        return tuple(_in_words(self)) if self.used else ()
+        return tuple(_in_words(self)) if self.used else tuple(filter(None, [self.unseen]))
 
 
 def plan_training(project: Project, config: FinetuneConfig) -> TrainingPlan:
@@ -97,7 +101,8 @@ def plan_training(project: Project, config: FinetuneConfig) -> TrainingPlan:
     teach = [*train, *(image for image in auto if image.name not in held_out)]
     taught = {image.name for image in teach}
     used = tuple(image for image in project.images if image.name in taught | held_out)
-    plan = TrainingPlan(used, tuple(teach), tuple(validation), test, unused, is_chosen=is_chosen, note=note)
+    unseen = unseen_note(project.images)
+    plan = TrainingPlan(used, tuple(teach), tuple(validation), test, unused, is_chosen, note=note, unseen=unseen)
     return replace(plan, problem=_problem(plan))
 
 
@@ -119,7 +124,7 @@ def _problem(plan: TrainingPlan) -> str:
     if not plan.used:
         if plan.test or plan.unused:
             return "All annotated images are kept for testing or left out. Give at least one the role train."
-        return "Annotate at least 1 image."
+        return "Correct or accept a prediction, or annotate an image." if plan.unseen else "Annotate at least 1 image."
     if not plan.train:
         return "All annotated images are for validation. Give at least one the role train."
     if not any(image.foreground for image in plan.train):
@@ -144,6 +149,8 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
     for images, fate in ((plan.test, "kept for testing"), (plan.unused, "left out")):
         if images:
             yield f"{count_of(len(images), 'annotated image')} {verb_for(len(images), 'be')} {fate}."
+    if plan.unseen:
+        yield plan.unseen
     yield from _balance(plan.used)
     yield from _sizes(plan.used)
 

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-from napari_unet_finetune._qt.annotate.annotation import annotation_of
+from napari_unet_finetune._qt.annotate.annotation import annotation_of, image_keys
 from napari_unet_finetune._qt.annotate.first_guess import start_from_prediction
 from napari_unet_finetune._qt.session.jobs import Job, Report
 from napari_unet_finetune.errors import ModelError, RunError
@@ -37,7 +37,7 @@ def answer(runner, labels):
     runner.listener.on_end(None)
 
 
-def test_what_the_model_finds_is_paint_that_is_saved_as_corrected(predicting):
+def test_what_the_model_finds_is_paint_that_is_saved_as_predicted(predicting):
     annotation, runner = predicting
     start_from_prediction(annotation)
     request = read_request(runner.folder)
@@ -45,8 +45,56 @@ def test_what_the_model_finds_is_paint_that_is_saved_as_corrected(predicting):
     answer(runner, BLOB)
     np.testing.assert_array_equal(annotation.layer.data, BLOB)
     image = reopened(annotation.session.project).image("img_0")
-    assert (image.origin, image.objects) == ("corrected", 1)
+    assert (image.origin, image.objects) == ("predicted", 1)
     assert not runner.folder.exists()
+
+
+def test_one_key_accepts_it_and_undo_and_redo_change_nothing_of_that(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    answer(runner, BLOB)
+    origins = []
+    for act in (annotation.layer.undo, annotation.layer.redo, image_keys(annotation)["A"], annotation.layer.undo,
+                annotation.layer.redo):  # fmt: skip
+        act()
+        annotation.save()
+        origins.append(reopened(annotation.session.project).image("img_0").origin)
+    assert origins == ["none", "predicted", "accepted", "none", "accepted"]
+
+
+def test_a_prediction_of_an_earlier_session_is_still_not_looked_at_until_somebody_paints(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    answer(runner, BLOB)
+    session = annotation.session
+    session.project = reopened(session.project)
+    annotation.open("img_0")
+    annotation.next()
+    annotation.previous()
+    assert session.project.image("img_0").is_predicted
+    annotation.layer.paint((30, 30), 1)
+    annotation.save()
+    assert reopened(session.project).image("img_0").origin == "corrected"
+
+
+def test_the_key_means_nothing_elsewhere(predicting):
+    annotation, _ = predicting
+    annotation.layer.paint((30, 30), 1)
+    annotation.accept()
+    assert reopened(annotation.session.project).image("img_0").origin == "painted"
+    annotation.next()
+    annotation.accept()
+    assert not annotation.session.project.image("img_1").is_annotated
+
+
+def test_whoever_counts_annotated_images_hears_of_it(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    project, heard = annotation.session.project, []
+    annotation.session.images_changed.connect(lambda: heard.append(project.image("img_0").origin))
+    answer(runner, BLOB)
+    annotation.accept()
+    assert heard[0] == "predicted" and heard[-1] == "accepted"
 
 
 def test_correcting_it_keeps_it_corrected_and_undo_takes_it_back(predicting):
@@ -70,6 +118,8 @@ def test_paint_is_never_overwritten_only_added_to(predicting):
     answer(runner, BLOB)
     np.testing.assert_array_equal(annotation.layer.data[painted > 0], painted[painted > 0])
     np.testing.assert_array_equal(annotation.layer.data > 0, (painted > 0) | (BLOB > 0))
+    assert annotation.session.project.image("img_0").origin == "predicted"  # who looked at what was added?
+    annotation.layer.undo()
     annotation.save()
     assert annotation.session.project.image("img_0").origin == "painted"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from ...errors import FinetuneError
@@ -51,14 +52,14 @@ class Removed:
 def move_aside(project: Project, names: Iterable[str]) -> Iterator[Removed]:
     """Remove the masks of images one by one; raises `DataError` where that fails."""
     for image in map(project.image, names):
-        if image.is_annotated:
+        if image.mask is not None:
             yield Removed(image.name, project.remove_labels(image.name), image.origin)
 
 
 def bring_back(project: Project, removed: Iterable[Removed]) -> Iterator[str]:
     """Restore masks one by one, except where there is a new one meanwhile; raises `DataError` where that fails."""
     for one in removed:
-        if one.file is not None and not project.image(one.name).is_annotated:
+        if one.file is not None and project.image(one.name).mask is None:
             project.restore_labels(one.name, one.file, one.origin)
             yield one.name
 
@@ -117,7 +118,7 @@ class Annotation(Listener):
         self.is_converting = False  # masks to strokes, or strokes to masks
         self._is_released = False
         self._autosave: Autosave | None = None
-        self._kind = (False, False)
+        self._kind = (False, False, False)
         self._image: Image | None = None
         self._brush: Brush | None = None
         self._histories = Histories()
@@ -207,11 +208,22 @@ class Annotation(Listener):
         fill_with(autosave.layer, BACKGROUND if autosave.project.sparse else 0)
         return autosave.save(even_if_empty=True)
 
-    def begin_corrected(self) -> None:
-        """Count what is saved next of the current image as a corrected prediction."""
+    def begin_guess(self, added: NDArray[np.bool_]) -> None:
+        """Count the mask of the current image, whose pixels `added` were predicted, as not looked at yet."""
         if self._autosave is not None:
-            self._autosave.origin = "corrected"
-            self._autosave.save()
+            self._autosave.begin_guess(added)
+
+    def accept(self) -> None:
+        """Count the prediction that is the mask of the current image as looked at."""
+        autosave = self._autosave
+        if autosave is None or not self.save() or not autosave.project.image(autosave.name).is_predicted:
+            return
+        try:
+            autosave.accept()
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        self.session.tell(f"{autosave.name}: the prediction is accepted and counts as its mask.")
 
     def remove_masks(self, names: Iterable[str]) -> None:
         """Move masks aside; `undo_remove` brings them back."""
@@ -370,11 +382,11 @@ class Annotation(Listener):
         else:
             self.session.images_changed.emit()
 
-    def _kind_of(self, name: str) -> tuple[bool, bool]:
-        """Return whether an image is annotated, and whether with an object."""
+    def _kind_of(self, name: str) -> tuple[bool, bool, bool]:
+        """Return whether an image is annotated, or predicted, and whether with an object."""
         assert self._autosave is not None
         image = self._autosave.project.image(name)
-        return image.is_annotated, bool(image.foreground)
+        return image.is_annotated, image.is_predicted, bool(image.foreground)
 
     def _on_layer_removed(self, event: Any) -> None:
         """Save the paint of a layer that the user deletes; it is made anew when its image is opened again."""
@@ -389,10 +401,11 @@ def annotation_of(session: Session) -> Annotation:
 
 
 def image_keys(annotation: Annotation) -> Actions:
-    """Return the keys that go from image to image."""
+    """Return the keys that go from image to image, and accept a prediction."""
     return {
         "PageDown": annotation.next,
         "N": annotation.next,
         "PageUp": annotation.previous,
         "Shift-N": annotation.previous,
+        "A": annotation.accept,
     }

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from ...data.folders import PREDICTED
 from ...errors import DataError, FinetuneError
+from ...project.guess import Guess
 from ...project.masks import BACKGROUND, OBJECT
 from ...project.project import Origin, Project, SavedMask
 from ..session.listener import Listener
@@ -48,7 +50,7 @@ class Autosave(Listener):
         self.project, self.name, self.layer = project, name, layer
         self.is_unsaved = False
         self.problem = ""
-        self.origin: Origin | None = None  # of the next mask saved, where it is not simply painted
+        self._guess = Guess.of(on_disk, project.image(name).origin)
         self._on_disk: NDArray[np.uint16] = np.zeros(layer.data.shape, np.uint16) if on_disk is None else on_disk
         self._since = 0.0
         self._writing: _Writing | None = None
@@ -73,10 +75,9 @@ class Autosave(Listener):
         labels = snapshot(self.layer)
         try:
             if labels.any() or even_if_empty:
-                if overtaken or even_if_empty or self.origin or not np.array_equal(labels, self._on_disk):
-                    mask = _write(self.project, self.name, labels, self._origin())
-                    self.project.keep(mask)
-                    self._entered(mask, labels)
+                if overtaken or even_if_empty or not np.array_equal(labels, self._on_disk):
+                    self.project.keep(_write(self.project, self.name, labels, self._origin(labels)))
+                    self._entered(labels)
             elif overtaken or self._on_disk.any():
                 self._remove()
             self.project.write_record()  # in case a thread is about to
@@ -85,6 +86,18 @@ class Autosave(Listener):
             return False
         self._settle()
         return True
+
+    def begin_guess(self, added: NDArray[np.bool_]) -> bool:
+        """Save what is painted now as a prediction, which painted the pixels `added`; return what `save` returns."""
+        self._guess = Guess(snapshot(self.layer), added, self.project.image(self.name).origin, self._guess)
+        return self.save()
+
+    def accept(self) -> None:
+        """Count a prediction as looked at; raises `DataError` if the disk does not take that."""
+        self.project.accept([self.name])
+        if self._guess is not None:
+            self._guess = self._guess.accepted()
+        self.saved.emit(self.name)
 
     def close(self) -> None:
         """Let go of the layer; what is unsaved stays so."""
@@ -108,7 +121,7 @@ class Autosave(Listener):
     def _on_timeout(self) -> None:
         if self._writing is not None:
             self._timer.start()
-        elif not differs(self.layer, self._on_disk) and self.origin is None:
+        elif not differs(self.layer, self._on_disk):
             self._settle()
         elif not is_painted(self.layer):
             self.save()
@@ -116,7 +129,12 @@ class Autosave(Listener):
             self._write_aside(snapshot(self.layer))
 
     def _write_aside(self, labels: NDArray[np.uint16]) -> None:
-        self._writing = writing = _Writing(self.project, self.name, labels, self._origin())
+        try:
+            origin = self._origin(labels)
+        except FinetuneError as error:
+            self._failed(error)
+            return
+        self._writing = writing = _Writing(self.project, self.name, labels, origin)
         writing.work = Work(
             writing.events,
             title=f"Saving the mask of {self.name}",
@@ -132,7 +150,7 @@ class Autosave(Listener):
         if mask is None:
             return
         self.project.enter(mask)
-        self._entered(mask, writing.labels)
+        self._entered(writing.labels)
         self._write_record_aside()
         if not self._timer.isActive():
             self._settle()
@@ -171,14 +189,16 @@ class Autosave(Listener):
             time.sleep(_POLL_S)  # it is about to end: one file is being written
         return True
 
-    def _origin(self) -> Origin:
-        before = self.project.image(self.name).origin
-        return self.origin or ("corrected" if before == "corrected" else "painted")
+    def _origin(self, labels: NDArray[np.uint16]) -> Origin:
+        if self._guess is not None:
+            origin = self._guess.origin_of(labels)
+            if origin == PREDICTED:
+                self.project.expect_prediction(self.name)
+            return origin
+        return "corrected" if self.project.image(self.name).origin == "corrected" else "painted"
 
-    def _entered(self, mask: SavedMask, labels: NDArray[np.uint16]) -> None:
+    def _entered(self, labels: NDArray[np.uint16]) -> None:
         self._on_disk = labels
-        if self.origin == mask.origin:
-            self.origin = None
         self.saved.emit(self.name)
 
     def _remove(self) -> None:

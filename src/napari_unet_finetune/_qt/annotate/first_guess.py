@@ -47,9 +47,13 @@ def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]
     if not labels.any():
         session.tell(f"The model finds nothing in {name}. Paint its objects by hand.", "warning")
         return
-    was_painted = is_painted(layer)
+    where = " where nothing was painted" if is_painted(layer) else ""
     added = add_paint(layer, dense_to_strokes(labels) if session.project.sparse else labels)
-    if not was_painted:
-        annotation.begin_corrected()
-    where = " where nothing was painted" if was_painted else ""
-    session.tell(f"Added the prediction{where} ({added:,} pixels). Correct what is wrong; Ctrl+Z undoes it.")
+    if not added.any():
+        session.tell(f"All that the model finds in {name} is painted already.")
+        return
+    annotation.begin_guess(added)
+    session.tell(
+        f"Added the prediction{where} ({np.count_nonzero(added):,} pixels). It is used once you correct it, or accept "
+        "it with the key A; Ctrl+Z undoes it."
+    )

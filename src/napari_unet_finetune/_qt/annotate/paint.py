@@ -153,9 +153,9 @@ def differs(layer: Labels, labels: NDArray[np.uint16]) -> bool:
     return not np.array_equal(layer.data, labels)
 
 
-def add_paint(layer: Labels, labels: NDArray[np.uint16]) -> int:
-    """Paint `labels` where nothing is painted, as one step that can be undone, and return the number of pixels."""
-    free = (labels > 0) & (np.asarray(layer.data) == 0)
+def add_paint(layer: Labels, labels: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Paint `labels` where nothing is painted, as one step that can be undone, and return where that was."""
+    free: NDArray[np.bool_] = (labels > 0) & (np.asarray(layer.data) == 0)
     count = int(np.count_nonzero(free))
     if count > _MOST_UNDOABLE_PX:  # napari keeps three numbers per pixel for it
         np.copyto(layer.data, labels, where=free)
@@ -163,7 +163,7 @@ def add_paint(layer: Labels, labels: NDArray[np.uint16]) -> int:
     elif count:
         places = np.nonzero(free)
         layer.data_setitem(places, labels[places])
-    return count
+    return free
 
 
 def fill_with(layer: Labels, value: int) -> None:

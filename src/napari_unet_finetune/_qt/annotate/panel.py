@@ -45,6 +45,9 @@ class AnnotatePanel(Panel):
         self.guess_button = push_button(
             "Start from prediction", "Let the current model find the objects, then correct what it gets wrong"
         )
+        self.accept_button = push_button(
+            "Accept prediction", "Count the prediction as the mask of this image, for you have looked at it (A)"
+        )
         self.empty_button = push_button(
             "No object here", "Annotate this image as having no objects; that is worth learning too"
         )
@@ -85,7 +88,7 @@ class AnnotatePanel(Panel):
         grid = QGridLayout()
         for place, one in enumerate((
             self.previous_button, self.next_button, self.jump_button, self.guess_button, self.empty_button,
-            self.remove_button,
+            self.remove_button, self.accept_button,
         )):  # fmt: skip
             grid.addWidget(one, place // 2, place % 2)
         brushes, undo = in_row(self.background_button, self.object_button), in_row(self.removed, self.undo_button)
@@ -104,6 +107,7 @@ class AnnotatePanel(Panel):
         self.next_button.clicked.connect(annotation.next)
         self.jump_button.clicked.connect(annotation.next_to_annotate)
         self.guess_button.clicked.connect(self._on_guess)
+        self.accept_button.clicked.connect(annotation.accept)
         self.empty_button.clicked.connect(self._on_empty)
         self.remove_button.clicked.connect(self._on_remove)
         self.undo_button.clicked.connect(annotation.undo_remove)
@@ -129,7 +133,8 @@ class AnnotatePanel(Panel):
         for widget in (self.guess_button, self.empty_button):
             widget.setEnabled(image is not None)
         self.guess_button.setEnabled(image is not None and not self._session.jobs.is_running)
-        self.remove_button.setEnabled(image is not None and (image.is_annotated or is_unsaved))
+        self.remove_button.setEnabled(image is not None and (image.mask is not None or is_unsaved))
+        self.accept_button.setVisible(image is not None and image.is_predicted)
         for widget in (self.background_button, self.object_button):
             widget.setVisible(is_sparse)
         self._refresh_notes()

@@ -35,7 +35,7 @@ _TITLES = ("Image", "Size", "Mask", "Object", "Use", "Dice")
 _TITLE_TIPS = (
     f"Name and size of the image; {SUGGESTED} marks those to annotate next.",
     "Height × width in pixels.",
-    "○ no mask, ◐ painted but not saved yet, ● annotated; below, where the mask comes from and how much is object.",
+    "○ no mask, ◐ not saved yet, ◌ predicted, not looked at, ● annotated; below, how it came about, share of object.",
     "Share of object pixels among those annotated.",
     "auto: train or validation, decided when the training starts. Click to change it, for all selected rows at once.",
     "Dice of the last prediction that was scored on this image; 1 is perfect.",
@@ -155,7 +155,7 @@ class ImageTableModel(QAbstractTableModel):
         keys: dict[Column, Any] = {
             Column.IMAGE: natural_key(image.name),
             Column.SIZE: (size[0] * size[1], size),
-            Column.MASK: (image.is_annotated, image.objects or 0, image.foreground or 0.0),
+            Column.MASK: (image.is_annotated, image.is_predicted, image.objects or 0, image.foreground or 0.0),
             Column.FOREGROUND: -1.0 if image.foreground is None else image.foreground,
             Column.ROLE: (image.is_annotated, ROLES.index(image.role)),
             Column.DICE: -1.0 if image.dice is None else image.dice,

@@ -1,0 +1,165 @@
+"""A prediction is no annotation until somebody paints or accepts it: in plans, requests, folders and after a crash."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet_finetune.checks.checkup import check
+from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.folders import open_folder
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.project.curve_plan import plan_curve
+from napari_unet_finetune.project.guess import Guess
+from napari_unet_finetune.project.image import mask_text, summarize, to_annotate
+from napari_unet_finetune.project.image_sets import image_sets
+from napari_unet_finetune.project.mask_import import import_masks, plan_import
+from napari_unet_finetune.project.project import Project
+from napari_unet_finetune.project.question_plan import Asked, Known, make_question, subject_of
+from napari_unet_finetune.project.training_plan import plan_training
+
+CONFIG = FinetuneConfig(device="cpu")
+GUESSED = "img_02"
+
+
+@pytest.fixture
+def project(write_squares, tmp_path):
+    """Return a dataset of 7 images, of which 6 have a mask, one of them a prediction."""
+    squares = write_squares(tmp_path / "squares", 7)
+    project = Project.open(squares / "images", tmp_path / "project")
+    import_masks(project, plan_import(project, squares / "masks").pairs[:6])
+    labels = project.read_labels(GUESSED)
+    project.remove_labels(GUESSED)
+    project.save_labels(GUESSED, labels, "predicted")
+    return Project.open(project.source, project.folder)
+
+
+def used_by_plans(project):
+    plan, curve = plan_training(project, CONFIG), plan_curve(project, [2])
+    return {image.name for image in (*plan.used, *plan.test, *plan.unused, *curve.train, *curve.test)}
+
+
+def test_a_prediction_neither_trains_nor_validates_until_it_is_accepted(project):
+    assert GUESSED not in used_by_plans(project)
+    for role in ("train", "validation", "test", "unused"):
+        project.set_role([GUESSED], role)
+        assert GUESSED not in used_by_plans(project)
+        assert GUESSED not in {pair.name for pair in project.pairs()}
+    project.set_role([GUESSED], "auto")
+    project.accept([GUESSED])
+    again = Project.open(project.source, project.folder)
+    assert GUESSED in used_by_plans(again) and again.image(GUESSED).origin == "accepted"
+
+
+def test_table_footer_and_plans_say_so(project):
+    assert "5 annotated" in summarize(project.images) and "1 predicted, not looked at" in summarize(project.images)
+    assert mask_text(project.image(GUESSED)).startswith("◌") and "not looked at" in mask_text(project.image(GUESSED))
+    for sentences in (plan_training(project, CONFIG).sentences, plan_curve(project, [2]).sentences):
+        assert any("1 prediction" in sentence for sentence in sentences)
+    alone = [image.name for image in project.images if image.is_annotated]
+    for name in alone:
+        project.remove_labels(name)
+    assert "accept" in plan_training(project, CONFIG).problem
+
+
+def test_it_waits_to_be_annotated_and_is_in_no_set_of_annotated_images(project):
+    assert [image.name for image in to_annotate(project.images)] == [GUESSED, "img_06"]
+    sets = {one.key: one.names for one in image_sets(project)}
+    assert GUESSED in sets["bare"] and GUESSED not in sets["annotated"]
+
+
+def test_a_suggestion_stays_until_it_is_accepted(project):
+    project.set_suggested({GUESSED: "unsure"})
+    project.save_labels(GUESSED, project.read_labels(GUESSED), "predicted")
+    assert project.image(GUESSED).suggested == "unsure"
+    project.accept([GUESSED])
+    assert project.image(GUESSED).suggested == ""
+
+
+@pytest.mark.parametrize("question", ["suggest", "check", "can_learn", "estimate", "cross_validate"])
+def test_no_question_takes_it_for_a_mask(project, tmp_path, question):
+    subject = subject_of(question, project, Known())
+    asked = Asked(question=question, model="microtube", images=subject.names)
+    request = make_question(asked, project, CONFIG, tmp_path / "job")
+    annotated = getattr(request, "annotated", None) or [pair.name for pair in request.pairs]
+    assert GUESSED not in annotated and len(annotated) == 5
+    if question in ("suggest", "check"):
+        assert GUESSED in {ref.name for ref in request.images} and "1 predicted" in subject.about
+
+
+def test_the_folder_of_masks_tells_commands_and_scripts(project):
+    masks = project.image("img_00").mask.parent
+    opened = open_folder(project.source, masks)
+    assert GUESSED not in opened.names and len(opened) == 5
+    assert any(name == GUESSED and "looked at" in reason for name, reason in opened.left_out)
+    assert GUESSED not in {one.name for one in drain(check(project.source, masks)).images if one.mask}
+    project.accept([GUESSED])
+    assert GUESSED in open_folder(project.source, masks).names
+
+
+def test_a_folder_of_nothing_else_is_refused_with_the_reason(project):
+    for name in [image.name for image in project.images if image.is_annotated]:
+        project.remove_labels(name)
+    with pytest.raises(DataError, match="nobody has looked at"):
+        open_folder(project.source, project.image(GUESSED).mask.parent)
+
+
+def test_it_is_not_imported_into_another_dataset(project, tmp_path):
+    other = Project.open(project.source, tmp_path / "other")
+    plan = plan_import(other, project.image("img_00").mask.parent)
+    assert GUESSED not in {pair.name for pair in plan.pairs} and len(plan.pairs) == 5
+
+
+def test_an_import_may_replace_it_but_keeps_it_aside(project, tmp_path):
+    before = project.read_labels(GUESSED)
+    folder = tmp_path / "own"
+    folder.mkdir()
+    iio.imwrite(folder / f"{GUESSED}.png", (before[::-1] > 0).astype(np.uint8))
+    import_masks(project, plan_import(project, folder).pairs)
+    assert project.image(GUESSED).origin == "imported"
+    assert any(path.name.startswith(GUESSED) for path in project.folder.glob("*/removed/*.tif"))
+
+
+def test_a_crash_between_mask_and_record_makes_no_annotation(project):
+    bare = "img_06"
+    project.expect_prediction(bare)
+    project.write_labels(bare, np.ones(project.image(bare).size, np.uint16), "predicted")
+    again = Project.open(project.source, project.folder)  # nothing was entered after the file
+    assert again.image(bare).is_predicted
+    masks = again.image(bare).mask.parent
+    assert bare not in open_folder(project.source, masks).names
+
+
+def test_a_mask_that_was_removed_comes_back_as_what_it_was(project):
+    aside = project.remove_labels(GUESSED)
+    assert project.image(GUESSED).mask is None
+    assert project.restore_labels(GUESSED, aside, "predicted").is_predicted
+
+
+FOUND = np.array([[0, 1, 1, 0], [0, 1, 0, 0]], np.uint16)
+
+
+def guess_after(painted):
+    labels = np.where(painted > 0, painted, FOUND).astype(np.uint16)
+    return Guess(labels, (FOUND > 0) & (painted == 0), "painted" if painted.any() else "none")
+
+
+@given(
+    st.lists(st.integers(0, 2), min_size=8, max_size=8),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 3)), max_size=4),
+)
+def test_it_is_a_prediction_as_long_as_it_is_what_the_model_found(before, strokes):
+    painted = np.array(before, np.uint16).reshape(FOUND.shape)
+    guess = guess_after(painted)
+    labels = guess.labels.copy()
+    for place, value in strokes:
+        labels.flat[place] = value
+    same = np.array_equal(labels, guess.labels)
+    assert (guess.origin_of(labels) == "predicted") == same
+    assert (guess.accepted().origin_of(labels) == "accepted") == same
+    if guess.added.any():
+        assert guess.origin_of(painted) == "painted"  # undone
+    second = Guess(np.where(labels > 0, labels, 3).astype(np.uint16), labels == 0, "predicted", guess)
+    assert (second.origin_of(labels) == "predicted") == (same or not second.added.any())
