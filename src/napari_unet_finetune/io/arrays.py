@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -13,15 +16,17 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .axes import PLANE_AXES, count_frames, guess_axes, take_frame
-from .pixels import ImageHeader, ImagePixels, check_declared_size, checked_frame
+from .pixels import ImageHeader, ImagePixels, check_declared, check_unpacked_size, checked_frame
+
+# Headers that are written take a few hundred bytes.
+_LONGEST_HEADER = 2**16
 
 
 def read_array_headers(path: Path) -> list[ImageHeader]:
     """Return the size of each two-dimensional image of the array; only its header is read."""
-    shape = _shape(path)
-    axes = guess_axes(shape)
-    height, width = (shape[axes.index(axis)] for axis in PLANE_AXES)
-    return [ImageHeader((height, width))] * count_frames(shape, axes)
+    with _opened(path) as (_, shape, axes):
+        height, width = (shape[axes.index(axis)] for axis in PLANE_AXES)
+        return [ImageHeader((height, width))] * count_frames(shape, axes)
 
 
 def read_array_frame(path: Path, frame: int | None) -> ImagePixels:
@@ -29,13 +34,10 @@ def read_array_frame(path: Path, frame: int | None) -> ImagePixels:
 
     Raises `DataError` if there is no such frame, or none is named where there are several.
     """
-    array = _read_npz(path) if _is_npz(path) else npy.open_memmap(path, mode="r")
-    axes = guess_axes(array.shape)
-    frames = count_frames(array.shape, axes)
-    index = checked_frame(path.name, frame, frames)
-    nbytes = array.nbytes // max(1, frames)
-    check_declared_size(path.name, nbytes, path.stat().st_size)
-    return ImagePixels(_without_alpha(take_frame(array, axes, index)))
+    with _opened(path) as (file, shape, axes):
+        index = checked_frame(path.name, frame, count_frames(shape, axes))
+        array = npy.read_array(file, allow_pickle=False) if _is_npz(path) else npy.open_memmap(path, mode="r")
+        return ImagePixels(_without_alpha(take_frame(array, axes, index)))
 
 
 def _without_alpha(array: NDArray[Any]) -> NDArray[Any]:
@@ -51,20 +53,19 @@ def _is_npz(path: Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
-def _shape(path: Path) -> tuple[int, ...]:
-    return _npz_shape(path) if _is_npz(path) else npy.open_memmap(path, mode="r").shape
-
-
-def _npz_shape(path: Path) -> tuple[int, ...]:
-    with ZipFile(path) as archive:
-        member = _single_member(path, archive)
-        with archive.open(member) as file:
-            shape, dtype = _read_header(file)
-        nbytes = prod(shape) * dtype.itemsize
-        if nbytes > archive.getinfo(member).file_size:
-            raise DataError(f"{path.name} is damaged: it declares more pixels than it holds. Save it again.")
-        check_declared_size(path.name, nbytes, path.stat().st_size)
-    return shape
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], tuple[int, ...], str]]:
+    """Open the one array of a file; its shape and axes are known to be of pixels that the file can hold."""
+    with path.open("rb") as stored:
+        if not _is_npz(path):
+            yield stored, *_declared(path, stored, path.stat().st_size)
+            return
+        with ZipFile(stored) as archive:
+            member = _single_member(path, archive)
+            with archive.open(member) as file:
+                declared = _declared(path, file, archive.getinfo(member).file_size)
+            with archive.open(member) as file:
+                yield file, *declared
 
 
 def _single_member(path: Path, archive: ZipFile) -> str:
@@ -74,14 +75,18 @@ def _single_member(path: Path, archive: ZipFile) -> str:
     return members[0]
 
 
-def _read_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _declared(path: Path, file: IO[bytes], held_bytes: int) -> tuple[tuple[int, ...], str]:
+    """Return shape and axes of the array in `file`, which holds `held_bytes` once it is unpacked."""
+    shape, dtype = _read_header(io.BytesIO(file.read(_LONGEST_HEADER)))
+    axes, nbytes = guess_axes(shape), prod(shape) * dtype.itemsize
+    if nbytes > held_bytes:
+        raise DataError(f"{path.name} is damaged: it declares more pixels than it holds. Save it again.")
+    check_declared(path.name, shape, count_frames(shape, axes), nbytes, path.stat().st_size)
+    check_unpacked_size(path.name, nbytes, path.stat().st_size)  # a stack is unpacked whole
+    return shape, axes
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(file)
     return shape, dtype
-
-
-def _read_npz(path: Path) -> NDArray[Any]:
-    _npz_shape(path)
-    with np.load(path) as archive:
-        array: NDArray[Any] = archive[archive.files[0]]
-    return array

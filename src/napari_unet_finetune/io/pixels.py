@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,12 @@ from numpy.typing import NDArray
 from ..errors import DataError
 
 MAX_IMAGE_BYTES = 2 * 2**30
-UNSUSPECTED_BYTES = 256 * 2**20
-MAX_COMPRESSION = 1100  # deflate, the densest of the common codecs, cannot pass 1032:1
+# How many bytes of pixels a byte of the file may stand for, by the size of the image: an empty mask of 64 MiB may take
+# a few bytes, one of 256 MiB what deflate makes of it (1032:1); what is larger and packed tighter is a bomb.
+_DENSEST = ((64 * 2**20, inf), (256 * 2**20, 1100), (inf, 250))
+# More frames than this must be in the file, each with as many bytes as no real one goes without.
+_UNSUSPECTED_FRAMES = 2**16
+_FEWEST_FRAME_BYTES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +61,45 @@ def check_declared_size(name: str, nbytes: int, stored_bytes: int) -> None:
             f"{name} declares {nbytes / 2**30:.1f} GiB of pixels in one image, but at most "
             f"{MAX_IMAGE_BYTES // 2**30} GiB are read. Cut it into smaller images."
         )
-    if nbytes > UNSUSPECTED_BYTES and nbytes > MAX_COMPRESSION * stored_bytes:
+    check_unpacked_size(name, nbytes, stored_bytes)
+
+
+def check_unpacked_size(name: str, nbytes: int, stored_bytes: int) -> None:
+    """Check that a file of `stored_bytes` is no bomb that unpacks into `nbytes`; raises `DataError` if it is."""
+    if nbytes > stored_bytes * next(ratio for size, ratio in _DENSEST if nbytes <= size):
         raise DataError(
             f"{name} declares {nbytes / 2**20:.0f} MiB of pixels but holds only {stored_bytes} bytes. "
-            "The file is damaged: save it again or leave it out."
+            "If it is not damaged, cut it into smaller images or save it with less compression."
+        )
+
+
+def check_declared(name: str, shape: Sequence[int], frames: int, nbytes: int, stored_bytes: int) -> None:
+    """Check, before anything is allocated, that a file of `stored_bytes` can hold what it declares.
+
+    Parameters
+    ----------
+    shape, nbytes
+        Shape and size in bytes of the whole array.
+    frames
+        How many images that is.
+
+    Raises
+    ------
+    DataError
+        If an axis is empty, or there are more images or more pixels in one than the file can hold.
+    """
+    if min(shape, default=0) < 1:
+        raise DataError(f"{name} has the shape {tuple(shape)}, so it holds no pixel. Leave it out.")
+    check_frames(name, frames, stored_bytes)
+    check_declared_size(name, nbytes // frames, stored_bytes)
+
+
+def check_frames(name: str, frames: int, stored_bytes: int) -> None:
+    """Check that a file of `stored_bytes` can hold `frames` images; raises `DataError` if not."""
+    if frames > max(_UNSUSPECTED_FRAMES, stored_bytes // _FEWEST_FRAME_BYTES):
+        raise DataError(
+            f"{name} declares {frames} images but holds only {stored_bytes} bytes. The file is damaged: save it again "
+            "or leave it out."
         )
 
 

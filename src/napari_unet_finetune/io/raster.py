@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from .axes import guess_axes, take_frame
-from .pixels import ImageHeader, ImagePixels, check_declared_size
+from .pixels import ImageHeader, ImagePixels, check_declared
 
 _READERS: dict[bytes, type[ImageFile]] = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"BM": BmpImageFile}
 _PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB")
+_PIXEL_BYTES = {"P": 3, "PA": 3, "I": 4, "F": 4}  # a palette becomes red, green and blue
 _WITHOUT_ALPHA = {"LA": "L", "La": "L"}
 _PNG_DEPTH_BYTE = 24
 _PNG_ALPHA_CHANNELS = (2, 4)
@@ -58,8 +60,9 @@ def _open(path: Path) -> Iterator[ImageFile]:
             raise ValueError("it is not a PNG, JPEG or BMP image")
         file.seek(0)
         image = reader(file, str(path))
-        width, height = image.size
-        check_declared_size(path.name, width * height * len(image.getbands()), path.stat().st_size)
+        shape = image.size[::-1]
+        nbytes = prod(shape) * (1 + _is_deep_png(path)) * _PIXEL_BYTES.get(image.mode, len(image.getbands()))
+        check_declared(path.name, shape, 1, nbytes, path.stat().st_size)
         yield image
 
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import EXTRASAMPLE, PHOTOMETRIC, RESUNIT, TiffFile, TiffFrame, TiffPage, TiffPageSeries
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, RESUNIT, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from ..errors import DataError
 from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes, take_frame
 from .disk import Stamp, file_stamp
-from .pixels import ImageHeader, ImagePixels, check_declared_size, checked_frame
+from .pixels import (
+    ImageHeader,
+    ImagePixels,
+    check_declared,
+    check_declared_size,
+    check_frames,
+    check_unpacked_size,
+    checked_frame,
+)
 
 _MICROMETERS = {
     "pm": 1e-6,
@@ -141,9 +149,20 @@ def _open(path: Path) -> Iterator[TiffFile]:
 
 def _parse(path: Path) -> TiffFile:
     with TiffFile(path) as tif:
+        _check_described(path, tif)
         lists_others = any(series.is_multifile for series in tif.series)
     # OME-XML may list the planes of sibling files; each file then answers for its own pages only.
     return TiffFile(path, is_ome=False) if lists_others else tif
+
+
+def _check_described(path: Path, tif: TiffFile) -> None:
+    """Check how many planes OME-XML describes before tifffile makes a place for each."""
+    try:
+        root = ET.fromstring(tif.ome_metadata or "<OME/>")
+        planes = [prod(int(one.get(f"Size{axis}", 1)) for axis in "CTZ") for one in root.iterfind(".//{*}Pixels")]
+    except (ET.ParseError, ValueError):
+        return
+    check_frames(path.name, max(planes, default=1), path.stat().st_size)
 
 
 def _image_series(tif: TiffFile) -> list[TiffPageSeries]:
@@ -176,15 +195,23 @@ def _series_headers(tif: TiffFile, series: TiffPageSeries) -> list[ImageHeader]:
 
 
 def _check_size(path: Path, series: TiffPageSeries) -> None:
-    frames = max(1, _series_frames(series))
-    check_declared_size(path.name, series.nbytes // frames, path.stat().st_size)
-    _check_complete(path, series.keyframe)
+    page, stored = series.keyframe, path.stat().st_size
+    check_declared(path.name, series.shape, _series_frames(series), series.nbytes, stored)
+    if page.compression != COMPRESSION.NONE:  # a tile is unpacked whole, however small the image
+        check_unpacked_size(path.name, prod(page.chunks) * series.dtype.itemsize, stored)
+    _check_complete(path, page)
+    if series.dataoffset is not None and series.dataoffset + series.nbytes > stored:
+        raise _cut_off(path)
 
 
 def _check_complete(path: Path, page: TiffPage | TiffFrame) -> None:
     end = max((start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
     if end > path.stat().st_size:
-        raise DataError(f"{path.name} is cut off: pixels are missing at its end. Copy or save it again.")
+        raise _cut_off(path)
+
+
+def _cut_off(path: Path) -> DataError:
+    return DataError(f"{path.name} is cut off: pixels are missing at its end. Copy or save it again.")
 
 
 def _read(path: Path, series: TiffPageSeries, index: int) -> NDArray[Any]:
@@ -202,8 +229,6 @@ def _mapped(path: Path, series: TiffPageSeries) -> NDArray[Any]:
     """Map uncompressed, contiguous pixels, which spares reading all frames for one (and all pages beyond 4 GB)."""
     assert series.parent is not None
     assert series.dataoffset is not None
-    if series.dataoffset + series.nbytes > path.stat().st_size:
-        raise DataError(f"{path.name} is cut off: pixels are missing at its end. Copy or save it again.")
     dtype = series.dtype.newbyteorder(series.parent.byteorder)
     return np.memmap(path, dtype, mode="r", offset=series.dataoffset, shape=series.shape)
 
