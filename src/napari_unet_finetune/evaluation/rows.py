@@ -195,6 +195,16 @@ def dice_by_count(rows: Iterable[Row], dataset: int) -> dict[int, tuple[float, .
     return by_count
 
 
+def score_over(images: Sequence[Any], name: str) -> float | None:
+    """Return a score over images, which have the fields of `Scores`: of all pixels or objects together, else the mean.
+
+    Ratios and scores of objects would weigh small and empty images too much if they were averaged.
+    """
+    if name in OBJECT_SCORES:
+        return object_score(images, name)
+    return pooled_area_ratio(images) if name == "area_ratio" else mean_of_known(getattr(one, name) for one in images)
+
+
 def mean_of_known(values: Iterable[float | None]) -> float | None:
     """Return the mean of those that are not None; None if all are."""
     known = [value for value in values if value is not None]

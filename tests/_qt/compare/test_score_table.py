@@ -1,5 +1,6 @@
 """The table of scores: means on top, the worst marked, sorted by the worst, and what failed."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,9 @@ from napari_unet_finetune._qt.compare.models import ModelColumn, Training
 from napari_unet_finetune._qt.compare.score_table import ScoreTable, ScoreView, swatch
 from napari_unet_finetune._qt.session.known_models import KnownModel
 from napari_unet_finetune.colors import GRAY
+from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.events import ImageCompared
+from napari_unet_finetune.metrics import MATCH_IOUS
 
 pytestmark = pytest.mark.usefixtures("qapp")
 DISPLAY, TIP, FONT = Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.FontRole
@@ -70,6 +73,34 @@ def test_another_score_has_another_worst(table):
     assert [row[0] for row in texts(table)] == ["0.75", "1.50", "0.50", "▼ 2.50", "–"]
     assert table.data(table.index(0, 0), TIP) == "All that raw predicts in the images below over all that is true"
     assert [row[1] for row in texts(table)][3] == "▼ 0.70"
+
+
+def test_objects_are_scored_together_and_a_cell_without_numbers_says_why(table, comparing):
+    for (label, name), cell in list(comparing.cells.items()):
+        if label == "raw" and name in "ab":
+            counts = {"predicted_objects": 6, "true_objects": 4 if name == "a" else 2}
+            comparing.cells[label, name] = replace(cell, **counts, matches=(2,) * len(MATCH_IOUS))
+        elif cell.dice is not None:
+            comparing.cells[label, name] = replace(cell, no_object_scores=ONE_VALUE)
+    table.set_score("f1")
+    assert [row[0] for row in texts(table)] == ["0.44", "▼ 0.40", "0.50", "–", "–"]
+    assert [row[1] for row in texts(table)] == ["", "– °", "–", "–", "✖"]
+    assert "touch" in table.note
+    assert "6 predicted, 4 true" in table.data(table.index(1, 0), TIP)
+    assert ONE_VALUE in table.data(table.index(1, 1), TIP)
+    table.set_score("count_ratio")
+    assert [row[0] for row in texts(table)][:3] == ["2.00", "1.50", "▼ 3.00"]
+
+
+def test_a_table_without_any_numbered_mask_says_so_where_objects_are_chosen(comparing, qtbot):
+    scored = {key: cell for key, cell in comparing.cells.items() if cell.dice is not None}
+    comparing.cells |= {key: replace(cell, no_object_scores=ONE_VALUE) for key, cell in scored.items()}
+    view = ScoreView(comparing)
+    qtbot.addWidget(view)
+    view.refresh()
+    assert ONE_VALUE not in view.key.text()
+    view.score.setCurrentIndex(view.score.findData("ap"))
+    assert ONE_VALUE in view.key.text()
 
 
 def test_the_worst_come_first_and_those_without_score_last(table):

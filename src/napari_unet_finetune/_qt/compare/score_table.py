@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal  # type: ignore[attr-defined]
@@ -11,10 +11,10 @@ from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
 
 from ...colors import GRAY
-from ...evaluation.rows import mean_of_known
+from ...evaluation.rows import score_over
 from ...events import ImageCompared
 from ...io.images import natural_key
-from ...metrics import SURFACE_TOLERANCE_PX, pooled_area_ratio
+from ...metrics import MATCH_IOUS, OBJECT_SCORES, SURFACE_TOLERANCE_PX, object_score
 from ..widgets.editors import ChoiceBox
 from .controller import CompareController
 from .models import ModelColumn
@@ -90,6 +90,7 @@ class ScoreView(QWidget):
         else:
             self.table.refresh()
         self.key.setVisible(self.table.rowCount() > 0)
+        self.key.setText("\n".join(filter(None, (KEY, self.table.note))))
         self.mark(*self._shown)
 
     def _on_clicked(self, index: QModelIndex) -> None:
@@ -116,13 +117,35 @@ SCORES = {
         "Area ratio",
         "Predicted divided by true area: above 1, too much is predicted; below 1, too little.",
     ),
+    "precision": (
+        "Precision of objects",
+        f"Share of the predicted objects that match a true one, which they do at an IoU of {MATCH_IOUS[0]:g} or more.",
+    ),
+    "recall": (
+        "Recall of objects",
+        f"Share of the true objects that match a predicted one, which they do at an IoU of {MATCH_IOUS[0]:g} or more.",
+    ),
+    "f1": (
+        "F1 of objects",
+        "Twice the matching objects divided by the sum of predicted and true ones; 1 is perfect.",
+    ),
+    "ap": (
+        "AP of objects",
+        f"Mean of TP / (TP + FP + FN) of objects that match at an IoU of {MATCH_IOUS[0]:g} to {MATCH_IOUS[-1]:g}.",
+    ),
+    "count_ratio": (
+        "Count ratio",
+        "Predicted divided by true number of objects: above 1, there are too many; below 1, too few.",
+    ),
 }
+RATIOS = ("area_ratio", "count_ratio")  # the best is 1, and not the most
 WORST, SEEN, FAILED, PENDING, UNSCORED = "▼", "°", "✖", "…", "–"
 _MEANINGS = (
     (WORST, "worst image of a model"), (SEEN, "trained on this image"), (FAILED, "failed"), (UNSCORED, "no score"),
 )  # fmt: skip
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
+_TOUCHING = "Objects that touch in a prediction count as one."
 _MEAN = "mean"
 _SORT_TIP = "Click to see its worst images first; click again for the order of the dataset."
 _LONGEST_NAME = 18
@@ -210,12 +233,20 @@ class ScoreTable(QAbstractTableModel):
         return None
 
     @property
+    def note(self) -> str:
+        """What to know of the scores of objects where these are shown: how objects were made, or why there are none."""
+        cells = [cell for cell in self._comparing.cells.values() if cell.dice is not None]
+        if self.score not in OBJECT_SCORES or not cells:
+            return ""
+        return _TOUCHING if object_score(cells, self.score) is not None else _no_objects(cells)
+
+    @property
     def _columns(self) -> tuple[ModelColumn, ...]:
         return self._comparing.columns
 
     def _value(self, label: str, name: str) -> float | None:
         cell = self._comparing.cell(label, name)
-        return None if cell is None else getattr(cell, self.score)
+        return None if cell is None else score_over([cell], self.score)
 
     def _in_order(self) -> list[str]:
         names = sorted(self._comparing.images, key=natural_key)
@@ -229,7 +260,7 @@ class ScoreTable(QAbstractTableModel):
         """Return how bad a score is; nothing is better than an image without one."""
         if value is None:
             return -math.inf
-        if self.score == "area_ratio":
+        if self.score in RATIOS:
             return abs(math.log(max(value, 1e-9)))
         return -value
 
@@ -240,10 +271,7 @@ class ScoreTable(QAbstractTableModel):
 
     def _mean_text(self, label: str) -> str:
         cells = [cell for name in self._images if (cell := self._comparing.cell(label, name)) is not None]
-        if self.score == "area_ratio":
-            mean = pooled_area_ratio(cells)
-        else:
-            mean = mean_of_known(getattr(cell, self.score) for cell in cells)
+        mean = score_over(cells, self.score)
         return "" if mean is None else f"{mean:.2f}"
 
     def _text(self, name: str, column: ModelColumn) -> str:
@@ -261,6 +289,8 @@ class ScoreTable(QAbstractTableModel):
         if name is None:
             if self.score == "area_ratio":
                 return f"All that {column.label} predicts in the images below over all that is true"
+            if self.score in OBJECT_SCORES:
+                return f"Of all objects in the images below, as {column.label} predicts them"
             return f"Mean of {column.label} over the images below"
         cell = self._comparing.cell(column.label, name)
         lines = [f"{column.label} on {name}"]
@@ -293,7 +323,16 @@ def _scores(cell: ImageCompared) -> list[str]:
     if cell.dice is None:
         return ["The image has no mask, so it cannot be scored."]
     number: Callable[[float | None], str] = lambda value: UNSCORED if value is None else f"{value:.3f}"  # noqa: E731
-    return [f"{title}: {number(getattr(cell, key))}" for key, (title, _) in SCORES.items()]
+    shown = {key: title for key, (title, _) in SCORES.items() if cell.matches is not None or key not in OBJECT_SCORES}
+    lines = [f"{title}: {number(score_over([cell], key))}" for key, title in shown.items()]
+    if cell.matches is not None:
+        return [*lines, f"Objects: {cell.predicted_objects} predicted, {cell.true_objects} true"]
+    return [*lines, _no_objects([cell])]
+
+
+def _no_objects(cells: Sequence[ImageCompared]) -> str:
+    reasons = dict.fromkeys(cell.no_object_scores for cell in cells if cell.no_object_scores)
+    return f"No scores of objects: {', '.join(reasons) or 'compare again to have them'}."
 
 
 def _narrow(label: str) -> str:
