@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..io.pixels import sha256_of
 
 THUMBNAIL_PX = 32
 DETAIL_PX = 128
@@ -49,10 +50,8 @@ class Duplicate:
 
 def take_fingerprint(name: str, image: NDArray[Any]) -> Fingerprint:
     """Return what is needed to recognize `image` (Y, X) or (C, Y, X)."""
-    digest = hashlib.sha256(repr((image.shape, str(image.dtype))).encode())
-    digest.update(np.ascontiguousarray(image).data)
     gray = image if image.ndim == 2 else image.mean(axis=0)
-    return Fingerprint(name, digest.hexdigest(), _thumbnail(gray), _detail(gray))
+    return Fingerprint(name, sha256_of(image), _thumbnail(gray), _detail(gray))
 
 
 def find_duplicates(images: Sequence[Fingerprint]) -> tuple[Duplicate, ...]:

@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
+from ..jobs.predictions import PREDICTIONS
 from ..jobs.table import events_of
 
 
-def run(folder: Annotated[Path, typer.Argument(help="Folder with the request.")]) -> None:
+def run(
+    folder: Annotated[Path, typer.Argument(help="Folder with the request.")],
+    stay: Annotated[bool, typer.Option("--stay", help="Carry out other jobs afterwards.")] = False,
+) -> None:
     """Carry out the job in a folder; events go to standard output as JSON, and it ends when standard input does."""
     from ..runs.serve import serve
 
     if hasattr(os, "nice"):
         os.nice(10)  # whoever looks at the screen comes first
-    raise typer.Exit(serve(lambda control: events_of(folder, control)))
+    raise typer.Exit(serve(folder, events_of, meanwhile=PREDICTIONS.look_ahead if stay else None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
@@ -37,6 +38,15 @@ class ImagePixels:
     array: NDArray[np.generic]
     scale: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
+
+
+def sha256_of(pixels: NDArray[np.generic], *others: NDArray[np.generic] | None) -> str:
+    """Return a hash of an image, and of what belongs to it, as 64 hexadecimal digits; shape and type count, too."""
+    digest = hashlib.sha256(repr((pixels.shape, str(pixels.dtype))).encode())
+    for array in (pixels, *others):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

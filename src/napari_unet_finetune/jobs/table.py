@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.folders import read_unannotated
-from ..errors import FinetuneError, RunError
-from ..events import FULL_PROBABILITY, Event, ImagePredicted, JobEnded, Notice, PreviewReady, ValidationEnd
-from ..io.disk import write_file
+from ..errors import FinetuneError
+from ..events import Event, JobEnded, Notice, PreviewReady, ValidationEnd
 from ..result import Result
 from . import compare, questions
+from .predictions import PREDICTIONS, write_array
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
     from ..io.images import ImageRef
-    from ..runs.request import FinetuneRequest, MeasureRequest, PredictFolderRequest, PredictRequest
+    from ..runs.request import FinetuneRequest, MeasureRequest, PredictFolderRequest
     from ..runs.serve import Control
 
 
-PROBABILITIES, PREVIEW = "probabilities", "preview.npy"
+PREVIEW = "preview.npy"
 
 
 def events_of(folder: Path, control: Control) -> Iterator[Event]:
@@ -71,21 +71,8 @@ def _preview(run: Any, image: ImageRef, step: int) -> PreviewReady:
     """Predict `image` with the best model so far, which is on disk before its validation is reported."""
     prediction = _predictor(str(run.best_path), run.request.config.device).predict(read_unannotated(image))
     file = run.path / PREVIEW
-    _write_array(file, prediction.labels.astype(np.uint8))
+    write_array(file, prediction.labels.astype(np.uint8))
     return PreviewReady(step, image.name, file)
-
-
-def _predict(folder: Path, request: PredictRequest, control: Control) -> Generator[Event, None, None]:
-    from ..inference.predict import Prediction
-
-    predictor = _predictor(request.checkpoint, request.config)
-    for index, image in enumerate(request.images):
-        prediction = yield from predictor.stream(read_unannotated(image), should_stop=control.should_stop)
-        if not isinstance(prediction, Prediction):
-            break
-        file = folder / PROBABILITIES / f"{index:05d}.npy"
-        _write_array(file, np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8))
-        yield ImagePredicted(index, len(request.images), image.name, file, prediction.threshold)
 
 
 def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Control) -> Generator[Event, None, Path]:
@@ -114,14 +101,10 @@ def _predictor(model: str, config: Any) -> Predictor:
     return Predictor(load_model(model), config)
 
 
-def _write_array(file: Path, array: np.ndarray[Any, Any]) -> None:
-    write_file(file, lambda stream: np.save(stream, array), error=RunError)
-
-
 _JOBS: dict[str, Callable[[Path, Any, Control], Generator[Event, None, Result | Path | None]]] = {
     "train": _train,
     "finetune": _train,
-    "predict": _predict,
+    "predict": PREDICTIONS.predict,
     "predict_folder": _predict_folder,
     "check": questions.check,
     "suggest": questions.suggest,

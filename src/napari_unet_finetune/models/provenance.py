@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..data.annotated_image import AnnotatedImage
 from ..data.statistics import DataStatistics
+from ..io.pixels import sha256_of
 
 DISTRIBUTION = "napari-unet-finetune"
 _RECORDED = (
@@ -61,16 +59,8 @@ class TrainingImage(_Record):
     @classmethod
     def of(cls, image: AnnotatedImage) -> Self:
         """Return what is kept of `image`."""
-        whole = _hash(image, image.image, image.labels, image.annotated)
-        return cls(name=image.name, sha256=whole, pixels_sha256=_hash(image, image.image))
-
-
-def _hash(image: AnnotatedImage, *parts: NDArray[np.generic] | None) -> str:
-    digest = hashlib.sha256(repr((image.image.shape, str(image.image.dtype))).encode())
-    for part in parts:
-        if part is not None:
-            digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()
+        whole = sha256_of(image.image, image.labels, image.annotated)
+        return cls(name=image.name, sha256=whole, pixels_sha256=sha256_of(image.image))
 
 
 class Provenance(_Record):

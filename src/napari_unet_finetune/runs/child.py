@@ -1,4 +1,4 @@
-"""The parent's side of a job: a process of its own that carries it out, so that torch stays out of this one."""
+"""The parent's side of jobs: processes of their own that carry them out, so that torch stays out of this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import errors
-from ..errors import FinetuneError, RunError
+from ..errors import DeviceError, FinetuneError, RunError
 from ..events import Alive, Event, JobEnded, JobFailed, from_json
 from ..io.images import ImageRef
 from .request import IMAGE
@@ -24,11 +24,10 @@ GRACE_S = 2.0
 _LOG_LINES = 3
 
 
-class ChildJob:
-    """The job in a folder, carried out by `python -m napari_unet_finetune run FOLDER`.
+class Child:
+    """A process that carries out the job in a folder: `python -m napari_unet_finetune run FOLDER`.
 
-    The child ends when this object is closed or this process dies. Only one thread may read `events`; the other
-    methods may be called from any.
+    It ends with that job or, if it `stays`, is ready for others until it is closed. Without its parent it ends at once.
 
     Raises
     ------
@@ -36,12 +35,14 @@ class ChildJob:
         If the folder cannot be written or the process cannot be started.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, stays: bool = False) -> None:
+        self.is_for_many = self.stays = stays
+        self.is_busy, self.jobs = True, 1
+        options = ["--stay"] if stays else []
         try:
             with (folder / LOG).open("ab") as log:
                 self._process = subprocess.Popen(
-                    [_python(), "-m", PACKAGE, "run", str(folder)],
+                    [_python(), "-m", PACKAGE, "run", str(folder), *options],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -62,8 +63,88 @@ class ChildJob:
         """Tell whether the process still runs."""
         return self._process.poll() is None
 
+    def tell(self, **words: Any) -> None:
+        """Say something to it."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(words) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            return  # the child has ended; whoever reads its events learns why
+
+    def reported(self) -> Iterator[Event]:
+        """Yield what it reports until it is closed."""
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                if line.endswith("\n"):
+                    yield from_json(line)
+        except ValueError:  # closed from another thread while it was read
+            return
+
+    def begin(self, folder: Path) -> None:
+        """Have it carry out another job, now that the last one has ended."""
+        self.is_busy = True
+        self.jobs += 1
+        self.tell(do="run", folder=str(folder))
+
+    def rest(self) -> None:
+        """Take note that its job has ended."""
+        self.is_busy = False
+        if not self.stays:
+            self.close()
+
+    def let_go(self) -> None:
+        """End it as soon as it has no job."""
+        self.stays = False
+        if not self.is_busy:
+            self.close()
+
+    def close(self) -> None:
+        """End it; what it had saved is on disk."""
+        _close(self._process.stdin)
+        try:
+            self._process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _close(self._process.stdout)
+
+    @property
+    def end(self) -> str:
+        """How it ended."""
+        code = self._process.returncode
+        return f"by signal {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
+
+
+class ChildJob:
+    """The job in a folder, carried out by a process of its own, or by one that has stayed.
+
+    Only one thread may read `events`; the other methods may be called from any.
+
+    Raises
+    ------
+    RunError
+        If the folder cannot be written or the process cannot be started.
+    """
+
+    def __init__(self, folder: Path, child: Child | None = None) -> None:
+        self.folder = folder
+        self._is_closed = False
+        self._child = child or Child(folder)
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._child.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the process still runs."""
+        return self._child.is_alive
+
     def events(self) -> Iterator[Event]:
-        """Yield what the child reports until it ends, at least twice a second.
+        """Yield what the child reports until the job has ended, at least twice a second.
 
         Raises
         ------
@@ -80,64 +161,94 @@ class ChildJob:
             if isinstance(event, JobFailed):
                 break
             yield event
-        self.close()
-        if isinstance(last, JobFailed):
-            raise _error(last)
+            if isinstance(event, JobEnded) and self._child.is_for_many:
+                break
+        error = _error(last) if isinstance(last, JobFailed) else None
+        if not isinstance(last, JobEnded) and not _leaves_sound(error):
+            self._child.stays = False
+        self._child.rest()
+        if error is not None:
+            raise error
         if not isinstance(last, JobEnded):
             raise RunError(self._last_words())
 
+    def _reported(self) -> Iterator[Event]:
+        """Yield what the child reports; one that has stayed may have been killed before it heard of the job."""
+        last = None
+        for last in self._child.reported():
+            yield last
+        if last is None and self._child.jobs > 1 and not self._is_closed:
+            self._child.close()
+            self._child = Child(self.folder)
+            yield from self._child.reported()
+
     def stop(self) -> None:
         """Ask the child to end after the step in work; what was best is kept."""
-        self._tell(do="stop")
+        self._child.tell(do="stop")
 
     def pause(self) -> None:
         """Ask the child to wait after the step in work."""
-        self._tell(do="pause")
+        self._child.tell(do="pause")
 
     def resume(self) -> None:
         """Let a waiting child go on."""
-        self._tell(do="resume")
+        self._child.tell(do="resume")
 
     def preview(self, image: ImageRef | None) -> None:
         """Choose the image that the child predicts now and then while it learns."""
-        self._tell(do="preview", image=IMAGE.dump_python(image, mode="json"))
+        self._child.tell(do="preview", image=IMAGE.dump_python(image, mode="json"))
 
     def close(self) -> None:
         """End the child; what it had saved is on disk."""
-        _close(self._process.stdin)
-        try:
-            self._process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        _close(self._process.stdout)
-
-    def _reported(self) -> Iterator[Event]:
-        assert self._process.stdout is not None
-        try:
-            for line in self._process.stdout:
-                if line.endswith("\n"):
-                    yield from_json(line)
-        except ValueError:  # closed from another thread while it was read
-            return
-
-    def _tell(self, **words: Any) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(words) + "\n")
-            self._process.stdin.flush()
-        except (OSError, ValueError):
-            return  # the child has ended; whoever reads its events learns why
+        self._is_closed = True
+        self._child.close()
 
     def _last_words(self) -> str:
-        code = self._process.returncode
-        how = f"by signal {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
         log = (self.folder / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LOG_LINES:]
         said = f" Its last words: {' '.join(log)}" if log else ""
         return (
-            f"The computation was ended from outside, {how}; perhaps memory ran out. What it had saved is in "
-            f"{self.folder}, and a training can be resumed from there.{said}"
+            f"The computation was ended from outside, {self._child.end}; perhaps memory ran out. What it had saved "
+            f"is in {self.folder}, and a training can be resumed from there.{said}"
         )
+
+
+class WarmChild:
+    """Carries out short jobs in a process that stays between them, with what it has loaded."""
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process; None if there is none."""
+        return self._child.pid if self._child is not None and self._child.is_alive else None
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether it has a job."""
+        return self.pid is not None and self._child is not None and self._child.is_busy
+
+    def begin(self, folder: Path) -> ChildJob:
+        """Begin the job in `folder`, in a new process if there is none or if it is busy.
+
+        Raises
+        ------
+        RunError
+            If the folder cannot be written or the process cannot be started.
+        """
+        if self.is_busy:
+            return ChildJob(folder)
+        if self._child is None or not self._child.is_alive:
+            self._child = Child(folder, stays=True)
+        else:
+            self._child.begin(folder)
+        return ChildJob(folder, self._child)
+
+    def let_go(self) -> None:
+        """End the process as soon as it has no job, so that its memory is free."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.let_go()
 
 
 class ChildError(RuntimeError):
@@ -151,6 +262,11 @@ def _error(failed: JobFailed) -> Exception:
     if not failed.details:
         return RunError(failed.message)
     return ChildError(f"{failed.error}: {failed.message}\n\n{failed.details}")
+
+
+def _leaves_sound(error: Exception | None) -> bool:
+    """Tell whether a process can go on after `error`: not after a fault of its own, nor if it is short of memory."""
+    return isinstance(error, FinetuneError) and not isinstance(error, DeviceError)
 
 
 def _close(stream: Any) -> None:

@@ -117,11 +117,15 @@ class FinetuneRequest(_Request):
 
 
 class PredictRequest(_Request):
-    """Probabilities of some images, each written as one array into the folder of the job."""
+    """Probabilities of some images, each written as one array into the folder of the job.
+
+    `ahead` are images that are likely to be asked for next; a process that stays looks at them while it has no job.
+    """
 
     task: Literal["predict"] = "predict"
     checkpoint: str
     images: tuple[ImageRef, ...]
+    ahead: tuple[ImageRef, ...] = ()
     config: PredictConfig = PredictConfig()
 
 
@@ -274,6 +278,10 @@ JobRequest = Annotated[
     Field(discriminator="task"),
 ]
 _JOB: TypeAdapter[Any] = TypeAdapter(JobRequest)
+
+
+TRAININGS = frozenset({"train", "finetune", "curve", "can_learn", "cross_validate"})
+"""Tasks that train a network."""
 
 
 def write_request(folder: Path, request: BaseModel) -> None:

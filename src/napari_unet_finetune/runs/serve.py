@@ -1,26 +1,29 @@
-"""The child's side of a job: events go out as lines of JSON, words come in, and a closed input ends everything."""
+"""The child's side of jobs: events go out as lines of JSON, words come in, and a closed input ends everything."""
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO, Any
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
 
 from ..errors import FinetuneError
 from ..events import Alive, Event, JobFailed, to_json
 from ..io.images import ImageRef
+from .child import LOG
 from .request import IMAGE
 
 HEARTBEAT_S = 0.5
 
 
 class Control:
-    """What the parent asked for; safe to use from several threads."""
+    """What the parent asked for of one job; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -56,26 +59,86 @@ class Control:
             self._changed.notify_all()
 
 
-def serve(make_events: Callable[[Control], Iterator[Event]]) -> int:
-    """Carry out a job for the process that started this one and return the exit code.
+CarryOut = Callable[[Path, Control], Iterator[Event]]
+Meanwhile = Callable[[Callable[[], Path | None]], object]
 
-    The job ends by itself when the parent says so, and at once when the parent is gone.
+
+def serve(folder: Path, carry_out: CarryOut, *, meanwhile: Meanwhile | None = None) -> int:
+    """Carry out the job in `folder` for the process that started this one and return the exit code.
+
+    A job ends by itself when the parent says so, and everything at once when the parent is gone.
+
+    Parameters
+    ----------
+    folder
+        Where the job keeps its files.
+    carry_out
+        Yields the events of the job in a folder.
+    meanwhile
+        If given, this process stays until its input is closed, and carries out whatever else it is asked for, one job
+        after the other. This is called after each job; what it is given returns the folder of the next one as soon as
+        there is one, for which it should end.
     """
-    control = Control()
+    inbox = _Inbox(folder)
     with _own_output() as lines:
         say = _Speaker(lines)
-        threading.Thread(target=_listen, args=(control,), daemon=True).start()
-        threading.Thread(target=_beat, args=(say,), daemon=True).start()
-        try:
-            for event in make_events(control):
-                say(event)
-        except FinetuneError as error:
-            say(JobFailed(type(error).__name__, str(error)))
-            return 1
-        except Exception as error:  # whatever it is, the parent must be told
-            say(JobFailed(type(error).__name__, str(error), traceback.format_exc()))
-            return 1
+        threading.Thread(target=_listen, args=(inbox,), daemon=True).start()
+        with _beating(say, inbox):
+            code = _carry_out(carry_out, say, *inbox.next())
+            while meanwhile is not None:
+                inbox.done(folder)
+                meanwhile(lambda: inbox.awaited)
+                folder, control = inbox.next()
+                _write_log_into(folder)
+                code = _carry_out(carry_out, say, folder, control)
+    return code
+
+
+def _carry_out(carry_out: CarryOut, say: _Speaker, folder: Path, control: Control) -> int:
+    try:
+        for event in carry_out(folder, control):
+            say(event)
+    except FinetuneError as error:
+        say(JobFailed(type(error).__name__, str(error)))
+        return 1
+    except Exception as error:  # whatever it is, the parent must be told
+        say(JobFailed(type(error).__name__, str(error), traceback.format_exc()))
+        return 1
     return 0
+
+
+class _Inbox:
+    """The jobs that are asked for, in turn; other words go to the newest."""
+
+    def __init__(self, folder: Path) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Path, Control]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self.awaited: Path | None = None  # folder of the job that the parent waits for
+        self._ask(folder)
+
+    def next(self) -> tuple[Path, Control]:
+        """Return the folder of the next job and what is said to it, as soon as there is one."""
+        return self._jobs.get()
+
+    def done(self, folder: Path) -> None:
+        """Take note that a job has ended, upon which the parent may have asked for another already."""
+        with self._lock:
+            if self.awaited == folder:
+                self.awaited = None
+
+    def obey(self, line: str) -> None:
+        """Take one line from the parent."""
+        words = json.loads(line)
+        if words["do"] == "run":
+            self._ask(Path(words["folder"]))
+        else:
+            self._newest.obey(line)
+
+    def _ask(self, folder: Path) -> None:
+        self._newest = Control()
+        with self._lock:
+            self.awaited = folder
+        self._jobs.put((folder, self._newest))
 
 
 class _Speaker:
@@ -102,14 +165,35 @@ def _own_output() -> Iterator[IO[str]]:
         yield lines
 
 
-def _listen(control: Control) -> None:
+def _write_log_into(folder: Path) -> None:
+    """Let what is printed from now on go into the log of another job; without one it goes where it went."""
+    with suppress(OSError), (folder / LOG).open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(log.fileno(), stream.fileno())
+
+
+def _listen(inbox: _Inbox) -> None:
     """Obey the parent, and end when it is gone: all that matters is on disk, so a training can be resumed."""
     for line in sys.stdin:
-        control.obey(line)
+        inbox.obey(line)
     os._exit(1)
 
 
-def _beat(say: Callable[[Event], Any]) -> None:
+@contextmanager
+def _beating(say: _Speaker, inbox: _Inbox) -> Iterator[None]:
+    """Give signs of life while the parent waits; the last one is out before the output is closed."""
     clock = threading.Event()
-    while not clock.wait(HEARTBEAT_S):
-        say(Alive())
+
+    def beat() -> None:
+        while not clock.wait(HEARTBEAT_S):
+            if inbox.awaited is not None:
+                say(Alive())
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        clock.set()
+        thread.join()

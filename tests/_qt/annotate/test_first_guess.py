@@ -42,6 +42,7 @@ def test_what_the_model_finds_is_paint_that_is_saved_as_predicted(predicting):
     start_from_prediction(annotation)
     request = read_request(runner.folder)
     assert (request.checkpoint, request.images[0].path.name) == (annotation.session.predictor, "img_0.tif")
+    assert [image.name for image in request.ahead] == ["img_1"]  # while this one is corrected
     answer(runner, BLOB)
     np.testing.assert_array_equal(annotation.layer.data, BLOB)
     image = reopened(annotation.session.project).image("img_0")

@@ -10,7 +10,6 @@ from napari_unet_finetune._qt.finetune.controller import FinetuneController
 from napari_unet_finetune._qt.layers.layers import find_ours, show_image
 from napari_unet_finetune._qt.layers.prediction import RUN_PREDICTION, RUN_PREVIEW, PredictionLayer
 from napari_unet_finetune._qt.layers.stacks import stack_of
-from napari_unet_finetune._qt.session.jobs import run_in_child
 from napari_unet_finetune._qt.session.session import Session
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.errors import RunError
@@ -373,7 +372,7 @@ def test_the_whole_of_it_in_this_process(session, project, tmp_path):
 
 
 def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
-    session = Session(viewer, run_in_child)
+    session = Session(viewer)
     session.project = project
     session.model = save_model(tmp_path / "base.safetensors")
     finetuning = FinetuneController(session)

@@ -418,3 +418,21 @@ def test_a_large_stack_lies_in_a_file(viewer, predict, tubes, monkeypatch):
     live = predict(whole=True)
     assert isinstance(live.output.labels, np.memmap) and isinstance(live.probabilities, np.memmap)
     assert labels_layer(viewer, "movie").data.any(axis=(1, 2)).all()
+
+
+def test_what_is_annotated_next_is_looked_at_ahead_but_nothing_beside_the_dataset(
+    viewer, waiting, tubes, tmp_path, qtbot
+):
+    session, runner = waiting
+    session.project = Project.open(write_images(tmp_path / "images"))
+    annotation_of(session).open("img_0")
+    predicting, seen = predict_controller_of(session), []
+    predicting.predict(whole=False)
+    seen.append([image.name for image in runner.listener.request.ahead])
+    runner.listener.on_end(None)
+    session.project = None
+    viewer.add_image(tubes[0], name="tube")
+    predicting.predict(whole=False)
+    qtbot.waitUntil(lambda: runner.listener is session.jobs.job)  # its frame is written first
+    assert seen == [["img_1"]]
+    assert runner.listener.request.ahead == ()

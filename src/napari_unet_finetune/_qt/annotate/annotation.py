@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ...errors import FinetuneError
-from ...project.image import to_annotate
+from ...project.image import ProjectImage, to_annotate
 from ...project.masks import BACKGROUND
 from ...project.project import Origin, Project, SavedMask
 from ..layers.layers import PLANE, show_image
@@ -152,6 +152,14 @@ class Annotation(Listener):
         place = order.index(current)
         return order[place + 1 :] + order[:place]
 
+    @property
+    def waiting(self) -> list[ProjectImage]:
+        """The images without a mask, but for the current one, in the order in which they come next."""
+        project, current = self.session.project, self.session.current
+        if project is None:
+            return []
+        return to_annotate(project.image(name) for name in self.after_current if name != current)
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all images in their own order."""
         return self.session.project.names if self.session.project else ()
@@ -185,10 +193,9 @@ class Annotation(Listener):
 
     def next_to_annotate(self) -> bool:
         """Go to the next image that is suggested or, if none is, to the next without a mask."""
-        project = self.session.project
-        if project is None:
+        if self.session.project is None:
             return False
-        waiting = to_annotate(map(project.image, self.after_current))
+        waiting = self.waiting
         if not waiting:
             self.session.tell("All images are annotated.")
         return self._open_first([image.name for image in waiting])

@@ -29,7 +29,8 @@ def start_from_prediction(annotation: Annotation) -> None:
         if session.is_open(project):
             use_prediction(annotation, name, above(probabilities, threshold).astype(np.uint16))
 
-    job = predict_frames(session, f"Predicting {name}", [project.image(name).ref])
+    ahead = [image.ref for image in annotation.waiting[:1]]  # while this one is corrected
+    job = predict_frames(session, f"Predicting {name}", [project.image(name).ref], ahead=ahead)
     job.predicted.connect(on_predicted)
     session.tell(f"The model is looking at {name} …")
     session.jobs.start(job)

@@ -12,8 +12,6 @@ from ...colors import PREDICTED
 from ...config import PredictConfig
 from ...errors import RunError
 from ...events import Event, PreviewReady
-from ...project.image import to_annotate
-from ...project.project import Project
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import steady
@@ -105,7 +103,7 @@ class RunLayers:
         if self._waiting is None or session.jobs.is_running or project is None:
             return
         (model, config), self._waiting = self._waiting, None
-        names = self._first_looks(project)
+        names = self._first_looks()
         if not names:
             remove_ours(session.viewer, PREVIEW)
             return
@@ -126,12 +124,10 @@ class RunLayers:
             remove_ours(session.viewer, PREVIEW)
             session.fail(error)
 
-    def _first_looks(self, project: Project) -> tuple[str, ...]:
+    def _first_looks(self) -> tuple[str, ...]:
         """Return the names of the current image and of the one that is annotated next."""
-        session = self.session
-        order = annotation_of(session).after_current
-        waiting = [image.name for image in to_annotate(map(project.image, order)) if image.name != session.current]
-        return tuple(name for name in (session.current, *waiting[:1]) if name is not None)
+        waiting = [image.name for image in annotation_of(self.session).waiting]
+        return tuple(name for name in (self.session.current, *waiting[:1]) if name is not None)
 
     def _show_prediction(self) -> None:
         current = self.session.current

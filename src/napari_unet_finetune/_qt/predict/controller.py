@@ -12,6 +12,7 @@ from psygnal import Signal
 from ...config import PredictConfig
 from ...errors import DataError, FinetuneError
 from ...models.card import name_of_file
+from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE
 from ..layers.frames import current_frame
 from ..layers.layers import mark_of
@@ -125,8 +126,9 @@ class PredictController:
         project, current = self.session.project, self.session.current
         is_own = mark_of(task.source) == IMAGE and project is not None and current == task.stack.name
         images = [project.image(current).ref] if is_own and project and current else partial(write_task, task)
+        ahead = [image.ref for image in annotation_of(self.session).waiting[:1]] if is_own else []
         config = PredictConfig(device=default_device(), augment=self.augment)
-        job = predict_frames(self.session, task.title, images, model=task.model, config=config)
+        job = predict_frames(self.session, task.title, images, model=task.model, config=config, ahead=ahead)
         job.predicted.connect(partial(self._on_predicted, task))
         job.event.connect(lambda _event: self.changed.emit())
         job.ended.connect(lambda _file: self._on_end(task))

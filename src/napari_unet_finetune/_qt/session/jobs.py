@@ -6,22 +6,26 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from psygnal import Signal
 from pydantic import BaseModel
+from qtpy.QtCore import QTimer
 
 from ...errors import FinetuneError, RunError
 from ...events import Event, JobEnded, StepEnd, TileEnd
 from ...io.images import ImageRef
 from ...progress import RunProgress, advance
-from ...runs.child import ChildJob
-from ...runs.request import write_request
+from ...runs.child import ChildJob, WarmChild
+from ...runs.request import TRAININGS, PredictRequest, write_request
 from .worker import Work
 
 # Events that only say how far it is come to the GUI at most this often.
 SHORTEST_PAUSE_S = 0.1
+# A process that keeps a model for the next prediction ends when there was none for so long.
+IDLE_MS = 5 * 60 * 1000
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,11 @@ class Job:
         return self._slot is not None
 
     @property
+    def is_training(self) -> bool:
+        """Tell whether it trains a network; one without a request goes on with an earlier training."""
+        return self.request is None or getattr(self.request, "task", "") in TRAININGS
+
+    @property
     def pid(self) -> int | None:
         """Number of its process, None if it has none of its own."""
         return getattr(self._process, "pid", None)
@@ -133,6 +142,7 @@ class Job:
 
     def _begin(self, runner: JobRunner, request: BaseModel | None) -> None:
         if request is not None:
+            self.request = request
             write_request(self.folder, request)
         process = runner(self)
         if self._slot is not None:  # a runner for tests may have finished already
@@ -199,18 +209,60 @@ JobRunner = Callable[[Job], RunningJob]
 """Carries out a job and calls its `on_report`, `on_end` and `on_error` in the GUI thread."""
 
 
-def run_in_child(job: Job) -> RunningJob:
-    """Carry out `job` in a process of its own."""
-    child = ChildJob(job.folder)
-    Work(
-        lambda: report(child.events()),
-        title=job.title,
-        on_event=job.on_report,
-        on_end=job.on_end,
-        on_error=job.on_error,
-        on_abort=child.close,
-    )
-    return child
+class Processes:
+    """Carries out jobs in processes of their own; that of a prediction stays for the next one.
+
+    It ends when nothing was predicted for `IDLE_MS`, and gives its memory back before a training begins. While one
+    runs, no process stays.
+    """
+
+    def __init__(self) -> None:
+        self.warm = WarmChild()
+        self._trainings: list[ChildJob] = []
+
+    def __call__(self, job: Job) -> RunningJob:
+        """Carry out `job`."""
+        child = self._begin(job)
+        Work(
+            lambda: report(child.events()),
+            title=job.title,
+            on_event=job.on_report,
+            on_end=job.on_end,
+            on_error=job.on_error,
+            on_abort=child.close,
+        )
+        return child
+
+    def close(self) -> None:
+        """End the process that stays."""
+        if "_clock" in self.__dict__:
+            self._clock.stop()
+        self.warm.let_go()
+
+    def _begin(self, job: Job) -> ChildJob:
+        self._trainings = [training for training in self._trainings if training.is_alive]
+        if isinstance(job.request, PredictRequest) and not self._trainings:
+            self._clock.start()
+            return self.warm.begin(job.folder)
+        if not job.is_training:
+            return ChildJob(job.folder)
+        self.warm.let_go()
+        self._trainings.append(training := ChildJob(job.folder))
+        return training
+
+    @cached_property
+    def _clock(self) -> QTimer:
+        clock = QTimer()
+        clock.setSingleShot(True)
+        clock.setInterval(IDLE_MS)
+        clock.timeout.connect(self._on_idle)
+        return clock
+
+    def _on_idle(self) -> None:
+        if self.warm.is_busy:
+            self._clock.start()
+        else:
+            self.warm.let_go()
 
 
 def report(events: Iterator[Event]) -> Generator[Report, None, Path | None]:

@@ -46,6 +46,7 @@ def predict_frames(
     *,
     model: str = "",
     config: PredictConfig | None = None,
+    ahead: Sequence[ImageRef] = (),
 ) -> FramesJob:
     """Return a job, not yet started, that predicts `images` in a folder which is removed afterwards.
 
@@ -59,11 +60,14 @@ def predict_frames(
         File or name; that of the session if empty.
     config
         How to predict; on the preferred device if None.
+    ahead
+        What is likely to be predicted next, and may be begun with as soon as this has ended.
     """
     request = PredictRequest(
         checkpoint=model or session.predictor,
         images=() if callable(images) else tuple(images),
         config=config or PredictConfig(device=default_device()),
+        ahead=tuple(ahead),
     )
     job = FramesJob(session.scratch(), title, request, is_temporary=True)
     if callable(images):

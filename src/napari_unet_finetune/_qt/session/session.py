@@ -20,7 +20,7 @@ from ...project.project import Project
 from ...runs.recent import RecentModels
 from ..widgets.message_line import Tone
 from .history import History
-from .jobs import JobRunner, JobSlot, run_in_child
+from .jobs import JobRunner, JobSlot, Processes
 from .listener import Listener
 from .settings import recent_models_file
 from .stage import Stage
@@ -49,7 +49,7 @@ class Session:
     viewer
         The viewer whose docks share this.
     runner
-        How jobs are carried out; in a child process, unless a test wants it otherwise.
+        How jobs are carried out; in child processes, unless a test wants it otherwise.
     """
 
     project_changed = Signal()  # another dataset, or none
@@ -62,9 +62,11 @@ class Session:
     message_changed = Signal()
     about_to_read_files = Signal()  # whoever holds unsaved work saves it now, for someone is about to read the files
 
-    def __init__(self, viewer: ViewerModel, runner: JobRunner = run_in_child) -> None:
+    def __init__(self, viewer: ViewerModel, runner: JobRunner | None = None) -> None:
         self.viewer = viewer
         self.stage, self.history = Stage(), History()
+        self._processes = Processes()
+        runner = runner or self._processes
         self.trainings = JobSlot(runner, self.fail)
         self.jobs = JobSlot(runner, self.fail)  # predictions and questions, also while a training runs
         self._numbers = itertools.count(1)
@@ -186,6 +188,7 @@ class Session:
         """End all jobs without a word; a training can be resumed."""
         self.trainings.close()
         self.jobs.close()
+        self._processes.close()
 
     @cached_property
     def _scratch(self) -> Path:
