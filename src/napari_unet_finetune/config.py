@@ -85,22 +85,28 @@ class Normalization(_Config):
 class ChannelRule(_Config):
     """How an image whose channels differ from the model's is brought to the model's channels."""
 
-    method: Literal["luminance", "mean", "channel", "none"] = Field(
+    method: Literal["luminance", "mean", "all", "channel", "none"] = Field(
         "luminance",
         title="Channels",
-        description="luminance: gray value of a red-green-blue image; mean: mean of all channels; channel: one chosen channel; "
-        "none: refuse images with other channels. A gray image is always repeated for a model with several channels.",
+        description="luminance: gray value of a red-green-blue image; mean: mean of all channels; all: a training gives the model all of them, "
+        "a gray model sees their mean; channel: one chosen channel; none: refuse images with other channels. "
+        "A gray image is always repeated for a model with several channels.",
     )
     channel: int = Field(0, ge=0, title="Channel", description="Which channel to take, counted from 0, if the rule is 'channel'.")
+    name: str | None = Field(None, title="Channel name", description="What that channel is called: of images whose file names its channels, the one of this name is taken.")
+
+    @property
+    def title(self) -> str:
+        """The one channel that is taken, as tables and boxes call it; empty if there is no such one."""
+        return "" if self.method != "channel" else self.name or f"channel {self.channel}"
 
     @property
     def in_words(self) -> str:
         """What is seen of an image with more channels than the model."""
         if self.method == "channel":
-            return f"only channel {self.channel}, counted from 0"
-        return {"luminance": "their gray value", "mean": "the mean of all channels", "none": "nothing: they are refused"}[
-            self.method
-        ]
+            return f"only {self.title}" if self.name else f"only {self.title}, counted from 0"
+        words = {"luminance": "gray value", "mean": "mean of all channels", "all": "mean of all channels"}
+        return f"their {words[self.method]}" if self.method in words else "nothing: they are refused"
 
 
 class AugmentConfig(_Config):

@@ -101,7 +101,7 @@ def test_objects_that_only_another_channel_shows_are_found():
         noise = rng.normal(100, 20, (2, *image.shape)).clip(0, 255).astype(np.uint8)
         images.append(replace(image, image=np.stack([*noise, image.image])))
     found = doubts(images, ChannelRule(method="channel", channel=0))
-    assert "channels.channel=2" in found["channels"]
+    assert "--channel 2" in found["channels"]
     assert "channels" not in doubts(images, ChannelRule(method="channel", channel=2))
 
 

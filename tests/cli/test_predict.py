@@ -153,13 +153,15 @@ def test_scores_are_never_written_over_a_file_of_another_kind(complaint, squares
     assert iio.imread(mask).max() == 255
 
 
-def test_a_channel_rule_can_be_chosen_for_a_prediction(answer, model, tmp_path):
+def test_a_channel_can_be_chosen_for_a_prediction(answer, complaint, model, tmp_path):
     tifffile.imwrite(
         tmp_path / "two.tif", np.random.default_rng(0).random((2, 40, 40), np.float32), metadata={"axes": "CYX"}
     )
     command = ["predict", "--model", model, "--images", tmp_path / "two.tif", "--out", tmp_path / "out", *CPU]
-    assert "channels.method=mean" in answer(*command)[1]["failed"][0]["reason"]
-    assert len(answer(*command, "--set", "channels.method=mean")[1]["written"]) == 1
+    assert "--channel 0" in answer(*command)[1]["failed"][0]["reason"]
+    assert len(answer(*command, "--channel", "1")[1]["written"]) == 1
+    assert len(answer(*command, "--set", "channels.method=mean", "--overwrite")[1]["written"]) == 1
+    assert "from 0 to 1" in complaint(*command, "--channel", "2")
 
 
 def test_images_without_a_mask_are_named(answer, invoke, squares, model, tmp_path):

@@ -160,25 +160,27 @@ def test_a_grey_image_is_repeated_for_a_color_model():
 
 def test_mean_and_one_channel_are_rules_too():
     stack = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2)
-    mean = to_channels(stack, 1, ChannelRule(method="mean"))
+    image = AnnotatedImage("stack", stack)
+    mean = to_channels(image, 1, ChannelRule(method="mean"))
     np.testing.assert_allclose(mean, stack.mean(axis=0, keepdims=True) / 255, rtol=1e-5)
-    np.testing.assert_array_equal(to_channels(stack, 1, ChannelRule(method="channel", channel=3)), stack[3:4])
-    assert to_channels(stack, 5, ChannelRule(method="none")) is stack
+    np.testing.assert_array_equal(to_channels(image, 1, ChannelRule(method="channel", channel=3)), stack[3:4])
+    np.testing.assert_array_equal(to_channels(image, 5, ChannelRule(method="none")), stack)
 
 
 @pytest.mark.parametrize(
     ("count", "in_channels", "rule", "cure"),
     [
-        (3, 1, ChannelRule(method="none"), "from 0 to 2"),
-        (2, 1, ChannelRule(), "channels.method=mean"),
+        (3, 1, ChannelRule(method="none"), "Channel in section Images.*--channel 0"),
+        (2, 1, ChannelRule(), "Channel in section Images.*--channel 0"),
         (3, 1, ChannelRule(method="channel", channel=3), "from 0 to 2"),
-        (3, 2, ChannelRule(), "give the model 3 .in_channels=3.*in_channels=1 and channels.method=mean"),
+        (3, 2, ChannelRule(), "2 channels or one.*start from one that takes gray images"),
     ],
 )
 def test_channels_without_a_rule_are_refused_with_a_cure_that_works(count, in_channels, rule, cure):
     with pytest.raises(DataError, match=cure) as caught:
         seen(np.zeros((count, 8, 8), np.uint8), in_channels=in_channels, channels=rule)
-    assert f"img3: the image has {count} channels, the model takes {in_channels}" in str(caught.value)
+    assert str(caught.value).startswith("img3")
+    assert "channels.method" not in str(caught.value)
 
 
 @pytest.mark.parametrize("brightest", [255.0, -5.0])

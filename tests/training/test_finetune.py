@@ -354,7 +354,7 @@ def test_images_of_any_size_type_and_channels_train_together(untrained):
 def test_color_images_for_a_grey_model_are_never_reduced_silently(untrained):
     color = [AnnotatedImage(image.name, np.stack([image.image] * 3), image.labels) for image in make_squares(4)]
     events, _ = collect(finetune(untrained, color, tiny_config(steps=2, in_channels=1)))
-    assert any("luminance" in event.message for event in events if isinstance(event, Notice))
+    assert any("gray value" in event.message for event in events if isinstance(event, Notice))
     with pytest.raises(DataError, match="3 channels"):
         next(finetune(untrained, color, tiny_config(channels=ChannelRule(method="none"))))
     events, result = collect(finetune(untrained, color, tiny_config(steps=2, in_channels=3)))

@@ -5,6 +5,7 @@ import pytest
 
 from napari_unet_finetune.config import ChannelRule
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.settle import fit_channels
 
 from .conftest import make_squares, tiny_config
@@ -23,14 +24,20 @@ def test_a_grey_model_gets_the_channels_of_color_images_and_says_how_to_keep_gre
     assert base.card.shape.in_channels == 3
     assert len(notices) == 1
     assert "from 1 to 3 channels" in notices[0]
-    assert "set in_channels to 1" in notices[0]
+    assert "choose a channel" in notices[0]
 
 
 @pytest.mark.parametrize("changes", [{"in_channels": 1}, {"channels": ChannelRule(method="mean")}])
 def test_a_wish_for_grey_values_is_respected(untrained, changes):
     base, notices = fit_channels(untrained, colored(2), tiny_config(**changes))
     assert base.card.shape.in_channels == 1
-    assert "reduced by the rule" in notices[0]
+    assert "3 channels, of which the model sees" in notices[0]
+
+
+def test_all_channels_can_be_asked_for_of_a_base_that_was_trained_on_one(untrained):
+    chosen = untrained.with_card(channels=ChannelRule(method="channel", channel=2))
+    base, _ = fit_channels(chosen, colored(2), tiny_config(channels=ChannelRule(method="all")))
+    assert base.card.shape.in_channels == 3
 
 
 def test_a_base_model_with_a_rule_of_its_own_keeps_it(untrained):
@@ -55,3 +62,11 @@ def test_channels_that_were_asked_for_are_announced(untrained):
     base, notices = fit_channels(untrained, make_squares(2), tiny_config(in_channels=3))
     assert base.card.shape.in_channels == 3
     assert "repeated" in notices[-1]
+
+
+def test_the_base_is_scored_on_the_chosen_channel_too_and_the_new_model_keeps_it(untrained):
+    chosen = ChannelRule(method="channel", channel=2)
+    setup = prepare(untrained, colored(5), tiny_config(channels=chosen))
+    assert setup.base.card.channels == chosen
+    assert setup.base.card.shape.in_channels == 1
+    assert len(setup.raw_held_out.images) == len(setup.held_out.images) > 0

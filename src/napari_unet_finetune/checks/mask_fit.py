@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
+from ..data.channels import titles
 from ..text import first_of, percent, verb_for
 
 DoubtKind = Literal["shifted", "exchanged", "inverted", "empty", "tiny", "constant", "clipped", "channels"]
@@ -141,12 +142,13 @@ def _channels(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]]) 
     best = int(np.argmax(by_channel))
     if seen > _NOTHING_SEEN or by_channel[best] < _CLEARLY_SEEN:
         return []
+    title = titles(several[0][0].image.channel_names or ("",) * count)[best]
     return [
         Doubt(
             "channels",
-            f"Channel {best} tells objects from background ({by_channel[best]:.2f}; 0.5 is chance and 1 perfect), but "
-            f"what the model gets does not ({seen:.2f}). Choose channel {best} under Channel "
-            f"rule (in the terminal, --set channels.method=channel --set channels.channel={best}).",
+            f"{title[:1].upper()}{title[1:]} tells objects from background ({by_channel[best]:.2f}; 0.5 is chance and "
+            f"1 perfect), but what the model gets does not ({seen:.2f}). Choose {title} as Channel in section Images "
+            f"(in the terminal, --channel {best}).",
         )
     ]
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from ..config import FinetuneConfig, PredictConfig
 from ..text import number
 from .console import FAILED, Json, finish, reports_errors, score_table, show_table, watch
-from .options import Images, Sparse, describe
+from .options import Channel, Images, Sparse, chosen_channel, describe
 
 if TYPE_CHECKING:
     from ..checks.checkup import Checkup
@@ -29,6 +29,7 @@ def check(
         typer.Option(help="Images kept for the final score: tell which of them are among the others too."),
     ] = None,
     sparse: Sparse = False,
+    channel: Channel = None,
     as_json: Json = False,
 ) -> None:
     """Tell what was found in a folder: pairs, balance, duplicates, distance to a model's data, problems.
@@ -38,7 +39,8 @@ def check(
     from ..checks.checkup import check as look_through
     from ..models.load import load_model
 
-    facts = load_model(model).card.facts if model else None
+    channels = chosen_channel(images, channel)
+    facts = load_model(model).card.seeing(channels).facts if model else None
     events = look_through(images, masks, sparse=sparse, model=facts, test_images=test_images)
     checkup = watch(events, "Check", quiet=as_json)
     finish(checkup.to_json(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))

@@ -25,7 +25,7 @@ from .console import (
     stops_on_interrupt,
     watch,
 )
-from .options import BaseSet, Device, Out, Preset, Seed, Set, Sparse, Width, training_config
+from .options import BaseSet, Channel, Device, Out, Preset, Seed, Set, Sparse, Width, chosen_channel, training_config
 from .train import absolute_model
 
 
@@ -82,6 +82,7 @@ def curve(
     test2: Annotated[int, typer.Option(min=1, help="Last images of dataset2 that are only tested.")] = 11,
     width: Width = 16,
     steps: Annotated[int | None, typer.Option(help="Steps of each finetuning.")] = None,
+    channel: Channel = None,
     seed: Seed = 0,
     device: Device = "auto",
     changes: Set = None,
@@ -104,14 +105,15 @@ def curve(
     )
     for folder in (dataset1, dataset2):
         _tell_what_is_left_out(folder)
+    channels = chosen_channel(dataset2 / "images", channel)
     plan = CurveRequest(
         **pairs,
         counts=numbers,
         seeds=seeds,
         checkpoint=base and absolute_model(base),
         model=ModelConfig(width=width),
-        config=training_config(preset, changes, steps=steps, seed=seed, device=device),
-        base_config=training_config(base_preset, base_changes, seed=seed, device=device),
+        config=training_config(preset, changes, channels=channels, steps=steps, seed=seed, device=device),
+        base_config=training_config(base_preset, base_changes, channels=channels, seed=seed, device=device),
     )
     run(plan, out, as_json=as_json)
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, ValidationError
 
-from ..config import PRESETS, FinetuneConfig, PredictConfig, PresetName, explain, fields_of, group_of
+from ..config import PRESETS, ChannelRule, FinetuneConfig, PredictConfig, PresetName, explain, fields_of, group_of
+from ..data.channels import find_channel
 from ..errors import DataError
 
 Images = Annotated[Path, typer.Option(help="Folder with the images, or one stack.")]
@@ -26,6 +27,10 @@ BaseSet = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Seed = Annotated[int, typer.Option(help="The same seed on a CPU gives the same result.")]
+Channel = Annotated[
+    str | None,
+    typer.Option(help="The one channel to see of images that have several: its name, or its number counted from 0."),
+]
 Sparse = Annotated[bool, typer.Option(help="Masks are strokes: 0 not annotated, 1 background, 2 object.")]
 Width = Annotated[int, typer.Option(help="Filters of the first level: 16 is light, 64 is the study's network.")]
 
@@ -46,6 +51,17 @@ def preset_name(name: str) -> PresetName:
         if preset == plain:
             return preset
     raise DataError(f"Preset '{name}' does not exist. Choose one of: {', '.join(PRESETS)}.")
+
+
+def chosen_channel(images: Path, channel: str | None) -> ChannelRule | None:
+    """Return the rule that takes the channel of the images that is asked for; None if none is.
+
+    Raises
+    ------
+    DataError
+        If the images have no such channel.
+    """
+    return None if channel is None else find_channel(images, channel)
 
 
 def training_config(preset: str, changes: list[str] | None, **options: Any) -> FinetuneConfig:

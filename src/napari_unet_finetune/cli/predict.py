@@ -26,7 +26,7 @@ from .console import (
     stops_on_interrupt,
     watch,
 )
-from .options import Device, Images, Masks, Model, Out, Set, Sparse, prediction_config
+from .options import Channel, Device, Images, Masks, Model, Out, Set, Sparse, chosen_channel, prediction_config
 
 if TYPE_CHECKING:
     from ..evaluation.rows import Row
@@ -49,6 +49,7 @@ def evaluate(
     tolerance_unit: Annotated[str, typer.Option(help="px, or um for images that know their pixel size.")] = "px",
     threshold: Threshold = None,
     instances: Instances = False,
+    channel: Channel = None,
     csv: Annotated[Path | None, typer.Option(help="Write the table to this CSV file as well.")] = None,
     device: Device = "auto",
     changes: Set = None,
@@ -64,7 +65,13 @@ def evaluate(
     if csv is not None:
         check_suffix(csv, ".csv")
     pairs = open_folder(images, masks, sparse=sparse)
-    config = prediction_config(changes, threshold=threshold, instances=instances or None, device=device)
+    config = prediction_config(
+        changes,
+        threshold=threshold,
+        instances=instances or None,
+        channels=chosen_channel(images, channel),
+        device=device,
+    )
     predictor = Predictor(load_model(model), config)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
@@ -114,6 +121,7 @@ def predict(
     images: Images,
     out: Out,
     threshold: Threshold = None,
+    channel: Channel = None,
     min_size: Annotated[int | None, typer.Option(min=0, help="Remove objects with fewer pixels.")] = None,
     fill_holes: Annotated[bool, typer.Option(help="Close holes inside objects.")] = False,
     instances: Instances = False,
@@ -131,6 +139,7 @@ def predict(
     config = prediction_config(
         changes,
         threshold=threshold,
+        channels=chosen_channel(images, channel),
         min_size_px=min_size,
         fill_holes=fill_holes or None,
         instances=instances or None,

@@ -21,7 +21,20 @@ from .console import (
     stops_on_interrupt,
     watch,
 )
-from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, prediction_config, training_config
+from .options import (
+    Channel,
+    Device,
+    Images,
+    Masks,
+    Model,
+    Preset,
+    Seed,
+    Set,
+    Sparse,
+    chosen_channel,
+    prediction_config,
+    training_config,
+)
 from .predict import Threshold
 from .train import Steps
 
@@ -32,6 +45,7 @@ def estimate(
     images: Images,
     masks: Masks,
     sparse: Sparse = False,
+    channel: Channel = None,
     threshold: Threshold = None,
     maps: Annotated[
         Path | None,
@@ -50,7 +64,8 @@ def estimate(
     pairs = open_folder(images, masks, sparse=sparse)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
-    config = prediction_config(changes, threshold=threshold, device=device)
+    channels = chosen_channel(images, channel)
+    config = prediction_config(changes, threshold=threshold, channels=channels, device=device)
     with stops_on_interrupt() as stop:
         events = run(load_model(model), pairs, config, maps=maps, seed=seed, should_stop=stop)
         found = watch(events, "Estimate", quiet=as_json)
@@ -64,6 +79,7 @@ def can_learn(
     masks: Masks,
     model: Model,
     sparse: Sparse = False,
+    channel: Channel = None,
     seconds: Annotated[float, typer.Option(min=1, help="Time limit of the trial, in seconds.")] = 60,
     steps: Annotated[int, typer.Option(min=1, help="Step limit of the trial.")] = 400,
     seed: Seed = 0,
@@ -77,7 +93,8 @@ def can_learn(
     from ..questions.can_learn import KEPT
     from ..questions.can_learn import can_learn as run
 
-    config = training_config("default", changes, seed=seed, device=device)
+    channels = chosen_channel(images, channel)
+    config = training_config("default", changes, channels=channels, seed=seed, device=device)
     for change in changes or []:
         if change.partition("=")[0].partition(".")[0].strip() not in KEPT:
             raise DataError(
@@ -100,6 +117,7 @@ def cross_validate(
     masks: Masks,
     model: Model,
     sparse: Sparse = False,
+    channel: Channel = None,
     folds: Annotated[str, typer.Option(help="loo: leave one image out at a time; or a number of folds.")] = "loo",
     preset: Preset = "fast",
     steps: Steps = None,
@@ -116,7 +134,8 @@ def cross_validate(
     pairs = open_folder(images, masks, sparse=sparse)
     for note in pairs.notes:
         messages.print(note, soft_wrap=True)
-    config = training_config(preset, changes, steps=steps, seed=seed, device=device)
+    channels = chosen_channel(images, channel)
+    config = training_config(preset, changes, channels=channels, steps=steps, seed=seed, device=device)
     with stops_on_interrupt() as stop:
         events = run(load_model(model), pairs, config, folds=_folds(folds), should_stop=stop)
         found = watch(events, "Cross-validation", quiet=as_json)

@@ -11,7 +11,7 @@ from ..data.folders import pair_folders
 from ..io.images import list_images, without_labels
 from ..project.image import with_unique_names
 from .console import Json, finish, reports_errors, show_result, watch
-from .options import Device, Images, Model
+from .options import Channel, Device, Images, Model, chosen_channel
 
 Mode = Annotated[str, typer.Option(help="start: a varied choice; next: what the model is least sure of; auto: decide.")]
 _MODES = ("auto", "start", "next")
@@ -24,6 +24,7 @@ def suggest(
     masks: Annotated[Path | None, typer.Option(help="Masks of the images that are annotated already.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many images to suggest.")] = 5,
     mode: Mode = "auto",
+    channel: Channel = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -37,7 +38,7 @@ def suggest(
     pairs = pair_folders(images, masks).pairing.pairs if masks else ()
     annotated = [ref.name for ref in found if ref in {pair.image for pair in pairs}]
     events = suggest(
-        load_model(model),
+        load_model(model).seeing(chosen_channel(images, channel)),
         without_labels(found),
         count,
         annotated=annotated,

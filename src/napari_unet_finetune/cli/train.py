@@ -15,7 +15,20 @@ from ..config import ModelConfig
 from ..errors import DataError
 from ..events import RunEnded
 from .console import INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
-from .options import Device, Images, Masks, Model, Preset, Seed, Set, Sparse, Width, training_config
+from .options import (
+    Channel,
+    Device,
+    Images,
+    Masks,
+    Model,
+    Preset,
+    Seed,
+    Set,
+    Sparse,
+    Width,
+    chosen_channel,
+    training_config,
+)
 
 RunOut = Annotated[Path, typer.Option(help="New folder for the run; the model will be model.safetensors in it.")]
 Steps = Annotated[int | None, typer.Option(help="Training steps, whatever the number of images.")]
@@ -28,6 +41,7 @@ def train(
     out: RunOut,
     width: Width = 16,
     sparse: Sparse = False,
+    channel: Channel = None,
     preset: Preset = "from scratch",
     steps: Steps = None,
     seed: Seed = 0,
@@ -38,13 +52,14 @@ def train(
     """Train a base model from scratch on images with masks."""
     from ..runs.request import FinetuneRequest
 
+    channels = chosen_channel(images, channel)
     request = FinetuneRequest(
         task="train",
         images=images.absolute(),
         masks=masks.absolute(),
         sparse=sparse,
         model=ModelConfig(width=width),
-        config=training_config(preset, changes, steps=steps, seed=seed, device=device),
+        config=training_config(preset, changes, channels=channels, steps=steps, seed=seed, device=device),
     )
     _start(out, request, as_json=as_json)
 
@@ -62,6 +77,7 @@ def finetune(
         Path | None, typer.Option(help="Their masks; without them the model's own predictions are replayed.")
     ] = None,
     sparse: Sparse = False,
+    channel: Channel = None,
     preset: Preset = "default",
     steps: Steps = None,
     rescale: Annotated[
@@ -75,6 +91,7 @@ def finetune(
     """Adapt a model to a new dataset with 5 to 20 annotated images."""
     from ..runs.request import FinetuneRequest
 
+    channels = chosen_channel(images, channel)
     request = FinetuneRequest(
         task="finetune",
         images=images.absolute(),
@@ -83,7 +100,9 @@ def finetune(
         checkpoint=absolute_model(model),
         base_images=base_images and base_images.absolute(),
         base_masks=base_masks and base_masks.absolute(),
-        config=training_config(preset, changes, steps=steps, rescale=rescale_factor(rescale), seed=seed, device=device),
+        config=training_config(
+            preset, changes, channels=channels, steps=steps, rescale=rescale_factor(rescale), seed=seed, device=device
+        ),
     )
     _start(out, request, as_json=as_json)
 

@@ -27,6 +27,8 @@ class AnnotatedImage:
         ``(Y, X)`` bool, where `labels` hold; ``None`` means everywhere.
     scale
         Size of a pixel along Y and X, in `unit`.
+    channel_names
+        Names of the channels, where they are known.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class AnnotatedImage:
     annotated: NDArray[np.bool_] | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
+    channel_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check shapes and types."""

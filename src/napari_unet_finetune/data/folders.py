@@ -221,14 +221,14 @@ def read_pair(pair: Pair) -> AnnotatedImage:
     """
     pixels, reading = read_image(pair.image), read_mask(pair)
     return AnnotatedImage(
-        pair.name, pixels.array, reading.labels, reading.annotated, scale=pixels.scale, unit=pixels.unit
+        pair.name, pixels.array, reading.labels, reading.annotated, pixels.scale, pixels.unit, pixels.channels
     )
 
 
 def read_unannotated(ref: ImageRef) -> AnnotatedImage:
     """Read an image that has no mask, or whose mask does not matter; raises `DataError` if it cannot be read."""
     pixels = read_image(ref)
-    return AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit)
+    return AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit, channel_names=pixels.channels)
 
 
 def read_mask(pair: Pair) -> LabelReading:

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..config import ChannelRule, Normalization
 from ..errors import DataError
+from ..text import first_of
 from .annotated_image import AnnotatedImage
+from .channels import place_of
 
 
 class ModelView(BaseModel):
@@ -108,8 +110,7 @@ def model_input(
     DataError
         If `channels` does not say how to bring the image to `in_channels`, or its floats have no known range.
     """
-    pixels = image.image if image.image.ndim == 3 else image.image[np.newaxis]
-    return normalize(to_channels(pixels, in_channels, channels, name=image.name), normalization, name=image.name)
+    return normalize(to_channels(image, in_channels, channels), normalization, name=image.name)
 
 
 def raw_input(image: AnnotatedImage, *, in_channels: int, channels: ChannelRule) -> NDArray[np.float32] | None:
@@ -120,44 +121,49 @@ def raw_input(image: AnnotatedImage, *, in_channels: int, channels: ChannelRule)
     DataError
         If `channels` does not say how to bring the image to `in_channels`.
     """
-    pixels = image.image if image.image.ndim == 3 else image.image[np.newaxis]
-    pixels = to_channels(pixels, in_channels, channels, name=image.name)
+    pixels = to_channels(image, in_channels, channels)
     if _is_beyond_range(pixels):
         return None
     return (_floats(pixels) / _type_max(pixels)).astype(np.float32)
 
 
-def to_channels(
-    pixels: NDArray[np.generic], in_channels: int, rule: ChannelRule, *, name: str = "image"
-) -> NDArray[np.generic]:
-    """Return `pixels` (C, Y, X) as (in_channels, Y, X).
+def to_channels(image: AnnotatedImage, in_channels: int, rule: ChannelRule) -> NDArray[np.generic]:
+    """Return the pixels of `image` as (in_channels, Y, X).
 
     Raises
     ------
     DataError
         If `rule` does not cover this pair of channel numbers.
     """
-    count = len(pixels)
+    pixels, count = image.image.reshape(-1, *image.shape), image.channels
     if count == in_channels:
         return pixels
     if count == 1:
         return np.repeat(pixels, in_channels, axis=0)
-    if in_channels == 1 and rule.method == "luminance" and count == 3:
+    if in_channels == 1 and rule.method == "channel":
+        taken = place_of(rule, count, image.channel_names, image=image.name)
+        return pixels[taken : taken + 1]
+    if in_channels == 1 and rule.method == "luminance" and count == len(LUMINANCE):
         return _weighted(pixels, LUMINANCE)
-    if in_channels == 1 and rule.method == "mean":
+    if in_channels == 1 and rule.method in ("mean", "all"):
         return _weighted(pixels, (1 / count,) * count)
-    if in_channels == 1 and rule.method == "channel" and rule.channel < count:
-        return pixels[rule.channel : rule.channel + 1]
-    cure = (
-        "Under Channel rule, choose the mean of the channels, or one of them, from 0 to "
-        f"{count - 1} (in the terminal, --set channels.method=mean, or channels.method=channel with channels.channel)."
-        if in_channels == 1
-        else f"Take images with {in_channels} channels or one. A training can also give the model {count} "
-        f"(in_channels={count}), or make all images gray (in_channels=1 and channels.method=mean)."
-    )
     raise DataError(
-        f"{name}: the image has {count} channels, the model takes {in_channels}, and the channel rule is "
-        f"'{rule.method}'. {cure}"
+        f"{image.name} has {_listed(image)}, but the model takes {in_channels}. {_cure(image, in_channels)}"
+    )
+
+
+def _listed(image: AnnotatedImage) -> str:
+    names = [name for name in image.channel_names if name]
+    return f"{image.channels} channels" + (f" ({first_of(names)})" if len(names) == image.channels else "")
+
+
+def _cure(image: AnnotatedImage, in_channels: int) -> str:
+    if in_channels == 1:
+        wanted = next(iter(image.channel_names), "") or "0"
+        return f"Choose one of them as Channel in section Images or in Predict (in the terminal, --channel {wanted})."
+    return (
+        f"Take images with {in_channels} channels or one. A training can also give a gray model all {image.channels} "
+        "channels: start from one that takes gray images."
     )
 
 

@@ -89,8 +89,8 @@ class Predictor:
     """
 
     def __init__(self, model: Model, config: PredictConfig | None = None) -> None:
-        self.model = model
         self.config = config or PredictConfig()
+        self.model = model.seeing(self.config.channels)
         self.threshold = self.config.threshold or model.card.threshold
         self.device = pick_device(self.config.device)
         self._network = fold_standardization(model.build_network()).to(self.device)
@@ -149,10 +149,9 @@ class Predictor:
         return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit)
 
     def _pixels(self, image: AnnotatedImage) -> Tensor:
-        chosen = {"rescale": self.config.rescale, "channels": self.config.channels}
-        view = self.model.card.view.model_copy(
-            update={name: value for name, value in chosen.items() if value is not None}
-        )
+        view = self.model.card.view
+        if self.config.rescale is not None:
+            view = view.model_copy(update={"rescale": self.config.rescale})
         return torch.from_numpy(network_input(image, view).pixels).to(self.device)
 
     def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .axes import PLANE_AXES, count_frames, guess_axes, take_frame
+from .axes import COLORS, PLANE_AXES, channel_axes, count_frames, guess_axes, samples_named, take_frame
 from .pixels import ImageHeader, ImagePixels, check_declared, check_unpacked_size, checked_frame
 
 # Headers that are written take a few hundred bytes.
@@ -26,7 +26,8 @@ def read_array_headers(path: Path) -> list[ImageHeader]:
     """Return the size of each two-dimensional image of the array; only its header is read."""
     with _opened(path) as (_, shape, axes):
         height, width = (shape[axes.index(axis)] for axis in PLANE_AXES)
-        return [ImageHeader((height, width))] * count_frames(shape, axes)
+        channels = samples_named(shape[-1] - (shape[-1] > len(COLORS))) if channel_axes(axes) else ()
+        return [ImageHeader((height, width), channels=channels)] * count_frames(shape, axes)
 
 
 def read_array_frame(path: Path, frame: int | None) -> ImagePixels:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 CHANNEL_AXES = "CS"
 PLANE_AXES = "YX"
 COLOR_SIZES = (2, 3, 4)
+COLORS = ("red", "green", "blue")
 
 
 def guess_axes(shape: tuple[int, ...]) -> str:
@@ -35,6 +36,11 @@ def frame_axes(axes: str) -> list[int]:
 def channel_axes(axes: str) -> list[int]:
     """Return the positions of the channel axes."""
     return [i for i, letter in enumerate(axes) if letter in CHANNEL_AXES]
+
+
+def samples_named(count: int) -> tuple[str, ...]:
+    """Return what the `count` samples of a pixel are called: colors where there are three, nothing where it is gray."""
+    return COLORS if count == len(COLORS) else ("",) * count if count > 1 else ()
 
 
 def count_frames(shape: tuple[int, ...], axes: str) -> int:

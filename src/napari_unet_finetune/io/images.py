@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import overload
@@ -24,6 +24,7 @@ __all__ = [
     "ImagePixels",
     "ImageRef",
     "Listing",
+    "channel_names",
     "list_images",
     "looked_at",
     "natural_key",
@@ -37,6 +38,7 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 ARRAY_SUFFIXES = (".npy", ".npz")
 SUFFIXES = TIFF_SUFFIXES + RASTER_SUFFIXES + ARRAY_SUFFIXES
+_LOOKED_AT = 20  # files, for their channels
 LABELS_MARK = "_labels"  # ends the names of labels that are written for images
 FORMATS = "TIFF, PNG, JPEG, BMP, NPY or NPZ"
 
@@ -150,6 +152,21 @@ def read_headers(path: Path) -> tuple[ImageHeader, ...]:
     return headers
 
 
+def channel_names(source: Path) -> tuple[str, ...]:
+    """Return the names of the channels of the first image in a folder or file that has several, empty if none has.
+
+    Only a few files are looked at. Raises `DataError` if there is no such folder or file.
+    """
+    for path in _candidates(source)[:_LOOKED_AT]:
+        try:
+            found = next((header.channels for header in read_headers(path) if header.channels), ())
+        except DataError:  # said when its images are used
+            continue
+        if found:
+            return found
+    return ()
+
+
 def without_labels(images: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
     """Return `images` without the labels files that `predict` has written beside some of them."""
     stems = {ref.path.with_name(ref.stem) for ref in images}
@@ -173,7 +190,7 @@ def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:
     """
     with _reasons_for(ref.path):
         pixels = _read(ref, as_labels=as_labels)
-        return ImagePixels(checked_pixels(_long_name(ref), pixels.array), pixels.scale, pixels.unit)
+        return replace(pixels, array=checked_pixels(_long_name(ref), pixels.array))
 
 
 @contextmanager

@@ -33,11 +33,14 @@ class ImagePixels:
         Size of a pixel along Y and X, in `unit`.
     unit
         ``"um"`` where the file tells a physical size, else ``"px"``.
+    channels
+        Names of the channels, where the file tells them.
     """
 
     array: NDArray[np.generic]
     scale: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
+    channels: tuple[str, ...] = ()
 
 
 def sha256_of(pixels: NDArray[np.generic], *others: NDArray[np.generic] | None) -> str:
@@ -51,11 +54,15 @@ def sha256_of(pixels: NDArray[np.generic], *others: NDArray[np.generic] | None) 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What the header of a file tells about one image of it: (Y, X) in pixels, and the size of a pixel in `unit`."""
+    """What the header of a file tells about one image of it: (Y, X) in pixels, and the size of a pixel in `unit`.
+
+    `channels` are the names of its channels, empty ones where the file tells none; there are none of a gray image.
+    """
 
     size: tuple[int, int]
     scale: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
+    channels: tuple[str, ...] = ()
 
 
 def check_declared_size(name: str, nbytes: int, stored_bytes: int) -> None:

@@ -16,10 +16,11 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from .axes import guess_axes, take_frame
+from .axes import COLORS, guess_axes, take_frame
 from .pixels import ImageHeader, ImagePixels, check_declared
 
 _READERS: dict[bytes, type[ImageFile]] = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"BM": BmpImageFile}
+_GRAY_MODES = ("1", "L", "I", "I;16", "F", "LA", "La")
 _PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB")
 _PIXEL_BYTES = {"P": 3, "PA": 3, "I": 4, "F": 4}  # a palette becomes red, green and blue
 _WITHOUT_ALPHA = {"LA": "L", "La": "L"}
@@ -28,10 +29,11 @@ _PNG_ALPHA_CHANNELS = (2, 4)
 
 
 def read_raster_header(path: Path) -> ImageHeader:
-    """Return the size of the image."""
+    """Return the size of the image, and its colors."""
     with _open(path) as image:
         width, height = image.size
-    return ImageHeader((height, width))
+        is_gray = image.mode in _GRAY_MODES
+    return ImageHeader((height, width), channels=() if is_gray else COLORS)
 
 
 def read_raster(path: Path, *, as_labels: bool = False) -> ImagePixels:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, RESUNIT, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from ..errors import DataError
-from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes, take_frame
+from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes, samples_named, take_frame
 from .disk import Stamp, file_stamp
 from .pixels import (
     ImageHeader,
@@ -103,6 +103,26 @@ def _checked(sizes: list[float]) -> Size:
     return ((y, x), "um") if usable else UNKNOWN
 
 
+def channel_names(tif: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
+    """Return the names of the channels, empty ones where the file tells none; there are none of a gray image."""
+    axes = _series_axes(series)
+    lengths = [series.shape[axis] for axis in channel_axes(axes)]
+    if "C" not in axes:
+        return samples_named(lengths[0] - sum(_alphas(series.keyframe, lengths[0]))) if lengths else ()
+    count = prod(lengths)
+    named = _names_from_ome(tif.ome_metadata, _position(tif, series)) if tif.is_ome and tif.ome_metadata else ()
+    return () if count < 2 else named if len(named) == count else ("",) * count
+
+
+def _names_from_ome(xml: str, index: int) -> tuple[str, ...]:
+    try:
+        images = ET.fromstring(xml).findall(".//{*}Pixels")
+    except ET.ParseError:  # a broken description does not spoil the pixels
+        return ()
+    channels = images[min(index, len(images) - 1)].findall("{*}Channel") if images else []
+    return tuple(channel.attrib.get("Name", "").strip() for channel in channels)
+
+
 # To find one page of a stack, tifffile walks through all of them: once per file will do. It keeps no pixels.
 _remembered: dict[tuple[str, Stamp], TiffFile] = {}
 _REMEMBERED_FILES = 4  # images and masks, for two readers
@@ -125,8 +145,8 @@ def read_tiff_frame(path: Path, frame: int | None) -> ImagePixels:
         frames = sum(map(_series_frames, _image_series(tif)))
         series, index = _locate(tif, checked_frame(path.name, frame, frames))
         _check_size(path, series)
-        array = _without_alpha(_read(path, series, index), series.keyframe)
-        return ImagePixels(_right_way_round(array, tif, series.keyframe), *pixel_size(tif, series))
+        array = _right_way_round(_without_alpha(_read(path, series, index), series.keyframe), tif, series.keyframe)
+        return ImagePixels(array, *pixel_size(tif, series), channels=channel_names(tif, series))
 
 
 @contextmanager
@@ -191,7 +211,8 @@ def _series_frames(series: TiffPageSeries) -> int:
 
 def _series_headers(tif: TiffFile, series: TiffPageSeries) -> list[ImageHeader]:
     height, width = (series.shape[_series_axes(series).index(axis)] for axis in PLANE_AXES)
-    return [ImageHeader((height, width), *pixel_size(tif, series))] * _series_frames(series)
+    header = ImageHeader((height, width), *pixel_size(tif, series), channels=channel_names(tif, series))
+    return [header] * _series_frames(series)
 
 
 def _check_size(path: Path, series: TiffPageSeries) -> None:
@@ -263,12 +284,16 @@ def _read_page(path: Path, page: TiffPage | TiffFrame | None, axes: str) -> NDAr
 
 
 def _without_alpha(array: NDArray[Any], page: TiffPage) -> NDArray[Any]:
-    if array.ndim == 2 or len(array) != page.samplesperpixel:
-        return array
-    alpha = [sample in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA) for sample in page.extrasamples]
+    return array if array.ndim == 2 else array[: len(array) - sum(_alphas(page, len(array)))]
+
+
+def _alphas(page: TiffPage, channels: int) -> list[bool]:
+    """Tell of the last samples of a page, if these are the `channels`, whether they are alpha."""
+    if channels != page.samplesperpixel:
+        return []
     if page.photometric == PHOTOMETRIC.RGB:
-        alpha = [True] * (len(array) - 3)  # many programs leave the fourth sample of RGBA unspecified
-    return array[: len(array) - sum(alpha)]
+        return [True] * (channels - 3)  # many programs leave the fourth sample of RGBA unspecified
+    return [sample in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA) for sample in page.extrasamples]
 
 
 def _right_way_round(array: NDArray[Any], tif: TiffFile, page: TiffPage) -> NDArray[Any]:

@@ -27,7 +27,7 @@ def check(_folder: Path, request: CheckRequest, control: Control) -> Generator[E
 
     alone = tuple(LeftOver(image, "it is not annotated yet") for image in request.images)
     source = CheckupSource(Pairing(request.pairs, alone), has_masks=bool(request.pairs), may_lack_masks=True)
-    facts = load_model(request.checkpoint).card.facts if request.checkpoint else None
+    facts = load_model(request.checkpoint).card.seeing(request.channels).facts if request.checkpoint else None
     events = check_images(source, model=facts, test_images=request.test_images)
     return (yield from until(control.should_stop, events))
 
@@ -38,7 +38,7 @@ def suggest(_folder: Path, request: SuggestRequest, control: Control) -> Generat
     from ..suggest.suggestion import suggest
 
     events = suggest(
-        load_model(request.checkpoint),
+        load_model(request.checkpoint).seeing(request.channels),
         request.images,
         request.count,
         annotated=request.annotated,
@@ -58,7 +58,7 @@ def ask(_folder: Path, request: QuestionRequest, control: Control) -> Generator[
     model, images = load_model(request.checkpoint), AnnotatedFolder.of(request.pairs)
     config, stop = request.config, control.should_stop
     if request.task == "estimate":
-        predict = PredictConfig(device=config.device, precision=config.precision)
+        predict = PredictConfig(device=config.device, precision=config.precision, channels=config.channels)
         events = estimate(model, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
         return (yield from events)
     if request.task == "can_learn":

@@ -106,7 +106,8 @@ def _finish(
 
 def _test(plan: CurveRequest, out: Path, arm: Arm, model: Model) -> tuple[Row, ...]:
     """Score a model on both test sets; the labels of the first seed are kept for the figure."""
-    rows = tuple(_test_rows(plan, out, arm, Predictor(model, PredictConfig(device=plan.config.device))))
+    predict = PredictConfig(device=plan.config.device, channels=plan.config.channels)
+    rows = tuple(_test_rows(plan, out, arm, Predictor(model, predict)))
     file = out / ROWS / f"{arm.label}.json"
     write_file(file, json.dumps([asdict(row) for row in rows], indent=1), error=RunError)
     return rows

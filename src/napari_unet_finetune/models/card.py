@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config import ChannelRule, ModelConfig, Normalization
+from ..data.channels import ALL, usual_channels
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import ModelError
 from .header import FORMAT_VERSION, is_safetensors, read_description
@@ -78,6 +79,16 @@ class ModelCard(BaseModel):
             normalization=self.normalization,
             rescale=self.rescale,
         )
+
+    def seeing(self, channels: ChannelRule | None) -> Self:
+        """Return the card of the same model, seeing of other channels what `channels` says; None changes nothing."""
+        return self if channels is None else self.model_copy(update={"channels": channels})
+
+    def usual_channels(self, names: Sequence[str]) -> ChannelRule | None:
+        """Return what this model sees of images whose channels have these names, while nobody has chosen any."""
+        if self.shape.in_channels > 1:
+            return ALL
+        return usual_channels(names) if self.channels == ChannelRule() else self.channels
 
     @property
     def facts(self) -> ModelFacts:

@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from ..config import ModelConfig
+from ..config import ChannelRule, ModelConfig
 from ..errors import ModelError
 from ..io.disk import atomic_write
 from .attention_unet import AttentionUNet
@@ -77,6 +77,10 @@ class Model:
         """Return this model with fields of its card changed."""
         return replace(self, card=self.card.model_copy(update=changes))
 
+    def seeing(self, channels: ChannelRule | None) -> Model:
+        """Return this model with the card that `ModelCard.seeing` returns."""
+        return self if channels is None else self.with_card(channels=channels)
+
     def with_in_channels(self, in_channels: int) -> Model:
         """Return this model made to see `in_channels` channels; rehearsal patches are adapted as well.
 
@@ -91,8 +95,8 @@ class Model:
             shape = ModelConfig(**{**self.card.shape.model_dump(), "in_channels": in_channels})
         except ValidationError as error:
             raise ModelError(
-                f"A model cannot be given {in_channels} channels ({error.errors()[0]['msg']}). Choose a channel rule, "
-                "or set in_channels."
+                f"A model cannot be given {in_channels} channels ({error.errors()[0]['msg']}). Choose one of them "
+                "(in the terminal, --channel)."
             ) from error
         return Model(
             adapt_in_channels(self.weights, in_channels),

@@ -167,7 +167,7 @@ def cross_validate(
     config = config or FinetuneConfig(preset="fast")
     annotated = _annotated(images)
     parts = split_folds(len(annotated), folds, config.seed)
-    predict = PredictConfig(device=config.device, precision=config.precision)
+    predict = PredictConfig(device=config.device, precision=config.precision, channels=config.channels)
     base = Predictor(model, predict)
     scores: list[HeldOutScore] = []
     known: list[str] = []

@@ -86,7 +86,7 @@ def score_models(
     DeviceError
         If the device is absent or its memory does not hold one tile.
     """
-    config = PredictConfig.model_validate({"device": device})
+    config = PredictConfig.model_validate({"device": device, "channels": record.config.channels})
     models = {} if record.base is None or record.kept_raw else {BASE: Predictor(record.base, config)}
     models[FINAL] = Predictor(record.model, config)
     scored = Scored(thresholds=tuple(sorted({*THRESHOLDS, models[FINAL].threshold})))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from ..config import DeviceName, FinetuneConfig, ModelConfig, PredictConfig
+from ..config import ChannelRule, DeviceName, FinetuneConfig, ModelConfig, PredictConfig
 from ..data.masks import STROKES
 from ..data.pairing import FilePair, Pair
 from ..errors import RunError
@@ -147,6 +147,7 @@ class CheckRequest(_Request):
     pairs: tuple[Pair, ...] = ()
     images: tuple[ImageRef, ...] = ()
     checkpoint: str | None = None
+    channels: ChannelRule | None = None
     test_images: tuple[ImageRef, ...] = ()
 
 
@@ -159,6 +160,7 @@ class SuggestRequest(_Request):
     annotated: tuple[str, ...] = ()
     count: int = Field(5, ge=1)
     mode: Literal["auto", "start", "next"] = "auto"
+    channels: ChannelRule | None = None
     device: DeviceName = "auto"
 
 

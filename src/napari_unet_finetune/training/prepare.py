@@ -98,7 +98,7 @@ def prepare(
     """
     if len(images) == 0:
         raise DataError("There are no annotated images to train on. Annotate at least one image.")
-    images, device = _ReadOnce(images), pick_device(config.device)
+    images, device, model = _ReadOnce(images), pick_device(config.device), model.seeing(config.channels)
     precision = pick_precision(config.precision, device)
     config = config.model_copy(update={"patch_size": config.patch_size or model.card.patch_size})
     base, about_base = _fit_base(model, images, config, from_scratch=from_scratch)

@@ -9,6 +9,7 @@ import numpy as np
 from ..config import ChannelRule, FinetuneConfig
 from ..data import objects
 from ..data.annotated_image import AnnotatedImage
+from ..data.channels import ALL
 from ..models.model import Model
 from ..text import count_of
 from .store import PreparedImage
@@ -61,10 +62,8 @@ def fit_channels(
         If the model cannot take the channels asked for.
     """
     found = max(image.channels for image in images[:_LOOKED_AT])
-    wanted, automatic = config.in_channels, False
-    if config.channels is not None:
-        base = base.with_card(channels=config.channels)
-    elif wanted is None and _follows_images(base, found):
+    wanted, automatic, base = config.in_channels, False, base.seeing(config.channels)
+    if wanted is None and _follows_images(base, found, config.channels):
         wanted, automatic = found, True
     if wanted is None or wanted == base.card.shape.in_channels:
         return base, _difference(base, found)
@@ -72,17 +71,19 @@ def fit_channels(
     change = f"The first layer was adapted from {base.card.shape.in_channels} to {wanted} channels"
     notice = f"The model takes {count_of(wanted, 'channel')}" if from_scratch else change
     if automatic:
-        notice += ", because the images are in color; set in_channels to 1 to train on their gray values"
+        notice += ", because the images have as many; choose a channel to train on that one alone"
     return adapted, [f"{notice}.", *_difference(adapted, found)]
 
 
-def _follows_images(base: Model, found: int) -> bool:
-    """Tell whether color would be lost by a rule that nobody chose."""
-    return base.card.shape.in_channels == 1 and found > 1 and base.card.channels == ChannelRule()
+def _follows_images(base: Model, found: int, wish: ChannelRule | None) -> bool:
+    """Tell whether the model is to get all channels: asked for, or because a rule that nobody chose would lose some."""
+    follows = wish == ALL if wish is not None else base.card.channels in (ChannelRule(), ALL)
+    return base.card.shape.in_channels == 1 and found > 1 and follows
 
 
 def _difference(base: Model, found: int) -> list[str]:
     if found == base.card.shape.in_channels:
         return []
-    rule = "repeated" if found == 1 else f"reduced by the rule '{base.card.channels.method}'"
-    return [f"Images have {found} channel(s) and the model takes {base.card.shape.in_channels}: they are {rule}."]
+    if found == 1:
+        return [f"The images are gray: their channel is repeated for the {base.card.shape.in_channels} of the model."]
+    return [f"The images have {found} channels, of which the model sees {base.card.channels.in_words}."]
