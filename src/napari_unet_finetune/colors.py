@@ -16,7 +16,7 @@ ERRORS = {
 
 # What is painted and what is predicted lie over each other.
 PAINTED, PREDICTED = ORANGE, SKY_BLUE
-BACKGROUND_STROKE, STRAY_STROKE = GREEN, PURPLE
+BACKGROUND_STROKE = GREEN
 
 # Models side by side; black is left out, for screens are dark.
 MODELS = (SKY_BLUE, VERMILION, YELLOW, BLUE, GREEN, ORANGE, PURPLE, GRAY)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.data.masks import BACKGROUND
 from napari_unet_finetune.data.pairing import Pair, pair_images
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import drain
@@ -66,7 +67,7 @@ def test_a_painted_mask_is_never_overwritten_but_an_imported_one_is_put_aside(pr
     refused = import_masks(project, by_name(project, masks)).refused
     assert [sentence.split(" has a ")[0] for sentence in refused] == ["img_1", "img_2"]
     assert [image.objects for image in project.images] == [1, 1, 2]
-    (aside,) = (project.folder / "masks" / "removed").iterdir()
+    (aside,) = (project.folder / "labels" / "removed").iterdir()
     np.testing.assert_array_equal(tifffile.imread(aside), BLOB)
 
 
@@ -101,8 +102,32 @@ def test_whole_masks_become_strokes_and_strokes_stay_strokes(project, tmp_path):
     strokes[0], strokes[1] = 1, 2
     masks = write_masks(tmp_path / "m", img_1=np.uint8(BLOB), img_2=strokes)
     assert import_masks(project, by_name(project, masks)).refused == ()
-    np.testing.assert_array_equal(project.read_labels("img_1"), BLOB + 1)
-    np.testing.assert_array_equal(project.read_labels("img_2"), strokes)
+    np.testing.assert_array_equal(project.read_labels("img_1"), np.where(BLOB, 1, BACKGROUND))
+    np.testing.assert_array_equal(project.read_labels("img_2"), np.choose(strokes, (0, BACKGROUND, 1)))
+
+
+@pytest.mark.parametrize(("there", "here"), [(True, True), (False, True), (False, False), (True, False)])
+def test_masks_that_were_painted_in_another_dataset_mean_the_same_here(project, tmp_path, there, here):
+    other = Project.open(project.source, tmp_path / "other")
+    painted = np.where(BLOB, 7, 0).astype(np.uint16)
+    painted[0] = BACKGROUND
+    other.save_labels("img_1", painted, "painted")
+    other.sparse, project.sparse = there, here
+    refused = import_masks(project, by_name(project, other.folder / "labels")).refused
+    if there and not here:  # unknown pixels would become background
+        assert len(refused) == 1
+        assert not project.image("img_1").is_annotated
+        return
+    expected = np.where(painted == 0, BACKGROUND, painted) if here and not there else painted
+    assert refused == ()
+    np.testing.assert_array_equal(project.read_labels("img_1"), expected)
+
+
+def test_numbers_too_large_for_a_mask_are_refused_and_not_cut(project, tmp_path):
+    other = Project.open(project.source, tmp_path / "other")
+    other.save_labels("img_1", BLOB, "painted")
+    tifffile.imwrite(other.folder / "labels" / "img_1.tif", BLOB.astype(np.uint32) * 65536)
+    assert len(import_masks(project, by_name(project, other.folder / "labels")).refused) == 1
 
 
 def test_whoever_stops_keeps_what_was_taken_until_then(project, tmp_path):

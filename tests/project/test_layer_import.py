@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.data.masks import BACKGROUND
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.project.layer_import import (
     FramePlan,
@@ -126,7 +127,7 @@ def test_painted_masks_are_kept_and_imported_ones_are_moved_aside(project):
     )
     assert take(project, plan, MASK * 0 + 1, MASK) == []
     assert [image.origin for image in project.images] == ["painted", "corrected", "imported", "imported"]
-    assert len(list((project.folder / "masks" / "removed").iterdir())) == 1
+    assert len(list((project.folder / "labels" / "removed").iterdir())) == 1
 
 
 def test_what_was_painted_meanwhile_is_refused_and_the_others_go_on(project):
@@ -172,8 +173,8 @@ def test_in_a_dataset_of_strokes_all_frames_of_strokes_are_strokes(project):
         "2 frames without a label are left out."
     )
     assert take(project, plan, both, objects_only) == []
-    np.testing.assert_array_equal(project.read_labels("stack[000]"), both)
-    np.testing.assert_array_equal(project.read_labels("stack[001]"), objects_only)
+    np.testing.assert_array_equal(project.read_labels("stack[000]"), np.choose(both, (0, BACKGROUND, 1)))
+    np.testing.assert_array_equal(project.read_labels("stack[001]"), np.choose(objects_only, (0, BACKGROUND, 1)))
 
 
 def test_numbered_objects_become_strokes_that_cover_the_image_also_where_a_frame_has_but_two(project):
@@ -183,8 +184,8 @@ def test_numbered_objects_become_strokes_that_cover_the_image_also_where_a_frame
     plan = FramePlan(find_stacks(project.images)[0], looked(two, three, two, two), sparse=True)
     assert "read as whole masks" in plan.summary
     assert take(project, plan, two, three, two, two) == []
-    np.testing.assert_array_equal(project.read_labels("stack[000]"), np.where(two, 2, 1))
-    np.testing.assert_array_equal(project.read_labels("stack[001]"), np.where(three, 2, 1))
+    np.testing.assert_array_equal(project.read_labels("stack[000]"), np.where(two, two.astype(int), BACKGROUND))
+    np.testing.assert_array_equal(project.read_labels("stack[001]"), np.where(three, three.astype(int), BACKGROUND))
 
 
 def test_strokes_of_another_size_are_refused_and_the_mask_before_stays(project):

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.data.masks import BACKGROUND
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.io.disk import atomic_write
 from napari_unet_finetune.io.images import ImageRef
-from napari_unet_finetune.project import masks, opening, record
+from napari_unet_finetune.project import opening, record
 from napari_unet_finetune.project.image import with_unique_names
 from napari_unet_finetune.project.project import NotWritableError, Project
 from napari_unet_finetune.project.run_folders import new_run_folder, run_folders
@@ -65,7 +66,7 @@ def test_saved_labels_are_a_file_with_statistics(project):
     assert image == project.image("img_2")
     assert (image.origin, image.objects, image.is_annotated) == ("painted", 2, True)
     assert image.foreground == pytest.approx(44 / 600)
-    assert image.mask == project.folder / "masks" / "img_2.tif"
+    assert image.mask == project.folder / "labels" / "img_2.tif"
     np.testing.assert_array_equal(tifffile.imread(image.mask), TWO)
     np.testing.assert_array_equal(project.read_labels("img_2"), TWO)
     assert project.read_labels("img_2").dtype == np.uint16
@@ -112,7 +113,7 @@ def test_a_project_that_moved_with_its_images_is_found(project, tmp_path, source
     source.rename(tmp_path / "moved")
     again = Project.open(tmp_path / "moved" / "unet-finetune")
     assert again.source == tmp_path / "moved"
-    assert again.image("img_1").mask == tmp_path / "moved" / "unet-finetune" / "masks" / "img_1.tif"
+    assert again.image("img_1").mask == tmp_path / "moved" / "unet-finetune" / "labels" / "img_1.tif"
 
 
 def test_a_folder_of_other_images_is_refused(tmp_path, source):
@@ -136,7 +137,7 @@ def test_pairs_are_the_annotated_images_of_a_role(project):
     project.set_role(["img_1"], "test")
     assert [pair.image.name for pair in project.pairs()] == ["img_1", "img_2"]
     assert [pair.image.name for pair in project.pairs("auto", "train")] == ["img_2"]
-    assert project.pairs("test")[0].mask == ImageRef(project.folder / "masks" / "img_1.tif")
+    assert project.pairs("test")[0].mask == ImageRef(project.folder / "labels" / "img_1.tif")
 
 
 def test_an_annotated_image_has_labels_and_scale(tmp_path):
@@ -259,7 +260,7 @@ class TestCrashes:
         assert not again.image("img_1").is_annotated
         assert [path for path, _ in again.unreadable] == [mask]
         again.save_labels("img_1", TWO, "painted")
-        (aside,) = (project.folder / "masks" / "removed").iterdir()
+        (aside,) = (project.folder / "labels" / "removed").iterdir()
         assert aside.read_bytes() == b"II*\0broken"
         np.testing.assert_array_equal(again.read_labels("img_1"), TWO)
 
@@ -303,7 +304,7 @@ class TestRemoving:
     def test_a_removed_mask_is_moved_aside_and_can_come_back(self, project):
         project.save_labels("img_1", BLOB, "corrected")
         aside = project.remove_labels("img_1")
-        assert aside.parent == project.folder / "masks" / "removed"
+        assert aside.parent == project.folder / "labels" / "removed"
         assert not reopened(project).image("img_1").is_annotated
         assert project.image("img_1").foreground is None
         assert project.restore_labels("img_1", aside, "corrected").origin == "corrected"
@@ -313,7 +314,7 @@ class TestRemoving:
         for number in (1, 2, 3):
             project.save_labels("img_1", BLOB * number, "painted")
             project.remove_labels("img_1")
-        removed = (project.folder / "masks" / "removed").iterdir()
+        removed = (project.folder / "labels" / "removed").iterdir()
         assert sorted(int(tifffile.imread(path).max()) for path in removed) == [1, 2, 3]
 
     def test_removing_what_is_not_there_is_no_error(self, project):
@@ -324,55 +325,143 @@ class TestStrokes:
     def test_strokes_count_only_where_they_are(self, project):
         project.sparse = True
         strokes = np.zeros(SIZE, np.uint16)
-        strokes[0], strokes[1, :10] = 1, 2
+        strokes[0], strokes[1, :10] = BACKGROUND, 1
         image = project.save_labels("img_1", strokes, "painted")
         assert (image.foreground, image.objects) == (0.25, None)
         annotated = project.annotated_image("img_1")
         np.testing.assert_array_equal(annotated.annotated, strokes > 0)
+        np.testing.assert_array_equal(annotated.target, strokes == 1)
         again = reopened(project)
         assert again.sparse
         assert again.images == project.images
 
-    def test_other_values_are_refused_in_words(self, project):
-        project.sparse = True
-        project.save_labels("img_1", BLOB, "painted")
-        with pytest.raises(DataError, match="strokes must be 0"):
-            project.save_labels("img_1", BLOB * 3, "painted")
-        np.testing.assert_array_equal(reopened(project).read_labels("img_1"), BLOB)
+    def test_switching_changes_what_unpainted_means_and_no_mask(self, project):
+        painted = BLOB * 7
+        painted[0] = BACKGROUND
+        file = project.save_labels("img_1", painted, "imported").mask
+        written = file.read_bytes()
+        for sparse in (True, False, True):
+            project.sparse = sparse
+            annotated = reopened(project).annotated_image("img_1")
+            np.testing.assert_array_equal(annotated.target, BLOB > 0)
+            known = np.ones(SIZE, bool) if annotated.annotated is None else annotated.annotated
+            np.testing.assert_array_equal(known, painted > 0 if sparse else True)
+            image = project.image("img_1")
+            assert image.foreground == pytest.approx(annotated.target[known].mean())
+            assert (image.objects, image.origin) == (None if sparse else 1, "imported")
+        assert file.read_bytes() == written
 
-    def test_switching_converts_masks_and_back_again_loses_nothing(self, project):
-        numbered = BLOB.copy()
-        numbered[10:12, 10:12] = 7
-        project.save_labels("img_1", numbered, "imported")
-        project.sparse = True
-        np.testing.assert_array_equal(project.read_labels("img_1"), np.where(numbered > 0, 2, 1))
-        assert reopened(project).image("img_1").origin == "imported"
-        project.sparse = False
-        np.testing.assert_array_equal(reopened(project).read_labels("img_1"), numbered)
-
-    def test_strokes_that_were_changed_in_between_are_converted_anew(self, project):
-        project.save_labels("img_1", BLOB, "painted")
-        project.sparse = True
-        project.save_labels("img_1", np.where(TWO > 0, 2, 0).astype(np.uint16), "painted")
-        project.sparse = False
-        np.testing.assert_array_equal(project.read_labels("img_1"), TWO)
-
-    def test_a_mask_removed_in_between_does_not_come_back(self, project):
+    def test_a_removed_mask_does_not_come_back_with_a_switch(self, project):
         project.save_labels("img_1", BLOB, "painted")
         project.sparse = True
         project.remove_labels("img_1")
         project.sparse = False
         assert not reopened(project).image("img_1").is_annotated
 
-    def test_a_crash_while_switching_leaves_the_old_masks(self, project, monkeypatch):
-        project.save_labels("img_1", TWO, "painted")
-        monkeypatch.setattr(masks, "describe_mask", lambda *_args, **_kwargs: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            project.sparse = True
-        monkeypatch.undo()
+    def test_an_imported_object_never_has_the_number_of_background_strokes(self, project):
+        labels = BLOB.astype(np.uint16) * BACKGROUND
+        labels[0, :3] = BACKGROUND - 1
+        project.keep(project.write_imported_labels("img_1", labels, called="layer"))
+        project.sparse = True
+        annotated = project.annotated_image("img_1")
+        np.testing.assert_array_equal(annotated.target, labels > 0)
+        assert project.image("img_1").background_px == 0
+
+    def test_a_number_that_may_be_an_object_or_a_stroke_is_refused(self, project):
+        with pytest.raises(DataError, match=str(BACKGROUND)):
+            project.write_imported_labels("img_1", BLOB.astype(np.uint16) * BACKGROUND, called="layer")
+
+
+class TestFirstVersion:
+    """Its record is told by its files alone: whole masks in one folder, strokes of 0, 1 and 2 in another."""
+
+    @pytest.fixture
+    def old(self, source):
+        def write(sparse, **folders):
+            folder = source / "unet-finetune"
+            for name, masks in folders.items():
+                (folder / name).mkdir(parents=True)
+                for image, labels in masks.items():
+                    tifffile.imwrite(folder / name / f"{image}.tif", labels.astype(np.uint16))
+            known = [{"file": f"{name}.tif", "name": name, "mask": f"{name}.tif", "origin": "imported", "role": "test",
+                      "size": SIZE, "foreground": 0.5, "stamp": [1, 1]}
+                     for name in folders["strokes" if sparse else "masks"]]  # fmt: skip
+            record = {"source": "..", "images": known} | ({"sparse": True} if sparse else {})
+            (folder / "project.json").write_text(json.dumps(record))
+            return Project.open(source)
+
+        return write
+
+    def test_strokes_mean_what_they_meant_and_their_files_stay(self, old):
+        strokes = np.zeros(SIZE, np.uint16)
+        strokes[0], strokes[1, :10] = 1, 2
+        project = old(True, strokes={"img_1": strokes})
+        files = {path: path.read_bytes() for path in project.folder.rglob("*.tif")}
+        image = project.image("img_1")
+        assert (image.foreground, image.objects, image.origin, image.role) == (0.25, None, "imported", "test")
+        np.testing.assert_array_equal(project.read_labels("img_1"), np.choose(strokes, (0, BACKGROUND, 1)))
+        for again in (project, reopened(project)):
+            annotated = again.annotated_image("img_1")
+            np.testing.assert_array_equal(annotated.annotated, strokes > 0)
+            np.testing.assert_array_equal(annotated.target, strokes == 2)
+        project.sparse = False
+        np.testing.assert_array_equal(reopened(project).annotated_image("img_1").target, strokes == 2)
+        assert reopened(project).annotated_image("img_1").annotated is None
+        painted = project.read_labels("img_1")
+        painted[5] = 3
+        project.save_labels("img_1", painted, "painted")
+        np.testing.assert_array_equal(reopened(project).read_labels("img_1"), painted)
+        assert all(path.read_bytes() == content for path, content in files.items())
+
+    def test_strokes_that_were_a_whole_mask_have_its_numbers(self, old):
+        whole = np.where(TWO > 0, np.arange(1, SIZE[0] + 1)[:, None], 0)
+        project = old(True, masks={"img_1": whole}, strokes={"img_1": np.where(whole > 0, 2, 1)})
+        np.testing.assert_array_equal(project.read_labels("img_1"), np.where(whole > 0, whole, BACKGROUND))
+        other = np.where(whole > 3, 2, 1)
+        tifffile.imwrite(project.folder / "strokes" / "img_1.tif", other.astype(np.uint16))
+        np.testing.assert_array_equal(project.read_labels("img_1"), np.where(other == 2, 1, BACKGROUND))
+
+    @pytest.mark.parametrize("sparse", [True, False])
+    def test_a_mask_of_which_nothing_is_remembered_is_found(self, old, sparse):
+        labels = np.where(TWO > 0, 2, 1 if sparse else 0)
+        folder = "strokes" if sparse else "masks"
+        project = old(sparse, **{folder: {"img_1": labels}})
+        tifffile.imwrite(project.folder / folder / "img_2.tif", labels.astype(np.uint16))
+        project.set_role(["img_1"], "train")
         again = reopened(project)
-        assert not again.sparse and not project.sparse
-        np.testing.assert_array_equal(again.read_labels("img_1"), TWO)
+        assert again.image("img_1").role == "train"
+        (project.folder / "project.json").write_text(json.dumps({"source": "..", "sparse": sparse}))
+        for name in ("img_1", "img_2"):
+            np.testing.assert_array_equal(reopened(project).annotated_image(name).target, TWO > 0)
+
+    def test_an_object_of_any_number_is_an_object_be_it_void_or_that_of_background_strokes(self, old):
+        labels = np.zeros(SIZE, np.uint16)
+        labels[0], labels[1], labels[2] = 255, BACKGROUND, 65535
+        project = old(False, masks={"img_1": labels})
+        for sparse in (False, True):
+            project.sparse = sparse
+            np.testing.assert_array_equal(reopened(project).annotated_image("img_1").target, labels > 0)
+        painted = project.read_labels("img_1")
+        np.testing.assert_array_equal(painted > 0, labels > 0)
+        assert (painted != BACKGROUND).all() and len(np.unique(painted)) == 4
+        project.save_labels("img_1", painted, "painted")
+        np.testing.assert_array_equal(reopened(project).annotated_image("img_1").target, labels > 0)
+
+    def test_a_removed_mask_comes_back_with_its_meaning(self, old):
+        strokes = np.zeros(SIZE, np.uint16)
+        strokes[0], strokes[1, :10] = 1, 2
+        project = old(True, strokes={"img_1": strokes}, masks={"img_1": BLOB})
+        aside = project.remove_labels("img_1")
+        assert not reopened(project).image("img_1").is_annotated
+        project.restore_labels("img_1", aside, "imported")
+        np.testing.assert_array_equal(reopened(project).read_labels("img_1"), np.choose(strokes, (0, BACKGROUND, 1)))
+
+    def test_a_crash_before_the_record_is_written_loses_no_paint(self, old):
+        project = old(False, masks={"img_1": BLOB})
+        painted = BLOB * 3
+        painted[0] = BACKGROUND
+        project.write_labels("img_1", painted, "painted")  # and nothing more
+        np.testing.assert_array_equal(reopened(project).read_labels("img_1"), painted)
 
 
 class TestNames:
@@ -445,7 +534,7 @@ class TestNames:
         write_image(tmp_path / "i" / "a.tif").rename(tmp_path / "i" / f"{name}.tif")
         project = Project.open(tmp_path / "i")
         image = project.save_labels(name, BLOB, "painted")
-        assert image.mask.parent == project.folder / "masks"
+        assert image.mask.parent == project.folder / "labels"
         assert reopened(project).images == project.images
         project.remove_labels(name)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import ModelConfig
+from ..data.painted import holds_strokes
 from ..errors import DataError
 from ..events import RunEnded
 from .console import INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
@@ -57,7 +58,7 @@ def train(
         task="train",
         images=images.absolute(),
         masks=masks.absolute(),
-        sparse=sparse,
+        sparse=holds_strokes(masks, sparse=sparse),
         model=ModelConfig(width=width),
         config=training_config(preset, changes, channels=channels, steps=steps, seed=seed, device=device),
     )
@@ -96,7 +97,7 @@ def finetune(
         task="finetune",
         images=images.absolute(),
         masks=masks.absolute(),
-        sparse=sparse,
+        sparse=holds_strokes(masks, sparse=sparse),
         checkpoint=absolute_model(model),
         base_images=base_images and base_images.absolute(),
         base_masks=base_masks and base_masks.absolute(),

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final, overload
+from typing import overload
 
 from ..errors import DataError
-from ..io.disk import file_stem
 from ..io.images import ImageRef, Listing, list_images, read_image, without_labels
 from ..text import count_of, first_of, verb_for
 from .annotated_image import AnnotatedImage
-from .masks import STROKES, WHOLE, LabelReading, read_labels
+from .masks import LabelReading, read_labels
+from .painted import UNSEEN, list_masks, meaning_of, unseen_masks
 from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
 
 
@@ -151,7 +150,8 @@ def open_folder(
         Two folders or stack files, or one folder that holds both, given twice. Without `masks`, labels that `predict`
         has written beside the images are passed over.
     sparse
-        The masks hold strokes: 0 is not annotated, 1 background, 2 object.
+        The masks hold strokes: 0 is not annotated, 1 background, 2 object. Of masks that were painted in napari, the
+        record beside their folder tells what they hold; then it says only that what is not painted is not annotated.
 
     Raises
     ------
@@ -176,28 +176,10 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool = False) -> Annotate
     DataError
         If a folder is missing or empty.
     """
-    found, found_masks = list_images(images), list_images(masks)
+    found, found_masks = list_images(images), list_masks(masks, sparse=sparse)
     unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
     pairing = pair_images(found, found_masks).without(unseen_masks(masks), UNSEEN).explained(unreadable)
-    return AnnotatedFolder(pairing.read_as(STROKES if sparse else WHOLE), unreadable)
-
-
-RECORD = "project.json"  # beside the folder of masks in a dataset that is annotated here
-PREDICTED: Final = "predicted"  # there, the origin of a mask that a model has made and nobody has looked at
-UNSEEN = "its mask is a prediction that nobody has looked at"
-
-
-def unseen_masks(masks: Path) -> frozenset[str]:
-    """Return the names of those files in a folder of masks (or of this file) that nobody has looked at.
-
-    The record of the dataset to which the folder belongs tells; no other folder holds any.
-    """
-    folder = masks.absolute() if masks.is_dir() else masks.absolute().parent
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        images = json.loads((folder.parent / RECORD).read_bytes())["images"]
-        unseen = [image for image in images if image.get("origin") == PREDICTED]
-        return frozenset(Path(image.get("mask") or f"{file_stem(image['name'])}.tif").name for image in unseen)
-    return frozenset()
+    return AnnotatedFolder(pairing.read_as(partial(meaning_of, sparse=sparse)), unreadable)
 
 
 def _without_masks(images: Path, found: Listing) -> tuple[ImageRef, ...]:

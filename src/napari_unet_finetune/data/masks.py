@@ -19,18 +19,23 @@ _SHADES = 5  # what the mean of 2 x 2 pixels makes of 0 and 255
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the values of a mask mean.
+    """What the values of a mask mean: 0 is not painted, `background` a stroke of background, all others are objects.
 
     Parameters
     ----------
     sparse
-        The mask holds strokes: 0 is not annotated, 1 background, 2 object.
+        What is not painted is not annotated; otherwise it is background.
+    background
+        0 if no value means background strokes; ``None`` for files from elsewhere: 1 in strokes, none in whole masks.
     """
 
     sparse: bool = False
+    background: int | None = None
 
 
-WHOLE, STROKES = Meaning(), Meaning(sparse=True)
+RECORD = "project.json"  # of a dataset that is annotated here
+BACKGROUND = 60_000  # in masks that are painted here: far from numbers of objects, and with room above for new ones
+WHOLE, STROKES = Meaning(), Meaning(sparse=True)  # as in files from elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +75,7 @@ def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHO
     name
         How messages call the mask.
     meaning
-        Whether it is a whole mask or holds strokes.
+        What its values mean; `STROKES` may be 0 (not annotated), 1 (background) and 2 (object) and nothing else.
 
     Raises
     ------
@@ -82,12 +87,35 @@ def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHO
     if array.ndim != 2:
         raise DataError(f"{name}: a mask of shape {array.shape} is not (Y, X). Save one gray plane.")
     if meaning.sparse:
-        return _from_strokes(array, name)
+        return _from_strokes(array, name, meaning)
     if array.dtype == bool:
         return _reading(array.astype(np.uint8), "1-bit mask")
     if array.dtype.kind == "f" and not _holds_whole_numbers(array):
         return _from_two_floats(array, name)
-    return _from_integers(_as_integers(array, name), name)
+    return _from_integers(without_strokes(_as_integers(array, name), name, meaning), name)
+
+
+def without_strokes(array: NDArray[Any], name: str, meaning: Meaning) -> NDArray[Any]:
+    """Return a mask of integers, read as a whole one, with 0 in place of background strokes.
+
+    Raises
+    ------
+    DataError
+        If there may be such strokes, but nothing says so.
+    """
+    if meaning.background:
+        return np.where(array == meaning.background, array.dtype.type(0), array)
+    if meaning.background is None and array.size and array.max() >= BACKGROUND and _may_hold_strokes(array):
+        raise DataError(
+            f"{name}: {BACKGROUND} is a stroke of background in masks painted with this program, and nothing tells "
+            f"whether it is here. Put the {RECORD} of a mask file beside its folder, or give an object another number."
+        )
+    return array
+
+
+def _may_hold_strokes(array: NDArray[Any]) -> bool:
+    """Tell whether the value of background strokes stands alone; among objects counted so far it is one of them."""
+    return bool((array == BACKGROUND).any() and not np.isin(array, (BACKGROUND - 1, BACKGROUND + 1)).any())
 
 
 def _from_integers(array: NDArray[Any], name: str) -> LabelReading:
@@ -175,7 +203,7 @@ def _is_background(color: NDArray[Any], other: NDArray[Any], share: float, white
     return bool(share > 0.5)
 
 
-def _from_strokes(array: NDArray[Any], name: str) -> LabelReading:
+def _check_strokes(array: NDArray[Any], name: str) -> None:
     values = np.unique(array)
     if not np.isin(values, (0, 1, 2)).all():
         found = ", ".join(f"{value:g}" for value in values[:5])
@@ -183,7 +211,14 @@ def _from_strokes(array: NDArray[Any], name: str) -> LabelReading:
             f"{name}: strokes must be 0 (not annotated), 1 (background) or 2 (object), found {found}. "
             "If the whole image is annotated, read it as a mask and not as strokes."
         )
-    labels, annotated = (array == 2).astype(np.uint8), array > 0
+
+
+def _from_strokes(array: NDArray[Any], name: str, meaning: Meaning) -> LabelReading:
+    background = 1 if meaning.background is None else meaning.background
+    if background == 1:
+        _check_strokes(array, name)
+    annotated = array > 0
+    labels = (annotated & (array != background)).astype(np.uint8)
     if not annotated.any():
         return LabelReading(labels, annotated, "no strokes")
     share = _object_share(labels, annotated)

@@ -115,9 +115,9 @@ class Pairing:
     images_without_mask: tuple[LeftOver, ...] = ()
     masks_without_image: tuple[LeftOver, ...] = ()
 
-    def read_as(self, meaning: Meaning) -> Pairing:
-        """Return the same with masks of another meaning."""
-        return replace(self, pairs=tuple(replace(pair, meaning=meaning) for pair in self.pairs))
+    def read_as(self, meaning: Callable[[Path], Meaning]) -> Pairing:
+        """Return the same with what `meaning` says of each mask file."""
+        return replace(self, pairs=tuple(replace(pair, meaning=meaning(pair.mask.path)) for pair in self.pairs))
 
     def without(self, masks: Collection[str], reason: str) -> Pairing:
         """Return the same with images left over whose masks lie in files of the names `masks`, for this `reason`."""

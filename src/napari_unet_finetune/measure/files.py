@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..data.masks import read_labels
+from ..data.masks import read_labels, without_strokes
+from ..data.painted import list_masks, meaning_of
 from ..data.pairing import FilePair, Pair, pair_images
 from ..errors import DataError
 from ..events import ImageEnd, never
@@ -43,7 +44,7 @@ def pair_files(images: Path, labels: Path) -> tuple[tuple[FilePair, ...], tuple[
     DataError
         If a folder holds no images, or nothing belongs together.
     """
-    found = list_images(images), list_images(labels)
+    found = list_images(images), list_masks(labels)
     pairing = pair_images(*found)
     pairs = dict.fromkeys(FilePair(pair.image.path, pair.mask.path) for pair in pairing.pairs)
     left_out = dict.fromkeys((one.ref.path, one.reason) for one in pairing.masks_without_image)
@@ -115,7 +116,12 @@ def _frames(pair: FilePair) -> tuple[Pair, ...]:
 def _measure(pair: Pair) -> Measured:
     image, mask = read_image(pair.image), read_image(pair.mask, as_labels=True)
     is_plain = mask.array.ndim == 2 and mask.array.dtype.kind in "bui"  # then every number is meant
-    labels = mask.array if is_plain else read_labels(mask.array, name=pair.mask.name).labels
+    name, meaning = pair.mask.name, replace(meaning_of(pair.mask.path, sparse=False), sparse=False)
+    labels = (
+        without_strokes(mask.array, name, meaning)
+        if is_plain
+        else read_labels(mask.array, name=name, meaning=meaning).labels
+    )
     return measure(labels, image.array, Place(pair.image.stem, _frame(pair.image), image.scale, image.unit))
 
 

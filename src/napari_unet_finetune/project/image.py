@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..data.folders import PREDICTED
 from ..data.masks import WHOLE, Meaning
+from ..data.painted import PREDICTED
 from ..data.pairing import Pair
 from ..io.images import ImageRef
 from ..text import count_of, percent, verb_for
@@ -40,16 +40,18 @@ class ProjectImage:
         What the image is used for.
     size
         (Y, X) in pixels; ``None`` if the header does not tell.
-    foreground
-        Share of object pixels among the annotated ones.
-    objects
-        Number of objects; ``None`` for strokes, which do not count them.
+    object_px, background_px
+        How many pixels of the mask are painted as objects, and as background.
+    regions
+        How many connected objects are painted.
     dice
         Dice of the last prediction that was scored on it.
     suggested
         Why to annotate it next; empty if it is not suggested.
     meaning
         What the values of its mask mean.
+    numbered
+        The whole mask with the same objects, numbered, where an earlier version has made `mask` of it.
     """
 
     ref: ImageRef
@@ -57,11 +59,26 @@ class ProjectImage:
     origin: Origin = "none"
     role: Role = "auto"
     size: tuple[int, int] | None = None
-    foreground: float | None = None
-    objects: int | None = None
+    object_px: int = 0
+    background_px: int = 0
+    regions: int = 0
     dice: float | None = None
     suggested: str = ""
     meaning: Meaning = WHOLE
+    numbered: Path | None = None
+
+    @property
+    def foreground(self) -> float | None:
+        """Share of object pixels among the annotated ones; ``None`` without a mask."""
+        if self.mask is None or self.size is None:
+            return None
+        annotated_px = self.object_px + self.background_px if self.meaning.sparse else self.size[0] * self.size[1]
+        return self.object_px / annotated_px if annotated_px else 0.0
+
+    @property
+    def objects(self) -> int | None:
+        """Number of objects; ``None`` without a mask, and for strokes, which do not count them."""
+        return None if self.mask is None or self.meaning.sparse else self.regions
 
     @property
     def name(self) -> str:
@@ -73,6 +90,8 @@ class ProjectImage:
         """Image and mask, ``None`` if it is not annotated."""
         if self.mask is None or self.is_predicted:
             return None
+        if self.numbered is not None and not self.meaning.sparse:
+            return Pair(self.ref, ImageRef(self.numbered), meaning=replace(self.meaning, background=0))
         return Pair(self.ref, ImageRef(self.mask), meaning=self.meaning)
 
     @property
@@ -96,15 +115,22 @@ class SavedMask:
         The image.
     path, stamp
         The file, and its length and time, by which a later change from outside is noticed.
+    meaning
+        What its values mean.
+    object_px, background_px, regions
+        What it holds, as a `ProjectImage` knows it.
     """
 
     name: str
     path: Path
     origin: Origin
     size: tuple[int, int]
-    foreground: float
-    objects: int | None
+    object_px: int
+    background_px: int
+    regions: int
     stamp: tuple[int, int]
+    meaning: Meaning
+    numbered: Path | None = None
 
 
 def with_unique_names(

@@ -15,10 +15,10 @@ from ..errors import DataError
 from ..events import never
 from ..text import count_of, size_in_px, verb_for
 from .image import OWN, ProjectImage
-from .masks import BACKGROUND, OBJECT, UNKNOWN
 from .project import Project, SavedMask
 
 # As `frames.write_frames` calls frames, with the marks that a name gets on the way to a file.
+_BACKGROUND, _OBJECT = 1, 2  # in strokes
 _FRAME = re.compile(r"(?P<stack>.+)\[(?P<place>\d{3,}(?:,\d{3,})*)\](?:-[0-9a-f]{8})?(?P<copy> \(\d+\))?")
 
 
@@ -196,8 +196,8 @@ def look_through(
         if should_stop():
             return None
         is_empty.append(not frame.any())
-        are_few = are_few and bool(frame.min() >= UNKNOWN and frame.max() <= OBJECT)
-        is_twofold = is_twofold or (are_few and bool((frame == BACKGROUND).any() and (frame == OBJECT).any()))
+        are_few = are_few and bool(frame.min() >= 0 and frame.max() <= _OBJECT)
+        is_twofold = is_twofold or (are_few and bool((frame == _BACKGROUND).any() and (frame == _OBJECT).any()))
         yield len(is_empty)
     return FrameValues(tuple(is_empty), are_few and is_twofold)
 

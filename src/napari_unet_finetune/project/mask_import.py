@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..data.folders import UNSEEN, unseen_masks
+from ..data.painted import UNSEEN, list_masks, unseen_masks
 from ..data.pairing import Pair, pair_images
 from ..errors import DataError
 from ..events import drain, never
-from ..io.images import ImageRef, list_images
+from ..io.images import ImageRef
 from ..text import count_of, first_of, size_in_px, verb_for
 from .image import OWN, ProjectImage, SavedMask
 from .project import Project
@@ -170,7 +170,7 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
     DataError
         If there is no mask that can be read.
     """
-    listing = list_images(masks)
+    listing = list_masks(masks)
     pairing = pair_images([image.ref for image in project.images], listing).without(unseen_masks(masks), UNSEEN)
     paired = {pair.image: pair for pair in pairing.pairs}
     reasons = {one.ref: one.reason for one in pairing.images_without_mask}

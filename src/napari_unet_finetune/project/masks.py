@@ -1,29 +1,36 @@
-"""The mask files of a project: written with their statistics, put aside instead of deleted."""
+"""The mask files of a project: written with what they hold counted, put aside instead of deleted.
+
+Every mask is painted in one alphabet: 0 where nothing is painted, `BACKGROUND` for strokes of background, all other
+numbers for objects. The first version had whole masks in one folder and strokes in another; they are read as what they
+mean, and never written again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.masks import STROKES as STROKES_MEANING
-from ..data.masks import read_labels
+from ..data.masks import BACKGROUND, Meaning, read_labels
+from ..data.masks import STROKES as FOREIGN_STROKES
+from ..data.painted import REMOVED, painted_meaning
 from ..errors import DataError
 from ..io.disk import file_stamp, write_file
 from ..io.images import ImageHeader, ImageRef, read_image, write_labels
-from .image import Origin, ProjectImage, SavedMask
+from .image import Origin, SavedMask
 
 Labels = NDArray[np.uint16]
 
-MASKS, STROKES, REMOVED = "masks", "strokes", "removed"
-UNKNOWN, BACKGROUND, OBJECT = 0, 1, 2  # what the values of strokes mean
+_LARGEST = np.iinfo(np.uint16).max
 
 
-def save_mask(path: Path, name: str, labels: NDArray[np.generic], header: ImageHeader, *, sparse: bool) -> SavedMask:
-    """Write `labels` of the image `name` to `path`, over what was there, and return their statistics.
+def save_mask(
+    path: Path, name: str, labels: NDArray[np.generic], header: ImageHeader, origin: Origin, meaning: Meaning
+) -> SavedMask:
+    """Write `labels` of the image `name` to `path`, over what was there, and return what they hold.
 
     Raises
     ------
@@ -34,35 +41,20 @@ def save_mask(path: Path, name: str, labels: NDArray[np.generic], header: ImageH
         raise DataError(
             f"{name}: image is {header.size} but its labels are {labels.shape}. Choose labels drawn on this image."
         )
-    _check_values(name, labels, sparse=sparse)
+    if labels.size and int(labels.max()) > _LARGEST:
+        raise DataError(f"{name}: labels reach {labels.max()}, more than {_LARGEST}. Number the objects anew.")
     write_labels(path, labels, scale=header.scale, unit=header.unit, overwrite=True)
-    return describe_mask(path, name, labels, sparse=sparse)
+    return describe_mask(path, name, labels.astype(np.uint16), origin, meaning)
 
 
-def describe_mask(
-    path: Path, name: str, labels: NDArray[np.generic], *, sparse: bool, origin: Origin = "painted"
-) -> SavedMask:
-    """Return the statistics of `labels`, which lie in the file `path`.
-
-    Raises
-    ------
-    DataError
-        If they hold other values than strokes may have.
-    """
-    _check_values(name, labels, sparse=sparse)
-    objects = None if sparse else count_objects(labels)
-    annotated_px = np.count_nonzero(labels) if sparse else labels.size
-    object_px = np.count_nonzero(labels == OBJECT if sparse else labels)
+def describe_mask(path: Path, name: str, labels: Labels, origin: Origin, meaning: Meaning) -> SavedMask:
+    """Return what `labels` hold, which lie in the file `path`."""
     height, width = labels.shape
-    share = float(object_px / annotated_px) if annotated_px else 0.0
-    return SavedMask(name, path, origin, (height, width), share, objects, file_stamp(path))
-
-
-def _check_values(name: str, labels: NDArray[np.generic], *, sparse: bool) -> None:
-    if sparse and labels.size and int(labels.max()) > OBJECT:
-        read_labels(labels, name=name, meaning=STROKES_MEANING)  # raises, with the words for it
-    if labels.size and int(labels.max()) > np.iinfo(np.uint16).max:
-        raise DataError(f"{name}: labels reach {labels.max()}, more than 65535. Number the objects anew.")
+    background = labels == BACKGROUND
+    background_px = int(np.count_nonzero(background))
+    object_px = int(np.count_nonzero(labels)) - background_px
+    objects = count_objects(np.where(background, 0, labels) if background_px else labels)
+    return SavedMask(name, path, origin, (height, width), object_px, background_px, objects, file_stamp(path), meaning)
 
 
 def count_objects(labels: NDArray[np.generic]) -> int:
@@ -78,130 +70,154 @@ def count_objects(labels: NDArray[np.generic]) -> int:
     return int(count)
 
 
-def read_mask_file(path: Path) -> Labels:
-    """Return the labels in a mask file of a project, as they were painted.
+def read_mask_file(path: Path, meaning: Meaning, numbered: Path | None = None) -> Labels:
+    """Return the labels in a mask file of a project as they are painted today.
+
+    `numbered` is a whole mask from which objects of the same shape get their numbers.
 
     Raises
     ------
     DataError
         If the file is missing, damaged or holds no labels.
     """
+    stored = _read_stored(path)
+    if meaning.background == BACKGROUND:
+        return stored
+    if not meaning.background:
+        return without_background(stored, path.name)
+    objects = (stored > 0) & (stored != meaning.background)
+    numbers = np.ones_like(stored) if numbered is None else _numbers_of(numbered, objects)
+    return np.where(objects, numbers, np.where(stored == meaning.background, BACKGROUND, 0)).astype(np.uint16)
+
+
+def _numbers_of(numbered: Path, objects: NDArray[np.bool_]) -> Labels:
+    labels = without_background(_read_stored(numbered), numbered.name)
+    return labels if np.array_equal(labels > 0, objects) else np.ones_like(labels)
+
+
+def hold_same_objects(strokes: Path, whole: Path) -> bool:
+    """Tell whether a whole mask of the first version holds the objects of strokes, so that one was made of the other.
+
+    Raises
+    ------
+    DataError
+        If one of them cannot be read.
+    """
+    return np.array_equal(_read_stored(strokes) > 1, _read_stored(whole) > 0)
+
+
+def _read_stored(path: Path) -> Labels:
     array = read_image(ImageRef(path), as_labels=True).array
-    in_range = array.dtype.kind in "bui" and array.min() >= 0 and array.max() <= np.iinfo(np.uint16).max
+    in_range = array.dtype.kind in "bui" and array.min() >= 0 and array.max() <= _LARGEST
     if array.ndim != 2 or not in_range:
-        raise DataError(f"{path.name} does not hold labels from 0 to 65535. Import it as a mask instead.")
+        raise DataError(f"{path.name} does not hold labels from 0 to {_LARGEST}. Import it as a mask instead.")
     return array.astype(np.uint16)
+
+
+def without_background(labels: Labels, name: str) -> Labels:
+    """Return labels of which all are objects, none of them with the number of background strokes.
+
+    Raises
+    ------
+    DataError
+        If no other number is free.
+    """
+    taken = labels == BACKGROUND
+    if not taken.any():
+        return labels
+    free = np.setdiff1d(np.arange(1, _LARGEST + 1), np.unique(labels))
+    if not free.size:
+        raise DataError(f"{name}: {_LARGEST} objects are one more than a mask here can hold. Leave one out.")
+    return np.where(taken, free[0], labels).astype(np.uint16)
 
 
 def read_foreign_mask(ref: ImageRef, name: str, size: tuple[int, int], *, sparse: bool) -> Labels:
     """Return a mask from elsewhere as the image `name` of `size` keeps it.
+
+    Where unpainted pixels are unknown (`sparse`), what holds strokes of background (1) and objects (2) is taken as it
+    is meant, and of all else the background is painted. A mask painted in another dataset means what it means there.
 
     Raises
     ------
     DataError
         If it cannot be read or understood, or its size differs.
     """
-    return fit_foreign_mask(read_image(ref, as_labels=True).array, ref.name, name, size, sparse=sparse)
+    painted = painted_meaning(ref.path)
+    if painted is not None:
+        return _fitting(_from_dataset(ref, painted, sparse=sparse), ref.name, name, size)
+    array = read_image(ref, as_labels=True).array
+    if sparse and _are_strokes(array):
+        return _fitting(_from_strokes(array, ref.name), ref.name, name, size)
+    labels = _fitting(_from_whole(array, ref.name), ref.name, name, size)
+    return over_background(labels) if sparse else labels
 
 
-def fit_foreign_mask(
-    array: NDArray[np.generic], called: str, name: str, size: tuple[int, int], *, sparse: bool
-) -> Labels:
-    """Return a mask `called` so as the image `name` of `size` keeps it; raises what `read_foreign_mask` raises."""
-    labels = understand_mask(array, name=called, sparse=sparse)
-    _check_size(labels, called, name, size)
-    return labels
+def _from_dataset(ref: ImageRef, meaning: Meaning, *, sparse: bool) -> Labels:
+    painted = read_mask_file(ref.path, meaning)
+    if meaning.sparse == sparse or painted.all():
+        return painted
+    if sparse:
+        return over_background(painted)
+    raise DataError(
+        f"{ref.name} holds strokes: what is not painted there is unknown, and would be background here. "
+        'Untick "Unpainted = background" first, or paint all of it there.'
+    )
 
 
 def fit_foreign_labels(
     array: NDArray[np.generic], called: str, name: str, size: tuple[int, int], *, strokes: bool, sparse: bool
 ) -> Labels:
-    """Return labels of which it is known whether they are `strokes` or number objects; `fit_foreign_mask` guesses it.
+    """Return labels `called` so, of which it is known whether they are strokes, as the image `name` of `size` keeps it.
 
-    Raises what `fit_foreign_mask` raises.
+    Raises what `read_foreign_mask` raises.
     """
     if strokes:
-        read_labels(array, name=called, meaning=STROKES_MEANING)
-        _check_size(array, called, name, size)
-        return array.astype(np.uint16)
+        return _fitting(_from_strokes(array, called), called, name, size)
     numbers = array.astype(np.uint16) if array.dtype == np.uint8 else array  # 255 is no shade of a soft mask
-    dense = fit_foreign_mask(numbers, called, name, size, sparse=False)
-    return dense_to_strokes(dense) if sparse else dense
+    labels = _fitting(_from_whole(numbers, called), called, name, size)
+    return over_background(labels) if sparse else labels
 
 
-def _check_size(labels: NDArray[np.generic], called: str, name: str, size: tuple[int, int]) -> None:
+def _fitting(labels: Labels, called: str, name: str, size: tuple[int, int]) -> Labels:
     if labels.shape != size:
         raise DataError(
             f"{name}: image is {size} but the mask {called} is {labels.shape}. Choose a mask drawn on this image."
         )
+    return labels
 
 
-def understand_mask(array: NDArray[np.generic], *, name: str, sparse: bool) -> Labels:
-    """Return a mask from elsewhere as a project keeps it: 0 and 1, numbered objects, or strokes.
+def _from_strokes(array: NDArray[np.generic], name: str) -> Labels:
+    reading = read_labels(array, name=name, meaning=FOREIGN_STROKES)
+    assert reading.annotated is not None
+    return np.where(reading.annotated, over_background(reading.labels), 0).astype(np.uint16)
 
-    For strokes, what holds background (1) and object (2) strokes is taken as it is; all else is a whole mask.
 
-    Raises
-    ------
-    DataError
-        If the mask cannot be understood.
-    """
-    if sparse and _are_strokes(array):
-        return array.astype(np.uint16)
-    labels = read_labels(array, name=name).labels
-    numbers = np.unique(labels)
+def _from_whole(array: NDArray[np.generic], name: str) -> Labels:
+    """Return a whole mask as 0 and 1, or with its objects numbered."""
+    found: NDArray[Any] = read_labels(array, name=name).labels
+    numbers = np.unique(found)
     objects = numbers[numbers > 0]
     if len(objects) <= 1:
-        dense = (labels > 0).astype(np.uint16)  # type: ignore[operator]
-    elif len(objects) > np.iinfo(np.uint16).max:
-        raise DataError(f"{name}: {len(objects)} objects are more than the 65535 that a mask here can hold.")
-    elif objects[-1] > np.iinfo(np.uint16).max:
-        dense = np.searchsorted(numbers, labels).astype(np.uint16) + np.uint16(numbers[0] > 0)
-    else:
-        dense = labels.astype(np.uint16)
-    return dense_to_strokes(dense) if sparse else dense
+        return (found > 0).astype(np.uint16)
+    if len(objects) > _LARGEST:
+        raise DataError(f"{name}: {len(objects)} objects are more than the {_LARGEST} that a mask here can hold.")
+    if objects[-1] > _LARGEST:
+        found = np.searchsorted(numbers, found) + (numbers[0] > 0)
+    return without_background(found.astype(np.uint16), name)
 
 
 def _are_strokes(array: NDArray[np.generic]) -> bool:
     if array.ndim != 2 or array.dtype.kind not in "ui":
         return False
     values = set(np.unique(array).tolist())
-    return values <= {UNKNOWN, BACKGROUND, OBJECT} and {BACKGROUND, OBJECT} <= values
+    return values <= {0, 1, 2} and {1, 2} <= values
 
 
-def convert_masks(images: Iterable[ProjectImage], folder: Path, *, sparse: bool) -> Iterator[SavedMask]:
-    """Write all masks into `folder` as strokes (`sparse`) or whole masks, one by one; the files they come from stay.
-
-    Where `folder` holds the mask from before an earlier conversion, unchanged since, that one is taken: there and back
-    again loses nothing.
-    """
-    for image in images:
-        if image.mask is None:
-            continue
-        labels, path = read_mask_file(image.mask), folder / image.mask.name
-        before = read_mask_file(path) if path.is_file() else None
-        if before is None or not _same_objects(before, labels, sparse=sparse):
-            copy_aside(path)
-            before = dense_to_strokes(labels) if sparse else strokes_to_dense(labels)
-            pixels = read_image(ImageRef(image.mask))
-            write_labels(path, before, scale=pixels.scale, unit=pixels.unit, overwrite=True)
-        yield describe_mask(path, image.name, before, sparse=sparse, origin=image.origin)
-
-
-def dense_to_strokes(labels: Labels) -> Labels:
-    """Return a whole mask as strokes that cover the image."""
-    return np.where(labels > 0, OBJECT, BACKGROUND).astype(np.uint16)
-
-
-def strokes_to_dense(strokes: Labels) -> Labels:
-    """Return strokes as a mask in which all that is not object is background."""
-    dense: Labels = (strokes == OBJECT).astype(np.uint16)
-    return dense
-
-
-def _same_objects(before: Labels, labels: Labels, *, sparse: bool) -> bool:
-    strokes, dense = (before, labels) if sparse else (labels, before)
-    return np.array_equal(strokes == OBJECT, dense > 0)
+def over_background(labels: NDArray[np.generic]) -> Labels:
+    """Return a whole mask with its background painted."""
+    painted = labels.astype(np.uint16)
+    painted[painted == 0] = BACKGROUND
+    return painted
 
 
 def put_aside(path: Path) -> Path | None:

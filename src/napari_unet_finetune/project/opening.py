@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 
-from ..data.folders import PREDICTED, RECORD
-from ..data.masks import STROKES, WHOLE, Meaning
+from ..data.masks import BACKGROUND, RECORD, Meaning
+from ..data.painted import LABELS, OLD_MASKS, OLD_STROKES, PREDICTED, Painted
 from ..errors import DataError
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
 from .image import ProjectImage, SavedMask, with_unique_names
-from .masks import describe_mask, read_mask_file
+from .masks import describe_mask, hold_same_objects, read_mask_file
 from .record import ImageRecord, ProjectRecord, found_source, read_record, record_key
 
 DEFAULT_FOLDER = "unet-finetune"
@@ -24,12 +25,24 @@ class NotWritableError(DataError):
 
 @dataclass
 class Opened:
-    """What was found; `absent` is what is remembered of images that are not there today."""
+    """What was found.
 
+    Parameters
+    ----------
+    stamps
+        Of each mask file, as it is remembered; missing where it is another one, or not ours.
+    absent
+        What is remembered of images that are not there today.
+    lost
+        What is remembered of images whose mask is missing or cannot be read today.
+    """
+
+    masks: Painted
     images: dict[str, ProjectImage] = field(default_factory=dict)
     headers: dict[str, ImageHeader] = field(default_factory=dict)
     stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
     absent: list[ImageRecord] = field(default_factory=list)
+    lost: dict[str, ImageRecord] = field(default_factory=dict)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
 
 
@@ -82,8 +95,8 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Opened:
-    """Return the images of `source` with what is remembered and found of them; only headers are read.
+def find_images(source: Path, folder: Path, record: ProjectRecord | None) -> Opened:
+    """Return the images of `source` with what is remembered and found of them in `folder`; only headers are read.
 
     A mask that was changed from outside, or that is there without being remembered, is read once. Labels that `predict`
     has written beside the images are no images, unless something is remembered of them.
@@ -98,16 +111,25 @@ def find_images(source: Path, masks: Path, record: ProjectRecord | None) -> Open
     known = {ref: records[record_key(ref)] for ref in listing.images if record_key(ref) in records}
     present = {record_key(ref) for ref in known}
     absent = [one for key, one in records.items() if key not in present]
-    opened = Opened(absent=absent, unreadable=list(listing.unreadable))
+    opened = Opened(_masks_in(folder, record), absent=absent, unreadable=list(listing.unreadable))
     wanted = {*without_labels(listing.images), *known}
     wanted_refs = [ref for ref in listing.images if ref in wanted]
     # A name may come back with its file, and its mask must not belong to another image until then.
     refs = with_unique_names(wanted_refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))
-    meaning = STROKES if record and record.sparse else WHOLE
+    is_old = record is not None and record.version == 1
     for ref in refs:
         header = opened.headers[ref.name] = listing.headers[ref]
-        _enter(opened, _image(ref, header, known.get(ref), meaning), known.get(ref), masks)
+        _enter(opened, _image(ref, header, known.get(ref), Meaning(opened.masks.sparse)), known.get(ref), is_old=is_old)
     return opened
+
+
+def _masks_in(folder: Path, record: ProjectRecord | None) -> Painted:
+    """Return where masks lie; a folder that was there before ours is left to whoever made it."""
+    if record is None:
+        return Painted(folder, LABELS, BACKGROUND, OLD_MASKS, sparse=False)
+    names = chain((LABELS,), (f"{LABELS}-{number}" for number in count(2)))
+    labels = record.labels or next(name for name in names if not (folder / name).exists())
+    return Painted(folder, labels, BACKGROUND, record.old, record.sparse)
 
 
 def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
@@ -117,10 +139,20 @@ def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
         mask=saved.path,
         origin=saved.origin,
         size=saved.size,
-        foreground=saved.foreground,
-        objects=saved.objects,
+        object_px=saved.object_px,
+        background_px=saved.background_px,
+        regions=saved.regions,
         suggested=image.suggested if saved.origin == PREDICTED else "",
+        meaning=replace(saved.meaning, sparse=image.meaning.sparse),
+        numbered=saved.numbered,
     )
+
+
+def without_mask(image: ProjectImage) -> ProjectImage:
+    """Return `image` as one that is not annotated."""
+    meaning = Meaning(image.meaning.sparse)
+    image = replace(image, object_px=0, background_px=0, regions=0)
+    return replace(image, mask=None, origin="none", meaning=meaning, numbered=None)
 
 
 def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> None:
@@ -134,29 +166,70 @@ def _image(ref: ImageRef, header: ImageHeader, known: ImageRecord | None, meanin
     return ProjectImage(ref, size=header.size, meaning=meaning, **remembered)
 
 
-def _enter(opened: Opened, image: ProjectImage, known: ImageRecord | None, masks: Path) -> None:
+def _enter(opened: Opened, image: ProjectImage, known: ImageRecord | None, *, is_old: bool) -> None:
     name = image.name
     opened.images[name] = image
-    path = masks / ((known.mask if known else None) or f"{file_stem(name)}.tif")
-    if not path.is_file():
+    path = _mask_file(opened.masks, name, known)
+    if known is not None and known.mask is not None:  # until it is read; unseen, the first version's is read once more
+        opened.lost[name] = known.model_copy(update={"stamp": None}) if is_old else known
+    if path is None or not path.is_file():
         return
     try:
-        saved = _remembered(path, name, known) or _described(path, name, known, sparse=image.meaning.sparse)
+        saved = _saved(path, name, known, opened.masks, is_old=is_old)
         if image.size and saved.size != image.size:
             raise DataError(f"{name}: image is {image.size} but its mask is {saved.size}. The mask is left out.")
     except DataError as error:
         opened.unreadable.append((path, str(error)))
         return
+    opened.lost.pop(name, None)
     opened.images[name] = with_mask(image, saved)
-    opened.stamps[name] = saved.stamp
+    is_ours = known is not None and known.stamp == saved.stamp
+    if is_ours or path.parent.name != opened.masks.labels:  # what we never write to cannot be written over
+        opened.stamps[name] = saved.stamp
 
 
-def _remembered(path: Path, name: str, known: ImageRecord | None) -> SavedMask | None:
-    if known is None or known.size is None or known.foreground is None or known.stamp != file_stamp(path):
+def _mask_file(masks: Painted, name: str, known: ImageRecord | None) -> Path | None:
+    """Return where the mask of an image lies, or is remembered to lie; ``None`` if there is none."""
+    file = f"{file_stem(name)}.tif"
+    newest = masks.folder / masks.labels / file  # a crash may have kept it from being remembered
+    if newest.is_file():
+        return newest
+    if known is not None and known.mask is not None:
+        return masks.folder / known.mask
+    found = masks.folder / masks.old / file
+    return found if found.is_file() else None
+
+
+def _saved(path: Path, name: str, known: ImageRecord | None, masks: Painted, *, is_old: bool) -> SavedMask:
+    is_unseen = is_old or known is None or known.stamp is None
+    if is_unseen and (twins := _twins(path, masks)):
+        return _described(*twins, name, known, masks)
+    is_old = path.parent.name != masks.labels
+    numbered = masks.folder / known.numbered if is_old and known and known.numbered else None
+    numbered = numbered if numbered and numbered.is_file() else None
+    return _remembered(path, numbered, name, known, masks) or _described(path, numbered, name, known, masks)
+
+
+def _remembered(
+    path: Path, numbered: Path | None, name: str, known: ImageRecord | None, masks: Painted
+) -> SavedMask | None:
+    if known is None or known.size is None or known.stamp is None or known.stamp != file_stamp(path):
         return None
-    return SavedMask(name, path, known.origin, known.size, known.foreground, known.objects, known.stamp)
+    counts = known.object_px, known.background_px, known.regions
+    return SavedMask(name, path, known.origin, known.size, *counts, known.stamp, masks.meaning(path), numbered)
 
 
-def _described(path: Path, name: str, known: ImageRecord | None, *, sparse: bool) -> SavedMask:
+def _described(path: Path, numbered: Path | None, name: str, known: ImageRecord | None, masks: Painted) -> SavedMask:
     origin = known.origin if known and known.origin != "none" else "painted"
-    return describe_mask(path, name, read_mask_file(path), sparse=sparse, origin=origin)
+    meaning = masks.meaning(path)
+    labels = read_mask_file(path, meaning, numbered)
+    return replace(describe_mask(path, name, labels, origin, meaning), numbered=numbered)
+
+
+def _twins(path: Path, masks: Painted) -> tuple[Path, Path] | None:
+    """Return strokes and whole mask of the first version if `path` is one of them and they hold the same objects."""
+    strokes, whole = (masks.folder / place / path.name for place in (OLD_STROKES, OLD_MASKS))
+    try:
+        return (strokes, whole) if path in (strokes, whole) and hold_same_objects(strokes, whole) else None
+    except DataError:
+        return None

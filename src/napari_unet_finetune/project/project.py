@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,28 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import PREDICTED, read_pair, read_unannotated
-from ..data.masks import STROKES as STROKES_MEANING
-from ..data.masks import WHOLE
+from ..data.folders import read_pair, read_unannotated
+from ..data.masks import BACKGROUND
+from ..data.painted import OLD_MASKS, OLD_STROKES, PREDICTED
 from ..data.pairing import Pair
 from ..errors import DataError
-from ..io.disk import file_stem
+from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImagePixels, read_image
 from ..io.writing import Frame, write_frames
 from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask
-from .masks import (
-    MASKS,
-    STROKES,
-    convert_masks,
-    copy_aside,
-    fit_foreign_labels,
-    put_aside,
-    read_foreign_mask,
-    read_mask_file,
-    save_mask,
-)
-from .opening import NotWritableError, Opened, find_images, locate, with_mask
-from .record import ProjectRecord, image_record, stored_source, write_record
+from .masks import copy_aside, fit_foreign_labels, put_aside, read_foreign_mask, read_mask_file, save_mask
+from .opening import NotWritableError, Opened, find_images, locate, with_mask, without_mask
+from .record import VERSION, ProjectRecord, image_record, stored_source, write_record
 
 __all__ = ["ROLES", "NotWritableError", "Origin", "Project", "ProjectImage", "Role", "SavedMask"]
 
@@ -43,8 +33,7 @@ class Project:
     """A dataset being annotated; open one with `Project.open` or `Project.from_frames`.
 
     All changes are on disk when a method returns, except those of `enter`. Images are never written to, masks never
-    deleted. What only reads, `converted` and all that begins with `write_` may run in another thread, the rest in one
-    alone.
+    deleted. What only reads and all that begins with `write_` may run in another thread, the rest in one alone.
 
     Parameters
     ----------
@@ -54,12 +43,14 @@ class Project:
         Where masks, runs and the record of all else lie.
     """
 
-    def __init__(self, source: Path, folder: Path, opened: Opened, *, sparse: bool = False) -> None:
+    def __init__(self, source: Path, folder: Path, opened: Opened, *, is_new: bool) -> None:
         self.source = source
         self.folder = folder
         self._opened = opened
         self._images = opened.images
-        self._sparse = sparse
+        self._masks = opened.masks
+        self._own = dict(opened.stamps)  # files of masks as they were last written or remembered
+        self._is_new = is_new  # no record says what a value in the masks written here means
         self._changes = self._written = 0
 
     @classmethod
@@ -81,8 +72,8 @@ class Project:
             If the folder takes no files, so that another one has to be chosen.
         """
         source, folder, record = locate(source, folder)
-        sparse = bool(record and record.sparse)
-        return cls(source, folder, find_images(source, folder / (STROKES if sparse else MASKS), record), sparse=sparse)
+        is_new = record is None or record.labels is None
+        return cls(source, folder, find_images(source, folder, record), is_new=is_new)
 
     @classmethod
     def from_frames(cls, frames: Iterable[Frame], folder: Path) -> Project:
@@ -96,8 +87,7 @@ class Project:
         for _ in write_frames(frames, folder / IMAGES):
             pass
         project = cls.open(folder / IMAGES, folder)
-        project._changes += 1
-        project.write_record()
+        project._write_first_record()
         return project
 
     @property
@@ -139,8 +129,8 @@ class Project:
         DataError
             If its file cannot be read.
         """
-        mask = self.image(name).mask
-        return None if mask is None else read_mask_file(mask)
+        image = self.image(name)
+        return None if image.mask is None else read_mask_file(image.mask, image.meaning, image.numbered)
 
     def annotated_image(self, name: str) -> AnnotatedImage:
         """Return an image with its labels and the region where they hold.
@@ -168,20 +158,24 @@ class Project:
     def write_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> SavedMask:
         """Write the file of a mask; nothing else changes until `enter` or `keep` is called with the result.
 
-        What an imported mask replaces is kept aside, and so is a file that was not taken for the mask of this image.
+        What an imported mask replaces is kept aside, and so is a file that was not written here.
 
         Raises what `save_labels` raises.
         """
         path = self._mask_path(name)
-        if origin == "imported" or self.image(name).mask != path:
+        self._write_first_record()
+        if origin == "imported" or self._own.get(name) != file_stamp(path):
             copy_aside(path)
-        return replace(save_mask(path, name, labels, self._header(name), sparse=self._sparse), origin=origin)
+        saved = save_mask(path, name, labels, self._header(name), origin, self._masks.meaning(path))
+        self._own[name] = saved.stamp
+        return saved
 
     def enter(self, *masks: SavedMask) -> None:
         """Enter masks that were written; `write_record` must follow, for nothing is on disk yet."""
         for saved in masks:
             self._images[saved.name] = with_mask(self.image(saved.name), saved)
             self._opened.stamps[saved.name] = saved.stamp
+            self._opened.lost.pop(saved.name, None)
         self._changes += 1
 
     def keep(self, *masks: SavedMask) -> ProjectImage:
@@ -196,28 +190,42 @@ class Project:
         It may run in two threads at once: whoever finds that there were changes meanwhile writes again.
         """
         while self._written != (changes := self._changes):
-            records = [image_record(image, self._opened.stamps.get(image.name)) for image in self.images]
-            kept = tuple(one for one in records if one is not None)
-            source = stored_source(self.source, self.folder)
-            record = ProjectRecord(source=source, sparse=self._sparse, images=(*kept, *self._opened.absent))
-            write_record(self.folder, record)
-            self._written = changes
+            write_record(self.folder, self._record())
+            self._written, self._is_new = changes, False
+
+    def _write_first_record(self) -> None:
+        """See to it that a record says what a value means before a mask holds it."""
+        if self._is_new:
+            self._changes += 1
+            self.write_record()
+
+    def _record(self) -> ProjectRecord:
+        stamps, lost, masks = self._opened.stamps, self._opened.lost, self._masks
+        records = [image_record(one, self.folder, stamps.get(one.name), lost.get(one.name)) for one in self.images]
+        kept = tuple(one for one in records if one is not None)
+        return ProjectRecord(
+            version=VERSION, source=stored_source(self.source, self.folder), sparse=masks.sparse, labels=masks.labels,
+            background=BACKGROUND, old=masks.old, images=(*kept, *self._opened.absent),
+        )  # fmt: skip
 
     def remove_labels(self, name: str) -> Path | None:
         """Move the mask of an image aside and return where it is now; ``None`` if there was none.
 
         The mask of a namesake, which an old record may show for this image, is copied there: the namesake keeps it.
         """
-        image, own = self.image(name), self._mask_path(name)
-        copied = copy_aside(image.mask) if image.mask not in (None, own) else None
-        moved = put_aside(own)
-        put_aside(self.folder / (MASKS if self._sparse else STROKES) / own.name)
-        self._change({name: replace(image, mask=None, origin="none", foreground=None, objects=None)})
-        return copied or moved
+        if self.image(name).numbered is not None and (labels := self.read_labels(name)) is not None:
+            self.save_labels(name, labels, self.image(name).origin)  # in one file, to be put aside
+        image, newest = self.image(name), self._mask_path(name)
+        own = [*(self.folder / place / newest.name for place in (OLD_STROKES, OLD_MASKS)), newest]
+        copied = copy_aside(image.mask) if image.mask is not None and image.mask not in own else None
+        moved = {path: put_aside(path) for path in own}  # the newest last, so that a crash leaves nothing older
+        self._opened.lost.pop(name, None)
+        self._change({name: without_mask(image)})
+        return copied or moved[image.mask or newest]
 
     def restore_labels(self, name: str, aside: Path, origin: Origin) -> ProjectImage:
         """Take a mask back that `remove_labels` moved to `aside`; raises `DataError` if it cannot be read."""
-        return self.save_labels(name, read_mask_file(aside), origin)
+        return self.save_labels(name, read_mask_file(aside, self._masks.meaning(aside)), origin)
 
     def write_imported(self, pair: Pair) -> SavedMask:
         """Write a mask from elsewhere as the file of a mask here; `keep` it to enter it.
@@ -231,7 +239,7 @@ class Project:
         if image is None or image.ref != pair.image:
             raise DataError(f"{pair.mask.name}: its image {pair.name} is not in this dataset.")
         _check_replaceable(image)
-        labels = read_foreign_mask(pair.mask, image.name, self._header(image.name).size, sparse=self._sparse)
+        labels = read_foreign_mask(pair.mask, image.name, self._header(image.name).size, sparse=self.sparse)
         return self.write_labels(image.name, labels, "imported")
 
     def write_imported_labels(
@@ -244,7 +252,7 @@ class Project:
         Raises what `write_imported` raises.
         """
         _check_replaceable(self.image(name))
-        size, sparse = self._header(name).size, self._sparse
+        size, sparse = self._header(name).size, self.sparse
         fitting = fit_foreign_labels(labels, called, name, size, strokes=strokes and sparse, sparse=sparse)
         return self.write_labels(name, fitting, "imported")
 
@@ -272,34 +280,24 @@ class Project:
 
     @property
     def sparse(self) -> bool:
-        """Whether unpainted pixels are unknown: 0 is unknown, 1 background, 2 object."""
-        return self._sparse
+        """Whether unpainted pixels are unknown, and not background; no mask changes with it, only what it means."""
+        return self._masks.sparse
 
     @sparse.setter
     def sparse(self, sparse: bool) -> None:
-        if sparse == self._sparse:
+        if sparse == self.sparse:
             return
-        self.switch(tuple(self.converted(sparse=sparse)), sparse=sparse)
-
-    def converted(self, *, sparse: bool) -> Iterator[SavedMask]:
-        """Yield all masks as strokes or whole masks, in files of their own; nothing else changes until `switch`."""
-        return convert_masks(self.images, self.folder / (STROKES if sparse else MASKS), sparse=sparse)
-
-    def switch(self, masks: Iterable[SavedMask], *, sparse: bool) -> None:
-        """Take the masks that `converted` has written instead of those before."""
-        self._sparse = sparse
-        meaning = STROKES_MEANING if sparse else WHOLE
-        self._images = {name: replace(image, meaning=meaning) for name, image in self._images.items()}
-        self.enter(*masks)
-        self.write_record()
+        self._masks = replace(self._masks, sparse=sparse)
+        images = {image.name: replace(image, meaning=replace(image.meaning, sparse=sparse)) for image in self.images}
+        self._change(images)
 
     def pairs(self, *roles: Role) -> tuple[Pair, ...]:
         """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
         return tuple(image.pair for image in self.images if image.pair and image.role in (roles or ROLES))
 
     def _mask_path(self, name: str) -> Path:
-        """Return where the mask of an image is written, though an old record may still show it that of a namesake."""
-        return self.folder / (STROKES if self._sparse else MASKS) / f"{file_stem(self.image(name).name)}.tif"
+        """Return where the mask of an image is written, though an old record may still show it another one."""
+        return self.folder / self._masks.labels / f"{file_stem(self.image(name).name)}.tif"
 
     def _header(self, name: str) -> ImageHeader:
         return self._opened.headers[self.image(name).name]

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..data.folders import RECORD
+from ..data.masks import BACKGROUND, RECORD
+from ..data.painted import OLD_MASKS, OLD_STROKES
 from ..errors import DataError
 from ..io.disk import write_file
 from ..io.images import ImageRef
 from .image import Origin, ProjectImage, Role
 
-VERSION = 1
-_REMEMBERED = ("name", "origin", "role", "size", "foreground", "objects", "dice", "suggested")
+VERSION = 2
+_REMEMBERED = ("name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested")
+_OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions")
 
 
 class ImageRecord(BaseModel):
-    """What is remembered of one image; `file` is relative to the images, `mask` to the masks."""
+    """What is remembered of one image; `file` is relative to the images, `mask` to the folder of the project.
+
+    `numbered` is the whole mask with the same objects, where the first version made `mask` of it, or it of `mask`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,25 +31,49 @@ class ImageRecord(BaseModel):
     frame: int | None = None
     name: str
     mask: str | None = None
+    numbered: str | None = None
     stamp: tuple[int, int] | None = None
     origin: Origin = "none"
     role: Role = "auto"
     size: tuple[int, int] | None = None
-    foreground: float | None = None
+    foreground: float | None = Field(None, allow_inf_nan=False)  # this and the next are of the first version
     objects: int | None = None
+    object_px: int = 0
+    background_px: int = 0
+    regions: int = 0
     dice: float | None = None
     suggested: str = ""
 
 
 class ProjectRecord(BaseModel):
-    """What is remembered of a project; `source` is relative to its folder where both move together."""
+    """What is remembered of a project; `source` is relative to its folder where both move together.
+
+    With `sparse`, what is not painted is unknown. `labels` is the folder with masks that are painted today, and
+    `background` the value of background strokes there, ``None`` in the first version, which had whole masks in one
+    folder and strokes in another: `old` is the one that counts.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    version: int = VERSION
+    version: int = 1  # the first version did not write it
     source: str
     sparse: bool = False
+    labels: str | None = None
+    background: int | None = None
+    old: str = OLD_MASKS
     images: tuple[ImageRecord, ...] = ()
+
+
+def _of_today(record: ProjectRecord) -> ProjectRecord:
+    """Return a record of the first version as one of today; strokes were not counted, so their files are read again."""
+    old = OLD_STROKES if record.sparse else OLD_MASKS
+    images = []
+    for image in record.images:
+        height, width = image.size or (0, 0)
+        counted = {"object_px": round((image.foreground or 0) * height * width), "regions": image.objects or 0}
+        file = {"mask": image.mask and f"{old}/{image.mask}", "stamp": None if record.sparse else image.stamp}
+        images.append(image.model_copy(update={"foreground": None, "objects": None, **counted, **file}))
+    return record.model_copy(update={"old": old, "images": tuple(images)})
 
 
 def read_record(folder: Path) -> ProjectRecord | None:
@@ -66,9 +95,9 @@ def read_record(folder: Path) -> ProjectRecord | None:
         raise DataError(
             f"{file} is damaged ({error.errors()[0]['msg']}). Rename it: the masks beside it will be found again."
         ) from error
-    if record.version > VERSION:
+    if record.version > VERSION or record.background not in (None, BACKGROUND):
         raise DataError(f"{file} was written by a newer version of this program. Update it to open this dataset.")
-    return record
+    return _of_today(record) if record.version == 1 else record
 
 
 def write_record(folder: Path, record: ProjectRecord) -> None:
@@ -99,11 +128,25 @@ def record_key(ref: ImageRef) -> tuple[str, int | None]:
     return ref.path.name, ref.frame
 
 
-def image_record(image: ProjectImage, stamp: tuple[int, int] | None) -> ImageRecord | None:
-    """Return what is to be remembered of `image`, ``None`` if that is nothing; `stamp` is that of its mask file."""
-    if image == ProjectImage(image.ref, size=image.size, meaning=image.meaning):
+def image_record(
+    image: ProjectImage, folder: Path, stamp: tuple[int, int] | None, lost: ImageRecord | None = None
+) -> ImageRecord | None:
+    """Return what is to be remembered of `image` in the project `folder`, ``None`` if that is nothing.
+
+    `stamp` is that of its mask file; `lost` is what was remembered of a mask that could not be read this time.
+    """
+    if lost is None and image == ProjectImage(image.ref, size=image.size, meaning=image.meaning):
         return None
     file, frame = record_key(image.ref)
-    mask = image.mask.name if image.mask else None
     values = {name: getattr(image, name) for name in _REMEMBERED}
-    return ImageRecord(file=file, frame=frame, mask=mask, stamp=stamp if mask else None, **values)
+    if image.mask is not None:
+        values |= {"mask": _within(folder, image.mask), "stamp": stamp}
+    elif lost is not None:
+        values |= lost.model_dump(include=set(_OF_MASK))
+    if image.numbered is not None:
+        values["numbered"] = _within(folder, image.numbered)
+    return ImageRecord(file=file, frame=frame, **values)
+
+
+def _within(folder: Path, file: Path) -> str:
+    return Path(os.path.relpath(file, folder)).as_posix()

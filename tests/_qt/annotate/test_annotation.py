@@ -11,6 +11,7 @@ from napari_unet_finetune._qt.annotate import autosave
 from napari_unet_finetune._qt.annotate import paint as paint_module
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.annotate.paint import KEPT_HISTORIES
+from napari_unet_finetune.data.masks import BACKGROUND
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.project.project import Project
 
@@ -387,81 +388,55 @@ class TestFailures:
 
 
 class TestStrokes:
-    @pytest.fixture
-    def switch(self, annotation, qtbot):
-        def switch(sparse):
-            annotation.set_sparse(sparse)
-            qtbot.waitUntil(lambda: not annotation.is_converting)
-
-        return switch
-
-    def test_strokes_have_fixed_colors_and_begin_with_the_object(self, annotation, switch):
-        switch(True)
+    def test_strokes_of_background_stand_out_and_all_else_is_an_object(self, annotation):
+        annotation.set_sparse(True)
         annotation.open("img_0")
         layer = annotation.layer
-        assert layer.selected_label == 2
-        assert len({tuple(layer.get_color(label)) for label in (1, 2, 3)}) == 3
-        assert layer.get_color(3)[3] == 1  # what is no stroke is seen, to be erased
+        assert layer.selected_label == 1
+        assert len({tuple(layer.get_color(label)) for label in (1, 2, BACKGROUND)}) == 2
         paint(annotation, 2)
         annotation.save()
         assert annotation.session.project.image("img_0").foreground == 1
 
-    def test_switching_shows_the_converted_mask(self, annotation, switch):
+    def test_switching_changes_no_paint_and_can_still_be_undone(self, annotation):
         annotation.open("img_0")
         paint(annotation, 5)
-        switch(True)
-        assert annotation.session.project.sparse
-        assert set(np.unique(annotation.layer.data)) == {1, 2}
-        assert annotation.layer.selected_label == 2
-        switch(False)
-        assert set(np.unique(annotation.layer.data)) == {0, 5}
-        assert annotation.layer.selected_label == 1
-
-    def test_nothing_can_be_painted_while_masks_are_converted(self, annotation, qtbot):
-        annotation.session.project.save_labels("img_1", np.ones(SIZE, np.uint16), "painted")
-        annotation.open("img_0")
-        annotation.set_sparse(True)
-        assert annotation.layer is None
-        assert not annotation.open("img_1")
-        annotation.remove_masks(["img_1"])
-        qtbot.waitUntil(lambda: not annotation.is_converting)
-        assert annotation.session.current == "img_0"
-        assert annotation.layer is not None
-        assert (on_disk(annotation, "img_1") == 2).all()
-
-    def test_a_failed_conversion_leaves_everything_as_it_was(self, annotation, qtbot):
-        annotation.open("img_0")
-        paint(annotation)
-        annotation.save()
         painted = annotation.layer.data.copy()
-        annotation.session.project.image("img_0").mask.write_bytes(b"broken")
-        with message("cannot be read"):
-            annotation.set_sparse(True)
-            qtbot.waitUntil(lambda: not annotation.is_converting)
-        assert not annotation.session.project.sparse
-        assert painted.any()
+        for sparse in (True, False):
+            annotation.set_sparse(sparse)
+            assert annotation.session.project.sparse == sparse
+            np.testing.assert_array_equal(annotation.layer.data, painted)
+            np.testing.assert_array_equal(on_disk(annotation, "img_0"), painted)
+        annotation.layer.undo()
+        assert not annotation.layer.data.any()
 
-    def test_no_object_here_is_all_background_and_can_be_undone(self, annotation, switch):
-        switch(True)
+    def test_whoever_painted_background_goes_on_with_an_object_where_there_are_no_strokes(self, annotation):
+        annotation.set_sparse(True)
+        annotation.open("img_0")
+        annotation.layer.selected_label = BACKGROUND
+        paint(annotation, BACKGROUND)
+        annotation.set_sparse(False)
+        assert annotation.layer.selected_label == 1
+        assert tuple(annotation.layer.get_color(BACKGROUND)) != tuple(annotation.layer.get_color(1))
+        annotation.open("img_1")
+        assert len({tuple(annotation.layer.get_color(label)) for label in (1, 2, 3)}) == 3
+        annotation.open("img_0")
+        assert tuple(annotation.layer.get_color(BACKGROUND)) != tuple(annotation.layer.get_color(1))
+
+    def test_it_is_told_how_many_masks_hold_no_background(self, annotation):
+        annotation.session.project.save_labels("img_1", np.ones(SIZE, np.uint16), "painted")
+        annotation.set_sparse(True)
+        assert "1 mask" in annotation.session.message.text
+
+    def test_no_object_here_is_all_background_and_can_be_undone(self, annotation):
+        annotation.set_sparse(True)
         annotation.open("img_0")
         paint(annotation, 2)
         painted = annotation.layer.data.copy()
         annotation.mark_empty()
-        assert (on_disk(annotation, "img_0") == 1).all()
+        assert (on_disk(annotation, "img_0") == BACKGROUND).all()
         annotation.layer.undo()
         np.testing.assert_array_equal(annotation.layer.data, painted)
-
-    def test_a_label_that_no_stroke_has_is_refused_in_words(self, annotation, switch, qtbot):
-        switch(True)
-        annotation.open("img_0")
-        paint(annotation, 3)
-        with message("Erase label 3; paint with 1 and 2 only"):
-            assert not annotation.save()
-        annotation.layer.events.paint(value=[])
-        annotation._autosave._on_timeout()  # as it is saved in the background
-        qtbot.waitUntil(lambda: "Erase label 3" in annotation.problem)
-        annotation.layer.undo()
-        assert annotation.next()
 
 
 @pytest.mark.usefixtures("qapp")

@@ -8,6 +8,7 @@ pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.annotate.panel import AnnotatePanel
+from napari_unet_finetune.data.masks import BACKGROUND
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.project.project import Project
 
@@ -98,26 +99,20 @@ def test_no_undo_is_offered_of_a_mask_whose_file_was_gone(panel, annotation):
     assert not panel.undo_button.isVisible()
 
 
-def test_strokes_are_explained_and_have_a_button_per_label(panel, annotation, qtbot):
+def test_strokes_are_explained_and_have_a_button_each(panel, annotation):
+    annotation.session.project.save_labels("img_0", BLOB, "painted")
     annotation.open("img_0")
     assert not panel.object_button.isVisible()
     panel.dense_box.click()
     assert panel.asked == []
-    qtbot.waitUntil(lambda: annotation.session.project.sparse and not annotation.is_converting)
-    assert "label 2" in panel.hint.text()
+    assert annotation.session.project.sparse and not panel.dense_box.isChecked()
+    assert "unknown" in panel.hint.text()
     panel.background_button.click()
-    assert (annotation.layer.selected_label, annotation.layer.mode) == (1, "paint")
+    assert (annotation.layer.selected_label, annotation.layer.mode) == (BACKGROUND, "paint")
     panel.object_button.click()
-    assert annotation.layer.selected_label == 2
-
-
-def test_converting_masks_is_asked_for(panel, annotation):
-    annotation.session.project.save_labels("img_0", BLOB, "painted")
-    panel.answer = False
+    assert annotation.layer.selected_label == 1
     panel.dense_box.click()
-    assert "1 mask is converted" in panel.asked[0]
-    assert not annotation.session.project.sparse
-    assert panel.dense_box.isChecked()
+    assert not annotation.session.project.sparse and not panel.background_button.isVisible()
 
 
 def test_a_prediction_on_paint_is_asked_for(panel, annotation, waiting):

@@ -5,7 +5,10 @@ import csv
 import numpy as np
 import pytest
 
+from napari_unet_finetune._qt.annotate.paint import PAINTING
+from napari_unet_finetune._qt.layers.layers import OURS
 from napari_unet_finetune._qt.predict.measure_controller import MeasureController
+from napari_unet_finetune.data.masks import BACKGROUND
 
 
 @pytest.fixture
@@ -129,3 +132,10 @@ def test_stop_ends_after_the_frame_in_work_without_a_result(viewer, measuring, q
     measuring.measure(labels, None)
     qtbot.waitUntil(lambda: not measuring.is_busy)
     assert measuring.measured.images == () and "Stopped" in measuring.session.message.text
+
+
+def test_strokes_of_background_are_no_objects_where_they_are_painted(viewer, measure):
+    painted = numbered()[0]
+    painted[10:] = BACKGROUND
+    layer = viewer.add_labels(painted, metadata={OURS: PAINTING})
+    assert [row["label"] for row in measure(layer).objects] == [1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,24 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from ...data.masks import BACKGROUND
 from ...errors import FinetuneError
 from ...project.image import ProjectImage, to_annotate
-from ...project.masks import BACKGROUND
-from ...project.project import Origin, Project, SavedMask
+from ...project.project import Origin, Project
+from ...text import count_of, verb_for
 from ..layers.layers import PLANE, show_image
 from ..layers.redraw import drawn_later
 from ..session.listener import Listener
 from ..session.session import Session
 from ..session.shortcuts import Actions
 from ..session.stage import Place
-from ..session.worker import Work
 from .autosave import Autosave
 from .paint import (
     IMAGE,
+    OBJECT,
     PAINTING,
     Brush,
     Histories,
     History,
+    color_by_meaning,
     disown_copies,
     fill_with,
     new_painting,
@@ -64,41 +66,6 @@ def bring_back(project: Project, removed: Iterable[Removed]) -> Iterator[str]:
             yield one.name
 
 
-def convert_in_background(
-    session: Session, project: Project, *, sparse: bool, on_end: Callable[[], object]
-) -> Work[list[SavedMask]]:
-    """Convert the masks of `project` and call `on_end`, however it ends; nothing may be painted until then."""
-
-    def convert() -> Generator[int, None, list[SavedMask]]:
-        saved = []
-        for mask in project.converted(sparse=sparse):
-            saved.append(mask)
-            yield len(saved)
-        return saved
-
-    def on_converted(saved: list[SavedMask]) -> None:
-        try:
-            project.switch(saved, sparse=sparse)
-        except FinetuneError as error:
-            session.fail(error)
-        finally:
-            on_end()
-
-    def on_error(error: Exception) -> None:
-        on_end()
-        session.fail(error)
-
-    total = len(project.pairs())
-    return Work(
-        convert,
-        title="Converting masks",
-        on_event=lambda count: session.tell(f"{count} of {total} masks are converted.") if total else None,
-        on_end=on_converted,
-        on_error=on_error,
-        on_abort=on_end,
-    )
-
-
 _MOST_TRIED = 5  # a whole disk may be gone
 
 
@@ -115,7 +82,6 @@ class Annotation(Listener):
         self.session = session
         self.order: Callable[[], Sequence[str]] = self.names
         self.removed: tuple[Removed, ...] = ()
-        self.is_converting = False  # masks to strokes, or strokes to masks
         self._is_released = False
         self._autosave: Autosave | None = None
         self._kind = (False, False, False)
@@ -166,9 +132,7 @@ class Annotation(Listener):
 
     def open(self, name: str) -> bool:
         """Show the image called `name`, ready for painting, and tell whether that worked; if not, the user is told."""
-        if self.is_converting:
-            self.session.tell("Masks are being converted. Go on in a moment.")
-        if self.is_converting or not self.save():
+        if not self.save():
             return False
         try:
             if not self._is_shown(name):
@@ -235,7 +199,7 @@ class Annotation(Listener):
     def remove_masks(self, names: Iterable[str]) -> None:
         """Move masks aside; `undo_remove` brings them back."""
         project = self.session.project
-        if project is None or self.is_converting or not self.save():
+        if project is None or not self.save():
             return
         removed: list[Removed] = []
         try:
@@ -248,7 +212,7 @@ class Annotation(Listener):
     def undo_remove(self) -> None:
         """Bring back what was removed last, except where there is a new mask meanwhile."""
         project, removed = self.session.project, self.removed
-        if project is None or self.is_converting or not self.save():
+        if project is None or not self.save():
             return
         restored: list[str] = []
         try:
@@ -259,14 +223,21 @@ class Annotation(Listener):
         self.reload(restored)
 
     def set_sparse(self, sparse: bool) -> None:
-        """Choose what unpainted pixels are, and convert all masks to it; nothing can be painted meanwhile."""
-        project = self.session.project
-        if project is None or sparse == project.sparse or self.is_converting or not self.save():
+        """Choose whether unpainted pixels are unknown or background; no mask changes with it."""
+        project, layer = self.session.project, self.layer
+        if project is None or not self.save():
             return
-        self._drop_layer()
-        self._histories.clear()
-        self._brush, self.is_converting = None, True
-        convert_in_background(self.session, project, sparse=sparse, on_end=self._on_converted)
+        try:
+            project.sparse = sparse
+        except FinetuneError as error:
+            self.session.fail(error)
+        if layer is not None:
+            color_by_meaning(layer, sparse=sparse)
+            if not sparse and layer.selected_label == BACKGROUND:
+                layer.selected_label = OBJECT
+        if bare := sum(image.is_annotated and not image.background_px for image in project.images if sparse):
+            self.session.tell(f"{count_of(bare, 'mask')} {verb_for(bare, 'have')} no strokes of background yet.")
+        self.session.images_changed.emit()
         self.changed.emit()
 
     def reload(self, names: Iterable[str]) -> None:
@@ -343,13 +314,14 @@ class Annotation(Listener):
         self._image = show_image(viewer, IMAGE, name, pixels, below=PAINTING)
         history = self._histories.take(name, stored)
         if layer is None:
-            layer = new_painting(name, stored, pixels, sparse=project.sparse)
+            layer = new_painting(name, stored, pixels)
             if history.undo or history.redo:
                 history.give_to(layer)
             viewer.layers.append(layer)
-            (self._brush or Brush.first(size, sparse=project.sparse)).apply(layer)
+            (self._brush or Brush.first(size)).apply(layer)
         else:
             repaint(layer, name, history, pixels)
+        color_by_meaning(layer, sparse=project.sparse)
         viewer.layers.selection.active = layer
         show_whole(viewer, layer)
         self._autosave = Autosave(project, name, layer, labels)
@@ -372,14 +344,6 @@ class Annotation(Listener):
             autosave.close()
             self._histories.keep(autosave.name, autosave.layer)
         return autosave
-
-    def _on_converted(self) -> None:
-        self.is_converting = False
-        self._brush = None
-        if not self._is_released and self.session.current is not None:
-            self.open(self.session.current)
-        self.session.images_changed.emit()
-        self.changed.emit()
 
     def _on_saved(self, name: str) -> None:
         """Tell those who count images with a mask, or with objects, only if this one is new among them or gone."""

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ...data.folders import PREDICTED
-from ...errors import DataError, FinetuneError
+from ...data.painted import PREDICTED
+from ...errors import FinetuneError
 from ...project.guess import Guess
-from ...project.masks import BACKGROUND, OBJECT
 from ...project.project import Origin, Project, SavedMask
 from ..session.listener import Listener
-from ..session.worker import Work
+from ..session.worker import Work, in_background
 from .paint import differs, is_painted, snapshot
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Autosave(Listener):
         try:
             if labels.any() or even_if_empty:
                 if overtaken or even_if_empty or not np.array_equal(labels, self._on_disk):
-                    self.project.keep(_write(self.project, self.name, labels, self._origin(labels)))
+                    self.project.keep(self.project.write_labels(self.name, labels, self._origin(labels)))
                     self._entered(labels)
             elif overtaken or self._on_disk.any():
                 self._remove()
@@ -156,14 +155,9 @@ class Autosave(Listener):
             self._settle()
 
     def _write_record_aside(self) -> None:
-        def write() -> Generator[None, None, None]:
-            yield
-            self.project.write_record()
-
-        Work(
-            write,
+        in_background(
+            self.project.write_record,
             title="Saving the record of the dataset",
-            on_event=lambda _event: None,
             on_end=lambda _none: None,
             on_error=self._on_error,
         )
@@ -230,15 +224,4 @@ class _Writing:
         yield
         if self.is_overtaken:
             return None
-        return _write(project, name, self.labels, origin)
-
-
-def _write(project: Project, name: str, labels: NDArray[np.uint16], origin: Origin) -> SavedMask:
-    """Write a mask; a label that no stroke has is refused in the words of somebody who paints."""
-    strays = labels[labels > OBJECT] if project.sparse else labels[:0]
-    if strays.size:
-        stray = strays.min()
-        raise DataError(
-            f"{name}: label {stray} is no stroke. Erase label {stray}; paint with {BACKGROUND} and {OBJECT} only."
-        )
-    return project.write_labels(name, labels, origin)
+        return project.write_labels(name, self.labels, origin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...project.masks import dense_to_strokes
+from ...project.masks import over_background
 from ..session.predict_frames import above, predict_frames
 from .annotation import Annotation
 from .paint import add_paint, is_painted
@@ -49,7 +49,7 @@ def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]
         session.tell(f"The model finds nothing in {name}. Paint its objects by hand.", "warning")
         return
     where = " where nothing was painted" if is_painted(layer) else ""
-    added = add_paint(layer, dense_to_strokes(labels) if session.project.sparse else labels)
+    added = add_paint(layer, over_background(labels) if session.project.sparse else labels)
     if not added.any():
         session.tell(f"All that the model finds in {name} is painted already.")
         return

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...colors import BACKGROUND_STROKE, PAINTED, STRAY_STROKE
+from ...colors import BACKGROUND_STROKE, PAINTED
+from ...data.masks import BACKGROUND
 from ...io.pixels import ImagePixels
-from ...project.masks import BACKGROUND, OBJECT
 from ..layers.colors import palette, steady
 from ..layers.layers import OURS, PLANE, change, mark_of, placement_of_pixels
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
 IMAGE, PAINTING = "image", "painting"
+OBJECT = 1  # the label to begin with; every other number but that of background is an object too
 KEPT_HISTORIES = 5  # images whose steps can still be undone after going to another
 _BRUSH_SHARE = 50  # the brush is this many times smaller than the image
 _SMALLEST_BRUSH_PX = 4
 _LARGEST_BRUSH_PX = 40
 _MOST_UNDOABLE_PX = 10_000_000
 _FILLED = 0.95
+_STROKES = f"{OURS}-strokes"  # in the metadata of a layer: it is colored so that strokes of background stand out
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,10 @@ class Brush:
         return cls(layer.brush_size, layer.selected_label, str(layer.mode), layer.opacity, layer.contour)
 
     @classmethod
-    def first(cls, size: tuple[int, int], *, sparse: bool) -> Brush:
+    def first(cls, size: tuple[int, int]) -> Brush:
         """Return what to begin with on an image of `size`."""
         px = min(max(min(size) // _BRUSH_SHARE, _SMALLEST_BRUSH_PX), _LARGEST_BRUSH_PX)
-        return cls(px, OBJECT if sparse else 1)
+        return cls(px, OBJECT)
 
     def apply(self, layer: Labels) -> None:
         """Set everything on `layer`."""
@@ -109,18 +111,21 @@ class Histories:
         self._of.clear()
 
 
-def new_painting(name: str, labels: NDArray[np.uint16], pixels: ImagePixels, *, sparse: bool) -> Labels:
+def new_painting(name: str, labels: NDArray[np.uint16], pixels: ImagePixels) -> Labels:
     """Return a layer to paint `labels` of the image `name` in; the array is copied."""
     from napari.layers import Labels
 
-    strokes = {BACKGROUND: BACKGROUND_STROKE, OBJECT: PAINTED, None: STRAY_STROKE}
     return Labels(
-        np.array(labels, np.uint16),
-        name=layer_name(name),
-        metadata={OURS: PAINTING},
-        colormap=steady(strokes) if sparse else palette(PAINTED),
-        **placement_of_pixels(pixels),
+        np.array(labels, np.uint16), name=layer_name(name), metadata={OURS: PAINTING}, **placement_of_pixels(pixels)
     )
+
+
+def color_by_meaning(layer: Labels, *, sparse: bool) -> None:
+    """Color background apart from objects where strokes of it are or may be painted, else each object for itself."""
+    has_strokes = sparse or bool((np.asarray(layer.data) == BACKGROUND).any())
+    if layer.metadata.get(_STROKES) is not has_strokes:
+        layer.metadata[_STROKES] = has_strokes
+        layer.colormap = steady({BACKGROUND: BACKGROUND_STROKE, None: PAINTED}) if has_strokes else palette(PAINTED)
 
 
 def repaint(layer: Labels, name: str, history: History, pixels: ImagePixels) -> None:

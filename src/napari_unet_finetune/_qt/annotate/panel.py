@@ -7,20 +7,20 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QMessageBox
 
 from ...colors import BACKGROUND_STROKE, PAINTED
+from ...data.masks import BACKGROUND
 from ...errors import FinetuneError
 from ...project.image import mask_text
-from ...project.masks import BACKGROUND, OBJECT
 from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import CanvasKeys, bind_keys
 from ..widgets.layout import in_column, in_row, push_button, tipped
 from .annotation import annotation_of, image_keys
 from .first_guess import start_from_prediction
-from .paint import is_painted
+from .paint import OBJECT, is_painted
 
 _PATCH_PX = 12
 _DENSE = "Paint the objects, all with label 1 or each with its own. What you do not paint is background."
-_SPARSE = "Paint some background with label 1 and some object with label 2. What you do not paint stays unknown."
+_SPARSE = "Paint some background and some object, with the buttons below. What you do not paint stays unknown."
 
 
 class AnnotatePanel(Panel):
@@ -55,8 +55,8 @@ class AnnotatePanel(Panel):
             "Remove mask", "Remove the mask of this image; the file is moved aside, not deleted"
         )
         self.undo_button = push_button("Undo", "Bring the removed mask back")
-        self.background_button = push_button("Background (1)", "Paint background strokes")
-        self.object_button = push_button("Object (2)", "Paint object strokes")
+        self.background_button = push_button("Background", "Paint background strokes")
+        self.object_button = push_button("Object", "Paint object strokes")
         self.dense_box = tipped(
             QCheckBox("Unpainted = background"),
             "On: what is not painted is background. Off: a few strokes will do; what is not painted is not used.",
@@ -129,7 +129,7 @@ class AnnotatePanel(Panel):
         self.hint.setText(_SPARSE if is_sparse else _DENSE)
         self.dense_box.setChecked(not is_sparse)
         for widget in (self.previous_button, self.next_button, self.jump_button, self.dense_box):
-            widget.setEnabled(project is not None and not self._annotation.is_converting)
+            widget.setEnabled(project is not None)
         for widget in (self.guess_button, self.empty_button):
             widget.setEnabled(image is not None)
         self.guess_button.setEnabled(image is not None and not self._session.jobs.is_running)
@@ -173,13 +173,7 @@ class AnnotatePanel(Panel):
             self._annotation.remove_masks([self._session.current])
 
     def _on_dense(self, is_dense: bool) -> None:
-        project = self._session.project
-        count = len(project.pairs()) if project else 0
-        meaning = "unpainted pixels become background" if is_dense else "each becomes strokes over the whole image"
-        masks = "1 mask is" if count == 1 else f"{count} masks are"
-        question = f"{masks} converted: {meaning}. The masks of before are kept. Go on?"
-        if count == 0 or self.confirm(question, "Convert"):
-            self._annotation.set_sparse(not is_dense)
+        self._annotation.set_sparse(not is_dense)
         self._refresh()
 
     def _paint_with(self, label: int) -> None:

@@ -41,7 +41,7 @@ class MaskImportController:
     def from_files(self, masks: Path) -> None:
         """Pair the masks in a folder or a file with the images, and show the pairing."""
         project = self._session.project
-        if project is None or self.is_busy or self._annotation.is_converting or not self._annotation.save():
+        if project is None or self.is_busy or not self._annotation.save():
             return
 
         self._planning = in_background(
@@ -58,7 +58,7 @@ class MaskImportController:
             self._session.tell("Open a dataset first, for instance with Use open layers.")
         elif not choices:
             self._session.tell("There is no Labels layer in this viewer but those of this plugin. Open or draw one.")
-        elif not self._annotation.is_converting and self._annotation.save():
+        elif self._annotation.save():
             self._open(LabelsDialog(project, self._session.current, choices, self._parent))
 
     def release(self) -> None:

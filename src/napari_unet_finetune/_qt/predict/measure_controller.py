@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from ...data.masks import BACKGROUND
 from ...errors import DataError
 from ...io.disk import write_file
 from ...measure.files import check_tables
 from ...measure.objects import Measured, MeasuredRow, Place, columns_of, is_mask, measure, to_csv
 from ...text import count_of
+from ..annotate.paint import PAINTING
 from ..layers.frames import channel_axis, current_frame, frame_shape, frames_of
-from ..layers.layers import PLANE
+from ..layers.layers import PLANE, mark_of
 from ..layers.stacks import pixel_size
 from ..session.session import Session, tells_errors
 from ..session.worker import Work
@@ -157,7 +159,10 @@ def _measured(
 
 def _frame(labels: Labels, index: Index) -> NDArray[Any]:
     data = labels.data[0] if labels.multiscale else labels.data
-    return np.array(data[index])  # a copy: somebody may be painting
+    frame = np.array(data[index])  # a copy: somebody may be painting
+    if mark_of(labels) == PAINTING:
+        frame[frame == BACKGROUND] = 0
+    return frame
 
 
 def _attach(labels: Labels, measured: Measured) -> None:

@@ -1,0 +1,179 @@
+"""Masks painted in a dataset here, as files: which of them count, and what their values mean, as its record says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from ..io.disk import Stamp, file_stamp, file_stem
+from ..io.images import ImageRef, Listing, list_images, natural_key
+from .masks import RECORD, STROKES, WHOLE, Meaning
+
+LABELS, REMOVED = "labels", "removed"
+OLD_MASKS, OLD_STROKES = "masks", "strokes"  # of the first version: whole masks, and strokes of 1 and 2
+PREDICTED: Final = "predicted"  # the origin of a mask that a model has made and nobody has looked at
+UNSEEN = "its mask is a prediction that nobody has looked at"
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What the record of a dataset says of its masks.
+
+    Parameters
+    ----------
+    folder
+        Where the record lies, and folders of masks beside it.
+    labels
+        The folder of masks that are painted today; empty if there is none yet.
+    background
+        The value of background strokes in it.
+    old
+        Which folder of the first version counts for images that were not painted since.
+    sparse
+        What is not painted is unknown.
+    before
+        Masks of the first version that still count.
+    unseen
+        File names of masks that nobody has looked at.
+    numbered
+        Where strokes of the first version have objects of the same shape in a whole mask: its file for each of theirs.
+    """
+
+    folder: Path
+    labels: str
+    background: int
+    old: str
+    sparse: bool
+    before: tuple[Path, ...] = ()
+    unseen: frozenset[str] = frozenset()
+    numbered: Mapping[Path, Path] = field(default_factory=dict)
+
+    def meaning(self, file: Path, *, sparse: bool = False) -> Meaning:
+        """Return what a mask in one of its folders means; with `sparse`, what is not painted is unknown in any case."""
+        place, twins = folder_of(file).name, (*self.numbered, *self.numbered.values())
+        background = {self.labels: self.background, OLD_STROKES: 1}.get(place, 0)
+        return Meaning(sparse or (self.sparse and (place in (self.labels, self.old) or file in twins)), background)
+
+    def counting(self, ref: ImageRef, *, sparse: bool) -> ImageRef:
+        """Return strokes, or with nothing unknown the whole mask, in place of either; any other mask as it is."""
+        for strokes, whole in self.numbered.items():
+            if ref.path in (strokes, whole):
+                return replace(ref, path=strokes if sparse or self.sparse else whole)
+        return ref
+
+
+def folder_of(file: Path) -> Path:
+    """Return the folder to which a mask file belongs, be it put aside there or not."""
+    return file.parent.parent if file.parent.name == REMOVED else file.parent
+
+
+def meaning_of(path: Path, *, sparse: bool) -> Meaning:
+    """Return what the mask in a file means; with `sparse`, what is not painted is unknown, whatever the record says."""
+    found = _found(path)
+    if found is None:
+        return STROKES if sparse else WHOLE
+    painted, file = found
+    return painted.meaning(file, sparse=sparse)
+
+
+def painted_meaning(path: Path) -> Meaning | None:
+    """Return what a mask file of a dataset here means; ``None`` if it belongs to none."""
+    found = _found(path)
+    return None if found is None else found[0].meaning(found[1])
+
+
+def holds_strokes(masks: Path, *, sparse: bool) -> bool:
+    """Tell whether masks are strokes: that is said (`sparse`), or the record of their dataset says it."""
+    return meaning_of(masks, sparse=sparse).sparse
+
+
+def unseen_masks(masks: Path) -> frozenset[str]:
+    """Return the names of those files in a folder of masks (or of this file) that nobody has looked at.
+
+    The record of the dataset to which the folder belongs tells; no other folder holds any.
+    """
+    found = _found(masks)
+    return frozenset() if found is None else found[0].unseen
+
+
+def list_masks(masks: Path, *, sparse: bool = False) -> Listing:
+    """Return the masks of a folder or file; where some were painted on in napari since, those of today instead.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder or file, or it holds nothing that can be read.
+    """
+    found = _found(masks) if masks.is_dir() and masks.resolve().name != REMOVED else None
+    if found is None:
+        return list_images(masks)
+    painted, place = found[0], found[1].parent
+    today = _list_if_any(painted.folder / painted.labels) if painted.labels else Listing(())
+    names = {ref.path.name for ref in today.images} | {path.name for path, _ in today.unreadable}
+    before = _list_before(painted) if place.name == painted.labels else list_images(masks)
+    if place.name != painted.labels and not any(ref.path.name in names for ref in before.images):
+        today, names = Listing(()), set()  # the folder may be the user's own
+    older = [ref for ref in before.images if ref.path.name not in names]
+    images = sorted((*today.images, *older), key=lambda ref: natural_key(ref.name))
+    headers = {**before.headers, **today.headers}
+    used = {ref: painted.counting(ref, sparse=sparse) for ref in images}
+    return Listing(
+        tuple(used.values()),
+        (*today.unreadable, *(problem for problem in before.unreadable if problem[0].name not in names)),
+        {other: headers[ref] for ref, other in used.items()},
+    )
+
+
+def _list_if_any(folder: Path) -> Listing:
+    has_files = folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+    return list_images(folder) if has_files else Listing(())
+
+
+def _list_before(painted: Painted) -> Listing:
+    """Return masks of the first version that are remembered."""
+    listings = [list_images(file) for file in painted.before if file.is_file()]
+    return Listing(
+        tuple(ref for listing in listings for ref in listing.images),
+        headers={ref: header for listing in listings for ref, header in listing.headers.items()},
+    )
+
+
+def _found(path: Path) -> tuple[Painted, Path] | None:
+    """Return the dataset here to which a mask, or any mask in a folder, belongs, and where that is in truth."""
+    file = path.resolve()
+    file = file / "any" if file.is_dir() else file
+    place = folder_of(file)
+    painted = _read(place.parent, file_stamp(place.parent / RECORD))
+    is_one = painted is not None and place.name in (painted.labels, OLD_MASKS, OLD_STROKES)
+    return (painted, file) if painted is not None and is_one else None
+
+
+@lru_cache(maxsize=16)
+def _read(folder: Path, _stamp: Stamp) -> Painted | None:
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # damaged, or a file of others
+        return _understood(folder, json.loads((folder / RECORD).read_bytes()))
+    return None
+
+
+def _understood(folder: Path, values: Mapping[str, Any]) -> Painted:
+    if not isinstance(values["source"], str):
+        raise TypeError("no record of a dataset")
+    sparse, labels = values.get("sparse") is True, str(values.get("labels") or "")
+    images = values.get("images", ())
+    unseen = [one for one in images if one.get("origin") == PREDICTED]
+    known = [one for one in images if one.get("mask")]
+    return Painted(
+        folder,
+        labels,
+        int(values.get("background") or 0),
+        str(values.get("old", OLD_STROKES if sparse and not labels else OLD_MASKS)),
+        sparse,
+        tuple(folder / one["mask"] for one in known if labels and not one["mask"].startswith(f"{labels}/")),
+        frozenset(Path(one.get("mask") or f"{file_stem(one['name'])}.tif").name for one in unseen),
+        {folder / one["mask"]: folder / one["numbered"] for one in known if one.get("numbered")},
+    )
