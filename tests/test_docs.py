@@ -93,7 +93,7 @@ def _check_settings(command: str, values: dict[str, Any]) -> None:
     if command in PREDICTING:
         prediction_config(values["changes"])
     elif "changes" in values:
-        training_config(values["preset"], values["changes"], steps=values["steps"])
+        training_config(values.get("preset", "default"), values["changes"], steps=values["steps"])
         training_config(values.get("base_preset", "default"), values.get("base_changes"))
 
 

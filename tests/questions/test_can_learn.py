@@ -1,6 +1,7 @@
 """Two images are learned by heart, and the verdict follows from that and from tests of the masks."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from napari_unet_finetune.config import FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import PartStarted, RunStarted, StepEnd, drain
-from napari_unet_finetune.questions.can_learn import can_learn
+from napari_unet_finetune.questions.can_learn import CanLearn, TrialVerdict, can_learn
 from napari_unet_finetune.training.finetune import random_model
 
 CONFIG = FinetuneConfig(device="cpu", precision="fp32", patch_size=32)
@@ -41,7 +42,7 @@ def test_a_task_that_can_be_learned_is_called_ready(model):
         except StopIteration as stop:
             result = stop.value
             break
-    assert result.verdict == "ready" and min(result.dice) > 0.9 and result.summary.startswith("Ready: ")
+    assert result.verdict == "ready" and min(result.dice) > 0.9 and result.headline.startswith("Yes")
     assert len(result.images) == 2 and result.doubts == ()
     assert [event.index for event in seen if isinstance(event, PartStarted)] == [1, 2]
     (started,) = [event for event in seen if isinstance(event, RunStarted)]
@@ -71,9 +72,36 @@ def test_masks_that_do_not_fit_are_told_however_well_they_are_learned(model):
     assert "moved by -7 px in Y and 0 px in X" in result.summary
 
 
-def test_time_runs_out_and_the_verdict_still_comes(model):
-    result = drain(can_learn(model, squares(), CONFIG, seconds=0.2, steps=100_000))
-    assert result.steps < 100_000 and result.summary
+def test_a_computer_that_is_too_busy_is_told_from_masks_that_cannot_be_learned(model):
+    result = drain(can_learn(model, squares(), CONFIG, seconds=1e-6, steps=100_000))
+    assert (result.steps, result.planned, result.verdict) == (1, 100_000, "needs longer")
+    assert "busy" in result.headline and "1 of 100000 steps" in result.summary
+    assert (result.headline + result.summary).lower().count("yet") == 1
+
+
+def test_only_the_time_of_steps_counts_not_loading_nor_what_somebody_makes_it_wait(model, monkeypatch):
+    clock = [0.0]
+
+    def wait():
+        clock[0] += 1000
+        return False
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    result = drain(can_learn(model, squares(), CONFIG, steps=3, should_stop=wait))
+    assert (result.steps, result.seconds) == (3, 0)
+
+
+def test_each_answer_is_said_once():
+    for verdict in get_args(TrialVerdict):
+        result = CanLearn(verdict, ("a", "b"), (0.5, 0.6), 100, 50.0, (0.5,) * 100, (), 100)
+        first = result.headline.partition(":")[0].rstrip(".")
+        assert first not in result.summary
+
+
+def test_an_answer_of_before_is_not_called_cut_short():
+    values = CanLearn("needs longer", ("a",), (0.5,), 60, 60.0, (0.5,), ()).to_json()
+    del values["planned"]
+    assert not CanLearn.from_json(values).was_cut_short
 
 
 def test_stopping_gives_no_verdict(model):

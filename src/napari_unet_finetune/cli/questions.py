@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError
+from ..questions.can_learn import KEPT, SECONDS, STEPS
 from ..result import Result
 from .console import (
     FAILED,
@@ -80,17 +81,16 @@ def can_learn(
     model: Model,
     sparse: Sparse = False,
     channel: Channel = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Time limit of the trial, in seconds.")] = 60,
-    steps: Annotated[int, typer.Option(min=1, help="Step limit of the trial.")] = 400,
+    seconds: Annotated[float, typer.Option(min=1, help="Most seconds that the steps of the trial may take.")] = SECONDS,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the trial.")] = STEPS,
     seed: Seed = 0,
     device: Device = "auto",
     changes: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Try for a minute whether a model can learn two of the images by heart, and test what is wrong if not."""
+    """Try whether a model can learn two of the images by heart, and test what is wrong if not."""
     from ..data.folders import open_folder
     from ..models.load import load_model
-    from ..questions.can_learn import KEPT
     from ..questions.can_learn import can_learn as run
 
     channels = chosen_channel(images, channel)

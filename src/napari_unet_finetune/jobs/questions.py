@@ -52,7 +52,7 @@ def ask(_folder: Path, request: QuestionRequest, control: Control) -> Generator[
     """Find an `Estimation`, a `CanLearn` or a `CrossValidation`."""
     from ..evaluation.estimate import estimate
     from ..models.load import load_model
-    from ..questions.can_learn import can_learn
+    from ..questions.can_learn import SECONDS, STEPS, can_learn
     from ..questions.cross_validate import cross_validate
 
     model, images = load_model(request.checkpoint), AnnotatedFolder.of(request.pairs)
@@ -62,7 +62,8 @@ def ask(_folder: Path, request: QuestionRequest, control: Control) -> Generator[
         events = estimate(model, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
         return (yield from events)
     if request.task == "can_learn":
-        return (yield from can_learn(model, images, config, seconds=request.seconds, should_stop=stop))
+        seconds, steps = request.seconds or SECONDS, request.steps or STEPS
+        return (yield from can_learn(model, images, config, seconds=seconds, steps=steps, should_stop=stop))
     return (yield from cross_validate(model, images, config, folds=request.folds, should_stop=stop))
 
 

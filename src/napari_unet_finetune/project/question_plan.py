@@ -25,7 +25,6 @@ Question = Literal["suggest", "check", "can_learn", "estimate", "cross_validate"
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 ASKED = "asked.json"
 SUGGESTED_COUNT = 5
-TRIAL_S = 60.0
 _FEWEST_TO_CROSS = 2
 
 
@@ -160,7 +159,7 @@ def _annotated(project: Project, *roles: Role) -> tuple[ProjectImage, ...]:
 
 
 def make_question(
-    asked: Asked, project: Project, config: FinetuneConfig, folder: Path, *, seconds: float = TRIAL_S
+    asked: Asked, project: Project, config: FinetuneConfig, folder: Path, *, steps: int | None = None
 ) -> BaseModel:
     """Return the request of a job in `folder`; masks of a long one are copied there, so that they may change meanwhile.
 
@@ -189,7 +188,7 @@ def make_question(
             checkpoint=asked.model,
             pairs=tuple(copy_masks(pairs, folder / MASKS)) if is_long else pairs,
             config=config,
-            seconds=seconds,
+            steps=steps,
             maps=folder / "maps" if asked.question == "estimate" else None,
         )
     raise ValueError(f"{asked.question} needs no job")

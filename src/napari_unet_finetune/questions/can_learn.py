@@ -1,8 +1,7 @@
-"""Can the network learn these images at all: overfit two of them for a minute, and test what may be wrong if not."""
+"""Can the network learn these images at all: overfit two of them, and test what may be wrong if not."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from ..inference.predict import Predictor
     from ..models.model import Model
 
-SECONDS, STEPS = 60.0, 400
+# So many steps show it: the answer does not depend on the computer. One that takes longer for them is busy.
+STEPS, SECONDS = 150, 300.0
 # A network that cannot even learn two images by heart to this Dice will not learn the rest.
 READY = 0.9
 # At most so many images are read for the tests of the masks.
@@ -42,14 +42,18 @@ TrialVerdict = Literal["ready", "check the data", "needs longer", "not ready"]
 _HEADLINES: dict[TrialVerdict, str] = {
     "ready": "Yes, it can learn these masks.",
     "check the data": "Look at the masks and images first.",
-    "needs longer": "Not yet: a minute was too short.",
+    "needs longer": "Not yet: it was still learning.",
     "not ready": "No, not as they are.",
 }
+_BUSY = "No answer yet: the computer was too busy or too slow."
 
 
 @dataclass(frozen=True)
 class CanLearn(Result):
-    """What the trial showed; `dice` is that on the very images trained on, and so no measure of quality."""
+    """What the trial showed; `dice` is that on the very images trained on, and so no measure of quality.
+
+    `steps` were made in `seconds`, `planned` is how many should have been (0 in older answers).
+    """
 
     verdict: TrialVerdict
     images: tuple[str, ...]
@@ -58,11 +62,17 @@ class CanLearn(Result):
     seconds: float
     losses: tuple[float, ...]
     doubts: tuple[Doubt, ...]
+    planned: int = 0
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether the time was up before all steps were made, and nothing was learned by then."""
+        return self.verdict == "needs longer" and self.steps < self.planned
 
     @property
     def headline(self) -> str:
         """Whether it can learn them."""
-        return _HEADLINES[self.verdict]
+        return _BUSY if self.was_cut_short else _HEADLINES[self.verdict]
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -81,23 +91,30 @@ class CanLearn(Result):
         return ResultTable(("image", "Dice on it"), rows, of_images=True)
 
     def _sentences(self) -> Iterator[str]:
-        count = "one image" if len(self.images) == 1 else "two images"
-        learned = f"After {self.steps} steps the network has learned {count} by heart, with Dice {fmean(self.dice):.3f}"
+        images, they = ("one image", "it") if len(self.images) == 1 else ("two images", "them")
+        learned = (
+            f"After {self.steps} steps of learning {images} by heart, the Dice on {they} is {fmean(self.dice):.3f}"
+        )
         match self.verdict:
             case "ready":
-                yield f"Ready: {learned}, so it can learn these masks, and they fit their images."
+                yield f"{learned}, so it can learn these masks, and they fit their images."
             case "check the data":
                 despite = ", but that only shows a good memory" if fmean(self.dice) >= READY else ""
-                yield "Check the data first."
                 yield from (doubt.sentence for doubt in self.doubts)
                 yield f"({learned}{despite}.)"
+            case "needs longer" if self.was_cut_short:
+                yield f"The computer made {self.steps} of {self.planned} steps in {self.seconds:.0f} s."
+                yield (
+                    f"{learned}, which says little; the masks fit their images. Ask again when nothing else keeps the "
+                    "computer busy."
+                )
             case "needs longer":
                 yield (
-                    f"Not yet: {learned}, less than {READY}, but the loss was still falling and the masks fit their "
-                    "images. Try again with more time."
+                    f"{learned}, less than {READY}, but the loss was still falling and the masks fit their images. A "
+                    "finetuning takes more steps, so it may well learn them."
                 )
             case "not ready":
-                yield f"Not ready: {learned}, less than {READY}, and gets no better."
+                yield f"{learned}, less than {READY}, and gets no better."
                 yield (
                     "Masks fit the edges of the images and nothing is inverted, clipped or empty; so objects may look "
                     "like background, be drawn differently from image to image, or be thinner than a pixel or two or "
@@ -118,7 +135,8 @@ def can_learn(
     """Let `model` learn two of `images` by heart; yield the events of that training, return a verdict.
 
     The two with the most even share of objects and background are taken, without augmentation, replay or held-out
-    images, for at most `steps` steps and `seconds` seconds; of `config`, only the settings in `KEPT` count.
+    images, for `steps` steps, or fewer if these take longer than `seconds` (loading, and what somebody makes it wait,
+    do not count); of `config`, only the settings in `KEPT` count.
     Whether masks are shifted, exchanged, inverted or empty, and images constant, clipped or reduced to the wrong
     channel, is tested on up to 20 images. None is returned if `should_stop` says yes before the end.
 
@@ -141,22 +159,24 @@ def can_learn(
     if should_stop():
         return None
     yield PartStarted("learning two images by heart", 2, 2)
-    start, losses = time.perf_counter(), []
-    events = finetune(model, chosen, config, should_stop=lambda: should_stop() or time.perf_counter() - start > seconds)
+    losses: list[float] = []
+    spent = 0.0
+    events = finetune(model, chosen, config, should_stop=lambda: should_stop() or spent > seconds)
     for event in events:
         if isinstance(event, StepEnd):
             losses.append(event.train_loss)
+            spent += event.step_s
         yield event
     if should_stop():
         return None
-    took = time.perf_counter() - start
     learned = events.result.model
     dice = tuple(
         _dice(Predictor(learned, PredictConfig(device=config.device, precision=config.precision)), image)
         for image in chosen
     )
     names = tuple(image.name for image in chosen)
-    return CanLearn(_verdict(dice, losses, doubts), names, dice, len(losses), took, tuple(losses), doubts)
+    verdict = _verdict(dice, losses, doubts, is_whole=len(losses) == steps)
+    return CanLearn(verdict, names, dice, len(losses), spent, tuple(losses), doubts, steps)
 
 
 def _by_heart(config: FinetuneConfig, steps: int) -> FinetuneConfig:
@@ -210,12 +230,14 @@ def _dice(predictor: Predictor, image: AnnotatedImage) -> float:
     return float(counts.dice[0])
 
 
-def _verdict(dice: Sequence[float], losses: Sequence[float], doubts: Sequence[Doubt]) -> TrialVerdict:
+def _verdict(
+    dice: Sequence[float], losses: Sequence[float], doubts: Sequence[Doubt], *, is_whole: bool
+) -> TrialVerdict:
     if doubts:
         return "check the data"
     if fmean(dice) >= READY:
         return "ready"
-    return "needs longer" if _is_falling(losses) else "not ready"
+    return "needs longer" if not is_whole or _is_falling(losses) else "not ready"
 
 
 def _is_falling(losses: Sequence[float]) -> bool:

@@ -226,7 +226,8 @@ class QuestionRequest(_Request):
     """A question about a model and annotated images; see `evaluation.estimate`, `questions`.
 
     `config` are the settings of the trainings; an estimate takes device, precision and seed from it. `folds` None
-    leaves one image out at a time; `maps` is a folder for error maps.
+    leaves one image out at a time; `maps` is a folder for error maps. `steps` and `seconds` are those of the trial
+    whether it can learn at all, None for its own.
     """
 
     task: Literal["estimate", "can_learn", "cross_validate"]
@@ -234,7 +235,8 @@ class QuestionRequest(_Request):
     pairs: tuple[Pair, ...]
     config: FinetuneConfig = FinetuneConfig()
     folds: int | None = None
-    seconds: float = Field(60, gt=0)
+    steps: int | None = Field(None, ge=1)
+    seconds: float | None = Field(None, gt=0)
     maps: Path | None = None
 
 

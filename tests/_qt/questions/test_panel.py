@@ -41,7 +41,7 @@ def panel_of(session: Any, tmp_path: Path, write_squares: Any, masks: int = 4) -
     session.model = save_model(tmp_path / "base.safetensors")
     panel = QuestionsPanel(session)
     panel.asking.settings = lambda _preset: TINY
-    panel.asking.trial_s = 0.5
+    panel.asking.trial_steps = 3
     return panel
 
 

@@ -14,7 +14,8 @@ from ...jobs.answers import KeptAnswer, keep_answer, last_answers
 from ...learning_curve.forecast import forecast
 from ...models.card import name_of_file, read_card
 from ...project.project import Project
-from ...project.question_plan import TRIAL_S, Asked, Known, Question, Subject, make_question, make_report, subject_of
+from ...project.question_plan import Asked, Known, Question, Subject, make_question, make_report, subject_of
+from ...questions.can_learn import STEPS
 from ...result import Result
 from ...suggest.suggestion import Suggestions
 from ...text import about
@@ -40,7 +41,7 @@ class QuestionsController:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.answers: dict[Question, KeptAnswer] = {}
-        self.trial_s = TRIAL_S
+        self.trial_steps = STEPS
         self.settings: Callable[[PresetName], FinetuneConfig] = _settings
         self._known: dict[str, Known] = {}
         self._was_running = (False, False)
@@ -79,7 +80,7 @@ class QuestionsController:
             case "check":
                 return f"{subject.about}; compared with the training data of {model}."
             case "can_learn":
-                return "Learns two of the images by heart; takes about a minute."
+                return f"Learns two of the images by heart in {self.trial_steps} steps{self._time_of_trial()}."
             case "estimate":
                 return f"{model} on {subject.about}."
             case "cross_validate":
@@ -120,7 +121,7 @@ class QuestionsController:
                 about=subject.about,
                 images=subject.names,
             )
-            request = make_question(asked, project, config, folder, seconds=self.trial_s)
+            request = make_question(asked, project, config, folder, steps=self.trial_steps)
         self._start(project, folder, asked, request)
 
     def image_of(self, kept: KeptAnswer, row: int) -> str:
@@ -168,8 +169,8 @@ class QuestionsController:
     def _conclude(self, project: Project, kept: KeptAnswer) -> None:
         """Say what came of a question and, if that is what it was about, mark the suggested images."""
         session, asked = self.session, kept.asked
-        title = TEXTS[asked.question].title.rstrip("…?")
-        if not session.is_still_open(project, title, "open it again to see the answer."):
+        title = TEXTS[asked.question].title.rstrip("…")
+        if not session.is_still_open(project, title.rstrip("?"), "open it again to see the answer."):
             return
         assert session.project is not None
         if isinstance(kept.result, Suggestions):
@@ -177,7 +178,7 @@ class QuestionsController:
             session.project.set_suggested({one.image: one.reason for one in there})
             session.images_changed.emit()
         self.answers[asked.question] = kept
-        session.tell(f"{title}: {kept.result.headline}")
+        session.tell(f"{title}{'' if title.endswith('?') else ':'} {kept.result.headline}")
         self.changed.emit()
         self.answered.emit(kept)
 
@@ -192,6 +193,11 @@ class QuestionsController:
         except FinetuneError as error:
             return Subject(problem=f"Choose another model: {error}")
         return subject_of(question, project, self._known[model])
+
+    def _time_of_trial(self) -> str:
+        pace = self.session.history.pace
+        config = self.settings("default").model_copy(update={"steps": self.trial_steps})
+        return f": {about(pace * config.trained_px)}" if pace else ""
 
     def _cost_of_trainings(self, subject: Subject) -> str:
         pixels, pace = FinetuneConfig(preset="fast").trained_px, self.session.history.pace
