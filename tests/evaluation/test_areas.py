@@ -1,9 +1,17 @@
 """Areas, their interval, the thresholds and the penalty that would balance them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from napari_unet_finetune.evaluation.areas import THRESHOLDS, ThresholdCounts, balancing_weight, estimate_areas
+from napari_unet_finetune.evaluation.areas import (
+    THRESHOLDS,
+    Estimation,
+    ThresholdCounts,
+    balancing_weight,
+    estimate_areas,
+)
 
 
 def squares(side, probability=0.9, size=40):
@@ -132,3 +140,33 @@ def test_the_penalty_moves_with_the_ratio_of_the_errors(false_positive, missed, 
 def test_a_few_pixels_of_one_kind_of_error_move_the_penalty_by_one_step_only(current, lower, higher):
     assert balancing_weight(13, 0, current) == balancing_weight(13, 1, current) == higher
     assert balancing_weight(0, 13, current) == balancing_weight(1, 13, current) == lower
+
+
+def with_objects(counts):
+    truth = squares(20)[1]
+    areas = ThresholdCounts.of("a", truth.astype(np.float32), truth, THRESHOLDS)
+    return estimate_areas([replace(areas, objects=one) for one in counts], THRESHOLDS, threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict", "said"),
+    [
+        ([(12, 10), (13, 10), (24, 20), (11, 10)], "overestimates", "too many"),
+        ([(8, 10), (7, 10), (15, 20), None], "underestimates", "too few"),
+        ([(10, 10), (21, 20), (10, 10), (10, 10)], "balanced", "agree"),
+        ([(15, 10), (5, 10), (10, 10)], "unclear", "cannot be told"),
+    ],
+)
+def test_too_many_or_too_few_objects_are_told_whatever_their_area(counts, verdict, said):
+    result = with_objects(counts)
+    assert (result.verdict, result.objects.verdict) == ("balanced", verdict)
+    predicted, true = (sum(one[place] for one in counts if one) for place in (0, 1))
+    assert f"{predicted} objects where there are {true}" in result.summary and said in result.summary
+    assert result.table.columns[-1] == "objects" and result.table.rows[0][-1] == "{} / {}".format(*counts[0])
+    assert Estimation.from_json(result.to_json()) == result
+
+
+def test_masks_without_numbers_say_nothing_of_counts():
+    for counts in ([None, None], [(3, 0), None]):
+        result = with_objects(counts)
+        assert result.objects is None and "objects" not in result.table.columns

@@ -54,6 +54,13 @@ def test_a_speck_that_is_found_three_times_too_large_is_no_overestimation():
     assert "With 5 images the objects' area is 0.90 times the true one, which may be chance." in text
 
 
+def test_too_few_objects_are_said_where_masks_number_them():
+    rows = [Row(5, seed, "", 2, image, 0.8, 0, 0, None, 10, 10, 8, 10, (8,) * 10) for seed in (0, 1) for image in "ab"]
+    text = " ".join(curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows))))
+    assert "Their number is underestimated: 0.80 times the true one." in text
+    assert "Their number" not in study({5: 0.8})
+
+
 def test_objects_where_none_is_true_are_said_to_be_too_many_as_estimate_does():
     text = study({5: 0.8}, area={"a": (120, 0), "b": (0, 0)})
     assert "With 5 images the objects' area is overestimated: some is predicted where none is true." in text

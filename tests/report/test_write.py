@@ -4,6 +4,7 @@ import csv
 import html
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import imageio.v3 as iio
@@ -12,6 +13,7 @@ import pytest
 
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.folders import open_folder
+from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import RunEnded, drain
@@ -82,6 +84,21 @@ def test_scores_are_those_of_evaluate_for_both_models(whole, finetuned):
         assert [float(row["dice"]) for row in found] == pytest.approx([row.dice for row in expected])
     groups = {role: sum(row["role"] == role for row in rows) for role in ("test", "held out", "training")}
     assert groups == {"test": 8, "held out": 2, "training": 8}
+
+
+def test_objects_are_reported_where_masks_number_them(whole, finetuned, tmp_path):
+    folder = open_folder(finetuned.test / "images", finetuned.test / "masks")
+    numbered = [replace(one, labels=one.target * (1 + (one.target.cumsum().reshape(one.shape) > 20))) for one in folder]
+    files = drain(report(finetuned.run, tmp_path / "page.html", tests=numbered, device="cpu"))
+    rows = [row for row in table(files, "scores") if (row["role"], row["model"]) == ("test", "final")]
+    model = load_model(finetuned.run / "model.safetensors")
+    expected = [row.values for row in evaluate(model, numbered, PredictConfig(device="cpu"))]
+    for name in ("predicted_objects", "true_objects", "f1", "ap", "count_error", "no_object_scores"):
+        assert [row[name] for row in rows] == ["" if row[name] is None else str(row[name]) for row in expected]
+    assert {row["no_object_scores"] for row in table(whole[0], "scores")} == {ONE_VALUE}
+    page = files.page.read_text(encoding="utf-8")
+    assert {row["true_objects"] for row in expected} == {2}
+    assert "TP / (TP + FP + FN)" in page and "TP / (TP + FP + FN)" not in whole[1]
 
 
 def test_hashes_are_whole_in_the_table_and_the_images_unchanged(whole, finetuned):

@@ -150,15 +150,17 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
 
 
 def _show(console: Console, means: Sequence[Any], out: Path) -> None:
-    table = score_table(
-        "Mean over test images and seeds", ["images", "Dataset 2 Dice", "± seeds", "area", "Dataset 1 Dice", "± seeds"]
-    )
+    columns = ["images", "Dataset 2 Dice", "± seeds", "area", "Dataset 1 Dice", "± seeds"]
+    objects = ["objects F1", "AP", "count"] if any(mean.f1 is not None for mean in means) else []
+    table = score_table("Mean over test images and seeds", [*columns[:4], *objects, *columns[4:]])
     by_key = {(mean.dataset, mean.count): mean for mean in means}
     for count in sorted({mean.count for mean in means}):
         old, new = by_key[1, count], by_key[2, count]
         table.add_row(
             "raw" if count == 0 else str(count),
-            number(new.dice), number(new.dice_std), number(new.area_ratio, 2), number(old.dice), number(old.dice_std),
+            number(new.dice), number(new.dice_std), number(new.area_ratio, 2),
+            *[number(new.f1), number(new.ap), number(new.count_ratio, 2)][: len(objects)],
+            number(old.dice), number(old.dice_std),
         )  # fmt: skip
     console.print(table)
     for mean in means:

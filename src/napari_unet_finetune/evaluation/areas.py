@@ -43,8 +43,21 @@ _HEADLINES: dict[AreaVerdict, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Bias:
+    """The ratio of all predicted to all true areas or objects, its bootstrap interval, and what follows from it."""
+
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: AreaVerdict
+
+
+@dataclass(frozen=True, slots=True)
 class ImageAreas:
-    """Areas of one image in annotated pixels; `area_ratio` is None where nothing is true but something predicted."""
+    """Areas of one image in annotated pixels; `area_ratio` is None where nothing is true but something predicted.
+
+    Objects are counted where the mask numbers them, and None elsewhere.
+    """
 
     image: str
     predicted_px: int
@@ -53,6 +66,8 @@ class ImageAreas:
     false_negative_px: int
     area_ratio: float | None
     dice: float
+    predicted_objects: int | None = None
+    true_objects: int | None = None
 
     @property
     def errors_px(self) -> tuple[int, int]:
@@ -76,7 +91,8 @@ class Estimation(Result):
     `area_ratio` is the sum of all predicted over the sum of all true areas, `low` and `high` its bootstrap interval.
     `false_positive_share` is the share of the predicted area that is false, `false_negative_share` that of the true
     area that is missed. `balancing_weight` is the `false_positive_weight` expected to balance a new finetuning.
-    `trained_on` names the images that took part in the model's training.
+    `trained_on` names the images that took part in the model's training. `objects` says of the numbers of objects what
+    `area_ratio` and its interval say of areas, None where no mask numbers them.
     """
 
     images: tuple[ImageAreas, ...]
@@ -94,6 +110,7 @@ class Estimation(Result):
     false_positive_weight: float
     balancing_weight: float | None
     trained_on: tuple[str, ...] = ()
+    objects: Bias | None = None
 
     @property
     def finds(self) -> bool:
@@ -115,7 +132,9 @@ class Estimation(Result):
     @property
     def sentences(self) -> tuple[str, ...]:
         """By how much, what is wrong, and what would balance it."""
-        parts = (self._bias(), self._errors(), self._thresholds(), self._penalty(), self._seen())
+        parts = (
+            self._bias(), self._errors(), self._counts(), self._thresholds(), self._penalty(), self._seen(),
+        )  # fmt: skip
         return tuple(filter(None, parts))
 
     @property
@@ -126,11 +145,15 @@ class Estimation(Result):
     @property
     def table(self) -> ResultTable:
         """Areas and errors of each image."""
-        columns = ("image", "area", "false px", "missed px", "Dice")
-        rows = tuple(
-            (one.image, times(one.area_ratio), *map(str, one.errors_px), number(one.dice)) for one in self.images
+        columns = ["image", "area", "false px", "missed px", "Dice"]
+        rows = [[one.image, times(one.area_ratio), *map(str, one.errors_px), number(one.dice)] for one in self.images]
+        if self.objects is not None:
+            columns.append("objects")
+            for row, one in zip(rows, self.images, strict=True):
+                row.append("–" if one.true_objects is None else f"{one.predicted_objects} / {one.true_objects}")
+        return ResultTable(
+            tuple(columns), tuple(map(tuple, rows)), of_images=True, title=f"At threshold {self.threshold:.2f}"
         )
-        return ResultTable(columns, rows, of_images=True, title=f"At threshold {self.threshold:.2f}")
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -168,6 +191,25 @@ class Estimation(Result):
             f"and {percent(self.false_negative_share)} of the true area is missed."
         )
 
+    def _counts(self) -> str:
+        """Return whether there are too many or too few objects; empty where no mask numbers them."""
+        if self.objects is None or self.objects.ratio is None or not self.finds:
+            return ""
+        counted = [one for one in self.images if one.true_objects is not None]
+        predicted = sum(one.predicted_objects or 0 for one in counted)
+        true = sum(one.true_objects or 0 for one in counted)
+        found = f"It counts {predicted} objects where there are {true}"
+        if self.objects.low is None or self.objects.high is None:
+            return f"{found} ({count_of(len(counted), 'image')})."
+        meaning = {
+            "overestimates": "it counts too many",
+            "underestimates": "it counts too few. Objects that touch count as one unless they are split",
+            "balanced": "the numbers agree to within 10 %",
+            "unclear": "whether it counts too many or too few cannot be told from the spread between images",
+        }[self.objects.verdict]
+        interval = f"{self.objects.ratio:.2f} ×, {self.objects.low:.2f} to {self.objects.high:.2f}"
+        return f"{found} ({interval} over {count_of(len(counted), 'image')}): {meaning}."
+
     def _thresholds(self) -> str:
         """Return which threshold would do better; empty if none does."""
         if not self.finds:
@@ -203,12 +245,16 @@ class Estimation(Result):
 
 @dataclass(frozen=True, eq=False)
 class ThresholdCounts:
-    """Predicted and truly predicted pixels (thresholds,) of one image at every threshold, and its true pixels."""
+    """Predicted and truly predicted pixels (thresholds,) of one image at every threshold, and its true pixels.
+
+    `objects` are the predicted and the true ones at the threshold of the model, None if the mask does not number them.
+    """
 
     image: str
     predicted: NDArray[np.int64]
     correct: NDArray[np.int64]
     true: int
+    objects: tuple[int, int] | None = None
 
     @classmethod
     def of(
@@ -244,6 +290,7 @@ class ThresholdCounts:
             self.true - correct,
             ratio_of_areas(predicted, self.true),
             float(self.dice[index]),
+            *(self.objects or (None, None)),
         )
 
 
@@ -254,22 +301,15 @@ def _above(passed: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return above
 
 
-@dataclass(frozen=True, slots=True)
-class AreaBias:
-    """The ratio of all predicted to all true areas, its bootstrap interval, and what follows from it."""
+def judge_bias(sizes: Sequence[tuple[int, int]], seed: int = 0) -> Bias:
+    """Return what predicted and true areas, or numbers of objects, of images say together.
 
-    ratio: float | None
-    low: float | None
-    high: float | None
-    verdict: AreaVerdict
-
-
-def judge_areas(areas: Sequence[tuple[int, int]], seed: int = 0) -> AreaBias:
-    """Return what the predicted and true areas of images say together; `seed` is that of the resampling of images."""
-    totals = np.array(areas, float)
+    `seed` is that of the resampling of images.
+    """
+    totals = np.array(sizes, float)
     predicted, true = totals.sum(axis=0)
     ratio, (low, high) = ratio_of_areas(predicted, true), _interval(totals, seed)
-    return AreaBias(ratio, low, high, _verdict(ratio, low, high))
+    return Bias(ratio, low, high, _verdict(ratio, low, high))
 
 
 def _interval(totals: NDArray[np.float64], seed: int) -> tuple[float | None, float | None]:
@@ -318,11 +358,12 @@ def estimate_areas(
     """
     index = list(thresholds).index(threshold)
     images = tuple(count.areas(index) for count in counts)
-    bias = judge_areas([(area.predicted_px, area.true_px) for area in images], seed)
+    bias = judge_bias([(area.predicted_px, area.true_px) for area in images], seed)
     predicted, true = sum(area.predicted_px for area in images), sum(area.true_px for area in images)
     false_positive = sum(area.false_positive_px for area in images)
     missed = sum(area.false_negative_px for area in images)
     curve = _curve(counts, thresholds)
+    objects = [one.objects for one in counts if one.objects is not None]
     return Estimation(
         images=images,
         threshold=threshold,
@@ -340,6 +381,7 @@ def estimate_areas(
         # Where nothing is true nothing can be missed, so the two errors cannot be weighed.
         balancing_weight=balancing_weight(false_positive, missed, false_positive_weight) if true else None,
         trained_on=tuple(trained_on),
+        objects=judge_bias(objects, seed) if any(true for _, true in objects) else None,
     )
 
 

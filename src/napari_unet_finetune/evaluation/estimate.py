@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..config import FinetuneConfig, PredictConfig
@@ -15,7 +16,7 @@ from ..io.writing import write_labels
 from ..metrics import error_map
 from ..models.model import Model
 from .areas import THRESHOLDS, Estimation, ThresholdCounts, estimate_areas
-from .evaluate import trained_on
+from .evaluate import compare_objects, trained_on
 
 MAP_SUFFIX = "_errors.tif"
 
@@ -32,9 +33,10 @@ def estimate(
 ) -> Generator[PartStarted, None, Estimation | None]:
     """Predict `images`, yield each as it begins, and return how much too much or too little is predicted.
 
-    Areas, curve and thresholds come from the probabilities, before holes are filled or small objects removed. With
-    `maps`, an error map per image is written there as TIFF: 0 true background (or not annotated), 1 true positive,
-    2 false positive, 3 false negative. None is returned if `should_stop` says yes before the end.
+    Areas, curve and thresholds come from the probabilities, before holes are filled or small objects removed; objects
+    are counted in the labels, where masks number them. With `maps`, an error map per image is written there as TIFF:
+    0 true background (or not annotated), 1 true positive, 2 false positive, 3 false negative. None is returned if
+    `should_stop` says yes before the end.
 
     Raises
     ------
@@ -56,9 +58,9 @@ def estimate(
         yield PartStarted(image.name, index + 1, len(images))
         known += trained_on(model, [image])
         prediction = predictor.predict(image)
-        counts.append(
-            ThresholdCounts.of(image.name, prediction.probabilities, image.target, thresholds, image.annotated)
-        )
+        areas = ThresholdCounts.of(image.name, prediction.probabilities, image.target, thresholds, image.annotated)
+        objects = compare_objects(prediction.labels, image)
+        counts.append(areas if isinstance(objects, str) else replace(areas, objects=(objects.predicted, objects.true)))
         if maps is not None:
             _write_map(Path(maps), index, image, prediction)
     return estimate_areas(

@@ -14,7 +14,7 @@ from ..data.objects import why_not_numbered
 from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..measure.objects import number_objects
-from ..metrics import SURFACE_TOLERANCE_PX, Scores, match_objects, score
+from ..metrics import SURFACE_TOLERANCE_PX, ObjectCounts, Scores, match_objects, score
 from ..models.model import Model
 from ..models.provenance import TrainingImage
 from .rows import Row
@@ -80,12 +80,17 @@ def score_labels(labels: NDArray[Any], image: AnnotatedImage, *, tolerance: Tole
         tolerance=tolerance.value,
         spacing=tolerance.spacing_of(image),
     )
-    assert image.labels is not None  # target has asked for them
-    reason = "not all of the image is annotated" if image.annotated is not None else why_not_numbered(image.labels)
-    if reason:
-        return replace(scores, no_object_scores=reason)
-    counts = match_objects(number_objects(labels, name=image.name), image.labels)
+    counts = compare_objects(labels, image)
+    if isinstance(counts, str):
+        return replace(scores, no_object_scores=counts)
     return replace(scores, predicted_objects=counts.predicted, true_objects=counts.true, matches=counts.matches)
+
+
+def compare_objects(labels: NDArray[Any], image: AnnotatedImage) -> ObjectCounts | str:
+    """Return the objects of predicted `labels` (Y, X) and those of `image`; why they cannot be compared if so."""
+    if image.labels is None or image.annotated is not None:
+        return "not all of the image is annotated"
+    return why_not_numbered(image.labels) or match_objects(number_objects(labels, name=image.name), image.labels)
 
 
 def evaluate(

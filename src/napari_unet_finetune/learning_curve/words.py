@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
-from ..evaluation.areas import AreaBias, judge_areas
+from ..evaluation.areas import Bias, judge_bias
 from ..evaluation.rows import Row, dice_by_count
 from ..events import forgets
 from ..text import count_of
@@ -50,20 +50,27 @@ def _plateau(new: dict[int, float]) -> Iterator[str]:
 
 
 def _area(rows: Sequence[Row], count: int) -> Iterator[str]:
-    """Say what `estimate` would say of the same areas; those of all seeds are one area per image."""
-    areas: dict[str, tuple[int, int]] = {}
-    for row in rows:
-        if (row.dataset, row.count) != (2, count):
-            continue
-        if row.predicted_px is None or row.true_px is None:  # a row of an older version
-            return
-        predicted, true = areas.get(row.image, (0, 0))
-        areas[row.image] = predicted + row.predicted_px, true + row.true_px
-    if areas:
-        yield f"{_with(count)} the objects' area is {_bias(judge_areas(list(areas.values())))}."
+    """Say what `estimate` would say of the same areas and objects; those of all seeds are one pair per image."""
+    chosen = [row for row in rows if (row.dataset, row.count) == (2, count)]
+    areas = _by_image((row.image, row.predicted_px, row.true_px) for row in chosen)
+    if areas and all(row.predicted_px is not None for row in chosen):  # else there is a row of an older version
+        yield f"{_with(count)} the objects' area is {_bias(judge_bias(areas))}."
+    objects = _by_image((row.image, row.predicted_objects, row.true_objects) for row in chosen)
+    if any(true for _, true in objects):
+        yield f"Their number is {_bias(judge_bias(objects))}."
 
 
-def _bias(bias: AreaBias) -> str:
+def _by_image(sizes: Iterable[tuple[str, int | None, int | None]]) -> list[tuple[int, int]]:
+    """Return the sums of predicted and true sizes of each image; those that are not known are left out."""
+    sums: dict[str, tuple[int, int]] = {}
+    for image, predicted, true in sizes:
+        if predicted is not None and true is not None:
+            before = sums.get(image, (0, 0))
+            sums[image] = before[0] + predicted, before[1] + true
+    return list(sums.values())
+
+
+def _bias(bias: Bias) -> str:
     if bias.ratio is None:
         return f"{_VERDICTS[bias.verdict]}: some is predicted where none is true"
     times = f"{bias.ratio:.2f} times the true one"

@@ -34,6 +34,10 @@ REFERENCES = {
     "segmentation. Nature Methods 18, 203–211, 2021.",
     "surface": "Nikolov S. et al. Clinically applicable segmentation of head and neck anatomy for radiotherapy: deep "
     "learning algorithm development and validation study. J. Med. Internet Res. 23, e26151, 2021.",
+    "stardist": "Weigert M. et al. Star-convex polyhedra for 3D object detection and segmentation in microscopy. IEEE "
+    "Winter Conference on Applications of Computer Vision (WACV), 2020.",
+    "cellpose": "Stringer C. et al. Cellpose: a generalist algorithm for cellular segmentation. Nature Methods 18, "
+    "100–106, 2021.",
     "bootstrap": "Efron B., Tibshirani R. J. An introduction to the bootstrap. Chapman & Hall, 1993.",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from ..evaluation.areas import THRESHOLDS, Estimation, ThresholdCounts, estimate
 from ..evaluation.estimate import trained_weight
 from ..evaluation.evaluate import score_labels
 from ..evaluation.figures import OverlayRow, evenly
-from ..evaluation.rows import ModelRow, Summary, summarize
+from ..evaluation.rows import ModelRow, Summary, object_table, summarize
 from ..events import PartStarted
 from ..inference.predict import Predictor
+from ..result import ResultTable
 from .run_record import RunRecord, RunRole
 
 BASE, FINAL = "base", "final"
@@ -60,6 +61,10 @@ class Scored:
     def mean(self, role: RunRole, model: str) -> Summary | None:
         """Return the means of a model over a group of images, None where it was not scored."""
         return next(iter(summarize(self.of(role, model))), None)
+
+    def objects(self, role: RunRole, model: str) -> ResultTable | None:
+        """Return how well a model finds objects in a group of images, None where masks do not number them."""
+        return object_table(self.of(role, model))
 
     @property
     def roles(self) -> list[RunRole]:
@@ -123,6 +128,8 @@ def _score(
         predictions[name] = np.asarray(prediction.labels > 0)
     # The final model came last.
     counts = ThresholdCounts.of(image.name, prediction.probabilities, image.target, scored.thresholds, image.annotated)
+    if scores.predicted_objects is not None and scores.true_objects is not None:
+        counts = replace(counts, objects=(scores.predicted_objects, scores.true_objects))
     scored.counts.setdefault(role, []).append(counts)
     return predictions, scores.dice
 

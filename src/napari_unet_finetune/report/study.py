@@ -42,7 +42,7 @@ class StudyRecord:
     @property
     def page(self) -> str:
         """The report as HTML."""
-        ahead = _forecast(self.rows)
+        ahead, summaries = _forecast(self.rows), summarize(self.rows)
         return render(
             "study.html.jinja",
             study=self.study,
@@ -55,7 +55,8 @@ class StudyRecord:
             gallery=self.gallery,
             counts=sorted({row.count for row in self.rows} - {0}),
             tested={dataset: len({row.image for row in self.rows if row.dataset == dataset}) for dataset in (1, 2)},
-            summaries=summarize(self.rows),
+            summaries=summaries,
+            has_objects=any(mean.f1 is not None for mean in summaries),
             forecast=ahead,
             charts=list(study_charts(self.rows, ahead)),
         )

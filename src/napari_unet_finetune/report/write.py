@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..data.annotated_image import AnnotatedImage
-from ..evaluation.rows import to_csv
+from ..evaluation.rows import columns_of, to_csv
 from ..events import PartStarted, as_run, never
 from ..io.disk import check_suffix, write_file
 from ..io.tables import csv_text
@@ -17,13 +17,14 @@ from .files import ReportFiles
 from .page import Gallery, render
 from .references import References
 from .run_record import RunRecord, RunRole, UsedImage, describe, read_run
-from .scores import Scored, estimation_of, overlays, score_models
+from .scores import FINAL, RoleRow, Scored, estimation_of, overlays, score_models
 from .study import is_study, read_study
 
 REPORT = "report.html"
 
 _IMAGE_COLUMNS = ("image", "role", "state", "sha256", "height_px", "width_px", "channels", "foreground")
-_SCORE_COLUMNS = ("image", "role", "model", "dice", "iou", "surface_dice", "area_ratio")
+_NOT_OF_ONE_RUN = {"count", "seed", "preset", "dataset"}
+_SCORE_COLUMNS = tuple(name for name in columns_of(RoleRow) if name not in _NOT_OF_ONE_RUN)
 _SETTING_COLUMNS = ("setting", "value", "preset_value", "origin")
 
 
@@ -67,7 +68,7 @@ def report(
     used = tuple(describe(image, "test", {}) for image in tests)
     groups = [(role, images) for role, images in (("test", tests), *_groups(record)) if len(images)]
     scored = yield from score_models(record, groups, device=device, should_stop=should_stop)
-    scores = csv_text(_SCORE_COLUMNS, map(asdict, scored.rows))
+    scores = csv_text(_SCORE_COLUMNS, (row.values for row in scored.rows))
     tables = _write(out, _run_page(record, scored, used), record, used, scores)
     complete = len(scored.rows) and sum(len(images) for _, images in groups) == sum(map(len, scored.counts.values()))
     return ReportFiles(out, tables, stopped=bool(groups) and not complete)
@@ -83,6 +84,7 @@ def _run_page(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...]) -
         references=References(),
         scored=scored,
         has_scores=bool(scored.rows),
+        has_objects=any(scored.objects(role, FINAL) for role in scored.roles),
         has_interval=True,
         gallery=Gallery.of(overlays(scored)),
         estimation=estimation,
