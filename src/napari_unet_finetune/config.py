@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 CONFIG_VERSION = 1
@@ -262,14 +262,20 @@ class PredictConfig(_Config):
     threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability above which a pixel is an object; empty takes the model's own.")
     rescale: float | None = Field(None, gt=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them; empty takes the model's own.")
     channels: ChannelRule | None = Field(None, title="Channel rule", description="How images with other channels are brought to the model's; empty takes the model's own.")
-    overlap: float | None = Field(None, ge=0, lt=0.9, title="Overlap", description="Share of a tile that overlaps with the next one; empty: 0.25 where views are averaged, else 0.5.")
+    overlap: float = Field(0.5, ge=0, lt=0.9, title="Overlap", description="Share of a tile that overlaps with the next one.")
     batch_size: int = Field(8, ge=1, le=1024, title="Batch size", description="Tiles per pass.")
-    augment: bool = Field(True, title="Test-time augmentation", description="Mean over four mirrored views, if the model was trained on such views; takes 1.6 to 2.7 times as long.")
+    augment: bool = Field(True, title="Test-time augmentation", description="Every second tile is shown mirrored, if the model was trained on mirrored patches: the tiles over a pixel are then four views of it, in the time of one.")
     min_size_px: int = Field(0, ge=0, title="Smallest object (px)", description="Objects with fewer pixels are removed.")
     fill_holes: bool = Field(False, title="Fill holes", description="Close holes inside objects.")
     instances: bool = Field(False, title="Split touching objects", description="Number the objects and split those that touch.")
     device: DeviceName = Field("auto", title="Device", description="auto takes CUDA, then MPS, then the CPU.")
     precision: PrecisionName = Field("auto", title="Precision", description="auto takes bf16 where the device multiplies it in hardware.")
+
+    @field_validator("overlap", mode="before")
+    @classmethod
+    def _usual(cls, overlap: float | None) -> float:
+        """Read the empty overlap of earlier versions, which left the choice to the program."""
+        return 0.5 if overlap is None else overlap
 
 # fmt: on
 

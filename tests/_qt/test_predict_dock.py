@@ -175,19 +175,6 @@ def test_two_models_of_one_name_do_not_share_a_folder_of_labels(session, panel, 
     assert all(folder.name.startswith("mine-") for folder in folders)
 
 
-def test_the_box_switches_mirrored_views_off(viewer, predicting, panel, qtbot):
-    def probabilities():
-        panel.button.click()
-        qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
-        return predicting.live.probabilities[:].astype(int)
-
-    viewer.add_image(TUBES[0], name="tube")
-    assert panel.augment.isChecked()
-    averaged = probabilities()
-    panel.augment.click()
-    assert np.abs(probabilities() - averaged).max() > 5
-
-
 def test_layers_to_measure_follow_the_viewer_and_the_table_opens(viewer, measure, qtbot):
     assert not measure.button.isEnabled()
     image = viewer.add_image(TUBES[0], name="tube")

@@ -33,9 +33,10 @@ def blend(network: Callable[[Tensor], Tensor], image: Tensor, batch_size: int = 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 16), (16, 16), (17, 16), (50, 33)])
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])
-def test_blending_the_image_itself_gives_the_image(shape: tuple[int, int], overlap: float) -> None:
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_blending_the_image_itself_gives_the_image(shape: tuple[int, int], overlap: float, mirrored: bool) -> None:
     image = torch.rand(2, *shape) * 0.98 + 0.01
-    blended = blend(identity, image, overlap=overlap)
+    blended = drain(blend_tiles(identity, image, tile=16, overlap=overlap, batch_size=4, mirrored=mirrored))
     assert blended.shape == shape
     assert blended.dtype == torch.float32
     torch.testing.assert_close(blended, image[0], atol=1e-5, rtol=0)
@@ -48,6 +49,18 @@ def test_probabilities_are_blended_and_not_decisions() -> None:
     torch.testing.assert_close(row[[0, 23]], torch.sigmoid(torch.tensor([-2.0, 3.0])))
     assert (row.diff() >= -1e-6).all()
     torch.testing.assert_close(row[8:16].mean(), torch.sigmoid(torch.tensor([-2.0, 3.0])).mean())
+
+
+def test_a_network_that_knows_its_corner_is_asked_about_all_four() -> None:
+    def corner(tiles: Tensor) -> Tensor:
+        logits = torch.full_like(tiles[:, :1], -30.0)
+        logits[..., 0, 0] = 30.0
+        return logits
+
+    blended = drain(blend_tiles(corner, torch.rand(1, 16, 16), tile=16, overlap=0.5, batch_size=3, mirrored=True))
+    expected = torch.zeros(16, 16)
+    expected[[0, 0, -1, -1], [0, -1, 0, -1]] = 0.25
+    torch.testing.assert_close(blended, expected, atol=1e-5, rtol=0)
 
 
 def test_progress_is_told_after_every_batch_and_ends_at_the_total() -> None:

@@ -85,8 +85,11 @@ def mirrored(model: Model) -> Model:
 
 
 @pytest.mark.parametrize("axes", [0, 1, (0, 1)])
-def test_a_mirrored_image_gives_the_mirrored_result(mirrored: Model, axes: int | tuple[int, int]) -> None:
-    image = random_image(32, 48)
+@pytest.mark.parametrize("shape", [(32, 48), (75, 101), (20, 33)])
+def test_a_mirrored_image_gives_the_mirrored_result(
+    mirrored: Model, shape: tuple[int, int], axes: int | tuple[int, int]
+) -> None:
+    image = random_image(*shape)
     straight = predict(mirrored, image, FP32).probabilities
     turned = predict(mirrored, replace(image, image=np.flip(image.image, axes).copy()), FP32).probabilities
     np.testing.assert_allclose(turned, np.flip(straight, axes), atol=1e-4)
@@ -102,11 +105,10 @@ def test_views_are_averaged_only_by_a_model_that_knows_them(model: Model, mirror
         np.testing.assert_array_equal(predict(trained_with(model, **known), image, FP32).probabilities, plain)
 
 
-def test_averaged_views_overlap_less_unless_asked(mirrored: Model) -> None:
+def test_mirrored_views_cost_at_most_one_more_tile_along_an_axis(mirrored: Model) -> None:
     image = random_image(32, 128)
-    assert tiles_of(Predictor(mirrored, FP32), image) == 4 * 5
     assert tiles_of(Predictor(mirrored, FP32.model_copy(update={"augment": False})), image) == 7
-    assert tiles_of(Predictor(mirrored, FP32.model_copy(update={"overlap": 0.0})), image) == 4 * 4
+    assert tiles_of(Predictor(mirrored, FP32), image) == 2 * 8
 
 
 def tiles_of(predictor: Predictor, image: AnnotatedImage) -> int:
@@ -114,9 +116,9 @@ def tiles_of(predictor: Predictor, image: AnnotatedImage) -> int:
 
 
 def test_progress_over_views_runs_once_to_its_end(mirrored: Model) -> None:
-    predictor = Predictor(mirrored, FP32.model_copy(update={"batch_size": 2, "overlap": 0.5}))
+    predictor = Predictor(mirrored, FP32.model_copy(update={"batch_size": 2}))
     ends = list(predictor.stream(random_image(32, 48)))
-    assert ends == [TileEnd(done, 8) for done in range(2, 9, 2)]
+    assert ends == [TileEnd(2, 4), TileEnd(4, 4)]
 
 
 def test_a_wish_to_stop_ends_the_prediction_before_the_next_batch(model: Model) -> None:

@@ -83,3 +83,19 @@ def test_the_window_is_positive_symmetric_and_falls_towards_both_ends(tile: int)
     assert window.min() > 0
     np.testing.assert_allclose(window, window[::-1], rtol=1e-6)
     assert (np.diff(window[: (tile + 1) // 2]) > 0).all()
+
+
+def test_the_four_tiles_over_a_pixel_are_four_views_of_it() -> None:
+    plan = plan_tiles((64, 48), 16, 0.5, mirrored=True)
+    over = [tile for tile in plan.tiles if all(s.start <= 20 < s.stop for s in plan.tile_slices(tile))]
+    assert {plan.flips(tile) for tile in over} == {(), (-2,), (-1,), (-2, -1)}
+
+
+def test_where_one_tile_is_enough_it_is_seen_all_four_ways() -> None:
+    plan = plan_tiles((10, 16), 16, 0.5, mirrored=True)
+    assert sorted(map(plan.flips, plan.tiles)) == sorted([(), (-2,), (-1,), (-2, -1)])
+
+
+def test_without_mirroring_no_tile_is_mirrored() -> None:
+    plan = plan_tiles((64, 48), 16, 0.5)
+    assert not any(map(plan.flips, plan.tiles))

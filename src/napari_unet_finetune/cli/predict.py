@@ -125,7 +125,7 @@ def predict(
     min_size: Annotated[int | None, typer.Option(min=0, help="Remove objects with fewer pixels.")] = None,
     fill_holes: Annotated[bool, typer.Option(help="Close holes inside objects.")] = False,
     instances: Instances = False,
-    augment: Annotated[bool, typer.Option(help="Mean over four mirrored views; twice as fast without.")] = True,
+    augment: Annotated[bool, typer.Option(help="Mirror every second tile, if the model knows mirrored views.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Predict again where labels exist.")] = False,
     device: Device = "auto",
     changes: Set = None,

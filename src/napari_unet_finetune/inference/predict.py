@@ -20,7 +20,8 @@ from ..events import TileEnd, drain, never, until
 from ..models.attention_unet import fold_standardization
 from ..models.model import Model
 from .postprocess import to_labels
-from .views import ONE_VIEW, blend_views, known_views, usual_overlap
+from .tiles import blend_tiles
+from .views import knows_mirrored
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ class Predictor:
         if self.device.type != "mps":
             self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = pick_precision(self.config.precision, self.device)
-        self._views = known_views(model) if self.config.augment else ONE_VIEW
+        self._mirrored = self.config.augment and knows_mirrored(model)
 
     def logits(self, tiles: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalized and on the device."""
@@ -155,12 +156,11 @@ class Predictor:
         return torch.from_numpy(network_input(image, view).pixels).to(self.device)
 
     def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
-        overlap = self.config.overlap
-        return blend_views(
+        return blend_tiles(
             self.logits,
             pixels,
-            views=self._views,
             tile=self.model.card.patch_size,
-            overlap=usual_overlap(self._views) if overlap is None else overlap,
+            overlap=self.config.overlap,
             batch_size=self.config.batch_size,
+            mirrored=self._mirrored,
         )

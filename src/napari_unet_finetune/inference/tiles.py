@@ -22,20 +22,27 @@ _log = logging.getLogger(__name__)
 
 
 def blend_tiles(
-    network: Callable[[Tensor], Tensor], image: Tensor, *, tile: int, overlap: float, batch_size: int
+    network: Callable[[Tensor], Tensor],
+    image: Tensor,
+    *,
+    tile: int,
+    overlap: float,
+    batch_size: int,
+    mirrored: bool = False,
 ) -> Generator[TileEnd, None, Tensor]:
     """Yield progress after every batch of tiles and return the probabilities (Y, X), float32, of `image` (C, Y, X).
 
     `network` maps (B, C, tile, tile) to logits (B, 1, tile, tile) on the device of `image`; it is called without
     gradients and must be in evaluation mode. Overlapping tiles are averaged as probabilities, each weighted by a
-    Hann window. A device that runs out of memory is given half as many tiles at a time.
+    Hann window. `mirrored` shows every second tile mirrored, see `plan_tiles`. A device that runs out of memory is
+    given half as many tiles at a time.
 
     Raises
     ------
     DeviceError
         If a single tile does not fit into the device's memory.
     """
-    plan = plan_tiles((image.shape[-2], image.shape[-1]), tile, overlap)
+    plan = plan_tiles((image.shape[-2], image.shape[-1]), tile, overlap, mirrored=mirrored)
     canvas = _Canvas(plan, image)
     done, total = 0, len(plan.tiles)
     size = math.ceil(total / math.ceil(total / batch_size))  # batches of one shape, or nearly so
@@ -67,14 +74,15 @@ class _Canvas:
 
     def read(self, batch: tuple[tuple[int, int], ...]) -> Tensor:
         """Return the tiles (B, C, tile, tile) of `batch`."""
-        return torch.stack([self._image[:, y, x] for y, x in map(self._plan.tile_slices, batch)])
+        plan = self._plan
+        return torch.stack([self._image[:, *plan.tile_slices(tile)].flip(plan.flips(tile)) for tile in batch])
 
     def add(self, batch: tuple[tuple[int, int], ...], probabilities: Tensor) -> None:
-        """Add `probabilities` (B, tile, tile) by their weight; the tensor is used up."""
-        rows, columns = (list(index) for index in zip(*batch, strict=True))
-        probabilities *= self._row_weights[rows][:, :, None]
-        probabilities *= self._column_weights[columns][:, None, :]
-        for tile, weighted in zip(batch, probabilities, strict=True):
+        """Add `probabilities` (B, tile, tile), as the network saw them, by their weight."""
+        for tile, seen in zip(batch, probabilities, strict=True):
+            weighted = seen.flip(self._plan.flips(tile))
+            weighted *= self._row_weights[tile[0], :, None]
+            weighted *= self._column_weights[tile[1]]
             self.blended[self._plan.tile_slices(tile)] += weighted
 
 
@@ -150,6 +158,7 @@ class TilePlan:
 
     rows: TileAxis
     columns: TileAxis
+    mirrored: bool = False
 
     @property
     def needs_padding(self) -> bool:
@@ -166,27 +175,40 @@ class TilePlan:
         """Where the image (Y, X) lies in its padded form."""
         return self.rows.image_slice, self.columns.image_slice
 
+    def flips(self, tile: tuple[int, int]) -> tuple[int, ...]:
+        """Return the axes along which `tile`, an element of `tiles`, is shown mirrored."""
+        return tuple(axis for axis, index in zip((-2, -1), tile, strict=True) if self.mirrored and index % 2)
+
     def tile_slices(self, tile: tuple[int, int]) -> tuple[slice, slice]:
         """Return where `tile`, an element of `tiles`, lies in the padded image."""
         top, left = self.rows.starts[tile[0]], self.columns.starts[tile[1]]
         return slice(top, top + self.rows.tile), slice(left, left + self.columns.tile)
 
 
-def plan_tiles(shape: tuple[int, int], tile: int, overlap: float) -> TilePlan:
+def plan_tiles(shape: tuple[int, int], tile: int, overlap: float, *, mirrored: bool = False) -> TilePlan:
     """Return tiles that cover an image of `shape` (Y, X).
 
     Neighbors share at least `overlap` (0 to below 1) of a tile of `tile` pixels, all of them equally much: two that
     nearly coincide would see the same surroundings and be of one mind. No tile sees anything but the image; one smaller
     than a tile is mirrored.
+
+    With `mirrored` every second tile of a column is shown upside down and every second tile of a row left to right, so
+    that at an overlap of a half the four tiles over a pixel are four views of it, at the price of one. Their number is
+    even in both directions: where one tile is enough it is seen both ways, and a mirrored image gives mirrored views.
     """
     stride = max(1, round(tile * (1 - overlap)))
-    rows, columns = (TileAxis(size, tile, _even_starts(max(size - tile, 0), stride)) for size in shape)
-    return TilePlan(rows, columns)
+    rows, columns = (TileAxis(size, tile, _even_starts(max(size - tile, 0), stride, mirrored)) for size in shape)
+    return TilePlan(rows, columns, mirrored)
 
 
-def _even_starts(last: int, stride: int) -> tuple[int, ...]:
+def _even_starts(last: int, stride: int, mirrored: bool) -> tuple[int, ...]:
     """Return starts from 0 to `last`, at most `stride` apart and evenly spread."""
-    return tuple(int(start) for start in np.linspace(0, last, math.ceil(last / stride) + 1).round())
+    count = math.ceil(last / stride) + 1
+    starts = np.linspace(0, last, count + count % 2 if mirrored else count).round().astype(int)
+    if mirrored:
+        half = starts[: len(starts) // 2]
+        starts = np.concatenate([half, last - half[::-1]])
+    return tuple(starts.tolist())
 
 
 def blend_window(tile: int) -> NDArray[np.float64]:

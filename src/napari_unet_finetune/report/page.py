@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..colors import ERRORS
+from ..config import PredictConfig
 from ..evaluation.areas import CONFIDENCE, FEW_IMAGES
 from ..evaluation.figures import OverlayRow, panels
 from ..evaluation.rows import MATCHING
 from ..events import forgets
-from ..inference.views import trained_views, usual_overlap
+from ..inference.views import trains_mirrored
 from ..metrics import MATCH_IOUS, SURFACE_TOLERANCE_PX
 from ..models.provenance import DISTRIBUTION, installed_version
 from ..outcome import ENOUGH_HELD_OUT
@@ -75,7 +76,7 @@ def _environment() -> Any:
     environment.globals.update(
         count_of=count_of, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
         today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
-        CONFIDENCE=CONFIDENCE, trained_views=trained_views, usual_overlap=usual_overlap, a_device=_with_article,
+        CONFIDENCE=CONFIDENCE, trains_mirrored=trains_mirrored, overlap=PredictConfig().overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}", MATCH_IOUS=MATCH_IOUS,
         MATCHING=MATCHING,
     )  # fmt: skip

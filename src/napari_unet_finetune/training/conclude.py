@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..events import RunEnded
-from ..inference.views import Views, known_views, trained_views
+from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..models.model import Model, weights_hash
 from ..models.provenance import Provenance, package_versions
@@ -121,24 +121,24 @@ def _raw_is_as_good(network: AttentionUNet, setup: Setup, progress: Progress) ->
         return False
     if len(setup.held_out) >= ENOUGH_HELD_OUT or gain < -NOISE:
         return True
-    raw = _dice_with(network, setup.base.weights, setup, known_views(setup.original))
-    finetuned = _dice_with(network, progress.best, setup, trained_views(setup.config.augment))
+    raw = _dice_with(network, setup.base.weights, setup, knows_mirrored(setup.original))
+    finetuned = _dice_with(network, progress.best, setup, trains_mirrored(setup.config.augment))
     return finetuned <= raw + NOISE
 
 
-def _dice_with(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, views: Views) -> float:
+def _dice_with(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, mirrored: bool) -> float:
     """Return the mean Dice on the training images."""
     network.load_state_dict(weights)
     windows = [image.cropped(setup.config.validation_crop_px) for image in setup.train.images]
-    return mean_dice(windows, _predict(network, windows, setup, views), setup.base.card.threshold)
+    return mean_dice(windows, _predict(network, windows, setup, mirrored), setup.base.card.threshold)
 
 
-def dice_on_old(network: AttentionUNet, setup: Setup, threshold: float, views: Views | None = None) -> float | None:
+def dice_on_old(network: AttentionUNet, setup: Setup, threshold: float, mirrored: bool | None = None) -> float | None:
     """Return Dice on all held-out images or patches of the old dataset together, or None if there are none.
 
-    `views` are those that the model knows; left out, those of this training.
+    `mirrored` says whether the model knows mirrored views; left out, whether this training shows them.
     """
-    return pooled_dice(setup.old, _predict(network, setup.old, setup, views), threshold) if setup.old else None
+    return pooled_dice(setup.old, _predict(network, setup.old, setup, mirrored), threshold) if setup.old else None
 
 
 def _choose_threshold(network: AttentionUNet, setup: Setup, *, calibrate: bool) -> tuple[float, float | None]:
@@ -170,10 +170,10 @@ def _costs_the_old_dataset(network: AttentionUNet, setup: Setup, threshold: floa
 
 
 def _predict(
-    network: AttentionUNet, images: Sequence[PreparedImage], setup: Setup, views: Views | None = None
+    network: AttentionUNet, images: Sequence[PreparedImage], setup: Setup, mirrored: bool | None = None
 ) -> list[Probabilities]:
-    views = trained_views(setup.config.augment) if views is None else views
-    return predict_all(network, images, setup.config, views, setup.device, setup.precision)
+    mirrored = trains_mirrored(setup.config.augment) if mirrored is None else mirrored
+    return predict_all(network, images, setup.config, mirrored, setup.device, setup.precision)
 
 
 def provenance_of(setup: Setup, ended: RunEnded | None = None) -> Provenance:

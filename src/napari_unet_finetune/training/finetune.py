@@ -15,7 +15,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..device import free_memory
 from ..errors import RunError
 from ..events import Notice, Run, RunStarted, TrainingEvent, ValidationEnd, never
-from ..inference.views import known_views
+from ..inference.views import knows_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model, weights_hash
@@ -150,7 +150,7 @@ def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[]
 def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
     score = _raw_score(setup)
-    old_dice = dice_on_old(trainer.network, setup, setup.base.card.threshold, known_views(setup.original))
+    old_dice = dice_on_old(trainer.network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
     return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup))
 
 
@@ -164,8 +164,9 @@ def _raw_score(setup: Setup) -> float | None:
     # The window shows the same part of an image that the original model sees at another size.
     window = round(setup.config.validation_crop_px * setup.original.card.rescale / setup.base.card.rescale)
     config = setup.config.model_copy(update={"validation_crop_px": window})
-    views = known_views(setup.original)
-    validator = ImageValidator(setup.raw_held_out, config, setup.precision, setup.base.card.threshold, views)
+    validator = ImageValidator(
+        setup.raw_held_out, config, setup.precision, setup.base.card.threshold, knows_mirrored(setup.original)
+    )
     return validator.score(setup.original.build_network().to(setup.device))
 
 

@@ -16,7 +16,7 @@ from ..data.statistics import DataStatistics, combine, estimate_rescale, measure
 from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..events import never
-from ..inference.views import trained_views
+from ..inference.views import trains_mirrored
 from ..models.model import Model
 from ..models.provenance import TrainingImage
 from ..text import count_of, first_of
@@ -305,8 +305,8 @@ def _batches(
     precision: PrecisionName,
 ) -> tuple[BatchSource, Validator | None]:
     threshold = config.threshold or base.card.threshold
-    views = trained_views(config.augment)
-    images = ImageValidator(loaded.held_out, config, precision, threshold, views) if len(loaded.held_out) else None
+    mirrored = trains_mirrored(config.augment)
+    images = ImageValidator(loaded.held_out, config, precision, threshold, mirrored) if len(loaded.held_out) else None
     if config.epochs is None:
         return RandomBatches(PatchSampler(loaded.train, config), replay, config), images
     grid = split_grid(loaded.train, config)

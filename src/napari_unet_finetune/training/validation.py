@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..config import FinetuneConfig, PrecisionName
+from ..config import FinetuneConfig, PrecisionName, PredictConfig
 from ..device import autocast
 from ..events import drain
-from ..inference.views import Views, blend_views, usual_overlap
+from ..inference.tiles import blend_tiles
 from ..metrics import dice
 from ..models.attention_unet import AttentionUNet
 from .losses import Loss
@@ -35,15 +35,15 @@ class ImageValidator:
     """Mean Dice over typical windows of the held-out images, predicted in tiles of the patch's size."""
 
     def __init__(
-        self, store: PatchStore, config: FinetuneConfig, precision: PrecisionName, threshold: float, views: Views
+        self, store: PatchStore, config: FinetuneConfig, precision: PrecisionName, threshold: float, mirrored: bool
     ) -> None:
         self.images = [image.cropped(config.validation_crop_px) for image in store.images]
-        self.views = views
+        self.mirrored = mirrored
         self.device, self.config, self.precision, self.threshold = store.device, config, precision, threshold
 
     def score(self, network: AttentionUNet) -> float:
         """Return the mean Dice of `network` at the threshold from which calibration starts."""
-        probabilities = predict_all(network, self.images, self.config, self.views, self.device, self.precision)
+        probabilities = predict_all(network, self.images, self.config, self.mirrored, self.device, self.precision)
         return mean_dice(self.images, probabilities, self.threshold)
 
 
@@ -69,21 +69,21 @@ def predict_all(
     network: AttentionUNet,
     images: Sequence[PreparedImage],
     config: FinetuneConfig,
-    views: Views,
+    mirrored: bool,
     device: torch.device,
     precision: PrecisionName,
 ) -> list[NDArray[np.float32]]:
-    """Return the probabilities (Y, X) of prepared images, as `Predictor` does with a model that knows `views`."""
+    """Return the probabilities (Y, X) of prepared images, as `Predictor` does; `mirrored` as in `blend_tiles`."""
     network.eval()
     with torch.inference_mode(), autocast(device, precision):
         tiles = (
-            blend_views(
+            blend_tiles(
                 network,
                 image.pixels.to(device).float(),
-                views=views,
                 tile=config.patch_px,
-                overlap=usual_overlap(views),
+                overlap=PredictConfig().overlap,
                 batch_size=config.batch_size,
+                mirrored=mirrored,
             )
             for image in images
         )

@@ -40,7 +40,6 @@ class PredictController:
         self.session = session
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
-        self.augment = True
         self._config = PredictConfig()  # as set last, for when nothing is predicted; but for the threshold
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
         self._folder = session.scratch()
@@ -127,7 +126,7 @@ class PredictController:
         is_own = mark_of(task.source) == IMAGE and project is not None and current == task.stack.name
         images = [project.image(current).ref] if is_own and project and current else partial(write_task, task)
         ahead = [image.ref for image in annotation_of(self.session).waiting[:1]] if is_own else []
-        config = PredictConfig(device=default_device(), augment=self.augment)
+        config = PredictConfig(device=default_device())
         job = predict_frames(self.session, task.title, images, model=task.model, config=config, ahead=ahead)
         job.predicted.connect(partial(self._on_predicted, task))
         job.event.connect(lambda _event: self.changed.emit())

@@ -46,11 +46,6 @@ class PredictPanel(Panel):
         )
         self.model = tipped(ModelBox(), "The model that predicts.")
         self.load = push_button("Load…", "Choose a model file made by this program, or a PAULow .pth file.")
-        self.augment = tipped(
-            QCheckBox("Average over mirrored views"),
-            "Slightly better; without it, predicting takes about half the time. No difference for objects in layers.",
-        )
-        self.augment.setChecked(predicting.augment)
         self.button = QPushButton("Predict")
         self._lay_out()
         self._connect()
@@ -68,7 +63,6 @@ class PredictPanel(Panel):
                 source, out = self.folders()
                 if source is not None and out is not None:
                     config = self.predicting.config_of(self.session.predictor)
-                    config = config.model_copy(update={"augment": self.predicting.augment})
                     self.predicting.files.predict(source, out, config, overwrite=self.overwrite.isChecked())
 
     def folders(self) -> tuple[Path | None, Path | None]:
@@ -132,7 +126,7 @@ class PredictPanel(Panel):
         self.about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self._form = in_form(
             ("Predict", self.source), self.about, ("Images", self.images), ("Labels", self.out), ("", self.overwrite),
-            ("Model", in_row(self.model, self.load, stretch=self.model)), ("", self.augment),
+            ("Model", in_row(self.model, self.load, stretch=self.model)),
         )  # fmt: skip
         self.setLayout(in_column(self._form, self.button, spacing=6))
 
@@ -154,7 +148,6 @@ class PredictPanel(Panel):
         self.out.changed.connect(self.refresh)
         self.model.changed.connect(self._on_model_chosen)
         self.load.clicked.connect(self._choose_model)
-        self.augment.toggled.connect(self._on_augment)
         self.button.clicked.connect(self.start)
 
     def _list_models(self) -> None:
@@ -178,9 +171,6 @@ class PredictPanel(Panel):
     def _on_predictor_changed(self) -> None:
         self.model.choose(self.session.predictor)
         self.refresh()
-
-    def _on_augment(self, on: bool) -> None:
-        self.predicting.augment = on
 
     def _on_busy(self) -> None:
         self.button.setEnabled(not self.session.jobs.busy and self._describe(self.source.value())[1])
