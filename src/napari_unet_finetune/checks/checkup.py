@@ -129,13 +129,14 @@ class CheckupSource:
     """What is looked through: pairs, images without a mask, and what cannot be used.
 
     `has_masks` is false if only images were given; `may_lack_masks` says that images without one are still to be
-    annotated, which is no problem.
+    annotated, which is no problem. `notes` are what there is to know of the files, in sentences.
     """
 
     pairing: Pairing
     unreadable: tuple[tuple[Path, str], ...] = ()
     has_masks: bool = True
     may_lack_masks: bool = False
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of_folders(cls, images: Path, masks: Path | None, *, sparse: bool = False) -> CheckupSource:
@@ -151,7 +152,7 @@ class CheckupSource:
             return cls(folder.pairing, folder.unreadable)
         found = list_images(images)
         alone = tuple(LeftOver(ref, "no masks were given") for ref in without_labels(found))
-        return cls(Pairing((), images_without_mask=alone), found.unreadable, has_masks=False)
+        return cls(Pairing((), images_without_mask=alone), found.unreadable, has_masks=False, notes=found.notes)
 
 
 @as_run
@@ -230,7 +231,7 @@ def _summary(source: CheckupSource, looks: list[Look], test: list[Look], model: 
         empty_masks=sum(share == 0 for share in shares),
         comparison=compare(combine(look.statistics for look in looks if look.statistics), model) if model else None,
         problems=(*problems, *name_shared(shared)),
-        advice=give_advice(images, not_annotated, duplicates),
+        advice=(*source.notes, *give_advice(images, not_annotated, duplicates)),
     )
 
 

@@ -28,10 +28,13 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         Which mask belongs to which image, and what the masks mean.
     unreadable
         Files that could not be read when the folders were listed, each with the reason.
+    told
+        What there is to know of the files, in sentences.
     """
 
     pairing: Pairing
     unreadable: tuple[tuple[Path, str], ...] = ()
+    told: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> AnnotatedFolder:
@@ -59,9 +62,9 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the pairs: those that were guessed, and what is left out."""
+        """What the user should know of the pairs: those that were guessed, and what is left out or doubtful."""
         guessed = ((pair.name, pair.mask.name) for pair in self.pairing.pairs if pair.reason == BY_ORDER)
-        return tuple(filter(None, (name_guesses(guessed), self.left_out_note)))
+        return tuple(filter(None, (name_guesses(guessed), self.left_out_note, *self.told)))
 
     def only(self, names: Iterable[str] | None) -> AnnotatedFolder:
         """Return the pairs of the images called `names`, in that order; ``None`` keeps all.
@@ -179,7 +182,8 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool = False) -> Annotate
     found, found_masks = list_images(images), list_masks(masks, sparse=sparse)
     unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
     pairing = pair_images(found, found_masks).without(unseen_masks(masks), UNSEEN).explained(unreadable)
-    return AnnotatedFolder(pairing.read_as(partial(meaning_of, sparse=sparse)), unreadable)
+    told = tuple(dict.fromkeys(found.notes + found_masks.notes))
+    return AnnotatedFolder(pairing.read_as(partial(meaning_of, sparse=sparse)), unreadable, told)
 
 
 def _without_masks(images: Path, found: Listing) -> tuple[ImageRef, ...]:

@@ -25,12 +25,16 @@ SUFFIX = f"{LABELS_MARK}.tif"
 
 @dataclass(frozen=True)
 class PredictedFolder(Result):
-    """What became of a folder: labels files written, those that were there before, and files that failed and why."""
+    """What became of a folder: labels files written, those that were there before, and files that failed and why.
+
+    `notes` are what there is to know of the images, in sentences.
+    """
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     failed: tuple[FailedFile, ...]
     stopped: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -38,6 +42,11 @@ class PredictedFolder(Result):
         kept = " and were kept" if self.skipped else ""
         skipped = f"{len(self.skipped)} existed already{kept}"
         return f"{len(self.written)} written, {skipped}, {len(self.failed)} failed."
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What of the images was left out or is doubtful."""
+        return self.notes
 
 
 FolderEvent = TileEnd | ImageEnd
@@ -75,10 +84,10 @@ def predict_folder(
         else:
             end = yield from _predict_file(stacks[path], target, predictor, should_stop)
         if end is None:
-            return _report(ends, stopped=True)
+            return _report(ends, listing.notes, stopped=True)
         ends.append(end)
         yield replace(end, done=len(ends), total=total)
-    return _report(ends)
+    return _report(ends, listing.notes)
 
 
 def plan_labels_files(
@@ -155,10 +164,11 @@ def _stack(frames: Sequence[ImageRef], predictions: Sequence[Prediction]) -> NDA
     return stacked
 
 
-def _report(ends: Sequence[ImageEnd], *, stopped: bool = False) -> PredictedFolder:
+def _report(ends: Sequence[ImageEnd], notes: tuple[str, ...], *, stopped: bool = False) -> PredictedFolder:
     return PredictedFolder(
         written=tuple(end.labels for end in ends if end.labels and not end.skipped),
         skipped=tuple(end.labels for end in ends if end.labels and end.skipped),
         failed=tuple(FailedFile(end.path, end.error) for end in ends if end.error is not None),
         stopped=stopped,
+        notes=notes,
     )

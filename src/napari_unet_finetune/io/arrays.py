@@ -15,7 +15,17 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .axes import COLORS, PLANE_AXES, channel_axes, count_frames, guess_axes, samples_named, take_frame
+from .axes import (
+    COLORS,
+    PLANE_AXES,
+    channel_axes,
+    count_frames,
+    frames_or_channels,
+    guess_axes,
+    samples_named,
+    take_frame,
+)
+from .colors import without_alpha
 from .pixels import ImageHeader, ImagePixels, check_declared, check_unpacked_size, checked_frame
 
 # Headers that are written take a few hundred bytes.
@@ -26,11 +36,12 @@ def read_array_headers(path: Path) -> list[ImageHeader]:
     """Return the size of each two-dimensional image of the array; only its header is read."""
     with _opened(path) as (_, shape, axes):
         height, width = (shape[axes.index(axis)] for axis in PLANE_AXES)
-        channels = samples_named(shape[-1] - (shape[-1] > len(COLORS))) if channel_axes(axes) else ()
-        return [ImageHeader((height, width), channels=channels)] * count_frames(shape, axes)
+        channels = samples_named(shape[-1] - (shape[-1] == len(COLORS) + 1)) if channel_axes(axes) else ()
+        header = ImageHeader((height, width), channels=channels, note=frames_or_channels(shape, axes))
+        return [header] * count_frames(shape, axes)
 
 
-def read_array_frame(path: Path, frame: int | None) -> ImagePixels:
+def read_array_frame(path: Path, frame: int | None, *, as_labels: bool = False) -> ImagePixels:
     """Return one frame, ``None`` for the only one; a fourth color that can only be alpha is dropped.
 
     Raises `DataError` if there is no such frame, or none is named where there are several.
@@ -38,20 +49,21 @@ def read_array_frame(path: Path, frame: int | None) -> ImagePixels:
     with _opened(path) as (file, shape, axes):
         index = checked_frame(path.name, frame, count_frames(shape, axes))
         array = npy.read_array(file, allow_pickle=False) if _is_npz(path) else npy.open_memmap(path, mode="r")
-        return ImagePixels(_without_alpha(take_frame(array, axes, index)))
+        return ImagePixels(_in_colors(take_frame(array, axes, index), as_labels=as_labels))
 
 
-def _without_alpha(array: NDArray[Any]) -> NDArray[Any]:
-    """Drop a last channel of two or four that is constant, or the fourth of 8-bit colors: nothing else names alpha."""
-    if array.ndim == 2 or len(array) not in (2, 4) or array.size == 0:
+def _in_colors(array: NDArray[Any], *, as_labels: bool) -> NDArray[Any]:
+    """Drop a fourth channel that is alpha: in images, the same everywhere but not 0; nothing else names alpha."""
+    if array.ndim == 2 or len(array) != 4 or array.size == 0:
         return array
-    is_constant = bool((array[-1] == array[-1].flat[0]).all())
-    is_alpha = is_constant or (len(array) == 4 and array.dtype == np.uint8)
-    return array[:-1] if is_alpha else array
+    if as_labels:
+        return without_alpha(array[:-1], array[-1], as_labels=True)
+    return array[:-1] if array[-1].flat[0] and (array[-1] == array[-1].flat[0]).all() else array
 
 
 def _is_npz(path: Path) -> bool:
-    return path.suffix.lower() == ".npz"
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
 
 
 @contextmanager

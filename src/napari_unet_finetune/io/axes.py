@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 CHANNEL_AXES = "CS"
 PLANE_AXES = "YX"
-COLOR_SIZES = (2, 3, 4)
+COLOR_SIZES = (1, 2, 3, 4)
+_MOST_CHANNELS, _LEAST_SIDE = 12, 32  # what is so narrow beside so long sides is no image
 COLORS = ("red", "green", "blue")
 
 
 def guess_axes(shape: tuple[int, ...]) -> str:
-    """Return axis letters for an array that comes without: a last axis of 2, 3 or 4 is color, leading ones are frames.
+    """Return axis letters for an array that comes without: a short last axis holds channels, leading ones are frames.
+
+    Short is up to 4, and up to 12 where the two axes before it are 32 or longer.
 
     Raises
     ------
@@ -24,8 +27,19 @@ def guess_axes(shape: tuple[int, ...]) -> str:
     """
     if len(shape) < 2:
         raise ValueError(f"it has the shape {shape}, an image needs at least two axes")
-    plane = "YXS" if len(shape) > 2 and shape[-1] in COLOR_SIZES else "YX"
+    has_channels = shape[-1] in COLOR_SIZES or (shape[-1] <= _MOST_CHANNELS and min(shape[-3:-1]) >= _LEAST_SIDE)
+    plane = "YXS" if len(shape) > 2 and has_channels else "YX"
     return "Q" * (len(shape) - len(plane)) + plane
+
+
+def frames_or_channels(shape: tuple[int, ...], axes: str) -> str:
+    """Return what to tell of an array without axes whose few frames may be channels; empty if there is no doubt."""
+    if axes != "QYX" or not 1 < shape[0] <= max(COLOR_SIZES):
+        return ""
+    return (
+        f"has the shape {shape} and is read as {shape[0]} images. If they are channels of one image, make them the "
+        "last axis, or save it as TIFF with named axes"
+    )
 
 
 def frame_axes(axes: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import overload
 from unicodedata import normalize
 
 from ..errors import DataError, FinetuneError
+from ..text import count_of, first_of, verb_for
 from .arrays import read_array_frame, read_array_headers
+from .content import CELLPOSE_NOTE, FORMATS, SUFFIXES, is_of_cellpose, is_passed_over, reader_of
 from .pixels import ImageHeader, ImagePixels, checked_frame, checked_pixels
 from .raster import read_raster, read_raster_header
 from .tiff import read_tiff_frame, read_tiff_headers
@@ -20,6 +22,7 @@ from .writing import write_labels
 
 __all__ = [
     "FORMATS",
+    "SUFFIXES",
     "ImageHeader",
     "ImagePixels",
     "ImageRef",
@@ -28,19 +31,15 @@ __all__ = [
     "list_images",
     "looked_at",
     "natural_key",
+    "notes_of",
     "read_headers",
     "read_image",
     "without_labels",
     "write_labels",
 ]
 
-TIFF_SUFFIXES = (".tif", ".tiff")
-RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-ARRAY_SUFFIXES = (".npy", ".npz")
-SUFFIXES = TIFF_SUFFIXES + RASTER_SUFFIXES + ARRAY_SUFFIXES
 _LOOKED_AT = 20  # files, for their channels
 LABELS_MARK = "_labels"  # ends the names of labels that are written for images
-FORMATS = "TIFF, PNG, JPEG, BMP, NPY or NPZ"
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,21 @@ class ImageRef:
 class Listing(Sequence[ImageRef]):
     """The images that were found, in natural order, and the files that could not be read, each with the reason.
 
-    `headers` are what the headers of the files tell of each image.
+    `headers` are what the headers of the files tell of each image, `passed_over` files of formats that are not read.
     """
 
     images: tuple[ImageRef, ...]
     unreadable: tuple[tuple[Path, str], ...] = ()
     headers: Mapping[ImageRef, ImageHeader] = field(default_factory=dict)
+    passed_over: tuple[Path, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the files, in sentences: what of them is left out, and what is doubtful."""
+        return (
+            *_told((ref.path, header.note) for ref, header in self.headers.items()),
+            *_passed_over(self.passed_over),
+        )
 
     @overload
     def __getitem__(self, index: int) -> ImageRef: ...
@@ -104,6 +112,39 @@ class Listing(Sequence[ImageRef]):
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.images)
+
+
+def notes_of(refs: Iterable[ImageRef]) -> tuple[str, ...]:
+    """Return what a user should know of the files of `refs`, as `Listing.notes` does; only headers are read."""
+    notes = []
+    for path in dict.fromkeys(ref.path for ref in refs):
+        with suppress(DataError):  # said where the file is read
+            notes.append((path, read_headers(path)[0].note))
+    return _told(notes)
+
+
+def _told(notes: Iterable[tuple[Path, str]]) -> tuple[str, ...]:
+    told: dict[str, dict[str, None]] = {}
+    for path, note in notes:
+        told.setdefault(note, {})[path.name] = None
+    return tuple(f"{_each(list(names))} {note}." for note, names in told.items() if note)
+
+
+def _each(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"Each of {first_of(names)} ({len(names)} files)"
+
+
+def _passed_over(files: Sequence[Path]) -> list[str]:
+    sessions = [path.name for path in files if is_of_cellpose(path)]
+    others = [path.name for path in files if not is_of_cellpose(path)]
+    sentences = [f"{_each(sessions)} {CELLPOSE_NOTE}."] if sessions else []
+    if others:
+        verb = verb_for(len(others), "be")
+        sentences.append(
+            f"{count_of(len(others), 'file')} of other formats {verb} passed over ({first_of(others)}). If they are "
+            f"images or masks, save them as {FORMATS}."
+        )
+    return sentences
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -124,7 +165,8 @@ def list_images(source: Path) -> Listing:
     """
     headers: dict[ImageRef, ImageHeader] = {}
     unreadable: list[tuple[Path, str]] = []
-    for path in _candidates(source):
+    files, passed_over = _candidates(source)
+    for path in files:
         try:
             found = read_headers(path)
         except DataError as error:
@@ -133,8 +175,8 @@ def list_images(source: Path) -> Listing:
         frames = (None,) if len(found) == 1 else range(len(found))
         headers |= {ImageRef(path, frame): header for frame, header in zip(frames, found, strict=True)}
     if not headers:
-        raise DataError(_nothing_found(source, unreadable))
-    return Listing(tuple(headers), tuple(unreadable), headers)
+        raise DataError(_nothing_found(source, unreadable, passed_over))
+    return Listing(tuple(headers), tuple(unreadable), headers, passed_over)
 
 
 def read_headers(path: Path) -> tuple[ImageHeader, ...]:
@@ -157,7 +199,7 @@ def channel_names(source: Path) -> tuple[str, ...]:
 
     Only a few files are looked at. Raises `DataError` if there is no such folder or file.
     """
-    for path in _candidates(source)[:_LOOKED_AT]:
+    for path in _candidates(source)[0][:_LOOKED_AT]:
         try:
             found = next((header.channels for header in read_headers(path) if header.channels), ())
         except DataError:  # said when its images are used
@@ -210,45 +252,39 @@ def looked_at(source: Path) -> Iterator[None]:
         raise DataError(f"{source} cannot be opened ({error.strerror}). Check its name and its rights.") from error
 
 
-def _candidates(source: Path) -> list[Path]:
+def _candidates(source: Path) -> tuple[list[Path], tuple[Path, ...]]:
+    """Return the files to read, and those of formats that are not read."""
     with looked_at(source):
         if source.is_file():
-            return [source]
-        files = (path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-        return sorted((path for path in files if path.is_file()), key=lambda path: (natural_key(path.name), path.name))
+            return [source], ()
+        files = [path for path in source.iterdir() if not path.name.startswith(".") and path.is_file()]
+    files.sort(key=lambda path: (natural_key(path.name), path.name))
+    passed_over = tuple(path for path in files if is_passed_over(path))
+    return [path for path in files if path.suffix.lower() in SUFFIXES and path not in passed_over], passed_over
 
 
-def _nothing_found(source: Path, unreadable: Sequence[tuple[Path, str]]) -> str:
+def _nothing_found(source: Path, unreadable: Sequence[tuple[Path, str]], passed_over: Sequence[Path]) -> str:
     if source.is_file() and unreadable:
         return unreadable[0][1]
     if unreadable:
         return f"{source}: none of its {len(unreadable)} image files can be read. The first: {unreadable[0][1]}"
-    return f"{source} holds no image. Choose a folder or a file of {FORMATS} images."
+    told = " ".join(("", *_passed_over(passed_over)))
+    return f"{source} holds no image. Choose a folder or a file of {FORMATS} images.{told}"
 
 
 def _read_headers(path: Path) -> Iterable[ImageHeader]:
-    suffix = path.suffix.lower()
-    if suffix in TIFF_SUFFIXES:
+    reader = reader_of(path)
+    if reader == "tiff":
         return read_tiff_headers(path)
-    if suffix in ARRAY_SUFFIXES:
-        return read_array_headers(path)
-    if suffix in RASTER_SUFFIXES:
-        return (read_raster_header(path),)
-    raise _unknown(path)
-
-
-def _unknown(path: Path) -> DataError:
-    return DataError(f"{path.name}: files of type '{path.suffix}' are not read. Save the image as {FORMATS}.")
+    return read_array_headers(path) if reader == "array" else (read_raster_header(path),)
 
 
 def _read(ref: ImageRef, *, as_labels: bool) -> ImagePixels:
-    suffix = ref.path.suffix.lower()
-    if suffix in TIFF_SUFFIXES:
-        return read_tiff_frame(ref.path, ref.frame)
-    if suffix in ARRAY_SUFFIXES:
-        return read_array_frame(ref.path, ref.frame)
-    if suffix not in RASTER_SUFFIXES:
-        raise _unknown(ref.path)
+    reader = reader_of(ref.path)
+    if reader == "tiff":
+        return read_tiff_frame(ref.path, ref.frame, as_labels=as_labels)
+    if reader == "array":
+        return read_array_frame(ref.path, ref.frame, as_labels=as_labels)
     checked_frame(ref.path.name, ref.frame, 1)
     return read_raster(ref.path, as_labels=as_labels)
 

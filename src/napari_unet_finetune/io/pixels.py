@@ -57,12 +57,14 @@ class ImageHeader:
     """What the header of a file tells about one image of it: (Y, X) in pixels, and the size of a pixel in `unit`.
 
     `channels` are the names of its channels, empty ones where the file tells none; there are none of a gray image.
+    `note` is what a user should know of the file, as the end of a sentence that begins with its name.
     """
 
     size: tuple[int, int]
     scale: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
     channels: tuple[str, ...] = ()
+    note: str = ""
 
 
 def check_declared_size(name: str, nbytes: int, stored_bytes: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,45 +12,45 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from .axes import COLORS, guess_axes, take_frame
+from .axes import COLORS
+from .colors import from_palette, is_turned, upright, without_alpha
 from .pixels import ImageHeader, ImagePixels, check_declared
 
 _READERS: dict[bytes, type[ImageFile]] = {b"\x89PNG": PngImageFile, b"\xff\xd8": JpegImageFile, b"BM": BmpImageFile}
 _GRAY_MODES = ("1", "L", "I", "I;16", "F", "LA", "La")
 _PLAIN_MODES = ("1", "L", "I", "I;16", "F", "RGB")
 _PIXEL_BYTES = {"P": 3, "PA": 3, "I": 4, "F": 4}  # a palette becomes red, green and blue
-_WITHOUT_ALPHA = {"LA": "L", "La": "L"}
 _PNG_DEPTH_BYTE = 24
-_PNG_ALPHA_CHANNELS = (2, 4)
+_WITH_ALPHA = (2, 4)
 
 
 def read_raster_header(path: Path) -> ImageHeader:
-    """Return the size of the image, and its colors."""
+    """Return the size of the image as viewers show it, and its colors."""
     with _open(path) as image:
-        width, height = image.size
-        is_gray = image.mode in _GRAY_MODES
-    return ImageHeader((height, width), channels=() if is_gray else COLORS)
+        size = image.size if is_turned(_orientation(image)) else image.size[::-1]
+        channels = () if image.mode in _GRAY_MODES else COLORS
+        note = "holds several pictures, of which the first is read" if getattr(image, "n_frames", 1) > 1 else ""
+        return ImageHeader(size, channels=channels, note=note)
 
 
 def read_raster(path: Path, *, as_labels: bool = False) -> ImagePixels:
-    """Return the pixels without alpha.
+    """Return the pixels the way viewers show them, without alpha.
 
-    A palette is applied, except that with `as_labels` a palette of more than two used colors, or of two that look
-    alike, is taken as one number per object.
+    A palette is applied, and a mask is taken from alpha, as `colors.from_palette` and `colors.without_alpha` say.
     """
     with _open(path) as image:
-        if _is_deep_png(path):
-            array = _read_deep_png(path)
-        elif as_labels and image.mode == "P" and _has_numbers(image):
-            array = np.asarray(image)
-        else:
-            array = _colors(image)
-    return ImagePixels(take_frame(array, guess_axes(array.shape) if array.ndim == 2 else "YXS", 0))
+        orientation = _orientation(image)
+        array = _read_deep_png(path) if _is_deep_png(path) else _pixels(image, as_labels=as_labels)
+        planes, alpha = _split(array)
+        if alpha is not None:
+            planes = without_alpha(planes, alpha, as_labels=as_labels)
+    return ImagePixels(upright(planes[0] if len(planes) == 1 else planes, orientation).copy())
 
 
 @contextmanager
@@ -68,16 +69,32 @@ def _open(path: Path) -> Iterator[ImageFile]:
         yield image
 
 
-def _colors(image: ImageFile) -> NDArray[Any]:
-    if image.mode in _PLAIN_MODES:
+def _orientation(image: ImageFile) -> int:
+    with suppress(ValueError, TypeError, KeyError, SyntaxError, OSError, struct.error):  # EXIF that is damaged
+        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
+def _pixels(image: ImageFile, *, as_labels: bool) -> NDArray[Any]:
+    """Return (Y, X), or (Y, X, C) with alpha last if the image has it."""
+    if image.mode == "P":
+        palette = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        array = from_palette(np.asarray(image), palette, as_labels=as_labels)
+        if array.ndim == 2 or not image.has_transparency_data:
+            return np.moveaxis(array, 0, -1) if array.ndim == 3 else array
+    if image.mode in _PLAIN_MODES and not (as_labels and image.has_transparency_data):
         return np.asarray(image)
-    return np.asarray(image.convert(_WITHOUT_ALPHA.get(image.mode, "RGB")))
+    if image.has_transparency_data:
+        return np.asarray(image.convert("LA" if image.mode in _GRAY_MODES else "RGBA"))
+    return np.asarray(image.convert("RGB"))
 
 
-def _has_numbers(image: ImageFile) -> bool:
-    """Tell whether the indices of a palette image matter more than its colors, of which there are many or one."""
-    used = image.getcolors() or ()
-    return len(used) > 2 or len(np.unique(_colors(image).reshape(-1, 3), axis=0)) < len(used)
+def _split(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return colors (C, Y, X), and alpha (Y, X) if there is one."""
+    if array.ndim == 2:
+        return array[None], None
+    planes = np.moveaxis(array, -1, 0)
+    return (planes[:-1], planes[-1]) if len(planes) in _WITH_ALPHA else (planes, None)
 
 
 def _is_deep_png(path: Path) -> bool:
@@ -88,7 +105,4 @@ def _is_deep_png(path: Path) -> bool:
 
 
 def _read_deep_png(path: Path) -> NDArray[Any]:
-    array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
-    has_alpha = array.ndim == 3 and array.shape[-1] in _PNG_ALPHA_CHANNELS
-    array = array[..., :-1] if has_alpha else array
-    return array[..., 0] if array.shape[-1] == 1 and array.ndim == 3 else array
+    return np.asarray(imagecodecs.png_decode(path.read_bytes()))

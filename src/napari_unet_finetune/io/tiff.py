@@ -4,197 +4,101 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite, prod
+from math import prod
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, RESUNIT, TiffFile, TiffFrame, TiffPage, TiffPageSeries
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from ..errors import DataError
-from .axes import PLANE_AXES, channel_axes, count_frames, frame_axes, guess_axes, samples_named, take_frame
+from .axes import (
+    COLORS,
+    PLANE_AXES,
+    channel_axes,
+    count_frames,
+    frame_axes,
+    frames_or_channels,
+    guess_axes,
+    samples_named,
+    take_frame,
+)
+from .colors import from_cmyk, from_palette, from_ycbcr, is_turned, upright, without_alpha
 from .disk import Stamp, file_stamp
 from .pixels import (
     ImageHeader,
     ImagePixels,
     check_declared,
     check_declared_size,
-    check_frames,
     check_unpacked_size,
     checked_frame,
 )
-
-_MICROMETERS = {
-    "pm": 1e-6,
-    "å": 1e-4,
-    "nm": 1e-3,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-    "inch": 25400.0,
-    "in": 25400.0,
-}
-_TAG_UNITS: dict[int, str] = {RESUNIT.INCH: "inch", RESUNIT.CENTIMETER: "cm"}
-_PRINTER_DPI = (72, 96, 100, 150, 180, 200, 240, 300, 350, 400, 600, 1200)
-_CM_PER_INCH = 2.54
-_ROUNDED = 0.03  # by what 118.11 per centimeter is off from 300 dpi, and more
-_LARGEST_UM = 1000.0  # no microscope has larger pixels, but tags of printed sizes do
-
-Size = tuple[tuple[float, float], str]
-UNKNOWN: Size = ((1.0, 1.0), "px")
-
-
-def pixel_size(tif: TiffFile, series: TiffPageSeries) -> Size:
-    """Return the size (Y, X) of a pixel in micrometers and ``"um"``, or 1 and ``"px"`` where the file does not tell.
-
-    Resolutions that editors write by default (72 dpi, 300 dpi and so on, also per centimeter) are meant for printers
-    and are not taken, nor are pixels above 1 mm.
-    """
-    if tif.is_ome and tif.ome_metadata:
-        return _from_ome(tif.ome_metadata, _position(tif, series))
-    if tif.is_imagej:
-        return _from_resolution(series, str((tif.imagej_metadata or {}).get("unit", "")))
-    unit = _TAG_UNITS.get(series.keyframe.resolutionunit, "")
-    dpi = series.keyframe.resolution[0] * (_CM_PER_INCH if unit == "cm" else 1)
-    if min(abs(dpi - printer) for printer in _PRINTER_DPI) < _ROUNDED:
-        return UNKNOWN
-    return _from_resolution(series, unit)
-
-
-def _position(tif: TiffFile, series: TiffPageSeries) -> int:
-    return next((place for place, one in enumerate(tif.series) if one is series), 0)
-
-
-def _from_ome(xml: str, index: int) -> Size:
-    try:
-        return _from_xml(ET.fromstring(xml), index)
-    except (ET.ParseError, ValueError):  # a broken description does not spoil the pixels
-        return UNKNOWN
-
-
-def _from_xml(root: ET.Element, index: int) -> Size:
-    images = root.findall(".//{*}Pixels")
-    if not images:
-        return UNKNOWN
-    pixels = images[min(index, len(images) - 1)].attrib
-    sizes = [_micrometers(pixels.get(f"PhysicalSize{a}", "0"), pixels.get(f"PhysicalSize{a}Unit", "um")) for a in "YX"]
-    return _checked(sizes)
-
-
-def _from_resolution(series: TiffPageSeries, unit: str) -> Size:
-    per_x, per_y = series.keyframe.resolution
-    return _checked([_micrometers(1 / n if n else 0, unit) for n in (per_y, per_x)])
-
-
-def _micrometers(size: float | str, unit: str) -> float:
-    plain = unit.strip().lower().replace("\\u00b5", "u").replace("µ", "u").replace("μ", "u")
-    return float(size) * _MICROMETERS.get(plain, 0.0)
-
-
-def _checked(sizes: list[float]) -> Size:
-    y, x = sizes
-    usable = isfinite(y) and isfinite(x) and min(y, x) > 0 and max(y, x) <= _LARGEST_UM
-    return ((y, x), "um") if usable else UNKNOWN
-
-
-def channel_names(tif: TiffFile, series: TiffPageSeries) -> tuple[str, ...]:
-    """Return the names of the channels, empty ones where the file tells none; there are none of a gray image."""
-    axes = _series_axes(series)
-    lengths = [series.shape[axis] for axis in channel_axes(axes)]
-    if "C" not in axes:
-        return samples_named(lengths[0] - sum(_alphas(series.keyframe, lengths[0]))) if lengths else ()
-    count = prod(lengths)
-    named = _names_from_ome(tif.ome_metadata, _position(tif, series)) if tif.is_ome and tif.ome_metadata else ()
-    return () if count < 2 else named if len(named) == count else ("",) * count
-
-
-def _names_from_ome(xml: str, index: int) -> tuple[str, ...]:
-    try:
-        images = ET.fromstring(xml).findall(".//{*}Pixels")
-    except ET.ParseError:  # a broken description does not spoil the pixels
-        return ()
-    channels = images[min(index, len(images) - 1)].findall("{*}Channel") if images else []
-    return tuple(channel.attrib.get("Name", "").strip() for channel in channels)
-
+from .tiff_parts import Parts, parts_of, quiet
+from .tiff_sets import TiffImage
 
 # To find one page of a stack, tifffile walks through all of them: once per file will do. It keeps no pixels.
-_remembered: dict[tuple[str, Stamp], TiffFile] = {}
+_remembered: dict[tuple[str, Stamp], Parts] = {}
 _REMEMBERED_FILES = 4  # images and masks, for two readers
+_JPEG = (COMPRESSION.JPEG, COMPRESSION.OJPEG)
 
 
 def read_tiff_headers(path: Path) -> list[ImageHeader]:
-    """Return size and pixel size of each two-dimensional image of the file; no pixel is read."""
-    with _open(path) as tif:
-        for series in _image_series(tif):
-            _check_size(path, series)
-        return [header for series in _image_series(tif) for header in _series_headers(tif, series)]
+    """Return size and pixel size of each two-dimensional image of the file; no pixel is read but to know a preview."""
+    with _open(path) as parts:
+        for image in parts.images:
+            _check_size(path, image.series)
+        return [header for image in parts.images for header in _headers(image, parts.note)]
 
 
-def read_tiff_frame(path: Path, frame: int | None) -> ImagePixels:
-    """Return one frame of the file, ``None`` for the only one; series follow one another, alpha is dropped.
+def read_tiff_frame(path: Path, frame: int | None, *, as_labels: bool = False) -> ImagePixels:
+    """Return one frame of the file, ``None`` for the only one, the way viewers show it; series follow one another.
 
-    Raises `DataError` if there is no such frame, or none is named where there are several.
+    Alpha is dropped; a mask is taken from palette or alpha as `colors` says. Raises `DataError` if there is no such
+    frame, or none is named where there are several.
     """
-    with _open(path) as tif:
-        frames = sum(map(_series_frames, _image_series(tif)))
-        series, index = _locate(tif, checked_frame(path.name, frame, frames))
-        _check_size(path, series)
-        array = _right_way_round(_without_alpha(_read(path, series, index), series.keyframe), tif, series.keyframe)
-        return ImagePixels(array, *pixel_size(tif, series), channels=channel_names(tif, series))
+    with _open(path) as parts:
+        frames = sum(_series_frames(image.series) for image in parts.images)
+        image, index = _locate(parts, checked_frame(path.name, frame, frames))
+        _check_size(path, image.series)
+        page, array = image.series.keyframe, _read(path, image.series, index)
+        array = upright(_shown(array, parts.tif, page, as_labels=as_labels), _orientation(page))
+        scale = image.size.scale[::-1] if is_turned(_orientation(page)) else image.size.scale
+        named = _channel_names(image)
+        if len(named) != (1 if array.ndim == 2 else len(array)):
+            named = samples_named(1 if array.ndim == 2 else len(array))
+        return ImagePixels(array, scale, image.size.unit, named)
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[TiffFile]:
+def _open(path: Path) -> Iterator[Parts]:
     """Open a file; that of a stack is remembered, closed, for whoever reads its next frame.
 
     Each reader takes the file away and puts it back afterwards, so that no two threads have the same one.
     """
     key = str(path), file_stamp(path)
-    tif = _remembered.pop(key, None) or _parse(path)
-    tif.filehandle.open()
-    with tif:
-        yield tif
-        is_stack = len(tif.pages) > 1
+    with quiet():
+        parts = _remembered.pop(key, None) or _parse(path)
+        parts.tif.filehandle.open()
+        with parts.tif:
+            yield parts
+            is_stack = len(parts.tif.pages) > 1
     if is_stack:
-        _remembered[key] = tif
+        _remembered[key] = parts
         for oldest in list(_remembered)[:-_REMEMBERED_FILES]:
             _remembered.pop(oldest, None)
 
 
-def _parse(path: Path) -> TiffFile:
+def _parse(path: Path) -> Parts:
     with TiffFile(path) as tif:
-        _check_described(path, tif)
-        lists_others = any(series.is_multifile for series in tif.series)
-    # OME-XML may list the planes of sibling files; each file then answers for its own pages only.
-    return TiffFile(path, is_ome=False) if lists_others else tif
+        return parts_of(tif, path)
 
 
-def _check_described(path: Path, tif: TiffFile) -> None:
-    """Check how many planes OME-XML describes before tifffile makes a place for each."""
-    try:
-        root = ET.fromstring(tif.ome_metadata or "<OME/>")
-        planes = [prod(int(one.get(f"Size{axis}", 1)) for axis in "CTZ") for one in root.iterfind(".//{*}Pixels")]
-    except (ET.ParseError, ValueError):
-        return
-    check_frames(path.name, max(planes, default=1), path.stat().st_size)
-
-
-def _image_series(tif: TiffFile) -> list[TiffPageSeries]:
-    series = list(tif.series)
-    return [one for one in series if not one.keyframe.is_reduced] or series
-
-
-def _locate(tif: TiffFile, index: int) -> tuple[TiffPageSeries, int]:
-    for series in _image_series(tif):
-        frames = _series_frames(series)
+def _locate(parts: Parts, index: int) -> tuple[TiffImage, int]:
+    for image in parts.images:
+        frames = _series_frames(image.series)
         if index < frames:
-            return series, index
+            return image, index
         index -= frames
     raise ValueError("it holds fewer frames than when it was listed")
 
@@ -209,10 +113,32 @@ def _series_frames(series: TiffPageSeries) -> int:
     return count_frames(series.shape, _series_axes(series))
 
 
-def _series_headers(tif: TiffFile, series: TiffPageSeries) -> list[ImageHeader]:
-    height, width = (series.shape[_series_axes(series).index(axis)] for axis in PLANE_AXES)
-    header = ImageHeader((height, width), *pixel_size(tif, series), channels=channel_names(tif, series))
-    return [header] * _series_frames(series)
+def _headers(image: TiffImage, note: str) -> list[ImageHeader]:
+    series, axes = image.series, _series_axes(image.series)
+    height, width = (series.shape[axes.index(axis)] for axis in PLANE_AXES)
+    size, scale = (height, width), image.size.scale
+    if is_turned(_orientation(series.keyframe)):
+        size, scale = size[::-1], scale[::-1]
+    in_doubt = frames_or_channels(series.shape, axes) if set(series.axes[:-2]) == {"Q"} else ""
+    told = "; it ".join(filter(None, (note, image.size.note, in_doubt)))
+    return [ImageHeader(size, scale, image.size.unit, _channel_names(image), told)] * _series_frames(series)
+
+
+def _channel_names(image: TiffImage) -> tuple[str, ...]:
+    """Return the names of the channels, empty ones where the file tells none; there are none of a gray image."""
+    page, axes = image.series.keyframe, _series_axes(image.series)
+    lengths = [image.series.shape[axis] for axis in channel_axes(axes)]
+    if page.photometric in (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED) and "C" not in axes:
+        return COLORS
+    if "C" not in axes:
+        return samples_named(lengths[0] - sum(_alphas(page))) if lengths else ()
+    count = prod(lengths)
+    return () if count < 2 else image.channels if len(image.channels) == count else ("",) * count
+
+
+def _orientation(page: TiffPage) -> int:
+    tag = page.tags.get("Orientation")
+    return tag.value if tag is not None and isinstance(tag.value, int) else 1
 
 
 def _check_size(path: Path, series: TiffPageSeries) -> None:
@@ -283,16 +209,48 @@ def _read_page(path: Path, page: TiffPage | TiffFrame | None, axes: str) -> NDAr
     return take_frame(page.asarray(), axes, 0)
 
 
-def _without_alpha(array: NDArray[Any], page: TiffPage) -> NDArray[Any]:
-    return array if array.ndim == 2 else array[: len(array) - sum(_alphas(page, len(array)))]
+def _shown(array: NDArray[Any], tif: TiffFile, page: TiffPage, *, as_labels: bool) -> NDArray[Any]:
+    return _right_way_round(_in_colors(array, tif, page, as_labels=as_labels), tif, page)
 
 
-def _alphas(page: TiffPage, channels: int) -> list[bool]:
-    """Tell of the last samples of a page, if these are the `channels`, whether they are alpha."""
-    if channels != page.samplesperpixel:
-        return []
-    if page.photometric == PHOTOMETRIC.RGB:
-        return [True] * (channels - 3)  # many programs leave the fourth sample of RGBA unspecified
+def _in_colors(array: NDArray[Any], tif: TiffFile, page: TiffPage, *, as_labels: bool) -> NDArray[Any]:
+    """Return what the file means by its samples: colors of a palette or of inks, and no alpha."""
+    if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None and array.ndim == 2:
+        if as_labels and tif.is_imagej:
+            return array  # its lookup tables only display
+        palette = page.colormap.T >> 8 if page.colormap.max() > np.iinfo(np.uint8).max else page.colormap.T
+        return from_palette(array, palette.astype(np.uint8), as_labels=as_labels, is_lookup=tif.is_imagej)
+    if array.ndim == 2 or len(array) != page.samplesperpixel:
+        return array
+    colors, alpha = _split(array, page)
+    if page.photometric == PHOTOMETRIC.SEPARATED and len(colors) == 4:
+        colors = from_cmyk(colors)
+    elif page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG and colors.dtype == np.uint8:
+        colors = from_ycbcr(colors)
+    elif page.photometric in (PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB, PHOTOMETRIC.ITULAB):
+        raise DataError(f"{tif.filename} holds colors as CIELAB. Save it with red, green and blue.")
+    return colors if alpha is None else without_alpha(colors, alpha, as_labels=as_labels)
+
+
+def _split(array: NDArray[Any], page: TiffPage) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return colors and channels (C, Y, X), and alpha (Y, X) if the file has it.
+
+    Many programs leave the fourth sample of RGBA unspecified: it is alpha if it is the same everywhere.
+    """
+    first = len(array) - len(page.extrasamples)
+    is_alpha = _alphas(page)
+    if is_alpha == [True] and page.extrasamples[0] == EXTRASAMPLE.UNSPECIFIED:
+        is_alpha = [bool(array[-1].flat[0] and (array[-1] == array[-1].flat[0]).all())]
+    if not any(is_alpha):
+        return array, None
+    kept = [*range(first), *(first + place for place, alpha in enumerate(is_alpha) if not alpha)]
+    return array[kept], array[first + is_alpha.index(True)]
+
+
+def _alphas(page: TiffPage) -> list[bool]:
+    """Tell of each extra sample whether it is alpha; of an unspecified fourth beside colors, only pixels tell it."""
+    if page.photometric == PHOTOMETRIC.RGB and tuple(page.extrasamples) == (EXTRASAMPLE.UNSPECIFIED,):
+        return [True]
     return [sample in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA) for sample in page.extrasamples]
 
 

@@ -23,10 +23,16 @@ if TYPE_CHECKING:
 def check(_folder: Path, request: CheckRequest, control: Control) -> Generator[Event, None, Checkup | None]:
     """Look through images and masks."""
     from ..checks.checkup import CheckupSource, check_images
+    from ..io.images import notes_of
     from ..models.load import load_model
 
     alone = tuple(LeftOver(image, "it is not annotated yet") for image in request.images)
-    source = CheckupSource(Pairing(request.pairs, alone), has_masks=bool(request.pairs), may_lack_masks=True)
+    source = CheckupSource(
+        Pairing(request.pairs, alone),
+        has_masks=bool(request.pairs),
+        may_lack_masks=True,
+        notes=notes_of([pair.image for pair in request.pairs] + list(request.images)),
+    )
     facts = load_model(request.checkpoint).card.seeing(request.channels).facts if request.checkpoint else None
     events = check_images(source, model=facts, test_images=request.test_images)
     return (yield from until(control.should_stop, events))
