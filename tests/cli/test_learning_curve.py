@@ -51,7 +51,7 @@ def test_the_study_writes_table_and_figures_and_goes_on_where_it_was(answer, inv
     again = invoke(*command)
     assert again.exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
-    assert "raw" in again.stdout and f"Table and figures: {tmp_path / 'study'}" in again.stdout
+    assert "base)" in again.stdout and f"Table and figures: {tmp_path / 'study'}" in again.stdout
     assert json.loads((tmp_path / "study" / "plan.json").read_text())["base_config"]["patch_size"] == 32
 
 

@@ -104,7 +104,7 @@ def test_a_learning_curve_averages_over_images_and_keeps_seeds_apart() -> None:
 
 def test_the_learning_curve_names_datasets_and_spread(tmp_path: Path) -> None:
     scores = {(0, 0): [0.3], (5, 0): [0.7], (5, 1): [0.8], (5, 2): [0.75]}
-    path = learning_curve_figure(rows_of(1, scores) + rows_of(2, scores), tmp_path / "curve.svg")
+    path = learning_curve_figure(rows_of(1, scores) + rows_of(2, scores), tmp_path / "curve.svg", "wbc")
     text = path.read_text()
     assert "Dataset 1" in text
     assert "Dataset 2" in text
@@ -117,7 +117,7 @@ def test_other_formats_and_empty_figures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no image"):
         overlay_figure([], tmp_path / "overlay.png")
     with pytest.raises(DataError, match="no score"):
-        learning_curve_figure([], tmp_path / "curve.png")
+        learning_curve_figure([], tmp_path / "curve.png", "wbc")
 
 
 def test_figures_need_neither_pyplot_nor_torch(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.events import Notice, PartStarted, StepEnd
 from napari_unet_finetune.learning_curve.examples import draw_figures
+from napari_unet_finetune.learning_curve.folder import StudyFolder
 from napari_unet_finetune.learning_curve.plan import pairs_of_datasets, read_plan
 from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.load import load_model
@@ -294,9 +295,9 @@ def test_rows_are_kept_as_json_that_gives_them_back(whole):
     )
 
 
-def test_the_figures_show_something(whole, plan, tmp_path):
-    out, _, rows = whole
-    figures = draw_figures(plan, out, rows, curve=tmp_path / "curve.png", overlay=tmp_path / "overlay.png")
+def test_the_figures_show_something(whole, tmp_path):
+    out, _, _ = whole
+    figures = draw_figures(StudyFolder(out), curve=tmp_path / "curve.png", overlay=tmp_path / "overlay.png")
     assert figures == [tmp_path / "curve.png", tmp_path / "overlay.png"]
     for path in figures:
         picture = iio.imread(path)

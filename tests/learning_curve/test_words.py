@@ -18,7 +18,7 @@ def study(new, old=(), area=1.0):
         for image, px in areas.items()
     ]
     rows += [Row(count, 0, "default", 1, "patches", dice, 0, 0, None) for count, dice in dict(old).items()]
-    return " ".join(curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows))))
+    return " ".join(curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows), base_name="wbc")))
 
 
 def test_nothing_is_said_before_a_model_is_tested():
@@ -27,15 +27,15 @@ def test_nothing_is_said_before_a_model_is_tested():
 
 def test_gain_and_plateau_are_said():
     text = study({0: 0.41, 5: 0.83, 10: 0.880, 20: 0.885})
-    assert "Dice on 2 test images: 0.41 (raw) → 0.83 (5) → 0.88 (10)" in text
+    assert "Dice on 2 test images: 0.410 (wbc, the base) → 0.830 (5) → 0.880 (10)" in text
     assert "Beyond 10 images little is gained" in text
     assert "Beyond" not in study({0: 0.4, 5: 0.8, 10: 0.9})
 
 
 def test_forgetting_begins_above_a_hundredth():
-    assert "not forgotten: Dice 0.95 → 0.94." in study({0: 0.4, 5: 0.8}, {0: 0.95, 5: 0.9401})
+    assert "not forgotten: Dice 0.950 → 0.940." in study({0: 0.4, 5: 0.8}, {0: 0.95, 5: 0.9401})
     text = study({0: 0.4, 5: 0.8, 10: 0.9}, {0: 0.95, 5: 0.945, 10: 0.93})
-    assert "being forgotten: Dice 0.95 → 0.93 with 10 images." in text
+    assert "being forgotten: Dice 0.950 → 0.930 with 10 images." in text
 
 
 def test_an_unmeasured_dataset_1_is_said_once_a_model_is_trained():

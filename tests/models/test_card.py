@@ -13,7 +13,7 @@ from napari_unet_finetune.models.load import load_model
 
 
 def test_a_card_says_what_the_model_holds(tmp_path, small_model):
-    file = tmp_path / "model.safetensors"
+    file = tmp_path / "smallest.safetensors"
     small_model.save(file)
     card, loaded = read_card(file), load_model(file)
     assert card.plain == loaded.card == small_model.card

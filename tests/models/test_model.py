@@ -38,8 +38,8 @@ def _same_weights(one, other):
 
 
 def test_a_saved_model_comes_back_as_it_was(small_model, tmp_path):
-    small_model.save(tmp_path / "model.safetensors")
-    loaded = load_model(tmp_path / "model.safetensors")
+    small_model.save(tmp_path / "smallest.safetensors")
+    loaded = load_model(tmp_path / "smallest.safetensors")
     assert loaded.card == small_model.card
     assert _same_weights(loaded.weights, small_model.weights)
     for field in ("images", "low", "high", "targets", "held_out"):

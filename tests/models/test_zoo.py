@@ -46,7 +46,7 @@ sys.exit("torch" in sys.modules)
 
 def test_a_model_is_found_and_loaded_by_name(shipped):
     assert zoo.find_model("nuclei") == shipped / "nuclei.safetensors"
-    assert load_model("nuclei").card.provenance.name == "oxide"
+    assert load_model("nuclei").card.provenance.name == "nuclei"
 
 
 @pytest.mark.usefixtures("shipped")

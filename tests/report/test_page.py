@@ -50,6 +50,7 @@ def record_of(losses, dices=()):
         best=SimpleNamespace(step=1),
         from_scratch=False,
         kept_raw=False,
+        base_name="wbc",
     )
 
 
@@ -64,7 +65,7 @@ def test_charts_are_well_formed_and_the_same_each_time(losses):
 
 def test_higher_values_are_drawn_higher():
     rows = [Row(count, 0, "fast", 2, "a", dice, dice, dice, 1.0) for count, dice in ((0, 0.2), (5, 0.8))]
-    (chart,) = study_charts(rows, None)
+    (chart,) = study_charts(rows, None, "wbc")
     first, second = [
         (float(mark.get("x")), float(mark.get("y")))
         for mark in ET.fromstring(chart.svg).iter("{http://www.w3.org/2000/svg}use")

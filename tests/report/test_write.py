@@ -78,7 +78,7 @@ def test_hostile_names_are_text(whole, finetuned):
 def test_scores_are_those_of_evaluate_for_both_models(whole, finetuned):
     rows = table(whole[0], "scores")
     tests = open_folder(finetuned.test / "images", finetuned.test / "masks")
-    for model, path in (("base", finetuned.base), ("final", finetuned.run)):
+    for model, path in ((finetuned.base.name, finetuned.base), (finetuned.run.name, finetuned.run)):
         expected = evaluate(load_model(path / "model.safetensors"), tests, PredictConfig(device="cpu"))
         found = [row for row in rows if (row["role"], row["model"]) == ("test", model)]
         assert [float(row["dice"]) for row in found] == pytest.approx([row.dice for row in expected])
@@ -90,7 +90,7 @@ def test_objects_are_reported_where_masks_number_them(whole, finetuned, tmp_path
     folder = open_folder(finetuned.test / "images", finetuned.test / "masks")
     numbered = [replace(one, labels=one.target * (1 + (one.target.cumsum().reshape(one.shape) > 20))) for one in folder]
     files = drain(report(finetuned.run, tmp_path / "page.html", tests=numbered, device="cpu"))
-    rows = [row for row in table(files, "scores") if (row["role"], row["model"]) == ("test", "final")]
+    rows = [row for row in table(files, "scores") if (row["role"], row["model"]) == ("test", finetuned.run.name)]
     model = load_model(finetuned.run / "model.safetensors")
     expected = [row.values for row in evaluate(model, numbered, PredictConfig(device="cpu"))]
     for name in ("predicted_objects", "true_objects", "f1", "ap", "count_error", "no_object_scores"):
@@ -225,7 +225,9 @@ def test_a_study_is_reported_with_its_curve_and_every_model(study, tmp_path):
     assert "In each level of the decoder 10 % of the feature maps were dropped at random" in text
     assert len(table(files, "scores")) == 5 * (1 + 3 * 2)
     assert {row["role"] for row in table(files, "images")} == {"training", "held out", "test"}
-    assert all(f'<div class="header">{name}</div>' in page for name in ("base", "2 images", "4 images"))
+    headers = re.findall(r'<div class="header">(.*?)</div>', page)
+    assert headers[1:-1] == ["base of out (base)", *(f"{count} images, seed 0, out" for count in (2, 3, 4))]
+    assert {row["model"] for row in table(files, "scores") if row["tag"] == "base"} == {"base of out"}
     assert page.count("<svg") == 2 and "bootstrap" not in page
     methods = page.partition("<h2>Methods</h2>")[2].partition("</section>")[0]
     cited = {int(number) for group in re.findall(r"\[([\d, ]+)\]", methods) for number in group.split(",")}
@@ -255,7 +257,7 @@ def test_a_base_model_that_was_kept_is_called_so(finetuned, tmp_path):
     run = start(tmp_path / "run", finetuned.new, task="finetune", checkpoint=base, config=config)
     files, page = written(run.path, tmp_path / "kept.html")
     assert "the base model was used unchanged" in page and "base model is kept" in page
-    assert {row["model"] for row in table(files, "scores")} == {"final"}
+    assert {row["model"] for row in table(files, "scores")} == {"base"}
     assert {row["state"] for row in table(files, "images")} == {"not recorded"}
 
 

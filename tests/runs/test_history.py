@@ -28,7 +28,7 @@ def test_an_interrupted_training_offers_its_best_model(interrupted):
     assert interrupted.model is None
     assert interrupted.progress.step == 6
     assert interrupted.image_count == 5
-    assert interrupted.when == "21 Nov, 09:15"
+    assert interrupted.when == "21 Nov 09:15"
     assert seconds_per_pixel(interrupted.progress, interrupted.request.config) > 0
     model = interrupted.use_best()
     again = PastRun(interrupted.folder)

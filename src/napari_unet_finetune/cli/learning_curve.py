@@ -130,12 +130,14 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
     """Run a study, write its table and figures, and print them."""
     from ..evaluation.rows import summarize, to_csv, to_json
     from ..learning_curve.examples import draw_figures
+    from ..learning_curve.folder import StudyFolder
     from ..learning_curve.run import run_study
 
     with stops_on_interrupt() as stop:
         rows = watch(run_study(plan, out, should_stop=stop), "Study", quiet=as_json)
-    write_file(out / TABLE, to_csv(rows))
-    figures = [] if stop.pressed else draw_figures(plan, out, rows, curve=out / CURVE, overlay=out / OVERLAY)
+    study = StudyFolder(out)
+    write_file(out / TABLE, to_csv(study.named_rows))
+    figures = [] if stop.pressed else draw_figures(study, curve=out / CURVE, overlay=out / OVERLAY)
     values = {
         "out": str(out),
         "table": str(out / TABLE),
@@ -143,13 +145,15 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
         "stopped": stop.pressed,
         **to_json(rows),
     }
-    finish(values, as_json=as_json, show=lambda console: _show(console, summarize(rows), out))
+    finish(values, as_json=as_json, show=lambda console: _show(console, summarize(rows), study))
     if stop.pressed:
         messages.print("Stopped. The same command continues where it stopped.")
         raise typer.Exit(INTERRUPTED)
 
 
-def _show(console: Console, means: Sequence[Any], out: Path) -> None:
+def _show(console: Console, means: Sequence[Any], study: Any) -> None:
+    from ..evaluation.rows import BASE
+
     columns = ["images", "Dataset 2 Dice", "± seeds", "area", "Dataset 1 Dice", "± seeds"]
     objects = ["objects F1", "AP", "count"] if any(mean.f1 is not None for mean in means) else []
     table = score_table("Mean over test images and seeds", [*columns[:4], *objects, *columns[4:]])
@@ -157,7 +161,7 @@ def _show(console: Console, means: Sequence[Any], out: Path) -> None:
     for count in sorted({mean.count for mean in means}):
         old, new = by_key[1, count], by_key[2, count]
         table.add_row(
-            "raw" if count == 0 else str(count),
+            f"{study.base_name} ({BASE})" if count == 0 else str(count),
             number(new.dice), number(new.dice_std), number(new.area_ratio, 2),
             *[number(new.f1), number(new.ap), number(new.count_ratio, 2)][: len(objects)],
             number(old.dice), number(old.dice_std),
@@ -167,7 +171,7 @@ def _show(console: Console, means: Sequence[Any], out: Path) -> None:
         if mean.forgetting:
             warning = f"With {mean.count} images the model forgets the old dataset: its Dice fell by {mean.drop:.3f}."
             console.print(Text(warning, style="yellow"))
-    console.print(f"Table and figures: {out}", soft_wrap=True)
+    console.print(f"Table and figures: {study.path}", soft_wrap=True)
 
 
 @reports_errors

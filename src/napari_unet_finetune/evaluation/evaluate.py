@@ -134,11 +134,11 @@ def score_rows(
     DeviceError
         If the device's memory does not hold one tile.
     """
-    origin = predictor.model.card.provenance
+    card, origin = predictor.model.card, predictor.model.card.provenance
     for image, _, scores in evaluate_images(predictor, images, tolerance=tolerance):
         yield Row.of(
             scores,
-            count=len(origin.images) if origin.parent_sha256 else 0,
+            count=card.image_count,
             seed=origin.seed or 0,
             preset=str(origin.config.get("preset", "")),
             dataset=dataset,

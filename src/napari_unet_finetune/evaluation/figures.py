@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ _PANEL_IN, _GAP_IN, _TITLE_IN, _NAME_IN = 1.35, 0.05, 0.2, 0.34
 _LEGEND_LINE_IN, _WIDE_LEGEND_IN = 0.18, 5.8
 _TALLEST_PANEL = 1.6
 _FONT_PT = 7.5
+_TITLE_CHARS, _LONGEST_NAME = 24, 30
 _CONTRAST_PERCENTILES = (0.5, 99.8)
 # Text stays text, and what a file holds does not depend on when it was made.
 _VECTORS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "figure"}
@@ -57,7 +59,7 @@ class OverlayRow:
     truth
         ``(Y, X)``, above 0 is object.
     predictions
-        Title of the column (``raw``, ``5 images``, …) and labels ``(Y, X)``, from left to right; None if they were
+        Title of the column (the name of a model) and labels ``(Y, X)``, from left to right; None if they were
         not kept.
     annotated
         ``(Y, X)`` bool, where the truth holds; everywhere if None.
@@ -105,8 +107,8 @@ def overlay_figure(rows: Sequence[OverlayRow], path: Path) -> Path:
     return _save(figure, path)
 
 
-def learning_curve_figure(rows: Sequence[Row], path: Path) -> Path:
-    """Draw mean Dice over the number of finetuning images, Dataset 1 and 2 in one panel.
+def learning_curve_figure(rows: Sequence[Row], path: Path, base: str) -> Path:
+    """Draw mean Dice over the number of finetuning images of the model `base`, Dataset 1 and 2 in one panel.
 
     Lines are means over test images and seeds, dots single seeds, bands reach from the lowest to the highest seed.
     The format follows from the suffix of `path`: ``.png``, ``.pdf`` or ``.svg``.
@@ -118,12 +120,14 @@ def learning_curve_figure(rows: Sequence[Row], path: Path) -> Path:
     """
     if not rows:
         raise DataError(f"{path.name}: there is no score to show. Evaluate at least one image.")
-    return _save(learning_curve(rows), path)
+    return _save(learning_curve(rows, base), path)
 
 
-def learning_curve(rows: Sequence[Row]) -> Figure:
+def learning_curve(rows: Sequence[Row], base: str) -> Figure:
     """Return the learning curve of `learning_curve_figure`, which a page shows too."""
-    figure, axes = new_chart("images of Dataset 2 used for finetuning (0: raw model)", "mean Dice on test images")
+    of_base = textwrap.shorten(base, _LONGEST_NAME, placeholder="…") or f"{base[:_LONGEST_NAME]}…"
+    x_label = f"images of Dataset 2 used for finetuning (0: {of_base}, the base)"
+    figure, axes = new_chart(x_label, "mean Dice on test images")
     presets = sorted({row.preset for row in rows})
     for dataset in sorted({row.dataset for row in rows}, reverse=True):
         for index, preset in enumerate(presets):
@@ -242,7 +246,8 @@ def _draw_row(row: OverlayRow, axes: Sequence[Axes], *, with_headers: bool) -> N
             # Names are text and no formulas: a dollar sign in one is a dollar sign.
             header_at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
             header_at["parse_math"] = False
-            place.annotate(panel.title, (0.5, 1), (0, 13), fontsize=_FONT_PT, fontweight="bold", **header_at)
+            title = "\n".join(textwrap.wrap(panel.title, _TITLE_CHARS))
+            place.annotate(title, (0.5, 1), (0, 13), fontsize=_FONT_PT, fontweight="bold", **header_at)
     axes[0].text(
         -0.04,
         0.5,

@@ -80,11 +80,15 @@ def columns_of(kind: type[Row]) -> list[str]:
     return [*of_all, "count_error", *OBJECT_SCORES, "no_object_scores", *own]
 
 
+BASE = "base"  # tags what the models beside it were finetuned from
+
+
 @dataclass(frozen=True)
 class ModelRow(Row):
-    """A row of a table in which models have names, too."""
+    """A row of a table in which models have names, too, and one that others came from a tag."""
 
     model: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True)

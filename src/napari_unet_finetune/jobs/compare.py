@@ -46,7 +46,8 @@ def figure(_folder: Path, request: FigureRequest, _control: Control) -> Generato
         overlay_figure(list(map(_row, request.rows)), request.out)
     if request.study is not None and request.curve is not None:
         yield PartStarted(request.curve.name, 1, 1)
-        learning_curve_figure(StudyFolder(request.study).rows_and_patches, request.curve)
+        study = StudyFolder(request.study)
+        learning_curve_figure(study.rows_and_patches, request.curve, study.base_name)
 
 
 def _row(row: FigureRow) -> OverlayRow:

@@ -12,30 +12,29 @@ from ..data.annotated_image import AnnotatedImage
 from ..evaluation.figures import OverlayRow, evenly, learning_curve_figure, overlay_figure
 from ..evaluation.rows import Row
 from ..io.images import list_images, read_image
-from ..runs.request import CurveRequest
-from .folder import prediction_path
-from .plan import tests_of
+from .folder import StudyFolder, prediction_path
+from .plan import tests_of, with_images
 
 # Rows of the overlay figure: so many of Dataset 2, chosen over the range of scores, and one of Dataset 1.
 EXAMPLES = 3
 
 
-def draw_figures(plan: CurveRequest, out: Path, rows: Sequence[Row], *, curve: Path, overlay: Path) -> list[Path]:
+def draw_figures(study: StudyFolder, *, curve: Path, overlay: Path) -> list[Path]:
     """Draw the learning curve and the overlay figure of a finished study and return their files.
 
-    The overlays show test images of Dataset 2 on which the raw model is worst, middling and best, and one of
+    The overlays show test images of Dataset 2 on which the base is worst, middling and best, and one of
     Dataset 1; predictions are those of the first seed.
     """
-    tests = tests_of(plan)
+    tests, rows = tests_of(with_images(study.plan)), study.rows
     chosen = [(2, name) for name in examples(rows, dataset=2)]
     chosen += [(1, name) for name in examples(rows, dataset=1)[:1]]
-    titles = {count: f"{count} images" if count else "raw" for count in plan.counts}
+    titles = study.titles
     pictures = [
-        overlay_row(out, tests[dataset].only([name])[0], titles, dataset=dataset,
+        overlay_row(study.path, tests[dataset].only([name])[0], titles, dataset=dataset,
                     name=f"Dataset {dataset}\n{name}")
         for dataset, name in chosen
     ]  # fmt: skip
-    return [learning_curve_figure(rows, curve), overlay_figure(pictures, overlay)]
+    return [learning_curve_figure(rows, curve, study.base_name), overlay_figure(pictures, overlay)]
 
 
 def examples(rows: Sequence[Row], *, dataset: int) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import nan
 from pathlib import Path
 
 from ..errors import DataError, RunError
-from ..evaluation.rows import Row, read_rows
+from ..evaluation.rows import BASE, ModelRow, Row, read_rows
+from ..models.names import name_of_file
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
 from ..runs.request import CurveRequest, read_request
@@ -38,6 +39,28 @@ class StudyFolder:
             if isinstance(request, CurveRequest):
                 return request
         return read_plan(self.path / PLAN)
+
+    @property
+    def base_name(self) -> str:
+        """What the model is called that all others began with."""
+        return name_of_file(self.plan.checkpoint or RunFolder(self.path / RUNS / BASE).result_path)
+
+    @property
+    def titles(self) -> dict[int, str]:
+        """What the model of each number of images is called, of several seeds the first."""
+        first = {arm.count: name_of_file(file) for arm, file in reversed(self.models.items())}
+        return {0: f"{self.base_name} ({BASE})", **dict(sorted(first.items()))}
+
+    @property
+    def named_rows(self) -> tuple[ModelRow, ...]:
+        """The rows with the names of their models."""
+        names = {(arm.count, arm.seed): name_of_file(file) for arm, file in self.models.items()}
+        return tuple(
+            ModelRow(**asdict(row), model=names.get((row.count, row.seed), ""))
+            if row.count
+            else ModelRow(**asdict(row), model=self.base_name, tag=BASE)
+            for row in self.rows
+        )
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..config import PredictConfig
 from ..errors import RunError
 from ..evaluation.evaluate import evaluate_images
-from ..evaluation.rows import Row
+from ..evaluation.rows import BASE, Row
 from ..events import Notice, PartStarted, TrainingEvent, never
 from ..inference.predict import Predictor
 from ..io.disk import remove_partial, write_file
@@ -77,7 +77,7 @@ def _base(plan: CurveRequest, out: Path, should_stop: Callable[[], bool]) -> Gen
     """Return the file of the base model, trained first if the plan names none; None if that was stopped."""
     if plan.checkpoint is not None:
         return plan.checkpoint
-    folder = RunFolder(out / RUNS / "base")
+    folder = RunFolder(out / RUNS / BASE)
     if not folder.is_finished:
         yield PartStarted("base", 0, len(arms_of(plan)))
         yield from _finish(folder, base_training(plan), should_stop)

@@ -8,7 +8,7 @@ from statistics import fmean
 from ..evaluation.areas import Bias, judge_bias
 from ..evaluation.rows import Row, dice_by_count
 from ..events import forgets
-from ..text import count_of
+from ..text import count_of, number
 from .folder import StudyFolder
 from .forecast import WORTHWHILE
 
@@ -17,7 +17,7 @@ _VERDICTS = {"overestimates": "overestimated", "underestimates": "underestimated
 
 def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
     """Return what the part of a study that is done says; nothing before the first model is tested."""
-    return tuple(_sentences(study.rows_and_patches))
+    return tuple(_sentences(study.rows_and_patches, study.base_name))
 
 
 def model_in_words(rows: Sequence[Row]) -> str:
@@ -28,12 +28,12 @@ def model_in_words(rows: Sequence[Row]) -> str:
     return f"{_with(rows[0].count)}{seed}: Dice {fmean(new):.3f} on {count_of(len(new), 'test image')}{before}."
 
 
-def _sentences(rows: Sequence[Row]) -> Iterator[str]:
+def _sentences(rows: Sequence[Row], base: str) -> Iterator[str]:
     new, old = ({count: fmean(dice) for count, dice in dice_by_count(rows, dataset).items()} for dataset in (2, 1))
     if not new:
         return
     images = len({row.image for row in rows if row.dataset == 2})
-    steps = " → ".join(f"{dice:.2f} ({_model(count)})" for count, dice in new.items())
+    steps = " → ".join(f"{number(dice)} ({count or f'{base}, the base'})" for count, dice in new.items())
     yield f"Dice on {count_of(images, 'test image')}: {steps}."
     yield from _plateau(new)
     yield from _area(rows, max(new))
@@ -83,10 +83,10 @@ def _forgetting(old: dict[int, float]) -> Iterator[str]:
         return
     forgotten = {count: dice for count, dice in old.items() if forgets(raw, dice)}
     if forgotten:
-        lost = ", ".join(f"{dice:.2f} with {count_of(count, 'image')}" for count, dice in forgotten.items())
-        yield f"The old images are being forgotten: Dice {raw:.2f} → {lost}. Raise Replay, or give old images."
+        lost = ", ".join(f"{number(dice)} with {count_of(count, 'image')}" for count, dice in forgotten.items())
+        yield f"The old images are being forgotten: Dice {number(raw)} → {lost}. Raise Replay, or give old images."
     else:
-        yield f"The old images are not forgotten: Dice {raw:.2f} → {list(old.values())[-1]:.2f}."
+        yield f"The old images are not forgotten: Dice {number(raw)} → {number(list(old.values())[-1])}."
 
 
 def _unknown() -> Iterator[str]:
@@ -94,10 +94,6 @@ def _unknown() -> Iterator[str]:
         "What is forgotten of the old images cannot be measured: the base carries no patches of them. Give a folder "
         "of old images to find out."
     )
-
-
-def _model(count: int) -> str:
-    return "raw" if not count else str(count)
 
 
 def _with(count: int) -> str:

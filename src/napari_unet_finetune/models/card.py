@@ -14,6 +14,7 @@ from ..data.channels import ALL, usual_channels
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import ModelError
 from .header import FORMAT_VERSION, is_safetensors, read_description
+from .names import name_of_file
 from .provenance import Provenance, installed_version
 from .zoo import find_model, list_models
 
@@ -21,7 +22,6 @@ from .zoo import find_model, list_models
 PAULOW_THRESHOLD = 1 / (1 + math.exp(-0.5))
 PAULOW_PATCH_PX = 128
 MAX_RESCALE = 8.0
-_RESULTS = ("model", "best")  # as runs call theirs
 _PAULOW_NOTE = (
     "A PAULow state dict, which tells nothing of its training: normalization, patch size and threshold are PAULow's "
     "(divided by the data type's maximum, 128 px, logit above 0.5)."
@@ -69,6 +69,11 @@ class ModelCard(BaseModel):
     def is_finetuned(self) -> bool:
         """Tell whether it came from another model."""
         return self.provenance.parent_sha256 is not None
+
+    @property
+    def image_count(self) -> int:
+        """Number of annotated images that it was finetuned with; 0 for a base."""
+        return len(self.provenance.images) if self.is_finetuned else 0
 
     @property
     def view(self) -> ModelView:
@@ -154,12 +159,6 @@ class FileCard(ModelCard):
         return "".join(self.provenance.notes[:1]) if self.is_shipped else ""
 
 
-def name_of_file(model: str | Path) -> str:
-    """Return how to call the model in a file: as the file, or as the run whose result it is."""
-    path = Path(model)
-    return path.absolute().parent.name if path.stem in _RESULTS else path.stem
-
-
 def find_model_file(model: str | Path) -> Path:
     """Return the file of a model that ships, given its name, or `model` itself, be it there or not."""
     return find_model(str(model)) or Path(model)
@@ -222,7 +221,7 @@ def parse_card(path: Path, description: Mapping[str, Any]) -> FileCard:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"{path}: its description is not valid ({where}: {first['msg']}). {_CHOOSE}") from error
-    named = card.provenance.model_copy(update={"name": card.name or name_of_file(path)})
+    named = card.provenance.model_copy(update={"name": name_of_file(path)})  # its file may have been renamed
     return card.model_copy(update={"provenance": named})
 
 

@@ -69,6 +69,7 @@ MAX_TENSORS = 5000
 KEY = "napari_unet_finetune"
 DIGEST_BEFORE = rb"\"payload_sha256\":\""
 NO_DIGEST = "0" * 64
+REHEARSAL = "rehearsal/"  # begins the names of tensors that are training patches
 AGAIN = "Copy or download it again, or choose another model."
 
 

@@ -17,6 +17,7 @@ from .card import find_named_model, parse_card
 from .header import (
     DIGEST_BEFORE,
     NO_DIGEST,
+    REHEARSAL,
     check_version,
     damaged,
     is_safetensors,
@@ -25,7 +26,7 @@ from .header import (
     unreadable,
 )
 from .importers import import_paulow
-from .model import REHEARSAL, Model, check_weights
+from .model import Model, check_weights
 from .rehearsal_patches import RehearsalPatches
 
 

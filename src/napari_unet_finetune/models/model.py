@@ -20,11 +20,10 @@ from ..errors import ModelError
 from ..io.disk import atomic_write
 from .attention_unet import AttentionUNet
 from .card import ModelCard
-from .header import DIGEST_BEFORE, KEY, MAX_HEADER_BYTES, MAX_TENSORS, NO_DIGEST
+from .header import DIGEST_BEFORE, KEY, MAX_HEADER_BYTES, MAX_TENSORS, NO_DIGEST, REHEARSAL
 from .layer_groups import adapt_in_channels
+from .parents import hash_of_weights
 from .rehearsal_patches import RehearsalPatches
-
-REHEARSAL = "rehearsal/"  # begins the names of those tensors in a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,11 +157,7 @@ def encode(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> tup
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
     """Return the sha256 of names, shapes and float32 values of `weights`, whatever their order."""
-    sha256 = hashlib.sha256()
-    for name in sorted(weights):
-        sha256.update(f"{name} {tuple(weights[name].shape)}\n".encode())
-        sha256.update(_float32_copy(weights[name]).numpy().astype("<f4", copy=False).data)
-    return sha256.hexdigest()
+    return hash_of_weights({name: _float32_copy(tensor).numpy() for name, tensor in weights.items()})
 
 
 def check_weights(subject: str, weights: Mapping[str, Tensor], config: ModelConfig) -> None:

@@ -6,6 +6,8 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from ..models.names import STAMP
+
 RUNS = "runs"
 _LONGEST_LABEL = 60
 
@@ -13,7 +15,7 @@ _LONGEST_LABEL = 60
 def new_run_folder(folder: Path, label: str) -> Path:
     """Return a folder for a run in the project `folder` that is not there yet."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", label)[:_LONGEST_LABEL].strip("-.") or "run"
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{plain}"
+    stem = f"{datetime.now():{STAMP}}-{plain}"
     numbered = (folder / RUNS / f"{stem}{mark}" for mark in ("", *(f"-{number}" for number in range(2, 1000))))
     return next(path for path in numbered if not path.exists())
 

@@ -42,7 +42,7 @@ def _held_out(record: RunRecord) -> PageChart:
     points = [(end.step, end.val_dice) for end in record.validations if end.val_dice is not None]
     axes.plot(*zip(*points, strict=True), ".-", color=BLUE, label="held-out images")
     if record.started.raw_dice is not None and not record.from_scratch:
-        axes.axhline(record.started.raw_dice, color=GRAY, linestyle="--", label="base model")
+        axes.axhline(record.started.raw_dice, color=GRAY, linestyle="--", label=f"{record.base_name}, the base")
     if record.best is not None and not record.kept_raw:
         axes.axvline(record.best.step, color=VERMILION, linestyle="--", label="step that was kept")
     add_key(axes)
@@ -74,13 +74,13 @@ def _over_thresholds(
     return to_svg(figure)
 
 
-def study_charts(rows: Sequence[Row], ahead: Forecast | None) -> Iterator[PageChart]:
+def study_charts(rows: Sequence[Row], ahead: Forecast | None, base: str) -> Iterator[PageChart]:
     """Yield the learning curve of a study, and how it may go on."""
     caption = (
         "Mean over test images and seeds; the band reaches from the lowest to the highest seed. Dataset 1 is the old "
-        "one, Dataset 2 the new one, and the raw model is the base model as it is."
+        f"one, Dataset 2 the new one, and 0 images stand for {base}, the base, as it is."
     )
-    yield PageChart(to_svg(learning_curve(rows)), caption)
+    yield PageChart(to_svg(learning_curve(rows, base)), caption)
     if ahead is not None and ahead.curve:
         yield PageChart(_forecast(ahead), "The curve carried on; the range comes from resampled seeds and test images.")
 

@@ -15,10 +15,11 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, ModelError, RunError
 from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
 from ..models.load import load_model
-from ..models.model import Model
+from ..models.model import Model, weights_hash
+from ..models.names import name_of_file, unique_names
 from ..models.provenance import TrainingImage
 from ..runs.execute import images_of
-from ..runs.folder import BEST, RESULT, RunFolder
+from ..runs.folder import RunFolder
 from ..runs.request import FinetuneRequest
 
 RunRole = Literal["training", "held out", "not used", "test"]
@@ -107,8 +108,19 @@ class RunRecord:
     @property
     def base_name(self) -> str:
         """What the base model is called, from its file or its record."""
-        parts = (self.request.checkpoint or "unnamed").replace("\\", "/").split("/")
-        return "/".join(parts[-2:] if parts[-1] in (RESULT, BEST) else parts[-1:])
+        return self._names[0]
+
+    @property
+    def name(self) -> str:
+        """What the model is called that came of it."""
+        return self._names[0 if self.kept_raw else 1]
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Names of base and model, which tell them apart."""
+        base = self.request.checkpoint or "unnamed"
+        names = unique_names((base, self.model_path))
+        return names[base], names[str(self.model_path)]
 
     @property
     def model_sha256(self) -> str:
@@ -197,7 +209,7 @@ def read_run(path: Path) -> RunRecord:
         raise RunError(f"{path}: this run has no model yet, so there is nothing to report. Let it train first.")
     model = load_model(file)
     kept_raw = happened.ended is not None and happened.ended.kept_raw
-    base, problems = _base(request)
+    base, problems = _base(request, model)
     recorded = {} if kept_raw else {record.name: record.sha256 for record in model.card.provenance.images}
     images, missing = _images(request, happened.started, recorded)
     return RunRecord(
@@ -249,13 +261,19 @@ def _settled(model: Model, asked: FinetuneConfig) -> FinetuneConfig:
         return asked
 
 
-def _base(request: FinetuneRequest) -> tuple[Model | None, tuple[str, ...]]:
+def _base(request: FinetuneRequest, model: Model) -> tuple[Model | None, tuple[str, ...]]:
+    """Return the base if its file still holds the weights that `model` came from, else a sentence."""
     if request.checkpoint is None:
         return None, ()
     try:
-        return load_model(request.checkpoint), ()
+        base = load_model(request.checkpoint)
     except (ModelError, OSError) as error:
         return None, (f"The base model can no longer be read, so it is not compared: {error}",)
+    if model.card.is_finetuned and weights_hash(base.weights) != model.card.provenance.parent_sha256:
+        return None, (
+            f"{name_of_file(request.checkpoint)} is no longer the model that this training began with: not compared.",
+        )
+    return base, ()
 
 
 def _images(

@@ -14,22 +14,20 @@ from ..evaluation.areas import THRESHOLDS, Estimation, ThresholdCounts, estimate
 from ..evaluation.estimate import trained_weight
 from ..evaluation.evaluate import score_labels
 from ..evaluation.figures import OverlayRow, evenly
-from ..evaluation.rows import ModelRow, Summary, object_table, summarize
+from ..evaluation.rows import BASE, ModelRow, Summary, object_table, summarize
 from ..events import PartStarted
 from ..inference.predict import Predictor
 from ..result import ResultTable
 from .run_record import RunRecord, RunRole
 
-BASE, FINAL = "base", "final"
 ROLES: tuple[RunRole, ...] = ("test", "held out", "training")
-_TITLES = {BASE: "base model", FINAL: "this model"}
 # Rows of the comparison, fewer if images are tall, so that it stays on one page.
 EXAMPLES, TALLEST = 4, 3.4
 
 
 @dataclass(frozen=True)
 class RoleRow(ModelRow):
-    """The scores of one model (`base` or `final`) on an image of this role."""
+    """The scores of one model on an image of this role; the one that the training began with has the tag base."""
 
     role: RunRole = "test"
 
@@ -54,22 +52,22 @@ class Scored:
     shown: list[Shown] = field(default_factory=list)
     thresholds: tuple[float, ...] = THRESHOLDS
 
-    def of(self, role: RunRole, model: str) -> list[RoleRow]:
-        """Return the rows of a group of images and a model."""
-        return [row for row in self.rows if (row.role, row.model) == (role, model)]
+    def of(self, role: RunRole, tag: str = "") -> list[RoleRow]:
+        """Return the rows of a group of images, and of the model that has this tag: the final one has none."""
+        return [row for row in self.rows if (row.role, row.tag) == (role, tag)]
 
-    def mean(self, role: RunRole, model: str) -> Summary | None:
-        """Return the means of a model over a group of images, None where it was not scored."""
-        return next(iter(summarize(self.of(role, model))), None)
+    def mean(self, role: RunRole, tag: str = "") -> Summary | None:
+        """Return the means of that model over a group of images, None where it was not scored."""
+        return next(iter(summarize(self.of(role, tag))), None)
 
-    def objects(self, role: RunRole, model: str) -> ResultTable | None:
-        """Return how well a model finds objects in a group of images, None where masks do not number them."""
-        return object_table(self.of(role, model))
+    def objects(self, role: RunRole, tag: str = "") -> ResultTable | None:
+        """Return how well that model finds objects in a group of images, None where masks do not number them."""
+        return object_table(self.of(role, tag))
 
     @property
     def roles(self) -> list[RunRole]:
         """Groups that were scored, the most telling one first."""
-        return [role for role in ROLES if self.of(role, FINAL)]
+        return [role for role in ROLES if self.of(role)]
 
 
 def score_models(
@@ -92,9 +90,10 @@ def score_models(
         If the device is absent or its memory does not hold one tile.
     """
     config = PredictConfig.model_validate({"device": device, "channels": record.config.channels})
-    models = {} if record.base is None or record.kept_raw else {BASE: Predictor(record.base, config)}
-    models[FINAL] = Predictor(record.model, config)
-    scored = Scored(thresholds=tuple(sorted({*THRESHOLDS, models[FINAL].threshold})))
+    models = [_Judged(record.name, "", Predictor(record.model, config))]
+    if record.base is not None and not record.kept_raw:
+        models.insert(0, _Judged(record.base_name, BASE, Predictor(record.base, config)))
+    scored = Scored(thresholds=tuple(sorted({*THRESHOLDS, models[-1].predictor.threshold})))
     total = sum(len(images) for _, images in groups)
     for index, (role, images, place) in enumerate(_flat(groups), start=1):
         if should_stop():
@@ -107,6 +106,19 @@ def score_models(
     return scored
 
 
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A model, its name, and whether it is the base."""
+
+    name: str
+    tag: str
+    predictor: Predictor
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.tag})" if self.tag else self.name
+
+
 def _flat(
     groups: Sequence[tuple[RunRole, Sequence[AnnotatedImage]]],
 ) -> Iterator[tuple[RunRole, Sequence[AnnotatedImage], int]]:
@@ -114,18 +126,21 @@ def _flat(
 
 
 def _score(
-    scored: Scored, models: dict[str, Predictor], role: RunRole, image: AnnotatedImage
+    scored: Scored, models: Sequence[_Judged], role: RunRole, image: AnnotatedImage
 ) -> tuple[dict[str, NDArray[np.bool_]], float]:
     """Note the scores of all models on an image, and return what they predict and the Dice of the final one."""
     predictions = {}
-    for name, predictor in models.items():
-        prediction = predictor.predict(image)
+    for one in models:
+        prediction = one.predictor.predict(image)
         scores = score_labels(prediction.labels, image)
-        origin = predictor.model.card.provenance
-        count, seed, preset = len(origin.images), origin.seed or 0, str(origin.config.get("preset", ""))
-        row = RoleRow(count, seed, preset, 2, image.name, **asdict(scores), model=name, role=role)
+        card, origin = one.predictor.model.card, one.predictor.model.card.provenance
+        preset = str(origin.config.get("preset", ""))
+        row = RoleRow(
+            card.image_count, origin.seed or 0, preset, 2, image.name, **asdict(scores),
+            model=one.name, tag=one.tag, role=role,
+        )  # fmt: skip
         scored.rows.append(row)
-        predictions[name] = np.asarray(prediction.labels > 0)
+        predictions[one.title] = np.asarray(prediction.labels > 0)
     # The final model came last.
     counts = ThresholdCounts.of(image.name, prediction.probabilities, image.target, scored.thresholds, image.annotated)
     if scores.predicted_objects is not None and scores.true_objects is not None:
@@ -155,5 +170,4 @@ def overlays(scored: Scored) -> Iterator[OverlayRow]:
     ordered = sorted(scored.shown, key=lambda one: one.dice)
     for one in evenly(ordered, max(1, min(EXAMPLES, int(TALLEST / tallest)))):
         image = one.images[one.place]
-        predictions = {_TITLES[model]: labels for model, labels in one.predictions.items()}
-        yield OverlayRow.of(image.name, image, predictions)
+        yield OverlayRow.of(image.name, image, one.predictions)

@@ -58,7 +58,7 @@ class StudyRecord:
             summaries=summaries,
             has_objects=any(mean.f1 is not None for mean in summaries),
             forecast=ahead,
-            charts=list(study_charts(self.rows, ahead)),
+            charts=list(study_charts(self.rows, ahead, self.study.base_name)),
         )
 
 
@@ -123,4 +123,5 @@ def _overlay(study: StudyFolder, image: AnnotatedImage) -> OverlayRow:
     """Return a test image of the new dataset and what some models predict in it."""
     counts = sorted({row.count for row in study.rows})
     shown = counts if len(counts) < _MOST_COLUMNS else [*counts[: _MOST_COLUMNS - 2], counts[-1]]
-    return overlay_row(study.path, image, {count: f"{count} images" if count else "base" for count in shown})
+    titles = study.titles
+    return overlay_row(study.path, image, {count: titles[count] for count in shown})

@@ -17,7 +17,7 @@ from .files import ReportFiles
 from .page import Gallery, render
 from .references import References
 from .run_record import RunRecord, RunRole, UsedImage, describe, read_run
-from .scores import FINAL, RoleRow, Scored, estimation_of, overlays, score_models
+from .scores import RoleRow, Scored, estimation_of, overlays, score_models
 from .study import is_study, read_study
 
 REPORT = "report.html"
@@ -84,7 +84,7 @@ def _run_page(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...]) -
         references=References(),
         scored=scored,
         has_scores=bool(scored.rows),
-        has_objects=any(scored.objects(role, FINAL) for role in scored.roles),
+        has_objects=any(scored.objects(role) for role in scored.roles),
         has_interval=True,
         gallery=Gallery.of(overlays(scored)),
         estimation=estimation,
@@ -95,7 +95,7 @@ def _run_page(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...]) -
 
 def _study(path: Path, out: Path, should_stop: Callable[[], bool]) -> Generator[PartStarted, None, ReportFiles]:
     record = yield from read_study(path, should_stop=should_stop)
-    tables = _write(out, record.page, record.largest, record.tests, to_csv(record.rows))
+    tables = _write(out, record.page, record.largest, record.tests, to_csv(record.study.named_rows))
     return ReportFiles(out, tables, stopped=not record.tests and should_stop())
 
 

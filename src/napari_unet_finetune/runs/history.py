@@ -13,13 +13,13 @@ from ..config import FinetuneConfig
 from ..errors import RunError
 from ..events import RunEnded, RunStarted, TrainingEvent
 from ..models.card import read_card
+from ..models.names import STAMP, when_of
 from ..outcome import summarized
 from ..progress import RunProgress, fold
 from .folder import RunFolder
 from .request import FinetuneRequest
 
 ASIDE = "discarded-runs"
-_STAMP = "%Y%m%d-%H%M%S"
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,7 @@ class PastRun:
     @property
     def when(self) -> str:
         """Day and time it was begun, as its folder says."""
-        name = self.folder.path.name
-        try:
-            return f"{datetime.strptime(name[:15], _STAMP):%d %b, %H:%M}"
-        except ValueError:
-            return name
+        return when_of(self.folder.path)
 
     def use_best(self) -> Path:
         """Declare it ended with its best model so far, and return that.
@@ -131,7 +127,7 @@ class PastRun:
         try:
             aside.parent.mkdir(parents=True, exist_ok=True)
             if aside.exists():
-                aside = aside.with_name(f"{aside.name}-{datetime.now():{_STAMP}}")
+                aside = aside.with_name(f"{aside.name}-{datetime.now():{STAMP}}")
             shutil.move(path, aside)
         except OSError as error:
             raise RunError(f"{path}: the folder cannot be moved to {aside} ({error.strerror}).") from error

@@ -16,7 +16,6 @@ from napari_unet_finetune._qt.compare import controller as comparing_module
 from napari_unet_finetune._qt.compare.controller import MOST_MODELS, CompareController, job_folder, labels_folder
 from napari_unet_finetune._qt.compare.export import figure_rows, save_figures, save_table, table_rows
 from napari_unet_finetune._qt.compare.models import Colors, list_models_to_compare, read_training
-from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune.colors import MODELS
 from napari_unet_finetune.comparison.cache import read_last_comparison
 from napari_unet_finetune.config import ModelConfig
@@ -25,6 +24,7 @@ from napari_unet_finetune.evaluation.rows import Row, columns_of
 from napari_unet_finetune.events import ImageCompared, drain
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.jobs.table import events_of
+from napari_unet_finetune.models.names import name_of_file
 from napari_unet_finetune.project.curve_plan import make_curve_request, plan_curve
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.run_folders import new_run_folder
@@ -36,7 +36,7 @@ from napari_unet_finetune.runs.serve import Control
 
 from ..comparison_data import SIZE, project_with_tests, with_models
 from ..datasets import message, reopened
-from ..finetuning_data import TINY
+from ..finetuning_data import TINY, save_model
 
 
 @pytest.fixture
@@ -68,12 +68,14 @@ def test_base_trainings_and_shipped_models_are_listed_with_distinct_labels(sessi
     (base,) = with_models(session, tmp_path / "models", 1)
     for count in (3, 2, 3):
         finetune(project, base, count)
-    entries = list_models_to_compare(History(project), base)
-    assert [entry.label for entry in entries][:4] == ["raw", "2 images", "3 images", "3 images (2)"]
+    session.project = project
+    entries = list_models_to_compare(session)
+    assert [entry.label.partition(",")[0] for entry in entries][:4] == ["model-0", "2 images", "3 images", "3 images"]
     assert len({entry.model for entry in entries}) == len(entries) == len({entry.label for entry in entries})
     trained = read_training(entries[1].model, project)
-    assert (trained.count, trained.seed) == (2, 0) and trained.images == {"img_00", "img_01"}
-    assert read_training(base, project).count == 0 and not read_training(base, project).images
+    assert (trained.count, trained.seed) == (2, 0)
+    assert trained.known.trained | trained.known.held_out == {"img_00", "img_01"}
+    assert read_training(base, project).count == 0 and not read_training(base, project).known.trained
 
 
 def test_a_model_from_scratch_knows_its_images_and_one_of_another_folder_none(project, tmp_path):
@@ -87,16 +89,16 @@ def test_a_model_from_scratch_knows_its_images_and_one_of_another_folder_none(pr
         run = RunFolder.create(tmp_path / str(number), request)
         drain(run_here(run))
         found.append(read_training(str(run.result_path), project))
-    assert [one.images for one in found] == [{"img_00", "img_01"}, frozenset()]
+    assert [one.known.trained for one in found] == [{"img_00", "img_01"}, frozenset()]
     assert [one.count for one in found] == [0, 0]
 
 
-def test_a_base_that_was_itself_finetuned_is_not_called_raw(session, project, tmp_path):
+def test_a_base_that_was_itself_finetuned_keeps_its_name(session, project, tmp_path):
     (base,) = with_models(session, tmp_path / "models", 1)
     model = finetune(project, base, 2) / "model.safetensors"
-    entries = list_models_to_compare(History(project), str(model))
-    assert (entries[0].label, entries[0].model) == ("base", str(model))
-    assert "2 images" not in [entry.label for entry in entries]
+    session.project, session.model = project, model
+    entries = list_models_to_compare(session)
+    assert (entries[0].label, entries[0].model) == (name_of_file(model), str(model))
 
 
 def test_a_model_keeps_its_color_and_no_two_looked_at_together_share_one():
@@ -122,11 +124,60 @@ def test_test_images_and_the_models_of_the_dataset_are_chosen_at_first(session, 
     assert comparing.chosen == {base, str(folder / "model.safetensors")}
 
 
+class TestBase:
+    """A finetuned model is compared with its parent, whatever is chosen in section Model."""
+
+    @pytest.fixture
+    def tuned(self, session, project, tmp_path):
+        """Return base and model of a training, after a restart with another model chosen."""
+        (base,) = with_models(session, tmp_path / "models", 1)
+        model = finetune(project, base, 2) / "model.safetensors"
+        session.model = "microtube"
+        session.project = project
+        session.model = "microtube"
+        return Path(base), model
+
+    def test_it_is_chosen_tagged_and_named_in_table_figure_and_file(self, session, project, tuned):
+        base, model = tuned
+        comparing = CompareController(session)
+        assert comparing.chosen == {str(base), str(model)} and comparing.without_base == ""
+        comparing.compare()
+        name = name_of_file(model)
+        assert [(one.label, one.tag) for one in comparing.columns] == [("model-0", "base"), (name, "")]
+        assert {row.model: (row.tag, row.count) for row in table_rows(comparing)} == {
+            "model-0": ("base", 0), name: ("", 2),
+        }  # fmt: skip
+        (row, _) = figure_rows(comparing, project, comparing.images)
+        assert [title for title, _ in row.predictions] == ["model-0 (base)", name]
+
+    def test_it_is_found_by_its_weights_where_it_is_now(self, session, tuned, tmp_path):
+        base, model = tuned
+        moved = shutil.move(base, tmp_path / "wbc.safetensors")
+        comparing = CompareController(session)
+        assert comparing.chosen == {str(model)} and "model-0" in comparing.without_base
+        comparing.add_file(Path(moved))
+        assert comparing.without_base == ""
+        comparing.compare()
+        assert [(one.label, one.tag) for one in comparing.columns if one.is_base] == [("wbc", "base")]
+
+    def test_another_model_in_its_place_is_not_taken_for_it(self, session, tuned):
+        base, model = tuned
+        shutil.copy(save_model(base.with_name("other.safetensors"), 5), base)
+        comparing = CompareController(session)
+        assert comparing.chosen == {str(model)} and "gone" in comparing.without_base
+
+    def test_who_wants_no_base_gets_none(self, session, tuned):
+        _, model = tuned
+        comparing = CompareController(session)
+        comparing.choose_models([str(model)])
+        assert comparing.chosen == {str(model)}
+
+
 def test_every_model_is_compared_on_every_image(comparing, session):
     assert comparing.problem == ""
     comparing.compare()
-    assert [column.label for column in comparing.columns] == ["raw", "model-1"]
-    assert set(comparing.cells) == {(label, name) for label in ("raw", "model-1") for name in ("img_04", "img_05")}
+    assert [column.label for column in comparing.columns] == ["model-0", "model-1"]
+    assert set(comparing.cells) == {(label, name) for label in ("model-0", "model-1") for name in ("img_04", "img_05")}
     assert all(cell.dice is not None and cell.labels.is_file() for cell in comparing.cells.values())
     assert session.message.text == "Compared 2 models on 2 images."
     folder = session.project.folder / "comparison"
@@ -182,7 +233,7 @@ def test_an_image_that_fails_is_told_and_the_others_go_on(comparing, session):
     session.project.image("img_04").ref.path.unlink()
     with message("img_04.*no such file|img_04"):
         comparing.compare()
-    assert comparing.cell("raw", "img_04").error and comparing.cell("raw", "img_05").dice is not None
+    assert comparing.cell("model-0", "img_04").error and comparing.cell("model-0", "img_05").dice is not None
     assert "and 1 more, marked in the table" in session.message.text
 
 
@@ -211,10 +262,10 @@ def test_cells_come_one_by_one_and_another_job_is_refused(waiting, project, tmp_
     comparing.compare()
     assert comparing.images == ("img_04", "img_05") and not comparing.cells
     request = read_request(runner.folder)
-    assert [model.label for model in request.models] == ["raw"] and len(request.pairs) == len(request.images)
-    event = ImageCompared("raw", "img_04", dice=0.5)
+    assert [model.label for model in request.models] == ["model-0"] and len(request.pairs) == len(request.images)
+    event = ImageCompared("model-0", "img_04", dice=0.5)
     runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
-    assert comparing.cell("raw", "img_04") is event
+    assert comparing.cell("model-0", "img_04") is event
     assert "still running" in comparing.problem
     before = dict(comparing.cells)
     with message("still running"):
@@ -232,7 +283,7 @@ def test_a_comparison_goes_on_when_its_dataset_is_opened_anew(waiting, project, 
     comparing.compare()
     session.project = reopened(project)  # Look for new images
     for name in comparing.images:
-        event = ImageCompared("raw", name, dice=0.5, iou=0.4, surface_dice=0.4, area_ratio=1.0)
+        event = ImageCompared("model-0", name, dice=0.5, iou=0.4, surface_dice=0.4, area_ratio=1.0)
         runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
     runner.listener.on_end(None)
     assert session.message.text == "Compared 1 model on 2 images."
@@ -252,7 +303,7 @@ def test_a_comparison_whose_dataset_was_left_fills_no_other_table_and_says_that_
     comparing = CompareController(session)
     comparing.compare()
     session.project = other_dataset(tmp_path, write_squares)
-    event = ImageCompared("raw", "img_04", dice=0.5)
+    event = ImageCompared("model-0", "img_04", dice=0.5)
     runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
     runner.listener.on_end(None)
     assert comparing.cells == {}
@@ -307,9 +358,9 @@ def test_the_table_is_saved_as_csv_with_the_model(comparing, tmp_path):
     comparing.compare()
     save_table(comparing, tmp_path / "table.csv")
     header, *lines = (tmp_path / "table.csv").read_text().splitlines()
-    assert header.split(",") == [*columns_of(Row), "model"]
-    assert [(line.split(",")[4], line.split(",")[-1]) for line in lines] == [
-        ("img_04", "raw"), ("img_05", "raw"), ("img_04", "model-1"), ("img_05", "model-1"),
+    assert header.split(",") == [*columns_of(Row), "model", "tag"]
+    assert [(line.split(",")[4], line.split(",")[-2]) for line in lines] == [
+        ("img_04", "model-0"), ("img_05", "model-0"), ("img_04", "model-1"), ("img_05", "model-1"),
     ]  # fmt: skip
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be written"):
@@ -328,11 +379,11 @@ def test_figures_are_drawn_by_a_job(comparing, session, tmp_path):
 def test_images_without_mask_or_with_a_failure_are_left_out_of_the_figure(comparing, session):
     comparing.choose_images("all")
     comparing.compare()
-    failed = comparing.cells["raw", "img_01"]
-    comparing.cells["raw", "img_01"] = ImageCompared("raw", "img_01", error="no")
+    failed = comparing.cells["model-0", "img_01"]
+    comparing.cells["model-0", "img_01"] = ImageCompared("model-0", "img_01", error="no")
     rows = figure_rows(comparing, session.project, comparing.images)
     assert [row.pair.name for row in rows] == ["img_00", "img_02", "img_03", "img_04", "img_05"]
-    assert [title for title, _ in rows[0].predictions] == ["raw", "model-1"]
+    assert [title for title, _ in rows[0].predictions] == ["model-0", "model-1"]
     assert failed.labels is not None
 
 
@@ -345,7 +396,7 @@ def test_painting_is_saved_before_it_is_compared(comparing, session):
 
     session.about_to_read_files.connect(save)
     comparing.compare()
-    assert comparing.stale == () and comparing.cell("raw", "img_04").dice is not None
+    assert comparing.stale == () and comparing.cell("model-0", "img_04").dice is not None
 
 
 class TestReopening:
@@ -366,7 +417,7 @@ class TestReopening:
         monkeypatch.setattr(session.jobs, "start", None)
         found = again()
         assert found.cells == {key: replace(cell, done=0, total=0) for key, cell in comparing.cells.items()}
-        assert [column.label for column in found.columns] == ["raw", "model-1"]
+        assert [column.label for column in found.columns] == ["model-0", "model-1"]
         assert len({column.color for column in found.columns}) == 2
         assert (found.images, found.stale) == (("img_04", "img_05"), ())
         assert len(table_rows(found)) == 4
@@ -391,8 +442,8 @@ class TestReopening:
         (tmp_path / "models" / "model-1.safetensors").unlink()
         tifffile.imwrite(session.project.image("img_04").ref.path, np.full(SIZE, 9, np.uint8))
         found = again()
-        assert set(found.cells) == {("raw", "img_05")}
-        assert ([column.label for column in found.columns], found.images) == (["raw"], ("img_05",))
+        assert set(found.cells) == {("model-0", "img_05")}
+        assert ([column.label for column in found.columns], found.images) == (["model-0"], ("img_05",))
 
     def test_a_comparison_that_begins_meanwhile_is_not_overwritten(self, again, session, monkeypatch):
         asked = []

@@ -46,8 +46,8 @@ def test_trainings_leave_a_study_with_rows_and_models(curve, session):
     assert list(dice_by_count(curve.study.rows_and_patches, 2)) == [0, 1, 3]
     assert not dice_by_count(curve.study.rows_and_patches, 1)
     assert session.message.text.startswith("Dice on 2 test images: ") and "cannot be measured" in session.message.text
-    labels = [entry.label for entry in list_models_to_compare(session.history, session.model)]
-    assert labels[:3] == ["raw", "1 image", "3 images"]
+    labels = [entry.label.partition(",")[0] for entry in list_models_to_compare(session)]
+    assert labels[:3] == ["model-0", "1 image", "3 images"]
 
 
 def test_what_was_painted_is_saved_first_and_masks_are_copied(curve, session):
@@ -113,7 +113,8 @@ def test_models_of_a_curve_are_compared_as_soon_as_it_ends(curve, session, qtbot
     panel = ComparePanel(session, curve)
     qtbot.addWidget(panel)
     curve.start((1, 3), 2, CONFIG)
-    assert [column.label for column in panel.comparing.columns] == ["raw", "1 image", "3 images"]
+    assert [column.label.partition(",")[0] for column in panel.comparing.columns] == ["model-0", "1 image", "3 images"]
+    assert [column.tag for column in panel.comparing.columns] == ["base", "", ""]
     assert len(panel.comparing.cells) == 6
     colors = curve.colors(panel.comparing.colors)
     assert colors == {0: panel.comparing.columns[0].color, 1: panel.comparing.columns[1].color,

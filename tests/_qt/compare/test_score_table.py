@@ -17,19 +17,22 @@ from napari_unet_finetune.colors import GRAY
 from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.events import ImageCompared
 from napari_unet_finetune.metrics import MATCH_IOUS
+from napari_unet_finetune.project.question_plan import Known
 
 pytestmark = pytest.mark.usefixtures("qapp")
 DISPLAY, TIP, FONT = Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.FontRole
-DICE = {"raw": (0.2, 0.4, 0.1), "5 images": (0.8, 0.7, 0.9)}
-AREA = {"raw": (1.5, 0.5, 2.5), "5 images": (1.0, 1.2, 0.7)}
+DICE = {"model-0": (0.2, 0.4, 0.1), "5 images": (0.8, 0.7, 0.9)}
+AREA = {"model-0": (1.5, 0.5, 2.5), "5 images": (1.0, 1.2, 0.7)}
 
 
 @pytest.fixture
 def comparing():
     """Return a comparison of two models on images a, b and c, and d without a mask."""
     columns = [
-        ModelColumn(KnownModel("base", "raw", "the base"), "#56B4E9", Training()),
-        ModelColumn(KnownModel("five", "5 images"), "#D55E00", Training(5, 0, "", frozenset("a"))),
+        ModelColumn(KnownModel("base", "model-0", "the base"), "#56B4E9", Training()),
+        ModelColumn(
+            KnownModel("five", "5 images"), "#D55E00", Training(5, 0, "", Known(frozenset("a"), frozenset("b")))
+        ),
     ]
     cells = {
         (label, name): ImageCompared(
@@ -38,7 +41,7 @@ def comparing():
         for label in DICE
         for name, dice, area, true in zip("abc", DICE[label], AREA[label], (10, 100, 10), strict=True)
     }
-    cells["raw", "d"] = ImageCompared("raw", "d")
+    cells["model-0", "d"] = ImageCompared("model-0", "d")
     cells["5 images", "d"] = ImageCompared("5 images", "d", error="d does not fit in memory.")
     return SimpleNamespace(
         columns=tuple(columns), images=("a", "b", "c", "d"), cells=cells,
@@ -62,29 +65,31 @@ def names(table):
 
 def test_means_stand_on_top_and_the_worst_image_of_each_model_is_marked(table):
     assert names(table) == ["mean", "a", "b", "c", "d"]
-    assert texts(table) == [["0.23", "0.80"], ["0.20", "0.80 °"], ["0.40", "▼ 0.70"], ["▼ 0.10", "0.90"], ["–", "✖"]]
+    assert texts(table) == [
+        ["0.233", "0.800"], ["0.200", "0.800 °"], ["0.400", "▼ 0.700 ◦"], ["▼ 0.100", "0.900"], ["–", "✖"],
+    ]  # fmt: skip
     assert table.data(table.index(3, 0), FONT).bold() and table.data(table.index(1, 0), FONT) is None
 
 
 def test_another_score_has_another_worst(table):
     table.set_score("iou")
-    assert texts(table)[0] == ["0.12", "0.40"]
+    assert texts(table)[0] == ["0.117", "0.400"]
     table.set_score("area_ratio")  # 0.5 is twice too little, 2.5 two and a half times too much
     assert [row[0] for row in texts(table)] == ["0.75", "1.50", "0.50", "▼ 2.50", "–"]
-    assert table.data(table.index(0, 0), TIP) == "All that raw predicts in the images below over all that is true"
+    assert table.data(table.index(0, 0), TIP) == "All that model-0 predicts in the images below over all that is true"
     assert [row[1] for row in texts(table)][3] == "▼ 0.70"
 
 
 def test_objects_are_scored_together_and_a_cell_without_numbers_says_why(table, comparing):
     for (label, name), cell in list(comparing.cells.items()):
-        if label == "raw" and name in "ab":
+        if label == "model-0" and name in "ab":
             counts = {"predicted_objects": 6, "true_objects": 4 if name == "a" else 2}
             comparing.cells[label, name] = replace(cell, **counts, matches=(2,) * len(MATCH_IOUS))
         elif cell.dice is not None:
             comparing.cells[label, name] = replace(cell, no_object_scores=ONE_VALUE)
     table.set_score("f1")
-    assert [row[0] for row in texts(table)] == ["0.44", "▼ 0.40", "0.50", "–", "–"]
-    assert [row[1] for row in texts(table)] == ["", "– °", "–", "–", "✖"]
+    assert [row[0] for row in texts(table)] == ["0.444", "▼ 0.400", "0.500", "–", "–"]
+    assert [row[1] for row in texts(table)] == ["", "– °", "– ◦", "–", "✖"]
     assert "touch" in table.note
     assert "6 predicted, 4 true" in table.data(table.index(1, 0), TIP)
     assert ONE_VALUE in table.data(table.index(1, 1), TIP)
@@ -104,9 +109,9 @@ def test_a_table_without_any_numbered_mask_says_so_where_objects_are_chosen(comp
 
 
 def test_the_worst_come_first_and_those_without_score_last(table):
-    table.sort_by("raw")
+    table.sort_by("model-0")
     assert names(table) == ["mean", "c", "a", "b", "d"]
-    assert table.headerData(0, Qt.Orientation.Horizontal) == "raw ▼"
+    assert table.headerData(0, Qt.Orientation.Horizontal) == "model-0 ▼"
     table.sort_by("5 images")
     assert names(table) == ["mean", "b", "a", "c", "d"]
     table.set_score("area_ratio")
@@ -124,7 +129,7 @@ def test_tips_hold_all_scores_and_reasons(table):
 
 def test_headers_are_short_and_have_the_color_of_the_model(table):
     horizontal = Qt.Orientation.Horizontal
-    assert [table.headerData(column, horizontal) for column in (0, 1)] == ["raw", "5"]
+    assert [table.headerData(column, horizontal) for column in (0, 1)] == ["model-0", "5 images"]
     assert table.headerData(1, horizontal, TIP).startswith("5 images")
     shown = table.headerData(1, horizontal, Qt.ItemDataRole.DecorationRole).toImage()
     assert shown.pixelColor(5, 5).name() == "#d55e00"
@@ -161,10 +166,10 @@ def test_a_click_on_a_cell_chooses_image_and_model_and_one_on_a_mean_does_not(co
 def test_a_click_on_a_header_sorts_and_keeps_the_mark(comparing, qtbot):
     view = ScoreView(comparing)
     qtbot.addWidget(view)
-    view.mark("a", "raw")
+    view.mark("a", "model-0")
     header = view.view.horizontalHeader()
     header.sectionClicked.emit(0)
-    assert view.table.sorted_by == "raw"
+    assert view.table.sorted_by == "model-0"
     assert view.table.at(view.view.currentIndex()) == ("a", comparing.columns[0])
     header.sectionClicked.emit(0)
     assert view.table.sorted_by is None

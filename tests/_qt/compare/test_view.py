@@ -48,12 +48,12 @@ def visible(viewer):
     return [mark_of(layer) for layer in viewer.layers if layer.visible]
 
 
-MODELS = ["compare:model:raw", "compare:model:model-1", "compare:model:model-2"]
+MODELS = ["compare:model:model-0", "compare:model:model-1", "compare:model:model-2"]
 
 
 def test_the_first_image_is_shown_as_soon_as_it_is_predicted(view, viewer):
-    assert (view.image, view.label) == ("img_04", "raw")
-    assert visible(viewer) == ["compare:image", "compare:model:raw", "compare:truth"]
+    assert (view.image, view.label) == ("img_04", "model-0")
+    assert visible(viewer) == ["compare:image", "compare:model:model-0", "compare:truth"]
     assert [mark_of(layer) for layer in viewer.layers] == ["compare:image", *MODELS, "compare:truth"]
 
 
@@ -66,7 +66,7 @@ def test_layers_hold_image_truth_and_predictions_at_the_place_of_the_image(view,
         layer = find_ours(viewer, f"compare:model:{column.label}")
         cell = view.comparing.cell(column.label, "img_04")
         assert dice(layer.data, image.target) == cell.dice
-        assert layer.name == f"{column.label}  Dice {cell.dice:.2f}"
+        assert layer.name == f"{column.label}  Dice {cell.dice:.3f}"
         assert tuple(layer.scale) == tuple(find_ours(viewer, "compare:image").scale)
 
 
@@ -81,7 +81,7 @@ def test_keys_flick_through_the_models_one_visible_at_a_time(view, viewer):
         keys["."](viewer)
     assert seen == [*MODELS, MODELS[0]]
     keys[","](viewer)
-    assert view.label == "raw"
+    assert view.label == "model-0"
 
 
 def test_layers_are_reused_for_another_image(view, viewer):
@@ -103,7 +103,7 @@ def test_errors_are_shown_in_three_colors_on_a_map_of_right_and_wrong(view, view
     view.set_mode("errors")
     assert visible(viewer) == ["compare:image", "compare:truth", "error"]
     image = session.project.annotated_image("img_04")
-    guess = find_ours(viewer, "compare:model:raw").data > 0
+    guess = find_ours(viewer, "compare:model:model-0").data > 0
     errors = find_ours(viewer, "error")
     assert ((errors.data == 2) == (guess & ~image.target)).all()
     assert ((errors.data == 3) == (~guess & image.target)).all()
@@ -138,7 +138,7 @@ def test_the_grid_shows_pairs_of_image_and_labels_and_is_given_back(view, viewer
     assert (grid.enabled, grid.stride) == (False, 3) and viewer.scene.camera.zoom == 7.5
     assert theirs.visible and not hidden.visible
     assert [layer.name for layer in viewer.layers[:2]] == ["theirs", "hidden"]
-    assert visible(viewer)[1:] == ["compare:image", "compare:model:raw", "compare:truth"]
+    assert visible(viewer)[1:] == ["compare:image", "compare:model:model-0", "compare:truth"]
 
 
 def test_another_image_and_model_in_the_grid_keep_the_pairs(view, viewer):
@@ -152,7 +152,7 @@ def test_another_image_and_model_in_the_grid_keep_the_pairs(view, viewer):
 
 
 def test_a_failure_leaves_no_empty_cell_in_the_grid(view, viewer):
-    view.comparing.cells["raw", "img_05"] = ImageCompared("raw", "img_05", error="no")
+    view.comparing.cells["model-0", "img_05"] = ImageCompared("model-0", "img_05", error="no")
     view.set_mode("grid")
     view.show("img_05", "model-1")
     assert [mark for mark in visible(viewer) if not mark.startswith("compare:image")] == [*MODELS[1:], "compare:truth"]
@@ -166,7 +166,7 @@ def test_flicking_draws_no_labels_again(view, viewer):
     view.next()
     view.previous()
     assert drawn == []
-    view.show("img_05", "raw")
+    view.show("img_05", "model-0")
     assert len(drawn) == 5
 
 
@@ -182,20 +182,20 @@ def test_a_layer_of_somebody_else_ends_the_grid(view, viewer, qtbot):
     theirs = viewer.add_points([[1, 1]])
     qtbot.waitUntil(lambda: view.mode == "overlay")
     assert not viewer.canvas.grid.enabled and theirs in viewer.layers
-    assert [mark for mark in visible(viewer) if mark in MODELS] == ["compare:model:raw"]
+    assert [mark for mark in visible(viewer) if mark in MODELS] == ["compare:model:model-0"]
 
 
 def test_opening_an_image_to_annotate_makes_room_for_it(view, viewer, session):
     view.set_mode("grid")
     session.current = "img_01"
     assert not viewer.canvas.grid.enabled and visible(viewer) == []
-    view.show("img_05", "raw")
-    assert visible(viewer) == ["compare:image", "compare:model:raw", "compare:truth"]
+    view.show("img_05", "model-0")
+    assert visible(viewer) == ["compare:image", "compare:model:model-0", "compare:truth"]
 
 
 def test_the_contour_of_the_truth_can_be_switched_off(view, viewer):
     view.set_truth(is_shown=False)
-    assert visible(viewer) == ["compare:image", "compare:model:raw"]
+    assert visible(viewer) == ["compare:image", "compare:model:model-0"]
 
 
 def test_clear_removes_what_was_made_here_and_nothing_else(view, viewer):
@@ -218,7 +218,7 @@ def test_closing_gives_back_keys_and_grid_and_leaves_the_layers(session, project
     view.set_mode("grid")
     view.release()
     assert not viewer.canvas.grid.enabled
-    assert visible(viewer) == ["compare:image", "compare:model:raw", "compare:truth"]
+    assert visible(viewer) == ["compare:image", "compare:model:model-0", "compare:truth"]
     keys = {str(key): action for key, action in viewer.keymap.items()}
     assert "." not in keys
     keys[","](viewer)
@@ -229,10 +229,10 @@ def test_closing_gives_back_keys_and_grid_and_leaves_the_layers(session, project
 
 
 def test_a_deleted_layer_is_made_again(view, viewer):
-    viewer.layers.remove(find_ours(viewer, "compare:model:raw"))
+    viewer.layers.remove(find_ours(viewer, "compare:model:model-0"))
     viewer.layers.remove(find_ours(viewer, "compare:image"))
-    view.show("img_05", "raw")
-    assert visible(viewer) == ["compare:image", "compare:model:raw", "compare:truth"]
+    view.show("img_05", "model-0")
+    assert visible(viewer) == ["compare:image", "compare:model:model-0", "compare:truth"]
     assert [mark_of(layer) for layer in viewer.layers] == ["compare:image", *MODELS, "compare:truth"]
 
 
@@ -241,7 +241,7 @@ def test_what_is_selected_stays_selected(view, viewer):
     viewer.layers.selection.active = theirs
     view.set_mode("grid")
     view.set_mode("errors")
-    view.show("img_05", "raw")
+    view.show("img_05", "model-0")
     assert viewer.layers.selection.active is theirs
 
 
@@ -250,7 +250,7 @@ def test_nobody_paints_into_a_layer_that_lies_unseen_below(view, viewer, end, mo
     theirs = viewer.add_labels(np.zeros(SIZE, np.uint8))
     theirs.mode = "paint"
     viewer.layers.selection.active = theirs
-    view.show("img_05", "raw")
+    view.show("img_05", "model-0")
     view.next()
     assert mark_of(viewer.layers.selection.active) == "compare:image"
     monkeypatch.setattr(view, "release", lambda: None)
@@ -260,9 +260,9 @@ def test_nobody_paints_into_a_layer_that_lies_unseen_below(view, viewer, end, mo
 
 def test_a_model_that_failed_on_an_image_is_named_with_the_reason(view, viewer):
     comparing = view.comparing
-    comparing.cells["raw", "img_05"] = ImageCompared("raw", "img_05", error="img_05 does not fit in memory.")
-    view.show("img_05", "raw")
-    assert view.words == "img_05 · raw: img_05 does not fit in memory."
+    comparing.cells["model-0", "img_05"] = ImageCompared("model-0", "img_05", error="img_05 does not fit in memory.")
+    view.show("img_05", "model-0")
+    assert view.words == "img_05 · model-0: img_05 does not fit in memory."
     assert visible(viewer) == ["compare:image", "compare:truth"]
     view.set_mode("grid")
     assert [mark for mark in visible(viewer) if mark in MODELS] == MODELS[1:]
@@ -271,7 +271,7 @@ def test_a_model_that_failed_on_an_image_is_named_with_the_reason(view, viewer):
 def test_an_image_that_cannot_be_read_leaves_what_is_shown(view, viewer, session):
     session.project.image("img_05").ref.path.unlink()
     with message("img_05"):
-        view.show("img_05", "raw")
+        view.show("img_05", "model-0")
     assert view.image == "img_04" and visible(viewer)[0] == "compare:image"
 
 
@@ -295,9 +295,9 @@ def test_frames_colors_and_sizes(session, tmp_path, viewer):
     for mode in ("overlay", "grid", "errors"):
         view.set_mode(mode)
         for name, shape in (("wide", (33, 90, 3)), ("stack[001]", (40, 56)), ("stack[000]", (40, 56))):
-            view.show(name, "raw")
+            view.show(name, "model-0")
             assert find_ours(viewer, "compare:image").data.shape == shape
-            assert find_ours(viewer, "compare:model:raw").data.shape == shape[:2]
+            assert find_ours(viewer, "compare:model:model-0").data.shape == shape[:2]
             assert (find_ours(viewer, "compare:truth") is not None) == (name == "wide")
     view.release()
 
@@ -314,7 +314,7 @@ def test_the_contour_has_that_color(viewer):
     pixels[:4], pixels[-4:] = 0, 255
     layers = ComparisonLayers(viewer)
     for array, expected in ((pixels, 0), (255 - pixels, 1)):
-        layers.show(Picture("a", ImagePixels(array), np.eye(40, dtype=np.uint8), None, ()), "raw", "overlay")
+        layers.show(Picture("a", ImagePixels(array), np.eye(40, dtype=np.uint8), None, ()), "model-0", "overlay")
         color = find_ours(viewer, "compare:truth").get_color(1)
         assert np.allclose(color, (expected, expected, expected, 1), atol=0.01)
     layers.release()
@@ -323,9 +323,9 @@ def test_the_contour_has_that_color(viewer):
 def test_errors_count_only_where_the_truth_holds():
     known = np.zeros((4, 4), bool)
     known[:2] = True
-    guess = Guess("raw", "#fff", "raw", np.ones((4, 4), np.uint8))
+    guess = Guess("model-0", "#fff", "model-0", np.ones((4, 4), np.uint8))
     picture = Picture("a", ImagePixels(np.zeros((4, 4))), np.zeros((4, 4), np.uint8), known, (guess,))
-    assert picture.errors("raw").tolist() == [[2] * 4] * 2 + [[0] * 4] * 2
+    assert picture.errors("model-0").tolist() == [[2] * 4] * 2 + [[0] * 4] * 2
     assert picture.errors("other") is None
 
 
@@ -333,7 +333,7 @@ def test_a_new_comparison_takes_the_old_one_away(view, viewer):
     view.comparing.choose_images("bare")
     view.comparing.compare()
     assert view.image == "x_bare" and "no mask to score with" in view.words
-    assert visible(viewer) == ["compare:image", "compare:model:raw"]
+    assert visible(viewer) == ["compare:image", "compare:model:model-0"]
 
 
 def test_a_single_result_that_was_only_read_again_is_not_shown_by_itself(view, viewer):

@@ -17,6 +17,7 @@ from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import weights_hash
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.recent import RecentModels
 
@@ -40,7 +41,9 @@ def _texts(box):
 def _finetuned(path):
     """Write a model that says it was finetuned from the one that ships."""
     base = load_model("microtube")
-    about = base.card.provenance.model_copy(update={"name": "", "parent": "microtube", "parent_sha256": "0" * 64})
+    about = base.card.provenance.model_copy(
+        update={"name": "", "parent": "microtube", "parent_sha256": weights_hash(base.weights)}
+    )
     base.with_card(provenance=about).save(path)
     return path
 
@@ -126,7 +129,7 @@ def test_the_models_of_the_datasets_trainings_can_be_chosen(panel, waiting, tmp_
     finetuning.start(FinetuneConfig())
     model = Reporter(runner).end(STARTED, ENDED)
     entry = next(text for text in _texts(panel.base) if "Dice" in text)
-    assert entry.startswith("4 images · Dice 0.88 · ")
+    assert entry.startswith("4 images, ")
     assert "Finetuned on this dataset" in _texts(panel.predictor)
     assert panel.predictor.value() == str(model)
     assert panel.base.value() == "microtube"
@@ -183,8 +186,9 @@ def test_the_log_of_a_training_is_read_once_and_again_when_it_has_grown(waiting,
     monkeypatch.setattr(RunFolder, "events", lambda self: read.append(self.path) or events(self))
     for _ in range(3):
         history = History(session.project)
-        list_models_to_compare(history, "microtube")
-        list_choices(history, RecentModels(None))
+        session.look_back()
+        list_models_to_compare(session)
+        list_choices(session)
         (run,) = history.trainings
         assert run.start is not None and run.end is None
     assert len(read) == 1

@@ -243,7 +243,7 @@ def test_a_learning_curve_is_carried_on_without_a_job(panel: QuestionsPanel, qtb
     with qtbot.waitSignal(panel.asking.answered):
         panel.rows["forecast"].button.click()
     assert cells(panel)[0] == ["2", "0.750", "2"]
-    assert panel.view.source.text().endswith("learning curve of 02 Jan, 12:00")
+    assert panel.view.source.text().endswith("learning curve of 02 Jan 12:00")
 
 
 def test_a_report_is_written_where_it_was_asked_for_and_opened(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +20,14 @@ from ...project.image_sets import ImageSet, image_sets
 from ...project.project import Project
 from ...project.training_plan import pairs_of
 from ...runs.request import REQUEST, ComparedModel, CompareRequest
-from ...text import count_of
+from ...text import count_of, first_of
 from ..session.history import home_of
 from ..session.jobs import Job
 from ..session.known_models import KnownModel, accept_model
 from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.worker import in_background
-from .models import Colors, ModelColumn, first_models, list_models_to_compare, read_training
+from .models import Base, Colors, ModelColumn, bases_of, first_models, list_models_to_compare, read_training
 
 COMPARISON = "comparison"
 
@@ -77,6 +77,7 @@ class CompareController:
         self.colors = Colors()
         self.entries: list[KnownModel] = []
         self.chosen: set[str] = set()
+        self.bases: dict[str, Base] = {}  # of the models that are chosen
         self.sets: tuple[ImageSet, ...] = ()
         self.columns: tuple[ModelColumn, ...] = ()
         self.images: tuple[str, ...] = ()
@@ -114,6 +115,21 @@ class CompareController:
         return self.session.jobs.busy
 
     @property
+    def without_base(self) -> str:
+        """Which of the chosen models cannot be compared with what they were finetuned from, in a sentence."""
+        gone = [(one.label, self.bases[one.model].name) for one in self._ticked if self._is_gone(one)]
+        if not gone:
+            return ""
+        name = " and ".join(dict.fromkeys(base for _, base in gone))
+        return (
+            f"{name}, the base of {first_of([label for label, _ in gone])}, is gone: no model here has its weights. "
+            "Add its file to compare with it."
+        )
+
+    def _is_gone(self, entry: KnownModel) -> bool:
+        return entry.model in self.bases and self.bases[entry.model].found is None
+
+    @property
     def stale(self) -> tuple[str, ...]:
         """Names of compared images whose masks have changed since."""
         project = self.session.project
@@ -121,10 +137,10 @@ class CompareController:
             return ()
         return tuple(name for name in self.images if self._stamps.get(name) != file_stamp(project.image(name).mask))
 
-    def choose_models(self, models: Sequence[str]) -> None:
-        """Choose models by what `KnownModel.model` says."""
-        self.chosen, self._is_fresh = set(models), False
-        self._give_colors()
+    def choose_models(self, models: Collection[str]) -> None:
+        """Choose models by what `KnownModel.model` says; with a finetuned one, what it was finetuned from."""
+        self.chosen, self._is_fresh = self._with_bases(models, set(models) - self.chosen), False
+        self._look_at_chosen()
         self.listed.emit()
 
     def choose_images(self, key: str) -> None:
@@ -145,7 +161,7 @@ class CompareController:
             return
         self._added = [*(one for one in self._added if one != accepted), accepted]
         self._list_models()
-        same = next(entry.model for entry in self.entries if _file(entry.model) == accepted)
+        same = next(entry.model for entry in self.entries if entry.file == accepted)
         self.choose_models([*self.chosen, same])
 
     def refresh(self) -> None:
@@ -157,10 +173,8 @@ class CompareController:
     def choose_study(self, study: StudyFolder) -> None:
         """Choose the base and the models of a learning curve, those of the first seed."""
         self._list_models()
-        first = {str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed}
-        base = find_model_file(study.plan.checkpoint or "")
-        bases = [entry.model for entry in self.entries if find_model_file(entry.model) == base]
-        self.choose_models([*(bases or [self.session.model]), *first])
+        first = [str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed]
+        self.choose_models(self._with_bases(first, first))
 
     @tells_errors
     def compare(self) -> None:
@@ -170,8 +184,8 @@ class CompareController:
         project, images = session.project, self.image_set
         if self.problem or project is None or images is None:
             raise RunError(self.problem)
-        request = self._request(project, images)
-        columns = tuple(map(self._column, self._ticked))
+        columns = self._columns_of(self._ticked)
+        request = self._request(project, columns, images)
         self._begin(project, columns, images)
         job = Job(job_folder(project), _title(columns), request)
         job.event.connect(lambda event: self._on_event(columns, event))
@@ -191,15 +205,31 @@ class CompareController:
     def _ticked(self) -> list[KnownModel]:
         return [entry for entry in self.entries if entry.model in self.chosen]
 
-    def _column(self, entry: KnownModel) -> ModelColumn:
-        return ModelColumn(entry, self.colors.get(entry.model) or MODELS[0], read_training(entry.model, self._project))
+    def _columns_of(self, entries: Sequence[KnownModel]) -> tuple[ModelColumn, ...]:
+        """Return the models of a table, bases first."""
+        bases = {base.found.file for base in bases_of(self.session, entries).values() if base.found}
+        columns = [
+            ModelColumn(
+                one, self.colors.get(one.model) or MODELS[0], read_training(one.model, self._project), one.file in bases
+            )
+            for one in entries
+        ]
+        return tuple(sorted(columns, key=lambda column: not column.is_base))
 
-    def _give_colors(self) -> None:
+    def _with_bases(self, models: Iterable[str], new: Collection[str]) -> set[str]:
+        """Return `models` and, while there is room, what those that are `new` were finetuned from."""
+        bases = bases_of(self.session, [entry for entry in self.entries if entry.model in new]).values()
+        chosen = dict.fromkeys((*models, *(base.found.model for base in bases if base.found)))
+        return set(list(chosen)[: max(MOST_MODELS, len(set(models)))])
+
+    def _look_at_chosen(self) -> None:
+        """Give colors to the chosen models, and see what they were finetuned from."""
         self.colors.give([entry.model for entry in self._ticked])
+        self.bases = bases_of(self.session, self._ticked)
 
-    def _request(self, project: Project, images: ImageSet) -> CompareRequest:
+    def _request(self, project: Project, columns: Sequence[ModelColumn], images: ImageSet) -> CompareRequest:
         return CompareRequest(
-            models=tuple(ComparedModel(label=entry.label, model=entry.model) for entry in self._ticked),
+            models=tuple(ComparedModel(label=one.label, model=one.entry.model) for one in columns),
             images=tuple(image.ref for image in map(project.image, images.names)),
             pairs=pairs_of(map(project.image, images.names)),
             cache=labels_folder(project),
@@ -225,14 +255,14 @@ class CompareController:
         recall_comparison(project, show, session.fail)
 
     def _show_last(self, project: Project, last: LastComparison) -> None:
-        listed = {_file(entry.model) for entry in self.entries}
+        listed = {entry.file for entry in self.entries}
         self._added += [_file(model) for model in last.models if _file(model) not in listed]
         self._list_models()
-        entries = {_file(entry.model): entry for entry in self.entries}
+        entries = {entry.file: entry for entry in self.entries}
         shown = {model: entries[_file(model)] for model in last.models}
         self.colors.give([entry.model for entry in shown.values()])
-        self._give_colors()
-        self.columns, self.images = tuple(map(self._column, shown.values())), last.images
+        self._look_at_chosen()
+        self.columns, self.images = self._columns_of(tuple(shown.values())), last.images
         cells = [replace(cell, model=shown[model].label) for (model, _), cell in last.cells.items()]
         self.cells = {(cell.model, cell.image): cell for cell in cells}
         self._stamps = {name: file_stamp(project.image(name).mask) for name in last.images if name not in last.outdated}
@@ -278,15 +308,16 @@ class CompareController:
             self.session.images_changed.emit()
 
     def _list_models(self) -> None:
-        base = self.session.model
         before = {entry.model for entry in self.entries}
-        self.entries = list_models_to_compare(self.session.history, base, self._added)
+        self.entries = list_models_to_compare(self.session, self._added)
         known = {entry.model for entry in self.entries}
         new = [entry.model for entry in self.entries if entry.is_trained_here and entry.model not in before]
-        self.chosen = (self.chosen & known) | (set(new) if len(new) == 1 and len(self.chosen) < MOST_MODELS else set())
+        new = new if len(new) == 1 and len(self.chosen) < MOST_MODELS else []
+        self.chosen = self._with_bases((self.chosen & known) | set(new), new)
         if self._is_fresh:
-            self.chosen = set(first_models(self.session.history, base, self.entries)[:MOST_MODELS])
-        self._give_colors()
+            first = first_models(self.session.history, self.entries)[-(MOST_MODELS - 1) :]
+            self.chosen = self._with_bases(first, first) if first else {self.session.model} & known
+        self._look_at_chosen()
 
     def _list_images(self) -> None:
         project = self.session.project

@@ -45,7 +45,11 @@ def figure_rows(comparing: CompareController, project: Project, names: Sequence[
         cells = [comparing.cell(column.label, name) for column in comparing.columns]
         if pair is None or not cells or any(cell is None or cell.labels is None for cell in cells):
             continue
-        predictions = tuple((cell.model, cell.labels) for cell in cells if cell is not None and cell.labels is not None)
+        predictions = tuple(
+            (column.title, cell.labels)
+            for column, cell in zip(comparing.columns, cells, strict=True)
+            if cell is not None and cell.labels is not None
+        )
         rows.append(FigureRow(pair=pair, predictions=predictions))
     return tuple(rows)
 
@@ -98,5 +102,5 @@ def _rows(comparing: CompareController) -> Iterator[ModelRow]:
             scores = {field.name: getattr(cell, field.name) for field in fields(Scores)}
             yield ModelRow(
                 count=training.count, seed=training.seed, preset=training.preset, dataset=2, image=name,
-                model=column.label, **scores,
+                model=column.label, tag=column.tag, **scores,
             )  # fmt: skip

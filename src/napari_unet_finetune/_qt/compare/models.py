@@ -2,55 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...colors import MODELS
 from ...errors import FinetuneError
+from ...evaluation.rows import BASE
 from ...models.card import find_model_file, read_card
 from ...project.project import Project
-from ...project.question_plan import images_seen
+from ...project.question_plan import Known
 from ..session.history import History
-from ..session.known_models import KnownModel, curve_models, model_files, shipped_models, trained_models
+from ..session.known_models import CURVES, FILES, SHIPPED, TRAININGS, KnownModel, known_models, parent_of
+from ..session.session import Session
 
 _FIRST_TRAININGS = 4
-RAW, BASE = "raw", "base"  # the base of finetunings, and one that was itself finetuned
+_ORDER = {TRAININGS: 0, CURVES: 0, FILES: 1, SHIPPED: 2}
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of a model's training: number of new images, seed, preset, and names in the open dataset."""
+    """What is known of a model's training: number of new images, seed, preset, and which of the open dataset it saw."""
 
     count: int = 0
     seed: int = 0
     preset: str = ""
-    images: frozenset[str] = frozenset()
+    known: Known = field(default_factory=Known)
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a model was finetuned from: its name at that time, and the model, None if that is gone."""
+
+    name: str
+    found: KnownModel | None
 
 
 @dataclass(frozen=True)
 class ModelColumn:
-    """A model of the table: as it is listed, in its color, and what it was trained with."""
+    """A model of the table: as it is listed, in its color, what it was trained with, and whether it is a base here."""
 
     entry: KnownModel
     color: str
     training: Training
+    is_base: bool = False
 
     @property
     def label(self) -> str:
         """What it is called."""
         return self.entry.label
 
+    @property
+    def tag(self) -> str:
+        """What it is among the models beside it."""
+        return BASE if self.is_base else ""
 
-def list_models_to_compare(history: History, base: str, files: Iterable[Path] = ()) -> list[KnownModel]:
+    @property
+    def title(self) -> str:
+        """Name and tag."""
+        return f"{self.label} ({BASE})" if self.is_base else self.label
+
+
+def list_models_to_compare(session: Session, files: Iterable[Path] = ()) -> list[KnownModel]:
     """Return the base, the models of this dataset's trainings and learning curves, those of `files`, and the shipped.
 
     Trainings are in the order of their number of images, and then the older ones first.
     """
-    label = BASE if read_training(base, history.project).count else RAW
-    tip = f"The model that finetunings start from: {find_model_file(base).stem}"
-    trained = sorted((*trained_models(history), *curve_models(history)), key=lambda known: known.count)
-    return list(_distinct([KnownModel(base, label, tip), *trained, *model_files(files), *shipped_models()]))
+    known, base = known_models(session, files), find_model_file(session.model).absolute()
+    return sorted(known, key=lambda one: (one.file != base, _ORDER[one.group], one.count))
+
+
+def bases_of(session: Session, models: Iterable[KnownModel]) -> dict[str, Base]:
+    """Return what each of `models` that was finetuned came from; others are left out."""
+    found = {}
+    for one in models:
+        try:
+            card = read_card(one.model)
+        except FinetuneError:
+            continue
+        if card.is_finetuned:
+            found[one.model] = Base(card.provenance.parent or "a model without a name", parent_of(session, card))
+    return found
 
 
 def read_training(model: str, project: Project | None) -> Training:
@@ -63,17 +95,16 @@ def read_training(model: str, project: Project | None) -> Training:
     except FinetuneError:
         return Training()
     origin = card.provenance
-    count = len(origin.images) if card.is_finetuned else 0
-    seen = images_seen(card, project) if project else frozenset()
-    return Training(count, origin.seed or 0, str(origin.config.get("preset", "")), seen)
+    known = Known.of(card, project) if project else Known()
+    return Training(card.image_count, origin.seed or 0, str(origin.config.get("preset", "")), known)
 
 
-def first_models(history: History, base: str, entries: Iterable[KnownModel]) -> list[str]:
-    """Return the base, and the models of the last learning curve or, without one, of the last trainings."""
+def first_models(history: History, entries: Iterable[KnownModel]) -> list[str]:
+    """Return the models of the last learning curve or, without one, of the last trainings."""
     study = next(iter(history.studies), None)
     if study is not None and study.models:
-        return [base, *(str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed)]
-    return [base, *[entry.model for entry in entries if entry.is_trained_here][-_FIRST_TRAININGS:]]
+        return [str(file) for arm, file in study.models.items() if arm.seed == study.plan.config.seed]
+    return [entry.model for entry in entries if entry.is_trained_here][-_FIRST_TRAININGS:]
 
 
 class Colors:
@@ -101,17 +132,3 @@ class Colors:
             unused = [color for color in free if color not in self._of.values()]
             self._of[model] = (unused or free)[0]
             taken.add(self._of[model])
-
-
-def _distinct(entries: Iterable[KnownModel]) -> Iterator[KnownModel]:
-    """Leave out models that came before, and number labels that came before."""
-    models: set[Path] = set()
-    labels: dict[str, int] = {}
-    for entry in entries:
-        file = find_model_file(entry.model).absolute()
-        if file in models:
-            continue
-        models.add(file)
-        labels[entry.label] = number = labels.get(entry.label, 0) + 1
-        label = entry.label if number == 1 else f"{entry.label} ({number})"
-        yield replace(entry, label=label)

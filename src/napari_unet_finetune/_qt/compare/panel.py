@@ -18,6 +18,7 @@ from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file, may_replace
 from ..widgets.layout import in_column, in_row, menu_button, push_button, tipped
 from ..widgets.tick_dialog import TickDialog
+from ..widgets.wrapped_label import WrappedLabel
 from .controller import CompareController
 from .curve_controller import CurveController
 from .export import MOST_ROWS, save_canvas, save_figures, save_table
@@ -45,7 +46,7 @@ class ComparePanel(Panel):
             "Compare", "Predict with every ticked model on all these images; earlier predictions are kept."
         )
         self.export = push_button("Export ▾", "Save a figure, the canvas, or the table.")
-        self.problem, self.stale = QLabel(), QLabel()
+        self.problem, self.without_base, self.stale = WrappedLabel(), WrappedLabel(), WrappedLabel()
         self.scores, self.controls = ScoreView(self.comparing), ViewControls(self.shown)
         self._lay_out()
         self._connect()
@@ -54,8 +55,6 @@ class ComparePanel(Panel):
         self.destroyed.connect(self.shown.layers.abandon)  # napari does not say when its window goes
 
     def _lay_out(self) -> None:
-        for label in (self.problem, self.stale):
-            label.setWordWrap(True)
         models, images = (
             in_row(QLabel("Models"), None, self.add),
             in_row(self.images, self.compare, stretch=self.images),
@@ -63,8 +62,8 @@ class ComparePanel(Panel):
         scores = in_row(QLabel("Score"), self.scores.score, None, self.export)
         self.setLayout(
             in_column(
-                models, self.models, images, self.problem, scores, self.scores, self.stale, self.controls,
-                stretch=self.scores,
+                models, self.models, self.without_base, images, self.problem, scores, self.scores, self.stale,
+                self.controls, stretch=self.scores,
             )
         )  # fmt: skip
         self.menu = menu_button(
@@ -96,6 +95,8 @@ class ComparePanel(Panel):
     def _on_listed(self) -> None:
         comparing = self.comparing
         self.models.set_entries(comparing.entries, comparing.chosen, comparing.colors)
+        self.without_base.setText(comparing.without_base)
+        self.without_base.setVisible(bool(comparing.without_base))
         chosen = comparing.image_set
         with QSignalBlocker(self.images):
             self.images.clear()

@@ -14,6 +14,7 @@ from ...io.images import ImageRef, read_image
 from ...io.pixels import ImagePixels
 from ...metrics import error_map
 from ...project.project import Project
+from ...text import number
 from .controller import CompareController
 
 _BRIGHT = 0.55  # of the range between the darkest and the brightest pixels
@@ -75,8 +76,8 @@ def read_picture(comparing: CompareController, project: Project, name: str) -> P
         labels = (read_image(ImageRef(cell.labels), as_labels=True).array > 0).astype(np.uint8)  # type: ignore[operator]
         if labels.shape != image.shape:
             raise DataError(f"{name} has changed in size since it was compared. Press Compare again.")
-        score = "" if cell.dice is None else f"  Dice {cell.dice:.2f}"
-        guesses.append(Guess(column.label, column.color, f"{column.label}{score}", labels))
+        score = "" if cell.dice is None else f"  Dice {number(cell.dice)}"
+        guesses.append(Guess(column.label, column.color, f"{column.title}{score}", labels))
     pixels = ImagePixels(image.image, image.scale, image.unit)
     truth = None if image.labels is None else _numbered(image.labels)
     return Picture(name, pixels, truth, image.annotated, tuple(guesses))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal  # type: ignore[attr-defined]
@@ -15,6 +15,7 @@ from ...evaluation.rows import score_over
 from ...events import ImageCompared
 from ...io.images import natural_key
 from ...metrics import MATCH_IOUS, OBJECT_SCORES, SURFACE_TOLERANCE_PX, object_score
+from ...text import number
 from ..widgets.editors import ChoiceBox
 from .controller import CompareController
 from .models import ModelColumn
@@ -139,9 +140,10 @@ SCORES = {
     ),
 }
 RATIOS = ("area_ratio", "count_ratio")  # the best is 1, and not the most
-WORST, SEEN, FAILED, PENDING, UNSCORED = "▼", "°", "✖", "…", "–"
+WORST, SEEN, HELD_OUT, FAILED, PENDING, UNSCORED = "▼", "°", "◦", "✖", "…", "–"
 _MEANINGS = (
-    (WORST, "worst image of a model"), (SEEN, "trained on this image"), (FAILED, "failed"), (UNSCORED, "no score"),
+    (WORST, "worst image of a model"), (SEEN, "trained on this image"), (HELD_OUT, "held out of its training"),
+    (FAILED, "failed"), (UNSCORED, "no score"),
 )  # fmt: skip
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
@@ -225,11 +227,11 @@ class ScoreTable(QAbstractTableModel):
             )
         column = self._columns[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"{_narrow(column.label)} {WORST}" if self.sorted_by == column.label else _narrow(column.label)
+            return f"{_header(column)} {WORST}" if self.sorted_by == column.label else _header(column)
         if role == Qt.ItemDataRole.DecorationRole:
             return swatch(column.color)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{column.label}\n{column.entry.tip}\n\n{_SORT_TIP}"
+            return f"{column.title}\n{column.entry.tip}\n\n{_SORT_TIP}"
         return None
 
     @property
@@ -239,6 +241,11 @@ class ScoreTable(QAbstractTableModel):
         if self.score not in OBJECT_SCORES or not cells:
             return ""
         return _TOUCHING if object_score(cells, self.score) is not None else _no_objects(cells)
+
+    @property
+    def _digits(self) -> int:
+        """As many as every other table shows."""
+        return 2 if self.score in RATIOS else 3
 
     @property
     def _columns(self) -> tuple[ModelColumn, ...]:
@@ -272,7 +279,7 @@ class ScoreTable(QAbstractTableModel):
     def _mean_text(self, label: str) -> str:
         cells = [cell for name in self._images if (cell := self._comparing.cell(label, name)) is not None]
         mean = score_over(cells, self.score)
-        return "" if mean is None else f"{mean:.2f}"
+        return "" if mean is None else number(mean, self._digits)
 
     def _text(self, name: str, column: ModelColumn) -> str:
         cell = self._comparing.cell(column.label, name)
@@ -281,9 +288,9 @@ class ScoreTable(QAbstractTableModel):
         if cell.error is not None:
             return FAILED
         value = self._value(column.label, name)
-        number = UNSCORED if value is None else f"{value:.2f}"
+        shown = number(value, self._digits)
         before = f"{WORST} " if self._worst.get(column.label) == name else ""
-        return f"{before}{number}{f' {SEEN}' if name in column.training.images else ''}"
+        return " ".join(filter(None, (f"{before}{shown}", _sign(name, column))))
 
     def _tip(self, name: str | None, column: ModelColumn) -> str:
         if name is None:
@@ -300,8 +307,10 @@ class ScoreTable(QAbstractTableModel):
             lines.append(cell.error)
         else:
             lines += _scores(cell)
-        if name in column.training.images:
+        if _sign(name, column) == SEEN:
             lines.append("This model was trained on this image, so its score is too good.")
+        if _sign(name, column) == HELD_OUT:
+            lines.append("Held out of its training: it chose between weights, so its score is a little too good.")
         return "\n".join(lines)
 
 
@@ -322,7 +331,6 @@ def swatch(color: str | None) -> QPixmap:
 def _scores(cell: ImageCompared) -> list[str]:
     if cell.dice is None:
         return ["The image has no mask, so it cannot be scored."]
-    number: Callable[[float | None], str] = lambda value: UNSCORED if value is None else f"{value:.3f}"  # noqa: E731
     shown = {key: title for key, (title, _) in SCORES.items() if cell.matches is not None or key not in OBJECT_SCORES}
     lines = [f"{title}: {number(score_over([cell], key))}" for key, title in shown.items()]
     if cell.matches is not None:
@@ -335,10 +343,16 @@ def _no_objects(cells: Sequence[ImageCompared]) -> str:
     return f"No scores of objects: {', '.join(reasons) or 'compare again to have them'}."
 
 
-def _narrow(label: str) -> str:
-    """Return ``5`` for ``5 images``, so that several models fit into a narrow dock."""
-    number, _, rest = label.partition(" image")
-    return number + rest.removeprefix("s") if number.isdigit() else label
+def _sign(name: str, column: ModelColumn) -> str:
+    """Return what stands beside the score of a model on an image that its training knew."""
+    known = column.training.known
+    return SEEN if name in known.trained else HELD_OUT if name in known.held_out else ""
+
+
+def _header(column: ModelColumn) -> str:
+    """Return the name of a model in short lines, so that several fit into a narrow dock."""
+    lines = [*column.label.split(", "), *filter(None, (column.tag,))]
+    return "\n".join(map(_short, lines))
 
 
 def _short(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from psygnal import Signal
 
 from ...events import ImageCompared
+from ...text import number, times
 from ..session.listener import Listener
 from ..session.session import tells_errors
 from ..session.shortcuts import Actions, CanvasKeys
@@ -51,7 +52,7 @@ class ComparisonView(Listener):
             return f"{self.image} · {self.label}: not predicted yet"
         if cell.error is not None:
             return f"{self.image} · {self.label}: {cell.error}"
-        dice = "no mask to score with" if cell.dice is None else f"Dice {cell.dice:.2f}"
+        dice = "no mask to score with" if cell.dice is None else f"Dice {number(cell.dice)}"
         return f"{self.image} · {self.label} · {dice}{_area(cell)}"
 
     @tells_errors
@@ -131,4 +132,4 @@ class ComparisonView(Listener):
 
 
 def _area(cell: ImageCompared) -> str:
-    return "" if cell.area_ratio is None else f" · area {cell.area_ratio:.2f} × true"
+    return "" if cell.area_ratio is None else f" · area {times(cell.area_ratio)} true"

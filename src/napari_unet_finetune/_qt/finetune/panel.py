@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from pathlib import Path
 
 from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QShowEvent
@@ -17,6 +16,7 @@ from ...project.training_plan import ENOUGH_FROM_SCRATCH, TrainingPlan, plan_tra
 from ...runs.history import PastRun
 from ..annotate.annotation import annotation_of
 from ..session.dock import Panel
+from ..session.known_models import name_of_model
 from ..session.session import Session
 from ..widgets.layout import in_column, push_button
 from ..widgets.message_line import MessageLine
@@ -148,18 +148,16 @@ class FinetunePanel(Panel):
         self.annotate_requested.emit()
 
     def _name_base(self) -> None:
-        config, card = self.config, self._card
+        config, card, name = self.config, self._card, name_of_model(self.session, self.session.model)
         if config is not None and config.preset == "from scratch":
             text = "Starts from scratch."
-        elif card is None:
-            text = f"Starts from {Path(self.session.model).stem}."
-        elif card.is_finetuned:
+        elif card is None or not card.is_finetuned:
+            text = f"Starts from {name}."
+        else:
             text = (
-                f"Starts from {card.name}, which was itself finetuned. Choose its base in section Model: finetuning "
+                f"Starts from {name}, which was itself finetuned. Choose its base in section Model: finetuning "
                 "again from there with all images works better."
             )
-        else:
-            text = f"Starts from {card.name}."
         self.base.setText(text)
 
     def _show_problem(self) -> None:

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QStandardItemModel
 
-from ...errors import FinetuneError
-from ...models.card import find_model_file, name_of_file, read_card
-from ...models.zoo import list_models
-from ...runs.recent import RecentModels
-from ..session.history import History
-from ..session.known_models import KnownModel, model_files, shipped_models, trained_models
+from ...models.card import find_model_file
+from ...models.names import name_of_file
+from ..session.known_models import CURVES, FILES, SHIPPED, KnownModel, known_models, name_of_model
+from ..session.session import Session
 from ..widgets.editors import ChoiceBox
 
 
-def list_choices(history: History, recent: RecentModels) -> tuple[KnownModel, ...]:
-    """Return all models that can be chosen without looking for a file, the newest training first."""
-    runs = trained_models(history)[::-1]
-    known = {run.model for run in runs}
-    return (*shipped_models(), *runs, *model_files(path for path in recent.paths if str(path) not in known))
-
-
-def base_of(model: str, history: History) -> str | None:
-    """Return the base that a finetuned model began with, if it can still be found."""
-    path = find_model_file(model)
-    for run in history.trainings:
-        if run.model == path:
-            return run.request.checkpoint
-    try:
-        parent = read_card(model).provenance.parent
-    except FinetuneError:
-        return None
-    return parent if parent in list_models() else None
+def list_choices(session: Session) -> tuple[KnownModel, ...]:
+    """Return all models that can be chosen without looking for a file, the newest training first; none of a curve."""
+    known = known_models(session)
+    runs = [one for one in known if one.is_trained_here and one.group != CURVES][::-1]
+    return (*[one for one in known if one.group == SHIPPED], *runs, *[one for one in known if one.group == FILES])
 
 
 class ModelBox(ChoiceBox):
@@ -63,7 +48,7 @@ class ModelBox(ChoiceBox):
     def choose(self, model: str | None) -> None:
         """Show `model` as chosen."""
         if model is not None and self.findData(model) < 0:
-            self.addItem(find_model_file(model).stem, model)
+            self.addItem(name_of_file(model), model)
         with QSignalBlocker(self):
             self.setCurrentIndex(self.findData(model))
         self.setToolTip(str(self.itemData(self.currentIndex(), Qt.ItemDataRole.ToolTipRole) or ""))
@@ -76,12 +61,11 @@ class ModelBox(ChoiceBox):
             item.setEnabled(False)
 
 
-def output_name(model: str, runs: Iterable[Path]) -> str:
-    """Return a name for the folder of what `model` predicts, which no other model has.
+def output_name(session: Session, model: str) -> str:
+    """Return a name for the folder of what `model` predicts, which no other model ever has.
 
-    Models that ship, and those of `runs`, are named well enough; of a file elsewhere there may be others so called.
+    That of a model that ships is enough; of any other name there may be another file some day.
     """
-    file, label = find_model_file(model).absolute(), name_of_file(model)
-    if file != Path(model).absolute() or file.parent in runs:
-        return label
-    return f"{label}-{hashlib.sha256(str(file).encode()).hexdigest()[:6]}"
+    file, name = find_model_file(model).absolute(), re.sub(r"[^\w.-]+", "-", name_of_model(session, model)).strip("-")
+    is_shipped = file != Path(model).absolute()
+    return name if is_shipped else f"{name}-{hashlib.sha256(str(file).encode()).hexdigest()[:6]}"

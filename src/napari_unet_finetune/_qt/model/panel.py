@@ -9,12 +9,12 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 from ...errors import FinetuneError
 from ...models.card import FileCard, read_card
 from ..session.dock import Panel
-from ..session.known_models import accept_model, ask_for_model
+from ..session.known_models import KnownModel, accept_model, ask_for_model, name_of_model, parent_of
 from ..session.session import Session
 from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.message_line import MessageLine
 from .card import ModelCardView
-from .choices import ModelBox, base_of, list_choices
+from .choices import ModelBox, list_choices
 from .sight import ModelSight
 
 _SAME = "the model to start from"
@@ -36,6 +36,7 @@ class ModelPanel(Panel):
         )
         self._sight = ModelSight(session)
         self._card: FileCard | None = None
+        self._parent: KnownModel | None = None  # of the model to start from
         self._lay_out()
         self._connect()
         self.refresh()
@@ -49,7 +50,7 @@ class ModelPanel(Panel):
 
     def refresh(self) -> None:
         """List the models anew."""
-        choices = list_choices(self.session.history, self.session.recent)
+        choices = list_choices(self.session)
         self.base.set_choices(choices, self.session.model)
         chosen = None if self.session.predictor == self.session.model else self.session.predictor
         self.predictor.set_choices(choices, chosen)
@@ -88,10 +89,9 @@ class ModelPanel(Panel):
 
     def _start_from_its_base(self) -> None:
         """Predict with the finetuned model, and start from what it was finetuned from."""
-        finetuned = self.session.model
-        base = base_of(finetuned, self.session.history)
+        finetuned, base = self.session.model, self._parent
         if base is not None:
-            self.session.model = base
+            self.session.model = base.model
             self.session.predictor = finetuned
 
     def _on_model_changed(self) -> None:
@@ -111,10 +111,20 @@ class ModelPanel(Panel):
             self._card = None
             self.card.show_problem(str(error))
         else:
+            self._card = self._named(self._card)
             self.card.show_card(self._card)
         self.seen.setEnabled(self._card is not None)
         if self._sight.is_shown:
             self._on_seen(self._card is not None)
+
+    def _named(self, card: FileCard) -> FileCard:
+        """Return a card in which the model and its parent are called as everywhere; the parent may be gone."""
+        found, parent = parent_of(self.session, card) if card.is_finetuned else None, card.provenance.parent
+        if card.is_finetuned:
+            called = parent or "a model without a name"
+            parent = found.label if found is not None else f"{called}, which is gone"
+        names = {"name": name_of_model(self.session, card.path), "parent": parent}
+        return card.model_copy(update={"provenance": card.provenance.model_copy(update=names)})
 
     def _warn(self) -> None:
         """Say that finetunings should not be chained, if that is about to happen."""
@@ -122,15 +132,18 @@ class ModelPanel(Panel):
             card = read_card(self.session.model)
         except FinetuneError:
             card = None
-        base = base_of(self.session.model, self.session.history) if card and card.is_finetuned else None
-        self.to_base.setVisible(base is not None)
+        self._parent = parent_of(self.session, card) if card and card.is_finetuned else None
+        self.to_base.setVisible(self._parent is not None)
         if card is None or not card.is_finetuned:
             self.warning.say("")
             return
-        self.to_base.setText(f"Start from {Path(base).stem}" if base else "")
+        name = card.provenance.parent or "another one"
+        if self._parent is not None:
+            name = self._parent.label
+            self.to_base.setText(f"Start from {name}")
         self.warning.say(
-            f"This model was itself finetuned, from {card.provenance.parent or 'another one'}. Start from its base "
-            "with all images instead: one finetuning after another forgets more and gains less.",
+            f"This model was itself finetuned, from {name}. Start from its base with all images instead: one "
+            "finetuning after another forgets more and gains less.",
             "warning",
         )
 

@@ -11,13 +11,13 @@ from psygnal import Signal
 
 from ...config import PredictConfig
 from ...errors import DataError, FinetuneError
-from ...models.card import name_of_file
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE
 from ..layers.frames import current_frame
 from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..layers.stacks import Stack, stack_of
+from ..session.known_models import name_of_model
 from ..session.predict_frames import predict_frames
 from ..session.session import Session, tells_errors
 from ..session.settings import default_device
@@ -175,7 +175,7 @@ class PredictController:
             self.session.tell(f"Stopped after {task.done} of {count} frames.")
         else:
             what = task.name(0) if count == 1 else f"{count} frames of {task.stack.name}"
-            self.session.tell(f"Predicted {what} with {name_of_file(task.model)}.")
+            self.session.tell(f"Predicted {what} with {name_of_model(self.session, task.model)}.")
         self._end()
 
     def _end(self) -> None:

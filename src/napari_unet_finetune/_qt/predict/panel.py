@@ -74,7 +74,7 @@ class PredictPanel(Panel):
         project = self.session.project
         if project is None:
             return None, None
-        name = output_name(self.session.predictor, self.session.history.folders)
+        name = output_name(self.session, self.session.predictor)
         return project.source, self.out.value() or project.folder / "predictions" / name
 
     def refresh(self) -> None:
@@ -151,7 +151,7 @@ class PredictPanel(Panel):
         self.button.clicked.connect(self.start)
 
     def _list_models(self) -> None:
-        self.model.set_choices(list_choices(self.session.history, self.session.recent), self.session.predictor)
+        self.model.set_choices(list_choices(self.session), self.session.predictor)
         self.refresh()
 
     def _choose_model(self) -> None:

@@ -12,15 +12,17 @@ from ...config import FinetuneConfig, PresetName
 from ...errors import FinetuneError, RunError
 from ...jobs.answers import KeptAnswer, keep_answer, last_answers
 from ...learning_curve.forecast import forecast
-from ...models.card import name_of_file, read_card
+from ...models.card import read_card
+from ...models.names import when_of
 from ...project.project import Project
 from ...project.question_plan import Asked, Known, Question, Subject, make_question, make_report, subject_of
 from ...questions.can_learn import STEPS
 from ...result import Result
 from ...suggest.suggestion import Suggestions
 from ...text import about
-from ..session.history import new_run, when_of
+from ..session.history import new_run
 from ..session.jobs import Job, JobSlot
+from ..session.known_models import name_of_model
 from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.worker import in_background
@@ -73,7 +75,7 @@ class QuestionsController:
         if project is None:
             return ""
         subject = self._subject(question, project)
-        model = name_of_file(self._model(question))
+        model = name_of_model(self.session, self._model(question))
         match question:
             case "suggest":
                 return f"{subject.about}: {about(_LOOK_S * len(subject.images))}."
@@ -117,7 +119,7 @@ class QuestionsController:
             asked = Asked(
                 question=question,
                 model=model,
-                model_name=name_of_file(model),
+                model_name=name_of_model(self.session, model),
                 about=subject.about,
                 images=subject.names,
             )
@@ -206,8 +208,8 @@ class QuestionsController:
         known = self._known.get(self.session.model, Known())
         if set(subject.names) & known.trained:
             doubt = (
-                f" {name_of_file(self.session.model)} was trained on some of these images: choose the base it came "
-                "from in section Model first."
+                f" {name_of_model(self.session, self.session.model)} was trained on some of these images: choose the "
+                "base it came from in section Model first."
             )
         return f"{len(subject.images)} short trainings, each without one of the images{time}.{doubt}"
 

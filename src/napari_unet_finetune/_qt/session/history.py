@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ...io.disk import Stamp, file_stamp
 from ...learning_curve.folder import StudyFolder, find_studies
+from ...models.names import when_of
 from ...project.project import Project
 from ...project.run_folders import new_run_folder, run_folders
-from ...runs.folder import EVENTS, RunFolder
+from ...runs.folder import EVENTS
 from ...runs.history import PastRun, past_trainings, seconds_per_pixel
 from ...runs.request import REQUEST
 from .settings import runs_folder
@@ -72,11 +73,6 @@ class History:
         if self.study is not None:
             found.append((self.study.path, f"learning curve of {when_of(self.study.path)}"))
         return max(found, key=lambda one: one[0].name, default=None)
-
-
-def when_of(folder: Path) -> str:
-    """Return day and time a job was begun, as its folder says."""
-    return PastRun(RunFolder(folder)).when
 
 
 def home_of(project: Project) -> Path:

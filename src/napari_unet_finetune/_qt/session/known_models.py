@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...errors import FinetuneError
-from ...models.card import read_card
+from ...models.card import FileCard, find_model_file, read_card
+from ...models.names import unique_names
+from ...models.parents import find_parent
 from ...models.zoo import list_models
-from ...text import count_of
+from ...text import number
 from .history import History
 from .session import Session
 
 _FILES = "Models (*.safetensors *.pth *.pt);;All files (*)"
-_TRAININGS, _CURVES = "Finetuned on this dataset", "Learning curve"
+TRAININGS, CURVES = "Finetuned on this dataset", "Learning curve"
+SHIPPED, FILES = "Shipped", "Recent files"
 
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model under the words by which a user knows it.
+    """A model under the name by which all docks, tables, figures and files know it.
 
     Parameters
     ----------
     model
         Its file, or the name of one that ships.
     label
-        What tables, figures and layers call it.
+        What it is called; no other known model is called so.
     tip
         Where it comes from.
     group
@@ -40,7 +43,7 @@ class KnownModel:
     """
 
     model: str
-    label: str
+    label: str = ""
     tip: str = ""
     group: str = ""
     details: str = ""
@@ -54,41 +57,65 @@ class KnownModel:
     @property
     def is_trained_here(self) -> bool:
         """Tell whether it comes from a training or a learning curve of this dataset."""
-        return self.group in (_TRAININGS, _CURVES)
+        return self.group in (TRAININGS, CURVES)
+
+    @property
+    def file(self) -> Path:
+        """Its file, be it there or not."""
+        return find_model_file(self.model).absolute()
 
 
-def shipped_models() -> list[KnownModel]:
-    """Return the models that ship."""
-    return [KnownModel(name, name, f"Comes with this program: {name}", "Shipped") for name in list_models()]
+def known_models(session: Session, files: Iterable[str | Path] = ()) -> tuple[KnownModel, ...]:
+    """Return all models that a user may mean, each once and under a name of its own.
+
+    Those that ship, of this dataset's trainings and of its learning curves (oldest first), and files: those used
+    lately, the bases of trainings, what is chosen in the session, and `files`.
+    """
+    history = session.history
+    bases = (base for run in history.trainings if (base := run.request.checkpoint) and find_model_file(base).is_file())
+    others = (*files, *session.recent.paths, *bases, session.model, session.predictor)
+    found = (*_shipped(), *_trained(history), *_of_curves(history), *map(_in_file, others))
+    distinct = {one.file: one for one in reversed(found)}
+    known = [one for one in found if distinct[one.file] is one]
+    names = unique_names(one.model for one in known)
+    return tuple(replace(one, label=names[one.model]) for one in known)
 
 
-def model_files(paths: Iterable[Path]) -> list[KnownModel]:
-    """Return the models in files."""
-    return [KnownModel(str(path), path.stem, str(path), "Recent files") for path in paths]
+def name_of_model(session: Session, model: str | Path) -> str:
+    """Return what `model` is called in this session."""
+    file = find_model_file(model).absolute()
+    return next(one.label for one in known_models(session, [model]) if one.file == file)
 
 
-def trained_models(history: History) -> list[KnownModel]:
-    """Return the models of the dataset's trainings, oldest first."""
-    found = []
+def parent_of(session: Session, card: FileCard) -> KnownModel | None:
+    """Return the model that the one of `card` was finetuned from, by its weights; None if it is gone."""
+    known = {one.file: one for one in known_models(session)}
+    found = find_parent(card, known)
+    return None if found is None else known[found]
+
+
+def _shipped() -> Iterator[KnownModel]:
+    for name in list_models():
+        yield KnownModel(name, tip=f"Comes with this program: {name}", group=SHIPPED)
+
+
+def _in_file(path: str | Path) -> KnownModel:
+    return KnownModel(str(path), tip=str(path), group=FILES)
+
+
+def _trained(history: History) -> Iterator[KnownModel]:
     for run in history.trainings:
-        if run.model is not None:
+        if run.model is not None and not (run.end and run.end.kept_raw):  # else it is its base
             dice = run.end.finetuned_dice if run.end else None
-            details = f"{'' if dice is None else f'Dice {dice:.2f} · '}{run.when}"
+            details = "" if dice is None else f"Dice {number(dice)}"
             tip = f"Finetuned on {run.when}\n{run.model}"
-            images = count_of(run.image_count, "image")
-            found.append(KnownModel(str(run.model), images, tip, _TRAININGS, details, run.image_count))
-    return found
+            yield KnownModel(str(run.model), "", tip, TRAININGS, details, run.image_count)
 
 
-def curve_models(history: History) -> list[KnownModel]:
-    """Return the models of the dataset's learning curves, oldest first; of further seeds, the seed is told."""
-    found = []
+def _of_curves(history: History) -> Iterator[KnownModel]:
     for study in reversed(history.studies):
-        first = min((arm.seed for arm in study.models), default=0)
         for arm, file in study.models.items():
-            label = count_of(arm.count, "image") + ("" if arm.seed == first else f", seed {arm.seed}")
-            found.append(KnownModel(str(file), label, f"Of a learning curve\n{file}", _CURVES, count=arm.count))
-    return found
+            yield KnownModel(str(file), tip=f"Of a learning curve\n{file}", group=CURVES, count=arm.count)
 
 
 def ask_for_model(parent: QWidget) -> Path | None:

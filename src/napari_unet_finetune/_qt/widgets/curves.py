@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
 from ...colors import TRAINING_LOSS, VALIDATION_DICE
-from ...evaluation.rows import Row, dice_by_count
+from ...evaluation.rows import BASE, Row, dice_by_count
 from ...progress import RunProgress
 from .chart import Chart, Dot, Line
 
@@ -66,7 +66,7 @@ class LearningCurve(Chart):
             _curve(new, colors, "Dice, this dataset", Qt.PenStyle.SolidLine),
             _curve(old, colors, "Dice, old images" if old else "old images: not known", Qt.PenStyle.DashLine),
         ]
-        counts: dict[float, str] = {count: str(count or "raw") for count in sorted({*new, *old})}
+        counts: dict[float, str] = {count: str(count or BASE) for count in sorted({*new, *old})}
         dice = [value for curve in (new, old) for values in curve.values() for value in values]
         self.draw(lines, counts or {0: ""}, _dice_ticks(dice), "images to finetune with")
 
