@@ -1,8 +1,10 @@
 """Numbers in words."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from napari_unet_finetune.text import about, count_of, duration, first_of, percent, size_in_px, verb_for
+from napari_unet_finetune.text import about, count_of, duration, first_of, percent, plain, size_in_px, verb_for
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,15 @@ def test_estimated_times_are_rounded():
         "about 6 min",
         "about 2.0 h",
     ]
+
+
+@given(st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-9))
+def test_a_measurement_is_plain_and_near(value):
+    shown = plain(value)
+    assert "e" not in shown and float(shown) == pytest.approx(value, rel=6e-4)
+
+
+def test_a_measurement_keeps_what_stands_before_the_point():
+    assert [plain(value) for value in (12345.6, 1234.5, 12.3456, 0.000012345, 0.0)] == [
+        "12346", "1234", "12.35", "0.00001234", "0",
+    ]  # fmt: skip

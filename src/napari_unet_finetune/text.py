@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 
 def count_of(number: int, noun: str) -> str:
@@ -37,6 +38,16 @@ def percent(share: float) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """Return a score for a table; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def plain(value: float, digits: int = 4) -> str:
+    """Return a measurement with so many digits, or all before the point if these are more; never as ``1.2e+04``."""
+    return without_exponent(f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}")
+
+
+def without_exponent(number: str) -> str:
+    """Return a number as people write it: ``0.000012`` for ``1.2e-05``."""
+    return format(Decimal(number), "f") if "e" in number else number
 
 
 def times(ratio: float | None) -> str:

@@ -78,6 +78,57 @@ def test_intensities_are_told_per_channel():
     assert measure(squares(), image[0]).objects[0]["mean_intensity"] == 2.5
 
 
+def test_channels_go_by_their_names_where_all_are_known_and_told_apart():
+    image = np.stack([np.full((20, 30), value, np.float32) for value in (1, 2, 3)])
+    names = {
+        ("DAPI", "GFP", ""): ("_DAPI", "_GFP", "_3"),
+        ("DAPI", "DAPI", "GFP"): ("_1", "_2", "_GFP"),
+        ("DAPI",): ("_1", "_2", "_3"),
+    }
+    for channels, ends in names.items():
+        row = measure(squares(), image, Place(channels=channels)).objects[0]
+        assert [row[f"mean_intensity{end}"] for end in ends] == [1, 2, 3]
+    assert measure(squares(), image[0], Place(channels=("DAPI",))).objects[0]["mean_intensity"] == 1
+
+
+def disk(radius, seed):
+    """Return a disk anywhere between pixels."""
+    side = int(2 * radius + 7)
+    down, right = side / 2 + np.random.default_rng(seed).uniform(-0.5, 0.5, 2)
+    y, x = np.mgrid[:side, :side]
+    return ((y - down) ** 2 + (x - right) ** 2 <= radius**2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("radius", [2, 3, 5, 10, 30])
+def test_outline_axes_and_circularity_of_disks_have_no_bias_however_small_they_are(radius):
+    rows = [measure(disk(radius, seed)).objects[0] for seed in range(25)]
+    for name, expected in (
+        ("perimeter_px", 2 * pi * radius), ("axis_major_length_px", 2 * radius), ("axis_minor_length_px", 2 * radius),
+    ):  # fmt: skip
+        assert np.mean([row[name] for row in rows]) == pytest.approx(expected, rel=0.1 if radius == 2 else 0.05)
+    circularity = [row["circularity"] for row in rows]
+    assert np.mean(circularity) > 0.97 and max(circularity) <= 1
+
+
+def test_an_ellipse_has_its_axes_and_circularity_in_both_units():
+    y, x = np.mgrid[:60, :100]
+    ellipse = (((y - 30) / 20) ** 2 + ((x - 50) / 40) ** 2 <= 1).astype(np.uint8)
+    row = measure(ellipse, place=Place(scale=(0.5, 0.5), unit="um")).objects[0]
+    expected = {"axis_major_length": 80, "axis_minor_length": 40, "perimeter": 193.8}  # by Ramanujan's formula
+    for name, length in expected.items():
+        assert (row[f"{name}_px"], row[f"{name}_um"]) == (pytest.approx(length, 0.01), pytest.approx(length / 2, 0.01))
+    assert row["circularity"] == pytest.approx(0.841, rel=0.02)
+
+
+def test_a_few_pixels_have_no_circularity_and_flat_ones_no_length_in_pixels():
+    assert ["circularity" in row for row in measure(squares()).objects] == [False, False]
+    labels = np.zeros((40, 40), np.uint8)
+    labels[10:30, 10:30] = 1
+    row = measure(labels, place=Place(scale=(1, 0.25), unit="um")).objects[0]
+    assert row["axis_major_length_um"] == pytest.approx(4 * (20**2 / 12) ** 0.5, rel=0.01)
+    assert not {"axis_major_length_px", "perimeter_px", "perimeter_um", "circularity"} & set(row)
+
+
 def test_the_image_is_summed_up():
     place = Place("a", "3", (0.5, 0.5), "um")
     assert measure(squares(), place=place).images == (

@@ -20,7 +20,7 @@ def measure(
     overwrite: Annotated[bool, typer.Option(help="Replace tables that exist.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure the objects of labels files: area, intensity, position and shape, and their number per image."""
+    """Measure the objects of labels files: area, outline, axes, shape, intensities, and their number per image."""
     from ..measure.files import measure_files, pair_files
 
     pairs, left_out = pair_files(images, labels)

@@ -12,7 +12,7 @@ from ..data.pairing import FilePair, Pair, pair_images
 from ..errors import DataError
 from ..events import ImageEnd, never
 from ..io.disk import check_suffix, write_file
-from ..io.images import ImageRef, list_images, read_image
+from ..io.images import ImagePixels, ImageRef, list_images, read_image
 from ..result import FailedFile, Result
 from ..text import count_of
 from .objects import Measured, Place, measure, to_csv
@@ -122,7 +122,11 @@ def _measure(pair: Pair) -> Measured:
         if is_plain
         else read_labels(mask.array, name=name, meaning=meaning).labels
     )
-    return measure(labels, image.array, Place(pair.image.stem, _frame(pair.image), image.scale, image.unit))
+    return measure(labels, image.array, _place(pair.image, image))
+
+
+def _place(ref: ImageRef, image: ImagePixels) -> Place:
+    return Place(ref.stem, _frame(ref), image.scale, image.unit, image.channels)
 
 
 def _frame(ref: ImageRef) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import pi
+from math import isclose, pi
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,9 @@ Value: TypeAlias = str | int | float
 MeasuredRow: TypeAlias = dict[str, Value]
 
 _SHAPES = ("eccentricity", "solidity")
+_AXES = ("axis_major_length", "axis_minor_length")
+# The outline of so few pixels says nothing of a shape: it is that of the pixel grid.
+_FEWEST_ROUND_PX = 10
 _STATISTICS = ("mean", "min", "max")
 _WHITE = 255
 _CORNERS = np.ones((3, 3))  # pixels that meet at a corner are connected
@@ -30,7 +33,9 @@ class Measured:
     ----------
     objects
         One row per object. Sizes are in pixels and, where the size of a pixel is known, in its unit; intensities per
-        channel, counted from 1 if there are several.
+        channel by its name or, if it has none, its number from 1. Names and definitions are those of scikit-image's
+        `regionprops`; `perimeter` is its `perimeter_crofton`, the one without a bias for small and for large disks, and
+        `circularity` is 4 pi area / perimeter², at most 1, and left out for a few pixels.
     images
         One row per image or frame: number of objects, their total area and its share of the image.
     """
@@ -45,12 +50,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class Place:
-    """Where labels come from: image, frame within it (empty if it has only one), and size of a pixel along Y and X."""
+    """Where labels come from: image, frame within it (empty if it has only one), and size of a pixel along Y and X.
+
+    `channels` are the names of the channels of the image, as far as they are known.
+    """
 
     image: str = ""
     frame: str = ""
     scale: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
+    channels: tuple[str, ...] = ()
+
+    @property
+    def is_square(self) -> bool:
+        """Whether pixels are as high as wide, so that lengths can be told in pixels."""
+        return isclose(*self.scale, rel_tol=1e-3)
 
 
 def measure(labels: NDArray[Any], image: NDArray[Any] | None = None, place: Place | None = None) -> Measured:
@@ -120,26 +134,60 @@ def _objects(numbered: NDArray[np.integer[Any]], image: NDArray[Any] | None, pla
     from skimage.measure import regionprops_table
 
     intensities = [f"intensity_{statistic}" for statistic in _STATISTICS] if image is not None else []
+    outline = ["perimeter_crofton"] if place.is_square else []  # there is none of flat pixels in scikit-image
     table = regionprops_table(  # type: ignore[no-untyped-call]
         numbered,
         None if image is None else _channels_last(image),
-        properties=("label", "bbox", "centroid", *_SHAPES, *intensities),
-        spacing=place.scale,
+        properties=("label", "bbox", "centroid", *_AXES, *_SHAPES, *outline, *intensities),
+        spacing=(place.scale[0],) * 2 if place.is_square else place.scale,
     )
     pixels = dict(zip(*(found.tolist() for found in np.unique(numbered, return_counts=True)), strict=True))
+    suffixes = _suffixes(image, place.channels)
     down, right = place.scale
     for at in range(len(table["label"])):
+        area = pixels[int(table["label"][at])]
         yield {
             "image": place.image,
             "frame": place.frame,
             "label": int(table["label"][at]),
-            **_sizes("area", "equivalent_diameter", pixels[int(table["label"][at])], place),
-            **_intensities(table, at),
+            **_sizes("area", "equivalent_diameter", area, place),
+            **_lengths({name: float(table[name][at]) for name in (*outline, *_AXES)}, place),
+            **_intensities(table, at, suffixes),
             "centroid_y_px": float(table["centroid-0"][at]) / down,
             "centroid_x_px": float(table["centroid-1"][at]) / right,
+            **_circularity(area, float(table[outline[0]][at]) / down if outline else 0),
             **{name: float(table[name][at]) for name in _SHAPES},
             "touches_edge": int(_touches_edge([int(table[f"bbox-{i}"][at]) for i in range(4)], numbered.shape)),
         }
+
+
+def _lengths(lengths: dict[str, float], place: Place) -> MeasuredRow:
+    """Return lengths, which are in the unit of the image, in pixels as far as these are square, and in that unit."""
+    row: MeasuredRow = {}
+    for name, length in lengths.items():
+        short = name.removesuffix("_crofton")
+        if place.is_square:
+            row[f"{short}_px"] = length / place.scale[0]
+        if place.unit != "px":
+            row[f"{short}_{place.unit}"] = length
+    return row
+
+
+def _circularity(area_px: int, perimeter_px: float) -> MeasuredRow:
+    """Return how round an object is; nothing where its outline is not known, or only a matter of the pixel grid."""
+    if area_px < _FEWEST_ROUND_PX or not perimeter_px:
+        return {}
+    return {"circularity": min(1.0, 4 * pi * area_px / perimeter_px**2)}
+
+
+def _suffixes(image: NDArray[Any] | None, names: Sequence[str]) -> list[str]:
+    """Return what ends the names of the columns of each channel: nothing if there is one, else its name or number."""
+    if image is None or image.ndim == 2:
+        return [""]
+    known = names if len(names) == len(image) else [""] * len(image)
+    return [
+        f"_{name}" if name and known.count(name) == 1 else f"_{number}" for number, name in enumerate(known, start=1)
+    ]
 
 
 def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
@@ -160,14 +208,14 @@ def _sizes(area: str, diameter: str, pixels: int, place: Place) -> MeasuredRow:
     return sizes
 
 
-def _intensities(table: dict[str, NDArray[Any]], at: int) -> MeasuredRow:
-    """Return mean, least and largest intensity of object `at`; channels are counted from 1 if there are several."""
+def _intensities(table: dict[str, NDArray[Any]], at: int, suffixes: Sequence[str]) -> MeasuredRow:
+    """Return mean, least and largest intensity of object `at` in each channel."""
     row: MeasuredRow = {}
     for statistic in _STATISTICS:
         names = [name for name in table if name.startswith(f"intensity_{statistic}")]
-        for channel, name in enumerate(names, start=1):
-            suffix = f"_{channel}" if len(names) > 1 else ""
-            row[f"{statistic}_intensity{suffix}"] = float(table[name][at])
+        row |= {
+            f"{statistic}_intensity{end}": float(table[name][at]) for end, name in zip(suffixes, names, strict=False)
+        }
     return row
 
 

@@ -18,8 +18,8 @@ def measuring(session):
 
 @pytest.fixture
 def measure(measuring, qtbot):
-    def run(labels, image=None):
-        measuring.measure(labels, image)
+    def run(labels, *images):
+        measuring.measure(labels, images)
         qtbot.waitUntil(lambda: not measuring.is_busy)
         return measuring.measured
 
@@ -67,7 +67,7 @@ def test_numbered_objects_become_features_of_their_layer_and_a_mask_gets_none(vi
 @pytest.mark.parametrize(
     ("shape", "options", "value"),
     [
-        ((20, 30, 3), {"rgb": True}, "mean_intensity_1"),
+        ((20, 30, 3), {"rgb": True}, "mean_intensity_red"),
         ((2, 20, 30), {"axis_labels": ("c", "y", "x")}, "mean_intensity_2"),
         ((20, 30), {}, "mean_intensity"),
     ],
@@ -75,6 +75,18 @@ def test_numbered_objects_become_features_of_their_layer_and_a_mask_gets_none(vi
 def test_channels_are_columns(viewer, measure, shape, options, value):
     image = viewer.add_image(np.full(shape, 7, np.uint8), **options)
     assert measure(viewer.add_labels(numbered()[0]), image).objects[0][value] == 7
+
+
+def test_images_side_by_side_are_channels_by_their_names(viewer, measure, measuring):
+    stain = viewer.add_image(np.full((20, 30), 7, np.uint8), name="DAPI")
+    other = viewer.add_image(np.full((20, 30), 700, np.uint16), name="GFP 488")
+    color = viewer.add_image(np.full((20, 30, 3), 9, np.uint8), rgb=True, name="H&E")
+    cells = viewer.add_labels(numbered()[0], name="cells")
+    row = measure(cells, stain, other, color).objects[0]
+    assert (row["mean_intensity_DAPI"], row["mean_intensity_GFP 488"], row["max_intensity_H&E_blue"]) == (7, 700, 9)
+    assert row["image"] == "cells"
+    measure(cells, stain, viewer.add_image(np.zeros((6, 6)), name="small"))
+    assert "not of one size" in measuring.session.message.text
 
 
 def test_channels_between_frames_and_rows_belong_to_the_frame(viewer, measure):
@@ -129,7 +141,7 @@ def test_tables_are_saved_as_csv_and_a_full_disk_is_told(viewer, measuring, meas
 def test_stop_ends_after_the_frame_in_work_without_a_result(viewer, measuring, qtbot):
     labels = viewer.add_labels(numbered())
     measuring.changed.connect(measuring.stop)
-    measuring.measure(labels, None)
+    measuring.measure(labels)
     qtbot.waitUntil(lambda: not measuring.is_busy)
     assert measuring.measured.images == () and "Stopped" in measuring.session.message.text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ from psygnal import Signal
 
 from ...data.masks import BACKGROUND
 from ...errors import DataError
+from ...io.axes import COLORS
 from ...io.disk import write_file
+from ...io.images import channel_names
 from ...measure.files import check_tables
 from ...measure.objects import Measured, MeasuredRow, Place, columns_of, is_mask, measure, to_csv
 from ...text import count_of
-from ..annotate.paint import PAINTING
+from ..annotate.paint import IMAGE, PAINTING
 from ..layers.frames import channel_axis, current_frame, frame_shape, frames_of
 from ..layers.layers import PLANE, mark_of
 from ..layers.stacks import pixel_size
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from ..layers.prediction import Index
+
+    Pairs = list[tuple[Image | None, list[tuple[Index, Index]]]]
 
 
 class MeasureController:
@@ -44,15 +48,17 @@ class MeasureController:
         self._is_stopped = False
 
     @tells_errors
-    def measure(self, labels: Labels, image: Image | None) -> None:
-        """Measure the objects of `labels` in all frames, with intensities of `image`; the user is told of errors."""
+    def measure(self, labels: Labels, images: Sequence[Image] = ()) -> None:
+        """Measure the objects of `labels` in all frames, with intensities of `images`; the user is told of errors."""
         if self.is_busy:
             return
-        pairs = list(_pairs(self.session, labels, image))
-        self.is_busy, self._is_stopped, self.frame, self.frames = True, False, 0, len(pairs)
+        pairs = [(image, list(_pairs(self.session, labels, image))) for image in images or (None,)]
+        channels = (_channel_names(self.session, image, alone=len(images) == 1) for image in images)
+        names = tuple(name for of_image in channels for name in of_image)
+        self.is_busy, self._is_stopped, self.frame, self.frames = True, False, 0, len(pairs[0][1])
         self.changed.emit()
         Work(
-            lambda: self._measure(labels, image, pairs),
+            lambda: _measured(labels, pairs, names, lambda: self._is_stopped),
             title=f"Measuring {labels.name}",
             on_event=self._on_frame,
             on_end=lambda measured: self._on_end(labels, measured),
@@ -88,9 +94,6 @@ class MeasureController:
             viewer.scene.camera.center = tuple(world[-PLANE:])
         if "label" in row and not is_mask(_frame(layer, index)):
             layer.selected_label = int(row["label"])
-
-    def _measure(self, labels: Labels, image: Image | None, pairs: list[tuple[Index, Index]]) -> Any:
-        return _measured(labels, image, pairs, lambda: self._is_stopped)
 
     def _on_frame(self, number: int) -> None:
         self.frame = number
@@ -138,23 +141,61 @@ def _pairs(session: Session, labels: Labels, image: Image | None) -> Iterator[tu
             )
 
 
+def _channel_names(session: Session, image: Image, *, alone: bool) -> tuple[str, ...]:
+    """Return the names of the channels of an image, empty ones where they are not known; of one of several, its own."""
+    axis = channel_axis(image)
+    count = len(COLORS) if image.rgb else 1 if axis is None else image.data.shape[axis]
+    names = COLORS if image.rgb else ("",) * count
+    if mark_of(image) == IMAGE and session.project is not None and session.current is not None:
+        names = _names_in_file(session.project.image(session.current).ref.path, names)
+    if alone:
+        return names
+    if count == 1:
+        return (image.name,)
+    return tuple(f"{image.name}_{name or number}" for number, name in enumerate(names, start=1))
+
+
+def _names_in_file(path: Path, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        names = channel_names(path)
+    except DataError:  # the layer is there, whatever became of its file
+        return otherwise
+    return names if len(names) == len(otherwise) else otherwise
+
+
 def _measured(
-    labels: Labels, image: Image | None, pairs: list[tuple[Index, Index]], is_stopped: Any
+    labels: Labels, pairs: Pairs, channels: tuple[str, ...], is_stopped: Any
 ) -> Generator[int, None, Measured | None]:
-    name = labels.name if image is None else image.name
+    images = [image for image, _ in pairs if image is not None]
+    name = images[0].name if len(images) == 1 else labels.name
     scale, unit = pixel_size(labels)
-    if image is not None and unit == "px":
-        scale, unit = pixel_size(image)
+    if images and unit == "px":
+        scale, unit = pixel_size(images[0])
     found = Measured()
-    pixels = None if image is None else frames_of(image, iter([of_image for _, of_image in pairs]))
-    for number, (index, _) in enumerate(pairs, start=1):
-        plane = None if pixels is None else next(pixels).pixels
+    planes = [frames_of(image, iter([of_image for _, of_image in one])) for image, one in pairs if image is not None]
+    for number, (index, _) in enumerate(pairs[0][1], start=1):
+        pixels = _stacked([next(one).pixels for one in planes], labels)
         frame = ",".join(map(str, index))
-        found += measure(_frame(labels, index), plane, Place(name, frame, scale, unit))
+        found += measure(_frame(labels, index), pixels, Place(name, frame, scale, unit, channels))
         yield number
         if is_stopped():
             return None
     return found
+
+
+def _stacked(planes: list[NDArray[Any]], labels: Labels) -> NDArray[Any] | None:
+    """Return the images of one frame, each (Y, X) or (C, Y, X), as the channels of one; None if there are none.
+
+    Raises
+    ------
+    DataError
+        If they are not of one size.
+    """
+    if len(planes) < 2:
+        return planes[0] if planes else None
+    if len({plane.shape[-PLANE:] for plane in planes}) > 1:
+        raise DataError(f"{labels.name}: the images are not of one size. Choose images of the same field of view.")
+    return np.concatenate([plane.reshape(-1, *plane.shape[-PLANE:]) for plane in planes])
 
 
 def _frame(labels: Labels, index: Index) -> NDArray[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QWidget
 
-from ..layers.layers import mark_of
+from ..layers.layers import PLANE, mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..session.dock import Panel
 from ..session.session import Session
@@ -19,7 +20,7 @@ from .measurements_table import MeasurementsDialog
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-_NO_IMAGE = "no intensities"
+_NO_IMAGE, _ALL = "no intensities", "all"
 _MARGIN_PX = 30
 
 
@@ -32,9 +33,11 @@ class MeasurePanel(Panel):
         self.labels = tipped(
             ChoiceBox([]), "Each number is one object; labels that are all 1 are measured region by region."
         )
-        self.image = tipped(ChoiceBox([]), "The image whose intensities are measured inside the objects.")
+        self.image = tipped(
+            ChoiceBox([]), "The image whose intensities are measured in the objects, or all as channels."
+        )
         self.button = push_button(
-            "Measure", "Area, mean intensity, position and shape of every object, and counts per image."
+            "Measure", "Area, outline, axes, shape, intensities and position of every object, and counts per image."
         )
         self.dialog: MeasurementsDialog | None = None
         layers = in_form(("Objects", self.labels), ("Intensities", self.image))
@@ -52,7 +55,7 @@ class MeasurePanel(Panel):
         if self.measuring.is_busy:
             self.measuring.stop()
         elif (labels := self._layer(self.labels.value())) is not None:
-            self.measuring.measure(labels, self._layer(self.image.value()))
+            self.measuring.measure(labels, self._images(labels))
 
     def refresh(self) -> None:
         """List the layers, the selected ones chosen."""
@@ -62,7 +65,9 @@ class MeasurePanel(Panel):
         labels = [layer for layer in layers if isinstance(layer, Labels)]
         images = [layer for layer in layers if isinstance(layer, Image) and not is_prediction(layer)]
         _fill(self.labels, labels, self._chosen(labels, self.labels))
-        _fill(self.image, images, self._chosen(images, self.image), none=_NO_IMAGE)
+        everything = [(f"all {len(images)} images", _ALL)] if len(images) > 1 else []
+        chosen = _ALL if everything and self.image.value() == _ALL else self._chosen(images, self.image)
+        _fill(self.image, images, chosen, [*everything, (_NO_IMAGE, None)])
         self._on_busy()
 
     def show_table(self) -> None:
@@ -83,7 +88,16 @@ class MeasurePanel(Panel):
             self.dialog.close()
             self.dialog = None
 
-    def _layer(self, key: int | None) -> Any:
+    def _images(self, labels: Any) -> list[Any]:
+        """Return the images that are chosen; if all are, those that lie under the labels."""
+        from napari.layers import Image
+
+        if self.image.value() != _ALL:
+            return [layer for layer in (self._layer(self.image.value()),) if layer is not None]
+        images = [one for one in self.session.viewer.layers if isinstance(one, Image) and not is_prediction(one)]
+        return [image for image in images if _size(image) == _size(labels)]
+
+    def _layer(self, key: object) -> Any:
         return next((layer for layer in self.session.viewer.layers if id(layer) == key), None)
 
     def _chosen(self, layers: list[Layer], box: ChoiceBox) -> Layer | None:
@@ -113,11 +127,20 @@ def _place_low(dialog: QWidget, window: QWidget | None) -> None:
     dialog.move(frame.left() + _MARGIN_PX, frame.bottom() - dialog.frameGeometry().height() - _MARGIN_PX)
 
 
-def _fill(box: ChoiceBox, layers: list[Layer], chosen: Layer | None, none: str = "") -> None:
+def _size(layer: Any) -> tuple[int, ...]:
+    """Return the size (Y, X) of a layer in pixels."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    size: tuple[int, ...] = data.shape[:-1][-PLANE:] if getattr(layer, "rgb", False) else data.shape[-PLANE:]
+    return size
+
+
+def _fill(
+    box: ChoiceBox, layers: list[Layer], chosen: Layer | str | None, others: Sequence[tuple[str, str | None]] = ()
+) -> None:
     with QSignalBlocker(box):
         box.clear()
         for layer in reversed(layers):
             box.addItem(layer.name, id(layer))
-        if none:
-            box.addItem(none, None)
-        box.setCurrentIndex(box.findData(None if chosen is None else id(chosen)))
+        for title, key in others:
+            box.addItem(title, key)
+        box.setCurrentIndex(box.findData(chosen if isinstance(chosen, str | None) else id(chosen)))

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...measure.objects import Measured, MeasuredRow, columns_of
+from ...text import plain
 from ..widgets.file_dialogs import ask_for_file
 
 _SIZE = (800, 290)
@@ -47,7 +48,7 @@ class RowsModel(QAbstractTableModel):
         """Return a value as text, as it is for sorting, or how it is aligned."""
         value = self.rows[index.row()].get(self.columns[index.column()], "")
         if role == Qt.ItemDataRole.DisplayRole:
-            return f"{value:.4g}" if isinstance(value, float) else str(value)
+            return plain(value) if isinstance(value, float) else str(value)
         if role == Qt.ItemDataRole.UserRole:
             return value
         if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(value, str):
