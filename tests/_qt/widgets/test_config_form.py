@@ -47,6 +47,8 @@ def _other(name, field):
         return next(choice for choice in get_args(kind) if choice != default)
     if kind is bool:
         return not default
+    if kind is str:
+        return "DAPI"
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         first = next(iter(kind.model_fields))
         return kind(**{first: _other(first, kind.model_fields[first])})

@@ -17,7 +17,7 @@ from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
 from ...colors import FAULT
-from .editors import NumberEdit, shrink
+from .editors import NumberEdit, TextEdit, shrink
 from .fold import Fold
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -136,6 +136,7 @@ _TYPES = TypeMap()
 _TYPES.register_type(bool, widget_type=CheckBox)  # which is an int to Python
 _TYPES.register_type(int, widget_type=NumberEdit)
 _TYPES.register_type(float, widget_type=NumberEdit)
+_TYPES.register_type(str, widget_type=TextEdit)
 _TYPES.register_type(BaseModel, widget_type=GroupEdit)
 
 
@@ -147,7 +148,7 @@ def make_box(name: str, field: FieldInfo, words: Words) -> BaseValueWidget[Any]:
         options["choices"] = [(words.get(name, {}).get(choice, str(choice)), choice) for choice in get_args(kind)]
     elif kind in (int, float):
         options |= _range(field, whole=kind is int)
-    elif kind is not bool:
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
         options["words"] = words
     box = _TYPES.create_widget(annotation=field.annotation, name=name, label=field.title, options=options)
     assert isinstance(box, BaseValueWidget)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from magicgui.widgets import LineEdit
 from magicgui.widgets.bases import ValuedContainerWidget
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QValidator
@@ -45,6 +46,18 @@ class NumberEdit(ValuedContainerWidget[Any]):
     def set_value(self, value: float | None) -> None:
         """Put a number, or nothing, into the box."""
         self.box.setValue(self.box.minimum() if value is None else value)
+
+
+class TextEdit(LineEdit):
+    """A line of text in a magicgui form; an empty one stands for None, which magicgui's own box shows as a word."""
+
+    def get_value(self) -> Any:
+        """Return the text, None if the box is empty."""
+        return super().get_value() or None
+
+    def set_value(self, value: str | None) -> None:
+        """Put a text, or nothing, into the box."""
+        super().set_value(value or "")
 
 
 class _SpinBox(QDoubleSpinBox):
