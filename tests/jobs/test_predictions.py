@@ -73,6 +73,15 @@ def test_looking_ahead_ends_for_another_job_but_not_for_the_one_that_it_is_about
     assert ask(images[1])[1] == (asked != 1)
 
 
+def test_nothing_is_looked_at_ahead_of_a_job_that_was_stopped(ask, images):
+    request = PredictRequest(checkpoint=str(ask.model), images=images[:1], ahead=images[1:2], config=CONFIG)
+    control = Control()
+    control.obey('{"do": "stop"}')
+    assert not any(isinstance(event, ImagePredicted) for event in ask.predictions.predict(ask.folder, request, control))
+    ask.predictions.look_ahead(lambda: None)
+    assert ask(images[1])[1]
+
+
 def test_what_goes_wrong_ahead_is_told_to_who_asks_for_it(ask, images):
     images[1].path.write_bytes(b"no image")
     ask(images[0], ahead=images[1:2])

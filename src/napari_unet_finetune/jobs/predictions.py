@@ -41,15 +41,19 @@ class Predictions:
 
     def predict(self, folder: Path, request: PredictRequest, control: Control) -> Generator[Event, None, None]:
         """Write the probabilities of each image into a file; yield progress."""
-        self._ahead = request
+        from ..device import free_memory
+
+        self._ahead = None
         predictor = self._made_ready(request)
         for index, image in enumerate(request.images):
             seen = yield from self._look(predictor, read_unannotated(image), control.should_stop)
             if seen is None:
-                break
+                return
             file = folder / PROBABILITIES / f"{index:05d}.npy"
             write_array(file, seen)
             yield ImagePredicted(index, len(request.images), image.name, file, predictor.threshold)
+        self._ahead = request
+        free_memory(predictor.device)
 
     def look_ahead(self, next_job: Callable[[], Path | None]) -> None:
         """Look at what is likely to be asked for next, until there is a job about something else.

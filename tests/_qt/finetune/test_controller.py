@@ -383,4 +383,7 @@ def test_the_whole_of_it_in_a_child(viewer, project, tmp_path, qtbot):
     assert finetuning.outcome.model is not None, session.message
     qtbot.waitUntil(lambda: find_ours(viewer, RUN_PREDICTION) is not None, timeout=240_000)
     qtbot.waitUntil(lambda: not session.jobs.is_running, timeout=240_000)
+    pid = session._processes.warm.pid  # which has looked at the images with the new model
+    assert psutil.pid_exists(pid)
     session.close()
+    assert not psutil.pid_exists(pid)

@@ -7,9 +7,13 @@ import pytest
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.layers.layers import mark_of
 from napari_unet_finetune._qt.predict.controller import predict_controller_of
+from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune.data.samples import make_microtube
+from napari_unet_finetune.events import ImagePredicted
+from napari_unet_finetune.progress import RunProgress
 from napari_unet_finetune.project.project import Project
 
+from ..datasets import SIZE as DATASET_SIZE
 from ..datasets import write_images
 
 SIZE = (64, 80)
@@ -436,3 +440,29 @@ def test_what_is_annotated_next_is_looked_at_ahead_but_nothing_beside_the_datase
     qtbot.waitUntil(lambda: runner.listener is session.jobs.job)  # its frame is written first
     assert seen == [["img_1"]]
     assert runner.listener.request.ahead == ()
+
+
+@pytest.mark.parametrize("leave", ["the dataset", "for another dataset", "for the next image", "by deleting the layer"])
+def test_a_prediction_of_an_image_that_was_left_is_not_laid_over_another(viewer, waiting, tmp_path, leave):
+    session, runner = waiting
+    session.project = Project.open(write_images(tmp_path / "images"))
+    annotation = annotation_of(session)
+    annotation.open("img_0")
+    predict_controller_of(session).predict(whole=False)
+    match leave:
+        case "the dataset":
+            session.project = None
+        case "for another dataset":
+            session.project = Project.open(write_images(tmp_path / "others"))
+        case "for the next image":
+            annotation.next()
+        case "by deleting the layer":
+            viewer.layers.clear()
+    layers = list(viewer.layers)
+    file = runner.folder / "0.npy"
+    np.save(file, np.full(DATASET_SIZE, 200, np.uint8))
+    runner.listener.on_report(Report(ImagePredicted(0, 1, "img_0", file, 0.5), RunProgress()))
+    runner.listener.on_end(None)
+    assert list(viewer.layers) == layers
+    assert "before its prediction arrived" in session.message.text
+    annotation.release()

@@ -143,8 +143,15 @@ class PredictController:
     def _on_predicted(self, task: Task, number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
         if number < len(task.files):
             task.files[number].path.unlink(missing_ok=True)
+        if self._is_out_of_sight(task):
+            return
         self._result(task).add(task.indices[number], probabilities, threshold)
         task.done = number + 1
+
+    def _is_out_of_sight(self, task: Task) -> bool:
+        """Tell whether an image of the dataset is not shown any more; its layer may show another one by now."""
+        is_there = task.source in self.session.viewer.layers and self.session.current == task.stack.name
+        return mark_of(task.source) == IMAGE and not is_there
 
     def _result(self, task: Task) -> LivePrediction:
         """Return what the frame is added to: the prediction of the same image by the same model, else a new one."""
@@ -171,7 +178,9 @@ class PredictController:
 
     def _on_end(self, task: Task) -> None:
         count = len(task.indices)
-        if task.done < count:
+        if self._is_out_of_sight(task):
+            self.session.tell(f"{task.name(0)} was closed before its prediction arrived. Open it and predict it again.")
+        elif task.done < count:
             self.session.tell(f"Stopped after {task.done} of {count} frames.")
         else:
             what = task.name(0) if count == 1 else f"{count} frames of {task.stack.name}"
