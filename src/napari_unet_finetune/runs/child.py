@@ -238,10 +238,11 @@ class WarmChild:
         """
         if self.is_busy:
             return ChildJob(folder)
-        if self._child is None or not self._child.is_alive:
-            self._child = Child(folder, stays=True)
-        else:
+        if self._child is not None and self._child.is_alive:
             self._child.begin(folder)
+        else:
+            self.let_go()  # of what is left of one that was killed
+            self._child = Child(folder, stays=True)
         return ChildJob(folder, self._child)
 
     def let_go(self) -> None:

@@ -1,6 +1,7 @@
 """A finetuning copies its masks, shows what it sees, says how it ended, and is found again on another day."""
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("qtpy")
