@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from napari_unet_finetune.evaluation.figures import (
     learning_curve_figure,
     overlay_figure,
 )
-from napari_unet_finetune.evaluation.rows import Row, dice_by_count
+from napari_unet_finetune.evaluation.rows import Row, score_by_count
 
 TRUTH = np.array([[0, 0, 1, 1]] * 4, np.uint8)
 PREDICTION = np.array([[0, 1, 0, 1]] * 4, np.uint16)
@@ -97,7 +98,7 @@ def test_dice_in_the_overlay_counts_annotated_pixels_only(tmp_path: Path) -> Non
 
 def test_a_learning_curve_averages_over_images_and_keeps_seeds_apart() -> None:
     rows = rows_of(2, {(5, 1): [0.9, 0.9], (0, 0): [0.2, 0.4], (5, 0): [0.6, 0.8]}) + rows_of(1, {(0, 0): [0.9]})
-    means = dice_by_count(rows, 2)
+    means = score_by_count(rows, 2)
     assert list(means) == [0, 5]
     assert means[0] == pytest.approx((0.3,)) and means[5] == pytest.approx((0.7, 0.9))
 
@@ -109,6 +110,14 @@ def test_the_learning_curve_names_datasets_and_spread(tmp_path: Path) -> None:
     assert "Dataset 1" in text
     assert "Dataset 2" in text
     assert "lowest to highest of 3 seeds" in text
+
+
+def test_the_learning_curve_shows_objects_where_they_were_scored(tmp_path: Path) -> None:
+    rows = rows_of(2, {(0, 0): [0.3], (5, 0): [0.7]})
+    counted = [replace(row, predicted_objects=4, true_objects=4, matches=(2,) * 10) for row in rows]
+    for some, shown in ((rows, False), (counted, True)):
+        text = learning_curve_figure(some, tmp_path / "curve.svg", "wbc").read_text()
+        assert ("F1 of objects" in text) == shown
 
 
 def test_other_formats_and_empty_figures_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.evaluation.rows import Row, object_table, read_rows, summarize, to_csv, to_json
+from napari_unet_finetune.evaluation.rows import (
+    Row,
+    object_table,
+    read_rows,
+    score_by_count,
+    summarize,
+    to_csv,
+    to_json,
+)
 from napari_unet_finetune.metrics import MATCH_IOUS, Scores
 
 KEYS = [
@@ -99,6 +107,12 @@ def test_objects_are_scored_over_all_images_together():
     assert (first["count_error"], first["precision"], first["count_ratio"]) == (2, pytest.approx(8 / 12), 1.2)
     assert third["f1"] is third["ap"] is third["count_error"] is None and "one value" in third["no_object_scores"]
     assert (empty["count_error"], empty["f1"]) == (1, None)
+
+
+def test_a_curve_of_objects_is_that_of_all_objects_of_each_model():
+    rows = [counted(10, 10, 10), counted(2, 10, 0, image="b"), counted(4, 4, 2, seed=1), row(0.5, count=10)]
+    assert score_by_count(rows, 2, "f1") == {5: (pytest.approx(20 / 32), 0.5)}
+    assert score_by_count(rows, 2) == {5: (0.5, 0.5), 10: (0.5,)}
 
 
 def test_masks_without_numbers_have_no_table_of_objects_and_no_scores():

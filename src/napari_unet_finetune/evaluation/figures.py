@@ -19,7 +19,7 @@ from ..colors import CORRECT, DATASETS, ERRORS, FALSE_POSITIVE, MISSED
 from ..errors import DataError
 from ..io.disk import write_file
 from ..metrics import dice, error_map
-from .rows import Row, dice_by_count
+from .rows import Row, score_by_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +33,7 @@ FORMATS = (".png", ".pdf", ".svg")
 DPI = 300
 
 _PRESET_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+_OBJECTS_STYLE = (":", "X")
 
 _PANEL_IN, _GAP_IN, _TITLE_IN, _NAME_IN = 1.35, 0.05, 0.2, 0.34
 _LEGEND_LINE_IN, _WIDE_LEGEND_IN = 0.18, 5.8
@@ -110,7 +111,8 @@ def overlay_figure(rows: Sequence[OverlayRow], path: Path) -> Path:
 def learning_curve_figure(rows: Sequence[Row], path: Path, base: str) -> Path:
     """Draw mean Dice over the number of finetuning images of the model `base`, Dataset 1 and 2 in one panel.
 
-    Lines are means over test images and seeds, dots single seeds, bands reach from the lowest to the highest seed.
+    Where masks number their objects, their F1 is a line, too. Lines are means over test images and seeds, dots single
+    seeds, bands reach from the lowest to the highest seed.
     The format follows from the suffix of `path`: ``.png``, ``.pdf`` or ``.svg``.
 
     Raises
@@ -132,8 +134,11 @@ def learning_curve(rows: Sequence[Row], base: str) -> Figure:
     for dataset in sorted({row.dataset for row in rows}, reverse=True):
         for index, preset in enumerate(presets):
             label = f"Dataset {dataset}" + (f", {preset}" if len(presets) > 1 else "")
-            curve = dice_by_count([row for row in rows if row.preset == preset], dataset)
+            curve = score_by_count([row for row in rows if row.preset == preset], dataset)
             _draw_curve(axes, curve, label, DATASETS.get(dataset, "#000000"), _style(index))
+    if len(presets) == 1 and (objects := score_by_count(rows, 2, "f1")):
+        axes.set_ylabel("mean Dice or F1 on test images")
+        _draw_curve(axes, objects, "Dataset 2, F1 of objects", DATASETS[2], _OBJECTS_STYLE)
     axes.set_xticks(sorted({row.count for row in rows}))
     axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
     seeds = len({row.seed for row in rows})

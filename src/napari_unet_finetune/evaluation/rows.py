@@ -134,7 +134,7 @@ def summarize(rows: Sequence[Row]) -> list[Summary]:
 
 def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summary:
     chosen = [row for row in rows if (row.preset, row.dataset, row.count) == (preset, dataset, count)]
-    by_seed = dice_by_count(chosen, dataset)[count]
+    by_seed = score_by_count(chosen, dataset)[count]
     raw = [row.dice for row in rows if (row.preset, row.dataset, row.count) == (preset, 1, 0)]
     dice = float(np.mean(by_seed))
     before = _mean(raw) if dataset == 1 and raw else None
@@ -187,15 +187,19 @@ def _object_line(name: str, rows: Sequence[Row]) -> tuple[str, ...]:
     return name, f"{predicted} / {true}", *scores
 
 
-def dice_by_count(rows: Iterable[Row], dataset: int) -> dict[int, tuple[float, ...]]:
-    """Return the mean Dice over the images of a dataset for every number of images, ascending: one for each seed."""
-    of_models: dict[tuple[int, int], list[float]] = {}
+def score_by_count(rows: Iterable[Row], dataset: int, name: str = "dice") -> dict[int, tuple[float, ...]]:
+    """Return a score over the images of a dataset for every number of images, ascending: one for each seed.
+
+    Models that do not have it, such as those tested on masks without numbers of objects, are left out.
+    """
+    of_models: dict[tuple[int, int], list[Row]] = {}
     for row in rows:
         if row.dataset == dataset:
-            of_models.setdefault((row.count, row.seed), []).append(row.dice)
+            of_models.setdefault((row.count, row.seed), []).append(row)
     by_count: dict[int, tuple[float, ...]] = {}
-    for (count, _), dice in sorted(of_models.items()):
-        by_count[count] = (*by_count.get(count, ()), _mean(dice))
+    for (count, _), images in sorted(of_models.items(), key=lambda one: one[0]):
+        if (score := score_over(images, name)) is not None:
+            by_count[count] = (*by_count.get(count, ()), score)
     return by_count
 
 

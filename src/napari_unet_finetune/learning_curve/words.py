@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 from ..evaluation.areas import Bias, judge_bias
-from ..evaluation.rows import Row, dice_by_count
+from ..evaluation.rows import Row, score_by_count
 from ..events import forgets
 from ..text import count_of, number
 from .folder import StudyFolder
@@ -29,7 +29,7 @@ def model_in_words(rows: Sequence[Row]) -> str:
 
 
 def _sentences(rows: Sequence[Row], base: str) -> Iterator[str]:
-    new, old = ({count: fmean(dice) for count, dice in dice_by_count(rows, dataset).items()} for dataset in (2, 1))
+    new, old = ({count: fmean(dice) for count, dice in score_by_count(rows, dataset).items()} for dataset in (2, 1))
     if not new:
         return
     images = len({row.image for row in rows if row.dataset == 2})

@@ -1,5 +1,7 @@
 """A learning curve: planned from the roles, trained in the background, resumed, drawn, and its models compared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from napari_unet_finetune._qt.compare.curve_panel import CurvePanel
 from napari_unet_finetune._qt.compare.models import list_models_to_compare
 from napari_unet_finetune._qt.compare.panel import ComparePanel
 from napari_unet_finetune._qt.widgets.curves import LearningCurve
-from napari_unet_finetune.evaluation.rows import Row, dice_by_count
+from napari_unet_finetune.evaluation.rows import Row, score_by_count
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.run_folders import run_folders
 from napari_unet_finetune.runs.request import read_request
@@ -43,8 +45,8 @@ def test_trainings_leave_a_study_with_rows_and_models(curve, session):
     curve.start((1, 3, 9), 1, CONFIG)
     assert [study.path for study in ended] == [curve.study.path]
     assert curve.study.is_finished and not curve.is_running and not curve.is_interrupted
-    assert list(dice_by_count(curve.study.rows_and_patches, 2)) == [0, 1, 3]
-    assert not dice_by_count(curve.study.rows_and_patches, 1)
+    assert list(score_by_count(curve.study.rows_and_patches, 2)) == [0, 1, 3]
+    assert not score_by_count(curve.study.rows_and_patches, 1)
     assert session.message.text.startswith("Dice on 2 test images: ") and "cannot be measured" in session.message.text
     labels = [entry.label.partition(",")[0] for entry in list_models_to_compare(session)]
     assert labels[:3] == ["model-0", "1 image", "3 images"]
@@ -62,7 +64,7 @@ def test_what_was_painted_is_saved_first_and_masks_are_copied(curve, session):
 
 def test_a_folder_of_the_old_dataset_is_tested_too(curve, session, tmp_path, write_squares):
     curve.start((1,), 1, CONFIG, write_squares(tmp_path / "old", 2))
-    assert [list(dice_by_count(curve.study.rows_and_patches, dataset)) for dataset in (1, 2)] == [[0, 1], [0, 1]]
+    assert [list(score_by_count(curve.study.rows_and_patches, dataset)) for dataset in (1, 2)] == [[0, 1], [0, 1]]
     assert "old images are" in session.message.text and "cannot be measured" not in session.message.text
 
 
@@ -205,6 +207,13 @@ def test_the_old_dataset_is_a_second_line(qtbot):
     one, two = LearningCurve(), LearningCurve()
     one.set_rows(ROWS, {})
     two.set_rows([*ROWS, of_model(1, 0, 0.95), of_model(1, 5, 0.94)], {})
+    assert drawn(one, qtbot) != drawn(two, qtbot)
+
+
+def test_objects_are_a_line_of_their_own_where_they_were_scored(qtbot):
+    one, two = LearningCurve(), LearningCurve()
+    one.set_rows(ROWS, {})
+    two.set_rows([replace(row, predicted_objects=4, true_objects=4, matches=(2,) * 10) for row in ROWS], {})
     assert drawn(one, qtbot) != drawn(two, qtbot)
 
 

@@ -13,7 +13,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
 from ...colors import TRAINING_LOSS, VALIDATION_DICE
-from ...evaluation.rows import BASE, Row, dice_by_count
+from ...evaluation.rows import BASE, Row, score_by_count
 from ...progress import RunProgress
 from .chart import Chart, Dot, Line
 
@@ -48,7 +48,7 @@ class TrainingCurve(Chart):
 
 
 class LearningCurve(Chart):
-    """Mean Dice over the number of images, and that of every seed; Dataset 1 is a second line.
+    """Mean Dice over the number of images, and that of every seed; Dataset 1 and the F1 of objects are other lines.
 
     Dots have the colors of the models, lines those of the theme.
     """
@@ -61,13 +61,16 @@ class LearningCurve(Chart):
 
     def set_rows(self, rows: Sequence[Row], colors: Mapping[int, str]) -> None:
         """Show the scores of all models; `colors` are those of the models by their number of images."""
-        new, old = (dice_by_count(rows, dataset) for dataset in (2, 1))
+        new, old = (score_by_count(rows, dataset) for dataset in (2, 1))
+        objects = score_by_count(rows, 2, "f1")
         lines = [
             _curve(new, colors, "Dice, this dataset", Qt.PenStyle.SolidLine),
             _curve(old, colors, "Dice, old images" if old else "old images: not known", Qt.PenStyle.DashLine),
         ]
+        if objects:
+            lines.insert(1, _curve(objects, colors, "F1 of objects", Qt.PenStyle.DotLine))
         counts: dict[float, str] = {count: str(count or BASE) for count in sorted({*new, *old})}
-        dice = [value for curve in (new, old) for values in curve.values() for value in values]
+        dice = [value for curve in (new, old, objects) for values in curve.values() for value in values]
         self.draw(lines, counts or {0: ""}, _dice_ticks(dice), "images to finetune with")
 
 
