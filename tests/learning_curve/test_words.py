@@ -56,7 +56,7 @@ def test_a_speck_that_is_found_three_times_too_large_is_no_overestimation():
 
 def test_too_few_objects_are_said_where_masks_number_them():
     rows = [Row(5, seed, "", 2, image, 0.8, 0, 0, None, 10, 10, 8, 10, (8,) * 10) for seed in (0, 1) for image in "ab"]
-    text = " ".join(curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows))))
+    text = " ".join(curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows), base_name="wbc")))
     assert "Their number is underestimated: 0.80 times the true one." in text
     assert "Their number" not in study({5: 0.8})
 
