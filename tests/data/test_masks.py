@@ -1,10 +1,13 @@
 """Masks: whatever way one was saved, the objects are found, and the words say how."""
 
+import io
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageDraw
 
 from napari_unet_finetune.data.masks import STROKES, read_labels
 from napari_unet_finetune.errors import DataError
@@ -162,5 +165,125 @@ def test_without_sparse_the_same_numbers_are_objects():
 
 
 @given(hnp.arrays(np.uint16, (5, 6), elements=st.integers(0, 2000)))
-def test_integers_from_1_on_are_always_objects(array):
+def test_integers_from_1_on_are_always_objects(small):
+    array = np.kron(small, np.ones((3, 3), np.uint16))
     np.testing.assert_array_equal(read_labels(array, name="m").labels > 0, array > 0)
+
+
+def drawn(seed: int, *, numbered: bool = False) -> np.ndarray:
+    """Return disks, filaments and bars from 3 pixels wide, as a mask or numbered."""
+    rng, image = np.random.default_rng(seed), Image.new("I", (220, 180))
+    pen = ImageDraw.Draw(image)
+    for number in range(1, int(rng.integers(8, 40))):
+        (x, y), kind = rng.uniform(0, 200, 2), number % 3
+        if kind == 0:
+            a, b = rng.uniform(1.5, 14, 2)
+            pen.ellipse((x - a, y - b, x + a, y + b), fill=number)
+        elif kind == 1:
+            angle, length = rng.uniform(0, np.pi), rng.uniform(10, 120)
+            pen.line((x, y, x + length * np.cos(angle), y + length * np.sin(angle)), fill=number, width=3)
+        else:
+            a, b = rng.integers(3, 30, 2).tolist()
+            pen.rectangle((int(x), int(y), int(x) + a - 1, int(y) + b - 1), fill=number)
+    labels = np.array(image)
+    return labels if numbered else labels > 0
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    scale=st.floats(0.5, 2),
+    angle=st.floats(0, 360),
+    quality=st.one_of(st.none(), st.integers(50, 95)),
+    deep=st.booleans(),
+    kernel=st.sampled_from([Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS]),
+)
+@settings(max_examples=25, deadline=None)
+def test_what_smoothing_leaves_of_a_mask_is_cut_at_half(seed, scale, angle, quality, deep, kernel):
+    mask = drawn(seed)
+    size = (round(220 * scale), round(180 * scale))
+
+    def moved(image: Image.Image, kernel: Image.Resampling) -> Image.Image:
+        return image.resize(size, kernel).rotate(angle, Image.Resampling.BILINEAR)
+
+    truth = np.asarray(moved(Image.fromarray(mask.astype(np.float32)), Image.Resampling.BOX)).sum()
+    if deep:
+        soft = np.asarray(moved(Image.fromarray(mask * np.float32(65535)), kernel))
+        array = np.clip(np.rint(soft), 0, 65535).astype(np.uint16)
+    else:
+        array = np.asarray(moved(Image.fromarray((mask * 255).astype(np.uint8)), kernel))
+    if quality is not None and not deep:
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, "JPEG", quality=quality)
+        array = np.asarray(Image.open(buffer))
+    labels = read_labels(array, name="m").labels
+    assert len(np.unique(labels)) <= 2
+    assert (labels > 0).sum() == pytest.approx(truth, rel=0.08)
+
+
+@given(seed=st.integers(0, 10**6), top=st.sampled_from([None, 255, 65535]), shuffled=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_numbers_of_objects_are_never_taken_for_shades(seed, top, shuffled):
+    rng, labels = np.random.default_rng(seed), drawn(seed, numbered=True)
+    numbers = np.arange(labels.max() + 1)
+    if top is not None:  # with gaps, the last one as large as the type allows
+        numbers[1:] = np.sort(rng.choice(np.arange(1, top), len(numbers) - 1, replace=False))
+        numbers[-1] = top
+    if shuffled:
+        rng.shuffle(numbers[1:])
+    array = numbers[labels].astype(np.uint8 if numbers.max() < 256 else np.uint16)
+    np.testing.assert_array_equal(read_labels(array, name="m").labels, array)
+
+
+@pytest.mark.parametrize("side", [2, 12, 70])
+def test_touching_objects_that_fill_the_image_are_numbers(side):
+    array = np.kron(np.arange(1, side**2 + 1).reshape(side, side), np.ones((4, 4))).astype(np.uint16)
+    np.testing.assert_array_equal(read_labels(array, name="m").labels, array)
+
+
+def test_a_photo_is_no_mask():
+    y, x = np.mgrid[:90, :100]
+    photo = (
+        300 + 2000 * np.exp(-((y - 40) ** 2 + (x - 50) ** 2) / 800) + np.random.default_rng(0).normal(0, 20, y.shape)
+    )
+    with pytest.raises(DataError, match="photo"):
+        read_labels(photo.astype(np.uint16), name="m")
+
+
+HOLES = np.hypot((np.mgrid[:90, :120][0] % 30) - 15, (np.mgrid[:90, :120][1] % 30) - 15) < 9
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_an_inverted_mask_is_asked_about_by_its_shape(value):
+    assert "surrounds" in read_labels(np.where(HOLES, 0, value).astype(np.uint8), name="m").doubt
+    assert not read_labels(np.where(HOLES, value, 0).astype(np.uint8), name="m").doubt
+
+
+@pytest.mark.parametrize("values", [(1, 2), (2, 1), (255, 254), (1, 255)])
+def test_of_two_values_without_0_the_one_that_surrounds_is_background(values):
+    reading = read_labels(np.where(HOLES, *values).astype(np.uint8), name="m")
+    np.testing.assert_array_equal(reading.labels > 0, HOLES)
+    assert "ilastik" in reading.description
+
+
+def test_two_values_without_0_that_lie_side_by_side_are_asked_about():
+    assert "ilastik" in read_labels(np.repeat([[1, 2]], 20, axis=0).repeat(10, axis=1), name="m").doubt
+
+
+def test_a_border_of_255_between_small_numbers_is_not_annotated():
+    y, x = np.mgrid[:60, :80]
+    distance = np.hypot(y - 30, x - 40)
+    array = np.where(distance < 15, 3, np.where(distance < 19, 255, 0)).astype(np.uint8)
+    reading = read_labels(array, name="m")
+    np.testing.assert_array_equal(reading.labels, np.where(distance < 15, 3, 0))
+    np.testing.assert_array_equal(reading.annotated, array != 255)
+    array[:, :20] = 255
+    assert "void" in read_labels(array, name="m").doubt
+
+
+def test_a_mask_of_two_colors_that_went_through_jpeg_is_cut_at_half():
+    image = Image.fromarray(np.where(HOLES[..., None], (220, 30, 40), (10, 10, 10)).astype(np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    array = np.moveaxis(np.asarray(Image.open(buffer)), -1, 0)
+    reading = read_labels(array, name="m")
+    assert np.mean(reading.labels.astype(bool) != HOLES) < 0.03

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.masks import LOOKS_INVERTED
 from ..data.pairing import BY_ORDER, name_guesses
 from ..text import count_of, first_of, percent, verb_for
 from .duplicates import Duplicate
@@ -49,6 +48,22 @@ def name_problems(
     return tuple(problems)
 
 
+def name_doubts(images: Sequence[ImageFindings], without_mask: Sequence[Unpaired]) -> tuple[str, ...]:
+    """Return what is right only if the user says so, one sentence each: guessed pairs and meanings, missing masks."""
+    guessed = [(one.name, Path(one.mask).name) for one in images if one.mask and one.reason == BY_ORDER]
+    by_doubt: dict[str, list[str]] = {}
+    for image in images:
+        if image.doubt and image.mask:
+            by_doubt.setdefault(image.doubt, []).append(Path(image.mask).name)
+    doubts = [
+        f"{names[0]} {doubt}." if len(names) == 1 else f"Each of {len(names)} masks ({first_of(names)}) {doubt}."
+        for doubt, names in by_doubt.items()
+    ]
+    missing = () if _masks_are_missing(images, without_mask) else without_mask
+    left = _left_over(missing, "has no mask yet", "images have no mask yet")
+    return (*filter(None, (name_guesses(guessed),)), *doubts, *left)
+
+
 def name_shared(shared: Sequence[Duplicate]) -> tuple[str, ...]:
     """Return which test images are among the other images, in sentences: a score on them would be too good."""
     exact = [f"{pair.second} (as {pair.first})" for pair in shared if pair.exact]
@@ -75,7 +90,7 @@ def give_advice(
     """Return what may make a training on `images` worse than it need be, one sentence each."""
     usable, rest = ([image for image in part if image.problem is None] for part in (images, not_annotated))
     checks: tuple[Callable[[Sequence[ImageFindings]], Iterator[str]], ...] = (
-        _guessed, _strokes, _balance, _objects, _odd, _border, _mixed,
+        _strokes, _balance, _objects, _odd, _border, _mixed,
     )  # fmt: skip
     sentences = [sentence for check in checks for sentence in check(usable)]
     return (*sentences, *_coverage(usable, rest), *_duplicates(duplicates))
@@ -95,12 +110,6 @@ def _left_over(rest: Sequence[Unpaired], one: str, many: str) -> list[str]:
         else f"{len(names)} {many} ({first_of(names, _SHOWN)}): {reason}."
         for reason, names in by_reason.items()
     ]
-
-
-def _guessed(images: Sequence[ImageFindings]) -> Iterator[str]:
-    guessed = ((image.name, Path(image.mask).name) for image in images if image.mask and image.reason == BY_ORDER)
-    if sentence := name_guesses(guessed):
-        yield sentence
 
 
 def _strokes(images: Sequence[ImageFindings]) -> Iterator[str]:
@@ -142,11 +151,6 @@ def _odd(images: Sequence[ImageFindings]) -> Iterator[str]:
             lambda image: image.foreground == 0,
             "mask", "be", "empty",
             "Keep them only if there is truly no object in these images.",
-        ),
-        (
-            lambda image: (image.foreground or 0) > LOOKS_INVERTED,
-            "mask", "have", "hardly any background",
-            "If objects and background are swapped, invert them.",
         ),
         (
             lambda image: image.is_constant,

@@ -15,7 +15,7 @@ from ..events import ImageSeen, as_run
 from ..io.images import ImageRef, list_images, without_labels
 from ..result import Offer, Result, ResultTable
 from ..text import count_of, number, percent
-from .advice import Unpaired, give_advice, name_problems, name_shared
+from .advice import Unpaired, give_advice, name_doubts, name_problems, name_shared
 from .against_training import DIFFERS, DataComparison, compare
 from .duplicates import Duplicate, find_duplicates, find_shared
 from .findings import ImageFindings, Look, look_at
@@ -49,6 +49,8 @@ class Checkup(Result):
         What keeps an image from being used as it is, in sentences.
     advice
         What may make a training worse than it need be, in sentences.
+    doubts
+        What is right only if the user says so, in sentences: pairs and meanings that were guessed, missing masks.
     """
 
     images: tuple[ImageFindings, ...]
@@ -63,6 +65,7 @@ class Checkup(Result):
     comparison: DataComparison | None
     problems: tuple[str, ...]
     advice: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -70,6 +73,8 @@ class Checkup(Result):
         compared, headline = self.comparison, "Your data are fine."
         if self.problems:
             headline = f"{count_of(len(self.problems), 'problem')} to fix before a training."
+        elif self.doubts:
+            headline = f"{count_of(len(self.doubts), 'question')} to settle before a training."
         elif self.advice:
             headline = f"Nothing is wrong; {count_of(len(self.advice), 'suggestion')}."
         if compared and compared.is_different:
@@ -78,13 +83,13 @@ class Checkup(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Problems, advice, and what the distance to the model's data means."""
-        return (*self.problems, *self.advice, *(self.comparison.verdict if self.comparison else ()))
+        """Problems, doubts, advice, and what the distance to the model's data means."""
+        return (*self.problems, *self.doubts, *self.advice, *(self.comparison.verdict if self.comparison else ()))
 
     @property
     def is_warning(self) -> bool:
-        """Whether an image cannot be used as it is."""
-        return bool(self.problems)
+        """Whether an image cannot be used as it is, or is used in a way that may be wrong."""
+        return bool(self.problems or self.doubts)
 
     @property
     def table(self) -> ResultTable:
@@ -149,7 +154,7 @@ class CheckupSource:
         """
         if masks is not None:
             folder = pair_folders(images, masks, sparse=sparse)
-            return cls(folder.pairing, folder.unreadable)
+            return cls(folder.pairing, folder.unreadable, notes=folder.told)
         found = list_images(images)
         alone = tuple(LeftOver(ref, "no masks were given") for ref in without_labels(found))
         return cls(Pairing((), images_without_mask=alone), found.unreadable, has_masks=False, notes=found.notes)
@@ -232,6 +237,7 @@ def _summary(source: CheckupSource, looks: list[Look], test: list[Look], model: 
         comparison=compare(combine(look.statistics for look in looks if look.statistics), model) if model else None,
         problems=(*problems, *name_shared(shared)),
         advice=(*source.notes, *give_advice(images, not_annotated, duplicates)),
+        doubts=name_doubts(images, missing),
     )
 
 

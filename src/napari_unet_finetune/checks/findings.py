@@ -38,8 +38,8 @@ class ImageFindings:
         (Y, X) in pixels.
     percentiles
         Intensities below which 0.1, 50 and 99.9 % of the pixels lie.
-    description
-        How the mask was understood.
+    description, doubt
+        How the mask was understood, and what speaks against that.
     foreground, foreground_px
         Share of object pixels among the annotated ones, and their number.
     objects, median_diameter_px, touching_border, object_width_px
@@ -62,6 +62,7 @@ class ImageFindings:
     percentiles: tuple[float, float, float] | None = None
     is_constant: bool = False
     description: str | None = None
+    doubt: str | None = None
     foreground: float | None = None
     foreground_px: int | None = None
     objects: int | None = None
@@ -156,6 +157,7 @@ def _with_mask(findings: ImageFindings, reading: LabelReading) -> ImageFindings:
     findings = replace(
         findings,
         description=reading.description,
+        doubt=reading.doubt or None,
         foreground=reading.foreground_fraction,
         foreground_px=int((reading.labels > 0).sum()),  # type: ignore[operator]
     )

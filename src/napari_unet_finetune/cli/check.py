@@ -34,7 +34,7 @@ def check(
 ) -> None:
     """Tell what was found in a folder: pairs, balance, duplicates, distance to a model's data, problems.
 
-    Ends with exit code 1 if there are problems that keep images from being used.
+    Ends with exit code 1 if images cannot be used as they are, or something is not paired or doubtful.
     """
     from ..checks.checkup import check as look_through
     from ..models.load import load_model
@@ -44,7 +44,7 @@ def check(
     events = look_through(images, masks, sparse=sparse, model=facts, test_images=test_images)
     checkup = watch(events, "Check", quiet=as_json)
     finish(checkup.to_json(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))
-    if checkup.problems:
+    if checkup.is_warning:
         raise typer.Exit(FAILED)
 
 
@@ -55,6 +55,7 @@ def _show_checkup(console: Console, checkup: Checkup) -> None:
     compared = checkup.comparison
     sections = (
         ("Problems", checkup.problems, "red"),
+        ("Questions", checkup.doubts, "magenta"),
         ("Advice", checkup.advice, "yellow"),
         (f"Compared with {compared.model}" if compared else "", compared.verdict if compared else (), "cyan"),
     )

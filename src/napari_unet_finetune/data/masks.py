@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..text import percent
+from .mask_clues import Shades, find_shades, find_void, has_void, surrounds
 
-LOOKS_INVERTED = 0.95
-_DARK, _LIGHT = 16, 239  # what JPEG and smoothing leave of 0 and 255
-_SOFT_MASK_VALUES = 16
-_SHADES = 5  # what the mean of 2 x 2 pixels makes of 0 and 255
+_HARDLY_BACKGROUND = 0.95
+_SAME_COLOR = 1 / 8  # of the distance between two colors: how far from the line between them shades may be
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,14 @@ class LabelReading:
         ``(Y, X)`` bool, where the labels hold; ``None`` means everywhere.
     description
         How the mask was understood, for the user.
+    doubt
+        What speaks against that, as the end of a sentence that begins with the name of the mask; empty for nothing.
     """
 
     labels: NDArray[np.generic]
     annotated: NDArray[np.bool_] | None
     description: str
+    doubt: str = ""
 
     @property
     def foreground_fraction(self) -> float:
@@ -66,7 +68,9 @@ def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHO
     """Return what a mask says: bool, 0/1, 0/255, numbered objects, two float values or two colors.
 
     Integers from 1 on are objects, and so is the larger of two float values. Of two colors, black is the background;
-    without black, white is; without either, the more frequent color (on a tie, the darker one).
+    without black, white is; without either, the more frequent color (on a tie, the darker one). Shades between two
+    values, which smoothing and JPEG leave, are cut at half. In masks from elsewhere, 255 as a border between small
+    numbers is not annotated, and of two values without 0 the one that surrounds the other is background.
 
     Parameters
     ----------
@@ -92,7 +96,9 @@ def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHO
         return _reading(array.astype(np.uint8), "1-bit mask")
     if array.dtype.kind == "f" and not _holds_whole_numbers(array):
         return _from_two_floats(array, name)
-    return _from_integers(without_strokes(_as_integers(array, name), name, meaning), name)
+    integers = _as_integers(array, name)
+    guessed = _guessed(integers, name) if meaning.background is None else None
+    return guessed or _from_integers(without_strokes(integers, name, meaning), name)
 
 
 def without_strokes(array: NDArray[Any], name: str, meaning: Meaning) -> NDArray[Any]:
@@ -124,8 +130,6 @@ def _from_integers(array: NDArray[Any], name: str) -> LabelReading:
         raise DataError(
             f"{name}: a mask cannot hold negative numbers, found {values[0]}. Save background as 0 and objects as 1."
         )
-    if _is_soft(array, values):
-        return _reading((array > 127).astype(np.uint8), "0/255 mask with soft edges, cut at half")
     ids = values[values > 0]
     if len(ids) <= 1 and len(values) == 2:
         return _reading(array, f"0/{ids[0]} mask")
@@ -135,27 +139,54 @@ def _from_integers(array: NDArray[Any], name: str) -> LabelReading:
     return _reading(array, kind)
 
 
-def _is_soft(array: NDArray[Any], values: NDArray[Any]) -> bool:
-    """Tell whether 8-bit values crowd at 0 and 255 with some between, as JPEG or resizing make of a 0/255 mask."""
-    if array.dtype != np.uint8 or not (len(values) > _SOFT_MASK_VALUES or _are_shades(array, values)):
-        return False
-    not_dark = array > _DARK
-    return bool(2 * (array >= _LIGHT).sum() > not_dark.sum())
+def _guessed(array: NDArray[Any], name: str) -> LabelReading | None:
+    """Return what a mask from elsewhere says if its numbers are not those of objects."""
+    values = np.unique(array)
+    if len(values) == 2 and values[0] > 0:
+        return _from_two_classes(array, *values.tolist())
+    if len(values) < 3 or values[0] < 0:
+        return None
+    if (shades := find_shades(array)) is not None:
+        return _from_shades(array, shades, name)
+    if (void := find_void(array, values)) is not None:
+        return _with_void(array, void)
+    if has_void(values):
+        doubt = "holds 255 beside small numbers. If 255 means void or ignore, set it to 0 or leave the mask out"
+        return replace(_from_integers(array, name), doubt=doubt)
+    return None
 
 
-def _are_shades(array: NDArray[Any], values: NDArray[Any]) -> bool:
-    """Tell whether values are 0, 255 and a few between, as a mean of pixels makes; objects are numbered from 1 on."""
-    brightest = np.iinfo(np.uint8).max
-    if len(values) < _SHADES or values[0] != 0 or values[1] <= _DARK or values[-1] != brightest:
-        return False
-    return not _is_thick((array > 0) & (array < brightest))  # a mean leaves shades at edges; objects are solid
+def _from_shades(array: NDArray[Any], shades: Shades, name: str) -> LabelReading:
+    if not shades.is_mask:
+        raise DataError(
+            f"{name}: its values change from pixel to pixel, as in a photo, in probabilities or in labels that were "
+            "resized. Save 0 for background and 1, 2, 3 … for objects, without smoothing."
+        )
+    kind = f"{shades.low:g}/{shades.high:g} mask with soft edges, cut at half"
+    return _reading(shades.cut(array).astype(np.uint8), kind)
 
 
-def _is_thick(mask: NDArray[np.bool_]) -> bool:
-    """Tell whether 3 x 3 pixels of `mask` lie together anywhere."""
-    from scipy import ndimage  # here: docks would take a third longer to open
+def _from_two_classes(array: NDArray[Any], low: int, high: int) -> LabelReading:
+    """Read two numbers without 0, as ilastik writes them: one of them is background."""
+    in_low = array == low
+    around = {low: surrounds(in_low), high: surrounds(~in_low)}
+    if around[low] == around[high]:
+        doubt = (
+            f"holds {low} and {high} and no 0, as ilastik writes two classes, so all of it counts as object. Save "
+            "background as 0 and objects as 1"
+        )
+        return replace(_reading(array, f"values {low} and {high} without 0"), doubt=doubt)
+    background = low if around[low] else high
+    kind = f"values {low} and {high} without 0, as of ilastik: {background} surrounds the other and is background"
+    return _reading((array != background).astype(np.uint8), kind)
 
-    return bool(ndimage.binary_erosion(mask, np.ones((3, 3))).any())
+
+def _with_void(array: NDArray[Any], void: NDArray[np.bool_]) -> LabelReading:
+    labels = np.where(void, 0, array).astype(array.dtype)
+    share = _object_share(labels, ~void)
+    classes = ", ".join(str(value) for value in np.unique(labels[labels > 0]))
+    text = f"classes {classes}, {percent(share)} foreground; the border of 255 is not annotated"
+    return LabelReading(labels, ~void, text)
 
 
 def _from_two_floats(array: NDArray[Any], name: str) -> LabelReading:
@@ -179,15 +210,35 @@ def _from_colors(array: NDArray[Any], name: str) -> LabelReading:
     y, x = np.unravel_index(int(np.argmin(is_first)), is_first.shape)
     second = array[:, y : y + 1, x : x + 1]
     if not (is_first | (array == second).all(axis=0)).all():
-        raise DataError(
-            f"{name}: a color mask must hold exactly two colors, this one holds more. "
-            "Save it as a gray image with 0 for background and 1, 2, 3 … for objects."
-        )
+        return _from_shaded_colors(array, name)
     first_is_background = _is_background(first, second, is_first.mean(), _white(array))
     objects = ~is_first if first_is_background else is_first
     background = first if first_is_background else second
     color = ", ".join(f"{value:g}" for value in background.ravel())
     return _reading(objects.astype(np.uint8), f"two-color mask, background is ({color})")
+
+
+def _from_shaded_colors(array: NDArray[Any], name: str) -> LabelReading:
+    """Read a mask of two colors with shades between them, which smoothing and JPEG leave."""
+    colors, counts = np.unique(array.reshape(len(array), -1), axis=1, return_counts=True)
+    first = colors[:, np.argmax(counts)].astype(float)
+    distance = np.linalg.norm(colors - first[:, None], axis=0)
+    second = colors[:, np.argmax(counts * (distance > distance.max() / 2))].astype(float)
+    line = second - first
+    pixels = array.reshape(len(array), -1) - first[:, None]
+    along = line @ pixels / (line @ line)
+    aside = np.linalg.norm(pixels - np.outer(line, along), axis=0) / np.linalg.norm(line)
+    levels = np.clip(np.rint(255 * along), 0, 255).astype(np.uint8).reshape(array.shape[1:])
+    shades = find_shades(levels) if np.mean(aside > _SAME_COLOR) < _SAME_COLOR / 2 else None
+    if shades is None or not shades.is_mask:
+        raise DataError(
+            f"{name}: a color mask must hold exactly two colors, this one holds more. "
+            "Save it as a gray image with 0 for background and 1, 2, 3 … for objects."
+        )
+    is_second = shades.cut(levels)
+    plain = np.where(is_second, second[:, None, None], first[:, None, None]).astype(array.dtype)
+    found = _from_colors(plain, name)
+    return replace(found, description=found.description.replace("mask,", "mask with soft edges, cut at half,"))
 
 
 def _white(array: NDArray[Any]) -> Any:
@@ -231,8 +282,17 @@ def _reading(labels: NDArray[Any], kind: str) -> LabelReading:
     share = _object_share(labels, None)
     if share == 0:
         return LabelReading(labels, None, "empty mask")
-    doubt = ": looks inverted" if share > LOOKS_INVERTED else ""
-    return LabelReading(labels, None, f"{kind}, {percent(share)} foreground{doubt}")
+    doubt = _inverted(labels > 0, share)
+    return LabelReading(labels, None, f"{kind}, {percent(share)} foreground{': looks inverted' * bool(doubt)}", doubt)
+
+
+def _inverted(objects: NDArray[np.bool_], share: float) -> str:
+    """Return what to say of a mask whose objects may be its background."""
+    if share > _HARDLY_BACKGROUND:
+        return "has hardly any background. If objects and background are swapped, invert it"
+    if surrounds(objects):
+        return "has one object that surrounds many round holes. If objects and background are swapped, invert it"
+    return ""
 
 
 def _object_share(labels: NDArray[Any], annotated: NDArray[np.bool_] | None) -> float:
