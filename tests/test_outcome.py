@@ -56,4 +56,4 @@ def test_a_stopped_training_says_at_which_step():
 
 
 def test_an_old_dataset_that_cannot_be_scored_is_named():
-    assert "Old dataset: not measured" in _told(replace(END, old_dice_before=None, old_dice_after=None))
+    assert "Old images: not measured" in _told(replace(END, old_dice_before=None, old_dice_after=None))

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet_finetune.text import about, count_of, duration, first_of, percent, plain, size_in_px, verb_for
+from napari_unet_finetune.text import (
+    LONGEST_WORD,
+    about,
+    count_of,
+    duration,
+    elided,
+    first_of,
+    percent,
+    plain,
+    size_in_px,
+    verb_for,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,3 +72,11 @@ def test_a_measurement_keeps_what_stands_before_the_point():
     assert [plain(value) for value in (12345.6, 1234.5, 12.3456, 0.000012345, 0.0)] == [
         "12346", "1234", "12.35", "0.00001234", "0",
     ]  # fmt: skip
+
+
+def test_long_words_are_cut_in_their_middle_and_all_else_stays():
+    name = "abc" * 40
+    assert elided("Opened 3 images.") == "Opened 3 images."
+    shown = elided(f"In {name} there is none.")
+    assert shown.startswith("In abcabc") and shown.endswith("bc there is none.")
+    assert max(map(len, shown.split())) <= LONGEST_WORD

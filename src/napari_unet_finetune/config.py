@@ -105,8 +105,9 @@ class ChannelRule(_Config):
         """What is seen of an image with more channels than the model."""
         if self.method == "channel":
             return f"only {self.title}" if self.name else f"only {self.title}, counted from 0"
-        words = {"luminance": "gray value", "mean": "mean of all channels", "all": "mean of all channels"}
-        return f"their {words[self.method]}" if self.method in words else "nothing: they are refused"
+        mean = "the mean of all channels"
+        words = {"luminance": "their gray value", "mean": mean, "all": mean, "none": "nothing: they are refused"}
+        return words[self.method]
 
 
 class AugmentConfig(_Config):
@@ -172,7 +173,7 @@ class FinetuneConfig(_Config):
     rescale: float | None = Field(None, ge=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them, and results brought back; 0 estimates it from the size of the objects, empty keeps the base model's.")
     normalization: Normalization | None = Field(None, title="Normalization", description="For a model trained from scratch; a finetuned model keeps the rule of its base.")
 
-    replay_share: float = Field(0.2, ge=0, le=0.9, title="Replay", description="Share of each batch taken from the old dataset, so that it is not forgotten.")
+    replay_share: float = Field(0.2, ge=0, le=0.9, title="Replay", description="Share of each batch taken from old images, so that they are not forgotten.")
     l2sp: float | None = Field(None, ge=0, title="Pull to the base", description="Strength of the pull towards the base model's weights (L2-SP); empty switches it on only where there are no old images to replay.")
     rehearsal_patches: int = Field(256, ge=0, le=4096, title="Patches to keep", description="Training patches stored in the model for later replay; 0 stores none.")
 

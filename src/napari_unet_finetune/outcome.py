@@ -47,8 +47,8 @@ def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
 
 def _old(end: RunEnded) -> str:
     if end.old_dice_before is None or end.old_dice_after is None:
-        return "" if end.raw_dice is None or end.kept_raw else " Old dataset: not measured."
-    text = f" Old dataset: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}."
+        return "" if end.raw_dice is None or end.kept_raw else " Old images: not measured."
+    text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}."
     if end.forgot:
-        text += " It is being forgotten: raise Replay (replay_share) or Pull to the base (l2sp), or give old images."
+        text += " They are being forgotten: raise Replay or Pull to the base, or give old images."
     return text

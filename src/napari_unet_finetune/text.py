@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
+
+LONGEST_WORD = 40  # characters that a line of a narrow dock holds
 
 
 def count_of(number: int, noun: str) -> str:
@@ -14,6 +17,16 @@ def count_of(number: int, noun: str) -> str:
 def first_of(names: Sequence[str], shown: int = 3) -> str:
     """Return the first of `names`, such as ``a, b, c, …``."""
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
+
+
+def elided(text: str, longest: int = LONGEST_WORD) -> str:
+    """Return `text` with all words of more than `longest` characters, such as names of files, cut in their middle."""
+
+    def cut(word: re.Match[str]) -> str:
+        half = (longest - 1) // 2
+        return f"{word[0][:half]}…{word[0][-half:]}"
+
+    return re.sub(rf"\S{{{longest + 1},}}", cut, text)
 
 
 def verb_for(number: int, verb: str) -> str:

@@ -88,8 +88,9 @@ def test_an_image_is_opened_a_model_finetuned_and_its_labels_appear(window: Any,
     assert RunFolder(run).is_finished
 
 
-def test_predict_all_opens_the_dock_with_the_dataset_as_its_source(window: Any, workbench: Any) -> None:
+def test_predict_all_begins_at_once_with_the_dataset_as_its_source(window: Any, workbench: Any) -> None:
     workbench.finetune.predict_requested.emit()
+    assert workbench.session.jobs.is_running
     dock = open_dock(window, "Predict")
     assert dock.predict.source.value() == "dataset"
     assert "6 images" in dock.predict.about.text()
@@ -103,7 +104,7 @@ def test_what_an_answer_advises_is_written_into_the_settings(workbench: Any) -> 
     assert workbench.finetune.config.rescale == 0.5
     assert workbench.finetune.config.false_positive_weight == 0.7
     assert workbench.finetune.config.steps == TINY.steps
-    assert "Penalty on false positives is 0.7 now" in workbench.session.message.text
+    assert "Penalty on false positives is now 0.7" in workbench.session.message.text
 
 
 def test_a_stopped_training_keeps_its_best_and_a_second_one_is_refused_until_then(workbench: Any, qtbot: Any) -> None:
@@ -151,6 +152,7 @@ def test_a_window_closed_in_mid_training_ends_the_child_and_leaves_a_run_to_resu
     again = open_dock(window)
     again.session.project = Project.open(tmp_path / "squares" / "images", tmp_path / "project")
     assert again.finetune.finetuning.interrupted[0].folder.path == folder.path
+    assert again.finetune.interrupted.isVisibleTo(again.footer)
     assert again.session is not session
 
 

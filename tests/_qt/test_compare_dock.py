@@ -64,7 +64,7 @@ def test_models_are_ticked_and_images_chosen(session, project, tmp_path, qtbot):
     session.project = project
     assert panel.compare.isEnabled() and panel.problem.isHidden()
     assert panel.images.currentText() == "Test images (2)"
-    assert panel.models.item(0).text() == "raw" and panel.models.value() == [files[0]]
+    assert panel.models.item(0).text() == "model-0" and panel.models.value() == [files[0]]
     panel.models.item(0).setCheckState(Qt.CheckState.Unchecked)
     assert not panel.compare.isEnabled() and panel.problem.text() == "Tick at least one model."
     panel.models.item(0).setCheckState(Qt.CheckState.Checked)
@@ -133,7 +133,7 @@ def test_keys_work_while_the_dock_has_the_focus(panel, qtbot):
     qtbot.keyClick(panel.scores.view, Qt.Key.Key_Period)
     assert panel.shown.label == "model-1"
     qtbot.keyClick(panel.scores.view, Qt.Key.Key_Comma)
-    assert panel.shown.label == "raw"
+    assert panel.shown.label == "model-0"
 
 
 def test_changed_masks_are_told(panel, session):
@@ -203,7 +203,7 @@ def test_in_a_window_models_are_flicked_set_side_by_side_and_given_back(make_nap
         dock.compare.comparing.add_file(type(tmp_path)(file))
     dock.compare.compare.click()
     shown = dock.compare.shown
-    assert (shown.image, shown.label) == ("img_04", "raw")
+    assert (shown.image, shown.label) == ("img_04", "model-0")
 
     canvas = viewer.window._qt_viewer.canvas.native
     canvas.setFocus()
@@ -212,7 +212,7 @@ def test_in_a_window_models_are_flicked_set_side_by_side_and_given_back(make_nap
     assert shown.label == "model-1"
     assert (viewer.screenshot(flash=False) != one).any()
     qtbot.keyClick(canvas, Qt.Key.Key_Comma)
-    assert shown.label == "raw"
+    assert shown.label == "model-0"
 
     dock.compare.controls.modes["grid"].click()
     assert viewer.canvas.grid.enabled and not theirs.visible

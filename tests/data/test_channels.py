@@ -115,4 +115,5 @@ def test_a_model_keeps_seeing_what_it_was_trained_on_until_somebody_chooses():
     trained = card.seeing(one_channel(STAINS, 1))
     assert trained.usual_channels(STAINS) == one_channel(STAINS, 1)
     assert ModelCard(shape={"in_channels": 2}).usual_channels(STAINS) == ALL
+    assert ModelCard(shape={"in_channels": 3}).usual_channels(COLORS) is None
     assert card.seeing(None) is card

@@ -494,3 +494,12 @@ def test_headers_of_damaged_and_foreign_files_are_one_sentence(tmp_path):
         (tmp_path / name).write_bytes(b"broken")
         with pytest.raises(DataError, match=name):
             read_headers(tmp_path / name)
+
+
+def test_a_folder_without_images_names_the_subfolders_that_hold_some(tmp_path):
+    for name in ("B2", "B10", ".hidden", "empty"):
+        (tmp_path / name).mkdir()
+        if name != "empty":
+            np.save(tmp_path / name / "a.npy", np.zeros((8, 8)))
+    with pytest.raises(DataError, match=r"subfolders do \(B2, B10\)"):
+        list_images(tmp_path)

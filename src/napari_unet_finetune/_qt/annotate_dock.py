@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ..config import FinetuneConfig
 from .annotate.panel import AnnotatePanel
 from .finetune.panel import FinetunePanel
-from .finetune.settings_form import ESSENTIAL
 from .images.panel import ImagesPanel
 from .model.panel import ModelPanel
 from .questions.panel import QuestionsPanel
@@ -30,7 +29,7 @@ class AnnotateAndFinetuneWidget(Dock):
         self.images, self.annotate = ImagesPanel(session), AnnotatePanel(session)
         self.model, self.finetune = ModelPanel(session), FinetunePanel(session)
         self.questions = QuestionsPanel(session)
-        self.footer = RunFooter(session)
+        self.footer = RunFooter(session, above=self.finetune.interrupted)
         self.accordion = Accordion()
         for title, panel in (
             ("1  Images", self.images),
@@ -56,8 +55,10 @@ class AnnotateAndFinetuneWidget(Dock):
         self.accordion.show_top(FINETUNE)
 
     def _predict_all(self, viewer: napari.viewer.Viewer) -> None:
-        """Offer to predict all images of the dataset."""
-        open_dock(viewer, "Predict").predict.source.set_value("dataset")
+        """Predict all images of the dataset with the model that is chosen."""
+        predict = open_dock(viewer, "Predict").predict
+        predict.source.set_value("dataset")
+        predict.start()
 
     def _use_setting(self, name: str, value: float) -> None:
         """Write what an answer advises into the settings of a training, and show them."""
@@ -66,7 +67,6 @@ class AnnotateAndFinetuneWidget(Dock):
             self.session.tell(f"{title} was not changed: {settings.problem}", "warning")
             return
         settings.set_value(settings.config.model_copy(update={name: value}))
-        if name not in ESSENTIAL:
-            settings.fold.expand(animate=False)
-        self.session.tell(f"{title} is {value:g} now, for the next finetuning.")
+        settings.show_setting(name)
+        self.session.tell(f"{title} is now {value:g} for the next finetuning.")
         self.accordion.open(FINETUNE)

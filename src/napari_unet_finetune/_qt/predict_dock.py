@@ -36,9 +36,12 @@ class PredictWidget(Dock):
         self.keep(self.predict, self.files, self.objects, self.measure, self.footer)
 
     def _lay_out(self) -> None:
+        measure = _group("Measure", self.measure)
+        measure.setVisible(self.measure.can_measure)
+        self.measure.refreshed.connect(lambda: measure.setVisible(self.measure.can_measure))
         sections = in_column(
             _group("Images and model", self.predict, self.files), _group("What becomes an object", self.objects),
-            _group("Measure", self.measure), None,
+            measure, None,
         )  # fmt: skip
         sections.setContentsMargins(4, 4, 4, 4)
         inside = QWidget()

@@ -101,14 +101,15 @@ def _inverted(samples: Sequence[Sample]) -> list[Doubt]:
     if np.mean([share > _MOSTLY_OBJECT for share in shares]) < _MAJORITY:
         return []
     mean = percent(float(np.mean(shares)))
-    return [Doubt("inverted", f"The masks call {mean} of the area object. If objects are rare, they are inverted.")]
+    sentence = f"By the masks, {mean} of the area is object. If objects are rare, the masks are inverted."
+    return [Doubt("inverted", sentence)]
 
 
 def _intensities(samples: Sequence[Sample], pixels: Sequence[NDArray[np.float32]]) -> list[Doubt]:
     names = [sample.image.name for sample in samples]
     doubts = []
     if flat := [name for name, view in zip(names, pixels, strict=True) if view.min() == view.max()]:
-        sentence = f"{_count(flat, len(names))} of the same intensity everywhere after normalization"
+        sentence = f"{_count(flat, len(names))} uniform after normalization"
         doubts.append(Doubt("constant", f"{sentence}: {first_of(flat)}. Check how these files were saved."))
     clipped = [
         name

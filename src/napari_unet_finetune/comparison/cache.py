@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from ..config import PREDICTION_VERSION, PredictConfig
+from ..config import PREDICTION_VERSION, ChannelRule, PredictConfig
 from ..data.masks import Meaning
 from ..data.pairing import Pair
 from ..errors import RunError
@@ -145,11 +145,14 @@ class LastComparison:
         name of the image.
     outdated
         Images whose scores are left out, because their masks are others now.
+    channels
+        Which channel of the images the models saw.
     """
 
     images: tuple[str, ...]
     cells: dict[tuple[str, str], ImageCompared]
     outdated: frozenset[str]
+    channels: ChannelRule | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -177,7 +180,7 @@ def read_last_comparison(job: Path, folder: Path, project: Project) -> LastCompa
             cells[model, image] = ImageCompared(model, image, cell.labels, **scores)
     known = {image for _, image in cells} | outdated
     images = tuple(image.name for image in request.images if image.name in known)
-    return LastComparison(images, cells, frozenset(outdated)) if cells else None
+    return LastComparison(images, cells, frozenset(outdated), request.config.channels) if cells else None
 
 
 def _found(request: CompareRequest, kept: KeptCells) -> Iterator[tuple[str, str, KeptCell]]:

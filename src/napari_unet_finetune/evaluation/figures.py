@@ -128,7 +128,7 @@ def learning_curve_figure(rows: Sequence[Row], path: Path, base: str) -> Path:
 def learning_curve(rows: Sequence[Row], base: str) -> Figure:
     """Return the learning curve of `learning_curve_figure`, which a page shows too."""
     of_base = textwrap.shorten(base, _LONGEST_NAME, placeholder="…") or f"{base[:_LONGEST_NAME]}…"
-    x_label = f"images of Dataset 2 used for finetuning (0: {of_base}, the base)"
+    x_label = f"annotated images used for finetuning (0: {of_base}, the base)"
     figure, axes = new_chart(x_label, "mean Dice on test images")
     presets = sorted({row.preset for row in rows})
     for dataset in sorted({row.dataset for row in rows}, reverse=True):

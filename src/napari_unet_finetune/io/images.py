@@ -34,6 +34,7 @@ __all__ = [
     "notes_of",
     "read_headers",
     "read_image",
+    "subfolders_with_images",
     "without_labels",
     "write_labels",
 ]
@@ -209,6 +210,22 @@ def channel_names(source: Path) -> tuple[str, ...]:
     return ()
 
 
+def subfolders_with_images(source: Path) -> dict[Path, int]:
+    """Return the subfolders of a folder that hold image files, and how many; none if it holds some itself."""
+    if not source.is_dir() or _candidates(source)[0]:
+        return {}
+    folders = sorted((one for one in source.iterdir() if one.is_dir()), key=lambda one: natural_key(one.name))
+    counts = {folder: _count_inside(folder) for folder in folders if not folder.name.startswith(".")}
+    return {folder: count for folder, count in counts.items() if count}
+
+
+def _count_inside(folder: Path) -> int:
+    try:
+        return len(_candidates(folder)[0])
+    except DataError:  # of somebody else
+        return 0
+
+
 def without_labels(images: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
     """Return `images` without the labels files that `predict` has written beside some of them."""
     stems = {ref.path.with_name(ref.stem) for ref in images}
@@ -268,6 +285,9 @@ def _nothing_found(source: Path, unreadable: Sequence[tuple[Path, str]], passed_
         return unreadable[0][1]
     if unreadable:
         return f"{source}: none of its {len(unreadable)} image files can be read. The first: {unreadable[0][1]}"
+    if inside := subfolders_with_images(source):
+        names = first_of([folder.name for folder in inside])
+        return f"{source} holds no image itself, but its subfolders do ({names}). Choose one of them."
     told = " ".join(("", *_passed_over(passed_over)))
     return f"{source} holds no image. Choose a folder or a file of {FORMATS} images.{told}"
 

@@ -91,9 +91,10 @@ class ModelCard(BaseModel):
 
     def usual_channels(self, names: Sequence[str]) -> ChannelRule | None:
         """Return what this model sees of images whose channels have these names, while nobody has chosen any."""
+        usual = usual_channels(names)
         if self.shape.in_channels > 1:
-            return ALL
-        return usual_channels(names) if self.channels == ChannelRule() else self.channels
+            return usual and ALL
+        return usual if self.channels == ChannelRule() else self.channels
 
     @property
     def facts(self) -> ModelFacts:

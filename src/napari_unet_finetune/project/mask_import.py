@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.painted import UNSEEN, list_masks, unseen_masks
-from ..data.pairing import Pair, pair_images
+from ..data.pairing import MASK_WORDS, Pair, pair_images, words_and_numbers
 from ..errors import DataError
 from ..events import drain, never
 from ..io.images import ImageRef
@@ -160,6 +160,14 @@ class ImportPlan:
         elif size and row.image.size and size != row.image.size:
             problem = f"is {size_in_px(row.image.size)}, but its mask {row.mask.name} is {size_in_px(size)}"
         return replace(row, problem=problem)
+
+
+def masks_beside(source: Path) -> Path | None:
+    """Return the folder beside images, or within theirs, that is called as folders of masks are; None without one."""
+    folder = source.parent if source.is_file() else source
+    places = (folder, folder.parent)
+    inside = (one for place in places for one in sorted(place.iterdir()) if one.is_dir() and one != folder)
+    return next((one for one in inside if MASK_WORDS.intersection(words_and_numbers(one.name))), None)
 
 
 def plan_import(project: Project, masks: Path) -> ImportPlan:

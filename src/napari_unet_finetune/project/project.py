@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import ChannelRule
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import read_pair, read_unannotated
 from ..data.masks import BACKGROUND
@@ -51,6 +52,7 @@ class Project:
         self._masks = opened.masks
         self._own = dict(opened.stamps)  # files of masks as they were last written or remembered
         self._is_new = is_new  # no record says what a value in the masks written here means
+        self._channels: ChannelRule | None = None
         self._changes = self._written = 0
 
     @classmethod
@@ -73,7 +75,9 @@ class Project:
         """
         source, folder, record = locate(source, folder)
         is_new = record is None or record.labels is None
-        return cls(source, folder, find_images(source, folder, record), is_new=is_new)
+        project = cls(source, folder, find_images(source, folder, record), is_new=is_new)
+        project._channels = record.channels if record else None
+        return project
 
     @classmethod
     def from_frames(cls, frames: Iterable[Frame], folder: Path) -> Project:
@@ -205,7 +209,8 @@ class Project:
         kept = tuple(one for one in records if one is not None)
         return ProjectRecord(
             version=VERSION, source=stored_source(self.source, self.folder), sparse=masks.sparse, labels=masks.labels,
-            background=BACKGROUND, old=masks.old, images=(*kept, *self._opened.absent),
+            background=BACKGROUND, old=masks.old, channels=self._channels,
+            images=(*kept, *self._opened.absent),
         )  # fmt: skip
 
     def remove_labels(self, name: str) -> Path | None:
@@ -277,6 +282,23 @@ class Project:
     def set_suggested(self, reasons: Mapping[str, str]) -> None:
         """Mark images to annotate next, each with the reason; all earlier marks go."""
         self._change({image.name: replace(image, suggested=reasons.get(image.name, "")) for image in self.images})
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels of the first image that has several, empty ones where they are not known."""
+        headers = (self._header(name) for name in self.names)
+        return next((header.channels for header in headers if header.channels), ())
+
+    @property
+    def channels(self) -> ChannelRule | None:
+        """Which of their channels was chosen for models to see; None while nobody has chosen."""
+        return self._channels
+
+    @channels.setter
+    def channels(self, channels: ChannelRule | None) -> None:
+        self._channels = channels
+        self._changes += 1
+        self.write_record()
 
     @property
     def sparse(self) -> bool:

@@ -176,11 +176,12 @@ def make_question(
             images=tuple(image.ref for image in images),
             annotated=tuple(image.name for image in images if image.is_annotated),
             count=SUGGESTED_COUNT,
+            channels=config.channels,
             device=config.device,
         )
     if asked.question == "check":
         alone = tuple(image.ref for image in images if not image.is_annotated)
-        return CheckRequest(pairs=pairs, images=alone, checkpoint=asked.model)
+        return CheckRequest(pairs=pairs, images=alone, checkpoint=asked.model, channels=config.channels)
     if asked.question in ("can_learn", "estimate", "cross_validate"):
         is_long = asked.question == "cross_validate"
         return QuestionRequest(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..config import ChannelRule
 from ..data.masks import BACKGROUND, RECORD
 from ..data.painted import OLD_MASKS, OLD_STROKES
 from ..errors import DataError
@@ -61,6 +62,7 @@ class ProjectRecord(BaseModel):
     labels: str | None = None
     background: int | None = None
     old: str = OLD_MASKS
+    channels: ChannelRule | None = None
     images: tuple[ImageRecord, ...] = ()
 
 

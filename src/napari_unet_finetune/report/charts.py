@@ -86,7 +86,7 @@ def study_charts(rows: Sequence[Row], ahead: Forecast | None, base: str) -> Iter
 
 
 def _forecast(ahead: Forecast) -> str:
-    figure, axes = new_chart("images of Dataset 2 used for finetuning", "mean Dice on test images")
+    figure, axes = new_chart("annotated images used for finetuning", "mean Dice on test images")
     counts, low, high = zip(*ahead.curve, strict=True)
     axes.fill_between(counts, low, high, color=GRAY, alpha=0.3, linewidth=0, label="likely range")
     axes.plot([point.count for point in ahead.points], [point.dice for point in ahead.points], "o-", color=BLUE,

@@ -315,7 +315,7 @@ def test_the_best_of_an_interrupted_training_becomes_its_model(interrupted):
     finetuning.use_best(finetuning.interrupted[0])
     assert session.predictor == str(folder.best_path)
     assert finetuning.interrupted == ()
-    for fact in ("Stopped at step 120", "0.410 → 0.700 on 1 held-out image", "Old dataset: not measured"):
+    for fact in ("Stopped at step 120", "0.410 → 0.700 on 1 held-out image", "Old images: not measured"):
         assert fact in session.message.text
 
 

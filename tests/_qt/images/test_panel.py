@@ -153,7 +153,7 @@ def test_roles_chosen_in_the_table_are_on_disk_and_counted(panel, qtbot, folder)
 def test_files_that_cannot_be_read_are_counted(panel, qtbot, folder):
     (folder / "broken.tif").write_bytes(b"II*\0broken")
     opened(panel, qtbot, folder)
-    assert panel.footer.text().endswith("1 not readable")
+    assert panel.footer.text().endswith("1 cannot be read")
     assert "broken.tif" in panel.footer.toolTip()
 
 
@@ -358,3 +358,35 @@ def test_released_panels_hear_nothing_and_leave_nothing(panel, qtbot, folder, se
     for signal in signals:
         assert len(signal) == 0
     qtbot.waitUntil(lambda: not thumbnails.is_running)
+
+
+def test_the_first_image_is_shown_on_opening_and_the_same_one_when_opened_again(panel, qtbot, folder, session):
+    opened(panel, qtbot, folder)
+    qtbot.waitUntil(lambda: session.current == "img_0")
+    annotation_of(session).open("img_5")
+    opened(panel, qtbot, folder)
+    qtbot.waitUntil(lambda: session.current == "img_5")
+
+
+def test_a_subfolder_is_offered_where_the_folder_holds_no_images(panel, qtbot, tmp_path, monkeypatch):
+    for well, count in (("A1", 2), ("A2", 3), ("A10", 1)):
+        write_images(tmp_path / "plate" / well, count)
+    (tmp_path / "plate" / "notes").mkdir()
+    asked = []
+    monkeypatch.setattr(
+        panel._opener, "_choose_subfolder", lambda _source, inside: asked.append(inside) or list(inside)[1]
+    )
+    project = opened(panel, qtbot, tmp_path / "plate")
+    assert [(folder.name, count) for folder, count in asked[0].items()] == [("A1", 2), ("A2", 3), ("A10", 1)]
+    assert project.source.name == "A2"
+
+
+@pytest.mark.usefixtures("masks")
+def test_images_beside_masks_are_opened_and_their_masks_imported_without_a_question(panel, qtbot, folder):
+    project = opened(panel, qtbot, folder.parent)
+    assert project.source == folder
+    panel.import_button.click()
+    qtbot.waitUntil(lambda: bool(panel.findChildren(ImportDialog)))
+    dialog = panel.findChildren(ImportDialog)[0]
+    assert dialog.button.text() == "Import 3"
+    dialog.reject()

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from napari_unet_finetune._qt.compare.models import list_models_to_compare
 from napari_unet_finetune._qt.finetune.controller import FinetuneController
 from napari_unet_finetune._qt.layers.layers import find_ours, show_image
-from napari_unet_finetune._qt.model.card import card_rows, size
+from napari_unet_finetune._qt.model.card import card_details, card_rows, size
 from napari_unet_finetune._qt.model.choices import list_choices
 from napari_unet_finetune._qt.model.panel import ModelPanel
 from napari_unet_finetune._qt.session.history import History
@@ -49,17 +49,18 @@ def _finetuned(path):
 
 
 def test_a_card_tells_what_a_biologist_wants_to_know():
-    rows = dict(card_rows(read_card("microtube")))
+    rows, details = (dict(of(read_card("microtube"))) for of in (card_rows, card_details))
+    assert not rows.keys() & details.keys()
     assert rows["Model"] == "microtube"
     assert rows["Trained on"].startswith("25 images (001, 002, 003, …)")
-    assert "percentiles 0.1 and 99.9 of an image become 0 and 1" in rows["Sees"]
-    assert "1 channel in patches of 128 px (width 16, 4 levels)" in rows["Sees"]
-    assert rows["Threshold"] == "0.5"
+    assert "percentiles 0.1 and 99.9 of an image become 0 and 1" in details["Sees"]
+    assert "1 channel in patches of 128 px (width 16, 4 levels)" in details["Sees"]
+    assert details["Threshold"] == "0.5"
     assert rows["Dice"] == "0.98 on held-out images, 0.98 on test images"
     assert rows["About"].startswith("Cells in a microtube") and "trying the program" not in rows["About"]
-    assert "trying the program" in rows["Notes"]
+    assert "trying the program" in details["Notes"]
     assert rows["License"] == "BSD-3-Clause"
-    assert "1.7 MB, made 20" in rows["File"]
+    assert "1.7 MB, made 20" in details["File"]
     assert "Parent" not in rows
     assert [size(count) for count in (2_000_000, 900)] == ["2.0 MB", "0.9 kB"]
 
@@ -70,7 +71,7 @@ def test_a_file_is_loaded_remembered_and_shown(panel, tmp_path):
     panel.load(file)
     assert session.model == str(file)
     assert panel.base.currentText() == "mine"
-    assert "mine.safetensors" in panel.card.label.text()
+    assert "mine.safetensors" in panel.card.details.text()
     assert RecentModels(session.recent.file).paths == (file,)
     texts = _texts(panel.base)
     assert texts[0] == "Shipped" and "microtube" in texts and texts[-2:] == ["Recent files", "mine"]
@@ -102,7 +103,7 @@ def test_a_choice_is_told_and_predictions_follow_the_base_until_another_is_chose
     assert (session.model, session.predictor) == ("microtube", "microtube")
     panel.predictor.set_value(str(tmp_path / "mine.safetensors"))
     assert (session.model, session.predictor) == ("microtube", str(tmp_path / "mine.safetensors"))
-    assert "mine.safetensors" in panel.card.label.text()
+    assert "mine.safetensors" in panel.card.details.text()
     panel.predictor.set_value(None)
     assert session.predictor == "microtube"
 

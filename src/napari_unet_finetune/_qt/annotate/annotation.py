@@ -16,6 +16,7 @@ from ...errors import FinetuneError
 from ...project.image import ProjectImage, to_annotate
 from ...project.project import Origin, Project
 from ...text import count_of, verb_for
+from ..layers.frames import channel_axis
 from ..layers.layers import PLANE, show_image
 from ..layers.redraw import drawn_later
 from ..session.listener import Listener
@@ -89,6 +90,7 @@ class Annotation(Listener):
         self._brush: Brush | None = None
         self._histories = Histories()
         self.listen(session.about_to_read_files, self.save)
+        self.listen(session.channels_changed, self._show_channel)
         session.stage.join(Place.IMAGE, self)
         self.at_release(lambda: session.stage.leave(self))
         self.listen(session.viewer.layers.events.removed, self._on_layer_removed)
@@ -147,13 +149,17 @@ class Annotation(Listener):
             self.session.tell("The viewer shows three dimensions. Switch it to two to paint.", "warning")
         return True
 
+    def open_first(self, names: Sequence[str]) -> bool:
+        """Open the first of `names` that can be read, and tell whether there is one; the user is told of the others."""
+        return self.save() and any(self.open(name) for name in names[:_MOST_TRIED])
+
     def next(self) -> bool:
         """Go to the next image in the order of the table; at its end, begin anew."""
-        return self._open_first(self.after_current)
+        return self.open_first(self.after_current)
 
     def previous(self) -> bool:
         """Go to the image before."""
-        return self._open_first(self.after_current[::-1])
+        return self.open_first(self.after_current[::-1])
 
     def next_to_annotate(self) -> bool:
         """Go to the next image that is suggested or, if none is, to the next without a mask."""
@@ -162,7 +168,7 @@ class Annotation(Listener):
         waiting = self.waiting
         if not waiting:
             self.session.tell("All images are annotated.")
-        return self._open_first([image.name for image in waiting])
+        return self.open_first([image.name for image in waiting])
 
     def save(self) -> bool:
         """Save what is painted now, and tell whether it is on disk."""
@@ -281,10 +287,6 @@ class Annotation(Listener):
         is_painted = self.layer is not None and self._autosave is not None and self._autosave.name == name
         return is_painted and self._image in self.session.viewer.layers
 
-    def _open_first(self, names: Sequence[str]) -> bool:
-        """Open the first of `names` that can be read; the user is told of those that cannot."""
-        return self.save() and any(self.open(name) for name in names[:_MOST_TRIED])
-
     def _painting(self) -> Autosave | None:
         """Return what saves the layer that is painted in, which is put into the viewer again if it was deleted."""
         if self.layer is None and (self.session.current is None or not self.open(self.session.current)):
@@ -311,7 +313,9 @@ class Annotation(Listener):
         else:
             self._let_go()
         disown_copies(viewer, self._image, layer)
-        self._image = show_image(viewer, IMAGE, name, pixels, below=PAINTING)
+        before, self._image = self._image, show_image(viewer, IMAGE, name, pixels, below=PAINTING)
+        if self._image is not before:
+            self._show_channel()
         history = self._histories.take(name, stored)
         if layer is None:
             layer = new_painting(name, stored, pixels)
@@ -328,6 +332,13 @@ class Annotation(Listener):
         self._kind = self._kind_of(name)
         self._autosave.saved.connect(self._on_saved)
         self._autosave.changed.connect(self.changed.emit)
+
+    def _show_channel(self) -> None:
+        """Move the slider of the channels to the one that is chosen."""
+        dims, image, chosen = self.session.viewer.dims, self._image, self.session.channels
+        axis = None if image is None else channel_axis(image)
+        if image is not None and axis is not None and chosen is not None and chosen.method == "channel":
+            dims.set_current_step(dims.ndim - image.ndim + axis, chosen.channel)
 
     def _drop_layer(self) -> None:
         """Take the painting layer out of the viewer; what can be undone is kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QMessageBox
 
@@ -14,6 +13,7 @@ from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import CanvasKeys, bind_keys
 from ..widgets.layout import in_column, in_row, push_button, tipped
+from ..widgets.wrapped_label import WrappedLabel
 from .annotation import annotation_of, image_keys
 from .first_guess import start_from_prediction
 from .paint import OBJECT, is_painted
@@ -35,8 +35,8 @@ class AnnotatePanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session, self._annotation = session, annotation_of(session)
-        self.title, self.state, self.hint = QLabel(), QLabel(), QLabel()
-        self.problem, self.removed = QLabel(), QLabel()
+        self.title, self.state, self.hint = WrappedLabel(), QLabel(), WrappedLabel()
+        self.problem, self.removed = WrappedLabel(), WrappedLabel()
         self.previous_button = push_button("◀ Previous", "Save, and show the previous image (Page Up, or Shift+N)")
         self.next_button = push_button("Save && next ▶", "Save, and show the next image (Page Down, or N)")
         self.jump_button = push_button(
@@ -79,9 +79,6 @@ class AnnotatePanel(Panel):
             patch = QPixmap(_PATCH_PX, _PATCH_PX)
             patch.fill(QColor(color))  # the color of the label, whatever the theme
             brush.setIcon(QIcon(patch))
-        for label in (self.hint, self.problem, self.removed, self.title):
-            label.setWordWrap(True)
-        self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         font = self.title.font()
         font.setBold(True)
         self.title.setFont(font)

@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from ...colors import MODELS
 from ...comparison.cache import LastComparison, read_last_comparison
-from ...config import PredictConfig
+from ...config import ChannelRule, PredictConfig
 from ...errors import RunError
 from ...events import Event, ImageCompared
 from ...io.disk import file_stamp
@@ -84,6 +84,7 @@ class CompareController:
         self.cells: dict[tuple[str, str], ImageCompared] = {}  # by label and name
         self._set_key, self._names = "", tuple[str, ...]()  # names that were chosen one by one
         self._stamps: dict[str, tuple[int, int]] = {}
+        self._seen: ChannelRule | None = None  # by the models of the table
         self._added: list[Path] = []
         self._is_fresh = True  # the user has not chosen models yet
         self._project = session.project  # whose table it is
@@ -233,12 +234,18 @@ class CompareController:
             images=tuple(image.ref for image in map(project.image, images.names)),
             pairs=pairs_of(map(project.image, images.names)),
             cache=labels_folder(project),
-            config=PredictConfig(device=default_device()),
+            config=self.session.seeing(PredictConfig(device=default_device())),
         )
+
+    @property
+    def is_of_other_channels(self) -> bool:
+        """Whether the table tells of another channel than the one that is chosen now."""
+        return bool(self.cells) and self._seen != self.session.channels
 
     def _begin(self, project: Project, columns: tuple[ModelColumn, ...], images: ImageSet) -> None:
         """Empty the table; nothing is emitted before the job has begun."""
         self.columns, self.images, self.cells, self._reading = columns, images.names, {}, None
+        self._seen = self.session.channels
         self._stamps = {name: file_stamp(project.image(name).mask) for name in images.names}
 
     def _recall(self) -> None:
@@ -258,6 +265,7 @@ class CompareController:
         listed = {entry.file for entry in self.entries}
         self._added += [_file(model) for model in last.models if _file(model) not in listed]
         self._list_models()
+        self._seen = last.channels
         entries = {entry.file: entry for entry in self.entries}
         shown = {model: entries[_file(model)] for model in last.models}
         self.colors.give([entry.model for entry in shown.values()])

@@ -84,6 +84,7 @@ class CurveController:
         if planning.problem or project is None:
             raise RunError(planning.problem)
         folder = new_run(project, "learning-curve")
+        config = session.seeing(config)
         request = make_curve_request(planning, folder, checkpoint=session.model, config=config, dataset1=dataset1)
         self._run(project, folder, request)
 

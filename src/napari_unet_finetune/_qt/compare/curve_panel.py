@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import get_args
 
 from qtpy.QtWidgets import (
-    QLabel,
     QLineEdit,
     QPushButton,
     QSpinBox,
@@ -24,6 +23,7 @@ from ..widgets.editors import ChoiceBox
 from ..widgets.file_dialogs import ask_for_file
 from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.path_box import PathBox
+from ..widgets.wrapped_label import WrappedLabel
 from .controller import CompareController
 from .curve_controller import CurveController
 from .export import save_figures
@@ -52,7 +52,7 @@ class CurvePanel(Panel):
             "To see what is forgotten: a folder with old images, in <i>images</i> and <i>masks</i>; the last 10 images "
             "are tested. Left empty, the patches that the base carries are tested.",
         )
-        self.plan, self.words, self.chart = QLabel(), QLabel(), LearningCurve()
+        self.plan, self.words, self.chart = WrappedLabel(), WrappedLabel(), LearningCurve()
         self.start = push_button("Train all", "Train and test one model after the other in the background.")
         self.resume = push_button("Resume", "Continue the curve below from where it was interrupted.")
         self.save = QPushButton("Save chart…")
@@ -80,8 +80,6 @@ class CurvePanel(Panel):
         self.seeds.setRange(1, _MOST_SEEDS)
         self.seeds.setValue(1)
         self.old.set_hint("patches of the base")
-        for label in (self.plan, self.words):
-            label.setWordWrap(True)
         fields = in_form(
             ("Images", self.counts), ("Seeds", self.seeds), ("Preset", self.preset), ("Old images", self.old)
         )  # fmt: skip

@@ -47,6 +47,7 @@ class ComparePanel(Panel):
         )
         self.export = push_button("Export ▾", "Save a figure, the canvas, or the table.")
         self.problem, self.without_base, self.stale = WrappedLabel(), WrappedLabel(), WrappedLabel()
+        self._score = QLabel("Score")
         self.scores, self.controls = ScoreView(self.comparing), ViewControls(self.shown)
         self._lay_out()
         self._connect()
@@ -59,11 +60,11 @@ class ComparePanel(Panel):
             in_row(QLabel("Models"), None, self.add),
             in_row(self.images, self.compare, stretch=self.images),
         )
-        scores = in_row(QLabel("Score"), self.scores.score, None, self.export)
+        scores = in_row(self._score, self.scores.score, None, self.export)
         self.setLayout(
             in_column(
                 models, self.models, self.without_base, images, self.problem, scores, self.scores, self.stale,
-                self.controls, stretch=self.scores,
+                self.controls, None, stretch=self.scores,
             )
         )  # fmt: skip
         self.menu = menu_button(
@@ -88,7 +89,8 @@ class ComparePanel(Panel):
         self.listen(comparing.changed, self._on_changed)
         self.listen(self.shown.changed, self._on_shown)
         self.listen(self.session.jobs.changed, self._on_slot_changed)
-        self.listen(self.session.mask_saved, self._show_stale)
+        for signal in (self.session.mask_saved, self.session.channels_changed):
+            self.listen(signal, self._show_stale)
         self.listen(self._curve.ended, self._on_curve_ended)
         bind_keys(self, self.shown.keys)
 
@@ -110,7 +112,8 @@ class ComparePanel(Panel):
 
     def _on_changed(self) -> None:
         self.scores.refresh()
-        self.export.setEnabled(bool(self.comparing.cells))
+        for widget in (self.export, self.controls, self.scores, self.scores.score, self._score):
+            widget.setVisible(bool(self.comparing.cells))
         self._show_stale()
 
     def _on_shown(self) -> None:
@@ -132,8 +135,11 @@ class ComparePanel(Panel):
         if self.session.jobs.is_running:
             return
         stale = self.comparing.stale
-        self.stale.setText(f"Masks have changed since: {first_of(stale)}. Press Compare to score them again.")
-        self.stale.setVisible(bool(stale))
+        words = f"Masks have changed since: {first_of(stale)}. Press Compare to score them again." if stale else ""
+        if self.comparing.is_of_other_channels:
+            words = "These scores are of another channel. Press Compare to see those of the one that is chosen now."
+        self.stale.setText(words)
+        self.stale.setVisible(bool(words))
 
     def _on_images_chosen(self) -> None:
         key, project = self.images.value(), self.session.project

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QLabel, QPushButton
+from superqt import QElidingLabel
 
 from ...colors import ERRORS
 from ..session.dock import Panel
 from ..widgets.layout import in_column, in_row, push_button, tipped
+from ..widgets.wrapped_label import WrappedLabel
 from .layers import Mode
 from .score_table import swatch
 from .view import NEXT_KEY, PREVIOUS_KEY, ComparisonView
@@ -33,7 +36,8 @@ class ViewControls(Panel):
         self.next = push_button("▶", f"The model after this one. Key: <b>{NEXT_KEY}</b>")
         self.truth = tipped(QCheckBox("truth"), "Draw the outline of the truth over the image.")
         self.clear = push_button("Clear", "Remove the layers of the comparison from the viewer.")
-        self.model, self.words = QLabel(), QLabel()
+        self.model, self.words = QElidingLabel(), WrappedLabel()
+        self.model.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.legend = QLabel("<br>".join(_sign(color, meaning) for color, meaning in ERRORS.items()))
         self._color = QLabel()
         self._group = QButtonGroup(self)
@@ -66,7 +70,6 @@ class ViewControls(Panel):
         for one, name in ((self.previous, "Previous model"), (self.next, "Next model")):
             one.setFixedWidth(32)
             one.setAccessibleName(name)
-        self.words.setWordWrap(True)
         self.model.setMinimumWidth(60)
         modes = in_row(*self.modes.values(), spacing=2)
         flick = in_row(self.previous, self._color, self.model, self.next, self.truth, self.clear, stretch=self.model)

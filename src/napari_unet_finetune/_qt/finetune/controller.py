@@ -75,6 +75,7 @@ class FinetuneController:
         if project is None:
             return
         session.trainings.require_free()
+        config = session.seeing(config)
         plan = plan_training(project, config)
         if plan.problem:
             raise RunError(plan.problem)

@@ -29,7 +29,7 @@ class DataCheck:
 
     def look(self, plan: TrainingPlan, card: FileCard | None) -> None:
         """Look at the images of a plan, if that was not done already; `changed` is emitted when it is done."""
-        key = (tuple((pair, file_stamp(pair.mask.path)) for pair in plan.pairs), card and card.path)
+        key = (tuple((pair, file_stamp(pair.mask.path)) for pair in plan.pairs), card and (card.path, card.channels))
         if key == self._key:
             return
         self.forget()

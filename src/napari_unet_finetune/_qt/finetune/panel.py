@@ -14,6 +14,7 @@ from ...errors import FinetuneError
 from ...models.card import FileCard, read_card
 from ...project.training_plan import ENOUGH_FROM_SCRATCH, TrainingPlan, plan_training
 from ...runs.history import PastRun
+from ...text import elided
 from ..annotate.annotation import annotation_of
 from ..session.dock import Panel
 from ..session.known_models import name_of_model
@@ -99,7 +100,7 @@ class FinetunePanel(Panel):
         missing = self._plan.problem
         if config.preset != "from scratch":
             try:
-                self._card = read_card(session.model)
+                self._card = read_card(session.model).seeing(session.channels)
             except FinetuneError as error:
                 missing = missing or f"Model not found. {error}"
         self._missing = missing or self.old.problem
@@ -113,14 +114,16 @@ class FinetunePanel(Panel):
         self.settings.add_folded(self.old)
         self.setLayout(
             in_column(
-                self.interrupted, self.outcome, self.base, self.settings, self.button, self.reason, self.changed_since,
-                self.words, self.settings.fold, spacing=6,
+                self.outcome, self.base, self.words, self.settings, self.changed_since, self.reason, self.button,
+                self.settings.fold, spacing=6,
             )
         )  # fmt: skip
 
     def _connect(self) -> None:
         session = self.session
-        for signal in (session.project_changed, session.images_changed, session.model_changed):
+        for signal in (
+            session.project_changed, session.images_changed, session.model_changed, session.channels_changed,
+        ):  # fmt: skip
             self.listen(signal, self.refresh)
         self.listen(session.mask_saved, self._on_mask_saved)
         self.listen(session.trainings.changed, self._show_problem)
@@ -189,6 +192,6 @@ class FinetunePanel(Panel):
     def _show_words(self) -> None:
         found = self.check.sentences if not self.check.is_looking else ("Looking at the images…",)
         sentences = (*self._plan.sentences, *found)
-        points = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+        points = "".join(f"<li>{html.escape(elided(sentence))}</li>" for sentence in sentences)
         self.words.setText(f"<ul style='margin-left: -24px'>{points}</ul>" if points else "")
         self.words.setVisible(bool(points))

@@ -15,11 +15,12 @@ from ..session.settings import default_device
 from ..widgets.config_form import ConfigForm
 from ..widgets.editors import ChoiceBox
 from ..widgets.fold import Fold
-from ..widgets.layout import in_column, in_form, tipped
+from ..widgets.layout import in_form, tipped
 
 ESSENTIAL = ("layers", "loss", "false_positive_weight", "steps", "replay_share", "seed", "device")
-# Settled by the preset box, by the roles of the images, or not a choice at all.
-SETTLED = ("version", "preset", "held_out")
+_IN_SIGHT = ("steps",)
+# Settled by the preset box, by the roles of the images, by their channel, or not a choice at all.
+SETTLED = ("version", "preset", "held_out", "channels")
 WORDS: Mapping[str, Mapping[Any, str]] = {
     "layers": {
         "all": "all layers",
@@ -66,7 +67,7 @@ _TITLES = {name: field.title or name for name, field in fields_of(FinetuneConfig
 class SettingsForm(QWidget):
     """Makes a `FinetuneConfig`; `changed` is emitted on every change, `problem` says what does not go together.
 
-    The settings for experts are in `fold`, which whoever uses this form puts where there is room.
+    Preset and length are in sight, all else is in `fold`, which whoever uses this form puts where there is room.
     """
 
     changed = Signal()
@@ -78,7 +79,7 @@ class SettingsForm(QWidget):
         self.essential = ConfigForm(FinetuneConfig, ESSENTIAL, WORDS)
         others = [name for name in FinetuneConfig.model_fields if name not in ESSENTIAL + SETTLED]
         self.expert = ConfigForm(FinetuneConfig, others, WORDS)
-        self.fold = Fold("Settings for experts", self.expert)
+        self.fold, self._experts = Fold("More settings", self.essential), Fold("Settings for experts", self.expert)
         self.problem = ""
         self.wrong: str | None = None
         self._config: FinetuneConfig | None = None
@@ -125,16 +126,29 @@ class SettingsForm(QWidget):
             self.preset.setItemText(place, f"{_PRESETS[name]} ({details})")
 
     def add_folded(self, form: QWidget) -> None:
-        """Add a form below the settings for experts."""
+        """Add a form to the settings that are folded away, above those for experts."""
         self.fold.addWidget(form)
+        self.fold.addWidget(self._experts)
+
+    def show_setting(self, name: str) -> None:
+        """Unfold what hides a setting."""
+        if name not in _IN_SIGHT:
+            self.fold.expand(animate=False)
+        if name not in ESSENTIAL:
+            self._experts.expand(animate=False)
 
     def _lay_out(self) -> None:
         tipped(self.preset, "Where the settings start from; choosing a preset fills in everything below.")
         tipped(self.strength, "How much the training patches are changed at random: turned, scaled, brightened.")
         rows = self.essential.layout()
         assert isinstance(rows, QFormLayout)
-        rows.insertRow(ESSENTIAL.index("steps") + 1, QLabel("Augmentation"), self.strength)
-        self.setLayout(in_column(in_form(("Preset", self.preset)), self.essential, spacing=6))
+        rows.insertRow(ESSENTIAL.index("steps"), QLabel("Augmentation"), self.strength)
+        self.fold.addWidget(self._experts)
+        in_sight = in_form(("Preset", self.preset))
+        for name in _IN_SIGHT:
+            taken = rows.takeRow(self.essential.boxes[name].native)
+            in_sight.addRow(taken.labelItem.widget(), taken.fieldItem.widget())
+        self.setLayout(in_sight)
 
     def _on_strength(self) -> None:
         if self.strength.value() != _OWN:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from ...errors import DataError
-from ...io.images import SUFFIXES
+from ...io.images import SUFFIXES, subfolders_with_images
 from ...io.writing import Frame, write_frames
 from ...project.project import NotWritableError, Project
 from ...text import count_of
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 ChooseFolder = Callable[[str, Path], Path | None]
 """Asks the user for a folder, told why; None if the user does not want to."""
+
+ChooseSubfolder = Callable[[Path, Mapping[Path, int]], Path | None]
+"""Asks which of the subfolders with images to open, told how many each holds; None if the user wants none."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,15 @@ class Opener(Listener):
         Gets the dataset.
     choose_folder
         Asks where masks, or images that are in no file, are to be kept.
+    choose_subfolder
+        Asks which subfolder to open of a folder that holds no image itself.
     """
 
     changed = Signal()  # something is being opened, or no longer
     opened = Signal(tuple)  # names of the images to select
 
-    def __init__(self, session: Session, choose_folder: ChooseFolder) -> None:
-        self._session, self._choose_folder = session, choose_folder
+    def __init__(self, session: Session, choose_folder: ChooseFolder, choose_subfolder: ChooseSubfolder) -> None:
+        self._session, self._choose_folder, self._choose_subfolder = session, choose_folder, choose_subfolder
         self._work: Work[Project] | None = None
         for signal in (session.images_changed, session.mask_saved):
             self.listen(signal, self._on_images_changed)
@@ -79,7 +84,11 @@ class Opener(Listener):
             return Project.open(source, folder)
 
         def failed(error: Exception) -> None:
-            if isinstance(error, NotWritableError):
+            if inside := subfolders_with_images(source):
+                chosen = _called_images(inside) or self._choose_subfolder(source, inside)
+                if chosen is not None:
+                    self.open(chosen, folder, select=select)
+            elif isinstance(error, NotWritableError):
                 chosen = self._choose_folder(str(error), source)
                 if chosen is not None:
                     self.open(source, chosen, select=select)
@@ -171,11 +180,16 @@ class Opener(Listener):
         if self._is_outdated and self._session.is_open(project):
             self.open(project.source, project.folder, select=select)
             return
-        self._session.project = project
+        before, self._session.project = self._session.current or "", project
         chosen = {path.absolute() for path in select}
-        self.opened.emit(tuple(image.name for image in project.images if image.ref.path.absolute() in chosen))
-        where = f"Masks are kept in {project.folder}. Double-click an image to paint in it."
-        self._session.tell(f"Opened {count_of(len(project.images), 'image')} in {project.source.name}. {where}")
+        names = tuple(image.name for image in project.images if image.ref.path.absolute() in chosen)
+        where = f"Masks are kept in {project.folder}."
+        self._session.tell(f"Opened {count_of(len(project.images), 'image')}. {where}")
+        annotation = annotation_of(self._session)
+        again = [before] if before in project.names else []
+        annotation.open_first([*names[:1], *again, *annotation.order()])
+        if names:
+            self.opened.emit(names)
 
     def _on_images_changed(self) -> None:
         self._is_outdated = True
@@ -187,6 +201,11 @@ class Opener(Listener):
     def _end(self) -> None:
         self._work, self.doing = None, ""
         self.changed.emit()
+
+
+def _called_images(folders: Mapping[Path, int]) -> Path | None:
+    """Return the folder called images, beside which others hold what belongs to these: their masks."""
+    return next((folder for folder in folders if folder.name.casefold() == "images"), None)
 
 
 def _readable(file: Path | None) -> Path | None:

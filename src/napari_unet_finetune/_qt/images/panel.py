@@ -12,19 +12,23 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QLineEdit,
+    QWidget,
 )
 
 from ...errors import FinetuneError
 from ...io.images import SUFFIXES
 from ...project.image import summarize
+from ...project.mask_import import masks_beside
 from ...project.project import Role
 from ..annotate.annotation import annotation_of, image_keys
 from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import bind_keys
-from ..widgets.file_dialogs import ask_for_folder
+from ..widgets.channel_box import ChannelBox
+from ..widgets.file_dialogs import ask_for_folder, ask_for_subfolder
 from ..widgets.layout import in_column, in_row, menu_button, push_button
 from ..widgets.tick_dialog import TickDialog
+from ..widgets.wrapped_label import WrappedLabel
 from .mask_import import MaskImportController
 from .opener import Opener
 from .table_view import ImageView
@@ -53,20 +57,22 @@ class ImagesPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session, self._annotation = session, annotation_of(session)
-        self._opener = Opener(session, partial(ask_for_folder, self))
+        self._opener = Opener(session, partial(ask_for_folder, self), partial(ask_for_subfolder, self))
         self._thumbnails: ThumbnailLoader | None = None
         self.importing = MaskImportController(session, self._annotation, self)
         self.view = ImageView()
         self.words, self.annotated_only = QLineEdit(), QCheckBox("annotated only")
+        self.channel, self._channel_row = ChannelBox(), QWidget()
         self.folder_button = push_button(
             "Open folder…", "Choose a folder of images; what was annotated there before comes back."
         )
         self.import_button = push_button(
             "Import masks…",
-            "Choose a folder of masks made elsewhere; you can check which mask goes where.",
+            "Import masks made elsewhere: those in a folder called masks or labels beside the images, else those in a "
+            "folder that you choose. You can check which mask goes where.",
         )
         self.more_button = push_button("⋯", "More ways to open images and masks")
-        self.footer, self.empty = QLabel(), QLabel(_NO_DATASET)
+        self.footer, self.empty = QLabel(), WrappedLabel()
         self.setAcceptDrops(True)
         self._lay_out()
         self._connect()
@@ -104,13 +110,16 @@ class ImagesPanel(Panel):
         self.words.setPlaceholderText("filter by name")
         self.words.setClearButtonEnabled(True)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        for label in (self.empty, self.footer):
-            label.setWordWrap(True)
+        self.empty.setText(_NO_DATASET)
+        self.footer.setWordWrap(True)
         self.more_button.setFixedWidth(self.more_button.fontMetrics().horizontalAdvance("⋯⋯⋯"))
         buttons = in_row(self.folder_button, self.import_button, self.more_button)
         words = in_row(self.words, self.annotated_only)
+        self._channel_row.setLayout(in_row(QLabel("Channel"), self.channel, stretch=self.channel))
         self.setLayout(
-            in_column(buttons, words, self.empty, self.view, self.footer, stretch=self.view, spacing=6)
+            in_column(
+                buttons, words, self._channel_row, self.empty, self.view, self.footer, stretch=self.view, spacing=6
+            )
         )  # fmt: skip
         from_layers = self.importing.from_layers
         menu_button(
@@ -118,6 +127,7 @@ class ImagesPanel(Panel):
             (
                 ("Open file…", "A stack in which each frame is an image.", self._on_open_file),
                 ("Use open layers…", "Image layers of this viewer, frame by frame.", self._on_use_layers),
+                ("Import masks from another folder…", "Any folder of masks.", self._on_import_other_folder),
                 ("Import masks from a file…", "A stack of masks for a stack of images.", self._on_import_file),
                 ("Import masks from open layers…", "Labels layers of this viewer, frame by frame.", from_layers),
                 ("Keep masks elsewhere…", "Open these images with masks in another folder.", self._on_keep_elsewhere),
@@ -132,6 +142,9 @@ class ImagesPanel(Panel):
         for signal in (session.images_changed, session.mask_saved, session.current_changed, self._annotation.changed):
             self.listen(signal, self._refresh)
         self.listen(session.current_changed, self._show_current)
+        for signal in (session.channels_changed, session.predictor_changed, session.model_changed):
+            self.listen(signal, self._show_channels)
+        self.channel.changed.connect(self._on_channel)
         self.listen(self._opener.changed, self._on_opening)
         self.listen(self._opener.opened, self.view.select)
         self.folder_button.clicked.connect(self._on_open_folder)
@@ -156,6 +169,7 @@ class ImagesPanel(Panel):
         for widget in (self.view, self.words, self.annotated_only, self.footer):
             widget.setVisible(has_images)
         self.import_button.setEnabled(has_images)
+        self._show_channels()
         self._refresh()
 
     def _refresh(self) -> None:
@@ -163,13 +177,22 @@ class ImagesPanel(Panel):
         images = project.images if project else ()
         self.view.images.show(images, unsaved=self._annotation.unsaved, current=session.current)
         unreadable = project.unreadable if project else ()
-        left_out = f" · {len(unreadable)} not readable" if unreadable else ""
+        left_out = f" · {len(unreadable)} cannot be read" if unreadable else ""
         self.footer.setText(summarize(images) + left_out)
         self.footer.setToolTip("\n".join(reason for _, reason in unreadable))
 
     def _show_current(self) -> None:
         if self._session.current is not None:
             self.view.select([self._session.current])
+
+    def _show_channels(self) -> None:
+        project = self._session.project
+        names = project.channel_names if project else ()
+        self._channel_row.setVisible(len(names) > 1)
+        self.channel.set_channels(names, self._session.channels)
+
+    def _on_channel(self) -> None:
+        self._session.channels = self.channel.value()
 
     def _drop_thumbnails(self) -> None:
         self.view.images.thumbnail = lambda _name: None
@@ -205,6 +228,14 @@ class ImagesPanel(Panel):
             self.open(Path(chosen))
 
     def _on_import_folder(self) -> None:
+        project = self._session.project
+        beside = masks_beside(project.source) if project else None
+        if beside is not None:
+            self.import_masks(beside)
+        else:
+            self._on_import_other_folder()
+
+    def _on_import_other_folder(self) -> None:
         if chosen := QFileDialog.getExistingDirectory(self, "Folder of masks"):
             self.import_masks(Path(chosen))
 

@@ -9,7 +9,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...models.card import FileCard
-from ...text import count_of
+from ...text import count_of, elided
+from ..widgets.fold import Fold
 from ..widgets.wrapped_label import WrappedLabel
 
 _SCORES = {
@@ -27,29 +28,36 @@ class ModelCardView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.label = WrappedLabel()
-        self.label.setTextFormat(Qt.TextFormat.RichText)
+        self.label, self.details = WrappedLabel(), WrappedLabel()
+        for label in (self.label, self.details):
+            label.setTextFormat(Qt.TextFormat.RichText)
+        self.fold = Fold("Details", self.details)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.label)
+        layout.addWidget(self.fold)
 
     def show_card(self, card: FileCard) -> None:
         """Show what is known of a model."""
-        rows = "".join(
-            f"<tr><td style='padding-right: 8px'><b>{html.escape(label)}</b></td><td>{html.escape(text)}</td></tr>"
-            for label, text in card_rows(card)
-        )
-        self.label.setText(f"<table cellspacing='2'>{rows}</table>")
-        self.label.setToolTip(html.escape(str(card.path)))
+        for label, rows in ((self.label, card_rows(card)), (self.details, card_details(card))):
+            label.setText(f"<table cellspacing='2'>{''.join(_row(*row) for row in rows)}</table>")
+            label.setToolTip(html.escape(str(card.path)))
+        self.fold.setVisible(True)
 
     def show_problem(self, sentence: str) -> None:
         """Say why there is no card."""
         self.label.setText(html.escape(sentence))
         self.label.setToolTip("")
+        self.fold.setVisible(False)
+
+
+def _row(label: str, text: str) -> str:
+    name = f"<td style='padding-right: 8px'><b>{html.escape(label)}</b></td>"
+    return f"<tr>{name}<td>{html.escape(elided(text))}</td></tr>"
 
 
 def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
-    """Yield what is known of a model, label by label; what is not known is left out."""
+    """Yield what everybody wants to know of a model, label by label; what is not known is left out."""
     about = card.provenance
     yield "Model", card.name
     if card.is_shipped:
@@ -58,14 +66,21 @@ def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
         yield "Parent", about.parent or "a model without a name"
     if about.images:
         yield "Trained on", _images(card)
-    yield "Sees", f"{_network(card)}; {card.normalization.in_words}"
-    if card.view.in_channels == 1 and not card.is_foreign:
-        yield "Colors", f"seen as {card.channels.in_words}"
-    yield "Threshold", f"{card.threshold:.2g}"
+    if card.view.in_channels == 1 and card.channels.title:
+        yield "Channel", card.channels.title
     if scores := list(_scores(card)):
         yield "Dice", ", ".join(scores)
     if about.licence:
         yield "License", about.licence
+
+
+def card_details(card: FileCard) -> Iterator[tuple[str, str]]:
+    """Yield what is needed to say exactly which model it is and how it works, label by label."""
+    about = card.provenance
+    yield "Sees", f"{_network(card)}; {card.normalization.in_words}"
+    if card.view.in_channels == 1 and not card.channels.title and not card.is_foreign:
+        yield "Colors", f"seen as {card.channels.in_words}"
+    yield "Threshold", f"{card.threshold:.2g}"
     if about.citation:
         yield "To cite", about.citation
     made = f", made {about.created[:10]}" if about.created else ""

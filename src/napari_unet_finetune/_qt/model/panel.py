@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ...errors import FinetuneError
 from ...models.card import FileCard, read_card
+from ...text import elided
 from ..session.dock import Panel
 from ..session.known_models import KnownModel, accept_model, ask_for_model, name_of_model, parent_of
 from ..session.session import Session
@@ -140,7 +141,7 @@ class ModelPanel(Panel):
         name = card.provenance.parent or "another one"
         if self._parent is not None:
             name = self._parent.label
-            self.to_base.setText(f"Start from {name}")
+            self.to_base.setText(elided(f"Start from {name}"))
         self.warning.say(
             f"This model was itself finetuned, from {name}. Start from its base with all images instead: one "
             "finetuning after another forgets more and gains less.",

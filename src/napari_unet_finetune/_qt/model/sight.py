@@ -37,6 +37,7 @@ class ModelSight(Listener):
         session.stage.join(Place.SIGHT, self)
         self.at_release(lambda: session.stage.leave(self))
         self.listen(session.viewer.layers.events.removed, self._on_removed)
+        self.listen(session.channels_changed, lambda: self.follow(session.current))
 
     def show(self, card: FileCard) -> None:
         """Show what the model of `card` sees, now and after going to another image."""
@@ -62,13 +63,14 @@ class ModelSight(Listener):
             self._remove()
             return
 
+        view = card.seeing(self.session.channels).view
+
         def look() -> tuple[ImagePixels, NDArray[np.float32]]:
             pixels = project.read_image(name)
-            view = card.view
+            image = AnnotatedImage(name, pixels.array, channel_names=pixels.channels)
             seen = model_input(
-                AnnotatedImage(name, pixels.array), in_channels=view.in_channels, channels=view.channels,
-                normalization=view.normalization,
-            )  # fmt: skip
+                image, in_channels=view.in_channels, channels=view.channels, normalization=view.normalization
+            )
             return pixels, seen
 
         asked = self._asked = object()

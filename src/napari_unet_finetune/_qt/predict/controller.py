@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ...config import PredictConfig
+from ...config import ChannelRule, PredictConfig
 from ...errors import DataError, FinetuneError
+from ...io.axes import COLORS
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE
-from ..layers.frames import current_frame
+from ..layers.frames import channel_axis, current_frame
 from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, is_prediction
 from ..layers.stacks import Stack, stack_of
@@ -40,6 +42,7 @@ class PredictController:
         self.session = session
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
+        self.elsewhere: ChannelRule | None = None  # channel chosen for images that are not in the dataset
         self._config = PredictConfig()  # as set last, for when nothing is predicted; but for the threshold
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
         self._folder = session.scratch()
@@ -98,6 +101,26 @@ class PredictController:
         visible = [layer for layer in images if layer.visible]
         return next(iter(visible or images), None)
 
+    def is_own(self, layer: Image) -> bool:
+        """Tell whether `layer` shows an image of the dataset."""
+        project, current = self.session.project, self.session.current
+        return mark_of(layer) == IMAGE and project is not None and current is not None
+
+    def channel_names(self, layer: Image) -> tuple[str, ...]:
+        """Return the names of the channels of `layer`, empty ones where they are not known."""
+        if self.is_own(layer) and self.session.project is not None:
+            return self.session.project.channel_names
+        axis = channel_axis(layer)
+        return COLORS if layer.rgb else ("",) * layer.data.shape[axis] if axis is not None else ()
+
+    def channels(self, names: Sequence[str], *, is_own: bool) -> ChannelRule | None:
+        """Return which of these channels the model sees: that of the dataset, or the one chosen for other images."""
+        if is_own:
+            return self.session.channels
+        chosen = self.elsewhere
+        fits = chosen is not None and chosen.channel < len(names)
+        return chosen if fits else self.session.usual_channels(names)
+
     def stack(self, layer: Image) -> Stack:
         """Return the frames of `layer`, named as the image being annotated is if it shows that."""
         return stack_of(layer, (self.session.current or "") if mark_of(layer) == IMAGE else "")
@@ -123,10 +146,11 @@ class PredictController:
     def _start(self, task: Task) -> None:
         """Start the child; an image of the dataset is read from its own file."""
         project, current = self.session.project, self.session.current
-        is_own = mark_of(task.source) == IMAGE and project is not None and current == task.stack.name
+        is_own = self.is_own(task.source) and current == task.stack.name
         images = [project.image(current).ref] if is_own and project and current else partial(write_task, task)
         ahead = [image.ref for image in annotation_of(self.session).waiting[:1]] if is_own else []
-        config = PredictConfig(device=default_device())
+        channels = self.channels(self.channel_names(task.source), is_own=self.is_own(task.source))
+        config = PredictConfig(device=default_device(), channels=channels)
         job = predict_frames(self.session, task.title, images, model=task.model, config=config, ahead=ahead)
         job.predicted.connect(partial(self._on_predicted, task))
         job.event.connect(lambda _event: self.changed.emit())

@@ -28,7 +28,7 @@ class FilesPanel(Panel):
         self.list.setMinimumHeight(_HEIGHT_PX)
         self.list.setMaximumHeight(_HEIGHT_PX)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setLayout(in_column(self.list, self.measure, spacing=6))
         self.list.itemDoubleClicked.connect(lambda item: self.open(self.list.row(item)))
         self.measure.clicked.connect(self._choose_table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
 from ..layers.layers import PLANE, mark_of
@@ -26,6 +26,8 @@ _MARGIN_PX = 30
 
 class MeasurePanel(Panel):
     """Chooses a Labels layer and an image, and opens the table."""
+
+    refreshed = Signal()  # there may be something to measure now, or nothing any more
 
     def __init__(self, session: Session, measuring: MeasureController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -69,6 +71,12 @@ class MeasurePanel(Panel):
         chosen = _ALL if everything and self.image.value() == _ALL else self._chosen(images, self.image)
         _fill(self.image, images, chosen, [*everything, (_NO_IMAGE, None)])
         self._on_busy()
+        self.refreshed.emit()
+
+    @property
+    def can_measure(self) -> bool:
+        """Whether there are labels to measure."""
+        return self.labels.count() > 0
 
     def show_table(self) -> None:
         """Open the table of what was measured last."""

@@ -12,6 +12,7 @@ from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.editors import NumberEdit
 from ..widgets.file_dialogs import ask_for_file
+from ..widgets.fold import Fold
 from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.threshold_slider import HIGHEST, LOWEST, ThresholdSlider
 from .controller import PredictController
@@ -57,7 +58,7 @@ class ObjectsPanel(Panel):
         with QSignalBlocker(self.probability):
             self.probability.setChecked(live is not None and live.is_probability_shown)
         self.probability.setEnabled(live is not None)
-        self.save.setEnabled(labels_to_save(self.session, live) is not None)
+        self.save.setVisible(labels_to_save(self.session, live) is not None)
         self._show_area()
 
     def _own_threshold(self) -> float:
@@ -76,9 +77,15 @@ class ObjectsPanel(Panel):
 
     def _lay_out(self) -> None:
         size = in_row(self.min_size.native, QLabel("px"), self.area, stretch=self.area)
-        fields = in_form(("Threshold", self.threshold), ("Smallest object", size))
-        both, last = in_row(self.instances, self.fill_holes, None), in_row(self.probability, None, self.save)
-        self.setLayout(in_column(fields, both, last, spacing=6))
+        more = QWidget()
+        more.setLayout(
+            in_column(
+                in_form(("Smallest object", size)), in_row(self.instances, self.fill_holes, None), self.probability,
+                spacing=6,
+            )
+        )  # fmt: skip
+        self.fold = Fold("More", more)
+        self.setLayout(in_column(in_form(("Threshold", self.threshold)), self.fold, in_row(None, self.save), spacing=6))
 
     def _connect(self) -> None:
         viewer, session, predicting = self.session.viewer, self.session, self.predicting

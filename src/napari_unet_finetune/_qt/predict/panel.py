@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
+from ...io.images import channel_names
 from ...text import count_of
 from ..layers.frames import current_frame, frame_name
 from ..model.choices import ModelBox, list_choices, output_name
 from ..session.dock import Panel
 from ..session.known_models import accept_model, ask_for_model
 from ..session.session import Session
+from ..widgets.channel_box import ChannelBox
 from ..widgets.editors import ChoiceBox
 from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.path_box import PathBox
+from ..widgets.wrapped_label import WrappedLabel
 from .controller import PredictController
 
 Source = Literal["image", "stack", "dataset", "folder"]
@@ -38,7 +41,7 @@ class PredictPanel(Panel):
         self.source = tipped(
             ChoiceBox(_SOURCES), "Select an image in the layer list to predict it; stacks are predicted frame by frame."
         )
-        self.about = QLabel()
+        self.about = WrappedLabel()
         self.images, self.out = PathBox("Choose the folder with the images"), PathBox("Choose a folder for the labels")
         self.overwrite = tipped(
             QCheckBox("Overwrite existing labels"),
@@ -46,6 +49,8 @@ class PredictPanel(Panel):
         )
         self.model = tipped(ModelBox(), "The model that predicts.")
         self.load = push_button("Load…", "Choose a model file made by this program, or a PAULow .pth file.")
+        self.channel = ChannelBox()
+        self._folder_channels: tuple[Path | None, tuple[str, ...]] = (None, ())
         self.button = QPushButton("Predict")
         self._lay_out()
         self._connect()
@@ -63,6 +68,7 @@ class PredictPanel(Panel):
                 source, out = self.folders()
                 if source is not None and out is not None:
                     config = self.predicting.config_of(self.session.predictor)
+                    config = config.model_copy(update={"channels": self.channel.value()})
                     self.predicting.files.predict(source, out, config, overwrite=self.overwrite.isChecked())
 
     def folders(self) -> tuple[Path | None, Path | None]:
@@ -85,12 +91,40 @@ class PredictPanel(Panel):
             self._form.setRowVisible(row, shown)
         _, out = self.folders()
         self.out.set_hint(_BESIDE if kind == "folder" and self.out.value() is None else str(out or ""))
+        names = self._channel_names(kind)
+        self.channel.set_channels(names, self.predicting.channels(names, is_own=self._is_own(kind)))
+        self._form.setRowVisible(self.channel, len(names) > 1)
         words, can = self._describe(kind)
         self.about.setText(words)
         self._form.setRowVisible(self.about, bool(words))
         busy = self.session.jobs.busy
         self.button.setEnabled(can and not busy)
         self.button.setToolTip(busy or ("" if can else words))
+
+    def _is_own(self, kind: Source) -> bool:
+        """Tell whether images of the dataset would be predicted."""
+        layer = self.predicting.source()
+        shows_own = layer is not None and self.predicting.is_own(layer)
+        return kind == "dataset" or (kind != "folder" and shows_own)
+
+    def _channel_names(self, kind: Source) -> tuple[str, ...]:
+        """Return the names of the channels of what would be predicted."""
+        if kind == "dataset":
+            return self.session.project.channel_names if self.session.project else ()
+        if kind != "folder":
+            layer = self.predicting.source()
+            return self.predicting.channel_names(layer) if layer is not None and layer.ndim > 1 else ()
+        folder = self.images.value()
+        if folder != self._folder_channels[0]:  # not looked into at every key
+            names = channel_names(folder) if folder is not None and folder.exists() else ()
+            self._folder_channels = folder, names
+        return self._folder_channels[1]
+
+    def _on_channel(self) -> None:
+        if self._is_own(self.source.value()):
+            self.session.channels = self.channel.value()
+        else:
+            self.predicting.elsewhere = self.channel.value()
 
     def _describe(self, kind: Source) -> tuple[str, bool]:
         """Return what is predicted in words, and whether it can be."""
@@ -122,11 +156,9 @@ class PredictPanel(Panel):
         return f"{name} · {size} px", True
 
     def _lay_out(self) -> None:
-        self.about.setWordWrap(True)
-        self.about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self._form = in_form(
             ("Predict", self.source), self.about, ("Images", self.images), ("Labels", self.out), ("", self.overwrite),
-            ("Model", in_row(self.model, self.load, stretch=self.model)),
+            ("Channel", self.channel), ("Model", in_row(self.model, self.load, stretch=self.model)),
         )  # fmt: skip
         self.setLayout(in_column(self._form, self.button, spacing=6))
 
@@ -143,6 +175,8 @@ class PredictPanel(Panel):
         self.listen(session.predictor_changed, self._on_predictor_changed)
         self.listen(session.jobs.changed, self._on_busy)
         self.listen(self.predicting.changed, self._on_busy)
+        self.listen(session.channels_changed, self.refresh)
+        self.channel.changed.connect(self._on_channel)
         self.source.changed.connect(self.refresh)
         self.images.changed.connect(self.refresh)
         self.out.changed.connect(self.refresh)

@@ -80,7 +80,9 @@ class QuestionsController:
             case "suggest":
                 return f"{subject.about}: {about(_LOOK_S * len(subject.images))}."
             case "check":
-                return f"{subject.about}; compared with the training data of {model}."
+                seen = self.session.channels
+                channel = f", {seen.title}" if seen is not None and seen.title else ""
+                return f"{subject.about}{channel}; compared with the training data of {model}."
             case "can_learn":
                 return f"Learns two of the images by heart in {self.trial_steps} steps{self._time_of_trial()}."
             case "estimate":
@@ -108,7 +110,7 @@ class QuestionsController:
             self._look_ahead(project, folder)
             return
         subject = self._subject(question, project)
-        config = self.settings("fast" if question == "cross_validate" else "default")
+        config = session.seeing(self.settings("fast" if question == "cross_validate" else "default"))
         if question == "report":
             assert self.session.history.newest is not None
             run, words = self.session.history.newest

@@ -26,6 +26,12 @@ def open_dock(viewer: Any, title: str) -> Any:
 
 
 MIN_WIDTH_PX = 384
+# napari's style sheet draws no sign of the keyboard's focus; the border takes its room from the padding.
+_FOCUS = """
+QPushButton:focus, QComboBox:focus, QAbstractSpinBox:focus, QLineEdit:focus, QAbstractItemView:focus, QCheckBox:focus,
+QSlider:focus {{ border: 1px solid {color}; }}
+QPushButton:focus {{ padding: 3px; }}
+"""
 
 
 class Panel(QWidget, Listener):
@@ -46,12 +52,20 @@ class Dock(QWidget, Listener):
         self._is_released = False
         self._window: Callable[[], QObject | None] = lambda: None  # not kept alive by what outlives it
         self.setMinimumWidth(MIN_WIDTH_PX)
+        self._mark_focus()
+        self.listen(self._viewer.events.theme, self._mark_focus)
         # Otherwise napari adds empty room below, and takes it from what should grow.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def fill(self, parts: QWidget, footer: QWidget) -> None:
         """Show `parts` over a footer that stays in sight."""
         self.setLayout(in_column(parts, footer, stretch=parts))
+
+    def _mark_focus(self) -> None:
+        """Frame what has the keyboard's focus, in the color of the text."""
+        from napari.utils.theme import get_theme
+
+        self.setStyleSheet(_FOCUS.format(color=get_theme(self._viewer.theme).text.as_hex()))
 
     def event(self, event: QEvent | None) -> bool:
         """Notice being taken out of the window; napari does not close a dock that it removes."""

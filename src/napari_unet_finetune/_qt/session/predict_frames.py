@@ -59,14 +59,14 @@ def predict_frames(
     model
         File or name; that of the session if empty.
     config
-        How to predict; on the preferred device if None.
+        How to predict; on the preferred device, with the channel of the dataset, if None.
     ahead
         What is likely to be predicted next, and may be begun with as soon as this has ended.
     """
     request = PredictRequest(
         checkpoint=model or session.predictor,
         images=() if callable(images) else tuple(images),
-        config=config or PredictConfig(device=default_device()),
+        config=config or session.seeing(PredictConfig(device=default_device())),
         ahead=tuple(ahead),
     )
     job = FramesJob(session.scratch(), title, request, is_temporary=True)

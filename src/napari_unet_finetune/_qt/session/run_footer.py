@@ -22,14 +22,17 @@ class RunFooter(Panel):
         What the docks share.
     has_curve
         Draw how the training learns.
+    above
+        What else is to stay in sight.
     """
 
-    def __init__(self, session: Session, parent: QWidget | None = None, *, has_curve: bool = True) -> None:
-        super().__init__(parent)
+    def __init__(self, session: Session, *, has_curve: bool = True, above: QWidget | None = None) -> None:
+        super().__init__()
         self.session, self._has_curve = session, has_curve
         self.message, self.scores, self.curve = MessageLine(), QLabel(), TrainingCurve()
         self.training, self.other = JobView(session.trainings), JobView(session.jobs)
-        layout = in_column(self.message, self.scores, self.curve, self.training, self.other)
+        parts = (self.message, self.scores, self.curve, self.training, self.other)
+        layout = in_column(*parts) if above is None else in_column(above, *parts)
         layout.setContentsMargins(6, 4, 6, 6)
         self.setLayout(layout)
         self.training.redrawn.connect(self._show_learning)

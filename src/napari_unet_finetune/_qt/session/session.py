@@ -7,7 +7,7 @@ import itertools
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from psygnal import Signal
 
+from ...config import ChannelRule, FinetuneConfig, PredictConfig
+from ...data.channels import usual_channels
 from ...errors import FinetuneError
+from ...models.card import read_card
 from ...project.project import Project
 from ...runs.recent import RecentModels
 from ..widgets.message_line import Tone
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 
 Shared = TypeVar("Shared")
+Config = TypeVar("Config", FinetuneConfig, PredictConfig)
 DEFAULT_MODEL = "nuclei-fluorescence"
 
 
@@ -58,6 +62,7 @@ class Session:
     current_changed = Signal()  # another image is shown, or its layers were made anew
     model_changed = Signal()  # another base model
     predictor_changed = Signal()  # another model to predict with
+    channels_changed = Signal()  # another channel for models to see
     models_changed = Signal()  # a training left a new model
     message_changed = Signal()
     about_to_read_files = Signal()  # whoever holds unsaved work saves it now, for someone is about to read the files
@@ -127,6 +132,34 @@ class Session:
     def predictor(self, model: str | Path | None) -> None:
         self._predictor = None if model is None else str(model)
         self.predictor_changed.emit()
+
+    @property
+    def channels(self) -> ChannelRule | None:
+        """Which channel of the images of the dataset models see: the chosen one, else the usual one of the model."""
+        project = self._project
+        if project is None or project.channels is not None:
+            return project.channels if project else None
+        return self.usual_channels(project.channel_names)
+
+    @channels.setter
+    def channels(self, channels: ChannelRule | None) -> None:
+        try:
+            if self._project is not None:
+                self._project.channels = channels
+        except FinetuneError as error:
+            self.fail(error)
+        self.channels_changed.emit()
+
+    def usual_channels(self, names: Sequence[str]) -> ChannelRule | None:
+        """Return what the model that predicts sees of images with these channels, while nobody has chosen."""
+        try:
+            return read_card(self.predictor).usual_channels(names) if names else None
+        except FinetuneError:  # said where the model is used
+            return usual_channels(names)
+
+    def seeing(self, config: Config) -> Config:
+        """Return the settings of a training or a prediction in the dataset, with its channel."""
+        return config.model_copy(update={"channels": self.channels})
 
     def look_back(self) -> None:
         """Have the folders of earlier jobs looked up anew."""

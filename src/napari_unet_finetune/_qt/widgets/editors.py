@@ -9,8 +9,8 @@ from typing import Any, get_args
 from magicgui.widgets import LineEdit
 from magicgui.widgets.bases import ValuedContainerWidget
 from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QWidget
+from qtpy.QtGui import QPaintEvent, QValidator
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
 
 EMPTY = "(empty)"
 _DECIMALS = 10
@@ -115,6 +115,19 @@ class ChoiceBox(QComboBox):
             self.addItem(text, value)
         shrink(self)
         self.currentIndexChanged.connect(lambda _: self.changed.emit())
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Show a choice that is too long with its middle cut: names differ at both ends."""
+        option, painter = QStyleOptionComboBox(), QStylePainter(self)
+        self.initStyleOption(option)
+        style = self.style()
+        assert style is not None
+        combo, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        width = style.subControlRect(combo, option, field, self).width()
+        option.currentText = self.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, width)
+        painter.drawComplexControl(combo, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
 
     def value(self) -> Any:
         """Return the chosen value."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
+
+from ...text import count_of
 
 
 def ask_for_folder(parent: QWidget, why: str, near: Path) -> Path | None:
@@ -16,6 +19,14 @@ def ask_for_folder(parent: QWidget, why: str, near: Path) -> Path | None:
         return None
     chosen = QFileDialog.getExistingDirectory(parent, "Choose a folder", str(near.parent))
     return Path(chosen) if chosen else None
+
+
+def ask_for_subfolder(parent: QWidget, source: Path, folders: Mapping[Path, int]) -> Path | None:
+    """Return which of `folders`, told by name and number of images, the user chooses; None if none."""
+    texts = {f"{folder.name} · {count_of(count, 'image')}": folder for folder, count in folders.items()}
+    why = f"{source.name} holds no images itself, but its subfolders do.\nWhich one do you want to open?"
+    chosen, is_chosen = QInputDialog.getItem(parent, "Choose a subfolder", why, list(texts), 0, editable=False)
+    return texts[chosen] if is_chosen else None
 
 
 def ask_for_file(parent: QWidget | None, title: str, suggestion: str | Path, kinds: str) -> Path | None:

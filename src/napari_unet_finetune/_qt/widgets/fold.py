@@ -21,6 +21,7 @@ class Fold(QCollapsible):
         if layout is not None:
             layout.setContentsMargins(0, 2, 0, 2)
         self.collapse(animate=False)
+        self._on_toggled(False)
         self.toggled.connect(self._on_toggled)
 
     def eventFilter(self, _watched: QObject | None, _event: QEvent | None) -> bool:
@@ -35,5 +36,6 @@ class Fold(QCollapsible):
             self.setCollapsedIcon(_CLOSED)
 
     def _on_toggled(self, is_open: bool) -> None:
+        self.content().setVisible(is_open)  # or the keyboard gets lost in what nobody sees
         if is_open:
             self.content().setMaximumHeight(_NO_LIMIT)
