@@ -123,7 +123,8 @@ class TileEnd(Event):
 class ImageEnd(Event):
     """One file is dealt with, number `done` of `total`.
 
-    `labels` is its labels file, `skipped` says that it was there before, `error` why there is none.
+    `labels` is its labels file, `skipped` says that it was there before, `error` why there is none; `shown` says how
+    the model saw it, if not as it is.
     """
 
     kind: ClassVar[str] = "image_end"
@@ -134,6 +135,7 @@ class ImageEnd(Event):
     error: str | None = None
     done: int = 0
     total: int = 0
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)

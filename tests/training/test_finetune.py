@@ -35,7 +35,7 @@ def same(first, second):
 
 
 def test_a_base_model_learns_the_squares_and_finetuning_learns_the_inverted_ones(trained):
-    config = tiny_config(steps=60, learning_rate=3e-3)
+    config = tiny_config(steps=60, learning_rate=3e-3, appearance="as they are")
     assert trained.ended.finetuned_dice > 0.9
     result = drain(finetune(trained.model, make_squares(6, bright=False, seed=1), config))
     assert result.ended.raw_dice < 0.5
@@ -278,8 +278,9 @@ def test_replay_uses_the_patches_that_the_base_model_carries():
     base = drain(train(make_squares(6), tiny_config(steps=40, learning_rate=3e-3), shape=TINY)).model
     assert len(base.rehearsal) == 8 and base.rehearsal.held_out.sum() == 2
     new = make_squares(5, bright=False, seed=1)
-    forgetful = drain(finetune(base, new, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0)))
-    careful = drain(finetune(base, new, tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5)))
+    config = tiny_config(steps=40, learning_rate=3e-3, appearance="as they are")
+    forgetful = drain(finetune(base, new, config.model_copy(update={"replay_share": 0.0})))
+    careful = drain(finetune(base, new, config.model_copy(update={"replay_share": 0.5})))
     assert forgetful.ended.old_dice_before == careful.ended.old_dice_before
     assert careful.ended.old_dice_after > forgetful.ended.old_dice_after + 0.05
 

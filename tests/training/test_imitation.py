@@ -81,7 +81,9 @@ def test_a_resumed_run_can_be_stopped_while_the_old_images_are_looked_at(base):
 
 def test_what_the_old_images_taught_is_not_forgotten(base):
     new, old, others = make_squares(5, bright=False, seed=1), make_squares(5, seed=2), make_squares(4, seed=7)
-    config = tiny_config(steps=40, learning_rate=3e-3, replay_share=0.5, l2sp=0.0, keep_raw=False)
+    config = tiny_config(
+        steps=40, learning_rate=3e-3, replay_share=0.5, l2sp=0.0, keep_raw=False, appearance="as they are"
+    )
     careful = drain(finetune(base, new, config, base_images=without_labels(old))).model
     forgetful = drain(finetune(base, new, config)).model
     kept, lost = (np.mean([score.dice for score in evaluate(model, others)]) for model in (careful, forgetful))

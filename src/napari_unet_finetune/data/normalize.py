@@ -13,11 +13,15 @@ from ..config import ChannelRule, Normalization
 from ..errors import DataError
 from ..text import first_of
 from .annotated_image import AnnotatedImage
+from .appearance import AS_THEY_ARE, Appearance, nearest, quantiles_of
 from .channels import place_of
 
 
 class ModelView(BaseModel):
-    """How a model looks at an image: its channels, the rules that make its input, and the change of size."""
+    """How a model looks at an image: its channels, the rules that make its input, and the change of size.
+
+    Of several datasets that it `knows`, an image is shown as one of those that it is most like.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,15 +29,24 @@ class ModelView(BaseModel):
     channels: ChannelRule = Field(default_factory=ChannelRule)
     normalization: Normalization = Field(default_factory=Normalization)
     rescale: float = 1.0
+    knows: tuple[Appearance, ...] = ()
+
+    def as_one_of(self, *appearances: Appearance) -> ModelView:
+        """Return the same view with these appearances to choose from."""
+        return self.model_copy(update={"knows": appearances})
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkInput:
-    """An image on the network's grid: float32 (C, Y, X), and target and annotated region (Y, X) where there are any."""
+    """An image on the network's grid: float32 (C, Y, X), and target and annotated region (Y, X) where there are any.
+
+    `appearance` is how it is shown.
+    """
 
     pixels: NDArray[np.float32]
     target: NDArray[np.bool_] | None
     annotated: NDArray[np.bool_] | None
+    appearance: Appearance = AS_THEY_ARE
 
 
 def network_input(image: AnnotatedImage, view: ModelView) -> NetworkInput:
@@ -44,10 +57,10 @@ def network_input(image: AnnotatedImage, view: ModelView) -> NetworkInput:
     DataError
         If the image's channels or values do not fit the model.
     """
-    pixels = model_input(image, in_channels=view.in_channels, channels=view.channels, normalization=view.normalization)
+    pixels, appearance = as_shown(image, view)
     target = None if image.labels is None else image.target
     if view.rescale == 1:
-        return NetworkInput(pixels, target, image.annotated)
+        return NetworkInput(pixels, target, image.annotated, appearance)
     shape = rescaled_shape(image.shape, view.rescale)
     # Thin strokes must survive: where only some pixels are annotated, the nearest counts and not the majority.
     resample_mask = _majority if image.annotated is None else _nearest
@@ -55,7 +68,32 @@ def network_input(image: AnnotatedImage, view: ModelView) -> NetworkInput:
         resample(pixels, shape),
         None if target is None else resample_mask(target, shape),
         None if image.annotated is None else _nearest(image.annotated, shape),
+        appearance,
     )
+
+
+def as_shown(image: AnnotatedImage, view: ModelView) -> tuple[NDArray[np.float32], Appearance]:
+    """Return what a model with `view` sees of `image` (C, Y, X) before any change of size, and how it is shown.
+
+    Raises
+    ------
+    DataError
+        If the image's channels or values do not fit the model.
+    """
+
+    def seen(appearance: Appearance = AS_THEY_ARE) -> NDArray[np.float32]:
+        return model_input(
+            image, in_channels=view.in_channels, channels=view.channels, normalization=view.normalization,
+            appearance=appearance,
+        )  # fmt: skip
+
+    if len({one.inverted for one in view.knows}) == 1:
+        return seen(view.knows[0]), view.knows[0]
+    pixels = seen()
+    if not view.knows:
+        return pixels, AS_THEY_ARE
+    shown = view.knows[nearest(view.knows, quantiles_of(pixels.mean(axis=0).ravel()))]
+    return (seen(shown) if shown.inverted else pixels), shown
 
 
 def rescaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -99,18 +137,27 @@ VALUE_RANGE = (-1.0, 3.0)
 
 
 def model_input(
-    image: AnnotatedImage, *, in_channels: int, channels: ChannelRule, normalization: Normalization
+    image: AnnotatedImage,
+    *,
+    in_channels: int,
+    channels: ChannelRule,
+    normalization: Normalization,
+    appearance: Appearance = AS_THEY_ARE,
 ) -> NDArray[np.float32]:
     """Return the network's view of `image`: float32 (in_channels, Y, X).
 
-    Channels are brought to the model's number first, then intensities are normalized over the whole image.
+    Channels are brought to the model's number first, then dark and bright are exchanged where `appearance` says so, and
+    intensities are normalized over the whole image.
 
     Raises
     ------
     DataError
         If `channels` does not say how to bring the image to `in_channels`, or its floats have no known range.
     """
-    return normalize(to_channels(image, in_channels, channels), normalization, name=image.name)
+    pixels = to_channels(image, in_channels, channels)
+    if appearance.inverted and normalization.method == "none":
+        _check_range(pixels, image.name)
+    return normalize(appearance.shown(pixels), normalization, name=image.name)
 
 
 def raw_input(image: AnnotatedImage, *, in_channels: int, channels: ChannelRule) -> NDArray[np.float32] | None:

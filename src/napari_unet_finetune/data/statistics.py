@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from .annotated_image import AnnotatedImage
+from .appearance import LEVELS, quantiles_of
 from .normalize import ModelView, model_input, raw_input
 from .objects import measure_objects
 
@@ -73,9 +74,6 @@ def estimate_rescale(
 
 __all__ = ["LEVELS", "DataStatistics", "Intensities", "ModelFacts", "ModelView", "combine", "measure", "measure_image"]
 
-# Percentiles that stand for a distribution: 0, 2, … 100 %.
-LEVELS = np.linspace(0, 1, 51)
-_MAX_PIXELS = 2**17
 _DIGITS = 5
 Parts = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
@@ -229,15 +227,8 @@ def _share(objects: NDArray[np.bool_], background: NDArray[np.bool_]) -> float:
 
 def _intensities(pixels: NDArray[Any], parts: Parts | None) -> Intensities:
     gray = pixels.mean(axis=0)
-    objects, background = ((), ()) if parts is None else (_quantiles(gray[part]) for part in parts)
-    return Intensities(everywhere=_quantiles(gray.ravel()), objects=objects, background=background)
-
-
-def _quantiles(values: NDArray[Any]) -> tuple[float, ...]:
-    if values.size == 0:
-        return ()
-    some = values[:: max(1, values.size // _MAX_PIXELS)]
-    return tuple(np.round(np.quantile(some.astype(np.float64), LEVELS), _DIGITS).tolist())
+    objects, background = ((), ()) if parts is None else (quantiles_of(gray[part]) for part in parts)
+    return Intensities(everywhere=quantiles_of(gray.ravel()), objects=objects, background=background)
 
 
 def _median(values: Sequence[float | None]) -> float | None:

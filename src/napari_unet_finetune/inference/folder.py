@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +18,7 @@ from ..errors import DataError, DeviceError, FinetuneError
 from ..events import ImageEnd, TileEnd, never
 from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
 from ..result import FailedFile, Result
+from ..text import count_of, first_of
 from .predict import Prediction, Predictor
 
 SUFFIX = f"{LABELS_MARK}.tif"
@@ -150,7 +151,8 @@ def _predict_file(
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         return ImageEnd(path, error=f"{path.name} does not fit in memory. Cut it into smaller images.")
-    return ImageEnd(path, labels=target)
+    shown = {one.appearance.in_words(predictor.channels) for one in predictions if one.appearance.inverted}
+    return ImageEnd(path, labels=target, shown=", or ".join(sorted(shown)))
 
 
 def _stack(frames: Sequence[ImageRef], predictions: Sequence[Prediction]) -> NDArray[np.unsignedinteger[Any]]:
@@ -170,5 +172,12 @@ def _report(ends: Sequence[ImageEnd], notes: tuple[str, ...], *, stopped: bool =
         skipped=tuple(end.labels for end in ends if end.labels and end.skipped),
         failed=tuple(FailedFile(end.path, end.error) for end in ends if end.error is not None),
         stopped=stopped,
-        notes=notes,
+        notes=(*notes, *_about_appearance(ends)),
     )
+
+
+def _about_appearance(ends: Sequence[ImageEnd]) -> Iterator[str]:
+    """Yield how images were shown to the model, if not as they are."""
+    for shown in dict.fromkeys(end.shown for end in ends if end.shown):
+        names = [end.path.stem for end in ends if end.shown == shown]
+        yield f"The model saw {count_of(len(names), 'file')} {shown}: {first_of(names)}."

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.normalize import network_input, resample
+from ..data.appearance import AS_THEY_ARE, Appearance, named
+from ..data.normalize import ModelView, network_input, resample
 from ..device import autocast, is_out_of_memory, pick_device, pick_precision
 from ..errors import DeviceError
 from ..events import TileEnd, drain, never, until
@@ -40,6 +41,8 @@ class Prediction:
         Probability above which a pixel became an object.
     scale, unit
         Size of a pixel along Y and X, as the image has it.
+    appearance
+        How the image was shown to the network.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Prediction:
     threshold: float
     scale: tuple[float, float]
     unit: str
+    appearance: Appearance = AS_THEY_ARE
 
 
 def predict(
@@ -135,7 +139,9 @@ class Predictor:
             If the image or a single tile does not fit into the device's memory.
         """
         try:
-            blended = yield from until(should_stop, self._blended(self._pixels(image)))
+            seen = network_input(image, self._view)
+            pixels = torch.from_numpy(seen.pixels).to(self.device)
+            blended = yield from until(should_stop, self._blended(pixels))
         except (RuntimeError, MemoryError) as error:  # the image and its probabilities lie on the device, too
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
@@ -147,13 +153,21 @@ class Predictor:
             return None
         probabilities = resample(blended.cpu().numpy(), image.shape)
         labels = to_labels(probabilities, self.threshold, self.config)
-        return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit)
+        shown = seen.appearance
+        return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit, shown)
 
-    def _pixels(self, image: AnnotatedImage) -> Tensor:
+    @property
+    def channels(self) -> int:
+        """Number of channels that the network sees."""
+        return self.model.card.shape.in_channels
+
+    @property
+    def _view(self) -> ModelView:
         view = self.model.card.view
         if self.config.rescale is not None:
             view = view.model_copy(update={"rescale": self.config.rescale})
-        return torch.from_numpy(network_input(image, view).pixels).to(self.device)
+        chosen = named(self.config.appearance, view.in_channels)
+        return view if chosen is None else view.as_one_of(chosen)
 
     def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
         return blend_tiles(

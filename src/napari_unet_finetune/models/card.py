@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config import ChannelRule, ModelConfig, Normalization
+from ..data.appearance import Appearance
 from ..data.channels import ALL, usual_channels
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import ModelError
@@ -46,6 +47,8 @@ class ModelCard(BaseModel):
         Probability above which a pixel is an object.
     rescale
         Factor by which images are resampled before the network sees them.
+    knows
+        How images of each dataset are shown that it was trained on, the oldest first; empty: as they are.
     provenance
         Where the model comes from.
     """
@@ -58,6 +61,7 @@ class ModelCard(BaseModel):
     patch_size: int = 128
     threshold: float = 0.5
     rescale: float = 1.0
+    knows: tuple[Appearance, ...] = ()
     provenance: Provenance = Field(default_factory=Provenance)
 
     @property
@@ -83,6 +87,7 @@ class ModelCard(BaseModel):
             channels=self.channels,
             normalization=self.normalization,
             rescale=self.rescale,
+            knows=self.knows,
         )
 
     def seeing(self, channels: ChannelRule | None) -> Self:
@@ -116,6 +121,8 @@ class ModelCard(BaseModel):
             raise ModelError(
                 f"{subject}: the rescale factor is {self.rescale}. Give a factor above 0 and up to {MAX_RESCALE:g}."
             )
+        if not all(one.fits(self.shape.in_channels) for one in self.knows):
+            raise ModelError(f"{subject}: what it says of the intensities of its images is damaged. {_CHOOSE}")
         if self.patch_size < multiple or self.patch_size % multiple:
             raise ModelError(
                 f"{subject}: the patch size is {self.patch_size} px. "

@@ -97,9 +97,10 @@ class Model:
                 f"A model cannot be given {in_channels} channels ({error.errors()[0]['msg']}). Choose one of them "
                 "(in the terminal, --channel)."
             ) from error
+        knows = tuple(one.for_channels(self.card.shape.in_channels, in_channels) for one in self.card.knows)
         return Model(
             adapt_in_channels(self.weights, in_channels),
-            self.card.model_copy(update={"shape": shape}),
+            self.card.model_copy(update={"shape": shape, "knows": knows}),
             self.rehearsal and self.rehearsal.with_channels(in_channels),
         )
 

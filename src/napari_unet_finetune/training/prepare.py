@@ -10,6 +10,7 @@ import torch
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
+from ..data.appearance import AS_THEY_ARE, Appearance
 from ..data.normalize import network_input
 from ..data.split import Split, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, estimate_rescale, measure_image
@@ -24,7 +25,7 @@ from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
 from .patches import PatchSampler
 from .replay import imitated, imitation_notice, settle_pull, store_patches
-from .settle import fit_channels, settle_orientation
+from .settle import fit_channels, settle_appearance, settle_orientation
 from .store import PatchStore, PreparedImage, free_bytes
 from .validation import ImageValidator, PatchValidator, Validator
 
@@ -102,9 +103,15 @@ def prepare(
     precision = pick_precision(config.precision, device)
     config = config.model_copy(update={"patch_size": config.patch_size or model.card.patch_size})
     base, about_base = _fit_base(model, images, config, from_scratch=from_scratch)
-    loaded = _load(base, images, config, device)
+    before = () if from_scratch else _known_before(model)
+    shown, about_shown = (AS_THEY_ARE, "") if from_scratch else settle_appearance(base, images, config, device)
+    loaded = _load(base.with_card(knows=(shown,)), images, config, device)
     _check_annotations(loaded.train)
-    old = _load_old(model, base_images, base, config, device, should_stop)
+    old = _load_old(model, base_images, base.with_card(knows=before), config, device, should_stop)
+    has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
+    original = model.with_card(knows=(shown,)) if has_same_channels else model
+    held_out = _seen_by_base(original, base.with_card(knows=(shown,)), images, loaded)
+    model, base = _with_new(model, base, before, shown, loaded.statistics)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
     about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded.records, model))
     source, validator = _batches(loaded, replay, config, base, precision)
@@ -121,9 +128,9 @@ def prepare(
         old=tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
         records=loaded.records,
         statistics=loaded.statistics,
-        notices=tuple(filter(None, (*about_base, *loaded.notices, about_layers, *about_old))),
+        notices=tuple(filter(None, (*about_base, about_shown, *loaded.notices, about_layers, *about_old))),
         from_scratch=from_scratch,
-        raw_held_out=_as_seen_by(model, images, loaded) if base.card.view != model.card.view else loaded.held_out,
+        raw_held_out=held_out,
         old_records=old.records,
     )
 
@@ -209,7 +216,8 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
         records.append(TrainingImage.of(image))
         places.append(place)
-        measured.append(measure_image(image, base.card.view, normalized=seen.pixels))
+        as_it_is = None if seen.appearance.inverted else seen.pixels
+        measured.append(measure_image(image, base.card.view, normalized=as_it_is))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
     split = _split(store, config)
@@ -223,8 +231,28 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
     )
 
 
-def _as_seen_by(original: Model, images: Sequence[AnnotatedImage], loaded: _Loaded) -> PatchStore | None:
+def _known_before(model: Model) -> tuple[Appearance, ...]:
+    """Return how images of the datasets are shown that the base model was trained on."""
+    if model.card.knows:
+        return model.card.knows
+    statistics = model.card.provenance.statistics
+    return (Appearance(quantiles=statistics.normalized.everywhere if statistics else ()),)
+
+
+def _with_new(
+    model: Model, base: Model, before: tuple[Appearance, ...], shown: Appearance, statistics: DataStatistics | None
+) -> tuple[Model, Model]:
+    """Return the models with the new dataset among those they know; the original only where it is shown otherwise."""
+    quantiles = statistics.normalized.everywhere if statistics else ()
+    knows = (*before, shown.model_copy(update={"quantiles": quantiles}))
+    has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
+    return model.with_card(knows=knows) if shown.inverted and has_same_channels else model, base.with_card(knows=knows)
+
+
+def _seen_by_base(original: Model, base: Model, images: Sequence[AnnotatedImage], loaded: _Loaded) -> PatchStore | None:
     """Return the held-out images as the unchanged base model sees them, or None if it cannot take them."""
+    if original.card.view == base.card.view:
+        return loaded.held_out
     store = PatchStore(loaded.held_out.device)
     try:
         for place in loaded.held_out_places:

@@ -1,18 +1,26 @@
-"""What the images settle before a training: how patches may be turned, and how many channels the model gets."""
+"""What the images settle before a training: how patches are turned, the number of channels, what is inverted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from ..config import ChannelRule, FinetuneConfig
 from ..data import objects
 from ..data.annotated_image import AnnotatedImage
+from ..data.appearance import AS_THEY_ARE, Appearance, candidates, named
 from ..data.channels import ALL
+from ..data.normalize import network_input
+from ..device import pick_precision
+from ..inference.views import knows_mirrored
+from ..models.attention_unet import AttentionUNet
 from ..models.model import Model
 from ..text import count_of
-from .store import PreparedImage
+from .store import PatchStore, PreparedImage
+from .validation import mean_dice, predict_all
 
 
 def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) -> tuple[FinetuneConfig, str]:
@@ -87,3 +95,61 @@ def _difference(base: Model, found: int) -> list[str]:
     if found == 1:
         return [f"The images are gray: their channel is repeated for the {base.card.shape.in_channels} of the model."]
     return [f"The images have {found} channels, of which the model sees {base.card.channels.in_words}."]
+
+
+# The base model must gain this much Dice, mean over images, by images that are shown otherwise than they are …
+CLEAR_GAIN = 0.05
+# … and on at least this share of them. Figures: docs/experiments.md.
+CLEAR_SHARE = 0.75
+# Looked at to decide; more would only take time.
+_SCORED = 12
+
+
+def settle_appearance(
+    base: Model, images: Sequence[AnnotatedImage], config: FinetuneConfig, device: torch.device
+) -> tuple[Appearance, str]:
+    """Return how the new images are to be shown to the network, and a sentence if that is not as they are.
+
+    Left open by the settings, the base model is asked: what it finds clearly better with dark and bright exchanged is
+    shown so. The network learns nothing by this and forgets nothing.
+    """
+    channels = base.card.shape.in_channels
+    chosen = named(config.appearance, channels)
+    if chosen is not None:
+        return chosen, ""
+    some = [images[int(place)] for place in np.linspace(0, len(images) - 1, min(len(images), _SCORED)).round()]
+    some = [image for image in some if image.annotated is None or image.annotated.any()]
+    if not some:
+        return AS_THEY_ARE, ""
+    network = base.build_network().to(device)
+    plain, *others = candidates(channels)
+    scores = {one: _scores_shown(network, base, some, one, config, device) for one in (plain, *others)}
+    best = max(others, key=lambda one: scores[one].mean())
+    gains = scores[best] - scores[plain]
+    if gains.mean() < CLEAR_GAIN or (gains > 0).mean() < CLEAR_SHARE:
+        return plain, ""
+    return best, (
+        f"The new images are shown to the model {best.in_words(channels)}: so the base finds their objects, with Dice "
+        f"{scores[best].mean():.3f} instead of {scores[plain].mean():.3f} on {count_of(len(some), 'annotated image')}, "
+        "before anything is learned. If that is wrong, set Intensities to as they are."
+    )
+
+
+def _scores_shown(
+    network: AttentionUNet,
+    base: Model,
+    images: Sequence[AnnotatedImage],
+    appearance: Appearance,
+    config: FinetuneConfig,
+    device: torch.device,
+) -> NDArray[np.float64]:
+    """Return Dice (images,) of the base model on typical windows of `images`, shown with this `appearance`."""
+    store, view = PatchStore(device), base.card.view.as_one_of(appearance)
+    for image in images:
+        seen = network_input(image, view)
+        store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
+    windows = [image.cropped(config.validation_crop_px) for image in store.images]
+    precision = pick_precision(config.precision, device)
+    found = predict_all(network, windows, config, knows_mirrored(base), device, precision)
+    pairs = zip(windows, found, strict=True)
+    return np.array([mean_dice([window], [seen], base.card.threshold) for window, seen in pairs])

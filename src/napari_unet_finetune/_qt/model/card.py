@@ -68,6 +68,8 @@ def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
         yield "Trained on", _images(card)
     if card.view.in_channels == 1 and card.channels.title:
         yield "Channel", card.channels.title
+    if any(one.inverted for one in card.knows):
+        yield "Intensities", _intensities(card)
     if scores := list(_scores(card)):
         yield "Dice", ", ".join(scores)
     if about.licence:
@@ -106,6 +108,11 @@ def _images(card: FileCard) -> str:
     names = ", ".join(record.name for record in records[:_NAMES_SHOWN])
     more = ", …" if len(records) > _NAMES_SHOWN else ""
     return f"{count_of(len(records), 'image')} ({names}{more})"
+
+
+def _intensities(card: FileCard) -> str:
+    ways = dict.fromkeys(one.in_words(card.shape.in_channels) for one in card.knows)
+    return f"images are seen {', or '.join(ways)}, as those it was trained on that they are most like"
 
 
 def _network(card: FileCard) -> str:

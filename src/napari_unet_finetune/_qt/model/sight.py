@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ...data.annotated_image import AnnotatedImage
-from ...data.normalize import model_input
+from ...data.appearance import Appearance
+from ...data.normalize import as_shown
 from ...io.pixels import ImagePixels
 from ...models.card import FileCard
 from ..annotate.paint import PAINTING
@@ -20,6 +21,7 @@ from ..session.stage import Place
 from ..session.worker import in_background
 
 SIGHT = "model sight"
+_Seen = tuple[ImagePixels, NDArray[np.float32], Appearance]
 
 
 class ModelSight(Listener):
@@ -65,17 +67,14 @@ class ModelSight(Listener):
 
         view = card.seeing(self.session.channels).view
 
-        def look() -> tuple[ImagePixels, NDArray[np.float32]]:
+        def look() -> _Seen:
             pixels = project.read_image(name)
-            image = AnnotatedImage(name, pixels.array, channel_names=pixels.channels)
-            seen = model_input(
-                image, in_channels=view.in_channels, channels=view.channels, normalization=view.normalization
-            )
-            return pixels, seen
+            seen, appearance = as_shown(AnnotatedImage(name, pixels.array, channel_names=pixels.channels), view)
+            return pixels, seen, appearance
 
         asked = self._asked = object()
 
-        def on_end(found: tuple[ImagePixels, NDArray[np.float32]]) -> None:
+        def on_end(found: _Seen) -> None:
             if asked is self._asked:
                 self._show(name, card, *found)
 
@@ -87,13 +86,16 @@ class ModelSight(Listener):
 
         in_background(look, title=f"Looking at {name}", on_end=on_end, on_error=on_error)
 
-    def _show(self, name: str, card: FileCard, pixels: ImagePixels, seen: NDArray[np.float32]) -> None:
+    def _show(
+        self, name: str, card: FileCard, pixels: ImagePixels, seen: NDArray[np.float32], appearance: Appearance
+    ) -> None:
         array = seen[0] if len(seen) == 1 else seen
         viewer, limits = self.session.viewer, (-1.0, 3.0) if card.normalization.method == "zscore" else (0.0, 1.0)
         with selection_kept(viewer):
             self._removing = True  # a layer that does not fit is replaced
+            how = f", {appearance.in_words(len(seen))}" if appearance.inverted else ""
             image = ImagePixels(array, pixels.scale, pixels.unit)
-            layer = show_image(viewer, SIGHT, f"{name} as {card.name} sees it", image, below=PAINTING)
+            layer = show_image(viewer, SIGHT, f"{name} as {card.name} sees it{how}", image, below=PAINTING)
             self._removing = False
             if not layer.rgb:
                 layer.contrast_limits = limits

@@ -1,0 +1,78 @@
+"""Images of several datasets are shown to a network as it learned to see them, and told apart by their intensities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet_finetune.config import Normalization
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.data.appearance import AS_THEY_ARE, Appearance, candidates, nearest, quantiles_of
+from napari_unet_finetune.data.normalize import ModelView, as_shown, network_input
+
+INVERTED = Appearance(inverted=(0,))
+DTYPES = (np.uint8, np.uint16, np.int16, np.float32)
+
+
+def bright_dots(dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    image = rng.random((40, 50)) * 0.2
+    image[10:18, 20:30] += 0.7
+    return image.astype(dtype) if np.issubdtype(dtype, np.floating) else (image * np.iinfo(dtype).max).astype(dtype)
+
+
+def exchanged(image: np.ndarray) -> np.ndarray:
+    return 1 - image if image.dtype.kind == "f" else ~image
+
+
+def shown(image: np.ndarray, *knows: Appearance, method: str = "percentile") -> np.ndarray:
+    view = ModelView(normalization=Normalization(method=method), knows=knows)
+    return as_shown(AnnotatedImage("one", image), view)[0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", ["percentile", "zscore", "none"])
+def test_an_exchanged_image_shown_exchanged_is_the_image(dtype, method):
+    image = bright_dots(dtype)
+    seen = shown(exchanged(image), INVERTED, method=method)
+    np.testing.assert_allclose(seen, shown(image, method=method), atol=1e-4)  # the range of int16 is uneven by one
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_image_is_shown_like_the_dataset_that_it_is_most_like(dtype):
+    bright = Appearance(quantiles=quantiles_of(shown(bright_dots(dtype)).ravel()))
+    dark = Appearance(inverted=(0,), quantiles=quantiles_of(shown(exchanged(bright_dots(dtype))).ravel()))
+    for seed in range(1, 4):
+        image = bright_dots(dtype, seed)
+        np.testing.assert_array_equal(shown(image, bright, dark), shown(image))
+        np.testing.assert_allclose(shown(exchanged(image), bright, dark), shown(image), atol=1e-5)
+
+
+def test_an_image_like_none_is_of_the_dataset_of_which_nothing_is_known():
+    known = Appearance(inverted=(0,), quantiles=(1.0,) * 51)
+    assert nearest((AS_THEY_ARE, known), (0.9,) * 51) == 1
+    assert nearest((AS_THEY_ARE, known), (0.5,) * 51) == 0
+    assert nearest((AS_THEY_ARE, INVERTED), (0.5,) * 51) == 0
+
+
+def test_how_an_image_was_shown_is_told():
+    seen = network_input(AnnotatedImage("one", bright_dots()), ModelView(rescale=0.5, knows=(INVERTED,)))
+    assert seen.appearance == INVERTED
+    assert "exchanged" in INVERTED.in_words(1) and "channel 2" in Appearance(inverted=(2,)).in_words(3)
+
+
+@given(st.integers(1, 8), st.integers(1, 8))
+def test_a_network_of_other_channels_inverts_what_it_inverted(old, new):
+    for one in candidates(old):
+        other = one.for_channels(old, new)
+        assert other.fits(new)
+        assert (len(other.inverted) == new) == (len(one.inverted) == old) or len(one.inverted) < old
+
+
+@pytest.mark.parametrize(
+    "damaged", [Appearance(inverted=(3,)), Appearance(inverted=(0, 0)), Appearance(quantiles=(0.5,))]
+)
+def test_a_damaged_appearance_does_not_fit(damaged):
+    assert not damaged.fits(1)

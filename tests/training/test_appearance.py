@@ -1,0 +1,74 @@
+"""Images with dark and bright exchanged are shown so that the base finds them, before anything is learned."""
+
+import numpy as np
+import pytest
+
+from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.events import Notice, drain
+from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.metrics import dice
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.training.finetune import finetune
+
+from .conftest import make_squares, tiny_config
+from .test_finetune import collect
+
+INVERTED = make_squares(6, bright=False, seed=1)
+
+
+def scores(model, images, **settings):
+    predictor = Predictor(model, PredictConfig(device="cpu", precision="fp32", **settings))
+    return [dice(predictor.predict(image).labels > 0, image.target) for image in images]
+
+
+@pytest.fixture(scope="module")
+def turned(trained):
+    """Return the events and the result of one step on inverted images, which keeps the base's weights."""
+    return collect(finetune(trained.model, INVERTED, tiny_config(steps=1)))
+
+
+def test_without_learning_anything_the_model_finds_inverted_objects_and_the_old_ones(trained, turned):
+    _, result = turned
+    assert np.mean(scores(trained.model, INVERTED)) < 0.5
+    assert np.mean(scores(result.model, INVERTED)) > 0.9
+    assert np.mean(scores(result.model, make_squares(4, seed=5))) > 0.9
+
+
+def test_it_is_told_and_stands_in_the_model(turned, tmp_path):
+    events, result = turned
+    assert any("dark and bright exchanged" in event.message for event in events if isinstance(event, Notice))
+    result.model.save(tmp_path / "model.safetensors")
+    before, new = load_model(tmp_path / "model.safetensors").card.knows
+    assert (before.inverted, new.inverted) == ((), (0,))
+    assert len(before.quantiles) == len(new.quantiles) == 51
+
+
+def test_the_base_is_scored_as_it_sees_the_images(turned):
+    _, result = turned
+    assert result.ended.raw_dice > 0.9
+
+
+def test_images_that_the_base_knows_are_shown_as_they_are(trained):
+    _, result = collect(finetune(trained.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))
+    assert [one.inverted for one in result.model.card.knows] == [(), ()]
+
+
+def test_what_is_chosen_by_hand_is_done(trained, turned):
+    settings = tiny_config(steps=1, keep_raw=False, appearance="as they are")
+    result = drain(finetune(trained.model, INVERTED, settings))
+    assert not any(one.inverted for one in result.model.card.knows)
+    assert np.mean(scores(turned[1].model, INVERTED, appearance="as they are")) < 0.5
+
+
+def test_a_second_dataset_keeps_what_the_model_knows_of_the_first(turned):
+    _, result = turned
+    third = drain(finetune(result.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))
+    assert [one.inverted for one in third.model.card.knows] == [(), (0,), ()]
+
+
+def test_what_is_shown_as_the_model_learned_to_see_costs_the_old_images_nothing(trained):
+    """Without replay: the same training forgets where the network itself has to learn what is inverted."""
+    settings = tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0, keep_raw=False)
+    turned = drain(finetune(trained.model, INVERTED, settings)).ended
+    learned = drain(finetune(trained.model, INVERTED, settings.model_copy(update={"appearance": "as they are"}))).ended
+    assert turned.old_dice_after > learned.old_dice_after + 0.05
