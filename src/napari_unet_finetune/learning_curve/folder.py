@@ -48,15 +48,15 @@ class StudyFolder:
     @property
     def titles(self) -> dict[int, str]:
         """What the model of each number of images is called, of several seeds the first."""
-        first = {arm.count: name_of_file(file) for arm, file in reversed(self.models.items())}
+        first = {arm.count: name_of_file(file) for arm, file in reversed(self._files.items())}
         return {0: f"{self.base_name} ({BASE})", **dict(sorted(first.items()))}
 
     @property
     def named_rows(self) -> tuple[ModelRow, ...]:
         """The rows with the names of their models."""
-        names = {(arm.count, arm.seed): name_of_file(file) for arm, file in self.models.items()}
+        names = {(arm.count, arm.seed): name_of_file(file) for arm, file in self._files.items()}
         return tuple(
-            ModelRow(**asdict(row), model=names.get((row.count, row.seed), ""))
+            ModelRow(**asdict(row), model=names[row.count, row.seed])
             if row.count
             else ModelRow(**asdict(row), model=self.base_name, tag=BASE)
             for row in self.rows
@@ -75,8 +75,13 @@ class StudyFolder:
     @property
     def models(self) -> dict[Arm, Path]:
         """Files of the models that were trained and tested; that of the raw one is the base."""
-        files = ((arm, RunFolder(self.path / RUNS / arm.label).result_path) for arm in arms_of(self.plan) if arm.count)
-        return {arm: file for arm, file in files if file.is_file()}
+        return {arm: file for arm, file in self._files.items() if file.is_file()}
+
+    @property
+    def _files(self) -> dict[Arm, Path]:
+        """Where the models are that are trained, though they may be gone again."""
+        arms = (arm for arm in arms_of(self.plan) if arm.count)
+        return {arm: RunFolder(self.path / RUNS / arm.label).result_path for arm in arms}
 
     @cached_property
     def rows_and_patches(self) -> tuple[Row, ...]:
