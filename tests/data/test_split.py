@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet_finetune.data.split import split_images
+from napari_unet_finetune.data.split import keep_holding_out, split_images
 
 FRACTIONS = st.lists(st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.3, 0.9]), min_size=4, max_size=40)
 
@@ -24,6 +24,32 @@ def test_an_empty_image_is_not_held_out_alone_if_two_have_objects(fractions, see
     split = split_images(fractions, 0.2, seed)
     if sum(fraction > 0 for fraction in fractions) > 1:
         assert any(fractions[i] > 0 for i in split.validation)
+
+
+@settings(max_examples=30)
+@given(FRACTIONS, st.floats(0.01, 0.6), st.integers(0, 9), st.data())
+def test_what_is_held_out_stays_so_however_the_dataset_grows(fractions, share, seed, data):
+    """Trainings may take place at any moment: they fix what they used."""
+    held_out, trained = set(), set()
+    for count in range(1, len(fractions) + 1):
+        now = set(keep_holding_out(fractions[:count], share, seed, trained=trained, held_out=held_out))
+        assert held_out <= now and not now & trained and len(now) < max(count, 2)
+        assert any(fractions[i] for i in range(count) if i not in now) == any(fractions[:count])
+        if count < len(fractions):
+            assert now <= set(keep_holding_out(fractions, share, seed, trained=trained, held_out=held_out))
+        if data.draw(st.booleans()):
+            held_out, trained = now, set(range(count)) - now
+    if not trained:
+        assert abs(len(now) - max(1, round(share * count))) <= 1
+        assert sum(fraction > 0 for fraction in fractions) < 2 or any(fractions[i] for i in now)
+
+
+def test_a_higher_share_holds_more_out_but_gives_nothing_back():
+    few = keep_holding_out([0.1] * 10, 0.2, 0)
+    trained = set(range(10)) - set(few)
+    assert keep_holding_out([0.1] * 10, 0.5, 0, trained=trained, held_out=set(few)) == few
+    assert keep_holding_out([0.1] * 10, 0.01, 3, trained=trained, held_out=set(few)) == few
+    assert set(few) < set(keep_holding_out([0.1] * 16, 0.5, 0, trained=trained, held_out=set(few)))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

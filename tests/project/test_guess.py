@@ -17,8 +17,9 @@ from napari_unet_finetune.project.image import mask_text, summarize, to_annotate
 from napari_unet_finetune.project.image_sets import image_sets
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.project.question_plan import Asked, Known, make_question, subject_of
+from napari_unet_finetune.project.question_plan import Asked, make_question, subject_of
 from napari_unet_finetune.project.training_plan import plan_training
+from napari_unet_finetune.project.uses import Known
 
 CONFIG = FinetuneConfig(device="cpu")
 GUESSED = "img_02"

@@ -14,8 +14,9 @@ from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.provenance import Provenance, TrainingImage
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.project.question_plan import Asked, Known, images_seen, make_question, subject_of
+from napari_unet_finetune.project.question_plan import Asked, make_question, subject_of
 from napari_unet_finetune.project.training_plan import pairs_of
+from napari_unet_finetune.project.uses import Known, images_seen
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import FinetuneRequest
 

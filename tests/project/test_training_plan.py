@@ -85,7 +85,7 @@ def test_the_only_image_with_objects_is_never_held_out(project):
     project.save_labels("img_04", np.zeros((48, 48), np.uint16), "painted")
     project.save_labels("img_05", np.zeros((48, 48), np.uint16), "painted")
     plan = plan_training(project, CONFIG)
-    assert plan.problem == "" and _names(plan.held_out) == ["img_05"]
+    assert plan.problem == "" and _names(plan.held_out) in (["img_04"], ["img_05"])
 
 
 def test_images_for_validation_stay_out_of_a_training_that_validates_on_patches(project):

@@ -482,13 +482,30 @@ def test_raw_and_finetuned_are_scored_on_the_same_part_of_an_image_whatever_its_
     assert sides == [128, 64]
 
 
-def test_a_base_that_saw_an_image_with_another_mask_is_told_too(untrained):
-    images = make_squares(4)
-    base = drain(finetune(untrained, images, tiny_config(steps=1))).model
-    corrected = replace(images[0], labels=np.roll(images[0].labels, 1, axis=0))
-    notices = prepare(base, [corrected, *make_squares(3, seed=8)], tiny_config()).notices
-    known = [note for note in notices if "was trained on 1 of these" in note]
-    assert len(known) == 1
+def renamed(images, mark):
+    return [replace(image, name=f"{mark}{image.name}") for image in images]
+
+
+def test_what_a_base_was_trained_on_is_never_held_out_and_what_it_held_out_stays_so(untrained):
+    images, seen = make_squares(5), {}
+    config = tiny_config(steps=1)
+    base = drain(finetune(untrained, images, config)).model
+    for count in (5, 8, 12):
+        # Whatever the masks are by now, and wherever new images stand among the old ones.
+        corrected = [replace(image, labels=np.roll(image.labels, 1, axis=0)) for image in images]
+        setup = prepare(base, [*renamed(make_squares(count - 5, seed=8), "new"), *corrected], config)
+        seen[count] = {image.name for image in setup.held_out.images}
+        assert not any("too good" in note for note in setup.notices)
+    kept = set(base.card.provenance.held_out)
+    assert kept == seen[5] and kept < seen[12] and len(seen[12]) == 2
+    assert seen[12] - kept <= {image.name for image in renamed(make_squares(7, seed=8), "new")}
+
+
+def test_who_holds_out_what_a_base_was_trained_on_is_told(untrained):
+    images = make_squares(5)
+    base = drain(finetune(untrained, images, tiny_config(steps=1, held_out=(images[0].name,)))).model
+    setup = prepare(base, images, tiny_config(held_out=(images[0].name, images[3].name)))
+    assert any(f"held-out images ({images[3].name}) will be too good" in note for note in setup.notices)
 
 
 def test_a_base_model_has_no_raw_score_and_is_never_untrained():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,58 @@ def split_images(foreground_fractions: Sequence[float], share: float, seed: int)
     return Split(_all_but(chosen, count), tuple(sorted(chosen)), _note(chosen, foreground_fractions))
 
 
+def keep_holding_out(
+    foreground_fractions: Sequence[float],
+    share: float,
+    seed: int,
+    *,
+    trained: AbstractSet[int] = frozenset(),
+    held_out: AbstractSet[int] = frozenset(),
+) -> tuple[int, ...]:
+    """Return which images of a dataset that grows are held out: those of before, and new ones with their number.
+
+    However many images follow, what is held out of the first ones stays the same. At least one is held out from four
+    images on, if one is left that was not trained on; one with objects as soon as two have some. Training always keeps
+    an image with objects.
+
+    Parameters
+    ----------
+    foreground_fractions
+        Share of object pixels of each image, in the order in which the images were annotated.
+    share, seed
+        As in `split_images`.
+    trained, held_out
+        Positions of images that were trained on, and of those that were held out, before.
+    """
+    chosen = set(held_out)
+    for count in range(MIN_IMAGES, len(foreground_fractions) + 1):
+        while (pool := _to_choose_from(foreground_fractions, count, share, chosen, trained)).size:
+            chosen.add(int(np.random.default_rng([seed, count, len(chosen)]).choice(pool)))
+    return tuple(sorted(chosen))
+
+
+def _to_choose_from(
+    fractions: Sequence[float], count: int, share: float, chosen: AbstractSet[int], trained: AbstractSet[int]
+) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Return of which images among the first `count` to hold out one more than those `chosen`; none if they will do."""
+    none = np.empty(0, np.intp)
+    wanted = min(count - 1, max(1, round(share * count)))
+    has_objects = any(fractions[i] > 0 for i in chosen)
+    if has_objects and len(chosen) >= wanted:
+        return none
+    order = [int(i) for i in np.argsort(fractions[:count], kind="stable")]
+    full = [i for i in order if fractions[i] > 0 and i not in chosen]
+    free = [i for i in order if i not in chosen and i not in trained and full != [i]]
+    if not has_objects and any(i in full for i in free):
+        free = [i for i in free if i in full]
+    elif len(chosen) >= wanted:
+        return none
+    groups = (set(group.tolist()) for group in np.array_split(order, wanted))
+    lonely = ([i for i in free if i in group] for group in groups if not chosen & group)
+    pool = next(filter(None, lonely), free)  # of a part of the range from which none is held out yet
+    return _middle(np.array(pool, np.intp))
+
+
 def split_by_name(names: Sequence[str], held_out: Sequence[str]) -> Split:
     """Hold out the images called `held_out`.
 
@@ -65,9 +118,13 @@ def split_by_name(names: Sequence[str], held_out: Sequence[str]) -> Split:
     chosen = [index for index, name in enumerate(names) if name in held_out]
     if len(chosen) == len(names):
         raise DataError("All annotated images are for validation, so none is left to train on. Give some to training.")
-    if not chosen:
-        return Split(tuple(range(len(names))), (), "Nothing is held out: there is no held-out Dice.")
-    return Split(_all_but(chosen, len(names)), tuple(chosen), _note_on(len(chosen)))
+    return split_at(chosen, len(names))
+
+
+def split_at(held_out: Sequence[int], count: int) -> Split:
+    """Hold out the images at these positions among `count`."""
+    note = _note_on(len(held_out)) if held_out else "Nothing is held out: there is no held-out Dice."
+    return Split(_all_but(held_out, count), tuple(held_out), note)
 
 
 def _middle(group: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

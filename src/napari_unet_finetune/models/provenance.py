@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,6 +56,11 @@ class TrainingImage(_Record):
     sha256: str
     pixels_sha256: str | None = None  # None in older files
 
+    def is_same(self, other: TrainingImage) -> bool:
+        """Tell whether both have the same pixels, with the same labels or others."""
+        pixels = self.pixels_sha256
+        return self.sha256 == other.sha256 or (pixels is not None and pixels == other.pixels_sha256)
+
     @classmethod
     def of(cls, image: AnnotatedImage) -> Self:
         """Return what is kept of `image`."""
@@ -66,9 +71,10 @@ class TrainingImage(_Record):
 class Provenance(_Record):
     """The history of a model; everything has a default, so that a caller states what it knows.
 
-    `created` is UTC in ISO 8601. `parent_sha256` is `weights_hash` of the model that was finetuned. `config` is
-    the `FinetuneConfig` as JSON values. `scores` are named by the caller, for example ``val_dice``. `statistics` are
-    those of the images, `None` in models of other programs and in older files.
+    `created` is UTC in ISO 8601. `held_out` names those of the images that only validated, ``None`` in older files.
+    `parent_sha256` is `weights_hash` of the model that was finetuned. `config` is the `FinetuneConfig` as JSON
+    values. `scores` are named by the caller, for example ``val_dice``. `statistics` are those of the images, `None`
+    in models of other programs and in older files.
     """
 
     name: str = ""
@@ -77,6 +83,7 @@ class Provenance(_Record):
     parent: str | None = None
     parent_sha256: str | None = None
     images: tuple[TrainingImage, ...] = ()
+    held_out: tuple[str, ...] | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
@@ -87,8 +94,15 @@ class Provenance(_Record):
     citation: str = ""
 
     def knows(self, image: TrainingImage) -> bool:
-        """Tell whether the model was trained on `image`, with these labels or others."""
-        return any(
-            image.sha256 == one.sha256 or (one.pixels_sha256 is not None and image.pixels_sha256 == one.pixels_sha256)
-            for one in self.images
-        )
+        """Tell whether `image` took part in the model's training, with these labels or others."""
+        return self.use_of(image) != ""
+
+    def use_of(self, image: TrainingImage) -> Literal["", "train", "validation", "any"]:
+        """Return what the training of the model used `image` for; one of the first two uses, if that is not known."""
+        known = [one.name for one in self.images if image.is_same(one)]
+        if not known:
+            return ""
+        held_out = self.config.get("held_out") if self.held_out is None else self.held_out
+        if held_out is None:
+            return "any"
+        return "validation" if all(name in held_out for name in known) else "train"

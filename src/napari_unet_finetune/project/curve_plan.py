@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..config import FinetuneConfig
-from ..data.split import MIN_IMAGES, split_images
+from ..data.split import MIN_IMAGES
 from ..errors import DataError
 from ..runs.request import CurveRequest
 from ..text import count_of, first_of, verb_for
-from .image import unseen_note
+from .image import Use, unseen_note
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
+from .uses import NOTHING, Known, hold_out, is_held_out
 
 COUNTS = (5, 10, 15, 20)
 # Where no image has the role test, this share of the annotated ones is held out for testing.
@@ -49,25 +50,39 @@ class CurvePlanning:
     sentences: tuple[str, ...] = ()
 
 
-def plan_curve(project: Project, counts: Sequence[int] = COUNTS, seeds: int = 1) -> CurvePlanning:
-    """Return which images of `project` a learning curve trains and tests with; counts that do not fit are left out.
+def plan_curve(
+    project: Project, counts: Sequence[int] = COUNTS, seeds: int = 1, base: Known = NOTHING
+) -> CurvePlanning:
+    """Return which images of `project` a learning curve trains and tests with, from a model that has seen `base`.
 
-    Images of the roles auto, train and validation are trained with in the order of the dataset, those of the role
-    test are tested on.
+    Images of the role test are tested on or, if there are none, those that other trainings have held out, and new ones
+    with their number. The rest is trained with in the order of the dataset; counts that do not fit are left out.
     """
     annotated = [image for image in project.images if image.is_annotated and image.role != "unused"]
-    test = tuple(image for image in annotated if image.role == "test")
-    train = tuple(image for image in annotated if image.role != "test")
-    is_held_out = not test
-    if is_held_out:
-        split = split_images([image.foreground or 0.0 for image in train], TEST_SHARE, seed=0)
-        train, test = tuple(train[index] for index in split.train), tuple(train[index] for index in split.validation)
+    kept = {image.name for image in annotated if _is_kept(image, base)}
+    is_held_out = not any(image.role == "test" for image in annotated)
+    tested = _choose(annotated, kept, base) if is_held_out else {one.name for one in annotated if one.role == "test"}
+    test = tuple(image for image in annotated if image.name in tested)
+    train = tuple(image for image in annotated if image.name not in tested | kept)
     fitting = tuple(sorted({count for count in counts if 0 < count <= len(train)}))
     left_out = tuple(sorted({count for count in counts if count > len(train)}))
     problem = _problem(train, test, fitting, left_out)
     words = () if problem else tuple(_in_words(fitting, left_out, train, test, seeds, is_held_out))
     words = (*words, *filter(None, [unseen_note(project.images)]))
     return CurvePlanning(train, test, fitting, seeds, is_held_out, problem, words)
+
+
+def _is_kept(image: ProjectImage, base: Known) -> bool:
+    """Tell whether an image is held out of other trainings, so that no model of the curve may learn from it."""
+    return image.role in ("validation", "test") or (image.role == "auto" and is_held_out(image, base))
+
+
+def _choose(annotated: Sequence[ProjectImage], kept: Set[str], base: Known) -> Set[str]:
+    """Return the names of the images to test on where none has that role; rather such as no model has learned from."""
+    known = [replace(image, used_as="test") if image.name in kept else image for image in annotated]
+    fixed = [image.name for image in annotated if image.role == "train"]
+    chosen = hold_out(known, TEST_SHARE, 0, fixed=fixed, base=base)
+    return chosen or hold_out([replace(image, used_as="") for image in annotated], TEST_SHARE, 0, base=base)
 
 
 def _problem(
@@ -95,6 +110,8 @@ def _in_words(
         f"{count_of(len(train), 'annotated image')}."
     )
     names = first_of([image.name for image in test])
+    if again := [image.name for image in test if image.used_as == "train"]:
+        yield f"Earlier models were trained on {first_of(again)}: compare them on other images."
     if is_held_out:
         yield (
             f"No image has the role test, so {count_of(len(test), 'annotated image')} ({names}) "
@@ -104,6 +121,12 @@ def _in_words(
         yield f"Tested on {count_of(len(test), 'test image')} ({names})."
     if left_out:
         yield f"Left out, because there are too few images: {_listed(left_out)}."
+
+
+def note_curve_uses(project: Project, planning: CurvePlanning) -> None:
+    """Remember in `project` what a curve uses its images for, so that they stay that."""
+    uses: dict[str, Use] = {image.name: "train" for image in planning.train[: max(planning.counts)]}
+    project.set_used({**uses, **{image.name: "test" for image in planning.test}})
 
 
 def make_curve_request(

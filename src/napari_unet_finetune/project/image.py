@@ -19,6 +19,7 @@ from ..text import count_of, percent, verb_for
 Origin = Literal["none", "imported", "painted", "predicted", "accepted", "corrected"]
 Role = Literal["auto", "train", "validation", "test", "unused"]  # auto: train or validation, the training decides
 ROLES: tuple[Role, ...] = get_args(Role)
+Use = Literal["", "train", "validation", "test"]
 OWN: tuple[Origin, ...] = ("painted", "accepted", "corrected")  # masks made here, which no import replaces
 
 _GOOD_NUMBER = (5, 20)
@@ -48,6 +49,10 @@ class ProjectImage:
         Dice of the last prediction that was scored on it.
     suggested
         Why to annotate it next; empty if it is not suggested.
+    since
+        Its number in the order in which the images were annotated, from 1; 0 if that is not known.
+    used_as
+        What trainings in the dataset used it for until now; once it is trained on, that stays.
     meaning
         What the values of its mask mean.
     numbered
@@ -64,6 +69,8 @@ class ProjectImage:
     regions: int = 0
     dice: float | None = None
     suggested: str = ""
+    since: int = 0
+    used_as: Use = ""
     meaning: Meaning = WHOLE
     numbered: Path | None = None
 

@@ -151,7 +151,7 @@ def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
 def without_mask(image: ProjectImage) -> ProjectImage:
     """Return `image` as one that is not annotated."""
     meaning = Meaning(image.meaning.sparse)
-    image = replace(image, object_px=0, background_px=0, regions=0)
+    image = replace(image, object_px=0, background_px=0, regions=0, since=0)
     return replace(image, mask=None, origin="none", meaning=meaning, numbered=None)
 
 
@@ -162,7 +162,7 @@ def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> Non
 
 
 def _image(ref: ImageRef, header: ImageHeader, known: ImageRecord | None, meaning: Meaning) -> ProjectImage:
-    remembered = known.model_dump(include={"role", "dice", "suggested"}) if known else {}
+    remembered = known.model_dump(include={"role", "dice", "suggested", "since", "used_as"}) if known else {}
     return ProjectImage(ref, size=header.size, meaning=meaning, **remembered)
 
 

@@ -20,7 +20,7 @@ from ..errors import DataError
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImagePixels, read_image
 from ..io.writing import Frame, write_frames
-from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask
+from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask, Use
 from .masks import copy_aside, fit_foreign_labels, put_aside, read_foreign_mask, read_mask_file, save_mask
 from .opening import NotWritableError, Opened, find_images, locate, with_mask, without_mask
 from .record import VERSION, ProjectRecord, image_record, stored_source, write_record
@@ -177,7 +177,7 @@ class Project:
     def enter(self, *masks: SavedMask) -> None:
         """Enter masks that were written; `write_record` must follow, for nothing is on disk yet."""
         for saved in masks:
-            self._images[saved.name] = with_mask(self.image(saved.name), saved)
+            self._images[saved.name] = self._numbered(with_mask(self.image(saved.name), saved))
             self._opened.stamps[saved.name] = saved.stamp
             self._opened.lost.pop(saved.name, None)
         self._changes += 1
@@ -269,11 +269,28 @@ class Project:
     def accept(self, names: Iterable[str]) -> None:
         """Count predictions as annotations, for somebody has looked at them; other masks stay what they are."""
         unseen = [image for image in map(self.image, names) if image.is_predicted]
-        self._change({image.name: replace(image, origin="accepted", suggested="") for image in unseen})
+        for image in unseen:
+            self._images[image.name] = self._numbered(replace(image, origin="accepted", suggested=""))
+        self._change({image.name: self.image(image.name) for image in unseen})
 
     def set_role(self, names: Iterable[str], role: Role) -> None:
-        """Set what images are used for."""
-        self._change({name: replace(self.image(name), role=role) for name in names})
+        """Set what images are used for; one to test with that may be trained on from now on is an image like others."""
+        images = [replace(self.image(name), role=role) for name in names]
+        gives_up = role in ("auto", "train")
+        self._change(
+            {one.name: replace(one, used_as="") if gives_up and one.used_as == "test" else one for one in images}
+        )
+
+    def set_used(self, uses: Mapping[str, Use]) -> None:
+        """Enter what a training that begins uses images for; what was trained on, or held out, before stays that."""
+        images = {self.image(name): use for name, use in uses.items()}
+        self._change(
+            {
+                image.name: replace(image, used_as=use)
+                for image, use in images.items()
+                if use != image.used_as and (use == "train" or not image.used_as)
+            }
+        )
 
     def set_dice(self, dice: Mapping[str, float]) -> None:
         """Enter the scores of the last prediction; images that are not named keep theirs."""
@@ -316,6 +333,12 @@ class Project:
     def pairs(self, *roles: Role) -> tuple[Pair, ...]:
         """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
         return tuple(image.pair for image in self.images if image.pair and image.role in (roles or ROLES))
+
+    def _numbered(self, image: ProjectImage) -> ProjectImage:
+        """Return an image with its number among those annotated, a new one if it was not among them before."""
+        if image.since or not image.is_annotated:
+            return image
+        return replace(image, since=1 + max(one.since for one in self.images))
 
     def _mask_path(self, name: str) -> Path:
         """Return where the mask of an image is written, though an old record may still show it another one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,14 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..config import FinetuneConfig
 from ..errors import RunError
 from ..io.disk import write_file
-from ..io.images import ImageRef
-from ..models.card import FileCard
-from ..runs.folder import RunFolder
-from ..runs.history import PastRun
 from ..runs.request import CheckRequest, QuestionRequest, ReportRequest, SuggestRequest
 from .image import Role
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
+from .uses import Known
 
 Question = Literal["suggest", "check", "can_learn", "estimate", "cross_validate", "forecast", "report"]
 QUESTIONS: tuple[Question, ...] = get_args(Question)
@@ -50,52 +47,6 @@ class Asked(BaseModel):
             return cls.model_validate_json((folder / ASKED).read_bytes())
         except (OSError, ValidationError) as error:
             raise RunError(f"{folder}: there is no question here.") from error
-
-
-@dataclass(frozen=True)
-class Known:
-    """Names of the images that a model has seen: those it was trained with, and those held out of its training."""
-
-    trained: frozenset[str] = frozenset()
-    held_out: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, card: FileCard, project: Project) -> Known:
-        """Return which images of `project` a model has seen, be it finetuned or trained from scratch."""
-        seen = images_seen(card, project)
-        start = PastRun(RunFolder(card.path.parent)).start if seen else None
-        held_out = _named_in_run(card, project, start.validation_images) & seen if start is not None else frozenset()
-        return cls(seen - held_out, held_out)
-
-
-def images_seen(card: FileCard, project: Project) -> frozenset[str]:
-    """Return the names of the images of `project` that took part in a model's training, as its run tells.
-
-    That names are equal says little: half the world calls its images 001, 002, and so on. So the files must be the
-    same, but for runs of this dataset, which may have been moved with it. Of a model that was taken out of the folder
-    of its run nothing is known; a job that has the pixels at hand compares those.
-    """
-    return _named_in_run(card, project, {image.name for image in card.provenance.images})
-
-
-def _named_in_run(card: FileCard, project: Project, used: Collection[str]) -> frozenset[str]:
-    """Return how `project` calls the images that a model's run knows under the names `used`."""
-    try:
-        request = RunFolder(card.path.parent).request
-    except RunError:
-        return frozenset()
-    if request.pairs is not None:
-        is_own = card.path.absolute().is_relative_to(project.folder)
-        files = {_file(pair.image, is_own) for pair in request.pairs if pair.name in used}
-        return frozenset(image.name for image in project.images if _file(image.ref, is_own) in files)
-    assert request.images is not None
-    folder = (request.images.parent if request.images.is_file() else request.images).resolve()
-    there = (image for image in project.images if image.ref.path.resolve().parent == folder)
-    return frozenset(image.name for image in there if image.ref.file_name in used)
-
-
-def _file(ref: ImageRef, by_name: bool) -> tuple[str, int | None]:
-    return ref.path.name if by_name else str(ref.path.resolve()), ref.frame
 
 
 @dataclass(frozen=True)

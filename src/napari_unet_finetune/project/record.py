@@ -13,10 +13,12 @@ from ..data.painted import OLD_MASKS, OLD_STROKES
 from ..errors import DataError
 from ..io.disk import write_file
 from ..io.images import ImageRef
-from .image import Origin, ProjectImage, Role
+from .image import Origin, ProjectImage, Role, Use
 
 VERSION = 2
-_REMEMBERED = ("name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested")
+_REMEMBERED = (
+    "name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested", "since", "used_as",
+)  # fmt: skip
 _OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions")
 
 
@@ -44,6 +46,8 @@ class ImageRecord(BaseModel):
     regions: int = 0
     dice: float | None = None
     suggested: str = ""
+    since: int = 0
+    used_as: Use = ""
 
 
 class ProjectRecord(BaseModel):

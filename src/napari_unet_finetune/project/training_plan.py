@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..config import FinetuneConfig
 from ..data.pairing import Pair
-from ..data.split import MIN_IMAGES, SOLID_IMAGES, split_images
+from ..data.split import MIN_IMAGES, SOLID_IMAGES
 from ..errors import RunError
 from ..runs.request import FinetuneRequest
 from ..text import count_of, first_of, percent, size_in_px, verb_for
-from .image import unseen_note
-from .project import Project, ProjectImage
+from .image import Use, unseen_note
+from .project import Project, ProjectImage, Role
+from .uses import NOTHING, Known, hold_out, is_held_out
 
 MASKS = "masks"
 # Fewer images than this do not teach a network from nothing.
@@ -77,47 +78,53 @@ class TrainingPlan:
         return tuple(_in_words(self)) if self.used else tuple(filter(None, [self.unseen]))
 
 
-def plan_training(project: Project, config: FinetuneConfig) -> TrainingPlan:
-    """Return which images of `project` a training with `config` uses.
+def plan_training(project: Project, config: FinetuneConfig, base: Known = NOTHING) -> TrainingPlan:
+    """Return which images of `project` a training with `config` uses, from a model that has seen `base`.
 
-    Images with the role auto go to training, and to validation as the program chooses if no image has that role.
+    Images with the role auto go to training, and to validation as the program chooses if no image has that role. What
+    was held out before stays so, and what was trained on is never held out.
     """
-    by_role: dict[str, list[ProjectImage]] = {"auto": [], "train": [], "validation": [], "test": [], "unused": []}
-    for image in project.images:
-        if image.is_annotated:
-            by_role[image.role].append(image)
-    auto, train, validation = by_role["auto"], by_role["train"], by_role["validation"]
-    test, unused = tuple(by_role["test"]), tuple(by_role["unused"])
-    is_chosen = not validation
-    note = ""
-    if config.validation != "images":
-        train, auto, unused = [*train, *auto], [], (*unused, *validation)
-        validation, is_chosen = [], False
-        note = "Validated on patches of the training images, as in the study: there is no Dice on held-out images."
-        note = note if config.validation == "patches" else "Nothing is held out: there is no Dice on held-out images."
-    elif is_chosen:
-        validation = _choose(auto, train, config)
-    held_out = {image.name for image in validation}
-    teach = [*train, *(image for image in auto if image.name not in held_out)]
-    taught = {image.name for image in teach}
-    used = tuple(image for image in project.images if image.name in taught | held_out)
+    fates: dict[str, list[ProjectImage]] = {"train": [], "validation": [], "test": [], "unused": []}
+    annotated = [image for image in project.images if image.is_annotated]
+    is_chosen = not any(image.role == "validation" for image in annotated)
+    chosen = _choose(annotated, config, base, is_chosen=is_chosen)
+    for image in annotated:
+        fates[_fate(image, chosen, config, base)].append(image)
+    train, validation, test, unused = map(tuple, fates.values())
+    names = {image.name for image in (*train, *validation)}
+    used = tuple(image for image in annotated if image.name in names)
+    is_chosen, note = is_chosen and config.validation == "images", _NOTES[config.validation]
     unseen = unseen_note(project.images)
-    plan = TrainingPlan(used, tuple(teach), tuple(validation), test, unused, is_chosen, note=note, unseen=unseen)
+    plan = TrainingPlan(used, train, validation, test, unused, is_chosen, note=note, unseen=unseen)
     return replace(plan, problem=_problem(plan))
 
 
-def _choose(auto: Sequence[ProjectImage], train: Sequence[ProjectImage], config: FinetuneConfig) -> list[ProjectImage]:
-    """Return what to hold out of the images whose role is left open; never the only one with objects."""
-    count = len(auto) + len(train)
-    full = [image for image in (*auto, *train) if image.foreground]
-    free = [image for image in auto if full != [image]]
-    if count < MIN_IMAGES or not free:
-        return []
-    if len(free) < MIN_IMAGES:
-        return [free[len(free) // 2]]
-    share = min(0.99, config.validation_share * count / len(free))
-    split = split_images([image.foreground or 0.0 for image in free], share, config.seed)
-    return [free[index] for index in split.validation]
+_NOTES = {
+    "images": "",
+    "patches": "Validated on patches of the training images, as in the study: there is no Dice on held-out images.",
+    "none": "Nothing is held out: there is no Dice on held-out images.",
+}
+
+
+def _choose(
+    annotated: Sequence[ProjectImage], config: FinetuneConfig, base: Known, *, is_chosen: bool
+) -> frozenset[str]:
+    """Return the names of the images to hold out of those whose role is left open."""
+    if not is_chosen or config.validation != "images":
+        return frozenset(image.name for image in annotated if image.role == "auto" and is_held_out(image, base))
+    images = [one for one in annotated if one.role in ("auto", "train") and one.used_as != "test"]
+    fixed = [one.name for one in images if one.role == "train"]
+    return hold_out(images, config.validation_share, config.seed, fixed=fixed, base=base)
+
+
+def _fate(image: ProjectImage, chosen: Collection[str], config: FinetuneConfig, base: Known) -> Role:
+    """Return what a training uses an annotated image for."""
+    role: Role = image.role
+    if role == "auto":
+        role = "test" if image.used_as == "test" else "validation" if image.name in chosen else "train"
+        if is_held_out(image, base) and image.name in base.trained:
+            role = "unused"  # neither may it be trained on, nor would a score on it tell anything
+    return "unused" if role == "validation" and config.validation != "images" else role
 
 
 def _problem(plan: TrainingPlan) -> str:
@@ -137,6 +144,10 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
     names = first_of([image.name for image in plan.held_out])
     held_out = f"{len(plan.held_out)} held out ({names}{chosen})" if plan.held_out else "none held out"
     yield f"{count_of(len(plan.used), 'annotated image')}: {len(plan.train)} to train on, {held_out}."
+    new = [image.name for image in plan.held_out if not image.used_as]
+    if 0 < len(new) < len(plan.held_out):
+        verb = verb_for(len(new), "be")
+        yield f"{first_of(new)} {verb} held out for the first time: earlier scores are of the other held-out images."
     if plan.note:
         yield plan.note
     elif not plan.held_out and len(plan.used) < MIN_IMAGES:
@@ -170,6 +181,14 @@ def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
         yield f"{'All are' if len(images) > 1 else 'It is'} {size_in_px(sizes[0])}."
     elif sizes:
         yield f"Sizes from {size_in_px(sizes[0])} to {size_in_px(sizes[-1])}."
+
+
+def note_uses(project: Project, plan: TrainingPlan) -> None:
+    """Remember in `project` what a training with this `plan` uses its images for, so that it stays that."""
+    fates: tuple[tuple[Use, tuple[ProjectImage, ...]], ...] = (
+        ("train", plan.train), ("validation", plan.held_out), ("test", plan.test)
+    )  # fmt: skip
+    project.set_used({image.name: use for use, images in fates for image in images})
 
 
 def make_request(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -16,6 +16,7 @@ from ..models.card import read_card
 from ..models.names import STAMP, when_of
 from ..outcome import summarized
 from ..progress import RunProgress, fold
+from ..text import first_of
 from .folder import RunFolder
 from .request import FinetuneRequest
 
@@ -49,6 +50,11 @@ class PastRun:
     def start(self) -> RunStarted | None:
         """How it last began."""
         return next((event for event in reversed(self._events) if isinstance(event, RunStarted)), None)
+
+    @property
+    def scored_on(self) -> tuple[str, ...]:
+        """Names of the images that were held out of it."""
+        return self.start.validation_images if self.start else ()
 
     @property
     def end(self) -> RunEnded | None:
@@ -112,7 +118,7 @@ class PastRun:
             threshold=read_card(self.folder.best_path).threshold,
             summary="",
         )
-        return summarized(end, self.request.config, len(self.start.validation_images) if self.start else 0)
+        return summarized(end, self.request.config, len(self.scored_on))
 
     def put_aside(self) -> Path:
         """Move its folder beside the others, out of sight, and return where it is; nothing is deleted.
@@ -132,6 +138,18 @@ class PastRun:
         except OSError as error:
             raise RunError(f"{path}: the folder cannot be moved to {aside} ({error.strerror}).") from error
         return aside
+
+
+def scored_on_others(now: Collection[str], before: Collection[str], when: str) -> str:
+    """Return that a score is of other images, `now`, than the one of `when`, in a sentence; empty if it is not."""
+    new, gone = [name for name in now if name not in before], [name for name in before if name not in now]
+    if not now or not before or not (new or gone):
+        return ""
+    added, left = (f"{mark}{first_of(names)}" if names else "" for mark, names in (("+ ", new), ("- ", gone)))
+    return (
+        f"The {when} was scored on other images ({', '.join(filter(None, (added, left)))} now): "
+        "Compare scores both on the same ones."
+    )
 
 
 def past_trainings(folders: Iterable[Path]) -> Iterator[PastRun]:

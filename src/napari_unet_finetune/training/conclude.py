@@ -190,6 +190,7 @@ def provenance_of(setup: Setup, ended: RunEnded | None = None) -> Provenance:
         parent=base.name or None,
         parent_sha256=None if setup.from_scratch else weights_hash(setup.original.weights),
         images=setup.records,
+        held_out=tuple(image.name for image in setup.held_out.images),
         config=setup.config.model_dump(mode="json"),
         seed=setup.config.seed,
         versions=package_versions(),

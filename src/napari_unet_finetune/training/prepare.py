@@ -12,14 +12,14 @@ from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import AS_THEY_ARE, Appearance
 from ..data.normalize import network_input
-from ..data.split import Split, split_by_name, split_images
+from ..data.split import Split, keep_holding_out, split_at, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, estimate_rescale, measure_image
 from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..events import never
 from ..inference.views import trains_mirrored
 from ..models.model import Model
-from ..models.provenance import TrainingImage
+from ..models.provenance import Provenance, TrainingImage
 from ..text import count_of, first_of
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
@@ -72,6 +72,7 @@ class _Loaded:
     notices: tuple[str, ...]
     statistics: DataStatistics | None = None
     held_out_places: tuple[int, ...] = ()  # which of the images that were given
+    held_out_records: tuple[TrainingImage, ...] = ()
 
 
 def prepare(
@@ -113,7 +114,7 @@ def prepare(
     held_out = _seen_by_base(original, base.with_card(knows=(shown,)), images, loaded)
     model, base = _with_new(model, base, before, shown, loaded.statistics)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
-    about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded.records, model))
+    about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
     source, validator = _batches(loaded, replay, config, base, precision)
     return Setup(
         original=model,
@@ -173,14 +174,21 @@ def _settle(
     return settled, replay, (about_layers, about_pull)
 
 
-def _known_to_base(records: Sequence[TrainingImage], base: Model) -> str:
+def _known_to_base(loaded: _Loaded, base: Model) -> str:
     """Say which images the base model was trained on already, whatever their masks were; empty if none."""
-    names = [record.name for record in records if base.card.provenance.knows(record)]
-    if not names:
+    known = [record for record in loaded.records if base.card.provenance.use_of(record) in ("train", "any")]
+    if not known:
         return ""
+    held_out = [record.name for record in known if record in loaded.held_out_records]
+    fate = (
+        f"the Dice on held-out images ({first_of(held_out)}) will be too good. Start from the model that it came from."
+        if held_out
+        else "none of them is held out."
+    )
+    names = first_of([record.name for record in known])
     return (
-        f"The base model was trained on {len(names)} of these {count_of(len(records), 'image')} before "
-        f"({first_of(names)}): the Dice on held-out images will be too good. Start from the model that it came from."
+        f"The base model was trained on {len(known)} of these {count_of(len(loaded.records), 'image')} before "
+        f"({names}): {fate}"
     )
 
 
@@ -220,7 +228,7 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
         measured.append(measure_image(image, base.card.view, normalized=as_it_is))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
-    split = _split(store, config)
+    split = _split(store, config, records, base.card.provenance)
     return _Loaded(
         store.part(split.train),
         store.part(split.validation),
@@ -228,6 +236,7 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
         (*notices, split.note),
         combine(measured),
         tuple(places[index] for index in split.validation),
+        tuple(records[index] for index in split.validation),
     )
 
 
@@ -264,10 +273,17 @@ def _seen_by_base(original: Model, base: Model, images: Sequence[AnnotatedImage]
     return store
 
 
-def _split(store: PatchStore, config: FinetuneConfig) -> Split:
+def _split(store: PatchStore, config: FinetuneConfig, records: Sequence[TrainingImage], base: Provenance) -> Split:
+    """Hold some images out: those that are named, or a share of them, of which the `base` was not trained on any."""
+    names, fractions = [image.name for image in store.images], [image.foreground_share for image in store.images]
     if config.held_out is not None:
-        return split_by_name([image.name for image in store.images], config.held_out)
-    return split_images([image.foreground_share for image in store.images], config.validation_share, config.seed)
+        return split_by_name(names, config.held_out)
+    before = [base.use_of(record) for record in records]
+    trained, held_out = ({i for i, use in enumerate(before) if use == one} for one in ("train", "validation"))
+    if not trained and not held_out:
+        return split_images(fractions, config.validation_share, config.seed)
+    chosen = keep_holding_out(fractions, config.validation_share, config.seed, trained=trained, held_out=held_out)
+    return split_at(chosen, len(names))
 
 
 def _check_annotations(train: PatchStore) -> None:

@@ -50,6 +50,9 @@ def test_trainings_leave_a_study_with_rows_and_models(curve, session):
     assert session.message.text.startswith("Dice on 2 test images: ") and "cannot be measured" in session.message.text
     labels = [entry.label.partition(",")[0] for entry in list_models_to_compare(session)]
     assert labels[:3] == ["model-0", "1 image", "3 images"]
+    uses = {image.name: image.used_as for image in session.project.images if image.used_as}
+    assert sorted(uses.values()) == ["test", "test", "train", "train", "train"]
+    assert not any("other images" in sentence for sentence in curve.sentences)
 
 
 def test_what_was_painted_is_saved_first_and_masks_are_copied(curve, session):

@@ -1,5 +1,7 @@
 """A finetuning copies its masks, shows what it sees, says how it ended, and is found again on another day."""
 
+from dataclasses import replace
+
 import numpy as np
 import psutil
 import pytest
@@ -64,6 +66,28 @@ def test_unsaved_paint_is_saved_before_the_masks_are_copied(ready):
     assert request.config.held_out is not None
     assert runner.folder in run_folders(session.project.folder)
     assert "Finetuning" in session.message.text
+
+
+def test_a_second_training_holds_the_same_out_and_says_if_its_score_is_of_other_images(ready):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    first = read_request(runner.folder)
+    held_out = first.config.held_out
+    assert reopened(session.project).image(held_out[0]).used_as == "validation"
+    report = Reporter(runner)
+    report(replace(STARTED, validation_images=held_out))
+    report.end(ENDED)
+    assert "other images" not in finetuning.outcome.message.text
+    session.project.save_labels("img_04", np.eye(48, dtype=np.uint16), "painted")
+    finetuning.start(CONFIG)
+    second = read_request(runner.folder)
+    assert set(held_out) <= set(second.config.held_out)
+    report = Reporter(runner)
+    report(replace(STARTED, validation_images=(*held_out, "img_04")))
+    report.end(ENDED)
+    assert "other images (+ img_04 now)" in finetuning.outcome.message.text
+    again = FinetuneController(session)  # on another day
+    assert "other images (+ img_04 now)" in again.outcome.message.text
 
 
 def test_a_training_of_a_dataset_that_was_opened_anew_is_its_own(ready):

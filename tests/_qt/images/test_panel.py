@@ -142,6 +142,20 @@ def test_a_double_click_opens_an_image_and_next_follows_the_table(panel, qtbot, 
     assert session.current == "img_7"
 
 
+def test_an_image_changes_sides_only_after_a_question(panel, qtbot, folder, monkeypatch):
+    project = opened(panel, qtbot, folder)
+    project.set_used({"img_1": "train"})
+    asked, answers = [], iter([False, True])
+    monkeypatch.setattr(panel, "confirm", lambda question: asked.append(question) or next(answers))
+    for role in ("test", "test"):
+        panel.view.role_requested.emit(["img_0", "img_1"], role)
+        asked.append(reopened(project).image("img_1").role)
+    assert "img_1" in asked[0] and "img_0" not in asked[0]
+    assert asked[1] == "auto" and asked[3] == "test"
+    panel.view.role_requested.emit(["img_2"], "test")
+    assert len(asked) == 4
+
+
 def test_roles_chosen_in_the_table_are_on_disk_and_counted(panel, qtbot, folder):
     project = opened(panel, qtbot, folder)
     project.save_labels("img_1", BLOB, "painted")

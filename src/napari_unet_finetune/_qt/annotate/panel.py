@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QMessageBox
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel
 
 from ...colors import BACKGROUND_STROKE, PAINTED
 from ...data.masks import BACKGROUND
@@ -12,6 +12,7 @@ from ...project.image import mask_text
 from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import CanvasKeys, bind_keys
+from ..widgets.file_dialogs import confirm
 from ..widgets.layout import in_column, in_row, push_button, tipped
 from ..widgets.wrapped_label import WrappedLabel
 from .annotation import annotation_of, image_keys
@@ -68,11 +69,7 @@ class AnnotatePanel(Panel):
 
     def confirm(self, question: str, yes: str) -> bool:
         """Ask before anything that was painted changes."""
-        box = QMessageBox(QMessageBox.Icon.Question, "Annotate", question, parent=self)
-        accept = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
-        box.addButton(QMessageBox.StandardButton.Cancel)
-        box.exec()
-        return box.clickedButton() is accept
+        return confirm(self, "Annotate", question, yes)
 
     def _lay_out(self) -> None:
         for brush, color in ((self.background_button, BACKGROUND_STROKE), (self.object_button, PAINTED)):

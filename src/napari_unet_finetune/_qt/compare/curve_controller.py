@@ -9,12 +9,14 @@ from psygnal import Signal
 from pydantic import BaseModel
 
 from ...config import FinetuneConfig
-from ...errors import RunError
+from ...errors import FinetuneError, RunError
 from ...events import Event, Notice, PartStarted
 from ...learning_curve.folder import StudyFolder
 from ...learning_curve.words import curve_in_words
-from ...project.curve_plan import CurvePlanning, make_curve_request, plan_curve
+from ...models.names import when_of
+from ...project.curve_plan import CurvePlanning, make_curve_request, note_curve_uses, plan_curve
 from ...project.project import Project
+from ...runs.history import scored_on_others
 from ...text import about
 from ..session.history import new_run
 from ..session.jobs import Job
@@ -56,14 +58,27 @@ class CurveController:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What the curve says so far."""
-        return curve_in_words(self.study) if self.study is not None else ()
+        return (*curve_in_words(self.study), *filter(None, [self._other_images()])) if self.study is not None else ()
+
+    def _other_images(self) -> str:
+        """Return that the curve is tested on other images than the one before; empty if it is not."""
+        studies, now = self.session.history.studies, self.study
+        older = [one for one in studies if now is not None and one.path.name < now.path.name and one.rows]
+        if now is None or not older or not now.rows:
+            return ""
+        tests, before = ([pair.name for pair in study.plan.test] for study in (now, older[0]))
+        return scored_on_others(tests, before, f"learning curve of {when_of(older[0].path)}")
 
     def plan(self, counts: Sequence[int], seeds: int) -> CurvePlanning:
         """Return what a new curve would use, or why it cannot start."""
         project = self.session.project
         if project is None:
             return CurvePlanning(problem="Open a dataset first: Annotate and finetune, Images.")
-        planning = plan_curve(project, counts, seeds)
+        try:
+            known = self.session.history.known_to(self.session.model)
+        except FinetuneError as error:
+            return CurvePlanning(problem=str(error))
+        planning = plan_curve(project, counts, seeds, known)
         busy = self.session.trainings.busy
         return CurvePlanning(problem=busy) if busy and not planning.problem else planning
 
@@ -87,6 +102,7 @@ class CurveController:
         config = session.seeing(config)
         request = make_curve_request(planning, folder, checkpoint=session.model, config=config, dataset1=dataset1)
         self._run(project, folder, request)
+        note_curve_uses(project, planning)
 
     @tells_errors
     def resume(self) -> None:

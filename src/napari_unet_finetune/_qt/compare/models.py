@@ -11,7 +11,7 @@ from ...errors import FinetuneError
 from ...evaluation.rows import BASE
 from ...models.card import find_model_file, read_card
 from ...project.project import Project
-from ...project.question_plan import Known
+from ...project.uses import Known
 from ..session.history import History
 from ..session.known_models import CURVES, FILES, SHIPPED, TRAININGS, KnownModel, known_models, parent_of
 from ..session.session import Session

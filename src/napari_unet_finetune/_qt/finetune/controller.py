@@ -12,7 +12,8 @@ from ...errors import RunError
 from ...io.disk import file_stamp
 from ...progress import RunProgress
 from ...project.project import Project
-from ...project.training_plan import OldImages, make_request, plan_training
+from ...project.training_plan import OldImages, make_request, note_uses, plan_training
+from ...project.uses import NOTHING, Known
 from ...runs.folder import RunFolder
 from ...runs.history import PastRun
 from ...text import count_of
@@ -32,13 +33,13 @@ class Outcome:
     when: str = ""  # empty for the training that has just ended
 
     @classmethod
-    def of(cls, progress: RunProgress, model: Path | None, when: str = "") -> Outcome:
-        """Return how a training with this `progress` ended, that left `model`."""
+    def of(cls, progress: RunProgress, model: Path | None, when: str = "", note: str = "") -> Outcome:
+        """Return how a training with this `progress` ended, that left `model`; `note` is what else there is to say."""
         end = progress.end
         if end is None:
             text = "Stopped before the first step: nothing has changed." if model is None else "The training has ended."
             return cls(Message(text), when=when)
-        message = Message(end.summary, "warning" if end.is_disappointing else "info")
+        message = Message(" ".join(filter(None, (end.summary, note))), "warning" if end.is_disappointing else "info")
         return cls(message, None if end.kept_raw else model, progress, when)
 
 
@@ -76,7 +77,7 @@ class FinetuneController:
             return
         session.trainings.require_free()
         config = session.seeing(config)
-        plan = plan_training(project, config)
+        plan = plan_training(project, config, self.known_to_base(config))
         if plan.problem:
             raise RunError(plan.problem)
         folder = new_run(project, f"{config.preset}-{len(plan.used)}-images")
@@ -84,8 +85,14 @@ class FinetuneController:
             plan, folder, config, checkpoint=session.model, old=old
         )  # fmt: skip
         RunFolder.create(folder, request)
+        note_uses(project, plan)
         self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}
         self._run(folder, plan.title, config)
+
+    def known_to_base(self, config: FinetuneConfig) -> Known:
+        """Return which images the model has seen that a training with `config` starts from; raises `FinetuneError`."""
+        session = self.session
+        return NOTHING if config.preset == "from scratch" else session.history.known_to(session.model)
 
     @tells_errors
     def resume(self, run: PastRun) -> None:
@@ -99,7 +106,8 @@ class FinetuneController:
         """Take the best model of an interrupted training as its result."""
         run.use_best()
         again = PastRun(run.folder)
-        self._conclude(Outcome.of(again.progress, again.model), again.request.config)
+        note = self.session.history.other_images(run.folder.path)
+        self._conclude(Outcome.of(again.progress, again.model, note=note), again.request.config)
 
     @tells_errors
     def discard(self, run: PastRun) -> None:
@@ -118,7 +126,7 @@ class FinetuneController:
         def on_end(model: Path | None) -> None:
             # The curve of a training that was resumed began in its folder.
             progress = PastRun(RunFolder(folder)).progress if resumed else job.progress
-            outcome = Outcome.of(progress, model)
+            outcome = Outcome.of(progress, model, note=session.history.other_images(folder))
             if session.is_still_open(project, title, outcome.message.text):
                 self._conclude(outcome, config)
 
@@ -156,7 +164,8 @@ class FinetuneController:
         self.outcome, self.changed_since, self._stamps = None, (), {}
         last = self.session.history.training
         if last is not None:
-            self.outcome = Outcome.of(last.progress, last.model, when=last.when)
+            note = self.session.history.other_images(last.folder.path)
+            self.outcome = Outcome.of(last.progress, last.model, last.when, note)
             if self.outcome.model is not None:
                 self.session.predictor = self.outcome.model
         self._look_for_interrupted()

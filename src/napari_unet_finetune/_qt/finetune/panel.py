@@ -13,6 +13,7 @@ from ...config import FinetuneConfig
 from ...errors import FinetuneError
 from ...models.card import FileCard, read_card
 from ...project.training_plan import ENOUGH_FROM_SCRATCH, TrainingPlan, plan_training
+from ...project.uses import NOTHING
 from ...runs.history import PastRun
 from ...text import elided
 from ..annotate.annotation import annotation_of
@@ -96,14 +97,14 @@ class FinetunePanel(Panel):
         if session.project is None or config is None:
             self._missing = self.settings.problem if session.project else "Open a dataset first."
             return
-        self._plan = plan_training(session.project, config)
-        missing = self._plan.problem
-        if config.preset != "from scratch":
-            try:
-                self._card = read_card(session.model).seeing(session.channels)
-            except FinetuneError as error:
-                missing = missing or f"Model not found. {error}"
-        self._missing = missing or self.old.problem
+        known, missing = NOTHING, ""
+        try:
+            self._card = None if config.preset == "from scratch" else read_card(session.model).seeing(session.channels)
+            known = self.finetuning.known_to_base(config)
+        except FinetuneError as error:
+            missing = f"Model not found. {error}"
+        self._plan = plan_training(session.project, config, known)
+        self._missing = self._plan.problem or missing or self.old.problem
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Look at the data as soon as the section is opened."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from ...io.images import SUFFIXES
 from ...project.image import summarize
 from ...project.mask_import import masks_beside
 from ...project.project import Role
+from ...project.uses import NOTHING, Known, role_question
 from ..annotate.annotation import annotation_of, image_keys
 from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.channel_box import ChannelBox
-from ..widgets.file_dialogs import ask_for_folder, ask_for_subfolder
+from ..widgets.file_dialogs import ask_for_folder, ask_for_subfolder, confirm
 from ..widgets.layout import in_column, in_row, menu_button, push_button
 from ..widgets.tick_dialog import TickDialog
 from ..widgets.wrapped_label import WrappedLabel
@@ -202,13 +204,27 @@ class ImagesPanel(Panel):
             self._thumbnails.close()
             self._thumbnails = None
 
+    def confirm(self, question: str) -> bool:
+        """Ask before an image changes sides between training and scoring."""
+        return confirm(self, "Images", question, "Yes")
+
     def _set_role(self, names: list[str], role: Role) -> None:
+        project = self._session.project
+        if project is None:
+            return
         try:
-            if self._session.project is not None:
-                self._session.project.set_role(names, role)
+            question = role_question([project.image(name) for name in names], role, self._seen())
+            if not question or self.confirm(question):
+                project.set_role(names, role)
         except FinetuneError as error:
             self._session.fail(error)
         self._session.images_changed.emit()
+
+    def _seen(self) -> Known:
+        """Return what the base has seen; nothing if it is gone, of which others tell."""
+        with suppress(FinetuneError):
+            return self._session.history.known_to(self._session.model)
+        return NOTHING
 
     def _on_opening(self) -> None:
         is_busy = self._opener.is_busy

@@ -12,10 +12,9 @@ from ...config import FinetuneConfig, PresetName
 from ...errors import FinetuneError, RunError
 from ...jobs.answers import KeptAnswer, keep_answer, last_answers
 from ...learning_curve.forecast import forecast
-from ...models.card import read_card
 from ...models.names import when_of
 from ...project.project import Project
-from ...project.question_plan import Asked, Known, Question, Subject, make_question, make_report, subject_of
+from ...project.question_plan import Asked, Question, Subject, make_question, make_report, subject_of
 from ...questions.can_learn import STEPS
 from ...result import Result
 from ...suggest.suggestion import Suggestions
@@ -45,12 +44,11 @@ class QuestionsController:
         self.answers: dict[Question, KeptAnswer] = {}
         self.trial_steps = STEPS
         self.settings: Callable[[PresetName], FinetuneConfig] = _settings
-        self._known: dict[str, Known] = {}
         self._was_running = (False, False)
         session.project_changed.connect(self._on_project_changed)
         session.images_changed.connect(self.changed.emit)
         for signal in (session.models_changed, session.model_changed, session.predictor_changed):
-            signal.connect(self._on_model_changed)
+            signal.connect(self.changed.emit)
         for slot in (session.trainings, session.jobs):
             slot.changed.connect(self._on_slot_changed)
         self._on_project_changed()
@@ -192,11 +190,9 @@ class QuestionsController:
             return Subject()
         model = self._model(question)
         try:
-            if model not in self._known:  # the log of a run is long
-                self._known[model] = Known.of(read_card(model), project)
+            return subject_of(question, project, self.session.history.known_to(model))
         except FinetuneError as error:
             return Subject(problem=f"Choose another model: {error}")
-        return subject_of(question, project, self._known[model])
 
     def _time_of_trial(self) -> str:
         pace = self.session.history.pace
@@ -207,7 +203,7 @@ class QuestionsController:
         pixels, pace = FinetuneConfig(preset="fast").trained_px, self.session.history.pace
         time = f": {about(len(subject.images) * pace * pixels)}" if pace else ""
         doubt = ""
-        known = self._known.get(self.session.model, Known())
+        known = self.session.history.known_to(self.session.model)
         if set(subject.names) & known.trained:
             doubt = (
                 f" {name_of_model(self.session, self.session.model)} was trained on some of these images: choose the "
@@ -222,10 +218,6 @@ class QuestionsController:
     def _slot(self, question: Question) -> JobSlot:
         return self.session.trainings if question == "cross_validate" else self.session.jobs
 
-    def _on_model_changed(self) -> None:
-        self._known.clear()
-        self.changed.emit()
-
     def _on_slot_changed(self) -> None:
         now = (self.session.trainings.is_running, self.session.jobs.is_running)
         if now != self._was_running:
@@ -234,7 +226,7 @@ class QuestionsController:
 
     def _on_project_changed(self) -> None:
         self.answers = last_answers(reversed(self.session.history.folders))
-        self._on_model_changed()
+        self.changed.emit()
 
 
 def _settings(preset: PresetName) -> FinetuneConfig:

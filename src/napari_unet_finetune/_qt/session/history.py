@@ -8,11 +8,13 @@ from pathlib import Path
 
 from ...io.disk import Stamp, file_stamp
 from ...learning_curve.folder import StudyFolder, find_studies
+from ...models.card import read_card
 from ...models.names import when_of
 from ...project.project import Project
 from ...project.run_folders import new_run_folder, run_folders
-from ...runs.folder import EVENTS
-from ...runs.history import PastRun, past_trainings, seconds_per_pixel
+from ...project.uses import NOTHING, Known
+from ...runs.folder import EVENTS, RunFolder
+from ...runs.history import PastRun, past_trainings, scored_on_others, seconds_per_pixel
 from ...runs.request import REQUEST
 from .settings import runs_folder
 
@@ -27,6 +29,15 @@ class History:
 
     def __init__(self, project: Project | None = None) -> None:
         self.project = project
+        self._known: dict[str, Known] = {}
+
+    def known_to(self, model: str) -> Known:
+        """Return which images of the dataset `model` has seen, once looked up; raises `FinetuneError` if it is none."""
+        if self.project is None:
+            return NOTHING
+        if model not in self._known:  # the log of a run is long
+            self._known[model] = Known.of(read_card(model), self.project)
+        return self._known[model]
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
@@ -63,6 +74,14 @@ class History:
         """How many seconds per patch pixel the newest training took."""
         last = self.training
         return seconds_per_pixel(last.progress, last.request.config) if last is not None else None
+
+    def other_images(self, folder: Path) -> str:
+        """Return that the training in `folder` is scored on other images than the one before; empty if it is not."""
+        older = (run for run in reversed(self.trainings) if run.folder.path.name < folder.name)
+        before = next((run for run in older if run.model is not None), None)
+        if before is None:
+            return ""
+        return scored_on_others(PastRun(RunFolder(folder)).scored_on, before.scored_on, f"training of {before.when}")
 
     @property
     def newest(self) -> tuple[Path, str] | None:

@@ -1,4 +1,4 @@
-"""Ask where to save: nothing is replaced without a question, also where a suffix is added to what was typed."""
+"""Ask where to save, and before anything is lost: nothing is replaced without a question."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from ...text import count_of
+
+
+def confirm(parent: QWidget, title: str, question: str, yes: str) -> bool:
+    """Tell whether the user answers `question` with the button `yes`, and not with Cancel."""
+    box = QMessageBox(QMessageBox.Icon.Question, title, question, parent=parent)
+    accept = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.exec()
+    return box.clickedButton() is accept
 
 
 def ask_for_folder(parent: QWidget, why: str, near: Path) -> Path | None:

@@ -1,0 +1,116 @@
+"""What images were used for: what a model has seen of them, what is held out, and which change of that asks first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..data.split import keep_holding_out
+from ..errors import RunError
+from ..io.images import ImageRef
+from ..models.card import FileCard
+from ..runs.folder import RunFolder
+from ..runs.history import PastRun
+from ..text import first_of
+from .image import ProjectImage, Role
+from .project import Project
+
+
+@dataclass(frozen=True)
+class Known:
+    """Names of the images that a model has seen: those it was trained with, and those held out of its training."""
+
+    trained: frozenset[str] = frozenset()
+    held_out: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, card: FileCard, project: Project) -> Known:
+        """Return which images of `project` a model has seen, be it finetuned or trained from scratch."""
+        seen = images_seen(card, project)
+        start = PastRun(RunFolder(card.path.parent)).start if seen else None
+        held_out = _named_in_run(card, project, start.validation_images) & seen if start is not None else frozenset()
+        return cls(seen - held_out, held_out)
+
+
+def images_seen(card: FileCard, project: Project) -> frozenset[str]:
+    """Return the names of the images of `project` that took part in a model's training, as its run tells.
+
+    That names are equal says little: half the world calls its images 001, 002, and so on. So the files must be the
+    same, but for runs of this dataset, which may have been moved with it. Of a model that was taken out of the folder
+    of its run nothing is known; a job that has the pixels at hand compares those.
+    """
+    return _named_in_run(card, project, {image.name for image in card.provenance.images})
+
+
+def _named_in_run(card: FileCard, project: Project, used: Collection[str]) -> frozenset[str]:
+    """Return how `project` calls the images that a model's run knows under the names `used`."""
+    try:
+        request = RunFolder(card.path.parent).request
+    except RunError:
+        return frozenset()
+    if request.pairs is not None:
+        is_own = card.path.absolute().is_relative_to(project.folder)
+        files = {_file(pair.image, is_own) for pair in request.pairs if pair.name in used}
+        return frozenset(image.name for image in project.images if _file(image.ref, is_own) in files)
+    assert request.images is not None
+    folder = (request.images.parent if request.images.is_file() else request.images).resolve()
+    there = (image for image in project.images if image.ref.path.resolve().parent == folder)
+    return frozenset(image.name for image in there if image.ref.file_name in used)
+
+
+def _file(ref: ImageRef, by_name: bool) -> tuple[str, int | None]:
+    return ref.path.name if by_name else str(ref.path.resolve()), ref.frame
+
+
+NOTHING = Known()
+
+
+def hold_out(
+    images: Iterable[ProjectImage], share: float, seed: int, *, fixed: Collection[str] = (), base: Known = NOTHING
+) -> frozenset[str]:
+    """Return the names of those of `images` to hold out: those held out before and, with their number, new ones.
+
+    Images that were trained on are never among them, be it in this dataset, by the model `base`, or because that is
+    `fixed`. What is chosen of the images that were annotated first does not depend on those that follow.
+    """
+    ordered = sorted(images, key=lambda image: image.since)
+    trained = {i for i, image in enumerate(ordered) if image.name in fixed or image.name in base.trained}
+    trained |= {i for i, image in enumerate(ordered) if image.used_as == "train"}
+    before = {i for i, image in enumerate(ordered) if is_held_out(image, base)} - trained
+    fractions = [image.foreground or 0.0 for image in ordered]
+    chosen = keep_holding_out(fractions, share, seed, trained=trained, held_out=before)
+    return frozenset(ordered[index].name for index in chosen)
+
+
+def is_held_out(image: ProjectImage, base: Known = NOTHING) -> bool:
+    """Tell whether an image was held out before, by the trainings of its dataset or of the model `base`."""
+    return image.used_as in ("validation", "test") or (not image.used_as and image.name in base.held_out)
+
+
+def role_question(images: Sequence[ProjectImage], role: Role, base: Known = NOTHING) -> str:
+    """Return what to ask before `images` get a role that makes scores of models there are worthless; empty if nothing.
+
+    `base` is what the model in use has seen.
+    """
+    if role in ("validation", "test"):
+        taught = [one.name for one in images if one.used_as == "train" or one.name in base.trained]
+        if taught:
+            was, it = ("was", "it") if len(taught) == 1 else ("were", "them")
+            return (
+                f"{first_of(taught)} {was} trained on already. Models that have learned from {it} would score too well "
+                f"on {it}. Hold {it} out all the same?"
+            )
+    if role in ("train", "auto"):
+        kept = [one.name for one in images if _was_kept(one, role, base)]
+        if kept:
+            was, it = ("was", "it") if len(kept) == 1 else ("were", "them")
+            return (
+                f"{first_of(kept)} {was} held out of all trainings so far. A model that is trained on {it} cannot be "
+                f"scored on {it}, so its scores are of other images than those before. Train on {it} all the same?"
+            )
+    return ""
+
+
+def _was_kept(image: ProjectImage, role: Role, base: Known) -> bool:
+    """Tell whether `role` gives up that an image is held out; auto does not give up one that only validated."""
+    return image.used_as == "test" or (role == "train" and is_held_out(image, base))
