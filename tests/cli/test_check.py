@@ -4,6 +4,7 @@ import shutil
 
 import imageio.v3 as iio
 import numpy as np
+import pytest
 
 from napari_unet_finetune.config import FinetuneConfig, PredictConfig
 
@@ -74,10 +75,23 @@ def test_settings_are_listed_with_default_and_meaning(answer, invoke):
 
 
 def test_masks_that_were_matched_by_order_are_named_with_their_images(invoke, tmp_path, squares):
-    for kind, letters in (("images", "abcde"), ("masks", "vwxyz")):
+    for kind, name in (("images", "cells"), ("masks", "drawing")):
         (tmp_path / kind).mkdir()
-        for letter, file in zip(letters, sorted((squares / kind).iterdir()), strict=True):
-            shutil.copyfile(file, tmp_path / kind / f"{letter}{letter}.png")
-    text = invoke("check", "--images", tmp_path / "images", "--masks", tmp_path / "masks").stdout
-    assert "paired in order: aa with vv.png, bb with ww.png, cc with xx.png, …. Check" in text
-    assert "zz.png: " in text
+        shutil.copyfile(sorted((squares / kind).iterdir())[0], tmp_path / kind / f"{name}.png")
+    result = invoke("check", "--images", tmp_path / "images", "--masks", tmp_path / "masks")
+    assert result.exit_code == 1
+    assert "paired in order: cells with drawing.png. Check" in result.stdout
+    assert "drawing.png: " in result.stdout
+
+
+@pytest.mark.parametrize("left", ["image", "mask"])
+def test_what_is_not_paired_ends_with_1_and_is_in_the_json(answer, tmp_path, squares, left):
+    for kind in ("images", "masks"):
+        shutil.copytree(squares / kind, tmp_path / kind)
+    gone = sorted((tmp_path / ("masks" if left == "image" else "images")).iterdir())[1:]
+    for file in gone:
+        file.unlink()
+    code, values = answer("check", "--images", tmp_path / "images", "--masks", tmp_path / "masks")
+    assert code == 1
+    assert len(values["images_without_mask" if left == "image" else "masks_without_image"]) == len(gone)
+    assert values["problems"] or values["doubts"]

@@ -4,12 +4,16 @@ import random
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.pairing import pair_images
-from napari_unet_finetune.io.images import ImageRef
+from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.io.images import ImageRef, list_images
 
 
 def refs(names, folder="images"):
@@ -42,7 +46,16 @@ def paired(images, masks):
         (["cat", "dog"], ["dog_ground-truth", "cat_ground-truth"]),
         (["image"], ["mask"]),
         (["cells"], ["drawing"]),
-        (["frame_a", "frame_b"], ["one", "two"]),
+        (["frame_a", "frame_b"], ["frame_a_one", "frame_b_two"]),
+        (["expA_0", "expB_1"], ["expA_0_Simple Segmentation", "expB_1_Simple Segmentation"]),
+        (["img_00", "img_01"], ["mask of img_00", "segmentation of img_01"]),
+        (["A01_s1", "A01_s2"], ["A01_s1_LblImg", "A01_s2_LblImg"]),
+        (["run_1", "run_1_b"], ["run_1_nuclei", "run_1_b_nuclei"]),
+        (["ch1_cell_3_DAPI", "ch1_cell_4_DAPI"], ["cell_3", "cell_4"]),
+        (["x_1", "x_2"], ["x_1_anno", "x_2_lbl"]),
+        (["x_1", "x_2"], ["x_1_cp_masks", "x_2_GT"]),
+        (["case_000_0000", "case_001_0000"], ["case_000", "case_001"]),
+        (["A01_OrigBlue", "A02_OrigBlue"], ["A01_OrigBlue_NucleiObjects", "A02_OrigBlue_NucleiObjects"]),
         (["cellImage01", "cellImage02"], ["cellMask01", "cellMask02"]),
     ],
 )
@@ -112,6 +125,48 @@ def test_a_missing_mask_does_not_shift_the_others():
 def test_each_pair_has_its_reason(images, masks, reason):
     (pair,) = pair_images(refs(images), refs(masks, "masks")).pairs
     assert pair.reason == reason
+
+
+def test_order_never_contradicts_names():
+    images, masks = ["ctrl_a", "ctrl_b", "drug_a", "drug_b"], ["ctrl_a_nu", "ctrl_b_nu", "drug_b_nu", "wash_a_nu"]
+    assert paired(images, masks) == {"ctrl_a": "ctrl_a_nu", "ctrl_b": "ctrl_b_nu", "drug_b": "drug_b_nu"}
+    assert not paired(["frame_a", "frame_b"], ["one", "two"])
+    assert not paired(["a", "b"], ["x", "y"])
+
+
+def test_two_masks_that_contain_a_name_are_left_over():
+    pairing = pair_images(refs(["x_1", "x_2"]), refs(["x_1_nuclei", "x_1_cells", "x_2_nuclei"], "masks"))
+    assert [pair.name for pair in pairing.pairs] == ["x_2"]
+    assert "x_1_cells.tif" in pairing.images_without_mask[0].reason
+
+
+def test_channels_in_files_of_their_own_are_named():
+    images = refs(["case_0_0000", "case_0_0001", "case_1_0000", "case_1_0001"])
+    pairing = pair_images(images, refs(["case_0", "case_1"], "masks"))
+    assert not pairing.pairs
+    assert all("nnU-Net" in left.reason for left in (*pairing.images_without_mask, *pairing.masks_without_image))
+
+
+@pytest.mark.parametrize(("numbers", "first"), [((0, 2), 0), ((1, 3, 4), 1), ((4,), 1), ((1, 2), None), ((0, 4), None)])
+@pytest.mark.parametrize("called", ["movie_t{:03d}_mask", "mask_movie-{}", "movie[{:03d}]"])
+def test_masks_of_some_frames_pair_by_number_if_it_is_clear_how_they_count(numbers, first, called):
+    pairing = pair_images(stack("movie", 4), refs([called.format(number) for number in numbers], "masks"))
+    assert [pair.image.frame for pair in pairing.pairs] == ([] if first is None else [n - first for n in numbers])
+    if first is None:
+        assert "frame 0" in pairing.masks_without_image[0].reason
+
+
+def test_files_of_one_name_are_image_and_mask_if_one_kind_holds_few_values(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        Image.fromarray(rng.integers(0, 255, (20, 30), dtype=np.uint8)).save(tmp_path / f"{number:03d}.bmp")
+        Image.fromarray(rng.choice([0, 128, 255], (20, 30)).astype(np.uint8)).save(tmp_path / f"{number:03d}.png")
+    found = list_images(tmp_path)
+    pairing = pair_images(found, found)
+    assert [(pair.image.path.suffix, pair.mask.path.suffix) for pair in pairing.pairs] == [(".bmp", ".png")] * 4
+    assert "few values" in pairing.pairs[0].reason
+    with pytest.raises(DataError, match="masks lie among"):
+        open_folder(tmp_path)
 
 
 def test_two_stacks_pair_by_frame():

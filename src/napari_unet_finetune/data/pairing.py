@@ -10,6 +10,7 @@ from pathlib import Path
 from ..io.images import ImageRef
 from ..text import first_of
 from .masks import WHOLE, Meaning
+from .same_stem import masks_by_suffix
 
 # fmt: off
 MASK_WORDS = frozenset(
@@ -17,7 +18,7 @@ MASK_WORDS = frozenset(
         "mask", "masks", "label", "labels", "labeled", "labelled", "seg", "segs", "segm", "segmented", "segmentation",
         "segmentations", "gt", "ground", "truth", "groundtruth", "annotation", "annotations", "annotated", "annot",
         "ann", "manual", "man", "target", "targets", "cp", "stroke", "strokes", "scribble", "scribbles", "roi", "rois",
-        "instance", "instances", "binary",
+        "instance", "instances", "binary", "anno", "annos", "lbl", "lbls", "labeling", "labelling", "labelmap",
     }
 )
 IMAGE_WORDS = frozenset(
@@ -28,6 +29,7 @@ IMAGE_WORDS = frozenset(
 # fmt: on
 
 Core = tuple[str | int, ...]
+Refs = Sequence[ImageRef]
 
 
 def words_and_numbers(stem: str) -> tuple[str, ...]:
@@ -74,6 +76,7 @@ def words_vary(stems: Sequence[str]) -> bool:
 
 
 BY_ORDER = "natural order, names differ"
+_MOST_CHANNELS = 4  # in a file that does not say whether it holds frames or channels
 
 
 @dataclass(frozen=True)
@@ -154,18 +157,23 @@ def name_guesses(pairs: Iterable[tuple[str, str]]) -> str:
 def pair_images(images: Sequence[ImageRef], masks: Sequence[ImageRef]) -> Pairing:
     """Pair images and masks by name; two stacks pair frame by frame.
 
-    Tried in this order: equal names; names equal but for words like image, raw, mask or label; if no name fits, the
-    same number; if that fits none either and there are as many masks as images, natural order. What could be paired in
-    two ways is left over, with the reason. In a folder that holds both, names with a word for a mask are the masks.
+    Tried in this order: equal names; names equal but for words like image, raw, mask or label; masks of single frames
+    by their number; a name that contains exactly one of the other side; if no name fits, the same number; if that fits
+    none either, no words differ and there are as many masks as images, natural order. What could be paired in two ways
+    is left over, with the reason. In a folder that holds both, names with a word for a mask are the masks, or else
+    files of equal names with few values.
     """
-    images, masks = _separated(images, masks)
+    images, masks, how = _separated(images, masks)
     matching = _Matching(_by_file(images), _by_file(masks))
     matching.by_name()
+    matching.by_frame()
+    matching.by_part()
     if matching.untouched:
         matching.by_number()
-    pairs = [pair for match in matching.matches for pair in matching.frames(*match)]
+    pairs = [*matching.of_frames, *(pair for match in matching.matches for pair in matching.frames(*match))]
     if matching.untouched:
         pairs = _by_order(matching.images, matching.masks)
+    pairs = [replace(pair, reason=pair.reason + how) for pair in pairs]
     return _pairing(images, masks, pairs, matching.refused)
 
 
@@ -198,16 +206,53 @@ class _Matching:
     masks: list[_File]
     matches: list[tuple[_File, _File, str]] = field(default_factory=list)
     refused: dict[Path, str] = field(default_factory=dict)
+    of_frames: list[Pair] = field(default_factory=list)
 
     @property
     def untouched(self) -> bool:
-        return not self.matches and not self.refused
+        return not self.matches and not self.refused and not self.of_frames
 
     def by_name(self) -> None:
         for image_key, mask_key, reason in _NAME_KEYS:
             image_keys = [image_key(file.stem) for file in self.images]
             self._by_keys(image_keys, [mask_key(file.stem) for file in self.masks], reason)
         self._refuse_rivals()
+
+    def by_frame(self) -> None:
+        """Pair masks that are single files with frames of an image file by their numbers."""
+        for image in [file for file in self.images if len(file.refs) > 1]:
+            numbered = [(mask, frame_number(image.stem, mask.stem)) for mask in self.masks if len(mask.refs) == 1]
+            found = {number: mask for mask, number in numbered if number is not None}
+            masks = [mask for mask, number in numbered if number is not None]
+            if not found:
+                continue
+            first = _first_number(found, len(image.refs))
+            if first is None or len(found) < len(masks):
+                self._refuse(_which_frame(image, masks), [image, *masks])
+                continue
+            reason = f"same frame, counted from {first}"
+            self.of_frames += [Pair(image.refs[number - first], found[number].refs[0], reason) for number in found]
+            self.images.remove(image)
+            self.masks = [mask for mask in self.masks if mask not in masks]
+        self._forget_settled()
+
+    def by_part(self) -> None:
+        """Pair a mask with the only image whose name is part of its own, or the other way round."""
+        partners = _partners(self.images, self.masks)
+        images_of: dict[Path, list[_File]] = {}
+        masks_of: dict[Path, list[_File]] = {}
+        for image, mask in partners:
+            images_of.setdefault(mask.path, []).append(image)
+            masks_of.setdefault(image.path, []).append(mask)
+        for image, mask in partners:
+            images, masks = images_of[mask.path], masks_of[image.path]
+            if len(images) == len(masks) == 1:
+                self.matches.append((image, mask, "the name of one contains that of the other"))
+            elif len(masks) == 1 and _are_channels([file.stem for file in images]):
+                self._refuse(_of_nnunet(images), [*images, mask])
+            else:
+                self._refuse_ambiguous(images, masks)
+        self._forget_settled()
 
     def by_number(self) -> None:
         image_stems, mask_stems = _stems(self.images), _stems(self.masks)
@@ -219,6 +264,8 @@ class _Matching:
         """Return the pairs in two files that belong together, none if their frames differ."""
         if image.frames != mask.frames:
             reason = f"{image.path.name} holds {len(image.refs)} images but {mask.path.name} {len(mask.refs)}"
+            if len(mask.refs) == 1 < len(image.refs) <= _MOST_CHANNELS:
+                reason += ". If these are channels of one image, save them as its last axis or as TIFF with named axes"
             self._refuse(reason, [image, mask])
             return []
         reason = reason if image.frames == (None,) else f"{reason}, same frame"
@@ -257,14 +304,18 @@ class _Matching:
         self.masks = [file for file in self.masks if file.path not in settled]
 
 
-def _separated(images: Sequence[ImageRef], masks: Sequence[ImageRef]) -> tuple[Sequence[ImageRef], Sequence[ImageRef]]:
-    """Tell images and masks of one folder apart by their names; leave those of two folders as they are."""
+def _separated(images: Refs, masks: Refs) -> tuple[Refs, Refs, str]:
+    """Tell images and masks of one folder apart, and say how if not by their names; leave those of two folders."""
     if not set(images) & set(masks):
-        return images, masks
-    everything = list(dict.fromkeys([*images, *masks]))
+        return images, masks, ""
+    everything, how = list(dict.fromkeys([*images, *masks])), ""
     are_masks = name_masks([ref.stem for ref in everything])
+    if not any(are_masks):
+        by_suffix = masks_by_suffix(everything)
+        are_masks = [ref in by_suffix for ref in everything]
+        how = next((f", and the {ref.path.suffix} files hold few values, as masks do" for ref in by_suffix), "")
     told = list(zip(everything, are_masks, strict=True))
-    return [ref for ref, is_mask in told if not is_mask], [ref for ref, is_mask in told if is_mask]
+    return [ref for ref, is_mask in told if not is_mask], [ref for ref, is_mask in told if is_mask], how
 
 
 def _by_file(refs: Sequence[ImageRef]) -> list[_File]:
@@ -295,7 +346,84 @@ def _by_order(images: Sequence[_File], masks: Sequence[_File]) -> list[Pair]:
     return [Pair(image, mask, BY_ORDER) for image, mask in zip(image_refs, mask_refs, strict=True)]
 
 
+def frame_number(image: str, mask: str) -> int | None:
+    """Return the only number that the name of a mask holds beside that of an image file; ``None`` if there is none."""
+    whole, part = core(mask), core(image)
+    starts = [at for at in range(len(whole) - len(part) + 1) if part and whole[at : at + len(part)] == part]
+    if not starts:
+        return None
+    rest = [one for one in whole[: starts[0]] + whole[starts[0] + len(part) :] if isinstance(one, int)]
+    return rest[0] if len(rest) == 1 else None
+
+
+def _first_number(found: Collection[int], count: int) -> int | None:
+    """Return whether `found` number `count` frames from 0 or from 1, ``None`` if that is not clear."""
+    if max(found) > count or (0 in found) == (count in found):
+        return None
+    return 0 if 0 in found else 1
+
+
+def _which_frame(image: _File, masks: Sequence[_File]) -> str:
+    names = first_of([mask.path.name for mask in masks])
+    return (
+        f"not clear which of the {len(image.refs)} frames of {image.path.name} the numbers mean ({names}): they may "
+        f"count from 0 or from 1. Add a mask, be it empty, of frame 0 if they count from 0, or of frame "
+        f"{len(image.refs)} if they count from 1"
+    )
+
+
+def _are_channels(stems: Sequence[str]) -> bool:
+    """Tell whether names end as those of nnU-Net do, with the number of a channel in four digits."""
+    ends = [re.search(r"_(\d{4})$", stem) for stem in stems]
+    return all(ends) and len({stem[:-5] for stem in stems}) == 1
+
+
+def _of_nnunet(images: Sequence[_File]) -> str:
+    names = first_of([file.path.name for file in images])
+    return (
+        f"{names} are channels of one image in files of their own, as nnU-Net wants them. Save them as one TIFF with "
+        "these channels, or leave all but one of them out"
+    )
+
+
+def _partners(images: Sequence[_File], masks: Sequence[_File]) -> list[tuple[_File, _File]]:
+    """Return images and masks of which one name contains the other, but no longer one of the same side."""
+    found: dict[tuple[Path, Path], tuple[_File, _File]] = {}
+    for key in (_tokens, core):
+        image_keys, mask_keys = ([key(file.stem) for file in files] for files in (images, masks))
+        inside = [(image, masks[place]) for image, place in _contained(images, image_keys, mask_keys)]
+        inside += [(images[place], mask) for mask, place in _contained(masks, mask_keys, image_keys)]
+        found |= {(image.path, mask.path): (image, mask) for image, mask in inside}
+    return list(found.values())
+
+
+def _contained(files: Sequence[_File], keys: Sequence[Core], others: Sequence[Core]) -> list[tuple[_File, int]]:
+    """Return files whose key is part of one of `others`, with its place; of parts of it only the longest count."""
+    by_key: dict[Core, list[_File]] = {}
+    for file, key in zip(files, keys, strict=True):
+        if core(file.stem) and any(isinstance(part, str) for part in key):
+            by_key.setdefault(key, []).append(file)
+    found = []
+    for place, whole in enumerate(others):
+        parts = {part for part in _parts(whole) if part in by_key}
+        longest = [part for part in parts if not any(part in _parts(other) for other in parts - {part})]
+        found += [(file, place) for part in longest for file in by_key[part]]
+    return found
+
+
+def _parts(key: Core) -> set[Core]:
+    """Return all that stands together in a name, without the whole."""
+    ends = range(1, len(key) + 1)
+    return {key[start:end] for end in ends for start in range(end) if end - start < len(key)}
+
+
+def _tokens(stem: str) -> Core:
+    return tuple(int(part) if part.isdecimal() else part for part in words_and_numbers(stem))
+
+
 def _order_is_plausible(images: Sequence[_File], masks: Sequence[_File]) -> bool:
+    if words_vary(_stems(images)) or words_vary(_stems(masks)):
+        return False
     if len(images) != len(masks):  # then one stack may stand against as many files, but nothing in between
         return 1 in (len(images), len(masks))
     same_frames = all(image.frames == mask.frames for image, mask in zip(images, masks, strict=True))

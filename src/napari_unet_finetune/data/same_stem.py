@@ -1,0 +1,39 @@
+"""Tell images and masks of one folder apart by what they hold, where names do not: ``001.bmp`` and ``001.png``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import DataError
+from ..io.images import ImageRef, read_image
+
+_LOOKED_AT = 3
+_FEW_VALUES = 32
+
+
+def masks_by_suffix(refs: Sequence[ImageRef]) -> frozenset[ImageRef]:
+    """Return the masks among files of which two have each name, if those with one suffix hold few values only.
+
+    Files without a partner stay images. A few files are read.
+    """
+    by_stem: dict[str, dict[str, ImageRef]] = {}
+    for ref in refs:
+        if ref.frame is None:
+            by_stem.setdefault(ref.stem, {})[ref.path.suffix.lower()] = ref
+    pairs = [found for found in by_stem.values() if len(found) == 2]
+    suffixes = {tuple(sorted(found)) for found in pairs}
+    if len(suffixes) != 1:
+        return frozenset()
+    looked_at = pairs[:: max(1, len(pairs) // _LOOKED_AT)][:_LOOKED_AT]
+    few = [suffix for suffix in suffixes.pop() if all(_holds_few_values(found[suffix]) for found in looked_at)]
+    return frozenset(found[few[0]] for found in pairs) if len(few) == 1 else frozenset()
+
+
+def _holds_few_values(ref: ImageRef) -> bool:
+    try:
+        array = read_image(ref, as_labels=True).array
+    except DataError:  # said where it is used
+        return False
+    return len(np.unique(array.reshape(-1, *array.shape[-2:])[0])) <= _FEW_VALUES
