@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, TypeVar
+
+from .checked_json import Count, Number, Score, Seconds, checked
 
 Result = TypeVar("Result")
 One = TypeVar("One")
@@ -17,10 +19,9 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events; `kind` names the class in JSON, `paths` the fields that are paths."""
+    """Base of all events; `kind` names the class in JSON."""
 
     kind: ClassVar[str] = "event"
-    paths: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,13 @@ class RunStarted(Event):
     kind: ClassVar[str] = "run_started"
     device: str
     precision: str
-    steps: int
-    first_step: int
+    steps: Count
+    first_step: Count
     train_images: tuple[str, ...]
     validation_images: tuple[str, ...]
-    raw_dice: float | None
-    best_dice: float | None = None
-    best_step: int = 0
+    raw_dice: Score | None
+    best_dice: Score | None = None
+    best_step: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ class StepEnd(Event):
     """One optimizer step is done; `train_loss` is the loss of its batch."""
 
     kind: ClassVar[str] = "step_end"
-    step: int
-    train_loss: float
-    learning_rate: float
-    step_s: float
+    step: Count
+    train_loss: Number
+    learning_rate: Number
+    step_s: Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ class ValidationEnd(Event):
     """The averaged weights were scored on what is held out; `val_loss` only where the study's recipe asks for it."""
 
     kind: ClassVar[str] = "validation_end"
-    step: int
-    val_dice: float | None
-    val_loss: float | None
+    step: Count
+    val_dice: Score | None
+    val_loss: Number | None
     best: bool
 
 
@@ -77,14 +78,14 @@ class RunEnded(Event):
     """The training is over; the scores are Dice on held-out images, `None` where nothing was held out."""
 
     kind: ClassVar[str] = "run_ended"
-    steps: int
+    steps: Count
     stopped: bool
     kept_raw: bool
-    raw_dice: float | None
-    finetuned_dice: float | None
-    old_dice_before: float | None
-    old_dice_after: float | None
-    threshold: float
+    raw_dice: Score | None
+    finetuned_dice: Score | None
+    old_dice_before: Score | None
+    old_dice_after: Score | None
+    threshold: Score
     summary: str
 
     @property
@@ -115,8 +116,8 @@ class TileEnd(Event):
     """`done` of `total` tiles of the image in work are predicted."""
 
     kind: ClassVar[str] = "tile_end"
-    done: int
-    total: int
+    done: Count
+    total: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +129,12 @@ class ImageEnd(Event):
     """
 
     kind: ClassVar[str] = "image_end"
-    paths: ClassVar[tuple[str, ...]] = ("path", "labels")
     path: Path
     labels: Path | None = None
     skipped: bool = False
     error: str | None = None
-    done: int = 0
-    total: int = 0
+    done: Count = 0
+    total: Count = 0
     shown: str = ""
 
 
@@ -144,8 +144,8 @@ class ImageSeen(Event):
 
     kind: ClassVar[str] = "image_seen"
     image: str
-    done: int
-    total: int
+    done: Count
+    total: Count
 
 
 FULL_PROBABILITY = 255  # stands for a probability of 1 in a file of eight bits
@@ -159,12 +159,11 @@ class ImagePredicted(Event):
     """
 
     kind: ClassVar[str] = "image_predicted"
-    paths: ClassVar[tuple[str, ...]] = ("file",)
-    index: int
-    total: int
+    index: Count
+    total: Count
     image: str
     file: Path
-    threshold: float
+    threshold: Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +174,22 @@ class ImageCompared(Event):
     """
 
     kind: ClassVar[str] = "image_compared"
-    paths: ClassVar[tuple[str, ...]] = ("labels",)
     model: str
     image: str
     labels: Path | None = None
     error: str | None = None
-    dice: float | None = None
-    iou: float | None = None
-    surface_dice: float | None = None
-    area_ratio: float | None = None
-    predicted_px: int | None = None
-    true_px: int | None = None
-    predicted_objects: int | None = None
-    true_objects: int | None = None
-    matches: tuple[int, ...] | None = None
+    dice: Score | None = None
+    iou: Score | None = None
+    surface_dice: Score | None = None
+    area_ratio: Number | None = None
+    predicted_px: Count | None = None
+    true_px: Count | None = None
+    predicted_objects: Count | None = None
+    true_objects: Count | None = None
+    matches: tuple[Count, ...] | None = None
     no_object_scores: str = ""
-    done: int = 0
-    total: int = 0
+    done: Count = 0
+    total: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +197,7 @@ class PreviewReady(Event):
     """What the best model so far, of `step`, sees in `image`: `file` holds labels, a uint8 array (Y, X)."""
 
     kind: ClassVar[str] = "preview_ready"
-    paths: ClassVar[tuple[str, ...]] = ("file",)
-    step: int
+    step: Count
     image: str
     file: Path
 
@@ -211,8 +208,8 @@ class PartStarted(Event):
 
     kind: ClassVar[str] = "part_started"
     label: str
-    index: int
-    total: int
+    index: Count
+    total: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +224,6 @@ class JobEnded(Event):
     """The whole computation is over and its result is in `file`."""
 
     kind: ClassVar[str] = "job_ended"
-    paths: ClassVar[tuple[str, ...]] = ("file",)
     file: Path | None = None
 
 
@@ -256,19 +252,16 @@ def to_json(event: Event) -> str:
 
 
 def from_json(line: str) -> Any:
-    """Return the event that `to_json` wrote; lists become tuples, and names of files paths again.
+    """Return the event that `to_json` wrote, with every type checked.
 
     Fields that a later version has added are passed over. Raises `ValueError` for a line that is no event.
     """
     try:
-        found = json.loads(line)
-        cls = _KINDS[found["kind"]]
-        known = {field.name for field in fields(cls)}
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items() if k in known}
-        values.update({name: Path(values[name]) for name in cls.paths if values.get(name) is not None})
-        return cls(**values)
-    except (KeyError, TypeError) as error:
+        values = json.loads(line)
+        kind = _KINDS[values.pop("kind")]
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{line[:80]!r} is no event") from error
+    return checked(values, kind)
 
 
 class Run(Generator[One, None, Result]):

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .checked_json import Count, Number, Score
+
 _Mask = NDArray[Any]
 TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)  # values of an error map
 SURFACE_TOLERANCE_PX = 2.0
@@ -27,15 +29,15 @@ class Scores:
     there to be summed over images; older files do not know them, and `no_object_scores` says why others have none.
     """
 
-    dice: float
-    iou: float
-    surface_dice: float | None
-    area_ratio: float | None
-    predicted_px: int | None = None
-    true_px: int | None = None
-    predicted_objects: int | None = None
-    true_objects: int | None = None
-    matches: tuple[int, ...] | None = None
+    dice: Score
+    iou: Score
+    surface_dice: Score | None
+    area_ratio: Number | None
+    predicted_px: Count | None = None
+    true_px: Count | None = None
+    predicted_objects: Count | None = None
+    true_objects: Count | None = None
+    matches: tuple[Count, ...] | None = None
     no_object_scores: str = ""
 
 

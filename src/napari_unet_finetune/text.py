@@ -9,6 +9,14 @@ from decimal import Decimal
 LONGEST_WORD = 40  # characters that a line of a narrow dock holds
 
 
+def printable(name: str) -> str:
+    """Return the name of a file with its bytes that are no UTF-8 written out, as JSON does it.
+
+    Python gives each of them a character of its own, which no file, no table and no screen takes.
+    """
+    return name.encode(errors="backslashreplace").decode()
+
+
 def count_of(number: int, noun: str) -> str:
     """Return a number of things, such as ``1 image`` and ``3 images``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.checked_json import checked
 from napari_unet_finetune.checks.checkup import Checkup, CheckupSource, check, check_images
 from napari_unet_finetune.config import ChannelRule
 from napari_unet_finetune.data.statistics import ModelFacts, ModelView
@@ -65,7 +66,7 @@ def test_everything_travels_as_json(folder):
     (folder / "images" / "bad.tif").write_bytes(b"broken")
     found = look_through(folder)
     fields = json.loads(json.dumps(found.to_json()))
-    assert Checkup.from_json(fields) == found
+    assert checked(fields, Checkup) == found
     assert fields["images"][0]["size"] == [140, 150]
     assert fields["unreadable"][0]["name"].endswith("bad.tif")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_unet_finetune.checked_json import checked
 from napari_unet_finetune.checks.against_training import DataComparison
 from napari_unet_finetune.checks.checkup import Checkup
 from napari_unet_finetune.checks.findings import ImageFindings
@@ -24,7 +25,7 @@ THRESHOLDS = (0.2, 0.4, 0.5, 0.6, 0.8)
 def kept(result):
     """Return a result as it comes out of a file, with what another version has noted of it."""
     values = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    back = type(result).from_json({**values, "summary": "In other words.", "later": 1})
+    back = checked({**values, "summary": "In other words.", "later": 1}, type(result))
     assert back == result
     return back
 
@@ -182,4 +183,4 @@ def test_a_report_says_where_it_is_and_can_be_opened():
 
 def test_a_file_that_holds_another_result_is_refused():
     with pytest.raises(ValueError, match="images"):
-        Estimation.from_json({"problems": 3})
+        checked({"problems": 3}, Estimation)

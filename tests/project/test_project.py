@@ -473,6 +473,21 @@ class TestNames:
         project.save_labels("img_1.tif", TWO, "painted")
         assert [image.objects for image in reopened(project).images if image.is_annotated] == [1, 2]
 
+    def test_a_name_that_is_no_utf_8_is_annotated_like_any_other(self, source):
+        for name in (b"caf\xe9.tif", b"caf\xe9.png"):
+            try:
+                iio.imwrite(source / os.fsdecode(name), np.zeros(SIZE, np.uint8))
+            except OSError:
+                pytest.skip("this file system takes no such names")
+        project = Project.open(source)
+        for name in project.names:
+            project.save_labels(name, BLOB, "painted")
+            project.set_role([name], "test")
+        again = reopened(project)
+        assert again.names == project.names and all(name.isprintable() and name.encode() for name in again.names)
+        assert {image.role for image in again.images} == {"test"} and all(image.is_annotated for image in again.images)
+        assert len({image.mask for image in again.images}) == 5
+
     def test_a_file_that_comes_later_does_not_take_the_mask_of_its_namesake(self, project, source):
         project.save_labels("img_1", BLOB, "painted")
         iio.imwrite(source / "IMG_1.bmp", np.zeros(SIZE, np.uint8))

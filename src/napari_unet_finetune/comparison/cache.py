@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from ..checked_json import json_text, parse_json
 from ..config import PREDICTION_VERSION, ChannelRule, PredictConfig
 from ..data.masks import Meaning
 from ..data.pairing import Pair
@@ -84,17 +85,14 @@ class KeptCell(_Kept):
     scores: Scores | None = None
 
 
-_LIST: TypeAdapter[list[KeptCell]] = TypeAdapter(list[KeptCell])
-
-
 class KeptCells:
     """The labels in a folder; a list that is not there or cannot be read is empty, and all is computed anew."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
-            cells = _LIST.validate_json((folder / CELLS).read_bytes())
-        except (OSError, ValidationError):
+            cells: list[KeptCell] = parse_json((folder / CELLS).read_bytes(), list[KeptCell])
+        except (OSError, ValueError):
             cells = []
         self._cells = {cell.made_of: cell for cell in cells}
 
@@ -105,7 +103,7 @@ class KeptCells:
 
     def new(self, made_of: MadeOf) -> KeptCell:
         """Return a cell whose labels are yet to be written, in a file that no other cell has."""
-        name = hashlib.sha256(made_of.model_dump_json().encode()).hexdigest()[:32]
+        name = hashlib.sha256(json_text(made_of).encode(errors="backslashreplace")).hexdigest()[:32]
         return KeptCell(made_of=made_of, labels=self._folder / f"{name}.tif")
 
     def put(self, cell: KeptCell) -> None:
@@ -129,7 +127,7 @@ class KeptCells:
         return tuple(removed)
 
     def _write(self) -> None:
-        write_file(self._folder / CELLS, _LIST.dump_json(list(self._cells.values()), indent=1))
+        write_file(self._folder / CELLS, json_text(list(self._cells.values()), list[KeptCell], indent=1))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
+from ..checked_json import Count, Number, Score, parse_json
 from ..errors import DataError
 from ..events import forgets
 from ..io.tables import csv_text
@@ -33,20 +33,20 @@ class Row:
     dataset and 2 for the new one. `surface_dice` and `area_ratio` are None where there is none, see `Scores`.
     """
 
-    count: int
-    seed: int
+    count: Count
+    seed: Count
     preset: str
-    dataset: int
+    dataset: Count
     image: str
-    dice: float
-    iou: float
-    surface_dice: float | None
-    area_ratio: float | None
-    predicted_px: int | None = None
-    true_px: int | None = None
-    predicted_objects: int | None = None
-    true_objects: int | None = None
-    matches: tuple[int, ...] | None = None
+    dice: Score
+    iou: Score
+    surface_dice: Score | None
+    area_ratio: Number | None
+    predicted_px: Count | None = None
+    true_px: Count | None = None
+    predicted_objects: Count | None = None
+    true_objects: Count | None = None
+    matches: tuple[Count, ...] | None = None
     no_object_scores: str = ""
 
     @classmethod
@@ -232,10 +232,11 @@ def read_rows(file: Path) -> tuple[Row, ...]:
         If they cannot be read.
     """
     try:
-        return TypeAdapter(tuple[Row, ...]).validate_json(file.read_bytes())
-    except (OSError, ValidationError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+        rows: tuple[Row, ...] = parse_json(file.read_bytes(), tuple[Row, ...])
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{file}: these scores cannot be read ({reason}). Run that part of the study again.") from error
+    return rows
 
 
 def to_csv(rows: Sequence[Row]) -> str:

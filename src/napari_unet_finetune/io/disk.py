@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import DataError, FinetuneError
+from ..text import printable
 
 Stamp = tuple[int, int]
 NO_FILE: Stamp = (0, 0)
@@ -60,7 +61,8 @@ def write_file(
     FinetuneError
         An `error`, if the folder or the disk does not take the file.
     """
-    data = content.encode() if isinstance(content, str) else content
+    # A name that is no UTF-8 must not throw a finished page or table away; in JSON the escape is that of JSON itself.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     try:
         atomic_write(path, data if callable(data) else lambda file: file.write(data))
     except OSError as found:
@@ -115,6 +117,7 @@ _LONGEST_STEM = 120  # bytes; with what is added when a mask is put aside it mus
 
 def file_stem(name: str) -> str:
     """Return `name` as it can stand in a file name on every system; what had to be changed gets a mark of its own."""
+    name = printable(name)
     safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", name).strip(". ") or "_"
     if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", safe, re.IGNORECASE):
         safe = f"_{safe}"

@@ -12,7 +12,7 @@ from typing import overload
 from unicodedata import normalize
 
 from ..errors import DataError, FinetuneError
-from ..text import count_of, first_of, verb_for
+from ..text import count_of, first_of, printable, verb_for
 from .arrays import read_array_frame, read_array_headers
 from .content import CELLPOSE_NOTE, FORMATS, SUFFIXES, is_of_cellpose, is_passed_over, reader_of
 from .pixels import ImageHeader, ImagePixels, checked_frame, checked_pixels
@@ -77,7 +77,7 @@ class ImageRef:
 
         Accents are one character with their letter, also in names from macOS, which stores them apart.
         """
-        return normalize("NFC", re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE))
+        return printable(normalize("NFC", re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE)))
 
 
 @dataclass(frozen=True)

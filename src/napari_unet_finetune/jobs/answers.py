@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ..checked_json import parse_json
 from ..checks.checkup import Checkup
 from ..errors import RunError
 from ..evaluation.areas import Estimation
@@ -54,9 +54,10 @@ class KeptAnswer:
     def result(self) -> Result:
         """What came of it."""
         try:
-            return RESULTS[self.asked.question].from_json(json.loads((self.folder / RESULT).read_bytes()))
+            found: Result = parse_json((self.folder / RESULT).read_bytes(), RESULTS[self.asked.question])
         except (OSError, ValueError) as error:
             raise RunError(f"{self.folder}: the answer cannot be read. Ask again.") from error
+        return found
 
     @property
     def when(self) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from ..checked_json import checked, parse_json
 from ..data.folders import AnnotatedFolder, open_folder
 from ..data.pairing import Pair
 from ..errors import DataError, RunError
@@ -124,10 +122,12 @@ def read_plan(file: Path) -> CurveRequest:
         If it cannot be read.
     """
     try:
-        fields = json.loads(file.read_bytes())
-        return CurveRequest.model_validate(_of_folders(fields) if "dataset2" in fields else _with_checkpoint(fields))
-    except (OSError, ValueError, TypeError, KeyError, ValidationError) as error:
+        fields = parse_json(file.read_bytes(), dict[str, Any])
+        fields = _of_folders(fields) if "dataset2" in fields else _with_checkpoint(fields)
+        plan: CurveRequest = checked(fields, CurveRequest)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise RunError(f"{file.parent}: this is not the folder of a study. Choose another one.") from error
+    return plan
 
 
 def _with_checkpoint(fields: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
+from ..checked_json import json_text
 from ..config import PredictConfig
 from ..errors import RunError
 from ..evaluation.evaluate import evaluate_images
@@ -49,7 +48,7 @@ def _keep(plan: CurveRequest, out: Path) -> None:
     """Keep the plan in the folder; raises `RunError` if that holds a study with other settings."""
     file = out / PLAN
     if not file.is_file():
-        write_file(file, plan.model_dump_json(indent=2), error=RunError)
+        write_file(file, json_text(plan, indent=2), error=RunError)
     if with_images(read_plan(file)) != plan:
         raise RunError(f"{out}: this folder holds a study with other settings. Choose another folder.")
 
@@ -109,7 +108,7 @@ def _test(plan: CurveRequest, out: Path, arm: Arm, model: Model) -> tuple[Row, .
     predict = PredictConfig(device=plan.config.device, channels=plan.config.channels)
     rows = tuple(_test_rows(plan, out, arm, Predictor(model, predict)))
     file = out / ROWS / f"{arm.label}.json"
-    write_file(file, json.dumps([asdict(row) for row in rows], indent=1), error=RunError)
+    write_file(file, json_text(rows, tuple[Row, ...], indent=1), error=RunError)
     return rows
 
 

@@ -13,7 +13,7 @@ from ..data.masks import WHOLE, Meaning
 from ..data.painted import PREDICTED
 from ..data.pairing import Pair
 from ..io.images import ImageRef
-from ..text import count_of, percent, verb_for
+from ..text import count_of, percent, printable, verb_for
 
 # predicted: a model has made it, and nobody has looked at it; accepted: somebody has; corrected: and has changed it
 Origin = Literal["none", "imported", "painted", "predicted", "accepted", "corrected"]
@@ -157,7 +157,7 @@ def with_unique_names(
 
 def _possible_names(ref: ImageRef, known: str | None) -> Iterator[str]:
     frame = "" if ref.frame is None else f"[{ref.frame:03d}]"
-    long = ref.path.name + frame
+    long = printable(ref.path.name) + frame
     yield from (known or ref.file_name, ref.file_name, long)
     yield from (f"{long} ({number})" for number in count(2))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from ..checked_json import json_text, parse_json
 from ..config import FinetuneConfig
 from ..errors import RunError
 from ..io.disk import write_file
@@ -38,15 +39,16 @@ class Asked(BaseModel):
 
     def keep(self, folder: Path) -> None:
         """Write this into the folder of the job; raises `RunError` if that fails."""
-        write_file(folder / ASKED, self.model_dump_json(indent=2), error=RunError)
+        write_file(folder / ASKED, json_text(self, indent=2), error=RunError)
 
     @classmethod
     def read(cls, folder: Path) -> Asked:
         """Return what was asked in the job of `folder`; raises `RunError` if it holds no question."""
         try:
-            return cls.model_validate_json((folder / ASKED).read_bytes())
-        except (OSError, ValidationError) as error:
+            asked: Asked = parse_json((folder / ASKED).read_bytes(), cls)
+        except (OSError, ValueError) as error:
             raise RunError(f"{folder}: there is no question here.") from error
+        return asked
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from ..checked_json import Count, Score, json_text, parse_json
 from ..config import ChannelRule
 from ..data.masks import BACKGROUND, RECORD
 from ..data.painted import OLD_MASKS, OLD_STROKES
@@ -22,6 +24,18 @@ _REMEMBERED = (
 _OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions")
 
 
+def _within(name: str) -> str:
+    """Return the name of a file in the folder of the project; no record leads out of it."""
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or len(name) > _LONGEST_NAME:
+        raise ValueError("this is no file of the dataset")
+    return name
+
+
+_LONGEST_NAME = 255
+_Within = Annotated[str, AfterValidator(_within)]
+
+
 class ImageRecord(BaseModel):
     """What is remembered of one image; `file` is relative to the images, `mask` to the folder of the project.
 
@@ -31,20 +45,20 @@ class ImageRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     file: str
-    frame: int | None = None
+    frame: Count | None = None
     name: str
-    mask: str | None = None
-    numbered: str | None = None
+    mask: _Within | None = None
+    numbered: _Within | None = None
     stamp: tuple[int, int] | None = None
     origin: Origin = "none"
     role: Role = "auto"
-    size: tuple[int, int] | None = None
-    foreground: float | None = Field(None, allow_inf_nan=False)  # this and the next are of the first version
-    objects: int | None = None
-    object_px: int = 0
-    background_px: int = 0
-    regions: int = 0
-    dice: float | None = None
+    size: tuple[Count, Count] | None = None
+    foreground: Score | None = None  # this and the next are of the first version
+    objects: Count | None = None
+    object_px: Count = 0
+    background_px: Count = 0
+    regions: Count = 0
+    dice: Score | None = None
     suggested: str = ""
     since: int = 0
     used_as: Use = ""
@@ -92,15 +106,13 @@ def read_record(folder: Path) -> ProjectRecord | None:
     """
     file = folder / RECORD
     try:
-        record = ProjectRecord.model_validate_json(file.read_bytes())
+        record: ProjectRecord = parse_json(file.read_bytes(), ProjectRecord)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}. Check the rights of its folder.") from error
-    except ValidationError as error:
-        raise DataError(
-            f"{file} is damaged ({error.errors()[0]['msg']}). Rename it: the masks beside it will be found again."
-        ) from error
+    except ValueError as error:
+        raise DataError(f"{file} is damaged ({error}). Rename it: the masks beside it will be found again.") from error
     if record.version > VERSION or record.background not in (None, BACKGROUND):
         raise DataError(f"{file} was written by a newer version of this program. Update it to open this dataset.")
     return _of_today(record) if record.version == 1 else record
@@ -114,7 +126,7 @@ def write_record(folder: Path, record: ProjectRecord) -> None:
     DataError
         If the disk does not take it.
     """
-    write_file(folder / RECORD, record.model_dump_json(indent=1, exclude_defaults=True))
+    write_file(folder / RECORD, json_text(record, indent=1, exclude_defaults=True))
 
 
 def stored_source(source: Path, folder: Path) -> str:

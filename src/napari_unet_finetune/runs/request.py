@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from ..checked_json import json_text, parse_json
 from ..config import ChannelRule, DeviceName, FinetuneConfig, ModelConfig, PredictConfig
 from ..data.masks import STROKES
 from ..data.pairing import FilePair, Pair
@@ -28,7 +28,7 @@ def write_result(folder: Path, result: Result) -> JobEnded:
     RunError
         If it cannot be written.
     """
-    write_file(folder / RESULT, json.dumps(result.to_json(), allow_nan=False), error=RunError)
+    write_file(folder / RESULT, json_text(result.to_json()), error=RunError)
     return JobEnded(folder / RESULT)
 
 
@@ -281,7 +281,6 @@ JobRequest = Annotated[
     | ReportRequest,
     Field(discriminator="task"),
 ]
-_JOB: TypeAdapter[Any] = TypeAdapter(JobRequest)
 
 
 TRAININGS = frozenset({"train", "finetune", "curve", "can_learn", "cross_validate"})
@@ -296,7 +295,7 @@ def write_request(folder: Path, request: BaseModel) -> None:
     RunError
         If the folder cannot be written.
     """
-    write_file(folder / REQUEST, request.model_dump_json(indent=2), error=RunError)
+    write_file(folder / REQUEST, json_text(request, indent=2), error=RunError)
 
 
 def read_request(folder: Path) -> Any:
@@ -309,10 +308,10 @@ def read_request(folder: Path) -> Any:
     """
     file = folder / REQUEST
     try:
-        return _JOB.validate_json(file.read_bytes())
+        return parse_json(file.read_bytes(), JobRequest)
     except OSError as error:
         raise RunError(
             f"{folder}: this is not the folder of a run, for it holds no readable {REQUEST}. Choose a run folder."
         ) from error
-    except ValidationError as error:
-        raise RunError(f"{file}: the request cannot be read ({error.errors()[0]['msg']}). Start a new run.") from error
+    except ValueError as error:
+        raise RunError(f"{file}: the request cannot be read ({error}). Start a new run.") from error

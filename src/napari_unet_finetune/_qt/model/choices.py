@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -68,4 +69,4 @@ def output_name(session: Session, model: str) -> str:
     """
     file, name = find_model_file(model).absolute(), re.sub(r"[^\w.-]+", "-", name_of_model(session, model)).strip("-")
     is_shipped = file != Path(model).absolute()
-    return name if is_shipped else f"{name}-{hashlib.sha256(str(file).encode()).hexdigest()[:6]}"
+    return name if is_shipped else f"{name}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:6]}"

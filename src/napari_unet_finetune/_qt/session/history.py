@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -114,5 +115,5 @@ def _elsewhere(project: Project) -> Path | None:
     preferred = runs_folder()
     if preferred is None:
         return None
-    mark = hashlib.sha256(str(project.folder.absolute()).encode()).hexdigest()[:8]
+    mark = hashlib.sha256(os.fsencode(project.folder.absolute())).hexdigest()[:8]
     return preferred / f"{project.source.stem}-{mark}"
