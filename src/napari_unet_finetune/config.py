@@ -8,10 +8,14 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from .text import shortened
+
 CONFIG_VERSION = 1
 # Raise it when the same model and settings give other labels than before: those that were kept are then made anew.
 PREDICTION_VERSION = 1
 DEFAULT_PATCH_PX = 128
+MAX_PATCH_PX = 1024  # a network at work takes about 0.25 GB for a tile of this size
+_MOST = 2**31 - 1
 # The thresholds that can be set in the docks.
 THRESHOLD_RANGE = (0.05, 0.95)
 
@@ -30,6 +34,14 @@ class _Config(BaseModel):
     """Frozen, and closed to unknown fields so that a misspelt one is found; JSON has no infinity, so neither has this."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: Any) -> Any:
+        """Refuse whole numbers that neither NumPy nor torch can take."""
+        if isinstance(value, int) and value > _MOST:
+            raise ValueError(f"Input should be at most {_MOST}")
+        return value
 
     @classmethod
     def given(cls, config: Self | None, settings: Mapping[str, Any], **defaults: Any) -> Self:
@@ -163,7 +175,7 @@ class FinetuneConfig(_Config):
     steps: int = Field(2000, ge=1, le=1_000_000, title="Steps", description="Training steps, whatever the number of images.")
     epochs: int | None = Field(None, ge=1, title="Epochs", description="Passes over all patches of a grid instead of a number of steps.")
     batch_size: int = Field(4, ge=1, le=1024, title="Batch size", description="Patches per step.")
-    patch_size: int | None = Field(None, ge=32, le=1024, multiple_of=8, title="Patch size (px)", description="Side of a training patch; prediction uses tiles of the same size. Empty takes the base model's, and 128 for a new model.")
+    patch_size: int | None = Field(None, ge=32, le=MAX_PATCH_PX, multiple_of=8, title="Patch size (px)", description="Side of a training patch; prediction uses tiles of the same size. Empty takes the base model's, and 128 for a new model.")
     patch_stride: int = Field(64, ge=8, title="Patch stride (px)", description="Distance of the patches of a grid, if epochs are set.")
     foreground_share: float = Field(0.5, ge=0, le=1, title="Patches on objects", description="Share of the random patches that are centered near an object.")
 
@@ -308,7 +320,8 @@ def explain(error: ValidationError, titles: Mapping[str, str] | None = None) -> 
     name, reason = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
     subject = (titles or {}).get(name, f"Setting '{name}'")
     if reason.startswith("Input should be "):
-        return f"{subject} should be {reason.removeprefix('Input should be ')}, but it is {first['input']!r}."
+        found = shortened(repr(first["input"]), 80)
+        return f"{subject} should be {reason.removeprefix('Input should be ')}, but it is {found}."
     for known, title in (titles or {}).items():
         if "_" in known:
             reason = reason.replace(known, f"'{title}'")

@@ -17,6 +17,11 @@ def printable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
+def shortened(text: str, most: int) -> str:
+    """Return `text` with at most `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def count_of(number: int, noun: str) -> str:
     """Return a number of things, such as ``1 image`` and ``3 images``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -133,6 +133,30 @@ def test_an_output_folder_that_is_a_file_is_refused(source: Path, tmp_path: Path
         drain(predict_folder(source, tmp_path / "out", predictor))
 
 
+def test_a_labels_file_that_cannot_be_written_stops_no_other(
+    source: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    out = tmp_path / "out"
+    (out / "folder_labels.tif").mkdir(parents=True)
+    (out / "circle_labels.tif").symlink_to("circle_labels.tif")
+    for name in ("folder", "circle", "x" * 246):
+        write_image(source / f"{name}.tif")
+    report = drain(predict_folder(source, out, predictor))
+    assert {path.name for path in report.written} == {"a_labels.tif", "b_labels.tif", "circle_labels.tif"}
+    assert all(path.is_file() for path in report.written)
+    assert {one.file.stem[:6] for one in report.failed} == {"folder", "x" * 6}
+    values = report.to_json()
+    assert len(values["written"]) == 3 and len(values["failed"]) == 2
+
+
+def test_an_output_folder_that_is_a_link_in_a_circle_is_refused(
+    source: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    (tmp_path / "out").symlink_to("out")
+    with pytest.raises(DataError, match="output folder cannot be made"):
+        drain(predict_folder(source, tmp_path / "out", predictor))
+
+
 def test_stopping_leaves_whole_files_only(source: Path, tmp_path: Path, predictor: Predictor) -> None:
     ended: list[ImageEnd] = []
     stream = predict_folder(source, tmp_path / "out", predictor, should_stop=lambda: bool(ended))

@@ -45,7 +45,7 @@ def test_a_constant_patch_stays_constant():
 @pytest.mark.parametrize(("count", "channels", "side"), [(6, 2, 32), (1, 1, 7), (0, 1, 16)])
 def test_packing_loses_nothing(count, channels, side):
     patches = _patches(count, channels, side)
-    again = RehearsalPatches.unpack(patches.packed)
+    again = RehearsalPatches.unpack(patches.packed, patches.in_channels)
     for field in ("images", "low", "high", "targets", "held_out"):
         np.testing.assert_array_equal(getattr(again, field), getattr(patches, field))
 
@@ -74,17 +74,18 @@ def test_targets_of_another_size_are_refused():
 def test_a_small_file_cannot_declare_a_huge_array():
     packed = dict(_patches().packed)
     packed["images"] = np.frombuffer(lzma.compress(bytes(10_000_000)), dtype=np.uint8)
-    with pytest.raises(ValueError, match=r"declare [0-9]+ bytes"):
-        RehearsalPatches.unpack({**packed, "shape": np.array([2**20, 2**10, 2**10, 2**10])})
+    with pytest.raises(ValueError, match="declare 1048576 patches"):
+        RehearsalPatches.unpack({**packed, "shape": np.array([2**20, 2**10, 2**10, 2**10])}, 2**10)
     with pytest.raises(ValueError, match=r"hold [0-9]+ bytes"):
-        RehearsalPatches.unpack({**packed, "shape": np.array([10, 1, 1000, 1000])})
+        RehearsalPatches.unpack({**packed, "shape": np.array([10, 1, 1000, 1000])}, 1)
 
 
 @pytest.mark.parametrize("name", ["shape", "images", "low", "high", "targets", "held_out"])
 def test_a_missing_array_is_named(name):
-    packed = {key: array for key, array in _patches().packed.items() if key != name}
+    patches = _patches()
+    packed = {key: array for key, array in patches.packed.items() if key != name}
     with pytest.raises(ValueError, match=name):
-        RehearsalPatches.unpack(packed)
+        RehearsalPatches.unpack(packed, patches.in_channels)
 
 
 def test_grey_patches_become_several_equal_channels():

@@ -9,12 +9,13 @@ import sys
 import typer
 
 from . import check, learning_curve, measure, predict, questions, run_job, suggest, train
-from .console import INTERRUPTED
+from .console import INTERRUPTED, Commands
 
 NAME = "unet-finetune"
 
 app = typer.Typer(
     name=NAME,
+    cls=Commands,
     help="Finetune a patch-based Attention U-Net on a few of your own annotated microscopy images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -6,10 +6,12 @@ import errno
 import functools
 import json
 import signal
+import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from types import FrameType
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -19,15 +21,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from ..config import explain
-from ..errors import FinetuneError
+from ..errors import DataError, FinetuneError
 from ..events import ImageEnd, ImageSeen, Notice, PartStarted, Run, RunStarted, StepEnd, ValidationEnd
 from ..progress import RunProgress, advance
 from ..result import LONG_TEXT, FailedFile, Result, ResultTable
-from ..text import duration
+from ..text import duration, shortened
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 P = ParamSpec("P")
@@ -36,6 +39,58 @@ R = TypeVar("R")
 # Names of files are printed as they are: no markup, no emoji.
 messages = Console(stderr=True, highlight=False, markup=False, emoji=False)
 results = Console(highlight=False, markup=False, emoji=False)
+
+
+class OptionError(DataError):
+    """What was asked for cannot be: an option, or two together, that no command can make sense of."""
+
+
+class Commands(TyperGroup):
+    """The commands; what is wrong with their options is said in one sentence too, and with ``--json`` in one object."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Carry out the command in `args` and exit."""
+        given = sys.argv[1:] if args is None else list(args)
+        if not given:
+            return super().main(args, *rest, **extra)  # shows the help
+        try:
+            _refuse_empty(given)
+            code = super().main(args, *rest, **{**extra, "standalone_mode": False})
+        except OptionError as error:
+            code = _tell(str(error), MISUSED, as_json="--json" in given)
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            code = _tell(_misuse(error), MISUSED, as_json="--json" in given)
+        sys.exit(code)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an option without a value: an empty folder would be the current one."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        name, equals, value = argument.partition("=")
+        if not argument or (name.startswith("--") and equals and not value):
+            raise OptionError(f"There is no value after {name or before or 'the command'}. Give one or leave it out.")
+
+
+def _misuse(error: Any) -> str:
+    """Return what a parser found, in one line, and where to look."""
+    found = " ".join(str(error.format_message()).split()).rstrip(".").replace("Input should", "it should")
+    command = error.ctx.command_path if getattr(error, "ctx", None) else ""
+    return f"{shortened(found, 300)}." + (f" All options: {command} --help" if command else "")
+
+
+def _tell(sentence: str, code: int, *, as_json: bool) -> int:
+    if as_json:
+        typer.echo(json.dumps({"error": sentence}))
+    messages.print(Text(sentence, style="red"), soft_wrap=True)
+    return code
+
+
+def _check_finite(options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise OptionError(f"--{name.replace('_', '-')} is {value}. Give a number.")
 
 
 def finish(values: dict[str, Any], *, as_json: bool, show: Callable[[Console], None]) -> None:
@@ -47,26 +102,27 @@ def finish(values: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn errors that a user can fix into one sentence and exit code 1; with ``--json`` the sentence is JSON too."""
+    """Turn errors that a user can fix into one sentence and exit code 1; with ``--json`` the sentence is JSON too.
+
+    What is wrong with the options themselves ends with exit code 2.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            _check_finite(kwargs)
             return command(*args, **kwargs)
         except FinetuneError as error:
-            sentence, code = str(error), FAILED
+            sentence, code = str(error), MISUSED if isinstance(error, OptionError) else FAILED
         except ValidationError as error:
-            sentence, code = explain(error), FAILED
+            sentence, code = explain(error), MISUSED
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read our output has gone
                 raise
             sentence, code = _explain_file_error(error), FAILED
         except KeyboardInterrupt:
             sentence, code = "Interrupted.", INTERRUPTED
-        if kwargs.get("as_json"):
-            typer.echo(json.dumps({"error": sentence}))
-        messages.print(Text(sentence, style="red"), soft_wrap=True)
-        raise typer.Exit(code)
+        raise typer.Exit(_tell(sentence, code, as_json=bool(kwargs.get("as_json"))))
 
     return wrapped
 

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import ModelConfig
-from ..errors import DataError
 from ..io.disk import write_file
 from ..text import number
 from .console import (
     INTERRUPTED,
     Json,
+    OptionError,
     finish,
     messages,
     reports_errors,
@@ -25,7 +25,20 @@ from .console import (
     stops_on_interrupt,
     watch,
 )
-from .options import BaseSet, Channel, Device, Out, Preset, Seed, Set, Sparse, Width, chosen_channel, training_config
+from .options import (
+    BaseSet,
+    Channel,
+    Device,
+    Out,
+    Preset,
+    Seed,
+    Set,
+    Sparse,
+    Width,
+    chosen_channel,
+    image_counts,
+    training_config,
+)
 from .train import absolute_model
 
 
@@ -47,12 +60,12 @@ def report(
     given = {"--images": images, "--masks": masks, "--sparse": sparse, "--device": device != "auto"}
     if is_study(run) and any(given.values()):
         names = " and ".join(name for name, value in given.items() if value)
-        raise DataError(
+        raise OptionError(
             f"{run}: the report of a study uses the scores that the study has kept. Leave {names} out, or report one "
             "of its runs."
         )
     if (images is None) != (masks is None):
-        raise DataError("Test images need their masks, and masks their images. Give both or neither.")
+        raise OptionError("Test images need their masks, and masks their images. Give both or neither.")
     tests = open_folder(images, masks, sparse=sparse) if images and masks else ()
     with stops_on_interrupt() as stop:
         events = write(run, out, tests=tests, device=device, should_stop=stop)
@@ -91,10 +104,9 @@ def curve(
 ) -> None:
     """Train a base model, finetune it with growing numbers of images, test on both datasets, draw the figure."""
     from ..learning_curve.plan import pairs_of_datasets
-    from ..project.curve_plan import parse_counts
     from ..runs.request import CurveRequest
 
-    numbers = parse_counts(counts, least=0)
+    numbers = image_counts(counts, least=0)
     pairs = pairs_of_datasets(
         dataset1.absolute(),
         dataset2.absolute(),

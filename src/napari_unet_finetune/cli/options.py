@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ..config import PRESETS, ChannelRule, FinetuneConfig, PredictConfig, PresetName, explain, fields_of, group_of
 from ..data.channels import find_channel
 from ..errors import DataError
+from .console import OptionError
 
 Images = Annotated[Path, typer.Option(help="Folder with the images, or one stack.")]
 Masks = Annotated[Path, typer.Option(help="Folder with their masks, or one stack.")]
@@ -26,7 +27,7 @@ BaseSet = Annotated[
     list[str] | None, typer.Option("--base-set", metavar="NAME=VALUE", help="The same for the base model's training.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Seed = Annotated[int, typer.Option(help="The same seed on a CPU gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed on a CPU gives the same result.")]
 Channel = Annotated[
     str | None,
     typer.Option(help="The one channel to see of images that have several: its name, or its number counted from 0."),
@@ -43,14 +44,24 @@ def preset_name(name: str) -> PresetName:
 
     Raises
     ------
-    DataError
+    OptionError
         If there is no such preset.
     """
     plain = name.replace("-", " ").replace("_", " ").lower()
     for preset in PRESETS:
         if preset == plain:
             return preset
-    raise DataError(f"Preset '{name}' does not exist. Choose one of: {', '.join(PRESETS)}.")
+    raise OptionError(f"Preset '{name}' does not exist. Choose one of: {', '.join(PRESETS)}.")
+
+
+def image_counts(text: str, *, least: int = 1) -> tuple[int, ...]:
+    """Return numbers of images from a list such as ``5, 10``; raises `OptionError` if it is none."""
+    from ..project.curve_plan import parse_counts
+
+    try:
+        return parse_counts(text, least=least)
+    except DataError as error:
+        raise OptionError(str(error)) from None
 
 
 def chosen_channel(images: Path, channel: str | None) -> ChannelRule | None:
@@ -69,12 +80,14 @@ def training_config(preset: str, changes: list[str] | None, **options: Any) -> F
 
     Raises
     ------
-    DataError
+    OptionError
         If a name does not exist or a value does not fit.
     """
     config = FinetuneConfig(preset=preset_name(preset))
     if config.epochs is not None and options.get("steps") is not None:
-        raise DataError(f"Preset '{config.preset}' counts epochs, not steps. Write --set epochs=N instead of --steps.")
+        raise OptionError(
+            f"Preset '{config.preset}' counts epochs, not steps. Write --set epochs=N instead of --steps."
+        )
     given = {name: value for name, value in options.items() if value is not None}
     return _changed(config, {**given, **_parse(changes or [])})
 
@@ -90,7 +103,7 @@ def _parse(changes: list[str]) -> dict[str, Any]:
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:
-            raise DataError(f"'--set {change}' has no value. Write it as NAME=VALUE.")
+            raise OptionError(f"'--set {change}' has no value. Write it as NAME=VALUE.")
         parsed[name.strip()] = _value(value.strip())
     return parsed
 
@@ -99,7 +112,7 @@ def _value(text: str) -> Any:
     """Read numbers, true, false and null as JSON does; anything else is text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -109,19 +122,23 @@ C = TypeVar("C", FinetuneConfig, PredictConfig)
 def _changed(config: C, changes: dict[str, Any]) -> C:
     """Return `config` with changes; a dotted name reaches into a group, such as augment.p_gamma."""
     known, values = fields_of(type(config)).keys() - SETTLED_ELSEWHERE, config.model_dump()
-    for name, value in changes.items():
+    for name, value in sorted(changes.items(), key=lambda change: change[0].count(".")):  # a group before what is in it
         if name not in known:
-            raise DataError(f"Setting '{name}' does not exist. The command `unet-finetune settings` lists all.")
+            raise OptionError(f"Setting '{name}' does not exist. The command `unet-finetune settings` lists all.")
         *groups, last = name.split(".")
         target = values
         for group in groups:
+            if not isinstance(target[group], dict | None):
+                raise OptionError(
+                    f"'{group}' and '{name}' are both set, but one holds the other. Set only one of them."
+                )
             target[group] = dict(target[group] or {})  # a group may be empty by default
             target = target[group]
         target[last] = value
     try:
         return type(config).model_validate(values)
     except ValidationError as error:
-        raise DataError(explain(error)) from None
+        raise OptionError(explain(error)) from None
 
 
 def describe(config: type[BaseModel]) -> list[tuple[str, str, str]]:

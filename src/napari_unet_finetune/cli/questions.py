@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ..errors import DataError
 from ..questions.can_learn import KEPT, SECONDS, STEPS
 from ..result import Result
 from .console import (
     FAILED,
     INTERRUPTED,
     Json,
+    OptionError,
     finish,
     messages,
     reports_errors,
@@ -33,6 +33,7 @@ from .options import (
     Set,
     Sparse,
     chosen_channel,
+    image_counts,
     prediction_config,
     training_config,
 )
@@ -97,7 +98,7 @@ def can_learn(
     config = training_config("default", changes, channels=channels, seed=seed, device=device)
     for change in changes or []:
         if change.partition("=")[0].partition(".")[0].strip() not in KEPT:
-            raise DataError(
+            raise OptionError(
                 f"'--set {change}' would change nothing: the trial settles this by itself. It takes {', '.join(KEPT)}; "
                 "--steps and --seconds say how long it lasts."
             )
@@ -151,7 +152,7 @@ def _folds(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise DataError(f"'--folds {text}' is neither loo nor a number. Write it as loo or 5.") from None
+        raise OptionError(f"'--folds {text}' is neither loo nor a number. Write it as loo or 5.") from None
 
 
 @reports_errors
@@ -167,9 +168,8 @@ def forecast(
 ) -> None:
     """Carry the learning curve of a study on: what more images are likely to give, as a range."""
     from ..learning_curve.forecast import forecast as look_ahead
-    from ..project.curve_plan import parse_counts
 
-    numbers = None if more is None else parse_counts(more)
+    numbers = None if more is None else image_counts(more)
     _finish(look_ahead(study, more=numbers, dataset=dataset, seed=seed), as_json=as_json)
 
 

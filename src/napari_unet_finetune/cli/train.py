@@ -13,9 +13,8 @@ from rich.text import Text
 
 from ..config import ModelConfig
 from ..data.painted import holds_strokes
-from ..errors import DataError
 from ..events import RunEnded
-from .console import INTERRUPTED, Json, finish, messages, reports_errors, stops_on_interrupt, watch
+from .console import INTERRUPTED, Json, OptionError, finish, messages, reports_errors, stops_on_interrupt, watch
 from .options import (
     Channel,
     Device,
@@ -121,13 +120,13 @@ def rescale_factor(text: str | None) -> float | None:
 
     Raises
     ------
-    DataError
+    OptionError
         If it is no number.
     """
     try:
         return 0.0 if text == "auto" else None if text is None else float(text)
     except ValueError:
-        raise DataError(f"'--rescale {text}' is not a factor. Give a number such as 0.5, or auto.") from None
+        raise OptionError(f"'--rescale {text}' is not a factor. Give a number such as 0.5, or auto.") from None
 
 
 def absolute_model(model: str) -> str:

@@ -79,7 +79,7 @@ Parts = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Intensities(_Record):

@@ -16,6 +16,7 @@ from ..data.folders import read_unannotated
 from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
 from ..events import ImageEnd, TileEnd, never
+from ..io.disk import is_file
 from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
 from ..result import FailedFile, Result
 from ..text import count_of, first_of
@@ -80,7 +81,7 @@ def predict_folder(
     total = len(ends) + len(targets)
     yield from (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))
     for path, target in targets.items():
-        if target.exists() and not overwrite:
+        if not overwrite and is_file(target):
             end: ImageEnd | None = ImageEnd(path, labels=target, skipped=True)
         else:
             end = yield from _predict_file(stacks[path], target, predictor, should_stop)
@@ -102,9 +103,10 @@ def plan_labels_files(
         If two images would get the same labels file, or if labels would replace one of the files given.
     """
     images = {ref.path for ref in without_labels([frames[0] for frames in stacks.values()])}
-    targets = {path: out / f"{frames[0].stem}{SUFFIX}" for path, frames in stacks.items() if path in images}
-    inputs = {path.resolve(): path for path in stacks}
-    earlier = {inputs[target.resolve()] for target in targets.values() if target.resolve() in inputs}
+    targets = {path: out / f"{frames[0].raw_stem}{SUFFIX}" for path, frames in stacks.items() if path in images}
+    inputs = {os.path.realpath(path): path for path in stacks}  # resolve() ends at a link that leads in a circle
+    really = {path: os.path.realpath(target) for path, target in targets.items()}
+    earlier = {inputs[target] for target in really.values() if target in inputs}
     if earlier and overwrite:
         raise DataError(f"{min(earlier)} would be replaced, but it is one of the images. Choose another output folder.")
     targets = {path: target for path, target in targets.items() if path not in earlier}

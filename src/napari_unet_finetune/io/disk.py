@@ -27,6 +27,14 @@ def file_stamp(path: Path | None) -> Stamp:
     return NO_FILE if found is None else (found.st_size, found.st_mtime_ns)
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether `path` is a file; what no file can be called, or a link that leads in a circle, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 PARTIAL_SUFFIX = ".partial"
 
 

@@ -71,13 +71,18 @@ class ImageRef:
         """Its name as that of its file tells."""
         return self.stem if self.frame is None else f"{self.stem}[{self.frame:03d}]"
 
+    @property
+    def raw_stem(self) -> str:
+        """Its `stem` as the file system has it: what names a file beside it."""
+        return normalize("NFC", re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE))
+
     @cached_property
     def stem(self) -> str:
         """Name of the file without its suffix, ``.ome.tif`` counting as one.
 
         Accents are one character with their letter, also in names from macOS, which stores them apart.
         """
-        return printable(normalize("NFC", re.sub(r"\.ome$", "", self.path.stem, flags=re.IGNORECASE)))
+        return printable(self.raw_stem)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def write_labels(
         If the file exists, the labels are no labels, or the disk does not take the file.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
+    if not overwrite and path.exists():
         raise DataError(f"{path} exists already. Choose another name or allow it to be overwritten.")
     compact = _smallest(path.name, labels)
     options = _tiff_options(compact, scale, unit)

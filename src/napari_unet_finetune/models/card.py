@@ -9,11 +9,12 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..config import ChannelRule, ModelConfig, Normalization
+from ..config import MAX_PATCH_PX, ChannelRule, ModelConfig, Normalization
 from ..data.appearance import Appearance
 from ..data.channels import ALL, usual_channels
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import ModelError
+from ..text import shortened
 from .header import FORMAT_VERSION, is_safetensors, read_description
 from .names import name_of_file
 from .provenance import Provenance, installed_version
@@ -53,7 +54,7 @@ class ModelCard(BaseModel):
         Where the model comes from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     shape: ModelConfig
     normalization: Normalization = Field(default_factory=Normalization)
@@ -123,10 +124,10 @@ class ModelCard(BaseModel):
             )
         if not all(one.fits(self.shape.in_channels) for one in self.knows):
             raise ModelError(f"{subject}: what it says of the intensities of its images is damaged. {_CHOOSE}")
-        if self.patch_size < multiple or self.patch_size % multiple:
+        if not multiple <= self.patch_size <= MAX_PATCH_PX or self.patch_size % multiple:
             raise ModelError(
-                f"{subject}: the patch size is {self.patch_size} px. "
-                f"A network of {self.shape.levels} levels needs a multiple of {multiple}."
+                f"{subject}: the patch size is {shortened(str(self.patch_size), 20)} px. "
+                f"A network of {self.shape.levels} levels needs a multiple of {multiple}, at most {MAX_PATCH_PX}."
             )
 
     def describe(self) -> dict[str, Any]:
@@ -219,15 +220,15 @@ def parse_card(path: Path, description: Mapping[str, Any]) -> FileCard:
         If it is of another kind of network, or a field is missing, unknown or not valid.
     """
     for name, ours in _KIND.items():
-        if description.get(name) != ours:
-            raise ModelError(f"{path} holds a network of {name} '{description.get(name)}', not '{ours}'. {_CHOOSE}")
+        if (found := description.get(name)) != ours:
+            raise ModelError(f"{path} holds a network of {name} {shortened(repr(found), 40)}, not '{ours}'. {_CHOOSE}")
     fields = {name: value for name, value in description.items() if name not in _OF_THE_FILE}
     fields |= {"shape": fields.pop("model", None), "path": path, "size_bytes": path.stat().st_size}
     try:
         card = FileCard.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = shortened(".".join(str(part) for part in first["loc"]), 60)
         raise ModelError(f"{path}: its description is not valid ({where}: {first['msg']}). {_CHOOSE}") from error
     named = card.provenance.model_copy(update={"name": name_of_file(path)})  # its file may have been renamed
     return card.model_copy(update={"provenance": named})

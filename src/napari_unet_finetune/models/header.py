@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from ..errors import ModelError
+from ..text import shortened
 
 _SNIFFED_BYTES = 512
 _TORCH = (b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x80\x05")
@@ -135,7 +136,7 @@ def check_version(path: Path, description: Mapping[str, Any]) -> None:
         raise damaged(path)
     if version > FORMAT_VERSION:
         raise ModelError(
-            f"{path} was written by version {description.get('written_by')} in file format {version}; "
+            f"{path} was written by version {shortened(str(description.get('written_by')), 20)!r} in a newer format; "
             f"this version reads up to {FORMAT_VERSION}. Update napari-unet-finetune."
         )
 

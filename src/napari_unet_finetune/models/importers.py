@@ -16,7 +16,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..errors import ModelError
 from .card import paulow_card
-from .model import Model, check_weights
+from .model import Model, checked_weights
 
 _WRAPPERS = ("state_dict", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -38,8 +38,9 @@ def import_paulow(path: Path) -> Model:
     """
     weights = _plain_state_dict(path, _load_tensors(path))
     config = _infer_config(path, weights)
-    check_weights(str(path), weights, config)
-    return Model(weights, paulow_card(path).plain.model_copy(update={"shape": config}))
+    return Model(
+        checked_weights(str(path), weights, config), paulow_card(path).plain.model_copy(update={"shape": config})
+    )
 
 
 def _load_tensors(path: Path) -> Any:

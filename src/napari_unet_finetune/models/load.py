@@ -26,7 +26,7 @@ from .header import (
     unreadable,
 )
 from .importers import import_paulow
-from .model import Model, check_weights
+from .model import Model, checked_weights
 from .rehearsal_patches import RehearsalPatches
 
 
@@ -46,8 +46,9 @@ def _load_own(path: Path) -> Model:
     tensors, description = decode(path)
     card = parse_card(path, description).plain
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(REHEARSAL)}
-    check_weights(str(path), weights, card.shape)
-    return Model(weights, card, _rehearsal(path, tensors))
+    return Model(
+        checked_weights(str(path), weights, card.shape), card, _rehearsal(path, tensors, card.shape.in_channels)
+    )
 
 
 def decode(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -69,7 +70,7 @@ def decode(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     check_version(path, description)
     try:
         return safetensors.torch.load(data), description
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+    except (SafetensorError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise damaged(path) from error
 
 
@@ -82,13 +83,11 @@ def _check_digest(path: Path, data: bytes) -> None:
         raise damaged(path)
 
 
-def _rehearsal(path: Path, tensors: Mapping[str, Tensor]) -> RehearsalPatches | None:
-    arrays = {
-        name.removeprefix(REHEARSAL): tensor.numpy() for name, tensor in tensors.items() if name.startswith(REHEARSAL)
-    }
-    if not arrays:
+def _rehearsal(path: Path, tensors: Mapping[str, Tensor], channels: int) -> RehearsalPatches | None:
+    packed = {name.removeprefix(REHEARSAL): one for name, one in tensors.items() if name.startswith(REHEARSAL)}
+    if not packed:
         return None
     try:
-        return RehearsalPatches.unpack(arrays)
-    except (ValueError, TypeError) as error:
+        return RehearsalPatches.unpack({name: one.numpy() for name, one in packed.items()}, channels)
+    except (OverflowError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its rehearsal patches are not valid ({error}). Choose another model.") from error

@@ -54,14 +54,14 @@ class Model:
     def __post_init__(self) -> None:
         """Check that everything fits together, and copy the weights."""
         subject = self.card.name or "model"
-        check_weights(subject, self.weights, self.card.shape)
+        weights = checked_weights(subject, self.weights, self.card.shape)
         self.card.check()
         if self.rehearsal is not None and self.rehearsal.in_channels != self.card.shape.in_channels:
             raise ModelError(
                 f"{subject}: the rehearsal patches have {self.rehearsal.in_channels} channels but the network sees "
                 f"{self.card.shape.in_channels}. Leave the patches out or adapt them."
             )
-        object.__setattr__(self, "weights", {name: _float32_copy(tensor) for name, tensor in self.weights.items()})
+        object.__setattr__(self, "weights", weights)
 
     def build_network(self) -> AttentionUNet:
         """Return the network with a copy of these weights, on the CPU, in evaluation mode.
@@ -161,8 +161,8 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return hash_of_weights({name: _float32_copy(tensor).numpy() for name, tensor in weights.items()})
 
 
-def check_weights(subject: str, weights: Mapping[str, Tensor], config: ModelConfig) -> None:
-    """Check that `weights` are finite and fit the network of `config`, layer by layer.
+def checked_weights(subject: str, weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """Return float32 copies of `weights`, which are finite and fit the network of `config`, layer by layer.
 
     Raises
     ------
@@ -183,16 +183,23 @@ def check_weights(subject: str, weights: Mapping[str, Tensor], config: ModelConf
                 f"{subject}: layer '{name}' is {tuple(weights[name].shape)} "
                 f"but the network needs {tuple(shape)}. {advice}"
             )
-        if not torch.isfinite(weights[name]).all():
+        if not _is_plain(weights[name]):
+            raise ModelError(f"{subject}: layer '{name}' holds {weights[name].dtype}, but not as weights do. {advice}")
+        if not _float32_copy(weights[name]).isfinite().all():
             raise ModelError(
                 f"{subject}: layer '{name}' holds NaN or infinity, so the training had failed. Choose another model."
             )
+    return {name: _float32_copy(tensor) for name, tensor in weights.items()}
 
 
 def _empty_network(config: ModelConfig) -> AttentionUNet:
     """Return the network without memory and without drawing random numbers for it."""
     with torch.device("meta"):
         return AttentionUNet(config)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.is_meta
 
 
 def _float32_copy(tensor: Tensor) -> Tensor:

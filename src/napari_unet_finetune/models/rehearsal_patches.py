@@ -6,7 +6,6 @@ import lzma
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from numpy.typing import NDArray
 # Of zlib, PNG and lzma with and without row differences, lzma at 2 was the smallest that takes under a second:
 # 0.9 MB for 256 nuclei patches of 128 x 128, where zlib needs 1.5 MB and PNG 1.6 MB.
 _LZMA_PRESET = 2
-_MAX_PIXELS = 2**31
+# Fewer patches are kept if they are large: this many pixels are 1,024 patches of 128 px.
+MAX_PIXELS = 1024 * 128**2
+_MAX_VALUES = 16 * MAX_PIXELS  # of all channels
 _MAX_LZMA_MEMORY = 2**27
 
 
@@ -117,8 +118,8 @@ class RehearsalPatches:
         }
 
     @classmethod
-    def unpack(cls, arrays: Mapping[str, NDArray[Any]]) -> RehearsalPatches:
-        """Return the patches whose `packed` is `arrays`.
+    def unpack(cls, arrays: Mapping[str, NDArray[Any]], in_channels: int) -> RehearsalPatches:
+        """Return the patches of `in_channels` channels whose `packed` is `arrays`.
 
         Raises
         ------
@@ -128,6 +129,8 @@ class RehearsalPatches:
         try:
             count, channels, height, width = (int(side) for side in arrays["shape"])
             pixels = count * height * width
+            if channels != in_channels or not 0 <= pixels <= min(MAX_PIXELS, _MAX_VALUES // channels):
+                raise ValueError(f"they declare {count} patches of {height} x {width} px and {channels} channels")
             images = _decompress(arrays["images"], pixels * channels).reshape(count, channels, height, width)
             bits = np.unpackbits(_decompress(arrays["targets"], -(-pixels // 8)), count=pixels)
             targets = bits.reshape(count, height, width).astype(bool)
@@ -139,8 +142,8 @@ class RehearsalPatches:
 def _check(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"rehearsal {name} are {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
-    if prod(shape) > _MAX_PIXELS:
-        raise ValueError(f"rehearsal {name} have {prod(shape)} pixels, more than {_MAX_PIXELS}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"rehearsal {name} hold NaN or infinity")
 
 
 def _per_patch(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -153,8 +156,6 @@ def _compress(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _decompress(compressed: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return `size` bytes; a stream that declares more is cut, so that a small file cannot fill the memory."""
-    if not 0 <= size <= _MAX_PIXELS:
-        raise ValueError(f"rehearsal patches declare {size} bytes, more than {_MAX_PIXELS}")
     data = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_LZMA_MEMORY).decompress(
         compressed.tobytes(), max_length=size
     )

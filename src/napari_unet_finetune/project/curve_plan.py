@@ -10,7 +10,7 @@ from ..config import FinetuneConfig
 from ..data.split import MIN_IMAGES
 from ..errors import DataError
 from ..runs.request import CurveRequest
-from ..text import count_of, first_of, verb_for
+from ..text import count_of, first_of, shortened, verb_for
 from .image import Use, unseen_note
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
@@ -168,7 +168,7 @@ def parse_counts(text: str, *, least: int = 1) -> tuple[int, ...]:
     except ValueError:
         counts = ()
     if not counts or counts[0] < least:
-        raise DataError(f"'{text}' is not a list of numbers of images. Write it as 5, 10, 15, 20.")
+        raise DataError(f"'{shortened(text, 40)}' is not a list of numbers of images. Write it as 5, 10, 15, 20.")
     return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -24,16 +24,17 @@ _REMEMBERED = (
 _OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions")
 
 
-def _within(name: str) -> str:
-    """Return the name of a file in the folder of the project; no record leads out of it."""
-    path = PurePath(name)
-    if path.is_absolute() or ".." in path.parts or "\0" in name or len(name) > _LONGEST_NAME:
-        raise ValueError("this is no file of the dataset")
-    return name
-
-
 _LONGEST_NAME = 255
-_Within = Annotated[str, AfterValidator(_within)]
+
+
+def _inside(name: str | None) -> str | None:
+    """Return the name of a file in the folder of the project, None for one elsewhere: no record leads out of it."""
+    path = PurePath(name or "")
+    leads_out = path.is_absolute() or ".." in path.parts or "\0" in str(path) or len(str(path)) > _LONGEST_NAME
+    return None if leads_out else name
+
+
+_Inside = Annotated[str | None, AfterValidator(_inside)]
 
 
 class ImageRecord(BaseModel):
@@ -47,8 +48,8 @@ class ImageRecord(BaseModel):
     file: str
     frame: Count | None = None
     name: str
-    mask: _Within | None = None
-    numbered: _Within | None = None
+    mask: _Inside = None
+    numbered: _Inside = None
     stamp: tuple[int, int] | None = None
     origin: Origin = "none"
     role: Role = "auto"
@@ -77,9 +78,9 @@ class ProjectRecord(BaseModel):
     version: int = 1  # the first version did not write it
     source: str
     sparse: bool = False
-    labels: str | None = None
+    labels: _Inside = None
     background: int | None = None
-    old: str = OLD_MASKS
+    old: Literal["masks", "strokes"] = OLD_MASKS
     channels: ChannelRule | None = None
     images: tuple[ImageRecord, ...] = ()
 

@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..events import drain, never
 from ..inference.predict import Predictor
 from ..models.model import Model
-from ..models.rehearsal_patches import RehearsalPatches
+from ..models.rehearsal_patches import MAX_PIXELS, RehearsalPatches
 from ..text import count_of
 from .patches import PatchSampler
 from .store import PatchStore
@@ -85,8 +85,6 @@ def _logit(probability: float | np.ndarray) -> np.ndarray:
 
 # Of the patches kept in a base model, this share comes from its held-out images and is only used to score.
 HELD_OUT_SHARE = 0.25
-# Fewer patches are kept if they are large: this many pixels are 1,024 patches of 128 px.
-MAX_PIXELS = 1024 * 128**2
 # The pull towards the base's weights where nothing can be replayed; docs/experiments.md has what it saves and costs.
 PULL_WITHOUT_REPLAY = 0.01
 
