@@ -136,7 +136,7 @@ def check_version(path: Path, description: Mapping[str, Any]) -> None:
         raise damaged(path)
     if version > FORMAT_VERSION:
         raise ModelError(
-            f"{path} was written by version {shortened(str(description.get('written_by')), 20)!r} in a newer format; "
+            f"{path} was written by version {shortened(str(description.get('written_by')), 20)} in a newer format; "
             f"this version reads up to {FORMAT_VERSION}. Update napari-unet-finetune."
         )
 

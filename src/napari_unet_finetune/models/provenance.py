@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any, Literal, Self
+from math import isfinite
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..data.annotated_image import AnnotatedImage
 from ..data.statistics import DataStatistics
@@ -87,11 +88,17 @@ class Provenance(_Record):
     config: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
     versions: dict[str, str] = Field(default_factory=dict)
-    scores: dict[str, float] = Field(default_factory=dict)
+    scores: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = Field(default_factory=dict)
     statistics: DataStatistics | None = None
     notes: tuple[str, ...] = ()
     licence: str = ""
     citation: str = ""
+
+    @field_validator("scores")
+    @classmethod
+    def _known(cls, scores: dict[str, float]) -> dict[str, float]:
+        """Leave out scores that are no numbers: JSON has no words for them, and neither has a table."""
+        return {name: score for name, score in scores.items() if isfinite(score)}
 
     def knows(self, image: TrainingImage) -> bool:
         """Tell whether `image` took part in the model's training, with these labels or others."""
