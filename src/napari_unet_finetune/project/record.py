@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePath
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..checked_json import Count, Score, json_text, parse_json
 from ..config import ChannelRule
@@ -80,7 +80,7 @@ class ProjectRecord(BaseModel):
     sparse: bool = False
     labels: _Inside = None
     background: int | None = None
-    old: Literal["masks", "strokes"] = OLD_MASKS
+    old: Annotated[str, Field(pattern="^(masks|strokes)$")] = OLD_MASKS
     channels: ChannelRule | None = None
     images: tuple[ImageRecord, ...] = ()
 
