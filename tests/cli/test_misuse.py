@@ -1,6 +1,7 @@
 """Whatever is wrong with an invocation: one sentence, exit code 1 or 2, and with ``--json`` one object."""
 
 import json
+from contextlib import chdir
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,14 @@ from typer.testing import CliRunner
 
 from napari_unet_finetune.cli import app
 from napari_unet_finetune.config import FinetuneConfig, fields_of
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """Work in a folder of its own: a run folder is made before its images are looked for."""
+    with chdir(tmp_path_factory.mktemp("misuse")):
+        yield
+
 
 COMMANDS = {name: command for name, command in get_command(app).commands.items() if not command.hidden}
 NONSENSE = st.sampled_from(
