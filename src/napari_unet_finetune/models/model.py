@@ -18,6 +18,7 @@ from torch import Tensor
 from ..config import ChannelRule, ModelConfig
 from ..errors import ModelError
 from ..io.disk import atomic_write
+from ..text import shortened
 from .attention_unet import AttentionUNet
 from .card import ModelCard
 from .header import DIGEST_BEFORE, KEY, MAX_HEADER_BYTES, MAX_TENSORS, NO_DIGEST, REHEARSAL
@@ -175,7 +176,7 @@ def checked_weights(subject: str, weights: Mapping[str, Tensor], config: ModelCo
         raise ModelError(f"{subject}: layer '{missing[0]}' is missing ({len(missing)} in all). {advice}")
     if unexpected := [name for name in weights if name not in expected]:
         raise ModelError(
-            f"{subject}: layer '{unexpected[0]}' does not belong to the network ({len(unexpected)} in all). {advice}"
+            f"{subject}: layer '{shortened(unexpected[0], 60)}' does not belong to the network ({len(unexpected)} in all). {advice}"
         )
     for name, shape in expected.items():
         if weights[name].shape != shape:
