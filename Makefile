@@ -1,5 +1,5 @@
 # make demo · make app · make test · make lint · make full · make test-core · make test-qt · make test-pyside6 · make test-oldest ·
-# make screenshots · make lock · make clean
+# make torture · make screenshots · make lock · make clean
 # Needs Python 3.11 or newer; PYTHON=… picks one.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,7 +22,7 @@ PYSIDE6_TESTS := $(addprefix tests/_qt/,annotate/test_painting_in_a_window.py te
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
-.PHONY: demo app screenshots test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest lock clean
+.PHONY: demo app screenshots torture test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest lock clean
 
 demo: .venv/.core-installed
 	$(BIN)/unet-finetune demo --out demo-output
@@ -37,6 +37,10 @@ PICTURES ?= docs/pictures
 screenshots: .venv/.installed
 	@tools/system_libraries.sh
 	xvfb-run --auto-servernum --server-args="-screen 0 1920x1080x24" $(BIN)/python tools/walk_through.py --out $(PICTURES)
+
+# Hostile files and injected faults by the thousand; TORTURE="--models 100 --images 100 --others 100" is a short one.
+torture: .venv/.core-installed
+	OMP_NUM_THREADS=1 $(BIN)/python tools/torture $(TORTURE)
 
 # Each test once: the core from its wheel in an environment without napari and Qt, as on a cluster; the docks with PyQt6.
 test: test-core test-qt
@@ -66,7 +70,7 @@ lint: .venv/.installed
 # All that is checked before a larger change is done: too slow for every one.
 full:
 	.ci/run
-	$(MAKE) test-all-pyside6 test-oldest demo
+	$(MAKE) test-all-pyside6 test-oldest torture demo
 	$(MAKE) screenshots PICTURES=build/pictures
 
 test-all-pyside6: .venv-pyside6/.installed

@@ -20,7 +20,6 @@ def torture():
 @pytest.mark.filterwarnings("ignore")  # what libraries say of damaged files
 def test_hostile_files_end_in_a_sentence_and_fill_no_memory(torture, tmp_path):
     for table in torture[0].tables(tmp_path, models=120, images=150, others=80):
-        print(table)
         assert not table.wrong, table
         assert table.counts["refused"] and table.counts.total() > 80
 
@@ -28,6 +27,5 @@ def test_hostile_files_end_in_a_sentence_and_fill_no_memory(torture, tmp_path):
 @pytest.mark.slow
 def test_a_fault_of_the_disk_leaves_what_existed_intact_and_ends_in_a_true_sentence(torture, tmp_path):
     table = torture[1].table(tmp_path, trainings=False)
-    print(table)
     assert not table.wrong, table
     assert table.counts["intact, and works again"] >= 60

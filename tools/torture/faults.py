@@ -1,4 +1,4 @@
-"""Faults of the disk injected into all that writes: what existed is intact, the sentence is true, and it works again."""
+"""Faults of the disk, injected into all that writes: what existed is intact, the sentence is true, it works again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def _case(make: Callable[[Path], Action], work: Path, code: int, broken: Callabl
             sentence = str(error)
         else:
             return "not hit"
-    assert REASONS[code] in sentence and "\n" not in sentence, sentence
+    assert REASONS[code] in sentence, sentence
+    assert "\n" not in sentence, sentence
     after = _contents(work)
     lost = [path for path, content in before.items() if after.get(path) != content and not path.endswith(".jsonl")]
     assert not lost, f"changed by a write that failed: {lost}"
@@ -166,6 +167,10 @@ def _writers(frozen: Path) -> dict[str, Callable[[Path], Action]]:
         "the first mask": lambda work: _use(dataset(work), lambda one: one.save_labels("a.tif", labels, "painted")),
         "a role": lambda work: _use(dataset(work), lambda one: _turn(one, "b")),
         "marks of suggestions": lambda work: _use(dataset(work), lambda one: _suggest(one)),
+        "a mask that is removed": lambda work: _use(dataset(work), lambda one: one.remove_labels("b")),
+        "an image in use": lambda work: _use(
+            dataset(work), lambda one: one.set_dice({"b": 0.5 if one.image("b").dice != 0.5 else 0.6})
+        ),
         "a request": lambda work: _use(work, lambda one: write_request(one, request)),
         "an event": lambda work: _use(run(work), lambda one: one.append(Notice("more"))),
         "a state": lambda work: _use(run(work), lambda one: one.save_state(state)),
@@ -216,8 +221,9 @@ def _training(frozen: Path, work: Path, write: int, sound: str) -> str:
         with patch.object(os, "fsync", fail):
             drain(run_here(RunFolder(work)))
     except FinetuneError as error:
-        assert REASONS[errno.ENOSPC] in str(error), error
+        sentence = str(error)
     else:
         return "not hit"
+    assert REASONS[errno.ENOSPC] in sentence, sentence
     assert _resumed(work) == sound
     return "resumed, with the same weights"

@@ -115,9 +115,11 @@ def _read(path: Path) -> str:
     listing = list_images(path)
     for ref in dict.fromkeys((listing[0], listing[-1])):
         pixels = read_image(ref, as_labels=bool(len(path.name) % 2))
-        assert pixels.array.ndim in (2, 3) and pixels.array.size and pixels.array.dtype.kind in "buif"
+        assert pixels.array.ndim in (2, 3)
+        assert pixels.array.size
+        assert pixels.array.dtype.kind in "buif"
         assert pixels.array.dtype.kind != "f" or np.isfinite(pixels.array).all()
-        assert min(pixels.scale) > 0 and all(map(np.isfinite, pixels.scale))
+        assert all(0 < scale < np.inf for scale in pixels.scale)
     return "read"
 
 

@@ -176,7 +176,8 @@ def checked_weights(subject: str, weights: Mapping[str, Tensor], config: ModelCo
         raise ModelError(f"{subject}: layer '{missing[0]}' is missing ({len(missing)} in all). {advice}")
     if unexpected := [name for name in weights if name not in expected]:
         raise ModelError(
-            f"{subject}: layer '{shortened(unexpected[0], 60)}' does not belong to the network ({len(unexpected)} in all). {advice}"
+            f"{subject}: layer '{shortened(unexpected[0], 60)}' does not belong to the network ({len(unexpected)} in "
+            f"all). {advice}"
         )
     for name, shape in expected.items():
         if weights[name].shape != shape:
