@@ -7,6 +7,8 @@ mean, and never written again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -237,6 +239,14 @@ def put_aside(path: Path) -> Path | None:
     except OSError as error:
         raise DataError(f"{path} cannot be moved to {target.parent}: {error.strerror}. Check its rights.") from error
     return target
+
+
+def put_back(moved: Mapping[Path, Path | None]) -> None:
+    """Undo what `put_aside` did to files, each with where it is now; one that cannot be moved stays aside."""
+    for path, aside in moved.items():
+        with suppress(OSError):
+            if aside is not None:
+                aside.rename(path)
 
 
 def copy_aside(path: Path) -> Path | None:

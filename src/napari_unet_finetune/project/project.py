@@ -21,7 +21,7 @@ from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImagePixels, read_image
 from ..io.writing import Frame, write_frames
 from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask, Use
-from .masks import copy_aside, fit_foreign_labels, put_aside, read_foreign_mask, read_mask_file, save_mask
+from .masks import copy_aside, fit_foreign_labels, put_aside, put_back, read_foreign_mask, read_mask_file, save_mask
 from .opening import NotWritableError, Opened, find_images, locate, with_mask, without_mask
 from .record import VERSION, ProjectRecord, image_record, stored_source, write_record
 
@@ -223,9 +223,16 @@ class Project:
         image, newest = self.image(name), self._mask_path(name)
         own = [*(self.folder / place / newest.name for place in (OLD_STROKES, OLD_MASKS)), newest]
         copied = copy_aside(image.mask) if image.mask is not None and image.mask not in own else None
-        moved = {path: put_aside(path) for path in own}  # the newest last, so that a crash leaves nothing older
-        self._opened.lost.pop(name, None)
-        self._change({name: without_mask(image)})
+        moved: dict[Path, Path | None] = {}
+        lost = self._opened.lost.pop(name, None)
+        try:
+            moved |= ((path, put_aside(path)) for path in own)  # the newest last, so that a crash leaves nothing older
+            self._change({name: without_mask(image)})
+        except DataError:
+            put_back(moved)
+            self._images[name] = image
+            self._opened.lost |= {} if lost is None else {name: lost}
+            raise
         return copied or moved[image.mask or newest]
 
     def restore_labels(self, name: str, aside: Path, origin: Origin) -> ProjectImage:
