@@ -21,7 +21,7 @@ def torture():
 def test_hostile_files_end_in_a_sentence_and_fill_no_memory(torture, tmp_path):
     for table in torture[0].tables(tmp_path, models=120, images=150, others=80):
         assert not table.wrong, table
-        assert table.counts["refused"] and table.counts.total() > 80
+        assert table.counts.total() > 80
 
 
 @pytest.mark.slow
