@@ -155,7 +155,8 @@ FULL_PROBABILITY = 255  # stands for a probability of 1 in a file of eight bits
 class ImagePredicted(Event):
     """The probabilities of an image are in `file`, a uint8 array (Y, X) in which 255 stands for 1.
 
-    `index` counts from 0 to `total`; `threshold` is the model's own.
+    `index` counts from 0 to `total`; `threshold` is the model's own; `shown` says how the model saw the image, if not
+    as it is.
     """
 
     kind: ClassVar[str] = "image_predicted"
@@ -164,6 +165,7 @@ class ImagePredicted(Event):
     image: str
     file: Path
     threshold: Score
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)

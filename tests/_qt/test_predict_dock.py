@@ -12,8 +12,10 @@ from napari_unet_finetune._qt.predict.objects_panel import ObjectsPanel
 from napari_unet_finetune._qt.predict.panel import PredictPanel
 from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune._qt.session.run_footer import RunFooter
+from napari_unet_finetune.data.appearance import AS_THEY_ARE, Appearance
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.events import ImagePredicted
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.progress import RunProgress
 from napari_unet_finetune.project.project import Project
 
@@ -173,6 +175,29 @@ def test_two_models_of_one_name_do_not_share_a_folder_of_labels(session, panel, 
         folders.append(panel.folders()[1])
     assert folders[0] != folders[1]
     assert all(folder.name.startswith("mine-") for folder in folders)
+
+
+def test_of_a_model_that_knows_images_with_dark_and_bright_exchanged_it_can_be_chosen_how_it_sees_one(
+    viewer, session, predicting, panel, tmp_path, qtbot
+):
+    def probabilities():
+        panel.button.click()
+        qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+        return predicting.live.probabilities[:].astype(int)
+
+    assert panel.appearance.isHidden()
+    model = load_model("microtube")
+    model.with_card(knows=(AS_THEY_ARE, Appearance(inverted=(0,)))).save(tmp_path / "both.safetensors")
+    panel.use_model(tmp_path / "both.safetensors")
+    assert not panel.appearance.isHidden()
+    viewer.add_image(TUBES[0], name="tube")
+    told = []
+    session.message_changed.connect(lambda: told.append(session.message.text))
+    as_it_is = probabilities()
+    assert not any("exchanged" in text for text in told)
+    panel.appearance.set_value("inverted")
+    assert np.abs(probabilities() - as_it_is).max() > 5
+    assert any("exchanged" in text for text in told)
 
 
 def test_layers_to_measure_follow_the_viewer_and_the_table_opens(viewer, measure, qtbot):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 PROBABILITIES = "probabilities"
 KEPT_BYTES = 64 << 20
-Seen = NDArray[np.uint8]
+
+
+class Seen(NamedTuple):
+    """What the model sees in an image, 255 standing for 1, and how the image was shown to it, if not as it is."""
+
+    probabilities: NDArray[np.uint8]
+    shown: str
 
 
 class Predictions:
@@ -50,8 +56,9 @@ class Predictions:
             if seen is None:
                 return
             file = folder / PROBABILITIES / f"{index:05d}.npy"
-            write_array(file, seen)
-            yield ImagePredicted(index, len(request.images), image.name, file, predictor.threshold)
+            write_array(file, seen.probabilities)
+            count = len(request.images)
+            yield ImagePredicted(index, count, image.name, file, predictor.threshold, seen.shown)
         self._ahead = request
         free_memory(predictor.device)
 
@@ -82,19 +89,22 @@ class Predictions:
     def _look(
         self, predictor: Predictor, image: AnnotatedImage, should_stop: Callable[[], bool]
     ) -> Generator[TileEnd, None, Seen | None]:
-        """Return what the model sees, 255 standing for 1; None if it is stopped before."""
+        """Return what the model sees; None if it is stopped before."""
         key = sha256_of(image.image)
         if key not in self._seen:
             prediction = yield from predictor.stream(image, should_stop=should_stop)
             if prediction is None:
                 return None
-            self._keep(key, np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8))
+            probabilities = np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8)
+            appearance = prediction.appearance
+            shown = appearance.in_words(predictor.channels) if appearance.inverted else ""
+            self._keep(key, Seen(probabilities, shown))
         return self._seen[key]
 
     def _keep(self, key: str, seen: Seen) -> None:
         """Keep what was seen last, and as much of what was seen before as there is room for."""
         self._seen[key] = seen
-        while len(self._seen) > 1 and sum(one.nbytes for one in self._seen.values()) > KEPT_BYTES:
+        while len(self._seen) > 1 and sum(one.probabilities.nbytes for one in self._seen.values()) > KEPT_BYTES:
             del self._seen[next(iter(self._seen))]
 
 

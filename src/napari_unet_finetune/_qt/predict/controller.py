@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ...config import ChannelRule, PredictConfig
+from ...config import AppearanceName, ChannelRule, PredictConfig
 from ...errors import DataError, FinetuneError
+from ...events import Event, ImagePredicted
 from ...io.axes import COLORS
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE
@@ -42,6 +43,7 @@ class PredictController:
         self.session = session
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
+        self.appearance: AppearanceName = "auto"  # chosen for models that know images with dark and bright exchanged
         self.elsewhere: ChannelRule | None = None  # channel chosen for images that are not in the dataset
         self._config = PredictConfig()  # as set last, for when nothing is predicted; but for the threshold
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
@@ -150,10 +152,10 @@ class PredictController:
         images = [project.image(current).ref] if is_own and project and current else partial(write_task, task)
         ahead = [image.ref for image in annotation_of(self.session).waiting[:1]] if is_own else []
         channels = self.channels(self.channel_names(task.source), is_own=self.is_own(task.source))
-        config = PredictConfig(device=default_device(), channels=channels)
+        config = PredictConfig(device=default_device(), channels=channels, appearance=self.appearance)
         job = predict_frames(self.session, task.title, images, model=task.model, config=config, ahead=ahead)
         job.predicted.connect(partial(self._on_predicted, task))
-        job.event.connect(lambda _event: self.changed.emit())
+        job.event.connect(self._on_event)
         job.ended.connect(lambda _file: self._on_end(task))
         job.failed.connect(self._end)
         self.task = task
@@ -162,6 +164,11 @@ class PredictController:
         except FinetuneError:
             self._end()
             raise
+        self.changed.emit()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, ImagePredicted) and event.shown:
+            self.session.tell(f"{event.image} was seen {event.shown}, as other images that the model was trained on.")
         self.changed.emit()
 
     def _on_predicted(self, task: Task, number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:

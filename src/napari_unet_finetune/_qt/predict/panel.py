@@ -7,6 +7,7 @@ from typing import Literal
 
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
+from ...config import AppearanceName
 from ...io.images import channel_names
 from ...text import count_of
 from ..layers.frames import current_frame, frame_name
@@ -29,6 +30,11 @@ _SOURCES: tuple[tuple[str, Source], ...] = (
     ("All images of the dataset", "dataset"),
     ("A folder of images", "folder"),
 )
+_APPEARANCES: tuple[tuple[str, AppearanceName], ...] = (
+    ("as in similar training images", "auto"),
+    ("as they are", "as they are"),
+    ("with dark and bright exchanged", "inverted"),
+)
 _BESIDE = "beside the images"
 
 
@@ -50,6 +56,10 @@ class PredictPanel(Panel):
         self.model = tipped(ModelBox(), "The model that predicts.")
         self.load = push_button("Load…", "Choose a model file made by this program, or a PAULow .pth file.")
         self.channel = ChannelBox()
+        self.appearance = tipped(
+            ChoiceBox(_APPEARANCES),
+            "This model was trained on images with dark and bright exchanged, too: how it is to see these.",
+        )
         self._folder_channels: tuple[Path | None, tuple[str, ...]] = (None, ())
         self.button = QPushButton("Predict")
         self._lay_out()
@@ -68,7 +78,8 @@ class PredictPanel(Panel):
                 source, out = self.folders()
                 if source is not None and out is not None:
                     config = self.predicting.config_of(self.session.predictor)
-                    config = config.model_copy(update={"channels": self.channel.value()})
+                    chosen = {"channels": self.channel.value(), "appearance": self.predicting.appearance}
+                    config = config.model_copy(update=chosen)
                     self.predicting.files.predict(source, out, config, overwrite=self.overwrite.isChecked())
 
     def folders(self) -> tuple[Path | None, Path | None]:
@@ -94,6 +105,7 @@ class PredictPanel(Panel):
         names = self._channel_names(kind)
         self.channel.set_channels(names, self.predicting.channels(names, is_own=self._is_own(kind)))
         self._form.setRowVisible(self.channel, len(names) > 1)
+        self._form.setRowVisible(self.appearance, self.session.knows_exchanged)
         words, can = self._describe(kind)
         self.about.setText(words)
         self._form.setRowVisible(self.about, bool(words))
@@ -119,6 +131,9 @@ class PredictPanel(Panel):
             names = channel_names(folder) if folder is not None and folder.exists() else ()
             self._folder_channels = folder, names
         return self._folder_channels[1]
+
+    def _on_appearance(self) -> None:
+        self.predicting.appearance = self.appearance.value()
 
     def _on_channel(self) -> None:
         if self._is_own(self.source.value()):
@@ -159,6 +174,7 @@ class PredictPanel(Panel):
         self._form = in_form(
             ("Predict", self.source), self.about, ("Images", self.images), ("Labels", self.out), ("", self.overwrite),
             ("Channel", self.channel), ("Model", in_row(self.model, self.load, stretch=self.model)),
+            ("Intensities", self.appearance),
         )  # fmt: skip
         self.setLayout(in_column(self._form, self.button, spacing=6))
 
@@ -177,6 +193,7 @@ class PredictPanel(Panel):
         self.listen(self.predicting.changed, self._on_busy)
         self.listen(session.channels_changed, self.refresh)
         self.channel.changed.connect(self._on_channel)
+        self.appearance.changed.connect(self._on_appearance)
         self.source.changed.connect(self.refresh)
         self.images.changed.connect(self.refresh)
         self.out.changed.connect(self.refresh)
