@@ -1,4 +1,4 @@
-"""The short form of `make torture`: some hundred mutated files of each kind, and every injected fault but trainings."""
+"""The short form of `make torture`: foreign files, some hundred mutated ones, every injected fault but trainings."""
 
 import sys
 from pathlib import Path
@@ -10,10 +10,10 @@ import pytest
 def torture():
     sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
     try:
-        from torture import faults, hostile
+        from torture import faults, foreign, hostile
     finally:
         sys.path.pop(0)
-    return hostile, faults
+    return hostile, faults, foreign
 
 
 @pytest.mark.slow
@@ -29,3 +29,11 @@ def test_a_fault_of_the_disk_leaves_what_existed_intact_and_ends_in_a_true_sente
     table = torture[1].table(tmp_path, trainings=False)
     assert not table.wrong, table
     assert table.counts["intact, and works again"] >= 60
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what libraries say of sample files
+def test_files_of_other_programs_are_read_right_or_told(torture, tmp_path):
+    for table in torture[2].tables(tmp_path, count=6):
+        assert not table.wrong, table
+        assert table.counts.total() >= 6

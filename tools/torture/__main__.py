@@ -1,4 +1,4 @@
-"""Print the tables of hostile files and of injected faults; exit code 1 if one case ended otherwise than it should."""
+"""Print tables of foreign files, hostile files and injected faults; exit code 1 if a case ended as it should not."""
 
 import argparse
 import sys
@@ -8,13 +8,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a folder, as `python tools/torture`
 
-from torture import faults, hostile
+from torture import faults, foreign, hostile
 from torture.outcomes import Table
 
 
 def main() -> int:
     """Return 0 if all cases ended as they should."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--foreign", type=int, default=200, help="files of other programs, of each kind")
     parser.add_argument("--models", type=int, default=10_000, help="mutated model files")
     parser.add_argument("--images", type=int, default=3_000, help="mutated image files")
     parser.add_argument("--others", type=int, default=1_000, help="requests, events, rows and records, each")
@@ -22,6 +23,7 @@ def main() -> int:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         tables: list[Table] = [
+            *foreign.tables(Path(folder, "foreign"), count=options.foreign),
             *hostile.tables(Path(folder), models=options.models, images=options.images, others=options.others),
             faults.table(Path(folder, "faults")),
         ]
