@@ -1,8 +1,11 @@
 """A thread reports in the thread of the window: values, the result, or the error, with its traceback."""
 
+import gc
 import threading
 import traceback
+import weakref
 
+import numpy as np
 import pytest
 
 pytest.importorskip("napari")
@@ -73,7 +76,9 @@ def test_jobs_that_wait_keep_no_other_work_from_its_thread(listener, qtbot):
 
 
 @pytest.mark.gui
-def test_an_error_arrives_once_with_its_traceback_beside_a_window(listener, qtbot, make_napari_viewer):
+def test_beside_a_window_an_error_arrives_once_with_its_traceback_and_nothing_is_kept(
+    listener, qtbot, make_napari_viewer
+):
     make_napari_viewer(show=True)  # napari follows what works beside one
 
     def broken_events():
@@ -86,3 +91,13 @@ def test_an_error_arrives_once_with_its_traceback_beside_a_window(listener, qtbo
     assert str(error) == "no such thing"
     assert "broken_events" in "".join(traceback.format_exception(error))
     assert not listener.results
+
+    def make(pixels):
+        def events():
+            yield pixels.shape
+
+        return Work(events, title="work", on_error=listener.on_error, on_end=lambda _: pixels), weakref.ref(pixels)
+
+    work, pixels = make(np.zeros(3))
+    qtbot.waitUntil(lambda: not work.is_running)
+    qtbot.waitUntil(lambda: not gc.collect() and pixels() is None)

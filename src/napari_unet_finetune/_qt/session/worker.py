@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from qtpy.QtCore import QThreadPool
 
@@ -42,6 +42,8 @@ class Work(Generic[Result]):
         Called instead of the last two when napari ends the work because it is being closed.
     """
 
+    _at_work: ClassVar[set[Work[Any]]] = set()  # Qt does not keep whom it calls
+
     def __init__(
         self,
         make_events: Callable[[], Generator[Any, None, Result]],
@@ -54,23 +56,19 @@ class Work(Generic[Result]):
     ) -> None:
         from napari.qt.threading import create_worker
 
-        def events() -> Generator[Any, None, Callable[[], object]]:
-            # An error is handed over like a result: for errors napari has a slot of its own, which fails with PySide6.
-            try:
-                result = yield from make_events()
-            except Exception as error:
-                return functools.partial(on_error, error)
-            return functools.partial(on_end, result)
-
-        function = _Named(events)
+        self._make_events, self._on_event, self._on_abort = make_events, on_event, on_abort
+        self._on_end, self._on_error = on_end, on_error
+        function = _Named(self._events)
         function.title = title
         self._worker = create_worker(function, _start_thread=False)
-        self._worker.yielded.connect(on_event)
+        self._worker.yielded.connect(self._tell)
         self._worker.returned.connect(_call)
-        self._worker.aborted.connect(on_abort)
+        self._worker.aborted.connect(self._abort)
+        self._worker.finished.connect(self._let_go)
         pool = QThreadPool.globalInstance()
         assert pool is not None
         pool.setMaxThreadCount(max(pool.maxThreadCount(), THREADS))
+        self._at_work.add(self)
         self._worker.start()
 
     @property
@@ -81,6 +79,25 @@ class Work(Generic[Result]):
     def abandon(self) -> None:
         """End the work at its next yield; `on_abort` is called."""
         self._worker.quit()
+
+    def _events(self) -> Generator[Any, None, Callable[[], object]]:
+        # An error is handed over like a result: for errors napari has a slot of its own, which fails with PySide6.
+        try:
+            result = yield from self._make_events()
+        except Exception as error:
+            return functools.partial(self._on_error, error)
+        return functools.partial(self._on_end, result)
+
+    def _tell(self, value: Any) -> None:
+        self._on_event(value)
+
+    def _abort(self) -> None:
+        self._on_abort()
+
+    def _let_go(self) -> None:
+        """Keep nothing of what it worked on: napari keeps every worker for as long as its window."""
+        self._at_work.discard(self)
+        del self._make_events, self._on_event, self._on_end, self._on_error, self._on_abort
 
 
 def in_background(
