@@ -107,8 +107,8 @@ def test_the_learning_curve_names_datasets_and_spread(tmp_path: Path) -> None:
     scores = {(0, 0): [0.3], (5, 0): [0.7], (5, 1): [0.8], (5, 2): [0.75]}
     path = learning_curve_figure(rows_of(1, scores) + rows_of(2, scores), tmp_path / "curve.svg", "wbc")
     text = path.read_text()
-    assert "Dataset 1" in text
-    assert "Dataset 2" in text
+    assert "old images" in text
+    assert "new images" in text
     assert "lowest to highest of 3 seeds" in text
 
 

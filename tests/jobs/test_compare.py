@@ -85,7 +85,7 @@ def test_figures_are_drawn_as_png_and_svg(pairs, model, tmp_path):
     request = FigureRequest(rows=rows, out=tmp_path / "a.png", study=tmp_path / "study", curve=tmp_path / "b.svg")
     carried_out(tmp_path / "figure", request)
     assert min(iio.imread(tmp_path / "a.png").shape[:2]) > 200
-    assert "Dataset 2" in (tmp_path / "b.svg").read_text()
+    assert "new images" in (tmp_path / "b.svg").read_text()
 
 
 def test_a_figure_of_files_that_do_not_fit_is_refused(pairs, tmp_path):

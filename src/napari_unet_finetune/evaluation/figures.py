@@ -87,6 +87,9 @@ class OverlayPanel:
     note: str = ""
 
 
+NAMES = {1: "old images", 2: "new images"}  # as the docks call datasets 1 and 2
+
+
 def overlay_figure(rows: Sequence[OverlayRow], path: Path) -> Path:
     """Draw one row per image: original, every prediction with its errors and Dice, ground truth.
 
@@ -133,12 +136,12 @@ def learning_curve(rows: Sequence[Row], base: str) -> Figure:
     presets = sorted({row.preset for row in rows})
     for dataset in sorted({row.dataset for row in rows}, reverse=True):
         for index, preset in enumerate(presets):
-            label = f"Dataset {dataset}" + (f", {preset}" if len(presets) > 1 else "")
+            label = NAMES[dataset] + (f", {preset}" if len(presets) > 1 else "")
             curve = score_by_count([row for row in rows if row.preset == preset], dataset)
             _draw_curve(axes, curve, label, DATASETS.get(dataset, "#000000"), _style(index))
     if len(presets) == 1 and (objects := score_by_count(rows, 2, "f1")):
         axes.set_ylabel("mean Dice or F1 on test images")
-        _draw_curve(axes, objects, "Dataset 2, F1 of objects", DATASETS[2], _OBJECTS_STYLE)
+        _draw_curve(axes, objects, f"{NAMES[2]}, F1 of objects", DATASETS[2], _OBJECTS_STYLE)
     axes.set_xticks(sorted({row.count for row in rows}))
     axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
     seeds = len({row.seed for row in rows})

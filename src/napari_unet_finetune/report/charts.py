@@ -77,8 +77,8 @@ def _over_thresholds(
 def study_charts(rows: Sequence[Row], ahead: Forecast | None, base: str) -> Iterator[PageChart]:
     """Yield the learning curve of a study, and how it may go on."""
     caption = (
-        "Mean over test images and seeds; the band reaches from the lowest to the highest seed. Dataset 1 is the old "
-        f"one, Dataset 2 the new one, and 0 images stand for {base}, the base, as it is."
+        "Mean over test images and seeds; the band reaches from the lowest to the highest seed. 0 images stand "
+        f"for {base}, the base, as it is."
     )
     yield PageChart(to_svg(learning_curve(rows, base)), caption)
     if ahead is not None and ahead.curve:

@@ -48,6 +48,11 @@ def _finetuned(path):
     return path
 
 
+def test_scores_on_part_of_the_test_images_say_which():
+    dice = dict(card_rows(read_card("nuclei-fluorescence")))["Dice"]
+    assert "on 16 test images of sizes not trained on" in dice
+
+
 def test_a_card_tells_what_a_biologist_wants_to_know():
     rows, details = (dict(of(read_card("microtube"))) for of in (card_rows, card_details))
     assert not rows.keys() & details.keys()

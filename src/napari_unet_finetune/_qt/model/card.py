@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator
 
 from qtpy.QtCore import Qt
@@ -20,6 +21,7 @@ _SCORES = {
     "old_dice_before": "on old images before",
     "old_dice_after": "on old images after",
 }
+_PART = re.compile(r"test_dice of (\d+) images, (.+)")
 _NAMES_SHOWN = 3
 
 
@@ -100,7 +102,13 @@ def _scores(card: FileCard) -> Iterator[str]:
     """Yield the scores with what they were measured on; those of an untrained network tell nothing."""
     for name, value in card.provenance.scores.items():
         if name != "raw_val_dice" or card.is_finetuned:
-            yield f"{value:.2f} {_SCORES.get(name, name.replace('test_dice of', 'on').replace('_', ' '))}"
+            yield f"{value:.2f} {_SCORES.get(name) or _words_of(name)}"
+
+
+def _words_of(score: str) -> str:
+    """Return what a score of another name was measured on, such as ``test_dice of 16 images, sizes not trained on``."""
+    known = _PART.fullmatch(score)
+    return f"on {known[1]} test images of {known[2]}" if known else score.replace("_", " ")
 
 
 def _images(card: FileCard) -> str:
