@@ -312,3 +312,19 @@ def test_closing_the_last_dock_ends_the_prediction_without_complaint(make_napari
     qtbot.waitUntil(lambda: not session.jobs.is_running, timeout=20_000)
     assert session.message.tone != "error"
     assert [layer.name for layer in viewer.layers] == ["tube"]
+
+
+def test_what_is_asked_for_while_a_job_runs_begins_when_that_has_ended(waiting, qtbot, tmp_path):
+    session, runner = waiting
+    session.project = Project.open(write_images(tmp_path / "images", 2))
+    session.predictor = "microtube"
+    panel = PredictPanel(session, predict_controller_of(session))
+    qtbot.addWidget(panel)
+    panel.source.set_value("dataset")
+    panel.start_when_free()
+    first = runner.listener
+    panel.start_when_free()
+    assert runner.listener is first
+    first.on_end(None)
+    qtbot.waitUntil(lambda: runner.listener is not first)
+    panel.release()

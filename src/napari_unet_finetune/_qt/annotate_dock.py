@@ -55,10 +55,10 @@ class AnnotateAndFinetuneWidget(Dock):
         self.accordion.show_top(FINETUNE)
 
     def _predict_all(self, viewer: napari.viewer.Viewer) -> None:
-        """Predict all images of the dataset with the model that is chosen."""
+        """Predict all images of the dataset with the model that is chosen, after the one that is shown."""
         predict = open_dock(viewer, "Predict").predict
         predict.source.set_value("dataset")
-        predict.start()
+        predict.start_when_free()
 
     def _use_setting(self, name: str, value: float) -> None:
         """Write what an answer advises into the settings of a training, and show them."""

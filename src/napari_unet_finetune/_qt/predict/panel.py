@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ...config import AppearanceName
@@ -62,6 +63,10 @@ class PredictPanel(Panel):
         )
         self._folder_channels: tuple[Path | None, tuple[str, ...]] = (None, ())
         self.button = QPushButton("Predict")
+        self._is_waiting = False  # to start
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self.start)
         self._lay_out()
         self._connect()
         self._list_models()
@@ -81,6 +86,14 @@ class PredictPanel(Panel):
                     chosen = {"channels": self.channel.value(), "appearance": self.predicting.appearance}
                     config = config.model_copy(update=chosen)
                     self.predicting.files.predict(source, out, config, overwrite=self.overwrite.isChecked())
+
+    def start_when_free(self) -> None:
+        """Predict what is chosen now or, if another job is under way, as soon as that has ended."""
+        self._is_waiting = bool(self.session.jobs.busy)
+        if self._is_waiting:
+            self.session.tell("Predicting begins as soon as what is under way has ended.")
+        else:
+            self.start()
 
     def folders(self) -> tuple[Path | None, Path | None]:
         """Return where the images are and where labels go, None where that is not chosen."""
@@ -200,6 +213,7 @@ class PredictPanel(Panel):
         self.model.changed.connect(self._on_model_chosen)
         self.load.clicked.connect(self._choose_model)
         self.button.clicked.connect(self.start)
+        self.at_release(self._soon.stop)
 
     def _list_models(self) -> None:
         self.model.set_choices(list_choices(self.session), self.session.predictor)
@@ -224,5 +238,8 @@ class PredictPanel(Panel):
         self.refresh()
 
     def _on_busy(self) -> None:
+        if self._is_waiting and not self.session.jobs.busy:
+            self._is_waiting = False
+            self._soon.start()
         self.button.setEnabled(not self.session.jobs.busy and self._describe(self.source.value())[1])
         self.button.setToolTip(self.session.jobs.busy)
