@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tifffile
 
@@ -12,6 +13,7 @@ from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.pairing import Pair, pair_images
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import ImageCompared, PartStarted, TileEnd, drain, from_json, to_json
+from napari_unet_finetune.inference.postprocess import to_labels
 from napari_unet_finetune.io.images import ImageRef, list_images, read_image
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.request import ComparedModel, CompareRequest
@@ -131,3 +133,19 @@ def test_a_stopped_comparison_keeps_what_is_done(models, images, tmp_path):
     )
     assert [event for event in events if isinstance(event, ImageCompared)] == list(cells)
     assert 0 < len(cells) < 6 and all(Path(cell.labels).is_file() for cell in cells)
+
+
+def test_objects_are_split_without_predicting_again(models, images, pairs, tmp_path):
+    events, whole = followed(asked(models[:1], images, tmp_path, pairs))
+    assert any(isinstance(event, TileEnd) for event in events)
+    config = CPU.model_copy(update={"instances": True})
+    events, split = followed(asked(models[:1], images, tmp_path, pairs, config))
+    assert not any(isinstance(event, TileEnd) for event in events)
+    for before, after in zip(whole, split, strict=True):
+        mask, objects = (read_image(ImageRef(cell.labels), as_labels=True).array for cell in (before, after))
+        np.testing.assert_array_equal(objects, to_labels(mask.astype(np.float32), 0.5, config))
+        assert after.dice == before.dice
+    _, fresh = followed(asked(models[:1], images, tmp_path / "fresh", pairs, config))
+    for one, other in zip(split, fresh, strict=True):
+        same = (read_image(ImageRef(cell.labels), as_labels=True).array for cell in (one, other))
+        np.testing.assert_array_equal(*same)

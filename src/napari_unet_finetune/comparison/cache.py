@@ -141,6 +141,8 @@ class LastComparison:
     cells
         What each model makes of each image, as far as that is known, by the model as the request named it and the
         name of the image.
+    split
+        Whether objects that touch were cut apart.
     outdated
         Images whose scores are left out, because their masks are others now.
     channels
@@ -151,6 +153,7 @@ class LastComparison:
     cells: dict[tuple[str, str], ImageCompared]
     outdated: frozenset[str]
     channels: ChannelRule | None = None
+    split: bool = False
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -178,7 +181,8 @@ def read_last_comparison(job: Path, folder: Path, project: Project) -> LastCompa
             cells[model, image] = ImageCompared(model, image, cell.labels, **scores)
     known = {image for _, image in cells} | outdated
     images = tuple(image.name for image in request.images if image.name in known)
-    return LastComparison(images, cells, frozenset(outdated), request.config.channels) if cells else None
+    config = request.config
+    return LastComparison(images, cells, frozenset(outdated), config.channels, config.instances) if cells else None
 
 
 def _found(request: CompareRequest, kept: KeptCells) -> Iterator[tuple[str, str, KeptCell]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import read_mask, read_unannotated
 from ..data.pairing import Pair
@@ -12,12 +15,15 @@ from ..device import is_out_of_memory
 from ..errors import DeviceError, FinetuneError
 from ..evaluation.evaluate import score_labels
 from ..events import Event, ImageCompared, PartStarted, never
+from ..inference.postprocess import to_labels
 from ..inference.predict import Prediction, Predictor
 from ..io.images import ImageRef, read_image, write_labels
 from ..metrics import Scores
 from ..models.load import load_model
 from ..runs.request import ComparedModel, CompareRequest
 from .cache import KeptCell, KeptCells, MadeOf, Truth
+
+_HALF = 0.5
 
 
 def compare_models(
@@ -80,14 +86,29 @@ class _Column:
         self, ref: ImageRef, made_of: MadeOf, should_stop: Callable[[], bool]
     ) -> Generator[Event, None, KeptCell | None]:
         """Write the labels of an image; return None if it was stopped."""
-        predictor, image = self._loaded(), read_unannotated(ref)
-        prediction = yield from predictor.stream(image, should_stop=should_stop)
-        if not isinstance(prediction, Prediction):
-            return None
+        image, whole = read_unannotated(ref), self._whole(ref)
+        if whole is not None:
+            labels = to_labels(whole, _HALF, self._config)
+        else:
+            prediction = yield from self._loaded().stream(image, should_stop=should_stop)
+            if not isinstance(prediction, Prediction):
+                return None
+            labels = prediction.labels
         cell = self._kept.new(made_of)
         self._kept.put(cell)  # first: labels that are not in the list would never be removed
-        write_labels(cell.labels, prediction.labels, scale=image.scale, unit=image.unit)
+        write_labels(cell.labels, labels, scale=image.scale, unit=image.unit)
         return cell
+
+    def _whole(self, image: ImageRef) -> NDArray[np.float32] | None:
+        """Return what was predicted without splitting, as (Y, X) of 0 and 1, if that is kept and to be split."""
+        if not self._config.instances:
+            return None
+        unsplit = self._config.model_copy(update={"instances": False})
+        kept = self._kept.find(MadeOf.of(self._model.model, image, unsplit))
+        if kept is None:
+            return None
+        mask: NDArray[np.bool_] = read_image(ImageRef(kept.labels), as_labels=True).array > 0  # type: ignore[operator]
+        return mask.astype(np.float32)
 
     def _loaded(self) -> Predictor:
         if self._problem is not None:

@@ -210,6 +210,17 @@ def test_a_second_comparison_computes_only_what_is_new(comparing, session):
     assert len(comparing.cells) == 12 and comparing.images == session.project.names[:6]
 
 
+def test_objects_are_split_where_that_is_ticked_and_after_a_restart(comparing, session):
+    comparing.compare()
+    dice = {key: cell.dice for key, cell in comparing.cells.items()}
+    comparing.set_split(True)
+    assert read_request(job_folder(session.project)).config.instances
+    assert {key: cell.dice for key, cell in comparing.cells.items()} == dice
+    assert len(list((session.project.folder / "comparison" / "labels").glob("*.tif"))) == 8
+    last = read_last_comparison(job_folder(session.project), labels_folder(session.project), session.project)
+    assert last.split
+
+
 def test_a_comparison_removes_what_is_kept_of_models_that_are_gone(comparing, session, tmp_path):
     comparing.compare()
     gone = [cell.labels for (label, _), cell in comparing.cells.items() if label == "model-1"]

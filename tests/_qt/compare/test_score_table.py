@@ -45,7 +45,7 @@ def comparing():
     cells["5 images", "d"] = ImageCompared("5 images", "d", error="d does not fit in memory.")
     return SimpleNamespace(
         columns=tuple(columns), images=("a", "b", "c", "d"), cells=cells,
-        cell=lambda label, name: cells.get((label, name)),
+        cell=lambda label, name: cells.get((label, name)), split=False, set_split=lambda _on: None,
     )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_objects_are_scored_together_and_a_cell_without_numbers_says_why(table, 
     table.set_score("f1")
     assert [row[0] for row in texts(table)] == ["0.444", "▼ 0.400", "0.500", "–", "–"]
     assert [row[1] for row in texts(table)] == ["", "– °", "– ◦", "–", "✖"]
-    assert "touch" in table.note
+    assert table.note == ""
     assert "6 predicted, 4 true" in table.data(table.index(1, 0), TIP)
     assert ONE_VALUE in table.data(table.index(1, 1), TIP)
     table.set_score("count_ratio")
@@ -105,7 +105,14 @@ def test_a_table_without_any_numbered_mask_says_so_where_objects_are_chosen(comp
     view.refresh()
     assert ONE_VALUE not in view.key.text()
     view.score.setCurrentIndex(view.score.findData("ap"))
-    assert ONE_VALUE in view.key.text()
+    assert ONE_VALUE in view.key.text() and view.split.isHidden()
+    numbered = {"predicted_objects": 6, "true_objects": 4, "matches": (2,) * len(MATCH_IOUS), "no_object_scores": ""}
+    comparing.cells["model-0", "a"] = replace(comparing.cells["model-0", "a"], **numbered)
+    comparing.split = True
+    view.refresh()
+    assert not view.split.isHidden() and view.split.isChecked()
+    view.score.setCurrentIndex(view.score.findData("dice"))
+    assert view.split.isHidden()
 
 
 def test_the_worst_come_first_and_those_without_score_last(table):

@@ -95,7 +95,7 @@ def test_layers_are_reused_for_another_image(view, viewer):
 def test_colors_are_those_of_the_table(view, viewer):
     for column in view.comparing.columns:
         layer = find_ours(viewer, f"compare:model:{column.label}")
-        shown = np.round(np.asarray(layer.colormap.color_dict[1])[:3] * 255).astype(int)
+        shown = np.round(np.asarray(layer.get_color(7))[:3] * 255).astype(int)
         assert "#" + "".join(f"{channel:02X}" for channel in shown) == column.color
 
 

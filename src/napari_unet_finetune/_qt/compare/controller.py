@@ -81,6 +81,7 @@ class CompareController:
         self.sets: tuple[ImageSet, ...] = ()
         self.columns: tuple[ModelColumn, ...] = ()
         self.images: tuple[str, ...] = ()
+        self.split = False  # objects that touch are cut apart
         self.cells: dict[tuple[str, str], ImageCompared] = {}  # by label and name
         self._set_key, self._names = "", tuple[str, ...]()  # names that were chosen one by one
         self._stamps: dict[str, tuple[int, int]] = {}
@@ -194,6 +195,16 @@ class CompareController:
         session.jobs.start(job)
         self.changed.emit()
 
+    def set_split(self, on: bool) -> None:
+        """Cut objects that touch apart or leave them; what is compared already is scored anew."""
+        if self.columns and self.problem:  # the table goes on showing what it holds
+            self.session.tell(self.problem, "warning")
+        else:
+            self.split = on
+            if self.columns:
+                self.compare()
+        self.changed.emit()
+
     def cell(self, label: str, image: str) -> ImageCompared | None:
         """Return what is known of a model on an image."""
         return self.cells.get((label, image))
@@ -234,7 +245,7 @@ class CompareController:
             images=tuple(image.ref for image in map(project.image, images.names)),
             pairs=pairs_of(map(project.image, images.names)),
             cache=labels_folder(project),
-            config=self.session.seeing(PredictConfig(device=default_device())),
+            config=self.session.seeing(PredictConfig(device=default_device(), instances=self.split)),
         )
 
     @property
@@ -274,6 +285,7 @@ class CompareController:
         cells = [replace(cell, model=shown[model].label) for (model, _), cell in last.cells.items()]
         self.cells = {(cell.model, cell.image): cell for cell in cells}
         self._stamps = {name: file_stamp(project.image(name).mask) for name in last.images if name not in last.outdated}
+        self.split = last.split
         self.listed.emit()
         self.changed.emit()
 

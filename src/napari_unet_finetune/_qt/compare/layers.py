@@ -147,7 +147,7 @@ class ComparisonLayers(Listener):
         layers = [image]
         for guess in picture.guesses:
             layers.append(self._labels(MODEL + guess.label, guess.title, guess.labels, placement, _OPACITY))
-            paint(layers[-1], {1: guess.color})
+            paint(layers[-1], {None: guess.color})
         if picture.truth is not None:
             layers.append(self._labels(TRUTH, _TRUTH_TITLE, picture.truth, placement, 1.0))
             if layers[-1].contour != _CONTOUR_PX:

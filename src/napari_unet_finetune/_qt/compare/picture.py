@@ -22,12 +22,12 @@ _BRIGHT = 0.55  # of the range between the darkest and the brightest pixels
 
 @dataclass(frozen=True, eq=False)
 class Guess:
-    """What one model makes of the image: (Y, X), 1 is object; the title holds its score."""
+    """What one model makes of the image: (Y, X), above 0 is object; the title holds its score."""
 
     label: str
     color: str
     title: str
-    labels: NDArray[np.uint8]
+    labels: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def read_picture(comparing: CompareController, project: Project, name: str) -> P
         cell = comparing.cell(column.label, name)
         if cell is None or cell.labels is None:
             continue
-        labels = (read_image(ImageRef(cell.labels), as_labels=True).array > 0).astype(np.uint8)  # type: ignore[operator]
+        labels = read_image(ImageRef(cell.labels), as_labels=True).array
         if labels.shape != image.shape:
             raise DataError(f"{name} has changed in size since it was compared. Press Compare again.")
         score = "" if cell.dice is None else f"  Dice {number(cell.dice)}"

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
 
 from ...colors import GRAY
 from ...evaluation.rows import score_over
@@ -17,6 +17,7 @@ from ...io.images import natural_key
 from ...metrics import MATCH_IOUS, OBJECT_SCORES, SURFACE_TOLERANCE_PX, object_score
 from ...text import number
 from ..widgets.editors import ChoiceBox
+from ..widgets.layout import tipped
 from .controller import CompareController
 from .models import ModelColumn
 
@@ -31,10 +32,15 @@ class ScoreView(QWidget):
 
     def __init__(self, comparing: CompareController) -> None:
         super().__init__()
+        self._comparing = comparing
         self.table = ScoreTable(comparing, self)
         self.view = QTableView()
         self.score = ChoiceBox([(title, key) for key, (title, _) in SCORES.items()])
         self.key = QLabel(KEY)
+        self.split = tipped(
+            QCheckBox("Split touching objects"),
+            "Cut objects that touch in a prediction apart at their necks, as in Predict; else they count as one.",
+        )
         self._shown = ("", "")
         self._set_up()
         layout = QVBoxLayout(self)
@@ -42,6 +48,8 @@ class ScoreView(QWidget):
         layout.setSpacing(3)
         layout.addWidget(self.view, stretch=1)
         layout.addWidget(self.key)
+        layout.addWidget(self.split)
+        self.split.toggled.connect(comparing.set_split)
         self.score.changed.connect(lambda: self._refresh(self.table.set_score, self.score.value()))
         self.view.clicked.connect(self._on_clicked)
         self.view.activated.connect(self._on_clicked)
@@ -92,6 +100,9 @@ class ScoreView(QWidget):
             self.table.refresh()
         self.key.setVisible(self.table.rowCount() > 0)
         self.key.setText("\n".join(filter(None, (KEY, self.table.note))))
+        with QSignalBlocker(self.split):
+            self.split.setChecked(self._comparing.split)
+        self.split.setVisible(self.table.score in OBJECT_SCORES and not self.table.note)
         self.mark(*self._shown)
 
     def _on_clicked(self, index: QModelIndex) -> None:
@@ -147,7 +158,6 @@ _MEANINGS = (
 )  # fmt: skip
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
-_TOUCHING = "Objects that touch in a prediction count as one."
 _MEAN = "mean"
 _SORT_TIP = "Click to see its worst images first; click again for the order of the dataset."
 _LONGEST_NAME = 18
@@ -236,11 +246,11 @@ class ScoreTable(QAbstractTableModel):
 
     @property
     def note(self) -> str:
-        """What to know of the scores of objects where these are shown: how objects were made, or why there are none."""
+        """Why there are no scores of objects where these are wanted; empty if there are some."""
         cells = [cell for cell in self._comparing.cells.values() if cell.dice is not None]
         if self.score not in OBJECT_SCORES or not cells:
             return ""
-        return _TOUCHING if object_score(cells, self.score) is not None else _no_objects(cells)
+        return "" if object_score(cells, self.score) is not None else _no_objects(cells)
 
     @property
     def _digits(self) -> int:
