@@ -19,7 +19,7 @@ def test_the_last_answer_to_each_question_is_found_again(tmp_path):
     broken = keep_answer(tmp_path / "20260104-120000-question-check", Asked(question="check"), SUGGESTIONS)
     (found,) = last_answers(sorted(tmp_path.iterdir(), reverse=True)).values()
     assert found.result == SUGGESTIONS
-    assert found.source == "02 Jan, 12:00 · base · 8 images"
+    assert found.source == "02 Jan 12:00 · base · 8 images"
     with pytest.raises(RunError, match="Ask again"):
         _ = broken.result
 
