@@ -38,7 +38,7 @@ screenshots: .venv/.installed
 	@tools/system_libraries.sh
 	xvfb-run --auto-servernum --server-args="-screen 0 1920x1080x24" $(BIN)/python tools/walk_through.py --out $(PICTURES)
 
-# Hostile files and injected faults by the thousand; TORTURE="--models 100 --images 100 --others 100" is a short one.
+# Hostile files and injected faults by the thousand; TORTURE="--models 100 --images 100 --others 100 --folders 8" is a short one.
 torture: .venv/.core-installed
 	OMP_NUM_THREADS=1 $(BIN)/python tools/torture $(TORTURE)
 

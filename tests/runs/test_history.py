@@ -6,7 +6,7 @@ from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.history import PastRun, past_trainings, seconds_per_pixel
+from napari_unet_finetune.runs.history import PastRun, past_trainings, seconds_per_pixel, unreadable_trainings
 from napari_unet_finetune.runs.recent import KEPT, RecentModels
 from napari_unet_finetune.runs.request import PredictRequest, write_request
 
@@ -88,3 +88,17 @@ def test_a_damaged_list_of_recent_models_disturbs_nobody(tmp_path):
     assert RecentModels(tmp_path / "recent.json").paths == ()
     assert RecentModels(None).paths == ()
     RecentModels(None).add(tmp_path)
+
+
+def test_a_training_that_cannot_be_read_is_listed_with_the_reason(tmp_path, request_):
+    for name in ("sound", "damaged", "asked only", "other"):
+        folder = tmp_path / name
+        write_request(folder, request_)
+        if name != "asked only":
+            (folder / "events.jsonl").touch()
+        if name in ("damaged", "asked only"):
+            (folder / "request.json").write_text('{"task": "finetune", "images": 3}')
+    folders = sorted(tmp_path.iterdir())
+    ((run, reason),) = unreadable_trainings(folders)
+    assert run.path.name == "damaged" and "damaged" in reason and "\n" not in reason
+    assert {one.folder.path.name for one in past_trainings(folders)} == {"sound", "other"}

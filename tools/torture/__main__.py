@@ -19,12 +19,19 @@ def main() -> int:
     parser.add_argument("--models", type=int, default=10_000, help="mutated model files")
     parser.add_argument("--images", type=int, default=3_000, help="mutated image files")
     parser.add_argument("--others", type=int, default=1_000, help="requests, events, rows and records, each")
+    parser.add_argument("--folders", type=int, default=100, help="runs and studies that are reported or resumed")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         tables: list[Table] = [
             *foreign.tables(Path(folder, "foreign"), count=options.foreign),
-            *hostile.tables(Path(folder), models=options.models, images=options.images, others=options.others),
+            *hostile.tables(
+                Path(folder),
+                models=options.models,
+                images=options.images,
+                others=options.others,
+                folders=options.folders,
+            ),
             faults.table(Path(folder, "faults")),
         ]
     for table in tables:

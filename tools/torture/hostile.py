@@ -19,13 +19,18 @@ import tifffile
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.errors import FinetuneError
+from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.images import list_images, read_headers, read_image
-from napari_unet_finetune.learning_curve.folder import find_studies
+from napari_unet_finetune.learning_curve.folder import StudyFolder, find_studies
 from napari_unet_finetune.learning_curve.forecast import forecast
+from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.training_plan import plan_training
+from napari_unet_finetune.report.write import report
+from napari_unet_finetune.runs.execute import run_here
+from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.history import PastRun, past_trainings, seconds_per_pixel
 from napari_unet_finetune.runs.request import read_request
 from torture import mutations
@@ -33,13 +38,13 @@ from torture.outcomes import Table, resident_mib
 
 FROZEN = Path(__file__).resolve().parents[2] / "tests" / "frozen"
 RUNS = Path("whole", "unet-finetune", "runs")
-RUN, STUDY = RUNS / "20260101-120000-finished", RUNS / "20260101-120002-curve"
+RUN, INTERRUPTED, STUDY = (RUNS / f"20260101-12000{name}" for name in ("0-finished", "1-interrupted", "2-curve"))
 # The largest sound file here takes about this much when it is read; four times as much is allowed.
 HONEST_MIB = 64
 ALLOWED_MIB = 4 * HONEST_MIB
 
 
-def tables(folder: Path, *, models: int, images: int, others: int) -> list[Table]:
+def tables(folder: Path, *, models: int, images: int, others: int, folders: int) -> list[Table]:
     """Return how so many cases of each kind end; `folder` is empty and filled."""
     logging.disable(logging.CRITICAL)
     frozen = unfrozen(folder / "frozen")
@@ -50,6 +55,7 @@ def tables(folder: Path, *, models: int, images: int, others: int) -> list[Table
         "events": (others, lambda work, table, count: _runs(frozen, work, table, count, "events.jsonl")),
         "rows": (others, lambda work, table, count: _studies(frozen, work, table, count)),
         "records": (others, lambda work, table, count: _records(frozen, work, table, count)),
+        "folders": (folders, lambda work, table, count: _taken_up(frozen, work, table, count)),
     }
     found = []
     try:
@@ -199,6 +205,33 @@ def _look_at_study(folder: Path) -> str:
         return "listed"
     forecast(folder)
     return "passed over"
+
+
+def _taken_up(frozen: Path, work: Path, table: Table, count: int) -> None:
+    """Report and resume damaged trainings and studies, stopped at once where they could begin."""
+    rng, run = Random(6), work / "run"
+    kinds: tuple[tuple[Path, tuple[str, ...], Callable[[], object]], ...] = (
+        (RUN, ("request.json", "events.jsonl"), lambda: drain(report(run, work / "r.html", should_stop=_yes))),
+        (STUDY, ("plan.json", "rows/raw.json"), lambda: drain(report(run, work / "r.html", should_stop=_yes))),
+        (STUDY, ("plan.json", "rows/raw.json"), lambda: drain(run_study(StudyFolder(run).plan, run, should_stop=_yes))),
+        (
+            INTERRUPTED,
+            ("request.json", "events.jsonl", "state.pt"),
+            lambda: drain(run_here(RunFolder(run), should_stop=_yes)),
+        ),
+    )
+    for number in range(count):
+        source, names, take_up = kinds[number % len(kinds)]
+        shutil.copytree(frozen / source, run, ignore=shutil.ignore_patterns("*.xz"))
+        file = run / rng.choice(names)
+        change = {".json": mutations.changed_json, ".jsonl": mutations.changed_lines}.get(file.suffix)
+        file.write_bytes((change or mutations.changed_bytes)(rng, file.read_bytes()))
+        table.run(f"{source.name} {file.name} {number}", lambda take_up=take_up: "taken up" if take_up() else None)
+        shutil.rmtree(run)
+
+
+def _yes() -> bool:
+    return True
 
 
 def _records(frozen: Path, work: Path, table: Table, count: int) -> None:

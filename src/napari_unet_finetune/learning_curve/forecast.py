@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..evaluation.rows import Row
 from ..result import Result, ResultTable
-from ..text import count_of
+from ..text import count_of, first_of, shortened
 from .folder import load_all_rows
 
 RESAMPLES = 300
@@ -142,7 +142,7 @@ def forecast(
     finetuned = [row for row in rows if row.dataset == dataset and row.count > 0]
     presets = sorted({row.preset for row in finetuned})
     if len(presets) != 1:
-        found = ", ".join(presets) or "none"
+        found = shortened(first_of(presets) or "none", 80)
         raise DataError(f"A forecast needs scores of models finetuned with one preset; found: {found}.")
     scores = _Scores.of(finetuned)
     points = tuple(

@@ -18,7 +18,7 @@ from ..outcome import summarized
 from ..progress import RunProgress, fold
 from ..text import first_of
 from .folder import RunFolder
-from .request import FinetuneRequest
+from .request import FinetuneRequest, read_request
 
 ASIDE = "discarded-runs"
 
@@ -161,6 +161,16 @@ def past_trainings(folders: Iterable[Path]) -> Iterator[PastRun]:
         except RunError:
             continue
         yield run
+
+
+def unreadable_trainings(folders: Iterable[Path]) -> Iterator[tuple[RunFolder, str]]:
+    """Yield those `folders` in which a training began but whose request cannot be read, each with the reason."""
+    for run in map(RunFolder, folders):
+        try:
+            if run.has_begun:
+                read_request(run.path)
+        except RunError as error:
+            yield run, str(error)
 
 
 def seconds_per_pixel(progress: RunProgress, config: FinetuneConfig) -> float | None:

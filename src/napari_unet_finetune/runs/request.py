@@ -191,6 +191,9 @@ class CompareRequest(_Request):
     config: PredictConfig = PredictConfig()
 
 
+_MOST_IMAGES = 100_000  # that a study asks for
+
+
 class CurveRequest(_Request):
     """Trainings on growing numbers of images, all tested on the same: the plan of a study, which its folder keeps.
 
@@ -214,8 +217,8 @@ class CurveRequest(_Request):
     old_train: tuple[Pair, ...] = ()
     old_test: tuple[Pair, ...] = ()
     dataset1: Path | None = None
-    counts: tuple[int, ...]
-    seeds: int = Field(1, ge=1)
+    counts: tuple[Annotated[int, Field(ge=0, le=_MOST_IMAGES)], ...] = Field(max_length=1000)
+    seeds: int = Field(1, ge=1, le=1000)
     checkpoint: str | None = None
     model: ModelConfig | None = None
     config: FinetuneConfig

@@ -178,7 +178,7 @@ class ImagesPanel(Panel):
         project, session = self._session.project, self._session
         images = project.images if project else ()
         self.view.images.show(images, unsaved=self._annotation.unsaved, current=session.current)
-        unreadable = project.unreadable if project else ()
+        unreadable = (*project.unreadable, *session.history.unreadable) if project else ()
         left_out = f" · {len(unreadable)} cannot be read" if unreadable else ""
         self.footer.setText(summarize(images) + left_out)
         self.footer.setToolTip("\n".join(reason for _, reason in unreadable))

@@ -15,7 +15,7 @@ from ...project.project import Project
 from ...project.run_folders import new_run_folder, run_folders
 from ...project.uses import NOTHING, Known
 from ...runs.folder import EVENTS, RunFolder
-from ...runs.history import PastRun, past_trainings, scored_on_others, seconds_per_pixel
+from ...runs.history import PastRun, past_trainings, scored_on_others, seconds_per_pixel, unreadable_trainings
 from ...runs.request import REQUEST
 from .settings import runs_folder
 
@@ -54,6 +54,11 @@ class History:
         """The trainings, oldest first; the log of one is long, and read again only if it has grown."""
         stamped = ((folder, *(file_stamp(folder / name) for name in (REQUEST, EVENTS))) for folder in self.folders)
         return tuple(run for one in stamped if (run := _read(*one)) is not None)
+
+    @cached_property
+    def unreadable(self) -> tuple[tuple[RunFolder, str], ...]:
+        """The trainings that cannot be read, oldest first, each with the reason."""
+        return tuple(unreadable_trainings(self.folders))
 
     @cached_property
     def studies(self) -> tuple[StudyFolder, ...]:

@@ -74,7 +74,7 @@ def known_models(session: Session, files: Iterable[str | Path] = ()) -> tuple[Kn
     history = session.history
     bases = (base for run in history.trainings if (base := run.request.checkpoint) and find_model_file(base).is_file())
     others = (*files, *session.recent.paths, *bases, session.model, session.predictor)
-    found = (*_shipped(), *_trained(history), *_of_curves(history), *map(_in_file, others))
+    found = (*_shipped(), *_trained(history), *_of_damaged(history), *_of_curves(history), *map(_in_file, others))
     distinct = {one.file: one for one in reversed(found)}
     known = [one for one in found if distinct[one.file] is one]
     names = unique_names(one.model for one in known)
@@ -110,6 +110,13 @@ def _trained(history: History) -> Iterator[KnownModel]:
             details = "" if dice is None else f"Dice {number(dice)}"
             tip = f"Finetuned on {run.when}\n{run.model}"
             yield KnownModel(str(run.model), "", tip, TRAININGS, details, run.image_count)
+
+
+def _of_damaged(history: History) -> Iterator[KnownModel]:
+    for run, reason in history.unreadable:
+        if run.is_finished:
+            tip = f"{run.result_path}\n{reason}"
+            yield KnownModel(str(run.result_path), "", tip, TRAININGS, "its run cannot be read")
 
 
 def _of_curves(history: History) -> Iterator[KnownModel]:
