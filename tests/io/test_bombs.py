@@ -66,6 +66,14 @@ def bare_tif(data, **changes):
     return start + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
 
 
+def jpeg_tif(side):
+    """Return an image of 8 x 8 px whose one strip is a picture of `side` px."""
+    data = bytearray(tif(compression="jpeg"))
+    place = data.find(b"\xff\xc0")
+    data[place + 5 : place + 9] = struct.pack(">HH", side, side)
+    return bytes(data)
+
+
 BOMBS = {
     "frames without pixels.npy": lambda: npy((10**9, 0, 5)),
     "frames that are not there.npy": lambda: npy((10**8, 1, 1)),
@@ -83,6 +91,7 @@ BOMBS = {
     "times and slices in text.tif": lambda: tif(description=OME.format(z=10**4, t=10**4)),
     "a large tile.tif": lambda: bare_tif(bytes(MIB), tile=2**15),
     "a large tile of few bytes.tif": lambda: bare_tif(bytes(64), tile=2**14),
+    "a large picture in a strip.tif": lambda: jpeg_tif(20_000),
     "gray.png": lambda: png(60_000, 30_000),
     "two bytes a channel.png": lambda: png(20_000, 10_000, 16, 2),
     "a palette.png": lambda: png(12_000, 12_000, 1, 3),

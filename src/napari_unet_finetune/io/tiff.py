@@ -155,6 +155,32 @@ def _check_complete(path: Path, page: TiffPage | TiffFrame) -> None:
     end = max((start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
     if end > path.stat().st_size:
         raise _cut_off(path)
+    if page.compression == COMPRESSION.JPEG:
+        _check_segments(path, page)
+
+
+def _check_segments(path: Path, page: TiffPage | TiffFrame) -> None:
+    """Check that no strip or tile is a larger picture than the page says: it is unpacked whole all the same."""
+    with path.open("rb") as file:
+        for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            file.seek(start)
+            height, width = _jpeg_size(file.read(min(count, _JPEG_HEADER)))
+            if height * width > 4 * prod(page.chunks):
+                raise DataError(f"{path.name} is damaged: a part of it is {width} x {height} px large. Save it again.")
+
+
+_JPEG_HEADER = 2**16
+_NO_FRAME = (0xC4, 0xC8, 0xCC)  # markers among those of frames that stand for something else
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Return height and width of a JPEG picture as its header declares them; zeros if it does not."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        if 0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in _NO_FRAME:
+            return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return 0, 0
 
 
 def _cut_off(path: Path) -> DataError:
