@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.masks import say_doubts
 from ..data.pairing import BY_ORDER, name_guesses
 from ..text import count_of, first_of, percent, verb_for
 from .duplicates import Duplicate
@@ -51,14 +52,7 @@ def name_problems(
 def name_doubts(images: Sequence[ImageFindings], without_mask: Sequence[Unpaired]) -> tuple[str, ...]:
     """Return what is right only if the user says so, one sentence each: guessed pairs and meanings, missing masks."""
     guessed = [(one.name, Path(one.mask).name) for one in images if one.mask and one.reason == BY_ORDER]
-    by_doubt: dict[str, list[str]] = {}
-    for image in images:
-        if image.doubt and image.mask:
-            by_doubt.setdefault(image.doubt, []).append(Path(image.mask).name)
-    doubts = [
-        f"{names[0]} {doubt}." if len(names) == 1 else f"Each of {len(names)} masks ({first_of(names)}) {doubt}."
-        for doubt, names in by_doubt.items()
-    ]
+    doubts = say_doubts((Path(one.mask).name, one.doubt) for one in images if one.mask and one.doubt)
     missing = () if _masks_are_missing(images, without_mask) else without_mask
     left = _left_over(missing, "has no mask yet", "images have no mask yet")
     return (*filter(None, (name_guesses(guessed),)), *doubts, *left)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,11 @@ from ..errors import DataError
 from ..io.images import ImageRef, Listing, list_images, read_image, without_labels
 from ..text import count_of, first_of, verb_for
 from .annotated_image import AnnotatedImage
-from .masks import LabelReading, read_labels
+from .masks import WHOLE, LabelReading, read_labels, say_doubts
 from .painted import UNSEEN, list_masks, meaning_of, unseen_masks
 from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
+
+_DOUBTED = 20  # masks that are read for what is doubtful about them
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,15 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the pairs: those that were guessed, and what is left out or doubtful."""
         guessed = ((pair.name, pair.mask.name) for pair in self.pairing.pairs if pair.reason == BY_ORDER)
-        return tuple(filter(None, (name_guesses(guessed), self.left_out_note, *self.told)))
+        told = (name_guesses(guessed), self.left_out_note, *self.told, *say_doubts(self._doubts()))
+        return tuple(filter(None, told))
+
+    def _doubts(self) -> Iterator[tuple[str, str]]:
+        """Read the first masks from elsewhere, and yield the name of each with what is doubtful about it."""
+        foreign = [pair for pair in self.pairing.pairs if pair.meaning == WHOLE]
+        for pair in foreign[:_DOUBTED]:
+            with suppress(DataError):  # said when it is used
+                yield pair.mask.path.name, read_mask(pair).doubt
 
     def only(self, names: Iterable[str] | None) -> AnnotatedFolder:
         """Return the pairs of the images called `names`, in that order; ``None`` keeps all.

@@ -51,7 +51,7 @@ class Shades:
 
 def find_shades(array: NDArray[Any]) -> Shades | None:
     """Return the plateaus of integers (Y, X) whose other values are shades; ``None`` if they are numbers of areas."""
-    flat = _in_equal_squares(array)
+    flat = in_equal_squares(array)
     is_dark = array <= (int(array.min()) + int(array.max())) / 2
     low, high = _most_frequent(array[flat & is_dark]), _most_frequent(array[flat & ~is_dark])
     low, high = int(array.min()) if low is None else low, int(array.max()) if high is None else high
@@ -67,7 +67,7 @@ def find_shades(array: NDArray[Any]) -> Shades | None:
     return Shades(low, high, bool(near.mean() >= _CROWDED and low <= margin))
 
 
-def _in_equal_squares(array: NDArray[Any]) -> NDArray[np.bool_]:
+def in_equal_squares(array: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell of each pixel whether it is in a square of 2 x 2 pixels of one value."""
     corner = array[:-1, :-1]
     equal = (corner == array[1:, :-1]) & (corner == array[:-1, 1:]) & (corner == array[1:, 1:])

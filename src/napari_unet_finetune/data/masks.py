@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..text import percent
+from ..text import first_of, percent
 from .mask_clues import Shades, find_shades, find_void, has_void, surrounds
 
 _HARDLY_BACKGROUND = 0.95
+_FEW_CLASSES = 6
 _SAME_COLOR = 1 / 8  # of the distance between two colors: how far from the line between them shades may be
 
 
@@ -62,6 +64,18 @@ class LabelReading:
     def foreground_fraction(self) -> float:
         """Share of object pixels among those that are annotated."""
         return _object_share(self.labels, self.annotated)
+
+
+def say_doubts(doubts: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return sentences on masks, by the names of their files, each with its doubt; empty doubts are passed over."""
+    found: dict[str, list[str]] = {}
+    for name, doubt in doubts:
+        found.setdefault(doubt, []).append(name)
+    return tuple(
+        f"{names[0]} {doubt}." if len(names) == 1 else f"Each of {len(names)} masks ({first_of(names)}) {doubt}."
+        for doubt, names in found.items()
+        if doubt
+    )
 
 
 def read_labels(array: NDArray[np.generic], *, name: str, meaning: Meaning = WHOLE) -> LabelReading:
@@ -144,6 +158,12 @@ def _guessed(array: NDArray[Any], name: str) -> LabelReading | None:
     values = np.unique(array)
     if len(values) == 2 and values[0] > 0:
         return _from_two_classes(array, *values.tolist())
+    if 2 < len(values) <= _FEW_CLASSES and values[0] == 1 and values[-1] == len(values):
+        doubt = (
+            f"holds the numbers 1 to {values[-1]} and no 0, as ilastik writes classes, so all of it counts as object. "
+            "Save background as 0"
+        )
+        return replace(_from_integers(array, name), doubt=doubt)
     if len(values) < 3 or values[0] < 0:
         return None
     if (shades := find_shades(array)) is not None:

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..errors import DataError
 from ..io.images import ImageRef, read_image
+from .mask_clues import in_equal_squares
 
 _LOOKED_AT = 3
-_FEW_VALUES = 32
+_FEW_VALUES, _SOLID = 32, 0.9
 
 
 def masks_by_suffix(refs: Sequence[ImageRef]) -> frozenset[ImageRef]:
@@ -27,13 +28,15 @@ def masks_by_suffix(refs: Sequence[ImageRef]) -> frozenset[ImageRef]:
     if len(suffixes) != 1:
         return frozenset()
     looked_at = pairs[:: max(1, len(pairs) // _LOOKED_AT)][:_LOOKED_AT]
-    few = [suffix for suffix in suffixes.pop() if all(_holds_few_values(found[suffix]) for found in looked_at)]
+    few = [suffix for suffix in suffixes.pop() if all(_holds_areas(found[suffix]) for found in looked_at)]
     return frozenset(found[few[0]] for found in pairs) if len(few) == 1 else frozenset()
 
 
-def _holds_few_values(ref: ImageRef) -> bool:
+def _holds_areas(ref: ImageRef) -> bool:
+    """Tell whether there are few values, or nearly all pixels lie in areas of one value, as numbered objects do."""
     try:
         array = read_image(ref, as_labels=True).array
     except DataError:  # said where it is used
         return False
-    return len(np.unique(array.reshape(-1, *array.shape[-2:])[0])) <= _FEW_VALUES
+    plane = array.reshape(-1, *array.shape[-2:])[0]
+    return len(np.unique(plane)) <= _FEW_VALUES or in_equal_squares(plane).mean() > _SOLID

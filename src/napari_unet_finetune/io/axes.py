@@ -27,6 +27,8 @@ def guess_axes(shape: tuple[int, ...]) -> str:
     """
     if len(shape) < 2:
         raise ValueError(f"it has the shape {shape}, an image needs at least two axes")
+    if len(shape) > 3 and shape[-2:] == (1, 1):
+        return f"{guess_axes(shape[:-1])}S"
     has_channels = shape[-1] in COLOR_SIZES or (shape[-1] <= _MOST_CHANNELS and min(shape[-3:-1]) >= _LEAST_SIDE)
     plane = "YXS" if len(shape) > 2 and has_channels else "YX"
     return "Q" * (len(shape) - len(plane)) + plane

@@ -18,7 +18,7 @@ _TURNS = {
     8: (True, True, False),
 }
 _SAME_COLOR = 1 / 32  # of the full range: what JPEG and brushes with soft edges change
-_LEVELS, _RAMP_COLORS = 256, 64
+_WHITE, _DEPTHS, _RAMP_COLORS = 255, (16, 256), 64
 _RAMP_STEP = 24  # of 255, between neighbors; in palettes of photos they jump
 _SHARE_OF_GRAY = np.array([0.299, 0.587, 0.114])
 
@@ -71,8 +71,8 @@ def _labels_from_palette(numbers: NDArray[Any], palette: NDArray[Any], used: NDA
 
 
 def _is_inverting(palette: NDArray[Any]) -> bool:
-    inverse = np.arange(_LEVELS - 1, -1, -1)[:, None]
-    return len(palette) == _LEVELS and bool((palette == inverse).all())
+    inverse = np.rint(np.linspace(_WHITE, 0, len(palette)))[:, None]
+    return len(palette) in _DEPTHS and bool((palette == inverse).all())
 
 
 def _is_ramp(palette: NDArray[Any], last: int, *, is_lookup: bool) -> bool:

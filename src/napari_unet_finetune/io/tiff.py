@@ -129,7 +129,7 @@ def _channel_names(image: TiffImage) -> tuple[str, ...]:
     page, axes = image.series.keyframe, _series_axes(image.series)
     lengths = [image.series.shape[axis] for axis in channel_axes(axes)]
     if page.photometric in (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED) and "C" not in axes:
-        return COLORS
+        return () if page.parent.is_imagej else COLORS
     if "C" not in axes:
         return samples_named(lengths[0] - sum(_alphas(page))) if lengths else ()
     count = prod(lengths)

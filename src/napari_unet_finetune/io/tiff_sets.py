@@ -137,9 +137,9 @@ class _Image:
         """Return the image that `pixels` describe; a file is known by its name, or else by its identifier."""
         everything = pixels.findall("{*}TiffData")
         named = [(one, one.find("{*}UUID")) for one in everything]
-        files = [None if found is None else found.get("FileName", "") for _, found in named]
+        files = [None if found is None else _file(found) for _, found in named]
         if not any(file and file.casefold() == name.casefold() for file in files):
-            files = [None if found is None or found.text == uuid else found.get("FileName", "") for _, found in named]
+            files = [None if found is None or found.text == uuid else _file(found) for _, found in named]
         is_own = [file is None or file.casefold() == name.casefold() for file in files]
         order = pixels.attrib["DimensionOrder"][2:]
         sizes = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "ZCT"}
@@ -149,9 +149,7 @@ class _Image:
             order,
             sizes,
             tuple(one for one, is_here in zip(everything, is_own, strict=True) if is_here),
-            tuple(
-                sorted({Path(file).name for file, is_here in zip(files, is_own, strict=True) if file and not is_here})
-            ),
+            tuple(sorted({file for file, is_here in zip(files, is_own, strict=True) if file and not is_here})),
             channels_of_ome(pixels),
             size_of_ome(pixels),
         )
@@ -185,6 +183,11 @@ class _Image:
         for axis in self.order:
             position, place[axis] = divmod(position, self.sizes[axis])
         return place
+
+
+def _file(uuid: ET.Element) -> str:
+    """Return the name of a file that may be given with folders, in the way of any system."""
+    return uuid.get("FileName", "").replace("\\", "/").rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
