@@ -258,6 +258,12 @@ def test_an_inverted_mask_is_asked_about_by_its_shape(value):
     assert not read_labels(np.where(HOLES, value, 0).astype(np.uint8), name="m").doubt
 
 
+def test_layers_with_a_few_round_holes_are_not_asked_about():
+    layers = np.repeat(np.arange(90) % 45 < 27, 120).reshape(90, 120)
+    layers[:, 40:80] = True
+    assert not read_labels((layers & ~(HOLES & (np.mgrid[:90, :120][1] > 60))).astype(np.uint8), name="m").doubt
+
+
 @pytest.mark.parametrize("values", [(1, 2), (2, 1), (255, 254), (1, 255)])
 def test_of_two_values_without_0_the_one_that_surrounds_is_background(values):
     reading = read_labels(np.where(HOLES, *values).astype(np.uint8), name="m")

@@ -18,7 +18,7 @@ _AREAS_PER_NUMBER, _LEAST_AREA_PX, _MOST_NARROW = 1.5, 4, 255
 # photos, unless their background is a value of its own.
 _NEAR, _CROWDED = 1 / 16, 0.55
 _EVEN, _SAME_AREA = 1 / 400, 0.02  # 127 and 128 of 255
-_MOSTLY, _FEWEST_HOLES, _LEAST_HOLE_PX = 0.5, 3, 12
+_MOSTLY, _CONNECTED, _FEWEST_HOLES, _LEAST_HOLE_PX = 0.5, 0.95, 3, 12
 _ROUND = 0.85  # share of its convex hull that a hole fills
 _MOST_HOLES = 60
 _MOST_CLASSES, _VOID, _BORDER_PX = 64, 255, 9
@@ -107,27 +107,32 @@ def _on_slope(array: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def surrounds(objects: NDArray[np.bool_]) -> bool:
-    """Tell whether what is called object is one connected surrounding of many round holes, as in an inverted mask."""
+    """Tell whether what is called object is one connected surrounding of many round holes, as in an inverted mask.
+
+    It goes round most of the frame, and most of the rest are holes inside of it: layers have no such holes.
+    """
     from scipy import ndimage
 
-    if objects.mean() < _MOSTLY:
+    frame = np.concatenate([objects[0], objects[-1], objects[:, 0], objects[:, -1]])
+    if objects.mean() < _MOSTLY or frame.mean() < _MOSTLY:
         return False
-    regions, _ = ndimage.label(objects)
-    areas = np.bincount(regions.ravel())[1:]
-    return bool(areas.max() >= 0.95 * areas.sum()) and _are_round(~objects)
+    areas = np.bincount(ndimage.label(objects)[0].ravel())[1:]
+    return bool(areas.max() >= _CONNECTED * areas.sum()) and _are_round_inside(~objects)
 
 
-def _are_round(holes: NDArray[np.bool_]) -> bool:
-    """Tell whether most of several regions fill their convex hull; those that are cut off by the frame too."""
+def _are_round_inside(holes: NDArray[np.bool_]) -> bool:
+    """Tell whether most of the area of `holes` is in several regions that fill their convex hull and touch no edge."""
     from scipy import ndimage
     from skimage.measure import regionprops
+    from skimage.segmentation import clear_border
 
     regions, _ = ndimage.label(holes, np.ones((3, 3)))
-    large = [one for one in regionprops(regions) if one.area >= _LEAST_HOLE_PX]  # type: ignore[no-untyped-call]
-    if len(large) < _FEWEST_HOLES:
+    inside = clear_border(regions)  # type: ignore[no-untyped-call]
+    large = [one for one in regionprops(inside) if one.area >= _LEAST_HOLE_PX]  # type: ignore[no-untyped-call]
+    if len(large) < _FEWEST_HOLES or sum(one.area for one in large) < _MOSTLY * holes.sum():
         return False
     large = sorted(large, key=lambda one: -one.area)[:_MOST_HOLES]
-    return bool(np.average([one.solidity >= _ROUND for one in large], weights=[one.area for one in large]) > 0.5)
+    return bool(np.average([one.solidity >= _ROUND for one in large], weights=[one.area for one in large]) > _MOSTLY)
 
 
 def find_void(array: NDArray[Any], values: NDArray[Any]) -> NDArray[np.bool_] | None:
