@@ -12,8 +12,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -29,6 +30,9 @@ from ..events import ImageEnd, ImageSeen, Notice, PartStarted, Run, RunStarted, 
 from ..progress import RunProgress, advance
 from ..result import LONG_TEXT, FailedFile, Result, ResultTable
 from ..text import duration, shortened
+
+if TYPE_CHECKING:
+    from ..data.folders import AnnotatedFolder
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
@@ -159,6 +163,16 @@ def stops_on_interrupt() -> Iterator[StopFlag]:
         yield flag
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def annotated_images(images: Path, masks: Path, *, sparse: bool) -> AnnotatedFolder:
+    """Open two folders as `open_folder` does, and tell what there is to know of them."""
+    from ..data.folders import open_folder
+
+    pairs = open_folder(images, masks, sparse=sparse)
+    for note in pairs.notes:
+        messages.print(note, soft_wrap=True)
+    return pairs
 
 
 class _TimeLeft(ProgressColumn):

@@ -17,6 +17,7 @@ from .console import (
     INTERRUPTED,
     Json,
     OptionError,
+    annotated_images,
     finish,
     messages,
     reports_errors,
@@ -53,7 +54,6 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one HTML page about a run: data, settings, curves, comparison, scores, methods; tables as CSV beside it."""
-    from ..data.folders import open_folder
     from ..report.study import is_study
     from ..report.write import report as write
 
@@ -66,7 +66,7 @@ def report(
         )
     if (images is None) != (masks is None):
         raise OptionError("Test images need their masks, and masks their images. Give both or neither.")
-    tests = open_folder(images, masks, sparse=sparse) if images and masks else ()
+    tests = annotated_images(images, masks, sparse=sparse) if images and masks else ()
     with stops_on_interrupt() as stop:
         events = write(run, out, tests=tests, device=device, should_stop=stop)
         files = watch(events, "Report", quiet=as_json)

@@ -17,6 +17,7 @@ from .console import (
     FAILED,
     INTERRUPTED,
     Json,
+    annotated_images,
     finish,
     messages,
     reports_errors,
@@ -56,7 +57,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on images with known masks: Dice, IoU, surface Dice, areas, and objects where masks number them."""
-    from ..data.folders import open_folder
     from ..evaluation.evaluate import Tolerance, score_rows, trained_on
     from ..evaluation.rows import to_csv, to_json
     from ..inference.predict import Predictor
@@ -64,7 +64,7 @@ def evaluate(
 
     if csv is not None:
         check_suffix(csv, ".csv")
-    pairs = open_folder(images, masks, sparse=sparse)
+    pairs = annotated_images(images, masks, sparse=sparse)
     config = prediction_config(
         changes,
         threshold=threshold,
@@ -73,8 +73,6 @@ def evaluate(
         device=device,
     )
     predictor = Predictor(load_model(model), config)
-    for note in pairs.notes:
-        messages.print(note, soft_wrap=True)
     if known := trained_on(predictor.model, pairs):
         some = f"{len(known)} of these {count_of(len(pairs), 'image')} ({first_of(known)})"
         messages.print(f"The model was trained on {some}: scores on them are too good.", soft_wrap=True)

@@ -14,6 +14,7 @@ from .console import (
     INTERRUPTED,
     Json,
     OptionError,
+    annotated_images,
     finish,
     messages,
     reports_errors,
@@ -59,13 +60,10 @@ def estimate(
     as_json: Json = False,
 ) -> None:
     """Tell whether a model over- or underestimates, by how much, and which threshold or penalty would balance it."""
-    from ..data.folders import open_folder
     from ..evaluation.estimate import estimate as run
     from ..models.load import load_model
 
-    pairs = open_folder(images, masks, sparse=sparse)
-    for note in pairs.notes:
-        messages.print(note, soft_wrap=True)
+    pairs = annotated_images(images, masks, sparse=sparse)
     channels = chosen_channel(images, channel)
     config = prediction_config(changes, threshold=threshold, channels=channels, device=device)
     with stops_on_interrupt() as stop:
@@ -90,7 +88,6 @@ def can_learn(
     as_json: Json = False,
 ) -> None:
     """Try whether a model can learn two of the images by heart, and test what is wrong if not."""
-    from ..data.folders import open_folder
     from ..models.load import load_model
     from ..questions.can_learn import can_learn as run
 
@@ -102,7 +99,7 @@ def can_learn(
                 f"'--set {change}' would change nothing: the trial settles this by itself. It takes {', '.join(KEPT)}; "
                 "--steps and --seconds say how long it lasts."
             )
-    pairs = open_folder(images, masks, sparse=sparse)
+    pairs = annotated_images(images, masks, sparse=sparse)
     with stops_on_interrupt() as stop:
         events = run(load_model(model), pairs, config, seconds=seconds, steps=steps, should_stop=stop)
         found = watch(events, "Can it learn", quiet=as_json)
@@ -128,13 +125,10 @@ def cross_validate(
     as_json: Json = False,
 ) -> None:
     """Score every image by a model finetuned without it: one training per fold, the mean and its interval."""
-    from ..data.folders import open_folder
     from ..models.load import load_model
     from ..questions.cross_validate import cross_validate as run
 
-    pairs = open_folder(images, masks, sparse=sparse)
-    for note in pairs.notes:
-        messages.print(note, soft_wrap=True)
+    pairs = annotated_images(images, masks, sparse=sparse)
     channels = chosen_channel(images, channel)
     config = training_config(preset, changes, channels=channels, steps=steps, seed=seed, device=device)
     with stops_on_interrupt() as stop:
