@@ -101,3 +101,9 @@ def test_validation_by_loss_leaves_the_dice_alone():
 
 def test_a_notice_is_the_message():
     assert fold([started(), Notice("Memory ran out.")]).message == "Memory ran out."
+
+
+def test_the_dice_that_is_shown_is_the_best_and_at_the_end_that_of_the_model_that_is_kept():
+    running = fold(WHOLE[:-1])
+    assert running.dice == running.best_dice == 0.7
+    assert fold(WHOLE).dice == ENDED.finetuned_dice

@@ -1,5 +1,7 @@
 """Numbers in words."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,9 +10,11 @@ from napari_unet_finetune.text import (
     LONGEST_WORD,
     about,
     count_of,
+    difference,
     duration,
     elided,
     first_of,
+    number,
     percent,
     plain,
     size_in_px,
@@ -80,3 +84,9 @@ def test_long_words_are_cut_in_their_middle_and_all_else_stays():
     shown = elided(f"In {name} there is none.")
     assert shown.startswith("In abcabc") and shown.endswith("bc there is none.")
     assert max(map(len, shown.split())) <= LONGEST_WORD
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 4))
+def test_a_difference_is_that_of_the_numbers_that_are_shown(before, after, digits):
+    shown = Decimal(number(after, digits)) - Decimal(number(before, digits))
+    assert Decimal(f"{difference(before, after, digits):.{digits}f}") == shown

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from .checked_json import Count, Number, Score, Seconds, checked
+from .text import difference
 
 Result = TypeVar("Result")
 One = TypeVar("One")
@@ -105,7 +106,7 @@ TOLERATED_DROP = 0.01
 
 def forgets(before: float | None, after: float | None) -> bool:
     """Tell whether the old dataset lost so much Dice, to three digits as it is shown, that a warning is due."""
-    return before is not None and after is not None and round(before - after, 3) > TOLERATED_DROP
+    return before is not None and after is not None and difference(after, before) > TOLERATED_DROP
 
 
 TrainingEvent = RunStarted | StepEnd | ValidationEnd | Notice | RunEnded

@@ -59,6 +59,11 @@ class RunProgress:
         return inside
 
     @property
+    def dice(self) -> float | None:
+        """Dice on held-out images of the model that is kept: the best so far, at the end that of its own threshold."""
+        return self.best_dice if self.end is None or self.end.finetuned_dice is None else self.end.finetuned_dice
+
+    @property
     def seconds_left(self) -> float | None:
         """Estimated time left, or None before the first step."""
         if not self.recent_step_s:

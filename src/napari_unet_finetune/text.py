@@ -76,6 +76,11 @@ def without_exponent(number: str) -> str:
     return format(Decimal(number), "f") if "e" in number else number
 
 
+def difference(before: float, after: float, digits: int = 3) -> float:
+    """Return by how much a score has changed, as whoever subtracts the numbers that are shown finds it."""
+    return round(round(after, digits) - round(before, digits), digits)
+
+
 def times(ratio: float | None) -> str:
     """Return a ratio for a table, such as ``1.25 ×``; a dash where there is none."""
     return "–" if ratio is None else f"{ratio:.2f} ×"

@@ -6,7 +6,7 @@ import pytest
 from napari_unet_finetune.checks.against_training import compare
 from napari_unet_finetune.config import Normalization
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.statistics import ModelFacts, ModelView, measure, scale_factor
+from napari_unet_finetune.data.statistics import ModelFacts, ModelView, estimate_rescale, measure, scale_factor
 
 VIEW = ModelView()
 
@@ -125,7 +125,7 @@ def test_the_factor_to_set_takes_the_place_of_the_base_s_own():
     base = model_of(cells(40, 160, size=8), VIEW.model_copy(update={"rescale": 0.5}))
     found, text = verdict(cells(40, 160, size=30), base)
     assert found.scale_factor == pytest.approx(1.5 * 8 / 30, abs=0.05)
-    assert f"resampled by {found.scale_factor:g} come within" in text
+    assert f"resampled by {found.setting:g} come within" in text
     assert f"Rescale to {round(found.scale_factor * 0.5, 2):g}." in text
 
 
@@ -152,3 +152,21 @@ def test_filaments_are_not_scaled_to_cells():
     found = compare(filaments, base)
     assert found.scale_factor is None
     assert any("another shape" in sentence for sentence in found.verdict)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.56, 0.6, 0.7, 1, 1.4, 1.6, 1.75, 1.9, 3])
+@pytest.mark.parametrize("own", [0.5, 1.0, 2.0])
+def test_a_change_of_size_is_advised_only_where_it_is_one_and_training_chooses_the_same(ratio, own):
+    """`ratio` is how many times wider than the new objects the base sees its own."""
+    view = ModelView(rescale=own)
+    images = cells(40, 160)
+    new = measure(images, view)
+    base = new.model_copy(update={"object_width_px": new.object_width_px * ratio})
+    found = compare(new, ModelFacts("base", view, base))
+    chosen, _ = estimate_rescale(images, base, view)
+    assert chosen == (own if found.setting is None else found.setting)
+    if own == 1:
+        assert chosen == 1 or chosen >= 1.2 or chosen <= 0.84
+        assert (chosen > 1) == (ratio > 1.8) and (chosen < 1) == (ratio < 0.56)
+    if found.setting is not None:
+        assert f"{found.setting:g}" in " ".join(found.verdict)

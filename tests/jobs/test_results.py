@@ -92,6 +92,7 @@ COMPARISON = DataComparison(
     overall_shift=0.04,
     object_shift=0.2,
     scale_factor=0.5,
+    setting=0.5,
     verdict=("Objects are wide.",),
 )
 
@@ -154,9 +155,9 @@ def cross_validation(mean, folds=(1,)):
 
 def test_a_cross_validation_gives_mean_and_interval():
     found = cross_validation(MeanInterval(0.876, 0.8, 0.95))
-    assert "0.88 (0.80 to 0.95)" in found.headline
+    assert "0.876 (0.800 to 0.950)" in found.headline
     assert found.table.rows == (("img_0", "1", "0.400", "0.900", "–"),)
-    assert "Dice 0.88 on" in cross_validation(MeanInterval(0.876, None, None)).headline
+    assert "Dice 0.876 on" in cross_validation(MeanInterval(0.876, None, None)).headline
 
 
 def test_a_cross_validation_says_how_many_images_were_left_out_at_a_time():

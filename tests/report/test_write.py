@@ -6,11 +6,13 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from statistics import fmean
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from napari_unet_finetune.comparison.run import compare_models
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.objects import ONE_VALUE
@@ -19,10 +21,12 @@ from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import RunEnded, drain
 from napari_unet_finetune.learning_curve.plan import pairs_of_datasets
 from napari_unet_finetune.learning_curve.run import run_study
+from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.report.write import report
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import CurveRequest
+from napari_unet_finetune.runs.request import ComparedModel, CompareRequest, CurveRequest
+from napari_unet_finetune.text import number
 
 from .conftest import Reread, start, tiny
 
@@ -290,3 +294,25 @@ def test_a_report_is_never_written_over_a_file_of_another_kind(finetuned, tmp_pa
     with pytest.raises(DataError, match=r"image\.tif: this file must end in \.html or \.htm"):
         drain(report(finetuned.run, image))
     assert image.read_bytes() == b"pixels"
+
+
+def test_every_number_about_a_model_is_the_same_number(whole, finetuned, tmp_path):
+    """Card, report and its table, comparison and what curves are made of agree on the held-out images."""
+    file, name = finetuned.run / "model.safetensors", finetuned.run.name
+    files, page = whole
+    reported = [row for row in table(files, "scores") if row["role"] == "held out" and not row["tag"]]
+    assert {row["model"] for row in reported} == {name}
+    held_out = read_card(file).provenance.names_held_out
+    assert [row["image"] for row in reported] == list(held_out)
+    images = open_folder(finetuned.new / "images", finetuned.new / "masks").only(held_out)
+    asked = CompareRequest(
+        models=(ComparedModel(label=name, model=str(file)),), images=tuple(one.image for one in images.pairing.pairs),
+        pairs=images.pairing.pairs, cache=tmp_path / "cache", config=PredictConfig(device="cpu"),
+    )  # fmt: skip
+    compared = drain(compare_models(asked))
+    of_curve = evaluate(load_model(file), images, PredictConfig(device="cpu"))
+    means = [fmean(float(row["dice"]) for row in reported), fmean(one.dice for one in compared)]
+    means += [fmean(row.dice for row in of_curve), read_card(file).provenance.scores["val_dice"]]
+    assert len({number(mean) for mean in means}) == 1, means
+    shown = number(means[0])
+    assert shown in page

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from functools import reduce
 
 import pytest
 import torch
@@ -149,10 +150,14 @@ def test_a_stopped_run_leaves_a_model_and_goes_on_to_the_same_end(folder, whole,
     best = load_model(folder.best_path)
     assert best.card.threshold == result.model.card.threshold
     assert len(best.card.provenance.images) == (5 if steps else 0)  # before the first step it is the base model
+    again = list(folder.learned())
     events, _ = collect(folder)
     assert events[0].first_step == steps
     assert_same_model(folder, whole)
     assert fold(folder).losses == fold(whole).losses
+    assert (
+        reduce(advance, [*again, *events], RunProgress()).losses == fold(whole).losses
+    )  # whoever watches from now on sees all of it
 
 
 def test_a_finished_run_is_not_done_again(whole):

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data.statistics import DataStatistics, Intensities, ModelFacts, differ_in_shape, scale_factor
+from ..data.statistics import (
+    TOLERATED_HIGH,
+    TOLERATED_LOW,
+    DataStatistics,
+    Intensities,
+    ModelFacts,
+    differ_in_shape,
+    rescale_setting,
+    scale_factor,
+)
 from ..text import percent
 
 # Mean distance of two intensity distributions, in units of the range the base's data fill, from which they differ.
@@ -35,8 +44,10 @@ class DataComparison:
     inverted
         Objects are darker than the background here and brighter there, or the other way round.
     scale_factor
-        By which factor to resample images, because their objects are wider or narrower than those of the base; 1 if
-        they are alike.
+        By which factor to resample images as the model sees them, because their objects are wider or narrower than
+        those of the base; 1 if it copes with them.
+    setting
+        What Rescale is to be set to for that, instead of the base's own factor; None if nothing is to be done.
     verdict
         What it means and what to do, in sentences.
     """
@@ -49,6 +60,7 @@ class DataComparison:
     background_shift: float | None = None
     inverted: bool = False
     scale_factor: float | None = None
+    setting: float | None = None
     verdict: tuple[str, ...] = ()
 
     @property
@@ -81,9 +93,11 @@ def compare(new: DataStatistics | None, model: ModelFacts) -> DataComparison:
     parts = {part: _difference(base, new, part) for part in ("everywhere", "objects", "background")}
     overall, objects, background = (None if found is None else found.shift for found in parts.values())
     inverted, factor = _is_inverted(base, new), scale_factor(base, new)
+    setting = rescale_setting(base, new, model.view)
+    setting = None if setting == model.view.rescale else setting
     intensity = _opposite(model.name, base) if inverted else _on_intensity(model, base, new, parts)
-    verdict = (intensity, *_on_size(model, base, new, factor))
-    return DataComparison(model.name, base, new, overall, objects, background, inverted, factor, verdict)
+    verdict = (intensity, *_on_size(model, base, new, setting))
+    return DataComparison(model.name, base, new, overall, objects, background, inverted, factor, setting, verdict)
 
 
 @dataclass(frozen=True)
@@ -196,21 +210,20 @@ def _raw_difference(old: Intensities, now: Intensities) -> str:
     )
 
 
-def _on_size(model: ModelFacts, base: DataStatistics, new: DataStatistics, factor: float | None) -> Iterator[str]:
+def _on_size(model: ModelFacts, base: DataStatistics, new: DataStatistics, setting: float | None) -> Iterator[str]:
     if differ_in_shape(base, new):
         shapes = f"{new.object_elongation or 1:.0f} times as long as wide against {base.object_elongation or 1:.0f}"
         yield (
             f"Objects are of another shape than in the data of {model.name} ({shapes}). It knows little of them; a "
             "model trained from scratch may do as well."
         )
-    if factor in (None, 1.0) or not base.object_width_px or not new.object_width_px:
+    if setting is None or not base.object_width_px or not new.object_width_px:
         return
     times = new.object_width_px / base.object_width_px
-    setting = round(factor * model.view.rescale, 2)  # the setting replaces the base's own
     yield (
         f"Objects are about {times:.2g} times as wide as in the data of {model.name} ({new.object_width_px:.0f} px "
-        f"against {base.object_width_px:.0f} px). Images resampled by {factor:g} come within the widths it copes with: "
-        f"set Rescale to {setting:g}."
+        f"against {base.object_width_px:.0f} px), and it copes with {TOLERATED_LOW:g} to {TOLERATED_HIGH:g} times. "
+        f"Images resampled by {setting:g} come within that: set Rescale to {setting:g}."
     )
 
 

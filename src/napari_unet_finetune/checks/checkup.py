@@ -125,8 +125,8 @@ class Checkup(Result):
     @property
     def offers(self) -> tuple[Offer, ...]:
         """The factor that brings objects to the size of the model's."""
-        factor = self.comparison.scale_factor if self.comparison else None
-        return (Offer("rescale", f"Use factor {factor:g}", factor),) if factor and factor != 1 else ()
+        setting = self.comparison.setting if self.comparison else None
+        return (Offer("rescale", f"Set Rescale to {setting:g}", setting),) if setting else ()
 
 
 @dataclass(frozen=True)

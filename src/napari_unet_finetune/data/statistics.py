@@ -17,6 +17,8 @@ from .objects import measure_objects
 
 # Training already varies the size by 0.7 to 1.4: within these factors nothing is gained by resampling images.
 TOLERATED_LOW, TOLERATED_HIGH = 0.67, 1.5
+# A smaller change of size gains nothing that one can see.
+WORTHWHILE = 1.2
 # Resampling further would leave too few pixels, or blow up the image.
 LIMITS = (0.1, 8.0)
 # Objects that differ more in their elongation are of another kind, such as filaments and cells.
@@ -28,7 +30,7 @@ def scale_factor(base: DataStatistics | None, new: DataStatistics | None) -> flo
 
     It brings them just within what the model tolerates, because fewer pixels blur the result and more take time.
     Measured on nuclei 3.6 times as wide as the base's: Dice 0.83 as they are, 0.90 resampled by 0.28 to the base's
-    width, 0.92 by 0.42. It is 1 where nothing needs to be done.
+    width, 0.92 by 0.42. It is 1 where nothing needs to be done, also where so small a change would do.
 
     ``None`` where either width means nothing: no masks, strokes, layers, objects that run through the image or are of
     another shape.
@@ -39,9 +41,20 @@ def scale_factor(base: DataStatistics | None, new: DataStatistics | None) -> flo
         return None
     low, high = LIMITS
     ratio = min(max(base.object_width_px / new.object_width_px, low), high)
-    if ratio < TOLERATED_LOW:
-        return round(ratio * TOLERATED_HIGH, 2)
-    return round(ratio * TOLERATED_LOW, 2) if ratio > TOLERATED_HIGH else 1.0
+    factor = ratio * TOLERATED_HIGH if ratio < TOLERATED_LOW else ratio * TOLERATED_LOW if ratio > TOLERATED_HIGH else 1
+    return 1.0 if 1 / WORTHWHILE < factor < WORTHWHILE else round(factor, 2)
+
+
+def rescale_setting(base: DataStatistics | None, new: DataStatistics | None, view: ModelView) -> float | None:
+    """Return the factor for images of a model with `view`, which sees them as `new`; its own where it copes with them.
+
+    ``None`` where `scale_factor` knows none.
+    """
+    factor = scale_factor(base, new)
+    if factor is None or factor == 1 or new is None or new.object_width_px is None:
+        return factor and view.rescale
+    as_they_are = new.model_copy(update={"object_width_px": new.object_width_px / view.rescale})
+    return 1.0 if scale_factor(base, as_they_are) == 1 else round(factor * view.rescale, 2)
 
 
 def differ_in_shape(base: DataStatistics, new: DataStatistics) -> bool:
@@ -62,14 +75,15 @@ def estimate_rescale(
     kept = "images keep their size" if view.rescale == 1 else f"the base model's factor of {view.rescale:g} stays"
     if base is None:
         return None, f"The base model holds no statistics of its data: {kept}."
-    new = measure(images, view.model_copy(update={"rescale": 1.0}))
-    factor = scale_factor(base, new)
-    if factor is None or new is None:
+    new = measure(images, view)
+    setting = rescale_setting(base, new, view)
+    if setting is None or new is None:
         return None, f"The objects' size cannot be compared with the base's data: {kept}."
     widths = f"{new.object_width_px:.0f} px against {base.object_width_px:.0f} px in the base's data"
-    if factor == 1:
-        return 1.0, f"Objects are about as wide as the base's ({widths}): images keep their size."
-    return factor, f"Objects are {widths} wide; images are resampled by {factor:g}, and results brought back."
+    if setting in (1, view.rescale):
+        kept = kept if setting == view.rescale else "images keep their size"
+        return setting, f"The base copes with the width of these objects ({widths}): {kept}."
+    return setting, f"Objects are {widths} wide; images are resampled by {setting:g}, and results brought back."
 
 
 __all__ = ["LEVELS", "DataStatistics", "Intensities", "ModelFacts", "ModelView", "combine", "measure", "measure_image"]

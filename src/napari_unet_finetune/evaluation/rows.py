@@ -16,7 +16,7 @@ from ..events import forgets
 from ..io.tables import csv_text
 from ..metrics import MATCH_IOUS, OBJECT_SCORES, ObjectCounts, Scores, object_score, objects_together, pooled_area_ratio
 from ..result import ResultTable
-from ..text import count_of, number
+from ..text import count_of, difference, number
 
 _COLUMNS = ("image", "predicted / true", "precision", "recall", "F1", "AP")
 MATCHING = (
@@ -149,7 +149,7 @@ def _summary(rows: Sequence[Row], preset: str, dataset: int, count: int) -> Summ
         iou=_mean(row.iou for row in chosen),
         surface_dice=mean_of_known(row.surface_dice for row in chosen),
         area_ratio=pooled_area_ratio(chosen),
-        drop=None if before is None else before - dice,
+        drop=None if before is None else difference(dice, before),
         forgetting=forgets(before, dice),
         **_objects(chosen),
     )

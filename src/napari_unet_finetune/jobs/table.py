@@ -45,6 +45,7 @@ def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Generat
     from ..runs.folder import RunFolder
 
     run = RunFolder(folder)
+    yield from run.learned()
     for event in run_here(run, should_stop=control.should_stop):
         yield event
         if isinstance(event, ValidationEnd) and event.best and control.preview:

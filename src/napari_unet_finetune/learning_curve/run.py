@@ -100,6 +100,7 @@ def _finish(
 ) -> Generator[CurveEvent, None, None]:
     if not folder.has_begun:
         folder = RunFolder.create(folder.path, request)
+    yield from folder.learned()
     yield from run_here(folder, should_stop=should_stop)
 
 

@@ -100,6 +100,12 @@ class Provenance(_Record):
         """Leave out scores that are no numbers: JSON has no words for them, and neither has a table."""
         return {name: score for name, score in scores.items() if isfinite(score)}
 
+    @property
+    def names_held_out(self) -> tuple[str, ...]:
+        """Those of the images that were held out, as far as the file tells."""
+        asked = self.config.get("held_out") or () if self.held_out is None else self.held_out
+        return tuple(one.name for one in self.images if one.name in asked)
+
     def knows(self, image: TrainingImage) -> bool:
         """Tell whether `image` took part in the model's training, with these labels or others."""
         return self.use_of(image) != ""

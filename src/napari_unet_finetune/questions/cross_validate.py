@@ -14,7 +14,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..events import Event, Notice, PartStarted, Run, TrainingEvent, as_run, never
 from ..result import Result, ResultTable
-from ..text import count_of, first_of, number, times
+from ..text import count_of, difference, first_of, number, times
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
@@ -73,8 +73,8 @@ class CrossValidation(Result):
     def headline(self) -> str:
         """The score that is to be expected."""
         low, high = self.dice.low, self.dice.high
-        between = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
-        return f"Dice {self.dice.value:.2f}{between} on images it has not seen."
+        between = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+        return f"Dice {self.dice.value:.3f}{between} on images it has not seen."
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -122,9 +122,10 @@ class CrossValidation(Result):
 
     def _gain(self) -> str:
         raw, gain = f"The base model has {self.raw_dice.value:.3f}", self.gain
+        shown = difference(self.raw_dice.value, self.dice.value)
         if gain.low is None or gain.high is None:
-            return f"{raw}: a difference of {gain.value:+.3f}."
-        interval = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+            return f"{raw}: a difference of {shown:+.3f}."
+        interval = f"{shown:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
         if gain.low > 0:
             return f"{raw}: finetuning gains {interval}."
         if gain.high < 0:

@@ -24,7 +24,7 @@ from ..inference.views import trains_mirrored
 from ..metrics import MATCH_IOUS, SURFACE_TOLERANCE_PX
 from ..models.provenance import DISTRIBUTION, installed_version
 from ..outcome import ENOUGH_HELD_OUT
-from ..text import count_of, device_name, number, percent, precision_name
+from ..text import count_of, device_name, difference, number, percent, precision_name
 
 # Pictures are stored at most this large; on paper they are two to five centimeters wide.
 MAX_PICTURE_PX = 640
@@ -74,7 +74,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        count_of=count_of, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
+        count_of=count_of, difference=difference, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
         today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
         CONFIDENCE=CONFIDENCE, trains_mirrored=trains_mirrored, overlap=PredictConfig().overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}", MATCH_IOUS=MATCH_IOUS,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from ..errors import RunError
-from ..events import TrainingEvent, from_json, to_json
+from ..events import RunStarted, StepEnd, TrainingEvent, ValidationEnd, from_json, to_json
 from ..io.disk import not_written, remove_partial, write_file
 from .request import FinetuneRequest, read_request, write_request
 
@@ -167,6 +167,10 @@ class RunFolder:
                 file.write(to_json(event) + "\n")
         except OSError as error:
             raise RunError(not_written(self.path / EVENTS, error)) from error
+
+    def learned(self) -> Iterator[TrainingEvent]:
+        """Yield again how the training has learned so far, for whoever watches it go on after an interruption."""
+        return (one for one in self.events() if isinstance(one, RunStarted | StepEnd | ValidationEnd))
 
     def events(self) -> Iterator[TrainingEvent]:
         """Yield what is on record so far; a line that is still being written, or damaged, is left out."""

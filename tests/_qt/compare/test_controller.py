@@ -14,8 +14,18 @@ pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt.compare import controller as comparing_module
 from napari_unet_finetune._qt.compare.controller import MOST_MODELS, CompareController, job_folder, labels_folder
+from napari_unet_finetune._qt.compare.curve_controller import CurveController
 from napari_unet_finetune._qt.compare.export import figure_rows, save_figures, save_table, table_rows
-from napari_unet_finetune._qt.compare.models import Colors, list_models_to_compare, read_training
+from napari_unet_finetune._qt.compare.models import (
+    Colors,
+    ModelColumn,
+    Training,
+    list_models_to_compare,
+    read_training,
+)
+from napari_unet_finetune._qt.compare.panel import ComparePanel
+from napari_unet_finetune._qt.session.jobs import Job
+from napari_unet_finetune._qt.session.known_models import KnownModel
 from napari_unet_finetune.colors import MODELS
 from napari_unet_finetune.comparison.cache import read_last_comparison
 from napari_unet_finetune.config import ModelConfig
@@ -376,6 +386,32 @@ def test_the_table_is_saved_as_csv_with_the_model(comparing, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be written"):
         save_table(comparing, tmp_path / "file" / "table.csv")
+
+
+def test_whoever_exports_a_figure_sees_that_it_is_drawn(waiting, project, tmp_path, qtbot):
+    session, runner = waiting
+    session.project = project
+    panel = ComparePanel(session, CurveController(session))
+    qtbot.addWidget(panel)
+    (image, *_) = project.names
+    mask = project.image(image).mask
+    column = ModelColumn(KnownModel("microtube", "microtube"), MODELS[0], Training())
+    panel.comparing.columns, panel.comparing.images = (column,), (image,)
+    panel.comparing.cells = {("microtube", image): ImageCompared("microtube", image, labels=mask, dice=0.5)}
+    panel.comparing.changed.emit()
+    assert panel.export.isEnabled()
+    save_figures(panel.comparing, [image], tmp_path / "figure.png", study=None, curve=None)
+    assert not panel.export.isEnabled() and "Drawing" in session.message.text and "Drawing" in panel.export.text()
+    runner.listener.on_end(None)
+    assert panel.export.isEnabled() and "figure.png" in session.message.text
+    panel.release()
+
+
+def test_a_warning_is_taken_back_when_something_is_started(waiting, tmp_path):
+    session, _ = waiting
+    session.tell("Tick at least one model.", "warning")
+    session.jobs.start(Job(tmp_path, "Comparing"))
+    assert session.message.text == ""
 
 
 def test_figures_are_drawn_by_a_job(comparing, session, tmp_path):

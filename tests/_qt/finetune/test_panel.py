@@ -253,3 +253,19 @@ def test_a_section_opened_again_during_a_training_hears_of_its_end(panel, tmp_pa
     report.end(ENDED)
     assert not again.outcome.isHidden()
     again.release()
+
+
+def test_settings_are_remembered_with_the_dataset_and_another_one_begins_anew(panel, tmp_path, write_squares, qtbot):
+    panel, session, _ = panel
+    first, second = (annotated_project(tmp_path / name, write_squares) for name in ("a", "b"))
+    session.project = first
+    panel.settings.set_value(FinetuneConfig(preset="fast", steps=77))
+    panel.old.images.set_value(tmp_path)
+    session.project = second
+    assert panel.config.steps != 77 and panel.old.images.value() is None
+    session.project = first
+    assert (panel.config.preset, panel.config.steps, panel.old.images.value()) == ("fast", 77, tmp_path)
+    again = FinetunePanel(session)
+    qtbot.addWidget(again)
+    assert again.config == panel.config
+    again.release()

@@ -14,10 +14,13 @@ from napari_unet_finetune._qt.model.card import card_details, card_rows, size
 from napari_unet_finetune._qt.model.choices import list_choices
 from napari_unet_finetune._qt.model.panel import ModelPanel
 from napari_unet_finetune._qt.session.history import History
+from napari_unet_finetune._qt.session.session import Session
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import weights_hash
+from napari_unet_finetune.project.choices import CHOICES, Choices
+from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.recent import RecentModels
 
@@ -61,7 +64,7 @@ def test_a_card_tells_what_a_biologist_wants_to_know():
     assert "percentiles 0.1 and 99.9 of an image become 0 and 1" in details["Sees"]
     assert "1 channel in patches of 128 px (width 16, 4 levels)" in details["Sees"]
     assert details["Threshold"] == "0.5"
-    assert rows["Dice"] == "0.98 on held-out images, 0.98 on test images"
+    assert rows["Dice"] == "0.982 on held-out images, 0.982 on test images"
     assert rows["About"].startswith("Cells in a microtube") and "trying the program" not in rows["About"]
     assert "trying the program" in details["Notes"]
     assert rows["License"] == "BSD-3-Clause"
@@ -139,6 +142,47 @@ def test_the_models_of_the_datasets_trainings_can_be_chosen(panel, waiting, tmp_
     assert "Finetuned on this dataset" in _texts(panel.predictor)
     assert panel.predictor.value() == str(model)
     assert panel.base.value() == "microtube"
+
+
+class TestChoices:
+    """What was chosen for the trainings of a dataset is there again, and a base that is gone is told of."""
+
+    def test_the_base_is_remembered_with_the_dataset(self, panel, tmp_path, write_squares):
+        panel, session = panel
+        session.project = annotated_project(tmp_path, write_squares)
+        mine = save_model(tmp_path / "mine.safetensors")
+        panel.load(mine)
+        again = Session(session.viewer)
+        again.project = Project.open(session.project.source, session.project.folder)
+        assert (again.model, again.base_problem) == (str(mine), "")
+
+    def test_a_base_that_is_gone_stays_chosen_and_is_told_of(self, panel, tmp_path, write_squares):
+        panel, session = panel
+        session.project = annotated_project(tmp_path, write_squares)
+        mine = save_model(tmp_path / "mine.safetensors")
+        panel.load(mine)
+        mine.unlink()
+        again = Session(session.viewer)
+        again.project = Project.open(session.project.source, session.project.folder)
+        assert again.model == str(mine)
+        assert "mine" in again.base_problem and str(mine) in again.base_problem
+
+    def test_a_base_inside_the_dataset_moves_with_it(self, panel, tmp_path, write_squares):
+        panel, session = panel
+        session.project = annotated_project(tmp_path, write_squares)
+        folder = session.project.folder
+        session.model = save_model(folder / "mine.safetensors")
+        folder.rename(tmp_path / "moved")
+        assert Choices.read(tmp_path / "moved").base == str(tmp_path / "moved" / "mine.safetensors")
+
+    def test_opening_alone_writes_nothing_and_a_damaged_file_is_no_harm(self, panel, tmp_path, write_squares):
+        _, session = panel
+        project = annotated_project(tmp_path, write_squares)
+        session.project = project
+        assert not (project.folder / CHOICES).exists()
+        for content in ("[]", "{", '{"base": 3, "config": {"no": 1}, "else": 2}'):
+            (project.folder / CHOICES).write_text(content)
+            assert Choices.read(project.folder) == Choices()
 
 
 @pytest.fixture

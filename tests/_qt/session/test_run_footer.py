@@ -48,8 +48,8 @@ def test_the_words_on_the_bar():
 
 
 def test_the_words_below_the_curve():
-    assert scores(TRAINING) == "Dice on held-out images: 0.53 → 0.87 (best, step 100)"
-    assert scores(replace(TRAINING, best_dice=None)) == "Dice on held-out images: 0.53 before"
+    assert scores(TRAINING) == "Dice on held-out images: 0.530 → 0.870 (best, step 100)"
+    assert scores(replace(TRAINING, best_dice=None)) == "Dice on held-out images: 0.530 before"
     assert scores(RunProgress(steps=3)) == ""
     assert place(TRAINING, 1_230_000_000) == "CPU, single precision, 1.2 GB"
     assert place(RunProgress()) == ""

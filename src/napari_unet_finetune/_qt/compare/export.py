@@ -73,7 +73,14 @@ def save_figures(
     request = FigureRequest(rows=rows[:MOST_ROWS], out=out, study=study, curve=curve)
     job = Job(session.scratch(), "Drawing the figure", request, is_temporary=True)
     job.ended.connect(lambda _file: session.tell(f"Saved {' and '.join(files)}."))
+    session.tell("Drawing the figure…")
     session.jobs.start(job)
+
+
+def is_drawing(comparing: CompareController) -> bool:
+    """Tell whether a figure is being drawn."""
+    job = comparing.session.jobs.job
+    return job is not None and isinstance(job.request, FigureRequest)
 
 
 def save_canvas(comparing: CompareController, path: Path) -> None:

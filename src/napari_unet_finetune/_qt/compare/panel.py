@@ -21,7 +21,7 @@ from ..widgets.tick_dialog import TickDialog
 from ..widgets.wrapped_label import WrappedLabel
 from .controller import CompareController
 from .curve_controller import CurveController
-from .export import MOST_ROWS, save_canvas, save_figures, save_table
+from .export import MOST_ROWS, is_drawing, save_canvas, save_figures, save_table
 from .model_list import ModelList
 from .score_table import ScoreView
 from .view import ComparisonView
@@ -114,6 +114,7 @@ class ComparePanel(Panel):
         self.scores.refresh()
         for widget in (self.export, self.controls, self.scores, self.scores.score, self._score):
             widget.setVisible(bool(self.comparing.cells))
+        self._show_export()
         self._show_stale()
 
     def _on_shown(self) -> None:
@@ -124,6 +125,13 @@ class ComparePanel(Panel):
         self.compare.setEnabled(not problem)
         self.problem.setText(problem)
         self.problem.setVisible(bool(problem))
+        self._show_export()
+
+    def _show_export(self) -> None:
+        """Show that a figure is being drawn, so that nobody asks for it twice."""
+        drawing = is_drawing(self.comparing)
+        self.export.setText("Drawing…" if drawing else "Export ▾")
+        self.export.setEnabled(bool(self.comparing.cells) and not drawing)
 
     def _on_curve_ended(self, study: object) -> None:
         """Tick the models of a curve that has just ended, and compare them if nothing else is under way."""

@@ -99,7 +99,7 @@ class FinetuneController:
         """Go on with an interrupted training."""
         images = count_of(run.image_count, "image")
         self._stamps = {}
-        self._run(run.folder.path, f"Finetuning with {images}", run.request.config, resumed=True)
+        self._run(run.folder.path, f"Finetuning with {images}", run.request.config)
 
     @tells_errors
     def use_best(self, run: PastRun) -> None:
@@ -117,16 +117,14 @@ class FinetuneController:
         self.session.look_back()
         self._look_for_interrupted()
 
-    def _run(self, folder: Path, title: str, config: FinetuneConfig, *, resumed: bool = False) -> None:
+    def _run(self, folder: Path, title: str, config: FinetuneConfig) -> None:
         session, project = self.session, self.session.project
         self.outcome, self.changed_since = None, ()
 
         assert project is not None
 
         def on_end(model: Path | None) -> None:
-            # The curve of a training that was resumed began in its folder.
-            progress = PastRun(RunFolder(folder)).progress if resumed else job.progress
-            outcome = Outcome.of(progress, model, note=session.history.other_images(folder))
+            outcome = Outcome.of(job.progress, model, note=session.history.other_images(folder))
             if session.is_still_open(project, title, outcome.message.text):
                 self._conclude(outcome, config)
 

@@ -42,6 +42,11 @@ class OldImagesForm(QWidget):
         missing = [path for path in (images, masks) if path and not path.exists()]
         return f"{missing[0]}: there is no such folder." if missing else ""
 
+    def set_value(self, old: OldImages | None) -> None:
+        """Show these folders."""
+        self.images.set_value(old.images if old else None)
+        self.masks.set_value(old.masks if old else None)
+
     @property
     def value(self) -> OldImages | None:
         """The folders, None if they are empty."""

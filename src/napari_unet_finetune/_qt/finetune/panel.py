@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QWidget
 from ...config import FinetuneConfig
 from ...errors import FinetuneError
 from ...models.card import FileCard, read_card
+from ...project.project import Project
 from ...project.training_plan import ENOUGH_FROM_SCRATCH, TrainingPlan, plan_training
 from ...project.uses import NOTHING
 from ...runs.history import PastRun
@@ -20,6 +21,7 @@ from ..annotate.annotation import annotation_of
 from ..session.dock import Panel
 from ..session.known_models import name_of_model
 from ..session.session import Session
+from ..session.settings import default_device
 from ..widgets.layout import in_column, push_button
 from ..widgets.message_line import MessageLine
 from ..widgets.wrapped_label import WrappedLabel
@@ -51,12 +53,14 @@ class FinetunePanel(Panel):
         self._missing = ""  # for a training to start
         self._plan = TrainingPlan()  # as shown
         self._card: FileCard | None = None
-        self._is_outdated = False
+        self._is_outdated = self._is_recalling = False
+        self._project: Project | None = None  # whose settings are shown
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
         self._lay_out()
         self._connect()
+        self._recall()
         self._on_finetuning_changed()
 
     @property
@@ -122,14 +126,15 @@ class FinetunePanel(Panel):
 
     def _connect(self) -> None:
         session = self.session
+        self.listen(session.project_changed, self._recall)
         for signal in (
             session.project_changed, session.images_changed, session.model_changed, session.channels_changed,
         ):  # fmt: skip
             self.listen(signal, self.refresh)
         self.listen(session.mask_saved, self._on_mask_saved)
         self.listen(session.trainings.changed, self._show_problem)
-        self.settings.changed.connect(self.refresh)
-        self.old.changed.connect(self.refresh)
+        self.settings.changed.connect(self._on_chosen)
+        self.old.changed.connect(self._on_chosen)
         self.at_release(self.check.forget)
         self.listen(self.check.changed, self._show_words)
         self.listen(self.finetuning.changed, self._on_finetuning_changed)
@@ -142,6 +147,25 @@ class FinetunePanel(Panel):
         self.interrupted.resume_requested.connect(lambda: self._with_interrupted(self.finetuning.resume))
         self.interrupted.best_requested.connect(lambda: self._with_interrupted(self.finetuning.use_best))
         self.interrupted.discard_requested.connect(lambda: self._with_interrupted(self.finetuning.discard))
+
+    def _on_chosen(self) -> None:
+        """Remember what the user has set, if it goes together."""
+        if not self._is_recalling and self.config is not None:
+            self.session.remember(config=self.config, old=self.old.value)
+        self.refresh()
+
+    def _recall(self) -> None:
+        """Show what was set for the dataset, or what a new one begins with; one that is opened anew keeps it."""
+        before, self._project = self._project, self.session.project
+        if self._project is None or (before is not None and before.folder == self._project.folder):
+            return
+        chosen, self._is_recalling = self.session.choices, True
+        if chosen.config is not None:
+            self.settings.set_value(chosen.config.model_copy(update={"device": default_device()}))
+        elif before is not None:
+            self.settings.set_preset("default")
+        self.old.set_value(chosen.old)
+        self._is_recalling = False
 
     def _with_interrupted(self, do: Callable[[PastRun], None]) -> None:
         if self.finetuning.interrupted:

@@ -183,8 +183,9 @@ class Opener(Listener):
         before, self._session.project = self._session.current or "", project
         chosen = {path.absolute() for path in select}
         names = tuple(image.name for image in project.images if image.ref.path.absolute() in chosen)
-        where = f"Masks are kept in {project.folder}."
-        self._session.tell(f"Opened {count_of(len(project.images), 'image')}. {where}")
+        opened = f"Opened {count_of(len(project.images), 'image')}. Masks are kept in {project.folder}."
+        gone = self._session.base_problem
+        self._session.tell(f"{opened} {gone}" if gone else opened, "warning" if gone else "info")
         annotation = annotation_of(self._session)
         again = [before] if before in project.names else []
         annotation.open_first([*names[:1], *again, *annotation.order()])

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...models.card import FileCard
-from ...text import count_of, elided
+from ...text import count_of, elided, first_of, number
 from ..widgets.fold import Fold
 from ..widgets.wrapped_label import WrappedLabel
 
@@ -22,7 +22,6 @@ _SCORES = {
     "old_dice_after": "on old images after",
 }
 _PART = re.compile(r"test_dice of (\d+) images, (.+)")
-_NAMES_SHOWN = 3
 
 
 class ModelCardView(QWidget):
@@ -102,7 +101,7 @@ def _scores(card: FileCard) -> Iterator[str]:
     """Yield the scores with what they were measured on; those of an untrained network tell nothing."""
     for name, value in card.provenance.scores.items():
         if name != "raw_val_dice" or card.is_finetuned:
-            yield f"{value:.2f} {_SCORES.get(name) or _words_of(name)}"
+            yield f"{number(value)} {_SCORES.get(name) or _words_of(name)}"
 
 
 def _words_of(score: str) -> str:
@@ -112,10 +111,10 @@ def _words_of(score: str) -> str:
 
 
 def _images(card: FileCard) -> str:
-    records = card.provenance.images
-    names = ", ".join(record.name for record in records[:_NAMES_SHOWN])
-    more = ", …" if len(records) > _NAMES_SHOWN else ""
-    return f"{count_of(len(records), 'image')} ({names}{more})"
+    held_out = card.provenance.names_held_out
+    trained = [record.name for record in card.provenance.images if record.name not in held_out]
+    others = f"; {len(held_out)} held out ({first_of(held_out)})" if held_out else ""
+    return f"{count_of(len(trained), 'image')} ({first_of(trained)}){others}"
 
 
 def _intensities(card: FileCard) -> str:

@@ -43,6 +43,8 @@ class MeasureController:
         self.session = session
         self.measured = Measured()
         self.labels: Labels | None = None
+        self.name = ""  # of the layer, as it was measured
+        self._data: Any = None
         self.is_busy = False
         self.frame, self.frames = 0, 0
         self._is_stopped = False
@@ -82,6 +84,9 @@ class MeasureController:
         if layer is None or layer not in viewer.layers:
             self.session.tell("The Labels layer that was measured is no longer in the viewer.", "warning")
             return
+        if layer.data is not self._data:
+            self.session.tell(f"{self.name} was measured, but its layer shows something else by now.", "warning")
+            return
         index = tuple(int(number) for number in str(row["frame"]).split(",") if number)
         position = (row.get("centroid_y_px"), row.get("centroid_x_px"))
         middle = tuple((size - 1) / 2 for size in layer.data.shape[-PLANE:])
@@ -105,7 +110,7 @@ class MeasureController:
         if measured is None:
             self.session.tell("Stopped before all frames were measured.")
             return
-        self.measured, self.labels = measured, labels
+        self.measured, self.labels, self.name, self._data = measured, labels, labels.name, labels.data
         _attach(labels, measured)
         self.session.tell(_summary(labels.name, measured))
         self.measured_anew.emit()

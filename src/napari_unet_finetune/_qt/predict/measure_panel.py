@@ -46,7 +46,10 @@ class MeasurePanel(Panel):
         self.setLayout(in_column(layers, self.button, spacing=6))
         self.button.clicked.connect(self.start)
         shown = session.viewer.layers
-        for event in (shown.events.inserted, shown.events.removed, shown.selection.events.active):
+        for event in (
+            shown.events.inserted, shown.events.removed, shown.events.renamed, shown.selection.events.active,
+            session.current_changed,
+        ):  # fmt: skip
             self.listen(event, self.refresh)
         self.listen(measuring.changed, self._on_busy)
         self.listen(measuring.measured_anew, self.show_table)
@@ -82,7 +85,9 @@ class MeasurePanel(Panel):
         """Open the table of what was measured last."""
         if self.dialog is not None:
             self.dialog.close()
-        dialog = MeasurementsDialog(self.measuring.measured, self.measuring.show_object, self.measuring.save, self)
+        measuring = self.measuring
+        dialog = MeasurementsDialog(measuring.measured, measuring.show_object, measuring.save, self)
+        dialog.setWindowTitle(f"Measurements of {measuring.name}")
         dialog.destroyed.connect(self._forget_dialog)
         self.dialog = dialog
         dialog.show()

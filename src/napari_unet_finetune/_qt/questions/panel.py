@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from ...errors import RunError
 from ...jobs.answers import KeptAnswer
-from ...models.card import read_card
 from ...project.question_plan import QUESTIONS, Question
 from ...result import Offer
 from ..annotate.annotation import annotation_of
@@ -125,8 +124,8 @@ class QuestionsPanel(Panel):
         if kept is None:
             return
         match offer.kind:
-            case "rescale":  # the model's own change of size comes first
-                self.rescale_requested.emit(round(offer.value * read_card(kept.asked.model).rescale, 2))
+            case "rescale":
+                self.rescale_requested.emit(offer.value)
             case "penalty":
                 self.penalty_requested.emit(offer.value)
             case "threshold":

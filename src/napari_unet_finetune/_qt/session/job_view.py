@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QLabel, QProgressBar, QSizePolicy, QWidget
 
 from ...progress import RunProgress
-from ...text import device_name, duration, precision_name
+from ...text import device_name, duration, number, precision_name
 from ..widgets.layout import in_column, in_row, push_button, tipped
 from ..widgets.wrapped_label import WrappedLabel
 from .dock import Panel
@@ -33,9 +33,9 @@ def scores(progress: RunProgress) -> str:
     """Return how the Dice on held-out images has changed; empty while it is not known."""
     raw, best = progress.raw_dice, progress.best_dice
     if best is None:
-        return "" if raw is None else f"Dice on held-out images: {raw:.2f} before"
-    begin = "" if raw is None else f"{raw:.2f} → "
-    return f"Dice on held-out images: {begin}{best:.2f} (best, step {progress.best_step})"
+        return "" if raw is None else f"Dice on held-out images: {number(raw)} before"
+    begin = "" if raw is None else f"{number(raw)} → "
+    return f"Dice on held-out images: {begin}{number(best)} (best, step {progress.best_step})"
 
 
 def place(progress: RunProgress, memory: int | None = None) -> str:

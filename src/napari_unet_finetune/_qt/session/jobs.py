@@ -292,6 +292,7 @@ class JobSlot:
     """
 
     changed = Signal()
+    begins = Signal()  # before anything of a job is done
 
     def __init__(self, runner: JobRunner, on_error: Callable[[Exception], object]) -> None:
         self._runner, self.on_error = runner, on_error
@@ -321,6 +322,7 @@ class JobSlot:
             If there is one already, or its folder cannot be used.
         """
         self.require_free()
+        self.begins.emit()
         self.job = job
         try:
             job.start(self, self._runner)

@@ -18,7 +18,9 @@ from psygnal import Signal
 from ...config import ChannelRule, FinetuneConfig, PredictConfig
 from ...data.channels import usual_channels
 from ...errors import FinetuneError
-from ...models.card import read_card
+from ...models.card import find_model_file, read_card
+from ...models.names import name_of_file
+from ...project.choices import Choices
 from ...project.project import Project
 from ...runs.recent import RecentModels
 from ..widgets.message_line import Tone
@@ -80,8 +82,11 @@ class Session:
         self._current: str | None = None
         self._model: str = DEFAULT_MODEL
         self._predictor: str | None = None
+        self.choices = Choices()  # of the dataset
         self.message = Message()
         self._shared: dict[Callable[[Session], Any], Any] = {}
+        for slot in (self.trainings, self.jobs):
+            slot.begins.connect(self._withdraw)
         self.models_changed.connect(self.look_back)  # before any other hears of it
 
     @property
@@ -95,6 +100,7 @@ class Session:
             self._predictor = None
         self._project, self._current = project, None
         self.look_back()
+        self._recall_choices()
         self.stage.clear()
         self.project_changed.emit()
 
@@ -121,6 +127,7 @@ class Session:
     @model.setter
     def model(self, model: str | Path) -> None:
         self._model = str(model)
+        self.remember(base=self._model)
         self.model_changed.emit()
 
     @property
@@ -169,6 +176,30 @@ class Session:
         """Return the settings of a training or a prediction in the dataset, with its channel."""
         return config.model_copy(update={"channels": self.channels})
 
+    @property
+    def base_problem(self) -> str:
+        """That the base is gone, in a sentence; empty if it is there."""
+        if find_model_file(self._model).is_file():
+            return ""
+        return (
+            f"{name_of_file(self._model)}, the base chosen for this dataset, is not where it was ({self._model}). "
+            "Choose a base in section Model."
+        )
+
+    def remember(self, **choices: Any) -> None:
+        """Keep what the user chose for the trainings of the dataset, fields of `Choices` by name."""
+        chosen = self.choices.model_copy(update=choices)
+        if chosen != self.choices and self._project is not None and self._project.source.exists():
+            self.choices = chosen
+            chosen.keep(self._project.folder)
+
+    def _recall_choices(self) -> None:
+        """Start from what was chosen for the dataset or, where nothing was, from the base of its last training."""
+        self.choices = Choices() if self._project is None else Choices.read(self._project.folder)
+        last = self.history.training
+        if base := self.choices.base or (last.request.checkpoint if last is not None else None):
+            self._model = base
+
     def look_back(self) -> None:
         """Have the folders of earlier jobs looked up anew."""
         self.history = History(self._project)
@@ -205,6 +236,12 @@ class Session:
             notifications.show_error(text)
         elif tone == "warning":
             notifications.show_warning(text)
+
+    def _withdraw(self) -> None:
+        """Take back a warning or an error: whoever starts something has read it, and perhaps has put it right."""
+        if self.message.tone != "info":
+            self.message = Message()
+            self.message_changed.emit()
 
     def fail(self, error: Exception) -> None:
         """Tell the user what to put right; a fault of the program is raised, so that napari shows its traceback."""

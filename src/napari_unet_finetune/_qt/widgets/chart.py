@@ -46,10 +46,15 @@ class Chart(QWidget):
         self.draw((), {0: ""}, {0: "0", 1: "1"})
 
     def draw(
-        self, lines: Sequence[Line], x_ticks: Mapping[float, str], y_ticks: Mapping[float, str], x_title: str = ""
-    ) -> None:
-        """Show `lines`; ticks are words at places on an axis, in ascending order."""
+        self, lines: Sequence[Line], x_ticks: Mapping[float, str], y_ticks: Mapping[float, str], x_title: str = "",
+        *, right_ticks: Mapping[float, str] | None = None, right_color: QColor | None = None,
+    ) -> None:  # fmt: skip
+        """Show `lines`; ticks are words at places on an axis, in ascending order.
+
+        Those on the right are of an axis with other words at the same places, for lines of that color.
+        """
         self._lines, self._x_ticks, self._y_ticks, self._title = lines, x_ticks, y_ticks, x_title
+        self._right_ticks, self._right_color = right_ticks or {}, right_color
         self.update()
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
@@ -68,7 +73,8 @@ class Chart(QWidget):
     def _place_frame(self, metrics: QFontMetricsF) -> QRectF:
         left = max(map(metrics.horizontalAdvance, self._y_ticks.values())) + 2 * _GAP_PX
         below = metrics.height() * (2 if self._title else 1) + _GAP_PX
-        return QRectF(self.rect()).adjusted(left, metrics.height() + 2 * _GAP_PX, -2 * _GAP_PX, -below)
+        right = max(map(metrics.horizontalAdvance, self._right_ticks.values()), default=0) + 2 * _GAP_PX
+        return QRectF(self.rect()).adjusted(left, metrics.height() + 2 * _GAP_PX, -right, -below)
 
     def _place(self, x: float, y: float) -> QPointF:
         margin = _INSET_PX if any(line.dots for line in self._lines) else 0
@@ -88,6 +94,11 @@ class Chart(QWidget):
             painter.setPen(self._text)
             room = QRectF(0, y - height / 2, frame.left() - _GAP_PX, height)
             painter.drawText(room, align.AlignRight | align.AlignVCenter, label)
+        painter.setPen(self._right_color or self._text)
+        for value, label in self._right_ticks.items():
+            room = QRectF(frame.right() + _GAP_PX, self._place(0, value).y() - height / 2, self.width(), height)
+            painter.drawText(room, align.AlignLeft | align.AlignVCenter, label)
+        painter.setPen(self._text)
         for value, label in self._x_ticks.items():
             width = metrics.horizontalAdvance(label) + 2
             left = min(self._place(value, 0).x() - width / 2, self.width() - width)

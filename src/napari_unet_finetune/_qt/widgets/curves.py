@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QWidget
 from ...colors import TRAINING_LOSS, VALIDATION_DICE
 from ...evaluation.rows import BASE, Row, score_by_count
 from ...progress import RunProgress
+from ...text import number
 from .chart import Chart, Dot, Line
 
 LOSS, DICE = QColor(TRAINING_LOSS), QColor(VALIDATION_DICE)
@@ -23,13 +24,16 @@ _TICKS, _FINE = 5, 0.1  # so many lines so far apart, else half as dense
 
 
 class TrainingCurve(Chart):
-    """Loss of a training, scaled to its largest value, and Dice on held-out images, from 0 to 1."""
+    """Dice on held-out images, with its axis on the left, and the loss of a training, with its axis on the right."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFixedHeight(84)
         self.setMinimumWidth(160)
-        self.setToolTip("Loss of the training batches, and Dice on held-out images. Dotted: Dice of the base model.")
+        self.setToolTip(
+            "Loss of the training batches (axis on the right), and Dice on held-out images (axis on the left). "
+            "Dotted: Dice of the base model. Dot: the model that is kept, at its own threshold."
+        )
         self.setAccessibleName("Curve of the training")
 
     def set_progress(self, progress: RunProgress) -> None:
@@ -38,13 +42,17 @@ class TrainingCurve(Chart):
         losses = decimate(progress.losses, width)
         dices = decimate((*([] if raw is None else [(0, raw)]), *progress.val_dices), width)
         largest = (float(losses[:, 1].max()) if len(losses) else 0) or 1.0
+        kept = progress.dice
+        dots = [Dot(progress.best_step, kept, DICE)] if kept is not None else []
         lines = [
             Line((losses / (1, largest)).tolist(), _with_last("loss", losses), LOSS),
-            Line(dices.tolist(), _with_last("held-out Dice", dices), DICE),
+            Line(dices.tolist(), f"held-out Dice {number(kept)}" if dots else "", DICE, dots=dots),
         ]
         if raw is not None:
             lines.append(Line([(0, raw), (steps, raw)], "", DICE, Qt.PenStyle.DotLine))
-        self.draw(lines, {0: "", steps: f"step {steps}"}, {0: "0", 1: "1.0"})
+        of_dice: dict[float, str] = {0: "0", 1: "1.0"} if dots or raw is not None else {0: "", 1: ""}
+        of_loss: dict[float, str] = {0: "0", 1: f"{largest:.2g}"} if len(losses) else {}
+        self.draw(lines, {0: "", steps: f"step {steps}"}, of_dice, right_ticks=of_loss, right_color=LOSS)
 
 
 class LearningCurve(Chart):
