@@ -141,12 +141,12 @@ class LastComparison:
     cells
         What each model makes of each image, as far as that is known, by the model as the request named it and the
         name of the image.
-    split
-        Whether objects that touch were cut apart.
     outdated
         Images whose scores are left out, because their masks are others now.
     channels
         Which channel of the images the models saw.
+    split
+        Whether objects that touch were cut apart.
     """
 
     images: tuple[str, ...]
