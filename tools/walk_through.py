@@ -303,7 +303,9 @@ def _strokes(mask: np.ndarray[Any, Any]) -> list[list[tuple[float, float]]]:
 def _first_row(table: QTableView) -> str:
     """Return the columns of a table with what stands first in them."""
     model = table.model()
-    titles = (model.headerData(column, Qt.Orientation.Horizontal) for column in range(model.columnCount()))
+    titles = (
+        model.headerData(column, Qt.Orientation.Horizontal).replace("\n", " ") for column in range(model.columnCount())
+    )
     return " | ".join(f"{title}: {model.index(0, column).data()}" for column, title in enumerate(titles))
 
 
