@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from napari_unet_finetune.checks.checkup import check
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.folders import open_folder
+from napari_unet_finetune.data.masks import BACKGROUND
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.project.curve_plan import plan_curve
-from napari_unet_finetune.project.guess import Guess
+from napari_unet_finetune.project.guess import Guess, between, kept_inside, toggled
 from napari_unet_finetune.project.image import mask_text, summarize, to_annotate
 from napari_unet_finetune.project.image_sets import image_sets
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
@@ -164,3 +165,37 @@ def test_it_is_a_prediction_as_long_as_it_is_what_the_model_found(before, stroke
         assert guess.origin_of(painted) == "painted"  # undone
     second = Guess(np.where(labels > 0, labels, 3).astype(np.uint16), labels == 0, "predicted", guess)
     assert (second.origin_of(labels) == "predicted") == (same or not second.added.any())
+
+
+def test_one_object_is_added_or_removed_and_nothing_else_is_touched():
+    found = np.zeros((10, 12), np.uint16)
+    found[1:4, 1:4] = found[6:9, 6:11] = 1
+    empty = np.zeros_like(found)
+    one = toggled(empty, found, (2, 2), 5, sparse=False)
+    assert (one[1:4, 1:4] == 5).all() and one.sum() == 45
+    np.testing.assert_array_equal(toggled(one, None, (2, 2), 5, sparse=False), empty)
+    assert (
+        toggled(empty, found, (0, 11), 1, sparse=False) is None
+        and toggled(empty, None, (2, 2), 1, sparse=False) is None
+    )
+    strokes = np.full_like(found, BACKGROUND)
+    added = toggled(strokes, found, (7, 7), BACKGROUND, sparse=True)
+    assert (added == 1).sum() == 15
+    np.testing.assert_array_equal(toggled(added, None, (7, 7), 1, sparse=True), strokes)
+
+
+@given(st.data())
+def test_a_rectangle_keeps_own_paint_and_only_what_it_holds_of_the_prediction(data):
+    found, painted = (
+        np.array(data.draw(st.lists(st.integers(0, 1), min_size=30, max_size=30)), np.uint16).reshape(5, 6)
+        for _ in range(2)
+    )
+    painted = painted * 7
+    corners = [data.draw(st.tuples(st.floats(-2, 7), st.floats(-2, 8))) for _ in range(2)]
+    box = between(*corners)
+    inside = np.zeros(found.shape, bool)
+    inside[box] = True
+    expected = np.where(painted > 0, painted, found * inside)
+    guess = Guess(np.where(painted > 0, painted, found).astype(np.uint16), (found > 0) & (painted == 0))
+    np.testing.assert_array_equal(kept_inside(painted, found, box, None), expected)
+    np.testing.assert_array_equal(kept_inside(guess.labels, found, box, guess), expected)

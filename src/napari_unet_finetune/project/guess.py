@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.masks import BACKGROUND
 from .image import Origin
 
 
@@ -52,3 +53,58 @@ class Guess:
         if self.former is not None:
             return self.former.origin_of(labels)
         return "corrected" if self.before == "corrected" else "painted"
+
+
+def toggled(
+    labels: NDArray[np.uint16], found: NDArray[np.uint16] | None, place: tuple[int, int], label: int, *, sparse: bool
+) -> NDArray[np.uint16] | None:
+    """Return a mask without the painted object at `place`, or with the one that a model has `found` there.
+
+    Parameters
+    ----------
+    labels, found
+        (Y, X); the mask, and what a model finds, ``None`` if that is not known.
+    place
+        (Y, X) in pixels.
+    label
+        What a new object is painted with; if that is the label of background, with 1.
+    sparse
+        What is not painted is unknown, so that an object that is removed is background.
+
+    Returns
+    -------
+    ``None`` if there is no object.
+    """
+    if labels[place] not in (0, BACKGROUND):
+        return np.where(_region(labels == labels[place], place), BACKGROUND if sparse else 0, labels).astype(np.uint16)
+    if found is None or not found[place]:
+        return None
+    free = (labels == 0) | (labels == BACKGROUND)
+    new = _region(found > 0, place) & free
+    return np.where(new, 1 if label == BACKGROUND else label, labels).astype(np.uint16)
+
+
+def kept_inside(
+    labels: NDArray[np.uint16], found: NDArray[np.uint16], box: tuple[slice, slice], guess: Guess | None
+) -> NDArray[np.uint16]:
+    """Return a mask with what a model has `found` in `box` where nothing is painted, and nothing else of its guess."""
+    kept = labels.copy()
+    if guess is not None and not guess.is_accepted:
+        kept[guess.added & (labels == guess.labels)] = 0
+        kept[box] = labels[box]
+    kept[box] = np.where(kept[box] == 0, found[box], kept[box])
+    return kept
+
+
+def between(first: tuple[float, float], last: tuple[float, float]) -> tuple[slice, slice]:
+    """Return the pixels of the rectangle between two corners (Y, X), in whatever order they are."""
+    (top, low), (left, right) = (sorted(pair) for pair in zip(first, last, strict=True))
+    return slice(max(round(top), 0), max(round(low) + 1, 0)), slice(max(round(left), 0), max(round(right) + 1, 0))
+
+
+def _region(mask: NDArray[np.bool_], place: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the connected part of `mask` at `place`."""
+    from skimage.segmentation import flood  # here: docks would take longer to open
+
+    region: NDArray[np.bool_] = flood(mask, place, connectivity=2)  # type: ignore[no-untyped-call]
+    return region

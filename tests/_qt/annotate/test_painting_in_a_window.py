@@ -11,8 +11,9 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QVBoxLayout
 
-from napari_unet_finetune._qt.annotate import autosave
+from napari_unet_finetune._qt.annotate import autosave, helping
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
+from napari_unet_finetune._qt.annotate.first_guess import use_prediction
 from napari_unet_finetune._qt.annotate.panel import AnnotatePanel
 from napari_unet_finetune._qt.images.panel import ImagesPanel
 from napari_unet_finetune._qt.session.dock import Dock
@@ -59,11 +60,11 @@ def place_of(viewer, row, column):
     return QPoint(round(x), round(y))
 
 
-def stroke(viewer, *pixels):
-    """Drag the mouse over the canvas with its left button pressed."""
+def stroke(viewer, *pixels, button=Qt.MouseButton.LeftButton, key=Qt.KeyboardModifier.NoModifier):
+    """Drag the mouse over the canvas with a button, and perhaps a key, pressed."""
     widget, places = canvas(viewer), [place_of(viewer, *pixel) for pixel in pixels]
     QTest.mouseMove(widget, places[0])
-    QTest.mousePress(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, places[0])
+    QTest.mousePress(widget, button, key, places[0])
     for place in places[1:]:
         position = QPointF(place)
         event = QMouseEvent(
@@ -71,12 +72,12 @@ def stroke(viewer, *pixels):
             position,
             QPointF(widget.mapToGlobal(place)),
             Qt.MouseButton.NoButton,
-            Qt.MouseButton.LeftButton,
-            Qt.KeyboardModifier.NoModifier,
+            button,
+            key,
         )
         QApplication.sendEvent(widget, event)
         QTest.qWait(BETWEEN_MOVES_MS)
-    QTest.mouseRelease(widget, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, places[-1])
+    QTest.mouseRelease(widget, button, key, places[-1])
 
 
 def test_a_stroke_of_the_mouse_is_on_disk_soon_and_one_undo_takes_it_back(window, qtbot):
@@ -94,6 +95,92 @@ def test_a_stroke_of_the_mouse_is_on_disk_soon_and_one_undo_takes_it_back(window
     canvas(viewer).setFocus()
     QTest.keyClick(canvas(viewer), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: not reopened(dock.session.project).image("img_1").is_annotated)
+
+
+@pytest.fixture
+def helped(window, qtbot, monkeypatch):
+    """Return a window in which the model finds two blobs in every image, and how often it was asked."""
+    viewer, dock = window
+    asked = []
+
+    def predict(annotation, then):
+        asked.append(annotation.session.current)
+        then(annotation.session.current, TWO_BLOBS)
+
+    monkeypatch.setattr(helping, "predict_current", predict)
+    dock.images.view.open_requested.emit("img_1")
+    qtbot.wait(200)
+    return viewer, annotation_of(dock.session), asked
+
+
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+TWO_BLOBS = np.zeros(SIZE, np.uint16)
+TWO_BLOBS[5:12, 5:12] = TWO_BLOBS[20:30, 35:50] = 1
+
+
+def undo(viewer):
+    canvas(viewer).setFocus()
+    QTest.keyClick(canvas(viewer), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+
+
+def test_a_click_with_shift_adds_the_object_there_and_another_removes_it(helped):
+    viewer, annotation, asked = helped
+    layer = annotation.layer
+    layer.selected_label = 3
+    center = viewer.scene.camera.center
+    stroke(viewer, (8, 8), key=SHIFT)
+    np.testing.assert_array_equal(layer.data > 0, TWO_BLOBS * (np.arange(SIZE[1]) < 20) > 0)
+    assert layer.data[8, 8] == 3 and layer.mode == "paint" and viewer.scene.camera.center == center
+    stroke(viewer, (25, 40), key=SHIFT)
+    np.testing.assert_array_equal(layer.data > 0, TWO_BLOBS > 0)
+    stroke(viewer, (8, 8), key=SHIFT)
+    assert not layer.data[:15].any() and layer.data[25, 40] == 3
+    assert asked == ["img_1"]
+    undo(viewer)
+    np.testing.assert_array_equal(layer.data > 0, TWO_BLOBS > 0)
+    before = layer.data.copy()
+    stroke(viewer, (15, 25), key=SHIFT)
+    np.testing.assert_array_equal(layer.data, before)
+    assert "no object" in annotation.session.message.text
+    stroke(viewer, (15, 25))
+    assert layer.data[15, 25] == 3  # the brush is there as before
+
+
+def test_a_drag_with_shift_keeps_the_prediction_inside_its_rectangle(helped, qtbot):
+    viewer, annotation, _ = helped
+    layer, layers = annotation.layer, list(viewer.layers)
+    stroke(viewer, (30, 20), (20, 10), (2, 2), key=SHIFT)
+    np.testing.assert_array_equal(layer.data > 0, TWO_BLOBS * (np.arange(SIZE[1]) < 20) > 0)
+    assert list(viewer.layers) == layers and viewer.layers.selection.active is layer and layer.mode == "paint"
+    undo(viewer)
+    assert not layer.data.any()
+    use_prediction(annotation, "img_1", TWO_BLOBS)
+    assert annotation.session.project.image("img_1").is_predicted
+    stroke(viewer, (18, 30), (25, 40), (32, 52), key=SHIFT)
+    np.testing.assert_array_equal(layer.data > 0, TWO_BLOBS * (np.arange(SIZE[1]) > 20) > 0)
+    qtbot.waitUntil(lambda: reopened(annotation.session.project).image("img_1").origin == "corrected")
+
+
+def test_what_is_circled_after_a_click_of_the_right_button_is_filled(helped):
+    viewer, annotation, _ = helped
+    annotation.layer.brush_size = 2
+    turn = np.linspace(0, 2 * np.pi, 24)
+    circle = list(zip(20 + 10 * np.sin(turn), 30 + 10 * np.cos(turn), strict=True))
+    stroke(viewer, circle[0], button=Qt.MouseButton.RightButton)
+    for place in circle[1:]:
+        QTest.mouseMove(canvas(viewer), place_of(viewer, *place))
+        QTest.qWait(BETWEEN_MOVES_MS)
+    assert annotation.layer.data[20, 30] == 1 and annotation.layer.data[5, 5] == 0
+    undo(viewer)
+    assert not annotation.layer.data.any()
+
+
+def test_the_bucket_does_not_travel_to_the_next_image_but_the_brush_does(helped):
+    _, annotation, _ = helped
+    for mode, then in (("fill", "paint"), ("paint", "paint"), ("erase", "erase"), ("pan_zoom", "pan_zoom")):
+        annotation.layer.mode, annotation.layer.brush_size = mode, 7
+        annotation.next()
+        assert (annotation.layer.mode, annotation.layer.brush_size) == (then, 7)
 
 
 def test_keys_on_the_canvas_go_on_and_the_paint_is_saved_before(window, qtbot):

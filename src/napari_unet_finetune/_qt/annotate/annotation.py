@@ -13,6 +13,7 @@ from psygnal import Signal
 
 from ...data.masks import BACKGROUND
 from ...errors import FinetuneError
+from ...project.guess import Guess
 from ...project.image import ProjectImage, to_annotate
 from ...project.project import Origin, Project
 from ...text import count_of, verb_for
@@ -189,6 +190,11 @@ class Annotation(Listener):
         """Count the mask of the current image, whose pixels `added` were predicted, as not looked at yet."""
         if self._autosave is not None:
             self._autosave.begin_guess(added)
+
+    @property
+    def guess(self) -> Guess | None:
+        """The prediction with which the mask of the current image began, as far as that is known."""
+        return self._autosave.guess if self._autosave else None
 
     def accept(self) -> None:
         """Count the prediction that is the mask of the current image as looked at."""

@@ -49,7 +49,7 @@ class Autosave(Listener):
         self.project, self.name, self.layer = project, name, layer
         self.is_unsaved = False
         self.problem = ""
-        self._guess = Guess.of(on_disk, project.image(name).origin)
+        self.guess = Guess.of(on_disk, project.image(name).origin)
         self._on_disk: NDArray[np.uint16] = np.zeros(layer.data.shape, np.uint16) if on_disk is None else on_disk
         self._since = 0.0
         self._writing: _Writing | None = None
@@ -88,14 +88,14 @@ class Autosave(Listener):
 
     def begin_guess(self, added: NDArray[np.bool_]) -> bool:
         """Save what is painted now as a prediction, which painted the pixels `added`; return what `save` returns."""
-        self._guess = Guess(snapshot(self.layer), added, self.project.image(self.name).origin, self._guess)
+        self.guess = Guess(snapshot(self.layer), added, self.project.image(self.name).origin, self.guess)
         return self.save()
 
     def accept(self) -> None:
         """Count a prediction as looked at; raises `DataError` if the disk does not take that."""
         self.project.accept([self.name])
-        if self._guess is not None:
-            self._guess = self._guess.accepted()
+        if self.guess is not None:
+            self.guess = self.guess.accepted()
         self.saved.emit(self.name)
 
     def close(self) -> None:
@@ -184,8 +184,8 @@ class Autosave(Listener):
         return True
 
     def _origin(self, labels: NDArray[np.uint16]) -> Origin:
-        if self._guess is not None:
-            origin = self._guess.origin_of(labels)
+        if self.guess is not None:
+            origin = self.guess.origin_of(labels)
             if origin == PREDICTED:
                 self.project.expect_prediction(self.name)
             return origin

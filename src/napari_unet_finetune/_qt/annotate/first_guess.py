@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,17 @@ def start_from_prediction(annotation: Annotation) -> None:
     RunError
         If another such job is under way.
     """
+    predict_current(annotation, lambda name, found: use_prediction(annotation, name, found))
+
+
+def predict_current(annotation: Annotation, then: Callable[[str, NDArray[np.uint16]], object]) -> None:
+    """Have the current model predict the current image in a job, and call `then` with its name and 1 for objects.
+
+    Raises
+    ------
+    RunError
+        If another such job is under way.
+    """
     session = annotation.session
     project, name = session.project, session.current
     if project is None or name is None:
@@ -27,7 +40,7 @@ def start_from_prediction(annotation: Annotation) -> None:
 
     def on_predicted(_number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
         if session.is_open(project):
-            use_prediction(annotation, name, above(probabilities, threshold).astype(np.uint16))
+            then(name, above(probabilities, threshold).astype(np.uint16))
 
     ahead = [image.ref for image in annotation.waiting[:1]]  # while this one is corrected
     job = predict_frames(session, f"Predicting {name}", [project.image(name).ref], ahead=ahead)

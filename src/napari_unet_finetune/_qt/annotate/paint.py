@@ -43,7 +43,8 @@ class Brush:
     @classmethod
     def of(cls, layer: Labels) -> Brush:
         """Return what is set on `layer`."""
-        return cls(layer.brush_size, layer.selected_label, str(layer.mode), layer.opacity, layer.contour)
+        mode = travelling(str(layer.mode))
+        return cls(layer.brush_size, layer.selected_label, mode, layer.opacity, layer.contour)
 
     @classmethod
     def first(cls, size: tuple[int, int]) -> Brush:
@@ -55,6 +56,11 @@ class Brush:
         """Set everything on `layer`."""
         layer.opacity, layer.contour = self.opacity, self.contour
         layer.brush_size, layer.selected_label, layer.mode = self.size, self.label, self.mode
+
+
+def travelling(mode: str) -> str:
+    """Return the mode of a layer for the next image: a bucket would flood it at the first click."""
+    return "paint" if mode in ("fill", "pick", "transform") else mode
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ def color_by_meaning(layer: Labels, *, sparse: bool) -> None:
 
 def repaint(layer: Labels, name: str, history: History, pixels: ImagePixels) -> None:
     """Let `layer` be the one of another image, which takes napari a fifth of the time of a new layer."""
-    mode = str(layer.mode)
+    mode = travelling(str(layer.mode))
     layer.data = np.array(history.labels, np.uint16)
     history.give_to(layer)
     layer.name = layer_name(name)
@@ -169,6 +175,16 @@ def add_paint(layer: Labels, labels: NDArray[np.uint16]) -> NDArray[np.bool_]:
         places = np.nonzero(free)
         layer.data_setitem(places, labels[places])
     return free
+
+
+def change_paint(layer: Labels, labels: NDArray[np.uint16]) -> None:
+    """Let what is painted be `labels`, as one step that can be undone."""
+    places = np.nonzero(np.asarray(layer.data) != labels)
+    if places[0].size > _MOST_UNDOABLE_PX:
+        np.copyto(layer.data, labels)
+        layer.refresh()
+    elif places[0].size:
+        layer.data_setitem(places, labels[places])
 
 
 def fill_with(layer: Labels, value: int) -> None:

@@ -17,11 +17,16 @@ from ..widgets.layout import in_column, in_row, push_button, tipped
 from ..widgets.wrapped_label import WrappedLabel
 from .annotation import annotation_of, image_keys
 from .first_guess import start_from_prediction
+from .helping import Helping
 from .paint import OBJECT, is_painted
 
 _PATCH_PX = 12
 _DENSE = "Paint the objects, all with label 1 or each with its own. What you do not paint is background."
 _SPARSE = "Paint some background and some object, with the buttons below. What you do not paint stays unknown."
+_HELP = (
+    "<b>Shift+click</b> adds the object that the model finds there, or removes a painted one. <b>Shift+drag</b> keeps "
+    "the prediction inside a rectangle. After a <b>right click</b>, circle an object: back at the start, it is filled."
+)
 
 
 class AnnotatePanel(Panel):
@@ -64,7 +69,7 @@ class AnnotatePanel(Panel):
         )
         self._lay_out()
         self._connect()
-        self.keep(CanvasKeys(session.viewer, image_keys(self._annotation)))
+        self.keep(CanvasKeys(session.viewer, image_keys(self._annotation)), Helping(self._annotation))
         self._refresh()
 
     def confirm(self, question: str, yes: str) -> bool:
@@ -120,7 +125,7 @@ class AnnotatePanel(Panel):
         is_unsaved = self._annotation.unsaved == name
         self.state.setText("" if image is None else "◐ painting" if is_unsaved else _state(mask_text(image)))
         self.state.setVisible(image is not None)
-        self.hint.setText(_SPARSE if is_sparse else _DENSE)
+        self.hint.setText(f"{_SPARSE if is_sparse else _DENSE} {_HELP}")
         self.dense_box.setChecked(not is_sparse)
         for widget in (self.previous_button, self.next_button, self.jump_button, self.dense_box):
             widget.setEnabled(project is not None)
