@@ -5,12 +5,14 @@ import io
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from napari_unet_finetune.config import AugmentConfig, LossName
 from napari_unet_finetune.evaluation.figures import OverlayRow
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.report import page
@@ -26,6 +28,13 @@ def test_only_charts_are_let_into_a_page_unescaped():
     literals_and_charts = r"(?:'[^'{}]*'|chart\.svg)\|safe"
     assert "|safe" not in re.sub(literals_and_charts, "", text.replace("| safe", "|safe"))
     assert len(TEMPLATES) == 5 and "autoescape" not in text
+
+
+def test_the_methods_name_every_loss_and_every_augmentation():
+    """A new one that the paragraph does not know would be described as another, or not at all."""
+    text = next(template for template in TEMPLATES if template.name == "methods.jinja").read_text()
+    assert [name for name in get_args(LossName) if f'"{name}"' not in text] == []
+    assert [name for name in AugmentConfig.model_fields if name.startswith("p_") and f'"{name}"' not in text] == []
 
 
 def test_pictures_are_small_enough_for_a_page():
