@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 SHIPPED = Path(__file__).resolve().parent.parent / "zoo"
@@ -10,7 +11,13 @@ _SUFFIX = ".safetensors"
 
 def list_models() -> tuple[str, ...]:
     """Return the names of the models that ship, in their order."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob(f"*{_SUFFIX}")))
+    return _names_in(SHIPPED)
+
+
+@lru_cache
+def _names_in(folder: Path) -> tuple[str, ...]:
+    """Return what ships in `folder`, looked up once: docks ask hundreds of times for each stroke that is saved."""
+    return tuple(sorted(path.stem for path in folder.glob(f"*{_SUFFIX}")))
 
 
 def find_model(name: str) -> Path | None:
