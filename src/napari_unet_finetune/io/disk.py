@@ -35,6 +35,15 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def file_identity(path: Path) -> tuple[int, ...]:
+    """Return what differs of a file that was written anew by `atomic_write`, even within one tick of the clock."""
+    try:
+        found = path.stat()
+    except OSError:
+        return NO_FILE
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 PARTIAL_SUFFIX = ".partial"
 
 

@@ -124,6 +124,8 @@ class SavedMask:
         The file, and its length and time, by which a later change from outside is noticed.
     meaning
         What its values mean.
+    aside
+        Where that is now which others had written meanwhile in its place.
     object_px, background_px, regions
         What it holds, as a `ProjectImage` knows it.
     """
@@ -138,6 +140,7 @@ class SavedMask:
     stamp: tuple[int, int]
     meaning: Meaning
     numbered: Path | None = None
+    aside: Path | None = None
 
 
 def with_unique_names(

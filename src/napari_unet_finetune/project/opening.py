@@ -118,8 +118,8 @@ def find_images(source: Path, folder: Path, record: ProjectRecord | None) -> Ope
     refs = with_unique_names(wanted_refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))
     is_old = record is not None and record.version == 1
     for ref in refs:
-        header = opened.headers[ref.name] = listing.headers[ref]
-        _enter(opened, _image(ref, header, known.get(ref), Meaning(opened.masks.sparse)), known.get(ref), is_old=is_old)
+        opened.headers[ref.name] = listing.headers[ref]
+        enter(opened, ref, known.get(ref), is_old=is_old)
     return opened
 
 
@@ -166,9 +166,13 @@ def _image(ref: ImageRef, header: ImageHeader, known: ImageRecord | None, meanin
     return ProjectImage(ref, size=header.size, meaning=meaning, **remembered)
 
 
-def _enter(opened: Opened, image: ProjectImage, known: ImageRecord | None, *, is_old: bool) -> None:
-    name = image.name
+def enter(opened: Opened, ref: ImageRef, known: ImageRecord | None, *, is_old: bool = False) -> None:
+    """Enter an image with what is remembered and found of it; of the first version (`is_old`) more is to be found."""
+    name = ref.name
+    image = _image(ref, opened.headers[name], known, Meaning(opened.masks.sparse))
     opened.images[name] = image
+    opened.stamps.pop(name, None)
+    opened.lost.pop(name, None)
     path = _mask_file(opened.masks, name, known)
     if known is not None and known.mask is not None:  # until it is read; unseen, the first version's is read once more
         opened.lost[name] = known.model_copy(update={"stamp": None}) if is_old else known

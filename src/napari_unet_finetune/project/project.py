@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from ..data.masks import BACKGROUND
 from ..data.painted import OLD_MASKS, OLD_STROKES, PREDICTED
 from ..data.pairing import Pair
 from ..errors import DataError
-from ..io.disk import file_stamp, file_stem
+from ..io.disk import NO_FILE, file_identity, file_stem
 from ..io.images import ImageHeader, ImagePixels, read_image
 from ..io.writing import Frame, write_frames
 from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask, Use
 from .masks import copy_aside, fit_foreign_labels, put_aside, put_back, read_foreign_mask, read_mask_file, save_mask
-from .opening import NotWritableError, Opened, find_images, locate, with_mask, without_mask
-from .record import VERSION, ProjectRecord, image_record, stored_source, write_record
+from .opening import NotWritableError, Opened, enter, find_images, locate, with_mask, without_mask
+from .record import VERSION, ImageRecord, ProjectRecord, image_record, record_key, stored_source
+from .shared_record import SharedRecord
 
 __all__ = ["ROLES", "NotWritableError", "Origin", "Project", "ProjectImage", "Role", "SavedMask"]
 
@@ -44,16 +45,18 @@ class Project:
         Where masks, runs and the record of all else lie.
     """
 
-    def __init__(self, source: Path, folder: Path, opened: Opened, *, is_new: bool) -> None:
+    def __init__(self, source: Path, folder: Path, opened: Opened, found: ProjectRecord | None) -> None:
         self.source = source
         self.folder = folder
         self._opened = opened
         self._images = opened.images
         self._masks = opened.masks
-        self._own = dict(opened.stamps)  # files of masks as they were last written or remembered
-        self._is_new = is_new  # no record says what a value in the masks written here means
-        self._channels: ChannelRule | None = None
+        # Files of masks as they were last written or remembered, by which it is seen that others have written them.
+        self._own = {name: file_identity(self._mask_path(name)) for name in opened.stamps}
+        self._is_new = found is None or found.labels is None  # no record says what a value in masks written here means
+        self._channels = found.channels if found else None
         self._changes = self._written = 0
+        self._shared = SharedRecord(folder, found, self._record())
 
     @classmethod
     def open(cls, source: Path, folder: Path | None = None) -> Project:
@@ -74,10 +77,7 @@ class Project:
             If the folder takes no files, so that another one has to be chosen.
         """
         source, folder, record = locate(source, folder)
-        is_new = record is None or record.labels is None
-        project = cls(source, folder, find_images(source, folder, record), is_new=is_new)
-        project._channels = record.channels if record else None
-        return project
+        return cls(source, folder, find_images(source, folder, record), record)
 
     @classmethod
     def from_frames(cls, frames: Iterable[Frame], folder: Path) -> Project:
@@ -168,11 +168,12 @@ class Project:
         """
         path = self._mask_path(name)
         self._write_first_record()
-        if origin == "imported" or self._own.get(name) != file_stamp(path):
-            copy_aside(path)
-        saved = save_mask(path, name, labels, self._header(name), origin, self._masks.meaning(path))
-        self._own[name] = saved.stamp
-        return saved
+        with self._shared.locked():
+            is_ours = self._own.get(name, NO_FILE) == file_identity(path)
+            aside = copy_aside(path) if origin == "imported" or not is_ours else None
+            saved = save_mask(path, name, labels, self._header(name), origin, self._masks.meaning(path))
+            self._own[name] = file_identity(path)
+        return saved if is_ours else replace(saved, aside=aside)
 
     def enter(self, *masks: SavedMask) -> None:
         """Enter masks that were written; `write_record` must follow, for nothing is on disk yet."""
@@ -194,8 +195,44 @@ class Project:
         It may run in two threads at once: whoever finds that there were changes meanwhile writes again.
         """
         while self._written != (changes := self._changes):
-            write_record(self.folder, self._record())
+            self._shared.write(self._record())
             self._written, self._is_new = changes, False
+
+    def check_there(self) -> None:
+        """Refuse to make the folder anew after it was renamed or deleted; raises `FolderGoneError` then."""
+        self._shared.check_there()
+
+    def catch_up(self, unsaved: Collection[str] = ()) -> tuple[str, ...]:
+        """Take over what other windows have changed of this dataset, and return the images that are others now.
+
+        Those `unsaved` here, and those whose changes are not on disk yet, stay until they are.
+
+        Raises
+        ------
+        DataError
+            If the record cannot be read.
+        """
+        shared, record = self._shared, self._shared.look()
+        if record is None or not (shared.news or shared.is_set_anew):
+            return ()
+        ours, theirs = self._record(), {(one.file, one.frame): one for one in record.images}
+        taken = {key for key in shared.news if not shared.is_changed_here(key, ours)}
+        refs = {record_key(image.ref): image.ref for image in self.images if image.name not in unsaved}
+        is_switched = shared.is_set_anew and record.sparse != self.sparse
+        if shared.is_set_anew:
+            self._read_otherwise(sparse=record.sparse)
+            self._channels = record.channels
+        for key in (taken := {key for key in taken if key in refs}):
+            enter(self._opened, refs[key], theirs.get(key))
+            self._own[refs[key].name] = file_identity(self._mask_path(refs[key].name))
+        names = self.names if is_switched else tuple(refs[key].name for key in taken)
+        shared.take_over(self._record(), taken)
+        return names
+
+    def _read_otherwise(self, *, sparse: bool) -> None:
+        self._masks = self._opened.masks = replace(self._masks, sparse=sparse)
+        for image in self.images:
+            self._images[image.name] = replace(image, meaning=replace(image.meaning, sparse=sparse))
 
     def _write_first_record(self) -> None:
         """See to it that a record says what a value means before a mask holds it."""
@@ -220,20 +257,28 @@ class Project:
         """
         if self.image(name).numbered is not None and (labels := self.read_labels(name)) is not None:
             self.save_labels(name, labels, self.image(name).origin)  # in one file, to be put aside
-        image, newest = self.image(name), self._mask_path(name)
+        image, newest, moved = self.image(name), self._mask_path(name), dict[Path, Path | None]()
         own = [*(self.folder / place / newest.name for place in (OLD_STROKES, OLD_MASKS)), newest]
-        copied = copy_aside(image.mask) if image.mask is not None and image.mask not in own else None
-        moved: dict[Path, Path | None] = {}
         lost = self._opened.lost.pop(name, None)
         try:
-            moved |= ((path, put_aside(path)) for path in own)  # the newest last, so that a crash leaves nothing older
+            with self._shared.locked():
+                copied = copy_aside(image.mask) if image.mask is not None and image.mask not in own else None
+                for path in own:  # the newest last, so that a crash leaves nothing older
+                    moved[path] = put_aside(path)
+                self._own[name] = NO_FILE
             self._change({name: without_mask(image)})
         except DataError:
-            put_back(moved)
-            self._images[name] = image
-            self._opened.lost |= {} if lost is None else {name: lost}
+            self._put_back(image, lost, moved)
             raise
         return copied or moved[image.mask or newest]
+
+    def _put_back(self, image: ProjectImage, lost: ImageRecord | None, moved: Mapping[Path, Path | None]) -> None:
+        """Leave all as it was before a mask was to be removed."""
+        put_back(moved)
+        self._images[image.name] = image
+        self._own[image.name] = file_identity(self._mask_path(image.name))
+        if lost is not None:
+            self._opened.lost[image.name] = lost
 
     def restore_labels(self, name: str, aside: Path, origin: Origin) -> ProjectImage:
         """Take a mask back that `remove_labels` moved to `aside`; raises `DataError` if it cannot be read."""
@@ -333,9 +378,9 @@ class Project:
     def sparse(self, sparse: bool) -> None:
         if sparse == self.sparse:
             return
-        self._masks = replace(self._masks, sparse=sparse)
-        images = {image.name: replace(image, meaning=replace(image.meaning, sparse=sparse)) for image in self.images}
-        self._change(images)
+        self._read_otherwise(sparse=sparse)
+        self._changes += 1
+        self.write_record()
 
     def pairs(self, *roles: Role) -> tuple[Pair, ...]:
         """Return the annotated images of these roles in order, with their masks; all roles if none is given."""

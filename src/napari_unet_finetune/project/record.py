@@ -21,7 +21,7 @@ VERSION = 2
 _REMEMBERED = (
     "name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested", "since", "used_as",
 )  # fmt: skip
-_OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions")
+OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions")
 
 
 _LONGEST_NAME = 255
@@ -161,7 +161,7 @@ def image_record(
     if image.mask is not None:
         values |= {"mask": _within(folder, image.mask), "stamp": stamp}
     elif lost is not None:
-        values |= lost.model_dump(include=set(_OF_MASK))
+        values |= lost.model_dump(include=set(OF_MASK))
     if image.numbered is not None:
         values["numbered"] = _within(folder, image.numbered)
     return ImageRecord(file=file, frame=frame, **values)

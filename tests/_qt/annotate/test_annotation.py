@@ -440,6 +440,56 @@ class TestStrokes:
 
 
 @pytest.mark.usefixtures("qapp")
+class TestAnotherWindow:
+    @pytest.fixture
+    def other(self, annotation):
+        annotation.open("img_0")
+        return Project.open(annotation.session.project.source)
+
+    def test_what_it_has_painted_is_shown_and_told(self, annotation, other):
+        other.save_labels("img_0", BLOB * 4, "painted")
+        other.set_role(["img_1"], "test")
+        annotation.catch_up()
+        np.testing.assert_array_equal(annotation.layer.data, BLOB * 4)
+        assert annotation.session.project.image("img_1").role == "test"
+        assert "img_0" in annotation.session.message.text
+        assert annotation.save()
+        np.testing.assert_array_equal(on_disk(annotation, "img_0"), BLOB * 4)
+
+    def test_paint_that_is_not_saved_stays_and_what_it_replaces_is_named(self, annotation, other):
+        paint(annotation, 7)
+        other.save_labels("img_0", BLOB * 4, "painted")
+        annotation.catch_up()
+        assert annotation.layer.data[10, 10] == 7
+        assert annotation.save()
+        (aside,) = (annotation.session.project.folder / "labels" / "removed").iterdir()
+        assert str(aside) in annotation.session.message.text
+        np.testing.assert_array_equal(tifffile.imread(aside), BLOB * 4)
+        assert on_disk(annotation, "img_0")[10, 10] == 7
+
+
+class TestFolderGone:
+    def test_it_is_told_once_and_paint_stays_until_it_is_back(self, annotation, folder, tmp_path, monkeypatch):
+        annotation.open("img_0")
+        told = []
+        monkeypatch.setattr(annotation.session, "tell", lambda text, _tone="info": told.append(text))
+        monkeypatch.setattr(annotation.session, "fail", lambda error: told.append(str(error)))
+        folder.rename(tmp_path / "moved")
+        annotation.catch_up()
+        annotation.catch_up()
+        assert not annotation.next()
+        assert len(told) == 2
+        assert all(str(folder) in text for text in told)
+        paint(annotation, 7)
+        assert not annotation.save()
+        assert annotation.unsaved == "img_0"
+        assert annotation.layer.data[10, 10] == 7
+        assert not folder.exists()
+        (tmp_path / "moved").rename(folder)
+        assert annotation.save()
+        assert on_disk(annotation, "img_0")[10, 10] == 7
+
+
 def test_colors_and_channels_keep_a_flat_mask(session, tmp_path, viewer):
     rng = np.random.default_rng(0)
     (tmp_path / "i").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from ...data.masks import BACKGROUND
 from ...errors import FinetuneError
 from ...project.guess import Guess
 from ...project.image import ProjectImage, to_annotate
 from ...project.project import Origin, Project
-from ...text import count_of, verb_for
+from ...project.shared_record import FolderGoneError
+from ...text import count_of, first_of, verb_for
 from ..layers.frames import channel_axis
 from ..layers.layers import PLANE, show_image
 from ..layers.redraw import drawn_later
@@ -44,6 +47,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 
+_logger = logging.getLogger(__name__)
+_STILL_THERE = "What you painted is still in the viewer; File > Save Selected Layers… keeps it elsewhere."
+
+
 @dataclass(frozen=True)
 class Removed:
     """A mask that was removed: moved to `file`, None if its file was gone already, so that it cannot come back."""
@@ -69,6 +76,7 @@ def bring_back(project: Project, removed: Iterable[Removed]) -> Iterator[str]:
 
 
 _MOST_TRIED = 5  # a whole disk may be gone
+_LOOK_MS = 2000  # how often it is looked whether another window has changed the dataset
 
 
 class Annotation(Listener):
@@ -95,6 +103,11 @@ class Annotation(Listener):
         session.stage.join(Place.IMAGE, self)
         self.at_release(lambda: session.stage.leave(self))
         self.listen(session.viewer.layers.events.removed, self._on_layer_removed)
+        self._gone: Project | None = None  # the dataset whose folder is gone, of which the user knows
+        self._look = QTimer()
+        self._look.timeout.connect(self.catch_up)
+        self.at_release(self._look.stop)
+        self._look.start(_LOOK_MS)
 
     @property
     def layer(self) -> Labels | None:
@@ -138,6 +151,7 @@ class Annotation(Listener):
         if not self.save():
             return False
         try:
+            self._check_there()
             if not self._is_shown(name):
                 with drawn_later():
                     self._show(name)
@@ -152,6 +166,11 @@ class Annotation(Listener):
 
     def open_first(self, names: Sequence[str]) -> bool:
         """Open the first of `names` that can be read, and tell whether there is one; the user is told of the others."""
+        try:
+            self._check_there()
+        except FinetuneError as error:  # once, and not for each of the images
+            self.session.fail(error)
+            return False
         return self.save() and any(self.open(name) for name in names[:_MOST_TRIED])
 
     def next(self) -> bool:
@@ -175,7 +194,7 @@ class Annotation(Listener):
         """Save what is painted now, and tell whether it is on disk."""
         if self._autosave is None or self._autosave.save():
             return True
-        self.session.tell(f"{self._autosave.problem} What you painted is still in the viewer.", "error")
+        self.session.tell(f"{self._autosave.problem} {_STILL_THERE}", "error")
         return False
 
     def mark_empty(self) -> bool:
@@ -252,6 +271,26 @@ class Annotation(Listener):
         self.session.images_changed.emit()
         self.changed.emit()
 
+    def catch_up(self) -> None:
+        """Show what another window has changed of this dataset; paint that is not saved stays."""
+        project, unsaved = self.session.project, self.unsaved
+        if project is None:
+            return
+        try:
+            names = project.catch_up([] if unsaved is None else [unsaved])
+        except FolderGoneError as error:
+            if self._gone is not project:
+                self._gone = project
+                self.session.tell(f"{error} {_STILL_THERE}", "warning")
+            return
+        except FinetuneError as error:
+            _logger.warning("%s", error)  # it may be written at this moment; saving tells it if it stays so
+            return
+        self._gone = None
+        if names:
+            self.reload(names)
+            self.session.tell(f"Another window has changed {first_of(names)} of this dataset; it is shown here now.")
+
     def reload(self, names: Iterable[str]) -> None:
         """Show masks that were changed on disk, by anything else than painting."""
         current = self.session.current
@@ -292,6 +331,10 @@ class Annotation(Listener):
     def _is_shown(self, name: str) -> bool:
         is_painted = self.layer is not None and self._autosave is not None and self._autosave.name == name
         return is_painted and self._image in self.session.viewer.layers
+
+    def _check_there(self) -> None:
+        if self.session.project is not None:
+            self.session.project.check_there()
 
     def _painting(self) -> Autosave | None:
         """Return what saves the layer that is painted in, which is put into the viewer again if it was deleted."""
@@ -337,6 +380,7 @@ class Annotation(Listener):
         self._autosave = Autosave(project, name, layer, labels)
         self._kind = self._kind_of(name)
         self._autosave.saved.connect(self._on_saved)
+        self._autosave.met_another.connect(self._on_met_another)
         self._autosave.changed.connect(self.changed.emit)
 
     def _show_channel(self) -> None:
@@ -369,6 +413,13 @@ class Annotation(Listener):
             self.session.mask_saved.emit(name)
         else:
             self.session.images_changed.emit()
+
+    def _on_met_another(self, name: str, aside: Path) -> None:
+        self.session.tell(
+            f"Another window or program has changed the mask of {name} meanwhile. Yours is saved; that one is kept in "
+            f"{aside}.",
+            "warning",
+        )
 
     def _kind_of(self, name: str) -> tuple[bool, bool, bool]:
         """Return whether an image is annotated, or predicted, and whether with an object."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,7 @@ class Autosave(Listener):
     """
 
     saved = Signal(str)  # the mask on disk is another one now, or gone; the name of the image
+    met_another = Signal(str, object)  # another window has painted the image too; its name, and where that mask is now
     changed = Signal()  # there is, or no longer is, something unsaved, or saving failed
 
     def __init__(self, project: Project, name: str, layer: Labels, on_disk: NDArray[np.uint16] | None) -> None:
@@ -75,8 +77,9 @@ class Autosave(Listener):
         try:
             if labels.any() or even_if_empty:
                 if overtaken or even_if_empty or not np.array_equal(labels, self._on_disk):
-                    self.project.keep(self.project.write_labels(self.name, labels, self._origin(labels)))
-                    self._entered(labels)
+                    mask = self.project.write_labels(self.name, labels, self._origin(labels))
+                    self.project.keep(mask)
+                    self._entered(labels, mask.aside)
             elif overtaken or self._on_disk.any():
                 self._remove()
             self.project.write_record()  # in case a thread is about to
@@ -149,7 +152,7 @@ class Autosave(Listener):
         if mask is None:
             return
         self.project.enter(mask)
-        self._entered(writing.labels)
+        self._entered(writing.labels, mask.aside)
         self._write_record_aside()
         if not self._timer.isActive():
             self._settle()
@@ -191,8 +194,10 @@ class Autosave(Listener):
             return origin
         return "corrected" if self.project.image(self.name).origin == "corrected" else "painted"
 
-    def _entered(self, labels: NDArray[np.uint16]) -> None:
+    def _entered(self, labels: NDArray[np.uint16], aside: Path | None) -> None:
         self._on_disk = labels
+        if aside is not None:
+            self.met_another.emit(self.name, aside)
         self.saved.emit(self.name)
 
     def _remove(self) -> None:

@@ -106,7 +106,8 @@ def home_of(project: Project) -> Path:
 
 
 def new_run(project: Project, label: str) -> Path:
-    """Return a folder for a new training, not yet made."""
+    """Return a folder for a new training, not yet made; raises `FolderGoneError` if that of the dataset is gone."""
+    project.check_there()
     return new_run_folder(home_of(project), label)
 
 
