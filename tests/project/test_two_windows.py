@@ -199,3 +199,13 @@ def test_removing_a_mask_on_a_full_disk_leaves_all_as_it_was(windows, monkeypatc
         assert one.image("a").is_annotated
         assert one.read_labels("a").max() == 3
     assert project.write_labels("a", filled(4), "painted").aside is None
+
+
+def test_what_a_killed_window_left_half_written_is_swept_and_nothing_else(windows):
+    project = windows[0]
+    left = [folder / ".0123456789abcdef.partial" for folder in (project.folder, project.folder / "labels")]
+    others = [project.folder / ".mine.partial", project.folder / "0123456789abcdef.partial"]
+    for file in (*left, *others):
+        file.touch()
+    Project.open(project.source).set_role(["b"], "test")
+    assert [file.exists() for file in (*left, *others)] == [False, False, True, True]

@@ -16,7 +16,7 @@ from ..data.folders import read_unannotated
 from ..device import is_out_of_memory
 from ..errors import DataError, DeviceError, FinetuneError
 from ..events import ImageEnd, TileEnd, never
-from ..io.disk import is_file
+from ..io.disk import is_file, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
 from ..result import FailedFile, Result
 from ..text import count_of, first_of
@@ -52,6 +52,7 @@ class PredictedFolder(Result):
 
 
 FolderEvent = TileEnd | ImageEnd
+_NO_FILE_TAKES_S = 3600
 _Outcome = Generator[TileEnd, None, ImageEnd | None]
 
 
@@ -77,6 +78,7 @@ def predict_folder(
     stacks = {path: tuple(frames) for path, frames in groupby(listing.images, key=lambda ref: ref.path)}
     targets = plan_labels_files(stacks, out, overwrite=overwrite)
     _make_folder(out)
+    remove_partial(out, older_than_s=_NO_FILE_TAKES_S)  # another prediction may write there too
     ends = [ImageEnd(path, error=reason) for path, reason in listing.unreadable]
     total = len(ends) + len(targets)
     yield from (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +46,7 @@ def file_identity(path: Path) -> tuple[int, ...]:
 
 
 PARTIAL_SUFFIX = ".partial"
+_OURS = re.compile(rf"\.[0-9a-f]{{16}}{re.escape(PARTIAL_SUFFIX)}")
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -104,10 +106,11 @@ def not_written(path: Path, error: OSError) -> str:
     return f"{path} cannot be written ({reason}). Free some space or choose another folder."
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what writers that were killed left in `folder`; call it only while nothing writes there."""
+def remove_partial(folder: Path, *, older_than_s: float = 0) -> None:
+    """Remove what writers that were killed left in `folder`; those that may still write there must not be so old."""
     for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
-        partial.unlink(missing_ok=True)
+        if _OURS.fullmatch(partial.name) and time.time() - file_stamp(partial)[1] / 1e9 >= older_than_s:
+            partial.unlink(missing_ok=True)
 
 
 def _fill(partial: Path, write: Callable[[BinaryIO], object]) -> None:

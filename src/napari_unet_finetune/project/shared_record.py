@@ -9,8 +9,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..data.masks import RECORD
+from ..data.painted import LABELS, REMOVED
 from ..errors import DataError
-from ..io.disk import file_identity, file_stamp, not_written
+from ..io.disk import file_identity, file_stamp, not_written, remove_partial
 from .record import OF_MASK, ImageRecord, ProjectRecord, read_record, write_record
 
 LOCK = "project.lock"
@@ -45,6 +46,7 @@ class SharedRecord:
         self.is_set_anew = False  # others have changed what holds for all images
         self._ours = ours
         self._on_disk = found
+        self._is_swept = False
         self._stands_in = next(one for one in (folder, *folder.parents) if one.is_dir())
         self._seen = file_identity(folder / RECORD)
         self._look(anew=True)  # another window may have written since it was read
@@ -69,8 +71,9 @@ class SharedRecord:
         except OSError as error:
             raise DataError(not_written(self.folder / LOCK, error)) from error
         except NotImplementedError:  # a network disk without locks: files are still compared before they are written
-            pass
+            self._is_swept = True
         try:
+            self._sweep()
             yield
         finally:
             lock.release()
@@ -140,6 +143,15 @@ class SharedRecord:
             self.news |= {key for key in {*before, *images} if before.get(key) != images.get(key)}
             self.is_set_anew |= any(getattr(found, name) != getattr(self._on_disk, name, None) for name in _OF_ALL)
         self._seen, self._on_disk = now, found
+
+    def _sweep(self) -> None:
+        """Remove, once, what killed windows left half written; nobody writes there while the lock is held."""
+        if not self._is_swept:
+            self._is_swept = True
+            labels = self.folder / (self._ours.labels or LABELS)
+            for folder in (self.folder, labels, labels / REMOVED):
+                with suppress(OSError):
+                    remove_partial(folder)
 
     def _merged(self, ours: ProjectRecord, theirs: ProjectRecord) -> ProjectRecord:
         if not self.news and not self.is_set_anew:
