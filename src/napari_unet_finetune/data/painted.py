@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from ..io.disk import Stamp, file_stamp, file_stem
+from ..errors import DataError
+from ..io.disk import NO_FILE, Stamp, file_stamp, file_stem
 from ..io.images import ImageRef, Listing, list_images, natural_key
 from .masks import RECORD, STROKES, WHOLE, Meaning
 
@@ -81,10 +83,10 @@ def meaning_of(path: Path, *, sparse: bool) -> Meaning:
     return painted.meaning(file, sparse=sparse)
 
 
-def painted_meaning(path: Path) -> Meaning | None:
-    """Return what a mask file of a dataset here means; ``None`` if it belongs to none."""
+def painted_meaning(path: Path) -> tuple[Meaning, Path | None] | None:
+    """Return what a mask file of a dataset here means, and which has numbers for its objects; ``None`` if of none."""
     found = _found(path)
-    return None if found is None else found[0].meaning(found[1])
+    return None if found is None else (found[0].meaning(found[1]), found[0].numbered.get(found[1]))
 
 
 def holds_strokes(masks: Path, *, sparse: bool) -> bool:
@@ -144,19 +146,36 @@ def _list_before(painted: Painted) -> Listing:
 
 
 def _found(path: Path) -> tuple[Painted, Path] | None:
-    """Return the dataset here to which a mask, or any mask in a folder, belongs, and where that is in truth."""
+    """Return the dataset here to which a mask, or any mask in a folder, belongs, and where that is in truth.
+
+    Raises
+    ------
+    DataError
+        If the record that may tell cannot be read: what is unknown must not become background.
+    """
     file = path.resolve()
     file = file / "any" if file.is_dir() else file
     place = folder_of(file)
+    if not re.fullmatch(rf"{LABELS}(-\d+)?|{OLD_MASKS}|{OLD_STROKES}", place.name):
+        return None
     painted = _read(place.parent, file_stamp(place.parent / RECORD))
     is_one = painted is not None and place.name in (painted.labels, OLD_MASKS, OLD_STROKES)
     return (painted, file) if painted is not None and is_one else None
 
 
 @lru_cache(maxsize=16)
-def _read(folder: Path, _stamp: Stamp) -> Painted | None:
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # damaged, or a file of others
-        return _understood(folder, json.loads((folder / RECORD).read_bytes()))
+def _read(folder: Path, stamp: Stamp) -> Painted | None:
+    if stamp == NO_FILE:
+        return None
+    try:
+        values = json.loads((folder / RECORD).read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{folder / RECORD} cannot be read ({error}), which tells what the masks beside it mean. Put a copy of it "
+            "back, or rename it if it is of another program."
+        ) from error
+    with suppress(ValueError, TypeError, KeyError, AttributeError):  # a file of others
+        return _understood(folder, values)
     return None
 
 

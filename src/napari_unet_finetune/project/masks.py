@@ -146,16 +146,15 @@ def read_foreign_mask(ref: ImageRef, name: str, size: tuple[int, int], *, sparse
     """
     painted = painted_meaning(ref.path)
     if painted is not None:
-        return _fitting(_from_dataset(ref, painted, sparse=sparse), ref.name, name, size)
+        return _fitting(_from_dataset(ref, *painted, sparse=sparse), ref.name, name, size)
     array = read_image(ref, as_labels=True).array
     if sparse and _are_strokes(array):
         return _fitting(_from_strokes(array, ref.name), ref.name, name, size)
-    labels = _fitting(_from_whole(array, ref.name), ref.name, name, size)
-    return over_background(labels) if sparse else labels
+    return _fitting(_from_whole(array, ref.name, sparse=sparse), ref.name, name, size)
 
 
-def _from_dataset(ref: ImageRef, meaning: Meaning, *, sparse: bool) -> Labels:
-    painted = read_mask_file(ref.path, meaning)
+def _from_dataset(ref: ImageRef, meaning: Meaning, numbered: Path | None, *, sparse: bool) -> Labels:
+    painted = read_mask_file(ref.path, meaning, numbered if numbered and numbered.is_file() else None)
     if meaning.sparse == sparse or painted.all():
         return painted
     if sparse:
@@ -176,8 +175,7 @@ def fit_foreign_labels(
     if strokes:
         return _fitting(_from_strokes(array, called), called, name, size)
     numbers = array.astype(np.uint16) if array.dtype == np.uint8 else array  # 255 is no shade of a soft mask
-    labels = _fitting(_from_whole(numbers, called), called, name, size)
-    return over_background(labels) if sparse else labels
+    return _fitting(_from_whole(numbers, called, sparse=sparse), called, name, size)
 
 
 def _fitting(labels: Labels, called: str, name: str, size: tuple[int, int]) -> Labels:
@@ -194,9 +192,32 @@ def _from_strokes(array: NDArray[np.generic], name: str) -> Labels:
     return np.where(reading.annotated, over_background(reading.labels), 0).astype(np.uint16)
 
 
-def _from_whole(array: NDArray[np.generic], name: str) -> Labels:
+def _from_whole(array: NDArray[np.generic], name: str, *, sparse: bool) -> Labels:
+    """Return a whole mask, with its background painted where unpainted pixels are unknown (`sparse`).
+
+    Raises
+    ------
+    DataError
+        If it cannot be understood, or has a border that is not annotated, which would be background here.
+    """
+    reading = read_labels(array, name=name)
+    if not sparse and reading.annotated is not None:
+        raise DataError(
+            f"{name} has a border of 255 that is not annotated, and would be background here. "
+            'Untick "Unpainted = background" first, or set it to 0 to have it as background.'
+        )
+    labels = _numbered(reading.labels, name)
+    if not sparse:
+        return labels
+    return (
+        over_background(labels)
+        if reading.annotated is None
+        else np.where(reading.annotated, over_background(labels), 0).astype(np.uint16)
+    )
+
+
+def _numbered(found: NDArray[Any], name: str) -> Labels:
     """Return a whole mask as 0 and 1, or with its objects numbered."""
-    found: NDArray[Any] = read_labels(array, name=name).labels
     numbers = np.unique(found)
     objects = numbers[numbers > 0]
     if len(objects) <= 1:

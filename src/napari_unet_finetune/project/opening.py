@@ -110,23 +110,33 @@ def find_images(source: Path, folder: Path, record: ProjectRecord | None) -> Ope
     records = {(one.file, one.frame): one for one in (record.images if record else ())}
     known = {ref: records[record_key(ref)] for ref in listing.images if record_key(ref) in records}
     present = {record_key(ref) for ref in known}
-    absent = [one for key, one in records.items() if key not in present]
+    is_old = record is not None and record.version == 1
+    absent = [_unseen(one) if is_old else one for key, one in records.items() if key not in present]
     opened = Opened(_masks_in(folder, record), absent=absent, unreadable=list(listing.unreadable))
     wanted = {*without_labels(listing.images), *known}
     wanted_refs = [ref for ref in listing.images if ref in wanted]
     # A name may come back with its file, and its mask must not belong to another image until then.
     refs = with_unique_names(wanted_refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))
-    is_old = record is not None and record.version == 1
     for ref in refs:
         opened.headers[ref.name] = listing.headers[ref]
         enter(opened, ref, known.get(ref), is_old=is_old)
+    if record is None and any(image.background_px for image in opened.images.values()):
+        _count_as_strokes(opened)
     return opened
+
+
+def _count_as_strokes(opened: Opened) -> None:
+    """Take what is not painted as unknown: no record says that it is background, and background was painted."""
+    opened.masks = replace(opened.masks, sparse=True)
+    for name, image in opened.images.items():
+        opened.images[name] = replace(image, meaning=replace(image.meaning, sparse=True))
 
 
 def _masks_in(folder: Path, record: ProjectRecord | None) -> Painted:
     """Return where masks lie; a folder that was there before ours is left to whoever made it."""
-    if record is None:
-        return Painted(folder, LABELS, BACKGROUND, OLD_MASKS, sparse=False)
+    if record is None:  # new, or lost
+        has_strokes = (folder / OLD_STROKES).is_dir() and not (folder / OLD_MASKS).exists()
+        return Painted(folder, LABELS, BACKGROUND, OLD_STROKES if has_strokes else OLD_MASKS, sparse=has_strokes)
     names = chain((LABELS,), (f"{LABELS}-{number}" for number in count(2)))
     labels = record.labels or next(name for name in names if not (folder / name).exists())
     return Painted(folder, labels, BACKGROUND, record.old, record.sparse)
@@ -175,11 +185,11 @@ def enter(opened: Opened, ref: ImageRef, known: ImageRecord | None, *, is_old: b
     opened.lost.pop(name, None)
     path = _mask_file(opened.masks, name, known)
     if known is not None and known.mask is not None:  # until it is read; unseen, the first version's is read once more
-        opened.lost[name] = known.model_copy(update={"stamp": None}) if is_old else known
+        opened.lost[name] = _unseen(known) if is_old else known
     if path is None or not path.is_file():
         return
     try:
-        saved = _saved(path, name, known, opened.masks, is_old=is_old)
+        saved, missing = _saved(path, name, known, opened.masks, is_old=is_old)
         if image.size and saved.size != image.size:
             raise DataError(f"{name}: image is {image.size} but its mask is {saved.size}. The mask is left out.")
     except DataError as error:
@@ -188,7 +198,9 @@ def enter(opened: Opened, ref: ImageRef, known: ImageRecord | None, *, is_old: b
     opened.lost.pop(name, None)
     opened.images[name] = with_mask(image, saved)
     is_ours = known is not None and known.stamp == saved.stamp
-    if is_ours or path.parent.name != opened.masks.labels:  # what we never write to cannot be written over
+    if missing is not None:  # without a stamp, it is looked for again
+        opened.unreadable.append((path, str(missing)))
+    elif is_ours or path.parent.name != opened.masks.labels:  # what we never write to cannot be written over
         opened.stamps[name] = saved.stamp
 
 
@@ -204,14 +216,24 @@ def _mask_file(masks: Painted, name: str, known: ImageRecord | None) -> Path | N
     return found if found.is_file() else None
 
 
-def _saved(path: Path, name: str, known: ImageRecord | None, masks: Painted, *, is_old: bool) -> SavedMask:
-    is_unseen = is_old or known is None or known.stamp is None
-    if is_unseen and (twins := _twins(path, masks)):
-        return _described(*twins, name, known, masks)
+def _saved(
+    path: Path, name: str, known: ImageRecord | None, masks: Painted, *, is_old: bool
+) -> tuple[SavedMask, DataError | None]:
+    """Return what a mask holds, and why another one with the same objects, of the first version, is not at hand."""
+    missing = None
+    try:
+        if (is_old or known is None or known.stamp is None) and (twins := _twins(path, masks)):
+            return _described(*twins, name, known, masks), None
+    except DataError as error:
+        missing = DataError(
+            f"{name}: of its whole mask and its strokes, one cannot be compared with the other. {error}"
+        )
     is_old = path.parent.name != masks.labels
     numbered = masks.folder / known.numbered if is_old and known and known.numbered else None
-    numbered = numbered if numbered and numbered.is_file() else None
-    return _remembered(path, numbered, name, known, masks) or _described(path, numbered, name, known, masks)
+    if numbered and not numbered.is_file():
+        missing = DataError(f"{numbered} is missing: without it, objects of {name} that touch are one. Put it back.")
+        numbered = None
+    return _remembered(path, numbered, name, known, masks) or _described(path, numbered, name, known, masks), missing
 
 
 def _remembered(
@@ -231,9 +253,18 @@ def _described(path: Path, numbered: Path | None, name: str, known: ImageRecord 
 
 
 def _twins(path: Path, masks: Painted) -> tuple[Path, Path] | None:
-    """Return strokes and whole mask of the first version if `path` is one of them and they hold the same objects."""
+    """Return strokes and whole mask of the first version if `path` is one of them and they hold the same objects.
+
+    Raises
+    ------
+    DataError
+        If one of them cannot be read.
+    """
     strokes, whole = (masks.folder / place / path.name for place in (OLD_STROKES, OLD_MASKS))
-    try:
-        return (strokes, whole) if path in (strokes, whole) and hold_same_objects(strokes, whole) else None
-    except DataError:
-        return None
+    is_one_of_two = path in (strokes, whole) and strokes.is_file() and whole.is_file()
+    return (strokes, whole) if is_one_of_two and hold_same_objects(strokes, whole) else None
+
+
+def _unseen(known: ImageRecord) -> ImageRecord:
+    """Return what is remembered of a mask of the first version as of one that is to be read once more."""
+    return known.model_copy(update={"stamp": None})

@@ -113,7 +113,10 @@ def read_record(folder: Path) -> ProjectRecord | None:
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}. Check the rights of its folder.") from error
     except ValueError as error:
-        raise DataError(f"{file} is damaged ({error}). Rename it: the masks beside it will be found again.") from error
+        raise DataError(
+            f"{file} is damaged ({error}). Put a copy of it back, or rename it: the masks beside it will be found "
+            'again, but not what "Unpainted = background" was. Look whether it is ticked as it should be.'
+        ) from error
     if record.version > VERSION or record.background not in (None, BACKGROUND):
         raise DataError(f"{file} was written by a newer version of this program. Update it to open this dataset.")
     return _of_today(record) if record.version == 1 else record
