@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_unet_finetune.checked_json import checked
 from napari_unet_finetune.evaluation.areas import (
     THRESHOLDS,
     Estimation,
@@ -163,7 +164,7 @@ def test_too_many_or_too_few_objects_are_told_whatever_their_area(counts, verdic
     predicted, true = (sum(one[place] for one in counts if one) for place in (0, 1))
     assert f"{predicted} objects where there are {true}" in result.summary and said in result.summary
     assert result.table.columns[-1] == "objects" and result.table.rows[0][-1] == "{} / {}".format(*counts[0])
-    assert Estimation.from_json(result.to_json()) == result
+    assert checked(result.to_json(), Estimation) == result
 
 
 def test_masks_without_numbers_say_nothing_of_counts():

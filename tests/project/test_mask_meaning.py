@@ -205,7 +205,7 @@ class Dataset(RuleBasedStateMachine):
 
 TestDataset = Dataset.TestCase
 TestDataset.settings = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -283,3 +283,18 @@ def test_the_record_tells_that_masks_are_strokes(painted):
 
 def test_strokes_of_earlier_requests_have_background_of_1():
     assert Meaning(**json.loads('{"sparse": true}')) == STROKES
+
+
+def test_strokes_that_were_away_when_the_dataset_was_first_opened_are_found_again(tmp_path):
+    write_images(tmp_path)
+    strokes = np.ones(SIZE, np.uint16)
+    strokes[0] = 2
+    whole = np.where(strokes > 1, 7, 0).astype(np.uint16)
+    write_first_version(tmp_path, sparse=False, masks=(whole, whole), strokes=(strokes, strokes))
+    folder = tmp_path / "unet-finetune"
+    aside = (folder / "strokes").rename(folder / "elsewhere")
+    Project.open(tmp_path).set_dice({"a": 0.5})
+    aside.rename(folder / "strokes")
+    project = Project.open(tmp_path)
+    for name in NAMES:
+        np.testing.assert_array_equal(meanings(project.read_labels(name)), strokes)

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from napari_unet_finetune.checked_json import checked
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
@@ -101,7 +102,7 @@ def test_each_answer_is_said_once():
 def test_an_answer_of_before_is_not_called_cut_short():
     values = CanLearn("needs longer", ("a",), (0.5,), 60, 60.0, (0.5,), ()).to_json()
     del values["planned"]
-    assert not CanLearn.from_json(values).was_cut_short
+    assert not checked(values, CanLearn).was_cut_short
 
 
 def test_stopping_gives_no_verdict(model):
