@@ -126,7 +126,7 @@ def test_a_field_of_a_later_version_is_passed_over(folder):
 
 
 def test_sweeping_removes_what_killed_writers_left_and_nothing_else(folder):
-    (folder.path / f".{BEST}.0a1b2c3d.partial").write_bytes(b"half")
+    (folder.path / ".0a1b2c3d0a1b2c3d.partial").write_bytes(b"half")
     (folder.path / "notes.partial").write_text("the user's own")
     folder.sweep()
     assert {path.name for path in folder.path.iterdir()} >= {REQUEST, "notes.partial"}

@@ -222,7 +222,9 @@ def _saved(
     """Return what a mask holds, and why another one with the same objects, of the first version, is not at hand."""
     missing = None
     try:
-        if (is_old or known is None or known.stamp is None) and (twins := _twins(path, masks)):
+        # One that is missing for a moment must not part the two for good: they are looked for until they are remembered.
+        is_alone = is_old or known is None or known.stamp is None or known.numbered is None
+        if is_alone and (twins := _twins(path, masks)):
             return _described(*twins, name, known, masks), None
     except DataError as error:
         missing = DataError(
