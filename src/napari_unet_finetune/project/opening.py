@@ -222,7 +222,7 @@ def _saved(
     """Return what a mask holds, and why another one with the same objects, of the first version, is not at hand."""
     missing = None
     try:
-        # One that is missing for a moment must not part the two for good: they are looked for until they are remembered.
+        # One that is missing for a moment must not part them for good: they are looked for until that is remembered.
         is_alone = is_old or known is None or known.stamp is None or known.numbered is None
         if is_alone and (twins := _twins(path, masks)):
             return _described(*twins, name, known, masks), None
