@@ -18,8 +18,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.project.run_folders import run_folders
 from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.folders import run_folders
 
 from .finetuning_data import TINY, annotated_project, save_model
 

@@ -17,7 +17,7 @@ from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.project import opening, record
 from napari_unet_finetune.project.image import with_unique_names
 from napari_unet_finetune.project.project import NotWritableError, Project
-from napari_unet_finetune.project.run_folders import new_run_folder, run_folders
+from napari_unet_finetune.runs.folders import new_run_folder, run_folders
 
 from .blobs import BLOB, SIZE, TWO
 

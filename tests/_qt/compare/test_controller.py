@@ -37,10 +37,10 @@ from napari_unet_finetune.jobs.table import events_of
 from napari_unet_finetune.models.names import name_of_file
 from napari_unet_finetune.project.curve_plan import make_curve_request, plan_curve
 from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.project.run_folders import new_run_folder
 from napari_unet_finetune.project.training_plan import pairs_of
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.folders import new_run_folder
 from napari_unet_finetune.runs.request import FinetuneRequest, read_request
 from napari_unet_finetune.runs.serve import Control
 

@@ -17,7 +17,7 @@ from napari_unet_finetune._qt.compare.panel import ComparePanel
 from napari_unet_finetune._qt.widgets.curves import LearningCurve
 from napari_unet_finetune.evaluation.rows import Row, score_by_count
 from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.project.run_folders import run_folders
+from napari_unet_finetune.runs.folders import run_folders
 from napari_unet_finetune.runs.request import read_request
 
 from ..comparison_data import project_with_tests, with_models

@@ -18,8 +18,8 @@ from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImagePredicted, PreviewReady, StepEnd, ValidationEnd
 from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.project.run_folders import run_folders
 from napari_unet_finetune.runs.folder import STATE, RunFolder
+from napari_unet_finetune.runs.folders import run_folders
 from napari_unet_finetune.runs.history import PastRun
 from napari_unet_finetune.runs.request import read_request
 

@@ -24,8 +24,8 @@ from napari_unet_finetune.events import JobEnded
 from napari_unet_finetune.jobs.answers import keep_answer
 from napari_unet_finetune.progress import RunProgress
 from napari_unet_finetune.project.question_plan import QUESTIONS, Asked
-from napari_unet_finetune.project.run_folders import run_folders
 from napari_unet_finetune.result import Offer
+from napari_unet_finetune.runs.folders import run_folders
 from napari_unet_finetune.runs.request import read_request
 from napari_unet_finetune.suggest.suggestion import Suggestion, Suggestions
 

@@ -12,9 +12,9 @@ from ...learning_curve.folder import StudyFolder, find_studies
 from ...models.card import read_card
 from ...models.names import when_of
 from ...project.project import Project
-from ...project.run_folders import new_run_folder, run_folders
 from ...project.uses import NOTHING, Known
 from ...runs.folder import EVENTS, RunFolder
+from ...runs.folders import new_run_folder, run_folders
 from ...runs.history import PastRun, past_trainings, scored_on_others, seconds_per_pixel, unreadable_trainings
 from ...runs.request import REQUEST
 from .settings import runs_folder

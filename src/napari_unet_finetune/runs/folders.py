@@ -1,4 +1,4 @@
-"""The folders of the runs of a project, named by time and purpose."""
+"""The folders of the runs of a dataset, named by time and purpose."""
 
 from __future__ import annotations
 
