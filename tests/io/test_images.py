@@ -18,7 +18,7 @@ from tifffile import TiffFile
 
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.io import tiff
-from napari_unet_finetune.io.images import ImageRef, list_images, read_headers, read_image
+from napari_unet_finetune.io.images import ImageRef, list_images, read_headers, read_image, write_labels
 from napari_unet_finetune.project.project import Project
 
 RNG = np.random.default_rng(0)
@@ -503,3 +503,18 @@ def test_a_folder_without_images_names_the_subfolders_that_hold_some(tmp_path):
             np.save(tmp_path / name / "a.npy", np.zeros((8, 8)))
     with pytest.raises(DataError, match=r"subfolders do \(B2, B10\)"):
         list_images(tmp_path)
+
+
+def test_a_mask_that_is_written_anew_while_it_is_read_is_the_old_or_the_new_one(tmp_path, monkeypatch):
+    old, new = (np.random.default_rng(0).integers(1, high, (60, 60), np.uint16) for high in (60_000, 3))
+    path, parts_of = tmp_path / "a.tif", tiff.parts_of
+
+    def overtaken(*opened):
+        parts = parts_of(*opened)
+        write_labels(path, new, overwrite=True)
+        return parts
+
+    write_labels(path, old)
+    monkeypatch.setattr(tiff, "parts_of", overtaken)
+    np.testing.assert_array_equal(read_image(ImageRef(path), as_labels=True).array, old)
+    np.testing.assert_array_equal(read_image(ImageRef(path), as_labels=True).array, new)

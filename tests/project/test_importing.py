@@ -100,10 +100,36 @@ def test_whole_masks_become_strokes_and_strokes_stay_strokes(project, tmp_path):
     project.sparse = True
     strokes = np.zeros(SIZE, np.uint8)
     strokes[0], strokes[1] = 1, 2
-    masks = write_masks(tmp_path / "m", img_1=np.uint8(BLOB), img_2=strokes)
+    masks = write_masks(tmp_path / "m", img_1=np.uint8(BLOB * 255), img_2=strokes)
     assert import_masks(project, by_name(project, masks)).refused == ()
     np.testing.assert_array_equal(project.read_labels("img_1"), np.where(BLOB, 1, BACKGROUND))
     np.testing.assert_array_equal(project.read_labels("img_2"), np.choose(strokes, (0, BACKGROUND, 1)))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_one_number_beside_strokes_may_be_a_stroke_or_a_whole_mask(project, tmp_path, number):
+    project.sparse = True
+    strokes = np.zeros(SIZE, np.uint8)
+    strokes[0], strokes[1] = 1, 2
+    masks = write_masks(tmp_path / "m", img_1=np.uint8(BLOB * number), img_2=strokes)
+    imported = import_masks(project, by_name(project, masks))
+    assert imported.names == ("img_2",)
+    assert f"img_1 holds {number} alone" in imported.refused[0]
+    alone = write_masks(tmp_path / "alone", img_1=np.uint8(BLOB * number))
+    assert import_masks(project, by_name(project, alone)).names == ("img_1",)
+    np.testing.assert_array_equal(project.read_labels("img_1"), np.where(BLOB, 1, BACKGROUND))
+
+
+def test_two_objects_beside_masks_of_more_are_no_strokes(project, tmp_path):
+    project.sparse = True
+    two = TWO.copy()
+    two[10:] *= 2
+    three = two.copy()
+    three[0, 0] = 3
+    masks = write_masks(tmp_path / "m", img_1=np.uint8(two), img_2=np.uint8(three), img_10=np.uint8(BLOB))
+    assert import_masks(project, by_name(project, masks)).refused == ()
+    np.testing.assert_array_equal(project.read_labels("img_1"), np.where(two, two, BACKGROUND))
+    np.testing.assert_array_equal(project.read_labels("img_10"), np.where(BLOB, 1, BACKGROUND))
 
 
 @pytest.mark.parametrize(("there", "here"), [(True, True), (False, True), (False, False), (True, False)])

@@ -79,7 +79,7 @@ def _open(path: Path) -> Iterator[Parts]:
     key = str(path), file_stamp(path)
     with quiet():
         parts = _remembered.pop(key, None) or _parse(path)
-        parts.tif.filehandle.open()
+        parts.tif.filehandle.open()  # of one that was just parsed it is open: another file may have its name by now
         with parts.tif:
             yield parts
             is_stack = len(parts.tif.pages) > 1
@@ -90,8 +90,12 @@ def _open(path: Path) -> Iterator[Parts]:
 
 
 def _parse(path: Path) -> Parts:
-    with TiffFile(path) as tif:
+    tif = TiffFile(path)
+    try:
         return parts_of(tif, path)
+    except BaseException:
+        tif.close()
+        raise
 
 
 def _locate(parts: Parts, index: int) -> tuple[TiffImage, int]:
@@ -142,7 +146,8 @@ def _orientation(page: TiffPage) -> int:
 
 
 def _check_size(path: Path, series: TiffPageSeries) -> None:
-    page, stored = series.keyframe, path.stat().st_size
+    page = series.keyframe
+    stored = _stored_size(page)
     check_declared(path.name, series.shape, _series_frames(series), series.nbytes, stored)
     if page.compression != COMPRESSION.NONE:  # a tile is unpacked whole, however small the image
         check_unpacked_size(path.name, prod(page.chunks) * series.dtype.itemsize, stored)
@@ -151,9 +156,14 @@ def _check_size(path: Path, series: TiffPageSeries) -> None:
         raise _cut_off(path)
 
 
+def _stored_size(page: TiffPage | TiffFrame) -> int:
+    """Return the length of the file that is open: a mask may be written anew under its name at any time."""
+    return int(page.parent.filehandle.size)
+
+
 def _check_complete(path: Path, page: TiffPage | TiffFrame) -> None:
     end = max((start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
-    if end > path.stat().st_size:
+    if end > _stored_size(page):
         raise _cut_off(path)
     if page.compression == COMPRESSION.JPEG:
         _check_segments(path, page)
@@ -194,7 +204,7 @@ def _read(path: Path, series: TiffPageSeries, index: int) -> NDArray[Any]:
     leading = len(series.shape) - len(series.keyframe.axes)
     if axes == series.axes and _is_plain(series, leading):
         return _read_pages(path, series, index, leading)
-    check_declared_size(path.name, series.nbytes, path.stat().st_size)
+    check_declared_size(path.name, series.nbytes, _stored_size(series.keyframe))
     return take_frame(series.asarray(), axes, index)
 
 

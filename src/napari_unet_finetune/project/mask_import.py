@@ -13,6 +13,7 @@ from ..events import drain, never
 from ..io.images import ImageRef
 from ..text import count_of, first_of, size_in_px, verb_for
 from .image import OWN, ProjectImage, SavedMask
+from .masks import NOTHING_BESIDE, look_beside
 from .project import Project
 
 Taken = SavedMask | DataError
@@ -37,9 +38,11 @@ class Imported:
 
 def take_masks(project: Project, pairs: Iterable[Pair]) -> Iterator[Taken]:
     """Write masks of `pairs` one by one, and yield each, or why it was refused."""
+    pairs = tuple(pairs)
+    beside = look_beside(pair.mask for pair in pairs) if project.sparse else NOTHING_BESIDE
     for pair in pairs:
         try:
-            yield project.write_imported(pair)
+            yield project.write_imported(pair, beside)
         except DataError as error:
             yield error
 

@@ -7,8 +7,9 @@ mean, and never written again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,38 @@ def without_background(labels: Labels, name: str) -> Labels:
     return np.where(taken, free[0], labels).astype(np.uint16)
 
 
-def read_foreign_mask(ref: ImageRef, name: str, size: tuple[int, int], *, sparse: bool) -> Labels:
+@dataclass(frozen=True)
+class Beside:
+    """What masks of one import hold, which tells what 1 and 2 mean in each: objects that are counted, or strokes."""
+
+    are_counted: bool = False
+    hold_strokes: bool = False
+
+
+NOTHING_BESIDE = Beside()
+
+
+def look_beside(refs: Iterable[ImageRef]) -> Beside:
+    """Look through masks from elsewhere until one has three objects, so that they are counted; some may be strokes."""
+    hold_strokes = False
+    for ref in refs:
+        with suppress(DataError):  # said when it is read
+            if painted_meaning(ref.path) is None:
+                values = _small_values(read_image(ref, as_labels=True).array)
+                if len(values - {0}) > 2:
+                    return Beside(are_counted=True)
+                hold_strokes |= values >= {1, 2}
+    return Beside(hold_strokes=hold_strokes)
+
+
+def read_foreign_mask(
+    ref: ImageRef, name: str, size: tuple[int, int], *, sparse: bool, beside: Beside = NOTHING_BESIDE
+) -> Labels:
     """Return a mask from elsewhere as the image `name` of `size` keeps it.
 
     Where unpainted pixels are unknown (`sparse`), what holds strokes of background (1) and objects (2) is taken as it
-    is meant, and of all else the background is painted. A mask painted in another dataset means what it means there.
+    is meant, unless others of its import (`beside`) have more objects, and of all else the background is painted. A
+    mask painted in another dataset means what it means there.
 
     Raises
     ------
@@ -148,7 +176,13 @@ def read_foreign_mask(ref: ImageRef, name: str, size: tuple[int, int], *, sparse
     if painted is not None:
         return _fitting(_from_dataset(ref, *painted, sparse=sparse), ref.name, name, size)
     array = read_image(ref, as_labels=True).array
-    if sparse and _are_strokes(array):
+    values = _small_values(array) if sparse and not beside.are_counted else set()
+    if beside.hold_strokes and values - {0} in ({1}, {2}):
+        raise DataError(
+            f"{ref.name} holds {max(values)} alone, and masks beside it hold strokes of 1 and 2: it may be strokes or "
+            "a whole mask. Add a stroke of the other number to it, or import whole masks from a folder of their own."
+        )
+    if {1, 2} <= values <= {0, 1, 2}:
         return _fitting(_from_strokes(array, ref.name), ref.name, name, size)
     return _fitting(_from_whole(array, ref.name, sparse=sparse), ref.name, name, size)
 
@@ -229,11 +263,12 @@ def _numbered(found: NDArray[Any], name: str) -> Labels:
     return without_background(found.astype(np.uint16), name)
 
 
-def _are_strokes(array: NDArray[np.generic]) -> bool:
+def _small_values(array: NDArray[np.generic]) -> set[int]:
+    """Return the first values of a mask that may be strokes, or numbers of objects; an empty set for any other."""
     if array.ndim != 2 or array.dtype.kind not in "ui":
-        return False
-    values = set(np.unique(array).tolist())
-    return values <= {0, 1, 2} and {1, 2} <= values
+        return set()
+    values = set(np.unique(array)[:5].tolist())
+    return values if values <= {0, 1, 2, 3, 4} else set()
 
 
 def over_background(labels: NDArray[np.generic]) -> Labels:

@@ -21,7 +21,17 @@ from ..io.disk import NO_FILE, file_identity, file_stem
 from ..io.images import ImageHeader, ImagePixels, read_image
 from ..io.writing import Frame, write_frames
 from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask, Use
-from .masks import copy_aside, fit_foreign_labels, put_aside, put_back, read_foreign_mask, read_mask_file, save_mask
+from .masks import (
+    NOTHING_BESIDE,
+    Beside,
+    copy_aside,
+    fit_foreign_labels,
+    put_aside,
+    put_back,
+    read_foreign_mask,
+    read_mask_file,
+    save_mask,
+)
 from .opening import NotWritableError, Opened, enter, find_images, locate, with_mask, without_mask
 from .record import VERSION, ImageRecord, ProjectRecord, image_record, record_key, stored_source
 from .shared_record import SharedRecord
@@ -284,8 +294,10 @@ class Project:
         """Take a mask back that `remove_labels` moved to `aside`; raises `DataError` if it cannot be read."""
         return self.save_labels(name, read_mask_file(aside, self._masks.meaning(aside)), origin)
 
-    def write_imported(self, pair: Pair) -> SavedMask:
+    def write_imported(self, pair: Pair, beside: Beside = NOTHING_BESIDE) -> SavedMask:
         """Write a mask from elsewhere as the file of a mask here; `keep` it to enter it.
+
+        What others of its import hold (`beside`) tells whether 1 and 2 are strokes or two objects.
 
         Raises
         ------
@@ -296,7 +308,8 @@ class Project:
         if image is None or image.ref != pair.image:
             raise DataError(f"{pair.mask.name}: its image {pair.name} is not in this dataset.")
         _check_replaceable(image)
-        labels = read_foreign_mask(pair.mask, image.name, self._header(image.name).size, sparse=self.sparse)
+        size = self._header(image.name).size
+        labels = read_foreign_mask(pair.mask, image.name, size, sparse=self.sparse, beside=beside)
         return self.write_labels(image.name, labels, "imported")
 
     def write_imported_labels(
