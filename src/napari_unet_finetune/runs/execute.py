@@ -107,7 +107,7 @@ def _recorded(events: Training, folder: RunFolder) -> Training:
 @contextmanager
 def _logged(folder: RunFolder) -> Iterator[None]:
     """Write the package's log messages to the run's own log file as well."""
-    handler = logging.FileHandler(folder.path / LOG, encoding="utf-8")
+    handler = logging.FileHandler(folder.path / LOG, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger(PACKAGE)
     logger.addHandler(handler)
