@@ -17,6 +17,7 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
+from napari_unet_finetune._qt.session.dock import open_dock as show_dock
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.folders import run_folders
@@ -91,7 +92,7 @@ def test_an_image_is_opened_a_model_finetuned_and_its_labels_appear(window: Any,
 def test_predict_all_begins_at_once_with_the_dataset_as_its_source(window: Any, workbench: Any) -> None:
     workbench.finetune.predict_requested.emit()
     assert workbench.session.jobs.is_running
-    dock = open_dock(window, "Predict")
+    dock = show_dock(window, "Predict")
     assert dock.predict.source.value() == "dataset"
     assert "6 images" in dock.predict.about.text()
 
@@ -187,6 +188,12 @@ def test_the_docks_of_a_viewer_share_one_session_which_ends_with_the_last_of_the
     for dock in (again, *docks[1:]):
         window.window.remove_dock_widget(dock)
     assert open_dock(window).session is not session
+
+
+def test_a_button_finds_the_dock_of_the_menu_and_the_menu_that_of_a_button(window: Any) -> None:
+    assert show_dock(window, "Predict") is show_dock(window, "Predict")
+    assert "Predict (U-Net Finetune)" in window.window.dock_widgets  # the name that the menu looks for
+    assert show_dock(window, "Compare models") is window.window.dock_widgets["Compare models (U-Net Finetune)"]
 
 
 def test_docks_and_samples_are_where_the_menus_say(window: Any) -> None:

@@ -19,7 +19,18 @@ PLUGIN = "napari-unet-finetune"
 
 def open_dock(viewer: Any, title: str) -> Any:
     """Show the dock called `title` in `viewer` and return its widget; one that is there already is raised."""
-    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, title, tabify=True)
+    from npe2 import PluginManager
+
+    plugins = PluginManager.instance()
+    offered = (one for one in plugins.iter_widgets() if (one.plugin_name, one.display_name) == (PLUGIN, title))
+    kind: Any = next(offered).get_callable()
+    there = (unwrapped(widget) for widget in viewer.window.dock_widgets.values())
+    widget = next((one for one in there if type(one) is kind), None)
+    if widget is None:
+        widget = kind(viewer)
+        name = f"{title} ({plugins.get_manifest(PLUGIN).display_name})"  # the menu's, or that opens another
+        viewer.window.add_dock_widget(widget, name=name, tabify=True)
+    dock: Any = widget.parent()
     dock.show()
     dock.raise_()
     return widget
