@@ -142,3 +142,15 @@ def test_a_border_that_is_not_annotated_never_becomes_background(tmp_path, spars
     else:
         assert "would be background here" in imported.refused[0]
         assert not project.image("a").is_annotated
+
+
+def test_commands_refuse_the_record_of_a_newer_version_as_the_dock_does(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.uint8))
+    project = Project.open(tmp_path)
+    project.save_labels("a", np.ones((4, 5), np.uint16), "painted")
+    record = project.folder / "project.json"
+    for change in ({"version": 3}, {"background": 50_000}):
+        record.write_text(json.dumps({**json.loads(record.read_text()), **change}))
+        for opens in (lambda: Project.open(tmp_path), lambda: open_folder(tmp_path, project.folder / "labels")):
+            with pytest.raises(DataError, match="newer version"):
+                opens()

@@ -34,6 +34,7 @@ class Meaning:
     background: int | None = None
 
 
+VERSION = 2  # of the record
 RECORD = "project.json"  # of a dataset that is annotated here
 BACKGROUND = 60_000  # in masks that are painted here: far from numbers of objects, and with room above for new ones
 WHOLE, STROKES = Meaning(), Meaning(sparse=True)  # as in files from elsewhere

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..errors import DataError
 from ..io.disk import NO_FILE, Stamp, file_stamp, file_stem
 from ..io.images import ImageRef, Listing, list_images, natural_key
-from .masks import RECORD, STROKES, WHOLE, Meaning
+from .masks import BACKGROUND, RECORD, STROKES, VERSION, WHOLE, Meaning
 
 LABELS, REMOVED = "labels", "removed"
 OLD_MASKS, OLD_STROKES = "masks", "strokes"  # of the first version: whole masks, and strokes of 1 and 2
@@ -175,8 +175,16 @@ def _read(folder: Path, stamp: Stamp) -> Painted | None:
             "back, or rename it if it is of another program."
         ) from error
     with suppress(ValueError, TypeError, KeyError, AttributeError):  # a file of others
-        return _understood(folder, values)
+        painted = _understood(folder, values)
+        if values.get("version", 1) <= VERSION and painted.background in (0, BACKGROUND):
+            return painted
+        raise DataError(newer_version(folder / RECORD))
     return None
+
+
+def newer_version(record: Path) -> str:
+    """Return the sentence that refuses a record whose masks may mean something that is not known here."""
+    return f"{record} was written by a newer version of this program. Update it to open this dataset."
 
 
 def _understood(folder: Path, values: Mapping[str, Any]) -> Painted:

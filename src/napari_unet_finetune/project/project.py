@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..config import ChannelRule
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import read_pair, read_unannotated
-from ..data.masks import BACKGROUND
+from ..data.masks import BACKGROUND, VERSION
 from ..data.painted import OLD_MASKS, OLD_STROKES, PREDICTED
 from ..data.pairing import Pair
 from ..errors import DataError
@@ -33,7 +33,7 @@ from .masks import (
     save_mask,
 )
 from .opening import NotWritableError, Opened, enter, find_images, locate, with_mask, without_mask
-from .record import VERSION, ImageRecord, ProjectRecord, image_record, record_key, stored_source
+from .record import ImageRecord, ProjectRecord, image_record, record_key, stored_source
 from .shared_record import SharedRecord
 
 __all__ = ["ROLES", "NotWritableError", "Origin", "Project", "ProjectImage", "Role", "SavedMask"]

@@ -10,14 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..checked_json import Count, Score, json_text, parse_json
 from ..config import ChannelRule
-from ..data.masks import BACKGROUND, RECORD
-from ..data.painted import OLD_MASKS, OLD_STROKES
+from ..data.masks import BACKGROUND, RECORD, VERSION
+from ..data.painted import OLD_MASKS, OLD_STROKES, newer_version
 from ..errors import DataError
 from ..io.disk import write_file
 from ..io.images import ImageRef
 from .image import Origin, ProjectImage, Role, Use
 
-VERSION = 2
 _REMEMBERED = (
     "name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested", "since", "used_as",
 )  # fmt: skip
@@ -118,7 +117,7 @@ def read_record(folder: Path) -> ProjectRecord | None:
             'again, but not what "Unpainted = background" was. Look whether it is ticked as it should be.'
         ) from error
     if record.version > VERSION or record.background not in (None, BACKGROUND):
-        raise DataError(f"{file} was written by a newer version of this program. Update it to open this dataset.")
+        raise DataError(newer_version(file))
     return _of_today(record) if record.version == 1 else record
 
 
