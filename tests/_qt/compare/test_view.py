@@ -57,6 +57,13 @@ def test_the_first_image_is_shown_as_soon_as_it_is_predicted(view, viewer):
     assert [mark_of(layer) for layer in viewer.layers] == ["compare:image", *MODELS, "compare:truth"]
 
 
+def test_scores_without_a_picture_show_their_first_image_at_a_click(view):
+    view.clear()
+    view.set_mode("errors")
+    assert (view.image, view.label) == ("img_04", "model-0")
+    assert view.layers.mode == "errors"
+
+
 def test_layers_hold_image_truth_and_predictions_at_the_place_of_the_image(view, viewer, session):
     image = session.project.annotated_image("img_04")
     assert (find_ours(viewer, "compare:image").data == image.image).all()

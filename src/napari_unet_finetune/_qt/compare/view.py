@@ -72,7 +72,10 @@ class ComparisonView(Listener):
     def set_mode(self, mode: Mode) -> None:
         """Show models laid over the image, side by side, or the errors of one."""
         self.mode = mode
-        self._show_again()
+        if self.image is None:
+            self._show_first()
+        else:
+            self._show_again()
 
     def set_truth(self, *, is_shown: bool) -> None:
         """Show the contour of the truth, or not."""
@@ -99,6 +102,14 @@ class ComparisonView(Listener):
             return
         place = labels.index(self.label) + step if self.label in labels else 0
         self.show(self.image, labels[place % len(labels)])
+
+    def _show_first(self) -> None:
+        """Show the first image with a score: those of another day are there before anything is shown."""
+        cell = next(iter(self.comparing.cells.values()), None)
+        if cell is not None:
+            self.show(cell.image, cell.model)
+        else:
+            self.changed.emit()
 
     def _show_again(self) -> None:
         if self.image is not None:
