@@ -70,6 +70,7 @@ lint: .venv/.installed
 # All that is checked before a larger change is done: too slow for every one.
 full:
 	.ci/run
+	$(MAKE) test-qt PYTEST_ARGS="-m full"
 	$(MAKE) test-all-pyside6 test-oldest torture demo
 	$(MAKE) screenshots PICTURES=build/pictures
 

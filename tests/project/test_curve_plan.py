@@ -34,6 +34,13 @@ def test_test_images_come_first_then_validation_then_all_annotated(project):
     assert image_sets(project)[0].text == "Test images (2)"
 
 
+def test_images_that_a_training_held_out_are_a_set_unless_the_user_uses_them_otherwise(project):
+    project.set_used({"img_01": "validation", "img_02": "validation", "img_03": "train"})
+    assert image_sets(project)[0].names == ("img_01", "img_02")
+    project.set_role(["img_02"], "train")
+    assert image_sets(project)[0].names == ("img_01",)
+
+
 def test_a_curve_tests_on_the_test_images_and_trains_on_the_others_in_order(project):
     project.set_role(["img_00", "img_04"], "test")
     project.set_role(["img_02"], "unused")
