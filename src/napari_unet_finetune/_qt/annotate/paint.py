@@ -43,7 +43,7 @@ class Brush:
     @classmethod
     def of(cls, layer: Labels) -> Brush:
         """Return what is set on `layer`."""
-        mode = travelling(str(layer.mode))
+        mode = traveling(str(layer.mode))
         return cls(layer.brush_size, layer.selected_label, mode, layer.opacity, layer.contour)
 
     @classmethod
@@ -58,7 +58,7 @@ class Brush:
         layer.brush_size, layer.selected_label, layer.mode = self.size, self.label, self.mode
 
 
-def travelling(mode: str) -> str:
+def traveling(mode: str) -> str:
     """Return the mode of a layer for the next image: a bucket would flood it at the first click."""
     return "paint" if mode in ("fill", "pick", "transform") else mode
 
@@ -136,7 +136,7 @@ def color_by_meaning(layer: Labels, *, sparse: bool) -> None:
 
 def repaint(layer: Labels, name: str, history: History, pixels: ImagePixels) -> None:
     """Let `layer` be the one of another image, which takes napari a fifth of the time of a new layer."""
-    mode = travelling(str(layer.mode))
+    mode = traveling(str(layer.mode))
     layer.data = np.array(history.labels, np.uint16)
     history.give_to(layer)
     layer.name = layer_name(name)
