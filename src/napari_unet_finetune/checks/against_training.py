@@ -148,7 +148,7 @@ def _opposite(name: str, base: DataStatistics) -> str:
     here, there = ("darker", "brighter") if brighter else ("brighter", "darker")
     return (
         f"Objects are {here} than their surroundings, but {there} in the data of {name}. A model that has never seen "
-        "this may confuse the two: look at a prediction. Finetuning tries your images with dark and bright exchanged, too."
+        "this may confuse the two: look at a prediction. Finetuning tries images with dark and bright exchanged, too."
     )
 
 
