@@ -27,7 +27,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-PLUGIN = "napari-unet-finetune"
+from napari_unet_finetune._qt.session.dock import open_dock
+
 PATIENCE_S = 900
 _LOOK_MS = 100
 _SPECK_PX, _MANY = 30, 25  # smaller objects, and more of them, are left out
@@ -73,9 +74,7 @@ class User:
 
     def open_dock(self, title: str) -> Any:
         """Show a dock of the plugin and return its widget."""
-        dock, widget = self.viewer.window.add_plugin_dock_widget(PLUGIN, title, tabify=True)
-        dock.show()
-        dock.raise_()
+        widget = open_dock(self.viewer, title)
         let(0.6)
         return widget
 
