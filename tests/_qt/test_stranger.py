@@ -36,9 +36,5 @@ def test_all_places_show_the_same_of_a_model_also_after_napari_was_closed(said, 
     assert len(shown(said, fact)) >= places and len(set(shown(said, fact))) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="A training scores the base on images with dark and bright exchanged, all other places as they are.",
-)
 def test_all_places_show_the_same_of_the_base(said):
     assert len(set(shown(said, "base, held out"))) == 1

@@ -43,9 +43,15 @@ def test_it_is_told_and_stands_in_the_model(turned, tmp_path):
     assert len(before.quantiles) == len(new.quantiles) == 51
 
 
-def test_the_base_is_scored_as_it_sees_the_images(turned):
+def test_the_base_is_kept_for_what_it_finds_in_the_images_as_it_sees_them(turned):
     _, result = turned
-    assert result.ended.raw_dice > 0.9
+    assert result.ended.kept_raw and result.ended.raw_dice > 0.9
+
+
+def test_a_finetuned_model_is_compared_with_the_base_as_its_user_has_it(trained):
+    settings = tiny_config(steps=1, keep_raw=False, held_out=(INVERTED[0].name,))
+    events, result = collect(finetune(trained.model, INVERTED, settings))
+    assert result.ended.raw_dice == events[0].raw_dice == pytest.approx(scores(trained.model, INVERTED[:1])[0])
 
 
 def test_images_that_the_base_knows_are_shown_as_they_are(trained):

@@ -98,7 +98,7 @@ def _ended(
         steps=progress.step,
         stopped=stopped,
         kept_raw=kept_raw,
-        raw_dice=progress.raw_score,
+        raw_dice=progress.raw_score if kept_raw else progress.base_dice,
         finetuned_dice=finetuned_dice,
         old_dice_before=progress.old_dice_before,
         old_dice_after=old_dice_after,

@@ -22,6 +22,7 @@ from ..models.model import Model, weights_hash
 from .conclude import FinetuneResult, conclude, dice_on_old, is_best, provenance_of
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
+from .store import PatchStore
 from .trainer import Trainer
 from .validation import ImageValidator, PatchValidator
 
@@ -149,24 +150,23 @@ def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[]
 
 def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
-    score = _raw_score(setup)
+    score, as_is = (_raw_score(setup, held_out) for held_out in (setup.raw_held_out, setup.raw_as_is))
     old_dice = dice_on_old(trainer.network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
-    return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup))
+    return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup), raw_as_is=as_is)
 
 
-def _raw_score(setup: Setup) -> float | None:
-    """Score the base model as its user has it; a changed first layer would see the images in another way.
+def _raw_score(setup: Setup, held_out: PatchStore | None) -> float | None:
+    """Score the base model on images as it sees them; a changed first layer would see them in another way.
 
     None if there is no base, it cannot take the images, or no image is held out.
     """
-    if setup.from_scratch or setup.raw_held_out is None or not isinstance(setup.validator, ImageValidator):
+    if setup.from_scratch or held_out is None or not isinstance(setup.validator, ImageValidator):
         return None
     # The window shows the same part of an image that the original model sees at another size.
     window = round(setup.config.validation_crop_px * setup.original.card.rescale / setup.base.card.rescale)
     config = setup.config.model_copy(update={"validation_crop_px": window})
-    validator = ImageValidator(
-        setup.raw_held_out, config, setup.precision, setup.base.card.threshold, knows_mirrored(setup.original)
-    )
+    threshold = setup.base.card.threshold
+    validator = ImageValidator(held_out, config, setup.precision, threshold, knows_mirrored(setup.original))
     return validator.score(setup.original.build_network().to(setup.device))
 
 
@@ -217,7 +217,7 @@ def _run_started(setup: Setup, progress: Progress) -> RunStarted:
         first_step=progress.step,
         train_images=tuple(image.name for image in setup.train.images),
         validation_images=tuple(image.name for image in setup.held_out.images),
-        raw_dice=progress.raw_score,
+        raw_dice=progress.base_dice,
         best_dice=progress.best_score if isinstance(setup.validator, ImageValidator) else None,
         best_step=progress.best_step,
     )

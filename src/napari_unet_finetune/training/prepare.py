@@ -41,7 +41,8 @@ class Setup:
 
     `original` is the base model as it was given, `base` the same with the channels and patch size of this training.
     `old` are images of the old dataset that are only scored, and `raw_held_out` the held-out images as the original
-    model sees them; None if it cannot take their channels.
+    model sees them, shown as in this training; None if it cannot take their channels. `raw_as_is` are the same as its
+    user has it, None where that is no different.
     """
 
     original: Model
@@ -59,6 +60,7 @@ class Setup:
     notices: tuple[str, ...]
     from_scratch: bool
     raw_held_out: PatchStore | None
+    raw_as_is: PatchStore | None = None
     old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
 
 
@@ -112,6 +114,7 @@ def prepare(
     has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
     original = model.with_card(knows=(shown,)) if has_same_channels else model
     held_out = _seen_by_base(original, base.with_card(knows=(shown,)), images, loaded)
+    as_is = _seen_by_base(model, base.with_card(knows=(shown,)), images, loaded) if shown.inverted else None
     model, base = _with_new(model, base, before, shown, loaded.statistics)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
     about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
@@ -132,6 +135,7 @@ def prepare(
         notices=tuple(filter(None, (*about_base, about_shown, *loaded.notices, about_layers, *about_old))),
         from_scratch=from_scratch,
         raw_held_out=held_out,
+        raw_as_is=as_is,
         old_records=old.records,
     )
 

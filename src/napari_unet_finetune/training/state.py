@@ -15,6 +15,8 @@ class Progress:
     """How far a training has come and the best it has seen.
 
     All randomness of a step follows from the seed and the step's number, so `step` stands for the RNG state.
+    `raw_score` is that of the base which sees the images as this training shows them, `raw_as_is` that of the base as
+    its user has it, where that is another one.
     """
 
     step: int = 0
@@ -25,6 +27,12 @@ class Progress:
     raw_score: float | None = None
     old_dice_before: float | None = None
     data_sha256: str = ""
+    raw_as_is: float | None = None
+
+    @property
+    def base_dice(self) -> float | None:
+        """Dice of the base as its user has it, which is what the finetuned model is compared with."""
+        return self.raw_score if self.raw_as_is is None else self.raw_as_is
 
     def to_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only, which `torch.load(weights_only=True)` reads back."""
