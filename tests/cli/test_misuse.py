@@ -1,6 +1,7 @@
 """Whatever is wrong with an invocation: one sentence, exit code 1 or 2, and with ``--json`` one object."""
 
 import json
+import logging
 from contextlib import chdir
 
 import pytest
@@ -15,9 +16,15 @@ from napari_unet_finetune.config import FinetuneConfig, fields_of
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
-    """Work in a folder of its own: a run folder is made before its images are looked for."""
+    """Work in a folder of its own: a run folder is made before its images are looked for.
+
+    What is logged of names that are no UTF-8 is kept from pytest, whose processes cannot send it to each other.
+    """
+    logger = logging.getLogger("napari_unet_finetune")
+    logger.propagate = False
     with chdir(tmp_path_factory.mktemp("misuse")):
         yield
+    logger.propagate = True
 
 
 COMMANDS = {name: command for name, command in get_command(app).commands.items() if not command.hidden}
