@@ -74,11 +74,6 @@ def test_no_invocation_ends_in_a_traceback(arguments):
     complaint_of(arguments)
 
 
-def test_a_name_that_is_no_unicode_is_written_into_the_log_of_a_run():
-    code, sentence = complaint_of(["train", "--images", "ä\udce9", "--masks", "x", "--out", "named"])
-    assert code == 1 and "ä" in sentence
-
-
 TRAIN = ["train", "--images", "x", "--masks", "y", "--out", "z"]
 
 
