@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +40,19 @@ def fixed_randomness() -> None:
     if torch is not None:
         torch.manual_seed(0)
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def loaded_by() -> Callable[[str], set[str]]:
+    """Return a function that tells which modules are loaded once some code has run in a Python of its own."""
+
+    def loaded(code: str) -> set[str]:
+        code += "\nimport sys; print(*sys.modules)"
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        return set(run.stdout.splitlines()[-1].split())
+
+    return loaded
 
 
 @pytest.fixture(scope="session")

@@ -183,7 +183,7 @@ class FinetuneConfig(_Config):
     false_positive_weight: float = Field(0.5, ge=0.05, le=0.95, title="Penalty on false positives", description="Weight of false positives against missed pixels in the region loss; above 0.5 the model predicts less.")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, title="Augmentation", description="Random changes of the training patches.")
 
-    appearance: AppearanceName = Field("auto", title="Intensities", description="Whether dark and bright of the new images are exchanged before the network sees them; auto tries both with the base model on the annotated images.")
+    appearance: AppearanceName = Field("auto", title="Dark and bright", description="Whether dark and bright of the new images are exchanged before the network sees them; auto tries both with the base model on the annotated images.")
     in_channels: int | None = Field(None, ge=1, le=64, title="Channels of the model", description="Give the model this many input channels by repeating or summing its first filters; empty keeps them, but gives a gray model the channels of color images unless a channel rule is set.")
     channels: ChannelRule | None = Field(None, title="Channel rule", description="How images with other channels are brought to the model's; empty keeps the base model's rule.")
     rescale: float | None = Field(None, ge=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them, and results brought back; 0 estimates it from the size of the objects, empty keeps the base model's.")
@@ -279,7 +279,7 @@ class PredictConfig(_Config):
     threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability above which a pixel is an object; empty takes the model's own.")
     rescale: float | None = Field(None, gt=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them; empty takes the model's own.")
     channels: ChannelRule | None = Field(None, title="Channel rule", description="How images with other channels are brought to the model's; empty takes the model's own.")
-    appearance: AppearanceName = Field("auto", title="Intensities", description="Whether dark and bright are exchanged before the network sees an image; auto: as in those images it was trained on that this one is most like.")
+    appearance: AppearanceName = Field("auto", title="Dark and bright", description="Whether dark and bright are exchanged before the network sees an image; auto: as in those images it was trained on that this one is most like.")
     overlap: float = Field(0.5, ge=0, lt=0.9, title="Overlap", description="Share of a tile that overlaps with the next one.")
     batch_size: int = Field(8, ge=1, le=1024, title="Batch size", description="Tiles per pass.")
     augment: bool = Field(True, title="Test-time augmentation", description="Every second tile is shown mirrored, if the model was trained on mirrored patches: the tiles over a pixel are then four views of it, in the time of one.")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..config import ChannelRule, Normalization
 from ..errors import DataError
+from ..io.colors import LUMINANCE
 from ..text import first_of
 from .annotated_image import AnnotatedImage
 from .appearance import AS_THEY_ARE, Appearance, nearest, quantiles_of
@@ -130,8 +131,6 @@ def _nearest_indices(old: int, new: int) -> NDArray[np.int64]:
 
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
-# Rec. 601 luma, the weights of scikit-image's older rgb2gray and of most cameras.
-LUMINANCE = (0.299, 0.587, 0.114)
 # Normalized values beyond this range are hot pixels or dust; they must not drive a GroupNorm.
 VALUE_RANGE = (-1.0, 3.0)
 

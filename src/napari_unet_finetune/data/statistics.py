@@ -117,7 +117,7 @@ class DataStatistics(_Record):
     raw
         Intensities as shares of the data type's range, before anything is done to them.
     normalized
-        Intensities as they enter the network, the mean of its channels.
+        The same after normalization, of images as they are, the mean of the channels that the network sees.
     channels
         The same of each channel, where the network has several.
     median_range

@@ -20,7 +20,8 @@ _TURNS = {
 _SAME_COLOR = 1 / 32  # of the full range: what JPEG and brushes with soft edges change
 _WHITE, _DEPTHS, _RAMP_COLORS = 255, (16, 256), 64
 _RAMP_STEP = 24  # of 255, between neighbors; in palettes of photos they jump
-_SHARE_OF_GRAY = np.array([0.299, 0.587, 0.114])
+# Rec. 601 luma, the weights of scikit-image's older rgb2gray and of most cameras.
+LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def is_turned(orientation: int) -> bool:
@@ -79,7 +80,7 @@ def _is_ramp(palette: NDArray[Any], last: int, *, is_lookup: bool) -> bool:
     part = palette if palette[last + 1 :].any() else palette[: last + 1]
     if len(part) < _RAMP_COLORS or np.abs(np.diff(part.astype(int), axis=0)).max() > _RAMP_STEP:
         return False
-    rises = np.diff(part @ _SHARE_OF_GRAY)
+    rises = np.diff(part @ LUMINANCE)
     return is_lookup or bool((rises >= 0).all() and rises.any())
 
 

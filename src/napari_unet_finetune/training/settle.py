@@ -131,7 +131,7 @@ def settle_appearance(
     return best, (
         f"The new images are shown to the model {best.in_words(channels)}: so the base finds their objects, with Dice "
         f"{scores[best].mean():.3f} instead of {scores[plain].mean():.3f} on {count_of(len(some), 'annotated image')}, "
-        "before anything is learned. If that is wrong, set Intensities to as they are."
+        "before anything is learned. If that is wrong, set Dark and bright to as they are."
     )
 
 

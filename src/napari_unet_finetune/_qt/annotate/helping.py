@@ -27,12 +27,12 @@ Point = tuple[float, float]
 class Helping(Listener):
     """Takes clicks and drags of the mouse with `KEY` pressed on the layer that is painted in; the brush stays chosen.
 
-    The current image is predicted when that is first needed, and again for another model.
+    The current image is predicted when that is first needed, and again for another model or channel.
     """
 
     def __init__(self, annotation: Annotation) -> None:
         self._annotation = annotation
-        self._found: tuple[tuple[str, str], NDArray[np.uint16]] | None = None
+        self._found: tuple[tuple[object, ...], NDArray[np.uint16]] | None = None
         callbacks = annotation.session.viewer.mouse_drag_callbacks
         callbacks.append(self._on_press)
         self.at_release(lambda: callbacks.remove(self._on_press))
@@ -122,7 +122,7 @@ class Helping(Listener):
     def _with_prediction(self, then: Callable[[NDArray[np.uint16]], object]) -> None:
         """Call `then` with what the current model finds in the current image, as soon as that is known."""
         session = self._annotation.session
-        key = (session.current or "", session.predictor)
+        key = (session.current, session.predictor, session.channels)
         if self._found is not None and self._found[0] == key:
             then(self._found[1])
             return

@@ -70,7 +70,7 @@ def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
     if card.view.in_channels == 1 and card.channels.title:
         yield "Channel", card.channels.title
     if any(one.inverted for one in card.knows):
-        yield "Intensities", _intensities(card)
+        yield "Dark and bright", _intensities(card)
     if scores := list(_scores(card)):
         yield "Dice", ", ".join(scores)
     if about.licence:

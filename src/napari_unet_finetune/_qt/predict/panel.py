@@ -34,7 +34,7 @@ _SOURCES: tuple[tuple[str, Source], ...] = (
 _APPEARANCES: tuple[tuple[str, AppearanceName], ...] = (
     ("as in similar training images", "auto"),
     ("as they are", "as they are"),
-    ("with dark and bright exchanged", "inverted"),
+    ("exchanged", "inverted"),
 )
 _BESIDE = "beside the images"
 
@@ -187,7 +187,7 @@ class PredictPanel(Panel):
         self._form = in_form(
             ("Predict", self.source), self.about, ("Images", self.images), ("Labels", self.out), ("", self.overwrite),
             ("Channel", self.channel), ("Model", in_row(self.model, self.load, stretch=self.model)),
-            ("Intensities", self.appearance),
+            ("Dark and bright", self.appearance),
         )  # fmt: skip
         self.setLayout(in_column(self._form, self.button, spacing=6))
 
