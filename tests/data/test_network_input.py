@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.normalize import ModelView, model_input, network_input, resample, rescaled_shape
+from napari_unet_finetune.data.normalize import ModelView, model_input, network_input
+from napari_unet_finetune.data.view.resampling import resample, rescaled_shape
 
 
 def square(annotated=None):

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from napari_unet_finetune.config import ChannelRule, Normalization
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.normalize import LUMINANCE, VALUE_RANGE, model_input, normalize, to_channels
+from napari_unet_finetune.data.normalize import LUMINANCE, model_input, normalize, to_channels
+from napari_unet_finetune.data.view.intensities import VALUE_RANGE
 from napari_unet_finetune.errors import DataError
 
 PERCENTILE, ZSCORE, NONE = (Normalization(method=method) for method in ("percentile", "zscore", "none"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..io.axes import COLOR_SIZES
+from ..io.regions.region import Region
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,20 @@ class AnnotatedImage:
         """Size (Y, X) in pixels."""
         height, width = self.image.shape[-2:]
         return height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of its pixels."""
+        return self.image.dtype
+
+    @property
+    def stored_rows(self) -> int:
+        """Rows that are read at once; all of them are in memory."""
+        return 1
+
+    def read(self, region: Region) -> NDArray[np.generic]:
+        """Return the pixels of a region: (Y, X) or (C, Y, X)."""
+        return self.image[(..., *region.slices)]
 
     @property
     def channels(self) -> int:

@@ -100,9 +100,14 @@ def nearest(known: Sequence[Appearance], quantiles: Sequence[float]) -> int:
     return best
 
 
+def sampling_step(count: int) -> int:
+    """Return every how many of `count` pixels one is taken for `quantiles_of`."""
+    return max(1, count // _MAX_PIXELS)
+
+
 def quantiles_of(values: NDArray[Any]) -> tuple[float, ...]:
     """Return the quantiles (`LEVELS`) of some of `values`, evenly taken; empty for none."""
     if values.size == 0:
         return ()
-    some = values[:: max(1, values.size // _MAX_PIXELS)]
+    some = values[:: sampling_step(values.size)]
     return tuple(np.round(np.quantile(some.astype(np.float64), LEVELS), _DIGITS).tolist())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..config import ChannelRule, Normalization
 from ..errors import DataError
 from ..io.colors import LUMINANCE
+from ..io.regions.region import LazyImage, Region, bands_of
 from ..text import first_of
 from .annotated_image import AnnotatedImage
-from .appearance import AS_THEY_ARE, Appearance, nearest, quantiles_of
+from .appearance import AS_THEY_ARE, Appearance, nearest, quantiles_of, sampling_step
 from .channels import place_of
+from .view.intensities import (
+    Bands,
+    Intensities,
+    apply_intensities,
+    as_floats,
+    check_range,
+    is_beyond_range,
+    largest_value,
+    measure_intensities,
+)
+from .view.resampling import resample, rescaled_shape
 
 
 class ModelView(BaseModel):
@@ -73,8 +84,16 @@ def network_input(image: AnnotatedImage, view: ModelView) -> NetworkInput:
     )
 
 
-def as_shown(image: AnnotatedImage, view: ModelView) -> tuple[NDArray[np.float32], Appearance]:
-    """Return what a model with `view` sees of `image` (C, Y, X) before any change of size, and how it is shown.
+@dataclass(frozen=True)
+class Sight:
+    """How one image is shown to a network: what was measured over all of it, and holds for each part."""
+
+    appearance: Appearance
+    intensities: Intensities
+
+
+def measure_sight(image: LazyImage, view: ModelView) -> Sight:
+    """Return how a model with `view` sees `image`, which is read from top to bottom, in bands.
 
     Raises
     ------
@@ -82,36 +101,70 @@ def as_shown(image: AnnotatedImage, view: ModelView) -> tuple[NDArray[np.float32
         If the image's channels or values do not fit the model.
     """
 
-    def seen(appearance: Appearance = AS_THEY_ARE) -> NDArray[np.float32]:
-        return model_input(
-            image, in_channels=view.in_channels, channels=view.channels, normalization=view.normalization,
-            appearance=appearance,
-        )  # fmt: skip
+    def measured(appearance: Appearance) -> Intensities:
+        bands = _bands(image, view, appearance)
+        if appearance.inverted and view.normalization.method == "none":
+            check_range(_bands(image, view, AS_THEY_ARE), image.name)
+        return measure_intensities(bands, view.normalization, name=image.name)
 
     if len({one.inverted for one in view.knows}) == 1:
-        return seen(view.knows[0]), view.knows[0]
-    pixels = seen()
+        return Sight(view.knows[0], measured(view.knows[0]))
+    as_they_are = measured(AS_THEY_ARE)
     if not view.knows:
-        return pixels, AS_THEY_ARE
-    shown = view.knows[nearest(view.knows, quantiles_of(pixels.mean(axis=0).ravel()))]
-    return (seen(shown) if shown.inverted else pixels), shown
+        return Sight(AS_THEY_ARE, as_they_are)
+    shown = view.knows[nearest(view.knows, quantiles_of(_sample(image, view, as_they_are)))]
+    return Sight(shown, measured(shown) if shown.inverted else as_they_are)
 
 
-def rescaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
-    """Return the size (Y, X) of an image resampled by `factor`."""
-    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+def see(image: LazyImage, view: ModelView, sight: Sight, region: Region | None = None) -> NDArray[np.float32]:
+    """Return what a model with `view` sees of a region (C, Y, X), or of all, before any change of size.
+
+    Raises
+    ------
+    DataError
+        If the image's channels do not fit the model.
+    """
+    part = read_part(image, region or Region.whole(image.shape))
+    pixels = sight.appearance.shown(to_channels(part, view.in_channels, view.channels))
+    return apply_intensities(pixels, view.normalization, sight.intensities)
 
 
-def resample(planes: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Return `planes` (…, Y, X) linearly interpolated to `shape`, smoothed before they shrink."""
-    if planes.shape[-2:] == shape:
-        return planes
-    from skimage.transform import resize  # half a second that nobody waits for whose images keep their size
+def read_part(image: LazyImage, region: Region) -> AnnotatedImage:
+    """Return a region of an image, without labels; raises `DataError` if it cannot be read."""
+    return AnnotatedImage(image.name, image.read(region), channel_names=image.channel_names)
 
-    size = (*planes.shape[:-2], *shape)
-    shrinks = shape[0] < planes.shape[-2] or shape[1] < planes.shape[-1]
-    options = {"order": 1, "mode": "reflect", "anti_aliasing": shrinks, "preserve_range": True}
-    return np.asarray(resize(planes, size, **options), np.float32)  # type: ignore[no-untyped-call]
+
+def _bands(image: LazyImage, view: ModelView, appearance: Appearance) -> Bands:
+    """Return an image in bands of the network's channels (C, Y, X)."""
+
+    def shown(region: Region) -> NDArray[np.generic]:
+        return appearance.shown(to_channels(read_part(image, region), view.in_channels, view.channels))
+
+    return Bands(lambda: map(shown, bands_of(image)), view.in_channels, shown(Region(0, 0, 1, 1)).dtype)
+
+
+def _sample(image: LazyImage, view: ModelView, intensities: Intensities) -> NDArray[np.float32]:
+    """Return some normalized pixels (n,), evenly taken, the mean of their channels."""
+    height, width = image.shape
+    step = sampling_step(height * width)
+    taken, before = [], 0
+    for band in _bands(image, view, AS_THEY_ARE).read():
+        pixels = band.reshape(len(band), 1, -1)[..., -before % step :: step]
+        taken.append(apply_intensities(pixels, view.normalization, intensities).mean(axis=(0, 1)))
+        before += band.shape[-2] * width
+    return np.concatenate(taken)
+
+
+def as_shown(image: LazyImage, view: ModelView) -> tuple[NDArray[np.float32], Appearance]:
+    """Return what a model with `view` sees of `image` (C, Y, X) before any change of size, and how it is shown.
+
+    Raises
+    ------
+    DataError
+        If the image's channels or values do not fit the model.
+    """
+    sight = measure_sight(image, view)
+    return see(image, view, sight), sight.appearance
 
 
 def _majority(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -127,12 +180,6 @@ def _nearest_indices(old: int, new: int) -> NDArray[np.int64]:
     indices = ((np.arange(new) + 0.5) * old / new).astype(np.int64)
     nearest: NDArray[np.int64] = np.minimum(indices, old - 1)
     return nearest
-
-
-Floats = NDArray[np.float32] | NDArray[np.float64]
-
-# Normalized values beyond this range are hot pixels or dust; they must not drive a GroupNorm.
-VALUE_RANGE = (-1.0, 3.0)
 
 
 def model_input(
@@ -155,7 +202,7 @@ def model_input(
     """
     pixels = to_channels(image, in_channels, channels)
     if appearance.inverted and normalization.method == "none":
-        _check_range(pixels, image.name)
+        check_range(Bands.of(pixels), image.name)
     return normalize(appearance.shown(pixels), normalization, name=image.name)
 
 
@@ -168,9 +215,9 @@ def raw_input(image: AnnotatedImage, *, in_channels: int, channels: ChannelRule)
         If `channels` does not say how to bring the image to `in_channels`.
     """
     pixels = to_channels(image, in_channels, channels)
-    if _is_beyond_range(pixels):
+    if np.issubdtype(pixels.dtype, np.floating) and is_beyond_range(float(pixels.min()), float(pixels.max())):
         return None
-    return (_floats(pixels) / _type_max(pixels)).astype(np.float32)
+    return (as_floats(pixels) / largest_value(pixels.dtype)).astype(np.float32)
 
 
 def to_channels(image: AnnotatedImage, in_channels: int, rule: ChannelRule) -> NDArray[np.generic]:
@@ -215,8 +262,10 @@ def _cure(image: AnnotatedImage, in_channels: int) -> str:
 
 def _weighted(pixels: NDArray[np.generic], weights: tuple[float, ...]) -> NDArray[np.generic]:
     """Return the weighted mean over channels, on the scale that `pixels`' type implies."""
-    mean = np.tensordot(np.asarray(weights, np.float32), pixels.astype(np.float32), axes=1)[np.newaxis]
-    return mean / np.float32(_type_max(pixels)) if np.issubdtype(pixels.dtype, np.integer) else mean
+    mean = np.zeros((1, *pixels.shape[1:]), np.float32)
+    for channel, weight in zip(pixels, weights, strict=True):  # no matrix product, which rounds by the image's size
+        mean += np.float32(weight) * channel.astype(np.float32)
+    return mean / np.float32(largest_value(pixels.dtype)) if np.issubdtype(pixels.dtype, np.integer) else mean
 
 
 def normalize(pixels: NDArray[np.generic], rule: Normalization, *, name: str = "image") -> NDArray[np.float32]:
@@ -229,57 +278,4 @@ def normalize(pixels: NDArray[np.generic], rule: Normalization, *, name: str = "
     DataError
         If nothing is to be normalized and `pixels` are floats beyond 0 to 1.
     """
-    if rule.method == "none":
-        _check_range(pixels, name)
-        return (_floats(pixels) / _type_max(pixels)).astype(np.float32)
-    values = _floats(pixels)
-    if rule.per_channel:
-        return np.concatenate([_normalize_together(channel[np.newaxis], rule) for channel in values])
-    return _normalize_together(values, rule)
-
-
-def _check_range(pixels: NDArray[np.generic], name: str) -> None:
-    """Refuse floats for which there is no largest value to divide by."""
-    if _is_beyond_range(pixels):
-        low, high = float(pixels.min()), float(pixels.max())
-        raise DataError(
-            f"{name}: pixels are floats from {low:g} to {high:g}, but a model without normalization takes them from "
-            "0 to 1. Save the image with 8 or 16 bits."
-        )
-
-
-def _is_beyond_range(pixels: NDArray[np.generic]) -> bool:
-    if not np.issubdtype(pixels.dtype, np.floating):
-        return False
-    return float(pixels.min()) < -0.001 or float(pixels.max()) > 1.001
-
-
-def _floats(pixels: NDArray[np.generic]) -> Floats:
-    """Return `pixels` as floats that can tell them apart: a float32 holds 16 bits exactly, but not 32 bits."""
-    return pixels.astype(np.float32) if pixels.dtype.itemsize <= 2 else pixels.astype(np.float64)
-
-
-def _normalize_together(values: Floats, rule: Normalization) -> NDArray[np.float32]:
-    offset, width = _zscore(values) if rule.method == "zscore" else _percentiles(values, rule)
-    if width <= 0:
-        return np.zeros(values.shape, np.float32)
-    normalized = (values - values.dtype.type(offset)) / values.dtype.type(width)
-    return (normalized if rule.method == "zscore" else np.clip(normalized, *VALUE_RANGE)).astype(np.float32)
-
-
-def _zscore(values: Floats) -> tuple[float, float]:
-    # Rounding gives a constant image a tiny std, which would turn it into ones.
-    is_constant = values.min() == values.max()
-    return float(values.mean(dtype=np.float64)), 0.0 if is_constant else float(values.std(dtype=np.float64))
-
-
-def _percentiles(values: Floats, rule: Normalization) -> tuple[float, float]:
-    low, high = np.percentile(values, (rule.low, rule.high))
-    if high <= low:  # objects so rare that both percentiles are background
-        low, high = values.min(), values.max()
-    return float(low), float(high) - float(low)
-
-
-def _type_max(pixels: NDArray[np.generic]) -> float:
-    kind: np.dtype[Any] = pixels.dtype
-    return float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else 1.0
+    return apply_intensities(pixels, rule, measure_intensities(Bands.of(pixels), rule, name=name))

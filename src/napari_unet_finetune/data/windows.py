@@ -21,8 +21,13 @@ def reflected_indices(start: int, count: int, size: int) -> NDArray[np.int64]:
 
     The edge pixel is not repeated (numpy's mode "reflect"); one pixel alone is repeated.
     """
+    return reflected(np.arange(start, start + count, dtype=np.int64), size)
+
+
+def reflected(indices: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return `indices`, which may lie beyond the edges of `size` pixels, mirrored there as `reflected_indices` does."""
     if size == 1:
-        return np.zeros(count, np.int64)
+        return np.zeros_like(indices)
     period = 2 * (size - 1)
-    folded = np.arange(start, start + count, dtype=np.int64) % period
+    folded = indices % period
     return np.minimum(folded, period - folded)

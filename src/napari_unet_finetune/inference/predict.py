@@ -14,14 +14,16 @@ from torch import Tensor
 from ..config import PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import AS_THEY_ARE, Appearance, named
-from ..data.normalize import ModelView, network_input, resample
+from ..data.normalize import ModelView, Sight, measure_sight, see
+from ..data.view.resampling import Resampling, rescaled_shape
 from ..device import autocast, is_out_of_memory, pick_device, pick_precision
 from ..errors import DeviceError
 from ..events import TileEnd, drain, never, until
+from ..io.regions.region import LazyImage, Region
 from ..models.attention_unet import fold_standardization
 from ..models.model import Model
 from .postprocess import to_labels
-from .tiles import blend_tiles
+from .tiles import blend_part, plan_tiles
 from .views import knows_mirrored
 
 
@@ -138,23 +140,70 @@ class Predictor:
         DeviceError
             If the image or a single tile does not fit into the device's memory.
         """
+        whole = Region.whole(image.shape)
         try:
-            seen = network_input(image, self._view)
-            pixels = torch.from_numpy(seen.pixels).to(self.device)
-            blended = yield from until(should_stop, self._blended(pixels))
-        except (RuntimeError, MemoryError) as error:  # the image and its probabilities lie on the device, too
+            sight = self.measure(image)
+        except MemoryError as error:
+            raise self._too_large(image, whole) from error
+        probabilities = yield from self.stream_region(image, whole, sight, should_stop=should_stop)
+        if probabilities is None:
+            return None
+        labels = to_labels(probabilities, self.threshold, self.config)
+        shown = sight.appearance
+        return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit, shown)
+
+    def measure(self, image: LazyImage) -> Sight:
+        """Return how `image` is shown to the network, for `stream_region`; all of it is read, in bands.
+
+        Raises
+        ------
+        DataError
+            If the image's channels do not fit the model.
+        """
+        return measure_sight(image, self._view)
+
+    def stream_region(
+        self, image: LazyImage, region: Region, sight: Sight, *, should_stop: Callable[[], bool] = never
+    ) -> Generator[TileEnd, None, NDArray[np.float32] | None]:
+        """Yield progress after every batch of tiles and return the probabilities (Y, X) of a region, float32.
+
+        They are those that the whole image has there, to the last bit on a CPU: tiles are those of the whole image, and
+        `sight` was measured on it. Only the region and what its tiles see around it is read. Returns None if
+        `should_stop` says yes before the last batch.
+
+        Raises
+        ------
+        DataError
+            If the image's channels do not fit the model, or it cannot be read.
+        DeviceError
+            If the region or a single tile does not fit into the device's memory.
+        """
+        try:
+            probabilities = yield from until(should_stop, self._blended(image, region, sight))
+        except (RuntimeError, MemoryError) as error:  # the region and its probabilities lie on the device, too
             if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 raise
-            raise DeviceError(
-                f"{image.name}: the memory of '{self.device.type}' does not hold an image of {image.shape[1]} x "
-                f"{image.shape[0]} pixels. Choose the device 'cpu', or cut the image."
-            ) from error
-        if blended is None:
-            return None
-        probabilities = resample(blended.cpu().numpy(), image.shape)
-        labels = to_labels(probabilities, self.threshold, self.config)
-        shown = seen.appearance
-        return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit, shown)
+            raise self._too_large(image, region) from error
+        return probabilities
+
+    def _blended(self, image: LazyImage, region: Region, sight: Sight) -> Generator[TileEnd, None, NDArray[np.float32]]:
+        """Blend the tiles of a region of the image on the network's grid, which may be finer or coarser."""
+        view, card = self._view, self.model.card
+        shape = rescaled_shape(image.shape, view.rescale)
+        there, back = Resampling.of(image.shape, shape), Resampling.of(shape, image.shape)
+        plan = plan_tiles(shape, card.patch_size, self.config.overlap, mirrored=self._mirrored)
+        part = plan.covering(back.needs(region))
+        source = there.needs(part.window)
+        pixels = torch.from_numpy(there.apply(see(image, view, sight, source), source, part.window)).to(self.device)
+        blended = yield from blend_part(self.logits, pixels, part, batch_size=self.config.batch_size)
+        return back.apply(blended.cpu().numpy(), part.region, region)
+
+    def _too_large(self, image: LazyImage, region: Region) -> DeviceError:
+        height, width = region.shape
+        return DeviceError(
+            f"{image.name}: the memory of '{self.device.type}' does not hold an image of {width} x {height} pixels. "
+            "Choose the device 'cpu', or cut the image."
+        )
 
     @property
     def channels(self) -> int:
@@ -168,13 +217,3 @@ class Predictor:
             view = view.model_copy(update={"rescale": self.config.rescale})
         chosen = named(self.config.appearance, view.in_channels)
         return view if chosen is None else view.as_one_of(chosen)
-
-    def _blended(self, pixels: Tensor) -> Generator[TileEnd, None, Tensor]:
-        return blend_tiles(
-            self.logits,
-            pixels,
-            tile=self.model.card.patch_size,
-            overlap=self.config.overlap,
-            batch_size=self.config.batch_size,
-            mirrored=self._mirrored,
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from ..data.windows import reflected_indices
 from ..device import free_memory, is_out_of_memory
 from ..errors import DeviceError
 from ..events import TileEnd
+from ..io.regions.region import Region
 
 _log = logging.getLogger(__name__)
 
@@ -43,47 +45,61 @@ def blend_tiles(
         If a single tile does not fit into the device's memory.
     """
     plan = plan_tiles((image.shape[-2], image.shape[-1]), tile, overlap, mirrored=mirrored)
-    canvas = _Canvas(plan, image)
-    done, total = 0, len(plan.tiles)
+    return (yield from blend_part(network, image, plan.covering(Region.whole(plan.shape)), batch_size=batch_size))
+
+
+def blend_part(
+    network: Callable[[Tensor], Tensor], image: Tensor, part: TilePart, *, batch_size: int
+) -> Generator[TileEnd, None, Tensor]:
+    """Do what `blend_tiles` does with some tiles of an image, of which `image` (C, Y, X) is `part.window`.
+
+    Returns the probabilities (Y, X) of `part.region`, as they are in the whole image: its tiles, their weights and
+    views are those of the whole plan, and they are added in the same order.
+    """
+    canvas = _Canvas(part, image)
+    done, total = 0, len(part.tiles)
     size = math.ceil(total / math.ceil(total / batch_size))  # batches of one shape, or nearly so
     while done < total:
-        batch = plan.tiles[done : done + size]
-        probabilities = _probabilities(network, canvas.read(batch))
+        batch = part.tiles[done : done + size]
+        tiles = canvas.read(batch)
+        if len(batch) == 1 < batch_size:
+            tiles = tiles.expand(2, -1, -1, -1)  # a tile alone is convolved in another way, with other roundings
+        probabilities = _probabilities(network, tiles)
         if probabilities is None:
-            size = _smaller(len(batch), image.device, tile)
+            size = _smaller(len(batch), image.device, part.plan.rows.tile)
             continue
         canvas.add(batch, probabilities)
         done += len(batch)
         yield TileEnd(done, total)
-    return canvas.blended[plan.image_slices].contiguous()
+    return canvas.blended[part.slices].contiguous()
 
 
 class _Canvas:
-    """A padded image and the blend of its tiles, both on the device."""
+    """A padded image, or the part of it that some tiles cover, and the blend of these tiles, both on the device."""
 
-    def __init__(self, plan: TilePlan, image: Tensor) -> None:
-        self._plan = plan
-        rows, columns = plan.rows, plan.columns
-        self._image = image
-        if plan.needs_padding:
-            sources = (torch.from_numpy(axis.sources).to(image.device) for axis in (rows, columns))
-            self._image = image[:, next(sources)][:, :, next(sources)]
+    def __init__(self, part: TilePart, image: Tensor) -> None:
+        self._part, self._image = part, image
+        rows, columns = part.plan.rows, part.plan.columns
+        for place, axis in ((-2, rows), (-1, columns)):
+            if axis.size < axis.tile:
+                sources = torch.from_numpy(axis.sources).to(image.device)
+                self._image = self._image.index_select(place, sources)
         self.blended = torch.zeros(self._image.shape[-2:], device=image.device)
         self._row_weights = torch.from_numpy(rows.weights).to(image.device)
         self._column_weights = torch.from_numpy(columns.weights).to(image.device)
 
     def read(self, batch: tuple[tuple[int, int], ...]) -> Tensor:
         """Return the tiles (B, C, tile, tile) of `batch`."""
-        plan = self._plan
-        return torch.stack([self._image[:, *plan.tile_slices(tile)].flip(plan.flips(tile)) for tile in batch])
+        part = self._part
+        return torch.stack([self._image[:, *part.tile_slices(tile)].flip(part.plan.flips(tile)) for tile in batch])
 
     def add(self, batch: tuple[tuple[int, int], ...], probabilities: Tensor) -> None:
-        """Add `probabilities` (B, tile, tile), as the network saw them, by their weight."""
-        for tile, seen in zip(batch, probabilities, strict=True):
-            weighted = seen.flip(self._plan.flips(tile))
+        """Add `probabilities` (B or more, tile, tile), as the network saw them, by their weight."""
+        for tile, seen in zip(batch, probabilities, strict=False):
+            weighted = seen.flip(self._part.plan.flips(tile))
             weighted *= self._row_weights[tile[0], :, None]
             weighted *= self._column_weights[tile[1]]
-            self.blended[self._plan.tile_slices(tile)] += weighted
+            self.blended[self._part.tile_slices(tile)] += weighted
 
 
 def _probabilities(network: Callable[[Tensor], Tensor], tiles: Tensor) -> Tensor | None:
@@ -151,6 +167,18 @@ class TileAxis:
             total[start : start + self.tile] += window
         return np.stack([window / total[start : start + self.tile] for start in self.starts]).astype(np.float32)
 
+    def touching(self, start: int, stop: int) -> range:
+        """Return which tiles touch the pixels of the image from `start` to below `stop`."""
+        before = self.image_slice.start
+        first = bisect_right(self.starts, start + before - self.tile)
+        return range(first, bisect_left(self.starts, stop + before))
+
+    def window(self, tiles: range) -> tuple[int, int]:
+        """Return first pixel and end of what these neighboring tiles cover of the image: all of a padded one."""
+        if self.size < self.tile:
+            return 0, self.size
+        return self.starts[tiles[0]], self.starts[tiles[-1]] + self.tile
+
 
 @dataclass(frozen=True)
 class TilePlan:
@@ -161,9 +189,22 @@ class TilePlan:
     mirrored: bool = False
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Size (Y, X) of the image."""
+        return self.rows.size, self.columns.size
+
+    @property
     def needs_padding(self) -> bool:
         """Tell whether a side of the image is shorter than a tile."""
         return any(axis.size < axis.tile for axis in (self.rows, self.columns))
+
+    def covering(self, region: Region) -> TilePart:
+        """Return the tiles that touch a region of the image."""
+        rows, columns = (
+            self.rows.touching(region.top, region.bottom),
+            self.columns.touching(region.left, region.right),
+        )
+        return TilePart(self, region, rows, columns)
 
     @cached_property
     def tiles(self) -> tuple[tuple[int, int], ...]:
@@ -183,6 +224,43 @@ class TilePlan:
         """Return where `tile`, an element of `tiles`, lies in the padded image."""
         top, left = self.rows.starts[tile[0]], self.columns.starts[tile[1]]
         return slice(top, top + self.rows.tile), slice(left, left + self.columns.tile)
+
+
+@dataclass(frozen=True)
+class TilePart:
+    """The tiles of a plan that touch a region of the image: `rows` and `columns` of the grid of all."""
+
+    plan: TilePlan
+    region: Region
+    rows: range
+    columns: range
+
+    @cached_property
+    def tiles(self) -> tuple[tuple[int, int], ...]:
+        """Row and column in the grid of all tiles, row by row."""
+        return tuple((y, x) for y in self.rows for x in self.columns)
+
+    @property
+    def window(self) -> Region:
+        """The region of the image that these tiles see."""
+        (top, bottom), (left, right) = self.plan.rows.window(self.rows), self.plan.columns.window(self.columns)
+        return Region(top, left, bottom, right)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Where `region` lies in `window`, padded where the image is smaller than a tile."""
+        before = self.plan.rows.image_slice.start, self.plan.columns.image_slice.start
+        rows, columns = self.region.within(self.window)
+        return _moved(rows, before[0]), _moved(columns, before[1])
+
+    def tile_slices(self, tile: tuple[int, int]) -> tuple[slice, slice]:
+        """Return where `tile`, an element of `tiles`, lies in `window`, padded where the image is smaller."""
+        rows, columns = self.plan.tile_slices(tile)
+        return _moved(rows, -self.window.top), _moved(columns, -self.window.left)
+
+
+def _moved(one: slice, by: int) -> slice:
+    return slice(one.start + by, one.stop + by)
 
 
 def plan_tiles(shape: tuple[int, int], tile: int, overlap: float, *, mirrored: bool = False) -> TilePlan:

@@ -1,0 +1,120 @@
+"""A rectangle of an image, and what an image must offer to be read in such parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, order=True)
+class Region:
+    """Rows `top` to below `bottom` and columns `left` to below `right` of an image."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int]) -> Region:
+        """Return all of an image of `shape` (Y, X)."""
+        return cls(0, 0, *shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size (Y, X) in pixels."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Where it lies in the image (Y, X)."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def within(self, other: Region) -> tuple[slice, slice]:
+        """Return where it lies in an array (Y, X) that holds the region `other`."""
+        return (
+            slice(self.top - other.top, self.bottom - other.top),
+            slice(self.left - other.left, self.right - other.left),
+        )
+
+    def grown(self, margin: int, shape: tuple[int, int]) -> Region:
+        """Return it with `margin` more pixels on each side, as far as an image of `shape` (Y, X) goes."""
+        return Region(
+            max(0, self.top - margin),
+            max(0, self.left - margin),
+            min(shape[0], self.bottom + margin),
+            min(shape[1], self.right + margin),
+        )
+
+    def common(self, other: Region) -> Region | None:
+        """Return what it has in common with `other`, if that is anything."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Region(top, left, bottom, right) if top < bottom and left < right else None
+
+
+def regions_of(shape: tuple[int, int], height: int, width: int) -> Iterator[Region]:
+    """Yield regions of `height` and `width`, or less at the end, that tile an image of `shape` (Y, X) row by row."""
+    for top in range(0, shape[0], height):
+        for left in range(0, shape[1], width):
+            yield Region(top, left, min(top + height, shape[0]), min(left + width, shape[1]))
+
+
+class LazyImage(Protocol):
+    """An image whose pixels are read when they are asked for.
+
+    Parameters
+    ----------
+    name
+        How messages and tables call it.
+    shape
+        ``(Y, X)`` in pixels.
+    channels, channel_names
+        Number of channels, and their names where they are known.
+    dtype
+        Type of its pixels.
+    scale, unit
+        Size of a pixel along Y and X.
+    stored_rows
+        Rows that are stored together: reading a part of them takes as long as reading all.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def channels(self) -> int: ...  # noqa: D102
+    @property
+    def channel_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def dtype(self) -> np.dtype[Any]: ...  # noqa: D102
+    @property
+    def scale(self) -> tuple[float, float]: ...  # noqa: D102
+    @property
+    def unit(self) -> str: ...  # noqa: D102
+    @property
+    def stored_rows(self) -> int: ...  # noqa: D102
+
+    def read(self, region: Region) -> NDArray[np.generic]:
+        """Return the pixels of a region: (Y, X), or (C, Y, X) where there are several channels.
+
+        Raises
+        ------
+        DataError
+            If they cannot be read, or are NaN or infinite.
+        """
+
+
+_MOST_PIXELS_OF_A_BAND = 2**25
+
+
+def bands_of(image: LazyImage) -> Iterator[Region]:
+    """Yield regions as wide as the image, from top to bottom, none so high that it would fill the memory."""
+    most = max(1, _MOST_PIXELS_OF_A_BAND // (image.shape[1] * image.channels))
+    rows = min(most, max(1, most // image.stored_rows) * image.stored_rows)
+    return regions_of(image.shape, rows, image.shape[1])
