@@ -170,3 +170,92 @@ def test_stopping_leaves_whole_files_only(source: Path, tmp_path: Path, predicto
             ended += [event] if isinstance(event, ImageEnd) else []
     assert report.stopped
     assert names(tmp_path / "out") == {"a_labels.tif"}
+
+
+class Killed(BaseException):
+    """What nothing in the program catches."""
+
+
+def write_stack(path: Path, frames: int = 5) -> np.ndarray:
+    pixels = np.random.default_rng(3).integers(0, 255, (frames, 40, 36), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": "TYX"})
+    return pixels
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    write_stack(folder / "movie.tif")
+    return folder
+
+
+class Counting(Predictor):
+    """Counts the images that it predicts, and is killed after some of them."""
+
+    seen, most = 0, 99
+
+    def stream(self, *arguments, **options):
+        if self.seen == self.most:
+            raise Killed
+        self.seen += 1
+        return super().stream(*arguments, **options)
+
+
+@pytest.fixture
+def counting(model: Model) -> Counting:
+    return Counting(model, PredictConfig(device="cpu", precision="fp32"))
+
+
+def test_a_stack_that_was_killed_goes_on_with_the_frames_that_were_finished(stack, tmp_path, counting) -> None:
+    drain(predict_folder(stack, tmp_path / "at once", counting))
+    counting.seen, counting.most = 0, 3
+    with pytest.raises(Killed):
+        drain(predict_folder(stack, tmp_path / "out", counting))
+    assert not (tmp_path / "out" / "movie_labels.tif").exists()
+    counting.seen, counting.most = 0, 99
+    report = drain(predict_folder(stack, tmp_path / "out", counting))
+    assert counting.seen == 2
+    assert names(tmp_path / "out") == {"movie_labels.tif"} and len(report.written) == 1
+    assert (tmp_path / "out" / "movie_labels.tif").read_bytes() == (
+        tmp_path / "at once" / "movie_labels.tif"
+    ).read_bytes()
+
+
+def test_stopping_tells_how_many_frames_are_kept(stack, tmp_path, counting) -> None:
+    report = drain(predict_folder(stack, tmp_path / "out", counting, should_stop=lambda: counting.seen == 3))
+    assert report.stopped
+    assert "movie.tif: 2 of its 5 frames are finished and kept" in report.notes[0]
+
+
+def test_frames_of_another_model_are_no_frames_of_this_one(stack, tmp_path, counting, model) -> None:
+    counting.most = 2
+    with pytest.raises(Killed):
+        drain(predict_folder(stack, tmp_path / "out", counting))
+    other = Counting(model, PredictConfig(device="cpu", precision="fp32", threshold=0.2))
+    (failed,) = drain(predict_folder(stack, tmp_path / "out", other)).failed
+    assert "(threshold), and 2 of its parts are kept" in failed.reason
+    report = drain(predict_folder(stack, tmp_path / "out", other, overwrite=True))
+    assert len(report.written) == 1 and other.seen == 5
+
+
+def test_a_frame_that_the_disk_has_lost_is_made_anew(stack, tmp_path, counting) -> None:
+    counting.most = 4
+    with pytest.raises(Killed):
+        drain(predict_folder(stack, tmp_path / "out", counting))
+    part = sorted((tmp_path / "out" / ".movie_labels.tif.parts").glob("*.npz"))[1]
+    part.write_bytes(part.read_bytes()[:-200] + bytes(200))
+    counting.seen, counting.most = 0, 99
+    (failed,) = drain(predict_folder(stack, tmp_path / "out", counting)).failed
+    assert "Predict it again" in failed.reason
+    assert drain(predict_folder(stack, tmp_path / "out", counting)).written
+    assert counting.seen == 2
+
+
+def test_frames_of_other_sizes_are_refused_before_work(tmp_path, counting) -> None:
+    (tmp_path / "sizes").mkdir()
+    with tifffile.TiffWriter(tmp_path / "sizes" / "two.tif") as file:
+        for size in (20, 30):
+            file.write(np.zeros((size, size), np.uint8), photometric="minisblack")
+    (failed,) = drain(predict_folder(tmp_path / "sizes", tmp_path / "out", counting)).failed
+    assert "differ in size" in failed.reason and counting.seen == 0

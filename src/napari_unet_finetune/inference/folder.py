@@ -7,20 +7,15 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..data.folders import read_unannotated
-from ..device import is_out_of_memory
-from ..errors import DataError, DeviceError, FinetuneError
+from ..errors import DataError
 from ..events import ImageEnd, TileEnd, never
 from ..io.disk import is_file, remove_partial
-from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels, write_labels
+from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels
 from ..result import FailedFile, Result
 from ..text import count_of, first_of
-from .predict import Prediction, Predictor
+from .file import ImageFile, Stopped, predict_file
+from .predict import Predictor
 
 SUFFIX = f"{LABELS_MARK}.tif"
 
@@ -53,7 +48,6 @@ class PredictedFolder(Result):
 
 FolderEvent = TileEnd | ImageEnd
 _NO_FILE_TAKES_S = 3600
-_Outcome = Generator[TileEnd, None, ImageEnd | None]
 
 
 def predict_folder(
@@ -64,7 +58,8 @@ def predict_folder(
     A stack becomes one stack of labels, predicted frame by frame. A file whose labels are there is skipped unless
     `overwrite`; a file that cannot be read or predicted is reported and the others go on. `out` may be `source`:
     labels written there before are then not taken for images, nor ever replaced. `should_stop` is asked before
-    every batch of tiles; the file in work is then not written.
+    every batch of tiles; the file in work is then not written, but the frames of a stack that are finished are kept
+    beside it, also when the process is killed, and the next prediction of the same folder goes on with them.
 
     Raises
     ------
@@ -84,11 +79,12 @@ def predict_folder(
     yield from (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))
     for path, target in targets.items():
         if not overwrite and is_file(target):
-            end: ImageEnd | None = ImageEnd(path, labels=target, skipped=True)
+            end: ImageEnd | Stopped = ImageEnd(path, labels=target, skipped=True)
         else:
-            end = yield from _predict_file(stacks[path], target, predictor, should_stop)
-        if end is None:
-            return _report(ends, listing.notes, stopped=True)
+            file = ImageFile(stacks[path], listing.headers[stacks[path][0]], target)
+            end = yield from predict_file(file, predictor, overwrite=overwrite, should_stop=should_stop)
+        if isinstance(end, Stopped):
+            return _report(ends, (*listing.notes, *end.notes), stopped=True)
         ends.append(end)
         yield replace(end, done=len(ends), total=total)
     return _report(ends, listing.notes)
@@ -132,42 +128,6 @@ def _make_folder(out: Path) -> None:
         raise DataError(f"{out}: the output folder cannot be made ({error.strerror}). Choose another one.") from error
     if not os.access(out, os.W_OK):
         raise DataError(f"{out}: the output folder is read-only. Choose another one.")
-
-
-def _predict_file(
-    frames: Sequence[ImageRef], target: Path, predictor: Predictor, should_stop: Callable[[], bool]
-) -> _Outcome:
-    path = frames[0].path
-    try:
-        predictions = []
-        for ref in frames:
-            prediction = yield from predictor.stream(read_unannotated(ref), should_stop=should_stop)
-            if prediction is None:
-                return None
-            predictions.append(replace(prediction, probabilities=np.empty((0, 0), np.float32)))
-        first = predictions[0]
-        write_labels(target, _stack(frames, predictions), scale=first.scale, unit=first.unit, overwrite=True)
-    except DeviceError:
-        raise  # no other file would fare better
-    except FinetuneError as error:
-        return ImageEnd(path, error=str(error))
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
-            raise
-        return ImageEnd(path, error=f"{path.name} does not fit in memory. Cut it into smaller images.")
-    shown = {one.appearance.in_words(predictor.channels) for one in predictions if one.appearance.inverted}
-    return ImageEnd(path, labels=target, shown=", or ".join(sorted(shown)))
-
-
-def _stack(frames: Sequence[ImageRef], predictions: Sequence[Prediction]) -> NDArray[np.unsignedinteger[Any]]:
-    """Return labels (Y, X) of a single image, (T, Y, X) of a stack."""
-    if frames[0].frame is None:
-        return predictions[0].labels
-    shapes = {prediction.labels.shape for prediction in predictions}
-    if len(shapes) > 1:
-        raise DataError(f"{frames[0].path.name}: its frames differ in size. Save them as files of their own.")
-    stacked: NDArray[np.unsignedinteger[Any]] = np.stack([prediction.labels for prediction in predictions])
-    return stacked
 
 
 def _report(ends: Sequence[ImageEnd], notes: tuple[str, ...], *, stopped: bool = False) -> PredictedFolder:

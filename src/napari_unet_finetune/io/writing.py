@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +15,8 @@ from ..errors import DataError
 from .disk import file_stem, write_file
 
 Frame = tuple[str, NDArray[Any], tuple[float, float], str]  # name, (Y, X) or (C, Y, X), scale, unit
+
+_LARGEST_IMAGEJ = 2**31  # bytes; ImageJ's TIFF has no 64-bit offsets
 
 _UNITS = {
     **dict.fromkeys(("um", "µm", "μm", "micrometer", "micron"), "µm"),
@@ -103,10 +106,44 @@ def write_labels(
     if not overwrite and path.exists():
         raise DataError(f"{path} exists already. Choose another name or allow it to be overwritten.")
     compact = _smallest(path.name, labels)
-    options = _tiff_options(compact, scale, unit)
+    options = _tiff_options(compact.shape, compact.dtype, scale, unit)
 
     def write(file: BinaryIO) -> None:
         tifffile.imwrite(file, compact, compression="zlib", photometric="minisblack", **options)
+
+    write_file(path, write)
+
+
+def write_label_pages(
+    path: Path,
+    pages: Iterable[NDArray[np.generic]],
+    *,
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    scale: tuple[float, float] = (1.0, 1.0),
+    unit: str = "px",
+) -> None:
+    """Write a stack of labels as `write_labels` does, with one page of it in memory at a time.
+
+    Parameters
+    ----------
+    pages
+        Labels (Y, X) of the frames.
+    shape, dtype
+        Of all: (T, Y, X), and an unsigned type that holds the largest label.
+
+    Raises
+    ------
+    DataError
+        If the disk does not take the file.
+    """
+    options = _tiff_options(shape, dtype, scale, unit)
+    converted = (np.ascontiguousarray(page, dtype) for page in pages)
+
+    def write(file: BinaryIO) -> None:
+        tifffile.imwrite(
+            file, converted, shape=shape, dtype=dtype, compression="zlib", photometric="minisblack", **options
+        )
 
     write_file(path, write)
 
@@ -122,9 +159,14 @@ def _smallest(name: str, labels: NDArray[np.generic]) -> NDArray[np.generic]:
     return labels.astype(np.min_scalar_type(high))
 
 
-def _tiff_options(labels: NDArray[np.generic], scale: tuple[float, float], unit: str) -> dict[str, Any]:
-    axes = "YX" if labels.ndim == 2 else "TYX"
-    return _imagej_options(axes, scale, unit) if labels.dtype.itemsize < 4 else _ome_options(axes, scale, unit)
+def _tiff_options(
+    shape: tuple[int, ...], dtype: np.dtype[Any], scale: tuple[float, float], unit: str
+) -> dict[str, Any]:
+    axes = "YX" if len(shape) == 2 else "TYX"
+    nbytes = prod(shape) * dtype.itemsize
+    if dtype.itemsize < 4 and nbytes <= _LARGEST_IMAGEJ:
+        return _imagej_options(axes, scale, unit)
+    return {**_ome_options(axes, scale, unit), "bigtiff": nbytes > _LARGEST_IMAGEJ}
 
 
 def _imagej_options(axes: str, scale: tuple[float, float], unit: str) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""Finished parts of a file in work, kept on disk until it is complete, so that work that was killed goes on."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import zipfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from ..disk import PARTIAL_SUFFIX, not_written, write_file
+
+_PLAN = "plan.json"
+_SUFFIX = ".npz"
+
+
+class Parts:
+    """A hidden folder beside the file in work, with one file for each part of it that is finished.
+
+    A part is there as a whole or not at all. `plan.json` says of what and how they are made.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.folder = target.with_name(f".{target.name}.parts")
+
+    @classmethod
+    def begin(cls, target: Path, plan: Mapping[str, Any], *, anew: bool = False) -> Self:
+        """Return the parts of `target` that are made by `plan`, with those that an earlier attempt has left.
+
+        Those of another plan are removed if it is to be made `anew`.
+
+        Raises
+        ------
+        DataError
+            If parts are there that were made by another plan, or the folder cannot be written to.
+        """
+        parts, wanted = cls(target), json.dumps(plan, indent=1, sort_keys=True)
+        found = parts._plan()
+        if found is not None and found != wanted:
+            if len(parts) and not anew:
+                raise DataError(
+                    f"{target.name} was begun from another image, or with another model or other settings "
+                    f"({_difference(found, plan)}), and {len(parts)} of its parts are kept. Go on with those, or "
+                    f"predict it anew with --overwrite."
+                )
+            parts.remove()
+        write_file(parts.folder / _PLAN, wanted)
+        return parts
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a part is finished."""
+        return self._path(name).is_file()
+
+    def __len__(self) -> int:
+        """Return how many parts are finished."""
+        return sum(1 for _ in self.folder.glob(f"*{_SUFFIX}"))
+
+    def write(self, name: str, array: NDArray[np.generic], *, note: str = "") -> None:
+        """Keep a finished part, with a `note` on it.
+
+        Raises
+        ------
+        DataError
+            If the disk does not take it.
+        """
+        partial = self.folder / f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}"
+        try:
+            with partial.open("xb") as file:  # not synced: what a loss of power leaves of it is found when it is read
+                np.savez_compressed(file, array=array, note=np.array(note))
+            partial.replace(self._path(name))
+        except OSError as error:
+            raise DataError(not_written(self._path(name), error)) from error
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Return a finished part.
+
+        Raises
+        ------
+        DataError
+            If it is damaged; it is removed, so that the next attempt makes it anew.
+        """
+        array: NDArray[Any] = self._read(name, "array")
+        return array
+
+    def note(self, name: str) -> str:
+        """Return the note on a finished part; raises `DataError` as `read` does."""
+        return str(self._read(name, "note"))
+
+    def _read(self, name: str, what: str) -> Any:
+        try:
+            with self._path(name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return stored[what]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            with suppress(OSError):
+                self._path(name).unlink(missing_ok=True)
+            raise DataError(
+                f"{self.target.name}: a part of it that was kept is damaged. Predict it again: only that part is made "
+                "anew."
+            ) from error
+
+    def remove(self) -> None:
+        """Remove all parts, once they are no longer needed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _plan(self) -> str | None:
+        try:
+            return (self.folder / _PLAN).read_text()
+        except (OSError, ValueError):
+            return None
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}{_SUFFIX}"
+
+
+def _difference(found: str, plan: Mapping[str, Any]) -> str:
+    """Return the names of what differs."""
+    try:
+        before = json.loads(found)
+        names = [name for name in {**before, **plan} if before.get(name) != json.loads(json.dumps(plan.get(name)))]
+    except (ValueError, AttributeError):
+        names = []
+    return ", ".join(names) or "its plan is damaged"
