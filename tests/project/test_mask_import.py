@@ -7,7 +7,7 @@ import pytest
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.project.image import ProjectImage, summarize
-from napari_unet_finetune.project.mask_import import plan_import
+from napari_unet_finetune.project.mask_import import import_masks, masks_beside, plan_import
 from napari_unet_finetune.project.project import Project
 
 SIZE = (20, 30)
@@ -97,3 +97,64 @@ def test_the_footer_counts_images_roles_and_says_what_is_a_good_number(tmp_path)
     assert text == "7 images · 6 annotated (2 train, 1 validation, 2 test, 1 unused) · 5 to 20 is a good number"
     assert summarize(images(tmp_path)) == "1 image · 0 annotated · 5 to 20 is a good number"
     assert "good number" not in summarize(images(tmp_path, *["auto"] * 21))
+
+
+def noise(rng, *_):
+    return rng.integers(0, 255, SIZE, np.uint8)
+
+
+def areas(rng, *_):
+    return np.kron(rng.integers(0, 2, (4, 6)), np.full((5, 5), 255)).astype(np.uint8)
+
+
+def write_in_one_folder(folder, image, mask, *, holds=areas):
+    """Write three images and what is called like a mask, all into one folder."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(3):
+        iio.imwrite(folder / image.format(number), noise(rng))
+        iio.imwrite(folder / mask.format(number), holds(rng))
+    return folder
+
+
+IN_ONE_FOLDER = [
+    ("{:03d}.bmp", "{:03d}.png"), ("img_{}.png", "img_{}_mask.png"), ("img_{}.png", "img_{}_cp_masks.png"),
+    ("img_{}.tif", "segmentation of img_{}.tif"), ("img_{}.png", "img_{}-labels.tif"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("image", "mask"), IN_ONE_FOLDER)
+def test_masks_among_the_images_are_no_images_and_are_imported_from_there(tmp_path, image, mask):
+    folder = write_in_one_folder(tmp_path / "data", image, mask)
+    project = Project.open(folder)
+    assert [one.ref.path.name for one in project.images] == [image.format(number) for number in range(3)]
+    assert project.masks_among == 3
+    assert masks_beside(project) == folder
+    plan = plan_import(project, folder)
+    assert [pair.mask.path.name for pair in plan.pairs] == [mask.format(number) for number in range(3)]
+    assert plan.left_over == ()
+    assert {pair.mask for pair in plan.pairs} == set(plan.masks)
+    assert len(import_masks(project, plan.pairs).names) == 3
+    again = Project.open(folder)
+    assert [one.origin for one in again.images] == ["imported"] * 3
+
+
+def test_images_that_are_called_like_masks_stay_images(tmp_path):
+    folder = write_in_one_folder(tmp_path / "data", "raw_{}.png", "target_{}.png", holds=noise)
+    project = Project.open(folder)
+    assert len(project.images) == 6
+    assert project.masks_among == 0
+    assert masks_beside(project) is None
+
+
+def test_a_mask_among_the_images_of_which_something_is_remembered_stays(tmp_path):
+    folder = write_in_one_folder(tmp_path / "data", "img_{}.png", "img_{}_mask.png", holds=noise)
+    Project.open(folder).set_role(["img_1_mask"], "test")
+    for number in range(3):
+        iio.imwrite(folder / f"img_{number}_mask.png", MASK)
+    project = Project.open(folder)
+    assert project.names == ("img_0", "img_1", "img_1_mask", "img_2")
+    assert project.masks_among == 2
+    assert [row.mask.name for row in plan_import(project, folder).rows if row.mask] == [
+        "img_0_mask", "img_1_mask", "img_2_mask",
+    ]  # fmt: skip

@@ -466,7 +466,7 @@ class TestFirstVersion:
 
 class TestNames:
     def test_files_of_one_name_are_told_apart(self, source):
-        iio.imwrite(source / "img_1.png", np.zeros(SIZE, np.uint8))
+        iio.imwrite(source / "img_1.png", RNG.integers(0, 255, SIZE, dtype=np.uint8))
         project = Project.open(source)
         assert sorted(project.names) == ["img_1", "img_1.tif", "img_10", "img_2"]
         project.save_labels("img_1", BLOB, "painted")
@@ -498,7 +498,7 @@ class TestNames:
     def test_a_file_that_replaces_an_annotated_one_does_not_take_its_mask(self, project, source, tmp_path):
         project.save_labels("img_1", BLOB, "painted")
         (source / "img_1.tif").rename(tmp_path / "away.tif")
-        iio.imwrite(source / "img_1.png", np.zeros(SIZE, np.uint8))
+        iio.imwrite(source / "img_1.png", RNG.integers(0, 255, SIZE, dtype=np.uint8))
         replaced = reopened(project)
         assert [image.name for image in replaced.images if not image.is_annotated] == list(replaced.names)
         replaced.set_role(["img_1.png"], "test")
@@ -509,7 +509,7 @@ class TestNames:
 
     def test_a_record_in_which_two_files_have_one_name_keeps_both_and_writes_two_masks(self, project, source):
         project.save_labels("img_1", BLOB, "painted")
-        iio.imwrite(source / "img_1.png", np.zeros(SIZE, np.uint8))
+        iio.imwrite(source / "img_1.png", RNG.integers(0, 255, SIZE, dtype=np.uint8))
         file = project.folder / "project.json"
         record = json.loads(file.read_text())
         record["images"].append(record["images"][0] | {"file": "img_1.png", "role": "test"})

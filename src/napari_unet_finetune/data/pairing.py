@@ -10,7 +10,7 @@ from pathlib import Path
 from ..io.images import ImageRef
 from ..text import first_of
 from .masks import WHOLE, Meaning
-from .same_stem import masks_by_suffix
+from .same_stem import hold_areas, masks_by_suffix
 
 # fmt: off
 MASK_WORDS = frozenset(
@@ -175,6 +175,15 @@ def pair_images(images: Sequence[ImageRef], masks: Sequence[ImageRef]) -> Pairin
         pairs = _by_order(matching.images, matching.masks)
     pairs = [replace(pair, reason=pair.reason + how) for pair in pairs]
     return _pairing(images, masks, pairs, matching.refused)
+
+
+def masks_among(refs: Sequence[ImageRef]) -> frozenset[ImageRef]:
+    """Return the masks that lie among their images in one folder, as `pair_images` pairs them, if they look like masks.
+
+    A few files are read, for a word such as target may be part of the name of an image.
+    """
+    masks = [pair.mask for pair in pair_images(refs, refs).pairs]
+    return frozenset(masks) if hold_areas(masks) else frozenset()
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,13 @@ def masks_by_suffix(refs: Sequence[ImageRef]) -> frozenset[ImageRef]:
     suffixes = {tuple(sorted(found)) for found in pairs}
     if len(suffixes) != 1:
         return frozenset()
-    looked_at = pairs[:: max(1, len(pairs) // _LOOKED_AT)][:_LOOKED_AT]
-    few = [suffix for suffix in suffixes.pop() if all(_holds_areas(found[suffix]) for found in looked_at)]
+    few = [suffix for suffix in suffixes.pop() if hold_areas([found[suffix] for found in pairs])]
     return frozenset(found[few[0]] for found in pairs) if len(few) == 1 else frozenset()
+
+
+def hold_areas(refs: Sequence[ImageRef]) -> bool:
+    """Tell whether files hold what masks do and photos do not; a few of them are read."""
+    return all(map(_holds_areas, refs[:: max(1, len(refs) // _LOOKED_AT)][:_LOOKED_AT]))
 
 
 def _holds_areas(ref: ImageRef) -> bool:

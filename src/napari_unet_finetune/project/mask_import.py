@@ -165,8 +165,11 @@ class ImportPlan:
         return replace(row, problem=problem)
 
 
-def masks_beside(source: Path) -> Path | None:
-    """Return the folder beside images, or within theirs, that is called as folders of masks are; None without one."""
+def masks_beside(project: Project) -> Path | None:
+    """Return where masks from elsewhere lie: among the images, or in a folder that is called so; else None."""
+    source = project.source
+    if project.masks_among:
+        return source
     folder = source.parent if source.is_file() else source
     places = (folder, folder.parent)
     inside = (one for place in places for one in sorted(place.iterdir()) if one.is_dir() and one != folder)
@@ -186,7 +189,8 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
     paired = {pair.image: pair for pair in pairing.pairs}
     reasons = {one.ref: one.reason for one in pairing.images_without_mask}
     sizes = {ref: header.size for ref, header in listing.headers.items()}
-    plan = ImportPlan([], listing.images, sizes, listing.unreadable)
+    images = {image.ref for image in project.images} - {pair.mask for pair in pairing.pairs}
+    plan = ImportPlan([], tuple(ref for ref in listing.images if ref not in images), sizes, listing.unreadable)
     for image in project.images:
         pair = paired.get(image.ref)
         reason = pair.reason if pair else reasons.get(image.ref, "")

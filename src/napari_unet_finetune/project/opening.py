@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..data.masks import BACKGROUND, RECORD, Meaning
 from ..data.painted import LABELS, OLD_MASKS, OLD_STROKES, PREDICTED, Painted
+from ..data.pairing import masks_among
 from ..errors import DataError
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
@@ -35,6 +36,8 @@ class Opened:
         What is remembered of images that are not there today.
     lost
         What is remembered of images whose mask is missing or cannot be read today.
+    masks_among
+        Masks from elsewhere that lie among the images.
     """
 
     masks: Painted
@@ -44,6 +47,7 @@ class Opened:
     absent: list[ImageRecord] = field(default_factory=list)
     lost: dict[str, ImageRecord] = field(default_factory=dict)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    masks_among: frozenset[ImageRef] = frozenset()
 
 
 def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord | None]:
@@ -98,8 +102,9 @@ def check_writable(folder: Path) -> None:
 def find_images(source: Path, folder: Path, record: ProjectRecord | None) -> Opened:
     """Return the images of `source` with what is remembered and found of them in `folder`; only headers are read.
 
-    A mask that was changed from outside, or that is there without being remembered, is read once. Labels that `predict`
-    has written beside the images are no images, unless something is remembered of them.
+    A mask that was changed from outside, or that is there without being remembered, is read once. Masks that lie among
+    the images, a few of which are read, and labels that `predict` has written beside them are no images, unless
+    something is remembered of them.
 
     Raises
     ------
@@ -112,8 +117,10 @@ def find_images(source: Path, folder: Path, record: ProjectRecord | None) -> Ope
     present = {record_key(ref) for ref in known}
     is_old = record is not None and record.version == 1
     absent = [_unseen(one) if is_old else one for key, one in records.items() if key not in present]
-    opened = Opened(_masks_in(folder, record), absent=absent, unreadable=list(listing.unreadable))
-    wanted = {*without_labels(listing.images), *known}
+    unlabeled = without_labels(listing.images)
+    masks = masks_among(unlabeled) - known.keys()
+    opened = Opened(_masks_in(folder, record), absent=absent, unreadable=list(listing.unreadable), masks_among=masks)
+    wanted = {*unlabeled, *known} - masks
     wanted_refs = [ref for ref in listing.images if ref in wanted]
     # A name may come back with its file, and its mask must not belong to another image until then.
     refs = with_unique_names(wanted_refs, {ref: one.name for ref, one in known.items()}, (one.name for one in absent))

@@ -119,6 +119,11 @@ class Project:
         """Image and mask files that were left out, each with the reason."""
         return tuple(self._opened.unreadable)
 
+    @property
+    def masks_among(self) -> int:
+        """How many masks from elsewhere lie among the images."""
+        return len(self._opened.masks_among)
+
     def image(self, name: str) -> ProjectImage:
         """Return the image called `name`.
 

@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
@@ -404,3 +405,21 @@ def test_images_beside_masks_are_opened_and_their_masks_imported_without_a_quest
     dialog = panel.findChildren(ImportDialog)[0]
     assert dialog.button.text() == "Import 3"
     dialog.reject()
+
+
+def test_masks_among_the_images_are_told_of_and_imported_from_there_without_a_question(panel, qtbot, tmp_path, session):
+    folder, rng = tmp_path / "published", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(3):
+        iio.imwrite(folder / f"{number:03d}.bmp", rng.integers(0, 255, SIZE, np.uint8))
+        iio.imwrite(folder / f"{number:03d}.png", (BLOB * 255).astype(np.uint8))
+    project = opened(panel, qtbot, folder)
+    assert panel.view.filter.names() == ["000", "001", "002"]
+    assert "3 masks among them are not listed" in session.message.text
+    panel.import_button.click()
+    qtbot.waitUntil(lambda: bool(panel.findChildren(ImportDialog)))
+    (dialog,) = panel.findChildren(ImportDialog)
+    assert dialog.button.text() == "Import 3"
+    dialog.button.click()
+    qtbot.waitUntil(lambda: project.image("002").is_annotated)
+    assert (project.read_labels("001") > 0).sum() == (BLOB > 0).sum()

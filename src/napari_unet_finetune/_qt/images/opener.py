@@ -13,7 +13,7 @@ from ...errors import DataError
 from ...io.images import SUFFIXES, subfolders_with_images
 from ...io.writing import Frame, write_frames
 from ...project.project import NotWritableError, Project
-from ...text import count_of
+from ...text import count_of, verb_for
 from ..annotate.annotation import annotation_of
 from ..layers.frames import frame_shape, frames_of
 from ..layers.layers import file_of, mark_of
@@ -185,7 +185,8 @@ class Opener(Listener):
         names = tuple(image.name for image in project.images if image.ref.path.absolute() in chosen)
         opened = f"Opened {count_of(len(project.images), 'image')}. Masks are kept in {project.folder}."
         gone = self._session.base_problem
-        self._session.tell(f"{opened} {gone}" if gone else opened, "warning" if gone else "info")
+        told = " ".join(filter(None, (opened, _about_masks(project), gone)))
+        self._session.tell(told, "warning" if gone else "info")
         annotation = annotation_of(self._session)
         again = [before] if before in project.names else []
         annotation.open_first([*names[:1], *again, *annotation.order()])
@@ -202,6 +203,12 @@ class Opener(Listener):
     def _end(self) -> None:
         self._work, self.doing = None, ""
         self.changed.emit()
+
+
+def _about_masks(project: Project) -> str:
+    if not (count := project.masks_among):
+        return ""
+    return f"{count_of(count, 'mask')} among them {verb_for(count, 'be')} not listed: Import masks… takes masks over."
 
 
 def _called_images(folders: Mapping[Path, int]) -> Path | None:

@@ -70,8 +70,8 @@ class ImagesPanel(Panel):
         )
         self.import_button = push_button(
             "Import masks…",
-            "Import masks made elsewhere: those in a folder called masks or labels beside the images, else those in a "
-            "folder that you choose. You can check which mask goes where.",
+            "Import masks made elsewhere: those among the images, or in a folder called masks or labels beside them, "
+            "else those in a folder that you choose. You can check which mask goes where.",
         )
         self.more_button = push_button("⋯", "More ways to open images and masks")
         self.footer, self.empty = QLabel(), WrappedLabel()
@@ -245,7 +245,7 @@ class ImagesPanel(Panel):
 
     def _on_import_folder(self) -> None:
         project = self._session.project
-        beside = masks_beside(project.source) if project else None
+        beside = masks_beside(project) if project else None
         if beside is not None:
             self.import_masks(beside)
         else:
