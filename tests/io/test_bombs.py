@@ -6,11 +6,13 @@ import tracemalloc
 import zipfile
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 
 from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.io.content import declared_size
 from napari_unet_finetune.io.images import list_images, read_image
 from napari_unet_finetune.io.pixels import check_unpacked_size
 
@@ -66,12 +68,31 @@ def bare_tif(data, **changes):
     return start + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
 
 
-def jpeg_tif(side):
+PICTURES = {
+    "jpeg": imagecodecs.jpeg8_encode,
+    "jpeg2000": lambda array: imagecodecs.jpeg2k_encode(array, codecformat="j2k"),
+    "jpeg2000 in a container": lambda array: imagecodecs.jpeg2k_encode(array, codecformat="jp2"),
+    "jpegxl": lambda array: imagecodecs.jpegxl_encode(array, effort=1),
+    "jpegxl in a container": lambda array: imagecodecs.jpegxl_encode(array, effort=1, usecontainer=True),
+    "jpegxr": imagecodecs.jpegxr_encode,
+    "webp": lambda array: imagecodecs.webp_encode(array, lossless=True),
+    "webp with losses": lambda array: imagecodecs.webp_encode(array, level=80, lossless=False),
+    "png": imagecodecs.png_encode,
+    "lerc": imagecodecs.lerc_encode,
+}
+
+
+def picture_tif(kind, side):
     """Return an image of 8 x 8 px whose one strip is a picture of `side` px."""
-    data = bytearray(tif(compression="jpeg"))
-    place = data.find(b"\xff\xc0")
-    data[place + 5 : place + 9] = struct.pack(">HH", side, side)
-    return bytes(data)
+    picture = PICTURES[kind](np.zeros((side, side, 3), np.uint8))
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((8, 8, 3), np.uint8), compression=kind.split()[0], photometric="rgb", metadata=None)
+    with tifffile.TiffFile(io.BytesIO(file.getvalue())) as opened:
+        offset, count = (opened.pages[0].tags[name] for name in ("StripOffsets", "StripByteCounts"))
+    data = bytearray(file.getvalue())
+    for tag, value in ((offset, len(data)), (count, len(picture))):
+        struct.pack_into({3: "<H", 4: "<I"}[tag.dtype], data, tag.valueoffset, value)
+    return bytes(data) + picture
 
 
 BOMBS = {
@@ -91,7 +112,7 @@ BOMBS = {
     "times and slices in text.tif": lambda: tif(description=OME.format(z=10**4, t=10**4)),
     "a large tile.tif": lambda: bare_tif(bytes(MIB), tile=2**15),
     "a large tile of few bytes.tif": lambda: bare_tif(bytes(64), tile=2**14),
-    "a large picture in a strip.tif": lambda: jpeg_tif(20_000),
+    **{f"a large picture, {kind}.tif": lambda kind=kind: picture_tif(kind, 600) for kind in PICTURES},
     "gray.png": lambda: png(60_000, 30_000),
     "two bytes a channel.png": lambda: png(20_000, 10_000, 16, 2),
     "a palette.png": lambda: png(12_000, 12_000, 1, 3),
@@ -109,6 +130,22 @@ def test_a_tiny_file_that_declares_a_giant_image_is_refused_before_anything_is_a
         assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_picture_in_a_strip_says_how_large_it_is(kind):
+    for height, width in ((8, 8), (8, 16), (31, 77), (64, 48), (513, 300), (1200, 1000)):
+        picture = PICTURES[kind](np.zeros((height, width, 3), np.uint8))
+        assert declared_size(picture) == (height, width)
+        for length in range(0, 60, 3):
+            declared_size(picture[:length])  # cut off
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_strip_that_is_a_picture_of_its_size_is_read(tmp_path, kind):
+    (tmp_path / "a.tif").write_bytes(picture_tif(kind, 8))
+    (ref,) = list_images(tmp_path)
+    assert read_image(ref).array.shape == (8, 8)
 
 
 @pytest.mark.parametrize(

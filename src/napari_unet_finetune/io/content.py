@@ -1,7 +1,9 @@
-"""What a file is by its first bytes, whatever its suffix says."""
+"""What a file, or a picture in one, is by its first bytes, whatever else says."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -91,3 +93,97 @@ def is_of_cellpose(path: Path) -> bool:
 def is_passed_over(path: Path) -> bool:
     """Tell whether a file in a folder may be an image or masks that the user misses, because they are not read."""
     return path.suffix.lower() in _PASSED_OVER or is_of_cellpose(path)
+
+
+PICTURE_HEADER = 2**16  # bytes within which a picture says how large it is
+_Size = tuple[int, int]
+_NO_FRAME = (0xC4, 0xC8, 0xCC)  # markers of JPEG among those of frames that stand for something else
+_CONTAINER = 256
+
+
+def declared_size(picture: bytes) -> _Size:
+    """Return height and width of a picture as its header declares them; zeros if it does not, or is of no kind known.
+
+    Known are JPEG, JPEG 2000, JPEG XL, JPEG XR, WebP, PNG and LERC, as TIFF files hold them.
+    """
+    for mark, within, read in _SIZES:
+        if (place := picture.find(mark, 0, within + len(mark))) >= 0:
+            try:
+                return read(picture[place:])
+            except (IndexError, struct.error):
+                return 0, 0
+    return 0, 0
+
+
+def _jpeg_size(data: bytes) -> _Size:
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        if 0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in _NO_FRAME:
+            return struct.unpack_from(">HH", data, at + 5)
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return 0, 0
+
+
+def _jpeg_2000_size(data: bytes) -> _Size:
+    right, bottom, left, top = struct.unpack_from(">IIII", data, 8)
+    return max(0, bottom - top), max(0, right - left)
+
+
+def _jpeg_xl_size(data: bytes) -> _Size:
+    bits = int.from_bytes(data[2:14], "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value, bits = bits & ((1 << count) - 1), bits >> count
+        return value
+
+    def side() -> int:
+        return (take(5) + 1) * 8 if is_in_eights else take((9, 13, 18, 30)[take(2)]) + 1
+
+    is_in_eights = take(1)
+    height, ratio = side(), take(3)
+    over, under = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[ratio]
+    return height, height * over // under if ratio else side()
+
+
+def _jpeg_xr_size(data: bytes) -> _Size:
+    start = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, start)[0]
+    entries = (struct.unpack_from("<HHII", data, start + 2 + 12 * number) for number in range(count))
+    values = {tag: value for tag, _, _, value in entries}
+    return values.get(0xBC81, 0), values.get(0xBC80, 0)
+
+
+def _webp_size(data: bytes) -> _Size:
+    kind = data[4:8]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[19:22], "little"), 1 + int.from_bytes(data[16:19], "little")
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, 13)[0]
+        return 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF)
+    width, height = struct.unpack_from("<HH", data, 18)
+    return height & 0x3FFF, width & 0x3FFF
+
+
+def _png_size(data: bytes) -> _Size:
+    width, height = struct.unpack_from(">II", data, 16)
+    return height, width
+
+
+def _lerc_size(data: bytes) -> _Size:
+    version = struct.unpack_from("<I", data, 6)[0]
+    height, width = struct.unpack_from("<II", data, 14 if version > 2 else 10)
+    return height, width
+
+
+# How a picture begins, within so many bytes of its container, if it may lie in one, and what reads its size.
+_SIZES: tuple[tuple[bytes, int, Callable[[bytes], _Size]], ...] = (
+    (b"\xff\xd8\xff", 0, _jpeg_size),
+    (b"\x89PNG", 0, _png_size),
+    (b"WEBPVP8", 8, _webp_size),
+    (b"Lerc2 ", 0, _lerc_size),
+    (b"\xff\x4f\xff\x51", _CONTAINER, _jpeg_2000_size),
+    (b"II\xbc", 0, _jpeg_xr_size),
+    (b"\xff\x0a", 0, _jpeg_xl_size),
+    (b"jxlc\xff\x0a", _CONTAINER, lambda data: _jpeg_xl_size(data[4:])),
+)

@@ -25,6 +25,7 @@ from .axes import (
     take_frame,
 )
 from .colors import from_cmyk, from_palette, from_ycbcr, is_turned, upright, without_alpha
+from .content import PICTURE_HEADER, declared_size
 from .disk import Stamp, file_stamp
 from .pixels import (
     ImageHeader,
@@ -41,6 +42,11 @@ from .tiff_sets import TiffImage
 _remembered: dict[tuple[str, Stamp], Parts] = {}
 _REMEMBERED_FILES = 4  # images and masks, for two readers
 _JPEG = (COMPRESSION.JPEG, COMPRESSION.OJPEG)
+# What packs bytes, of which no more are unpacked than the page says; all else may be a picture with a size of its own.
+_BYTES = (
+    *(COMPRESSION.NONE, COMPRESSION.LZW, COMPRESSION.PACKBITS, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE),
+    *(COMPRESSION.LZMA, COMPRESSION.ZSTD),
+)
 
 
 def read_tiff_headers(path: Path) -> list[ImageHeader]:
@@ -165,32 +171,18 @@ def _check_complete(path: Path, page: TiffPage | TiffFrame) -> None:
     end = max((start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
     if end > _stored_size(page):
         raise _cut_off(path)
-    if page.compression == COMPRESSION.JPEG:
-        _check_segments(path, page)
+    if page.compression not in _BYTES:
+        _check_pictures(path, page)
 
 
-def _check_segments(path: Path, page: TiffPage | TiffFrame) -> None:
+def _check_pictures(path: Path, page: TiffPage | TiffFrame) -> None:
     """Check that no strip or tile is a larger picture than the page says: it is unpacked whole all the same."""
     with path.open("rb") as file:
         for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
             file.seek(start)
-            height, width = _jpeg_size(file.read(min(count, _JPEG_HEADER)))
+            height, width = declared_size(file.read(min(count, PICTURE_HEADER)))
             if height * width > 4 * prod(page.chunks):
                 raise DataError(f"{path.name} is damaged: a part of it is {width} x {height} px large. Save it again.")
-
-
-_JPEG_HEADER = 2**16
-_NO_FRAME = (0xC4, 0xC8, 0xCC)  # markers among those of frames that stand for something else
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Return height and width of a JPEG picture as its header declares them; zeros if it does not."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        if 0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in _NO_FRAME:
-            return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return 0, 0
 
 
 def _cut_off(path: Path) -> DataError:
