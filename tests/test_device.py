@@ -1,10 +1,12 @@
 """The device and the number format are chosen by what is there and what pays."""
 
+import errno
+
 import pytest
 import torch
 
-from napari_unet_finetune.device import autocast, is_out_of_memory, pick_device, pick_precision
-from napari_unet_finetune.errors import DeviceError
+from napari_unet_finetune.device import autocast, pick_device, pick_precision
+from napari_unet_finetune.errors import DeviceError, lacks_memory
 
 CPU = torch.device("cpu")
 
@@ -61,8 +63,14 @@ def test_the_forward_pass_runs_in_the_chosen_precision(precision, dtype):
         (torch.OutOfMemoryError("CUDA out of memory."), True),
         (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), True),
+        (MemoryError(), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), True),
+        (RuntimeError("can't start new thread"), True),
         (RuntimeError("shapes cannot be multiplied"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (ValueError("not enough memory"), False),
     ],
 )
 def test_a_lack_of_memory_is_told_from_other_faults(error, expected):
-    assert is_out_of_memory(error) is expected
+    assert lacks_memory(error) is expected

@@ -72,13 +72,6 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell a lack of memory from other faults; MPS and the CPU have no exception of their own."""
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory")
-    )
-
-
 def free_memory(device: torch.device) -> None:
     """Give unused cached memory back to `device`."""
     if device.type == "cuda":

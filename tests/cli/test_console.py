@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from napari_unet_finetune.cli.console import finish, reports_errors, stops_on_interrupt, watch
-from napari_unet_finetune.errors import RunError
+from napari_unet_finetune.errors import NO_MEMORY, RunError
 from napari_unet_finetune.events import ImageSeen, Notice
 from napari_unet_finetune.text import number
 
@@ -24,6 +24,9 @@ def test_a_score_that_is_not_there_is_a_dash():
         (RunError("run: it is busy. Wait."), "run: it is busy. Wait.", 1),
         (PermissionError(errno.EACCES, "Permission denied", "/data/x.csv"), "/data/x.csv: Permission denied.", 1),
         (OSError("no number"), "no number", 1),
+        (MemoryError(), NO_MEMORY, 1),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), NO_MEMORY, 1),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), NO_MEMORY, 1),
         (KeyboardInterrupt(), "Interrupted.", 130),
     ],
 )

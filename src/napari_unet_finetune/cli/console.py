@@ -25,7 +25,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from ..config import explain
-from ..errors import DataError, FinetuneError
+from ..errors import NO_MEMORY, DataError, FinetuneError, lacks_memory
 from ..events import ImageEnd, ImageSeen, Notice, PartStarted, Run, RunStarted, StepEnd, ValidationEnd
 from ..progress import RunProgress, advance
 from ..result import LONG_TEXT, FailedFile, Result, ResultTable
@@ -123,9 +123,13 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read our output has gone
                 raise
-            sentence, code = _explain_file_error(error), FAILED
+            sentence, code = NO_MEMORY if lacks_memory(error) else _explain_file_error(error), FAILED
         except KeyboardInterrupt:
             sentence, code = "Interrupted.", INTERRUPTED
+        except (ImportError, MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            sentence, code = NO_MEMORY, FAILED
         raise typer.Exit(_tell(sentence, code, as_json=bool(kwargs.get("as_json"))))
 
     return wrapped

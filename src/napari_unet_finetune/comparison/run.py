@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import read_mask, read_unannotated
 from ..data.pairing import Pair
-from ..device import is_out_of_memory
-from ..errors import DeviceError, FinetuneError
+from ..errors import DeviceError, FinetuneError, lacks_memory
 from ..evaluation.evaluate import score_labels
 from ..events import Event, ImageCompared, PartStarted, never
 from ..inference.postprocess import to_labels
@@ -77,7 +76,7 @@ class _Column:
         except FinetuneError as error:
             return replace(cell, error=str(error))
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            if not lacks_memory(error):
                 raise
             return replace(cell, error=f"{image.name} does not fit in memory. Cut it into smaller images.")
         return replace(cell, labels=kept.labels, **(asdict(kept.scores) if kept.scores else {}))

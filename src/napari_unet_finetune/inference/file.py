@@ -11,8 +11,7 @@ import numpy as np
 
 from ..config import PREDICTION_VERSION
 from ..data.folders import read_unannotated
-from ..device import is_out_of_memory
-from ..errors import DataError, DeviceError, FinetuneError
+from ..errors import DataError, DeviceError, FinetuneError, lacks_memory
 from ..events import ImageEnd, TileEnd
 from ..io.disk import file_stamp
 from ..io.images import ImageHeader, ImageRef, read_headers, write_labels
@@ -65,7 +64,7 @@ def predict_file(
     except FinetuneError as error:
         return ImageEnd(file.path, error=str(error))
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+        if not lacks_memory(error):
             raise
         return ImageEnd(file.path, error=f"{file.path.name} does not fit in memory. Cut it into smaller images.")
 

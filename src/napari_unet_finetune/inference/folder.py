@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..events import ImageEnd, TileEnd, never
-from ..io.disk import is_file, remove_partial
-from ..io.images import LABELS_MARK, ImageRef, list_images, without_labels
+from ..io.disk import PASSING_LOCK, is_file, locked, remove_partial
+from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
 from ..result import FailedFile, Result
 from ..text import count_of, first_of
 from .file import ImageFile, Stopped, predict_file
@@ -64,8 +64,8 @@ def predict_folder(
     Raises
     ------
     DataError
-        If `source` holds no images, if `out` cannot be written to, if two images would get the same labels file, or
-        if labels would replace a file of `source`.
+        If `source` holds no images, if `out` cannot be written to or another prediction writes there, if two images
+        would get the same labels file, or if labels would replace a file of `source`.
     DeviceError
         If the device's memory does not hold a single tile.
     """
@@ -73,7 +73,15 @@ def predict_folder(
     stacks = {path: tuple(frames) for path, frames in groupby(listing.images, key=lambda ref: ref.path)}
     targets = plan_labels_files(stacks, out, overwrite=overwrite)
     _make_folder(out)
-    remove_partial(out, older_than_s=_NO_FILE_TAKES_S)  # another prediction may write there too
+    with locked(out, name=PASSING_LOCK, error=DataError):  # labels of two models side by side would look like one's
+        remove_partial(out, older_than_s=_NO_FILE_TAKES_S)  # another program may write there too
+        return (yield from _predict_files(listing, targets, predictor, overwrite, should_stop))
+
+
+def _predict_files(
+    listing: Listing, targets: dict[Path, Path], predictor: Predictor, overwrite: bool, should_stop: Callable[[], bool]
+) -> Generator[FolderEvent, None, PredictedFolder]:
+    stacks = {path: tuple(frames) for path, frames in groupby(listing.images, key=lambda ref: ref.path)}
     ends = [ImageEnd(path, error=reason) for path, reason in listing.unreadable]
     total = len(ends) + len(targets)
     yield from (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))

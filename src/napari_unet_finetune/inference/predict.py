@@ -16,8 +16,8 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import AS_THEY_ARE, Appearance, named
 from ..data.normalize import ModelView, Sight, measure_sight, see
 from ..data.view.resampling import Resampling, rescaled_shape
-from ..device import autocast, is_out_of_memory, pick_device, pick_precision
-from ..errors import DeviceError
+from ..device import autocast, pick_device, pick_precision
+from ..errors import DeviceError, lacks_memory
 from ..events import TileEnd, drain, never, until
 from ..io.regions.region import LazyImage, Region
 from ..models.attention_unet import fold_standardization
@@ -181,7 +181,7 @@ class Predictor:
         try:
             probabilities = yield from until(should_stop, self._blended(image, region, sight))
         except (RuntimeError, MemoryError) as error:  # the region and its probabilities lie on the device, too
-            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            if not lacks_memory(error):
                 raise
             raise self._too_large(image, region) from error
         return probabilities

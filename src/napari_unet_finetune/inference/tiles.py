@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.windows import reflected_indices
-from ..device import free_memory, is_out_of_memory
-from ..errors import DeviceError
+from ..device import free_memory
+from ..errors import DeviceError, lacks_memory
 from ..events import TileEnd
 from ..io.regions.region import Region
 
@@ -107,8 +107,8 @@ def _probabilities(network: Callable[[Tensor], Tensor], tiles: Tensor) -> Tensor
     try:
         with torch.no_grad():
             return torch.sigmoid(network(tiles).float())[:, 0]
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
             raise
     return None  # outside the handler, where the traceback no longer holds on to the tensors
 

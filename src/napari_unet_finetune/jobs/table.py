@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.folders import read_unannotated
-from ..errors import FinetuneError
+from ..errors import FinetuneError, lacks_memory
 from ..events import Event, JobEnded, Notice, PreviewReady, ValidationEnd
 from ..result import Result
 from . import compare, questions
@@ -56,14 +56,12 @@ def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Generat
 
 def _preview_or_notice(run: Any, image: ImageRef, step: int) -> Event:
     """Return the preview, or why there is none: what is only looked at must not end a training."""
-    from ..device import is_out_of_memory
-
     try:
         return _preview(run, image, step)
     except FinetuneError as error:
         return Notice(f"No preview of {image.name}: {error}")
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+        if not lacks_memory(error):
             raise
         return Notice(f"No preview of {image.name}: it does not fit in memory beside the training.")
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from ..errors import FinetuneError
+from ..errors import NO_MEMORY, DeviceError, FinetuneError, lacks_memory
 from ..events import Alive, Event, JobFailed, to_json
 from ..io.images import ImageRef
 from .child import LOG
@@ -102,6 +102,9 @@ def _carry_out(carry_out: CarryOut, say: _Speaker, folder: Path, control: Contro
         say(JobFailed(type(error).__name__, str(error)))
         return 1
     except Exception as error:  # whatever it is, the parent must be told
+        if lacks_memory(error):
+            say(JobFailed(DeviceError.__name__, NO_MEMORY))
+            return 1
         say(JobFailed(type(error).__name__, str(error), traceback.format_exc()))
         return 1
     return 0

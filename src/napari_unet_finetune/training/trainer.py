@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..config import FinetuneConfig, PrecisionName
-from ..device import autocast, free_memory, is_out_of_memory
-from ..errors import DeviceError, RunError
+from ..device import autocast, free_memory
+from ..errors import DeviceError, RunError, lacks_memory
 from ..events import StepEnd
 from ..models.attention_unet import AttentionUNet
 from .batches import BatchSource
@@ -71,8 +71,8 @@ class Trainer:
             loss = self._backward_within_limits(self.source.batch(index), index)
             self.optimizer.step()
             self.average.update(self.network)
-        except RuntimeError as error:
-            if is_out_of_memory(error):
+        except (MemoryError, RuntimeError) as error:
+            if lacks_memory(error):
                 raise self._no_memory() from error
             raise
         return StepEnd(index + 1, loss, learning_rate, time.perf_counter() - start)
@@ -88,8 +88,8 @@ class Trainer:
         while True:
             try:
                 loss = self._backward(batch, index)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
+            except (MemoryError, RuntimeError) as error:
+                if not lacks_memory(error):
                     raise
                 self._halve_micro_batch(error)
                 continue
@@ -104,7 +104,7 @@ class Trainer:
             self._note(f"The loss is not a number at step {index + 1} in bf16: going on in fp32.")
             self.precision = "fp32"
 
-    def _halve_micro_batch(self, error: RuntimeError) -> None:
+    def _halve_micro_batch(self, error: MemoryError | RuntimeError) -> None:
         if self.micro_batch == 1:
             raise self._no_memory() from error
         self.micro_batch = -(-self.micro_batch // 2)
