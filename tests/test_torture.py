@@ -19,7 +19,7 @@ def torture():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what libraries say of damaged files
 def test_hostile_files_end_in_a_sentence_and_fill_no_memory(torture, tmp_path):
-    for table in torture[0].tables(tmp_path, models=120, images=150, others=80, folders=3):
+    for table in torture[0].tables(tmp_path, models=120, images=150, others=80, folders=4):
         assert not table.wrong, table
 
 

@@ -56,6 +56,18 @@ def test_progress_of_tiles_and_files_is_told(source: Path, tmp_path: Path, predi
     assert TileEnd(4, 4) in events
 
 
+def test_two_predictions_never_write_into_one_folder_at_once(
+    source: Path, tmp_path: Path, predictor: Predictor
+) -> None:
+    first = predict_folder(source, tmp_path / "out", predictor)
+    next(first)
+    with pytest.raises(DataError, match="being worked on already"):
+        next(predict_folder(source, tmp_path / "out", predictor))
+    drain(first)
+    assert names(tmp_path / "out") == {"a_labels.tif", "b_labels.tif"}
+    assert len(drain(predict_folder(source, tmp_path / "out", predictor)).skipped) == 2
+
+
 def test_the_size_of_a_pixel_is_kept(source: Path, tmp_path: Path, predictor: Predictor) -> None:
     write_labels(source / "c.tif", np.random.default_rng(0).integers(0, 9, (40, 40)), scale=(0.5, 0.25), unit="um")
     drain(predict_folder(source, tmp_path / "out", predictor))

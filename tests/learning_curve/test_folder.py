@@ -1,5 +1,8 @@
 """A learning curve on named images, and what its folder tells without torch."""
 
+import json
+import shutil
+
 import pytest
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
@@ -81,6 +84,17 @@ def test_the_folder_gives_back_rows_models_and_plan(done, plan):
     assert [(arm.count, file.name) for arm, file in folder.models.items()] == [
         (1, "model.safetensors"), (3, "model.safetensors"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [{"count": 3}, {"seed": 4}, {"dataset": 1}, {"dataset": 3}])
+def test_scores_of_another_model_or_of_no_test_image_are_told(done, tmp_path, wrong):
+    out = shutil.copytree(done[0], tmp_path / "out")
+    file = out / "rows" / "01-images-seed-3.json"
+    file.write_text(json.dumps([row | wrong for row in json.loads(file.read_text())]))
+    with pytest.raises(DataError, match=r"01-images-seed-3.*not the scores of this model"):
+        _ = StudyFolder(out).rows
+    with pytest.raises(DataError, match="01-images-seed-3"):
+        drain(run_study(StudyFolder(out).plan, out))
 
 
 def test_what_is_forgotten_comes_from_the_patches_of_the_base(done):

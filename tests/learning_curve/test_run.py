@@ -14,6 +14,7 @@ from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConf
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.rows import Row
 from napari_unet_finetune.events import Notice, PartStarted, StepEnd
+from napari_unet_finetune.io.disk import locked
 from napari_unet_finetune.learning_curve.examples import draw_figures
 from napari_unet_finetune.learning_curve.folder import StudyFolder
 from napari_unet_finetune.learning_curve.plan import pairs_of_datasets, read_plan
@@ -191,6 +192,12 @@ def test_a_study_is_not_carried_out_twice_at_a_time(plan, tmp_path):
     with pytest.raises(RunError, match="being worked on already"):
         next(run_study(plan, tmp_path))
     study.close()
+
+
+def test_a_study_that_is_begun_in_the_same_moment_does_not_change_the_plan_of_another(plan, tmp_path):
+    with locked(tmp_path), pytest.raises(RunError, match="being worked on already"):
+        next(run_study(plan, tmp_path))
+    assert not (tmp_path / "plan.json").exists()
 
 
 def test_what_killed_writers_left_is_swept(plan, tmp_path):

@@ -237,3 +237,13 @@ def test_errors_are_in_the_runs_log_and_leave_it_free(tmp_path, request_):
     assert not logging.getLogger("napari_unet_finetune").handlers
     RunFolder.create(folder.path, request_)
     next(run_here(folder))
+
+
+def test_a_training_put_into_the_same_folder_in_the_same_moment_is_not_carried_out_in_its_name(request_, tmp_path):
+    first = RunFolder.create(tmp_path / "run", request_)
+    other = request_.model_copy(update={"config": request_.config.model_copy(update={"seed": 5})})
+    second = RunFolder.create(tmp_path / "run", other)
+    with pytest.raises(RunError, match="holds a run already"):
+        next(run_here(first, asked=request_))
+    assert not first.has_begun
+    next(run_here(second, asked=other))

@@ -87,6 +87,17 @@ def test_a_damaged_state_is_explained(folder):
         folder.load_state()
 
 
+def test_a_state_with_a_flipped_bit_is_told_and_not_gone_on_from(folder):
+    weights = torch.rand(200)
+    folder.save_state(TrainingState({"step": 3}, {"weights": {"a": weights}}))
+    file = folder.path / STATE
+    damaged = bytearray(file.read_bytes())
+    damaged[damaged.index(weights.numpy().tobytes()) + 300] ^= 4
+    file.write_bytes(damaged)
+    with pytest.raises(RunError, match="saved state cannot be read"):
+        folder.load_state()
+
+
 def test_events_come_back_in_order(folder):
     events = [StepEnd(1, 0.5, 1e-3, 0.1), Notice("Two lines\nand an umlaut: ü")]
     for event in events:

@@ -19,7 +19,8 @@ def main() -> int:
     parser.add_argument("--models", type=int, default=10_000, help="mutated model files")
     parser.add_argument("--images", type=int, default=3_000, help="mutated image files")
     parser.add_argument("--others", type=int, default=1_000, help="requests, events, rows and records, each")
-    parser.add_argument("--folders", type=int, default=100, help="runs and studies that are reported or resumed")
+    parser.add_argument("--folders", type=int, default=100, help="damaged runs and studies, each way to take them up")
+    parser.add_argument("--seed", type=int, default=0, help="other damages than those of seed 0")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
@@ -31,6 +32,7 @@ def main() -> int:
                 images=options.images,
                 others=options.others,
                 folders=options.folders,
+                seed=options.seed,
             ),
             faults.table(Path(folder, "faults")),
         ]

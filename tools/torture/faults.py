@@ -32,7 +32,7 @@ from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import read_request, write_request
 from napari_unet_finetune.training.state import TrainingState
-from torture.hostile import INTERRUPTED, RUN, unfrozen
+from torture.frozen import INTERRUPTED, RUN, unfrozen
 from torture.outcomes import Table
 
 Action = Callable[[], object]

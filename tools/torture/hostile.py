@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
-import lzma
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,52 +19,49 @@ import tifffile
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.errors import FinetuneError
-from napari_unet_finetune.events import drain
 from napari_unet_finetune.io.images import list_images, read_headers, read_image
-from napari_unet_finetune.learning_curve.folder import StudyFolder, find_studies
+from napari_unet_finetune.learning_curve.folder import find_studies
 from napari_unet_finetune.learning_curve.forecast import forecast
-from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.training_plan import plan_training
-from napari_unet_finetune.report.write import report
-from napari_unet_finetune.runs.execute import run_here
-from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.history import PastRun, past_trainings, seconds_per_pixel
 from napari_unet_finetune.runs.request import read_request
+from torture import folders as damaged
 from torture import mutations
+from torture.frozen import RUN, STUDY, unfrozen
 from torture.outcomes import Table, resident_mib
 
-FROZEN = Path(__file__).resolve().parents[2] / "tests" / "frozen"
-RUNS = Path("whole", "unet-finetune", "runs")
-RUN, INTERRUPTED, STUDY = (RUNS / f"20260101-12000{name}" for name in ("0-finished", "1-interrupted", "2-curve"))
 # So much is read of any file, however small, for an empty mask packs that well; four times as much is allowed.
 HONEST_MIB = 64
 ALLOWED_MIB = 4 * HONEST_MIB
 
 
-def tables(folder: Path, *, models: int, images: int, others: int, folders: int) -> list[Table]:
+Fill = Callable[[Path, Table, int, Random], None]
+
+
+def tables(folder: Path, *, models: int, images: int, others: int, folders: int, seed: int = 0) -> list[Table]:
     """Return how so many cases of each kind end; `folder` is empty and filled."""
     logging.disable(logging.CRITICAL)
     frozen = unfrozen(folder / "frozen")
-    kinds: dict[str, tuple[int, Callable[[Path, Table, int], None]]] = {
-        "models": (models, lambda work, table, count: _models(frozen, work, table, count)),
+    kinds: dict[str, tuple[int, Fill]] = {
+        "models": (models, partial(_models, frozen)),
         "images": (images, _images),
-        "requests": (others, lambda work, table, count: _runs(frozen, work, table, count, "request.json")),
-        "events": (others, lambda work, table, count: _runs(frozen, work, table, count, "events.jsonl")),
-        "rows": (others, lambda work, table, count: _studies(frozen, work, table, count)),
-        "records": (others, lambda work, table, count: _records(frozen, work, table, count)),
-        "folders": (folders, lambda work, table, count: _taken_up(frozen, work, table, count)),
+        "requests": (others, partial(_runs, frozen, "request.json")),
+        "events": (others, partial(_runs, frozen, "events.jsonl")),
+        "rows": (others, partial(_studies, frozen)),
+        "records": (others, partial(_records, frozen)),
+        **{name: (folders, partial(damaged.taken_up, frozen, name)) for name in damaged.KINDS},
     }
     found = []
     try:
         for name, (count, fill) in kinds.items():
             table = Table(f"Hostile {name}", most_mib=ALLOWED_MIB)
             (folder / name).mkdir()
-            fill(folder / name, table, min(count, 1))  # what is loaded once is no fault of a file
+            fill(folder / name, table, min(count, 1), Random(f"{name} {seed}"))  # what is loaded once is no fault
             before = resident_mib()
-            fill(folder / name, table, count)
+            fill(folder / name, table, count, Random(f"{name} {seed}"))
             table.peak_mib = resident_mib() - before
             if table.peak_mib > ALLOWED_MIB:
                 table.wrong.append(f"memory grew by {table.peak_mib} MiB")
@@ -74,18 +71,8 @@ def tables(folder: Path, *, models: int, images: int, others: int, folders: int)
     return found
 
 
-def unfrozen(folder: Path) -> Path:
-    """Return a copy of what an earlier version wrote, unpacked into `folder`, with paths that lead into it."""
-    shutil.copytree(FROZEN, folder)
-    for packed in folder.rglob("*.xz"):
-        packed.with_suffix("").write_bytes(lzma.decompress(packed.read_bytes()))
-    for text in (*folder.rglob("*.json"), *folder.rglob("*.jsonl")):
-        text.write_text(text.read_text("utf-8").replace("HERE/", f"{folder.as_posix()}/"), "utf-8")
-    return folder
-
-
-def _models(frozen: Path, work: Path, table: Table, count: int) -> None:
-    rng, sound = Random(1), (frozen / "models" / "base.safetensors").read_bytes()
+def _models(frozen: Path, work: Path, table: Table, count: int, rng: Random) -> None:
+    sound = (frozen / "models" / "base.safetensors").read_bytes()
     file = work / "model.safetensors"
     for number in range(count):
         data, is_told = mutations.changed_model(rng, sound)
@@ -106,8 +93,8 @@ def _load(file: Path, *, must_fail: bool) -> str:
     return "loaded"
 
 
-def _images(work: Path, table: Table, count: int) -> None:
-    rng, sound = Random(2), list(_sound_images().items())
+def _images(work: Path, table: Table, count: int, rng: Random) -> None:
+    sound = list(_sound_images().items())
     for number in range(count):
         name, data = sound[number % len(sound)]
         path = work / f"{number}-{name}"
@@ -160,8 +147,8 @@ def _bytes(write: Callable[..., Any], array: Any, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _runs(frozen: Path, work: Path, table: Table, count: int, changed: str) -> None:
-    rng, run = Random(3), frozen / RUN
+def _runs(frozen: Path, changed: str, work: Path, table: Table, count: int, rng: Random) -> None:
+    run = frozen / RUN
     change = mutations.changed_lines if changed.endswith("l") else mutations.changed_json
     for name in ("request.json", "events.jsonl", "model.safetensors"):
         shutil.copy(run / name, work / name)
@@ -188,11 +175,11 @@ def _touch(run: PastRun) -> None:
     seconds_per_pixel(progress, run.request.config)
 
 
-def _studies(frozen: Path, work: Path, table: Table, count: int) -> None:
-    rng, study = Random(4), frozen / STUDY
+def _studies(frozen: Path, work: Path, table: Table, count: int, rng: Random) -> None:
+    study = frozen / STUDY
     for number in range(count):
         shutil.rmtree(work / "study", ignore_errors=True)
-        shutil.copytree(study, work / "study", ignore=shutil.ignore_patterns("*.xz", "*.safetensors", "*.tif"))
+        shutil.copytree(study, work / "study", ignore=shutil.ignore_patterns("*.safetensors", "*.tif"))
         file = rng.choice([work / "study" / "plan.json", *sorted((work / "study" / "rows").iterdir())])
         file.write_bytes(mutations.changed_json(rng, file.read_bytes()))
         table.run(f"{file.name} {number}", lambda: _look_at_study(work / "study"))
@@ -207,35 +194,8 @@ def _look_at_study(folder: Path) -> str:
     return "passed over"
 
 
-def _taken_up(frozen: Path, work: Path, table: Table, count: int) -> None:
-    """Report and resume damaged trainings and studies, stopped at once where they could begin."""
-    rng, run = Random(6), work / "run"
-    kinds: tuple[tuple[Path, tuple[str, ...], Callable[[], object]], ...] = (
-        (RUN, ("request.json", "events.jsonl"), lambda: drain(report(run, work / "r.html", should_stop=_yes))),
-        (STUDY, ("plan.json", "rows/raw.json"), lambda: drain(report(run, work / "r.html", should_stop=_yes))),
-        (STUDY, ("plan.json", "rows/raw.json"), lambda: drain(run_study(StudyFolder(run).plan, run, should_stop=_yes))),
-        (
-            INTERRUPTED,
-            ("request.json", "events.jsonl", "state.pt"),
-            lambda: drain(run_here(RunFolder(run), should_stop=_yes)),
-        ),
-    )
-    for number in range(count):
-        source, names, take_up = kinds[number % len(kinds)]
-        shutil.copytree(frozen / source, run, ignore=shutil.ignore_patterns("*.xz"))
-        file = run / rng.choice(names)
-        change = {".json": mutations.changed_json, ".jsonl": mutations.changed_lines}.get(file.suffix)
-        file.write_bytes((change or mutations.changed_bytes)(rng, file.read_bytes()))
-        table.run(f"{source.name} {file.name} {number}", lambda take_up=take_up: "taken up" if take_up() else None)
-        shutil.rmtree(run)
-
-
-def _yes() -> bool:
-    return True
-
-
-def _records(frozen: Path, work: Path, table: Table, count: int) -> None:
-    rng, dataset = Random(5), frozen / "whole"
+def _records(frozen: Path, work: Path, table: Table, count: int, rng: Random) -> None:
+    dataset = frozen / "whole"
     copy = work / "dataset"
     shutil.copytree(dataset, copy, ignore=shutil.ignore_patterns("runs", "comparison"))
     sound = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}

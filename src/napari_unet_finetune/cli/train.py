@@ -139,14 +139,14 @@ def absolute_model(model: str) -> str:
 def _start(out: Path, request: Any, *, as_json: bool) -> None:
     from ..runs.folder import RunFolder
 
-    _go_on(RunFolder.create(out, request), as_json=as_json)
+    _go_on(RunFolder.create(out, request), request, as_json=as_json)
 
 
-def _go_on(folder: Any, *, as_json: bool) -> None:
+def _go_on(folder: Any, asked: Any = None, *, as_json: bool) -> None:
     from ..runs.execute import run_here
 
     with stops_on_interrupt() as stop:
-        events = run_here(folder, should_stop=stop)
+        events = run_here(folder, asked=asked, should_stop=stop)
         result = watch(events, folder.request.task.capitalize(), quiet=as_json)
     model = folder.best_path if result.ended.stopped else folder.result_path
     values = {

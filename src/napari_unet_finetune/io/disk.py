@@ -1,4 +1,4 @@
-"""Write files so that a crash, a full disk or a kill never leaves half of one under its final name."""
+"""Write files so that a crash, a full disk or a kill leaves no half of one, and one writer at a time in a folder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import DataError, FinetuneError
+from filelock import FileLock, Timeout
+
+from ..errors import DataError, FinetuneError, RunError
 from ..text import printable
 
 Stamp = tuple[int, int]
@@ -43,6 +46,22 @@ def file_identity(path: Path) -> tuple[int, ...]:
     except OSError:
         return NO_FILE
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def check_crc(path: Path) -> None:
+    """Compare the checksums in a zip, such as torch writes; torch itself does not look at them.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    zipfile.BadZipFile
+        If a part of it is not what was written; zlib and struct have errors of their own for that.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(damaged)
 
 
 PARTIAL_SUFFIX = ".partial"
@@ -143,3 +162,37 @@ def file_stem(name: str) -> str:
         safe = f"_{safe}"
     short = safe.encode()[:_LONGEST_STEM].decode(errors="ignore")
     return name if short == name else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+LOCK, PASSING_LOCK = "working.lock", ".working.lock"
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, name: str = LOCK, error: type[FinetuneError] = RunError) -> Iterator[None]:
+    """Hold `folder`, made if missing, so that nobody else works in it; the lock ends with the process, its file stays.
+
+    The operating system keeps the lock, so one of a killed process, be it on another computer, is in nobody's way. In a
+    folder that is not ours the file is called `PASSING_LOCK`, is hidden, and does not stay.
+
+    Raises
+    ------
+    FinetuneError
+        An `error`, if somebody works in the folder, be it this very process, or if it cannot be written to.
+    """
+    lock = FileLock(folder / name, timeout=0, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise error(f"{folder}: this folder is being worked on already. Wait for that to end, or stop it.") from None
+    except OSError as found:
+        raise error(f"{folder}: the folder cannot be written ({found.strerror}). Choose another one.") from found
+    except NotImplementedError:  # a network disk without locks
+        pass
+    try:
+        yield
+    finally:
+        if name == PASSING_LOCK:
+            with contextlib.suppress(OSError):  # on Windows it goes when it is released
+                (folder / name).unlink(missing_ok=True)
+        lock.release()

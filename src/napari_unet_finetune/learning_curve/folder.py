@@ -117,9 +117,21 @@ def prediction_path(out: Path, count: int, dataset: int, image: str) -> Path:
 
 
 def load_rows(out: Path, arm: Arm) -> tuple[Row, ...] | None:
-    """Return the scores of a model, None if it is not tested yet; raises `DataError` if they cannot be read."""
+    """Return the scores of a model, None if it is not tested yet.
+
+    Raises
+    ------
+    DataError
+        If they cannot be read, are those of another model, or none of them is of the new dataset.
+    """
     file = out / ROWS / f"{arm.label}.json"
-    return read_rows(file) if file.is_file() else None
+    if not file.is_file():
+        return None
+    rows = read_rows(file)
+    are_own = all((row.count, row.seed) == (arm.count, arm.seed) and row.dataset in (1, 2) for row in rows)
+    if not are_own or all(row.dataset == 1 for row in rows):
+        raise DataError(f"{file}: these are not the scores of this model. Remove the file to test the model again.")
+    return rows
 
 
 def load_all_rows(study: Path) -> tuple[Row, ...]:

@@ -12,12 +12,12 @@ from ..evaluation.evaluate import evaluate_images
 from ..evaluation.rows import BASE, Row
 from ..events import Notice, PartStarted, TrainingEvent, never
 from ..inference.predict import Predictor
-from ..io.disk import remove_partial, write_file
+from ..io.disk import locked, remove_partial, write_file
 from ..io.images import write_labels
 from ..models.load import load_model
 from ..models.model import Model
 from ..runs.execute import run_here
-from ..runs.folder import RunFolder, locked
+from ..runs.folder import RunFolder
 from ..runs.request import CurveRequest, FinetuneRequest
 from .folder import PLAN, PREDICTIONS, ROWS, RUNS, load_rows, prediction_path
 from .plan import Arm, arms_of, base_training, read_plan, tests_of, training_of, with_images
@@ -37,8 +37,8 @@ def run_study(
         If the data or a folder cannot be used; the message says why.
     """
     plan, out = with_images(plan), out.absolute()
-    _keep(plan, out)
-    with locked(out):
+    with locked(out):  # before the plan is kept, for another study may be begun there at this moment
+        _keep(plan, out)
         for folder in (out, out / ROWS, *(out / PREDICTIONS).glob("*")):
             remove_partial(folder)
         return (yield from _rows(plan, out, should_stop))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..errors import ModelError
+from ..io.disk import check_crc
 from .card import paulow_card
 from .model import Model, checked_weights
 
@@ -48,7 +48,7 @@ def _load_tensors(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _check_crc(path)
+            check_crc(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
@@ -56,14 +56,6 @@ def _load_tensors(path: Path) -> Any:
         ) from error
     except Exception as error:
         raise ModelError(f"{path} is a damaged model file or no PyTorch file. Copy or download it again.") from error
-
-
-def _check_crc(path: Path) -> None:
-    """Compare the checksums in the zip that torch writes; torch itself does not look at them."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(damaged)
 
 
 def _plain_state_dict(path: Path, loaded: Any) -> dict[str, Tensor]:

@@ -18,18 +18,28 @@ from .request import FinetuneRequest
 PACKAGE = __name__.partition(".")[0]
 
 
-def run_here(folder: RunFolder, *, should_stop: Callable[[], bool] = never) -> Training:
+def run_here(
+    folder: RunFolder, *, asked: FinetuneRequest | None = None, should_stop: Callable[[], bool] = never
+) -> Training:
     """Start or resume the run in `folder`; every event is on disk before it is yielded.
+
+    Parameters
+    ----------
+    asked
+        What the folder must ask for, of one that was just made: another training may be put there at this moment.
 
     Raises
     ------
     FinetuneError
         If the request cannot be carried out; the message says why.
     RunError
-        If the run is finished or another process works on it.
+        If the run is finished, another process works on it, or it is not what was `asked`.
     """
-    request = folder.request  # before anything is written: what holds no request is no run
+    _ = folder.request  # before anything is written: what holds no request is no run
     with folder.locked():
+        request = folder.request
+        if asked not in (None, request):
+            raise RunError(f"{folder.path}: this folder holds a run already, begun just now. Choose another folder.")
         if folder.is_finished:
             raise RunError(
                 f"{folder.path}: this run is finished; its model is {folder.result_path.name} in that folder."

@@ -6,48 +6,19 @@ import io
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from filelock import FileLock, Timeout
-
 from ..errors import RunError
 from ..events import RunStarted, StepEnd, TrainingEvent, ValidationEnd, from_json, to_json
-from ..io.disk import not_written, remove_partial, write_file
+from ..io.disk import check_crc, locked, not_written, remove_partial, write_file
 from .request import FinetuneRequest, read_request, write_request
 
 if TYPE_CHECKING:
     from ..models.model import Model
     from ..training.state import TrainingState
-
-
-LOCK = "working.lock"
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder`, so that nobody else works in it; the file of the lock stays, the lock ends with the process.
-
-    The operating system keeps the lock, so one of a killed process, be it on another computer, is in nobody's way.
-
-    Raises
-    ------
-    RunError
-        If somebody works in the folder, be it this very process, or if it cannot be written to.
-    """
-    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RunError(f"{folder}: this folder is being worked on already. Wait for that to end, or stop it.") from None
-    except OSError as error:
-        raise RunError(f"{folder}: the folder cannot be written ({error.strerror}). Choose another one.") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 logger = logging.getLogger(__name__)
@@ -132,6 +103,7 @@ class RunFolder:
         if not file.is_file():
             return None
         try:
+            check_crc(file)  # a flipped bit would go on as another training, in silence
             fields: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
             return TrainingState(**fields)
         except Exception as error:  # torch.load raises many types for a damaged file
@@ -186,7 +158,7 @@ class RunFolder:
                     yield event
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the run, so that nobody else works on it; raises what `lock.locked` raises."""
+        """Hold the run, so that nobody else works on it; raises what `io.disk.locked` raises."""
         return locked(self.path)
 
     def sweep(self) -> None:

@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from napari_unet_finetune.errors import RunError
-from napari_unet_finetune.runs.folder import locked
+from napari_unet_finetune.io.disk import locked
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from napari_unet_finetune.runs.folder import locked
+from napari_unet_finetune.io.disk import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
