@@ -13,8 +13,9 @@ import pytest
 
 pytest.importorskip("qtpy")
 
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget
 
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.session.dock import open_dock as show_dock
@@ -194,6 +195,51 @@ def test_a_button_finds_the_dock_of_the_menu_and_the_menu_that_of_a_button(windo
     assert show_dock(window, "Predict") is show_dock(window, "Predict")
     assert "Predict (U-Net Finetune)" in window.window.dock_widgets  # the name that the menu looks for
     assert show_dock(window, "Compare models") is window.window.dock_widgets["Compare models (U-Net Finetune)"]
+
+
+def choose_in_the_menu(window: Any, qtbot: Any, *texts: str) -> None:
+    """Click through the menus of a window."""
+    menu: Any = window.window._qt_window.menuBar()
+    for text in texts:
+        action = next(one for one in menu.actions() if one.text().replace("&", "").startswith(text))
+        qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(action).center())
+        menu = action.menu()
+        if menu is not None:
+            qtbot.waitUntil(menu.isVisible)
+            qtbot.wait(100)  # for a menu that opens under the mouse ignores what comes at once
+
+
+def test_docks_opened_from_the_menu_are_tabs_of_one_another(window: Any, qtbot: Any) -> None:
+    frame = window.window._qt_window
+    own = [dock for dock in frame.findChildren(QDockWidget) if dock.isVisible()]
+    frame.resize(1280, 800)
+    qtbot.wait(100)  # until napari has laid out its own
+    before = [dock.geometry() for dock in own]
+    titles = ("Predict", "Annotate and finetune", "Compare models")
+    for title in titles:
+        choose_in_the_menu(window, qtbot, "Plugins", "U-Net Finetune", title)
+        name = f"{title} (U-Net Finetune)"
+        qtbot.waitUntil(lambda name=name: name in window.window.dock_widgets)
+        qtbot.waitUntil(lambda name=name: not window.window.dock_widgets[name].visibleRegion().isEmpty())
+    docks = [window.window.dock_widgets[f"{title} (U-Net Finetune)"].parent() for title in titles]
+    assert set(frame.tabifiedDockWidgets(docks[0])) == set(docks[1:])
+    assert (frame.width(), frame.height()) == (1280, 800)
+    assert [dock.geometry() for dock in own] == before
+
+
+def test_a_dock_stays_where_the_user_has_put_it(window: Any, qtbot: Any) -> None:
+    frame = window.window._qt_window
+    first, second = (open_dock(window, title).parent() for title in ("Annotate and finetune", "Predict"))
+    qtbot.waitUntil(lambda: frame.tabifiedDockWidgets(first) == [second])
+    frame.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, second)
+    for is_shown in (False, True):
+        second.setVisible(is_shown)
+    qtbot.waitUntil(second.isVisible)
+    assert not frame.tabifiedDockWidgets(first)
+    first.setFloating(True)
+    third = open_dock(window, "Compare models").parent()
+    qtbot.waitUntil(third.isVisible)
+    assert frame.tabifiedDockWidgets(third) == [second] and first.isFloating()
 
 
 def test_docks_and_samples_are_where_the_menus_say(window: Any) -> None:

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("qtpy")
 
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractSpinBox
 
 from napari_unet_finetune._qt.finetune.panel import FinetunePanel
 from napari_unet_finetune._qt.finetune.settings_form import SettingsForm
@@ -13,6 +14,7 @@ from napari_unet_finetune.config import PRESETS, AugmentConfig, FinetuneConfig
 from napari_unet_finetune.events import StepEnd, ValidationEnd
 from napari_unet_finetune.runs.folder import STATE, RunFolder
 from napari_unet_finetune.runs.request import read_request
+from napari_unet_finetune.text import about
 
 from ..finetuning_data import ENDED, KEPT, STARTED, Reporter, annotated_project, save_model
 
@@ -161,6 +163,30 @@ def test_a_click_starts_a_training_with_what_is_set(ready, qtbot):
     session.project.save_labels("img_02", np.ones((48, 48), np.uint16), "painted")
     session.images_changed.emit()
     assert panel.changed_since.text == "Labels changed since this training began: img_02."
+
+
+def test_a_number_that_is_typed_and_not_confirmed_counts_when_a_training_starts(ready, qtbot):
+    panel, _, runner = ready
+    box = panel.settings.essential.boxes["steps"].native.findChild(QAbstractSpinBox)
+    box.selectAll()
+    qtbot.keyClicks(box, "345")
+    assert panel.config.steps != 345
+    panel.button.click()  # as by its key: the focus stays where it is
+    assert read_request(runner.folder).config.steps == 345
+
+
+def test_the_chosen_preset_says_how_long_it_trains_as_it_is_set(ready):
+    panel, _, _ = ready
+    form, panel.finetuning.pace = panel.settings, 1e-5
+    panel.refresh()
+    others = {form.preset.itemText(place) for place in range(form.preset.count())} - {form.preset.currentText()}
+    for steps in (100, 4000):
+        form.essential.boxes["steps"].value = steps
+        assert form.preset.currentText() == f"Default ({steps} steps, {about(1e-5 * form.config.trained_px)})"
+    assert others < {form.preset.itemText(place) for place in range(form.preset.count())}
+    form.preset.set_value("fast")
+    form.preset.set_value("default")
+    assert form.preset.currentText().startswith("Default (2000 steps")
 
 
 def test_the_end_stays_readable_with_what_to_do_next(ready, qtbot):

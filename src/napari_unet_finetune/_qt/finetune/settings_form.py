@@ -83,6 +83,7 @@ class SettingsForm(QWidget):
         self.problem = ""
         self.wrong: str | None = None
         self._config: FinetuneConfig | None = None
+        self._pace: float | None = None
         self._lay_out()
         self.set_preset("default")
         self.preset.changed.connect(lambda: self.set_preset(self.preset.value()))
@@ -116,14 +117,9 @@ class SettingsForm(QWidget):
             self.preset.removeItem(place)
 
     def set_pace(self, pace: float | None) -> None:
-        """Write into the names of the presets how long they take, once the seconds per patch pixel are known."""
-        for place in range(self.preset.count()):
-            name: PresetName = self.preset.itemData(place)
-            config = FinetuneConfig(preset=name)
-            details = f"{config.epochs} epochs" if config.epochs else f"{config.steps} steps"
-            if pace is not None and not config.epochs:
-                details += f", {about(pace * config.trained_px)}"
-            self.preset.setItemText(place, f"{_PRESETS[name]} ({details})")
+        """Have the names of the presets tell how long they take, once the seconds per patch pixel are known."""
+        self._pace = pace
+        self._name_presets()
 
     def add_folded(self, form: QWidget) -> None:
         """Add a form to the settings that are folded away, above those for experts."""
@@ -150,6 +146,18 @@ class SettingsForm(QWidget):
             in_sight.addRow(taken.labelItem.widget(), taken.fieldItem.widget())
         self.setLayout(in_sight)
 
+    def _name_presets(self) -> None:
+        """Write into the names of the presets how long they train: the one that is chosen, as it is set now."""
+        for place in range(self.preset.count()):
+            name: PresetName = self.preset.itemData(place)
+            config, chosen = FinetuneConfig(preset=name), self._config
+            if chosen is not None and chosen.preset == name:
+                config = chosen
+            details = f"{config.epochs} epochs" if config.epochs else f"{config.steps} steps"
+            if self._pace is not None and not config.epochs:
+                details += f", {about(self._pace * config.trained_px)}"
+            self.preset.setItemText(place, f"{_PRESETS[name]} ({details})")
+
     def _on_strength(self) -> None:
         if self.strength.value() != _OWN:
             self.expert.boxes["augment"].value = _STRENGTHS[self.strength.value()]
@@ -172,4 +180,5 @@ class SettingsForm(QWidget):
         with QSignalBlocker(self.strength):
             same = (name for name, augment in _STRENGTHS.items() if augment.model_dump() == values["augment"])
             self.strength.set_value(next(same, _OWN))
+        self._name_presets()
         self.changed.emit()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QSizePolicy, QWidget
 
 from ..widgets.layout import in_column
 from .listener import Listener
@@ -29,7 +29,7 @@ def open_dock(viewer: Any, title: str) -> Any:
     if widget is None:
         widget = kind(viewer)
         name = f"{title} ({plugins.get_manifest(PLUGIN).display_name})"  # the menu's, or that opens another
-        viewer.window.add_dock_widget(widget, name=name, tabify=True)
+        viewer.window.add_dock_widget(widget, name=name)
     dock: Any = widget.parent()
     dock.show()
     dock.raise_()
@@ -60,7 +60,7 @@ class Dock(QWidget, Listener):
         super().__init__()
         self.session = session_of(viewer)
         self._viewer = unwrapped(viewer)
-        self._is_released = False
+        self._is_released = self._has_place = False
         self._window: Callable[[], QObject | None] = lambda: None  # not kept alive by what outlives it
         self.setMinimumWidth(MIN_WIDTH_PX)
         self._mark_focus()
@@ -91,6 +91,22 @@ class Dock(QWidget, Listener):
         while (parent := top.parent()) is not None:
             top = parent
         self._watch(top)
+        if not self._has_place:
+            self._has_place = True
+            self._become_tab()
+
+    def _become_tab(self) -> None:
+        """Be a tab beside a dock of ours: napari stacks what its menu opens, and two docks do not fit a laptop.
+
+        Where the user puts it afterwards, it stays.
+        """
+        own, window = self.parent(), self._window()
+        if not isinstance(own, QDockWidget) or not isinstance(window, QMainWindow):
+            return
+        others = [dock for dock in map(_frame_of, self._others()) if _is_docked(dock, window)]
+        if others and own not in window.tabifiedDockWidgets(others[-1]):
+            window.tabifyDockWidget(others[-1], own)
+            own.raise_()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save what is unsaved when the window is about to close, whether or not it then does."""
@@ -109,10 +125,10 @@ class Dock(QWidget, Listener):
         if not self._others():
             self.session.close()
 
-    def _others(self) -> bool:
-        """Tell whether another dock still uses the session."""
+    def _others(self) -> list[Dock]:
+        """Return the other docks that use the session."""
         docks = (unwrapped(dock) for dock in self._viewer.window.dock_widgets.values())
-        return any(dock is not self and getattr(dock, "session", None) is self.session for dock in docks)
+        return [dock for dock in docks if dock is not self and getattr(dock, "session", None) is self.session]
 
     def _watch(self, window: QObject | None) -> None:
         before = self._window()
@@ -123,3 +139,15 @@ class Dock(QWidget, Listener):
         if window is not None:
             window.installEventFilter(self)
             window.destroyed.connect(self.session.end_jobs)
+
+
+def _frame_of(dock: Dock) -> QObject | None:
+    """Return napari's frame around a dock."""
+    frame: QObject | None = dock.parent()
+    return frame
+
+
+def _is_docked(frame: QObject | None, window: QMainWindow) -> TypeGuard[QDockWidget]:
+    """Tell whether a dock is in sight, or behind another tab, within `window`."""
+    is_frame = isinstance(frame, QDockWidget) and frame.parent() is window
+    return is_frame and not frame.isFloating() and not frame.isHidden()

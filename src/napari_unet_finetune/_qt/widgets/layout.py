@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from qtpy.QtWidgets import QBoxLayout, QFormLayout, QHBoxLayout, QLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QBoxLayout,
+    QFormLayout,
+    QHBoxLayout,
+    QLayout,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 W = TypeVar("W", bound=QWidget)
 Part = QWidget | QLayout | None  # None is room between the others
@@ -18,8 +28,19 @@ def tipped(widget: W, tip: str) -> W:
 
 
 def push_button(text: str, tip: str) -> QPushButton:
-    """Return a button that explains itself."""
-    return tipped(QPushButton(text), tip)
+    """Return a button that explains itself; what it does heeds numbers that are typed and not confirmed yet."""
+    button = QPushButton(text)
+    button.pressed.connect(lambda: confirm_numbers(button.window()))
+    return tipped(button, tip)
+
+
+def confirm_numbers(window: QWidget | None) -> None:
+    """Take what is typed in the boxes of `window`: a button pressed by key, or on a Mac, leaves the focus there."""
+    boxes = [] if window is None else window.findChildren(QAbstractSpinBox)
+    for box in boxes:
+        line = box.lineEdit()
+        if line is not None and line.isModified():
+            box.interpretText()
 
 
 def in_row(*parts: Part, stretch: QWidget | None = None, spacing: int = 4) -> QHBoxLayout:
