@@ -54,8 +54,9 @@ def test_without_test_images_some_are_held_out_and_that_is_said(project):
     planning = plan_curve(project, (1, 4), seeds=2)
     assert planning.is_held_out and len(planning.test) == 1 and len(planning.train) == 5
     assert not set(names(planning.train)) & set(names(planning.test))
-    assert planning.sentences[0].startswith("4 trainings, with the first 1, 4 of 5")
-    assert "No image has the role test" in planning.sentences[1] and planning.test[0].name in planning.sentences[1]
+    assert planning.sentences[0] == "6 annotated images: 5 to train on, 1 to test on."
+    assert planning.sentences[1].startswith("4 trainings, with the first 1, 4 of")
+    assert "No image has the role test" in planning.sentences[2] and planning.test[0].name in planning.sentences[2]
     assert plan_curve(project, (1, 4)).test == planning.test  # the same for every curve
 
 

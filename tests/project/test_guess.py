@@ -14,12 +14,12 @@ from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.project.curve_plan import plan_curve
 from napari_unet_finetune.project.guess import Guess, between, kept_inside, toggled
-from napari_unet_finetune.project.image import mask_text, summarize, to_annotate
+from napari_unet_finetune.project.image import mask_text, to_annotate
 from napari_unet_finetune.project.image_sets import image_sets
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.question_plan import Asked, make_question, subject_of
-from napari_unet_finetune.project.training_plan import plan_training
+from napari_unet_finetune.project.training_plan import plan_training, summarize
 from napari_unet_finetune.project.uses import Known
 
 CONFIG = FinetuneConfig(device="cpu")
@@ -56,7 +56,8 @@ def test_a_prediction_neither_trains_nor_validates_until_it_is_accepted(project)
 
 
 def test_table_footer_and_plans_say_so(project):
-    assert "5 annotated" in summarize(project.images) and "1 predicted, not looked at" in summarize(project.images)
+    footer = summarize(project.images, plan_training(project, CONFIG))
+    assert "5 annotated" in footer and "1 prediction that nobody has looked at" in footer
     assert mask_text(project.image(GUESSED)).startswith("◌") and "not looked at" in mask_text(project.image(GUESSED))
     for sentences in (plan_training(project, CONFIG).sentences, plan_curve(project, [2]).sentences):
         assert any("1 prediction" in sentence for sentence in sentences)

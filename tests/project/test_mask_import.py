@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.io.images import ImageRef
-from napari_unet_finetune.project.image import ProjectImage, summarize
 from napari_unet_finetune.project.mask_import import import_masks, masks_beside, plan_import
 from napari_unet_finetune.project.project import Project
 
@@ -84,19 +82,6 @@ def test_a_folder_without_masks_is_one_sentence(project, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no image"):
         plan_import(project, tmp_path / "empty")
-
-
-def images(tmp_path, *roles):
-    ref = ImageRef(tmp_path / "a.tif")
-    annotated = [ProjectImage(ref, mask=tmp_path / "m.tif", role=role) for role in roles]
-    return [*annotated, ProjectImage(ref)]
-
-
-def test_the_footer_counts_images_roles_and_says_what_is_a_good_number(tmp_path):
-    text = summarize(images(tmp_path, "auto", "train", "test", "test", "validation", "unused"))
-    assert text == "7 images · 6 annotated (2 train, 1 validation, 2 test, 1 unused) · 5 to 20 is a good number"
-    assert summarize(images(tmp_path)) == "1 image · 0 annotated · 5 to 20 is a good number"
-    assert "good number" not in summarize(images(tmp_path, *["auto"] * 21))
 
 
 def noise(rng, *_):

@@ -1,12 +1,14 @@
 """Which images a training uses follows from their roles, and it works on copies of the masks."""
 
+import re
+
 import numpy as np
 import pytest
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
-from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.project.training_plan import OldImages, make_request, plan_training
+from napari_unet_finetune.project.project import ROLES, Project
+from napari_unet_finetune.project.training_plan import OldImages, TrainingPlan, make_request, plan_training, summarize
 
 CONFIG = FinetuneConfig()
 
@@ -54,7 +56,30 @@ def test_three_images_hold_none_out(project):
     plan = plan_training(project, CONFIG)
     assert (len(plan.train), plan.held_out) == (3, ())
     assert "none held out" in plan.sentences[0]
-    assert "3 annotated images are left out." in plan.sentences
+    assert plan.sentences[0] == "6 annotated images: 3 to train on, none held out, 3 left out."
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_numbers_of_annotated_images_add_up_and_the_footer_shows_the_same(project, seed):
+    rng = np.random.default_rng(seed)
+    for name in project.names:
+        project.set_role([name], str(rng.choice(ROLES)))
+    for name in rng.choice(project.names, 2, replace=False):
+        project.save_labels(name, np.ones((48, 48), np.uint16), "predicted")
+    plan = plan_training(project, CONFIG)
+    total, _, parts = plan.counts.partition(" annotated: ")
+    assert sum(int(number) for number in re.findall(r"\d+", parts)) == int(total) == 4
+    assert {image.name for image in (*plan.train, *plan.held_out, *plan.test, *plan.unused)} == {
+        image.name for image in project.images if image.is_annotated
+    }
+    assert not plan.used or re.sub(r" \(.*?\)", "", plan.sentences[0]) == f"{total} annotated images: {parts}."
+    footer = summarize(project.images, plan)
+    assert footer.startswith(f"6 images · {plan.counts} · 2 predictions that nobody has looked at")
+
+
+def test_the_footer_says_what_is_a_good_number():
+    assert summarize((), TrainingPlan()) == "0 images · 0 annotated · 5 to 20 is a good number"
+    assert "good number" not in summarize((), TrainingPlan(used=(None,) * 21))
 
 
 def test_chosen_roles_are_kept(project):

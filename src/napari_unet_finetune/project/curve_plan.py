@@ -67,7 +67,8 @@ def plan_curve(
     fitting = tuple(sorted({count for count in counts if 0 < count <= len(train)}))
     left_out = tuple(sorted({count for count in counts if count > len(train)}))
     problem = _problem(train, test, fitting, left_out)
-    words = () if problem else tuple(_in_words(fitting, left_out, train, test, seeds, is_held_out))
+    counts = _in_numbers(len(annotated), len(train), len(test))
+    words = () if problem else (counts, *_in_words(fitting, left_out, test, seeds, is_held_out))
     words = (*words, *filter(None, [unseen_note(project.images)]))
     return CurvePlanning(train, test, fitting, seeds, is_held_out, problem, words)
 
@@ -100,15 +101,18 @@ def _problem(
     return ""
 
 
+def _in_numbers(annotated: int, train: int, test: int) -> str:
+    """Return what becomes of the annotated images; what neither trains nor tests is held out of other trainings."""
+    kept = annotated - train - test
+    parts = [f"{train} to train on", f"{test} to test on", f"{kept} held out of other trainings"]
+    return f"{count_of(annotated, 'annotated image')}: {', '.join(parts[: 3 if kept else 2])}."
+
+
 def _in_words(
-    fitting: Sequence[int], left_out: Sequence[int], train: Sequence[ProjectImage], test: Sequence[ProjectImage],
-    seeds: int, is_held_out: bool,
-) -> Iterator[str]:  # fmt: skip
+    fitting: Sequence[int], left_out: Sequence[int], test: Sequence[ProjectImage], seeds: int, is_held_out: bool
+) -> Iterator[str]:
     trainings = len(fitting) * seeds
-    yield (
-        f"{count_of(trainings, 'training')}, with the first {_listed(fitting)} of "
-        f"{count_of(len(train), 'annotated image')}."
-    )
+    yield f"{count_of(trainings, 'training')}, with the first {_listed(fitting)} of those to train on."
     names = first_of([image.name for image in test])
     if again := [image.name for image in test if image.used_as == "train"]:
         yield f"Earlier models were trained on {first_of(again)}: compare them on other images."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -21,8 +20,6 @@ Role = Literal["auto", "train", "validation", "test", "unused"]  # auto: train o
 ROLES: tuple[Role, ...] = get_args(Role)
 Use = Literal["", "train", "validation", "test"]
 OWN: tuple[Origin, ...] = ("painted", "accepted", "corrected")  # masks made here, which no import replaces
-
-_GOOD_NUMBER = (5, 20)
 
 
 @dataclass(frozen=True)
@@ -168,26 +165,13 @@ def _possible_names(ref: ImageRef, known: str | None) -> Iterator[str]:
 def unseen_note(images: Iterable[ProjectImage]) -> str:
     """Return how many of `images` are not used, for nobody has looked at their masks yet; empty if none."""
     count = sum(image.is_predicted for image in images)
-    return f"{count_of(count, 'prediction')} not looked at {verb_for(count, 'be')} not used." if count else ""
+    which = f"{count_of(count, 'prediction')} that nobody has looked at"
+    return f"{which} {verb_for(count, 'be')} not used." if count else ""
 
 
 def to_annotate(images: Iterable[ProjectImage]) -> list[ProjectImage]:
     """Return those that are not annotated in their order, suggested ones first."""
     return sorted((image for image in images if not image.is_annotated), key=lambda image: not image.suggested)
-
-
-def summarize(images: Sequence[ProjectImage]) -> str:
-    """Return how many images there are, how many are annotated and for what, and how many would be good."""
-    annotated = [image for image in images if image.is_annotated]
-    total = count_of(len(images), "image")
-    roles: Counter[Role] = Counter("train" if image.role == "auto" else image.role for image in annotated)
-    counts = ", ".join(f"{roles[role]} {role}" for role in ROLES if roles[role])
-    parts = [total, f"{len(annotated)} annotated" + (f" ({counts})" if counts else "")]
-    if predicted := sum(image.is_predicted for image in images):
-        parts.append(f"{predicted} predicted, not looked at")
-    if roles["train"] <= _GOOD_NUMBER[1]:
-        parts.append(f"{_GOOD_NUMBER[0]} to {_GOOD_NUMBER[1]} is a good number")
-    return " · ".join(parts)
 
 
 def mask_text(image: ProjectImage) -> str:

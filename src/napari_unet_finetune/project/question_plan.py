@@ -14,6 +14,7 @@ from ..config import FinetuneConfig
 from ..errors import RunError
 from ..io.disk import write_file
 from ..runs.request import CheckRequest, QuestionRequest, ReportRequest, SuggestRequest
+from ..text import count_of
 from .image import Role
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
@@ -76,7 +77,9 @@ def subject_of(question: Question, project: Project, known: Known) -> Subject:
         return Subject(problem=f"Annotate at least {_FEWEST_TO_CROSS} images.")
     if not images:
         return Subject(problem="Annotate at least 1 image.")
-    return Subject(images, _count(images, "annotated image"))
+    all_of_them = sum(image.is_annotated for image in project.images)
+    about = _count(images, "annotated image")
+    return Subject(images, about if len(images) == all_of_them else f"{len(images)} of {all_of_them} annotated images")
 
 
 def _whole(question: Question, project: Project) -> Subject:
@@ -85,7 +88,7 @@ def _whole(question: Question, project: Project) -> Subject:
     if question == "suggest" and annotated == len(images):
         return Subject(problem="All images are annotated.")
     predicted = sum(image.is_predicted for image in images)
-    unseen = f", {predicted} predicted and not looked at" if predicted else ""
+    unseen = f", {count_of(predicted, 'prediction')} that nobody has looked at" if predicted else ""
     return Subject(images, f"{_count(images, 'image')}, {annotated} annotated{unseen}")
 
 

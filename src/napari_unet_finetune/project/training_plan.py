@@ -20,6 +20,7 @@ from .uses import NOTHING, Known, hold_out, is_held_out
 MASKS = "masks"
 # Fewer images than this do not teach a network from nothing.
 ENOUGH_FROM_SCRATCH = 20
+_GOOD_NUMBER = (5, 20)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,12 @@ class TrainingPlan:
     @property
     def title(self) -> str:
         """What the training is called while it runs."""
-        return f"Finetuning with {count_of(len(self.used), 'image')}"
+        return title_of(len(self.used), len(self.held_out))
+
+    @property
+    def counts(self) -> str:
+        """How many images are annotated, and what each of them is used for."""
+        return _counted(self, "annotated")
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -139,11 +145,40 @@ def _problem(plan: TrainingPlan) -> str:
     return ""
 
 
+def title_of(used: int, held_out: int) -> str:
+    """Return what a training is called that uses so many images."""
+    apart = f" ({held_out} held out)" if held_out else ""
+    return f"Finetuning with {count_of(used, 'image')}{apart}"
+
+
+def summarize(images: Sequence[ProjectImage], plan: TrainingPlan) -> str:
+    """Return how many images there are, what a training with this `plan` uses them for, and how many would be good."""
+    parts = [count_of(len(images), "image"), plan.counts]
+    if predicted := sum(image.is_predicted for image in images):
+        parts.append(f"{count_of(predicted, 'prediction')} that nobody has looked at")
+    if len(plan.used) <= _GOOD_NUMBER[1]:
+        parts.append(f"{_GOOD_NUMBER[0]} to {_GOOD_NUMBER[1]} is a good number")
+    return " · ".join(parts)
+
+
+def _counted(plan: TrainingPlan, what: str, held_out: str = "") -> str:
+    """Return how many images there are of `what`, and what each is used for; `held_out` names those held out."""
+    fates = (
+        (plan.train, "to train on"), (plan.held_out, f"held out{held_out}"),
+        (plan.test, "kept for testing"), (plan.unused, "left out"),
+    )  # fmt: skip
+    count = sum(len(images) for images, _ in fates)
+    total = count_of(count, what) if " " in what else f"{count} {what}"
+    parts = [f"{len(images)} {fate}" for images, fate in fates if images]
+    if plan.train and not plan.held_out:
+        parts.insert(1, "none held out")
+    return f"{total}: {', '.join(parts)}" if parts else total
+
+
 def _in_words(plan: TrainingPlan) -> Iterator[str]:
-    chosen = ", chosen by the program" if plan.is_chosen and plan.held_out else ""
-    names = first_of([image.name for image in plan.held_out])
-    held_out = f"{len(plan.held_out)} held out ({names}{chosen})" if plan.held_out else "none held out"
-    yield f"{count_of(len(plan.used), 'annotated image')}: {len(plan.train)} to train on, {held_out}."
+    chosen = ", chosen by the program" if plan.is_chosen else ""
+    names = f" ({first_of([image.name for image in plan.held_out])}{chosen})"
+    yield f"{_counted(plan, 'annotated image', names)}."
     new = [image.name for image in plan.held_out if not image.used_as]
     if 0 < len(new) < len(plan.held_out):
         verb = verb_for(len(new), "be")
@@ -157,9 +192,6 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
     elif len(plan.held_out) < SOLID_IMAGES:
         worth = "weak" if len(plan.held_out) == 1 else "rough"
         yield f"A Dice on {count_of(len(plan.held_out), 'image')} is a {worth} number."
-    for images, fate in ((plan.test, "kept for testing"), (plan.unused, "left out")):
-        if images:
-            yield f"{count_of(len(images), 'annotated image')} {verb_for(len(images), 'be')} {fate}."
     if plan.unseen:
         yield plan.unseen
     yield from _balance(plan.used)

@@ -89,6 +89,55 @@ def test_the_key_means_nothing_elsewhere(predicting):
     assert not annotation.session.project.image("img_1").is_annotated
 
 
+ENDINGS = {
+    "painting": lambda annotation: annotation.layer.paint((30, 30), 1),
+    "accepting": lambda annotation: annotation.accept(),
+    "undoing": lambda annotation: annotation.layer.undo(),
+    "removing": lambda annotation: annotation.remove_masks(["img_0"]),
+    "going on": lambda annotation: annotation.next(),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_to_be_done_about_a_prediction_is_said_until_it_is_done(predicting, ending):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    answer(runner, BLOB)
+    annotation.save()
+    assert "It is used once you correct it" in annotation.session.message.text
+    ENDINGS[ending](annotation)
+    annotation.save()
+    assert "It is used once" not in annotation.session.message.text
+
+
+def test_that_the_model_is_looking_is_said_while_it_looks(predicting):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    assert annotation.session.message.text == "The model is looking at img_0 …"
+    runner.listener.on_end(None)  # stopped
+    assert annotation.session.message.text == ""
+
+
+def test_that_no_image_is_left_is_said_until_there_is_one(predicting):
+    annotation, _ = predicting
+    session = annotation.session
+    for name in session.project.names:
+        session.project.save_labels(name, BLOB, "painted")
+    annotation.next_to_annotate()
+    assert session.message.text == "All images are annotated."
+    annotation.remove_masks(["img_1"])
+    assert session.message.text == ""
+
+
+def test_that_the_viewer_shows_space_is_said_while_it_does(predicting):
+    annotation, _ = predicting
+    annotation.session.viewer.dims.ndisplay = 3
+    annotation.open("img_1")
+    assert "three dimensions" in annotation.session.message.text
+    annotation.session.viewer.dims.ndisplay = 2
+    assert annotation.session.message.text == ""
+
+
 def test_whoever_counts_annotated_images_hears_of_it(predicting):
     annotation, runner = predicting
     start_from_prediction(annotation)

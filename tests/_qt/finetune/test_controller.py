@@ -61,7 +61,7 @@ def test_unsaved_paint_is_saved_before_the_masks_are_copied(ready):
     session.about_to_read_files.connect(lambda: session.project.save_labels("img_00", mask, "painted"))
     finetuning.start(CONFIG)
     request = read_request(runner.folder)
-    assert session.trainings.job.title == "Finetuning with 4 images"
+    assert session.trainings.job.title == "Finetuning with 4 images (1 held out)"
     assert request.pairs[0].mask.path.read_bytes() == session.project.image("img_00").mask.read_bytes()
     assert request.config.held_out is not None
     assert runner.folder in run_folders(session.project.folder)
@@ -112,7 +112,7 @@ def test_a_second_training_is_refused_in_a_sentence(ready):
     first = runner.folder
     finetuning.start(CONFIG)
     assert session.message.tone == "error"
-    assert "Finetuning with 4 images is still" in session.message.text
+    assert "Finetuning with 4 images (1 held out) is still" in session.message.text
     assert runner.folder == first
     assert session.trainings.is_running
 
@@ -330,7 +330,7 @@ def test_an_interrupted_training_is_resumed_where_it_was(interrupted):
     finetuning, session, runner, folder = interrupted
     finetuning.resume(finetuning.interrupted[0])
     assert (session.trainings.is_running, runner.folder) == (True, folder.path)
-    assert session.trainings.job.title == "Finetuning with 4 images"
+    assert session.trainings.job.title == "Finetuning with 4 images (1 held out)"
     assert finetuning.interrupted == ()
 
 
@@ -368,7 +368,7 @@ def test_a_training_of_another_dataset_that_ends_is_told_and_changes_nothing(rea
     report = Reporter(runner)
     session.project = annotated_project(tmp_path / "other", write_squares, 2, 1)
     report.end(STARTED, ENDED)
-    assert session.message.text == f"Finetuning with 4 images, of another dataset: {ENDED.summary}"
+    assert session.message.text == f"Finetuning with 4 images (1 held out), of another dataset: {ENDED.summary}"
     assert session.predictor == "microtube"
 
 

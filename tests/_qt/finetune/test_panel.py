@@ -123,8 +123,7 @@ def test_what_a_training_will_use_is_said_at_once(ready):
     assert "4 annotated images: 3 to train on, 1 held out" in words
     session.project.set_role(["img_00"], "test")
     session.images_changed.emit()
-    assert "3 annotated images: 3 to train on, none held out." in panel.words.text()
-    assert "1 annotated image is kept for testing." in panel.words.text()
+    assert "4 annotated images: 3 to train on, none held out, 1 kept for testing." in panel.words.text()
 
 
 def test_the_images_are_looked_at_in_the_background_when_the_section_is_opened(ready, qtbot):
@@ -159,7 +158,7 @@ def test_a_click_starts_a_training_with_what_is_set(ready, qtbot):
     qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
     request = read_request(runner.folder)
     assert (request.config.steps, request.checkpoint) == (123, "microtube")
-    assert "Finetuning with 4 images" in panel.reason.text and not panel.button.isEnabled()
+    assert "Finetuning with 4 images (1 held out)" in panel.reason.text and not panel.button.isEnabled()
     session.project.save_labels("img_02", np.ones((48, 48), np.uint16), "painted")
     session.images_changed.emit()
     assert panel.changed_since.text == "Labels changed since this training began: img_02."

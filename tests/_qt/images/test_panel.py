@@ -162,7 +162,7 @@ def test_roles_chosen_in_the_table_are_on_disk_and_counted(panel, qtbot, folder)
     project.save_labels("img_1", BLOB, "painted")
     panel.view.role_requested.emit(["img_1", "img_2"], "test")
     assert [image.name for image in reopened(project).images if image.role == "test"] == ["img_1", "img_2"]
-    assert "1 annotated (1 test)" in panel.footer.text()
+    assert "1 annotated: 1 kept for testing" in panel.footer.text()
 
 
 def test_files_that_cannot_be_read_are_counted(panel, qtbot, folder):

@@ -100,6 +100,8 @@ class Annotation(Listener):
         self._histories = Histories()
         self.listen(session.about_to_read_files, self.save)
         self.listen(session.channels_changed, self._show_channel)
+        self.listen(session.viewer.dims.events.ndisplay, lambda: session.look_at_message())
+        self.listen(self.changed, session.look_at_message)
         session.stage.join(Place.IMAGE, self)
         self.at_release(lambda: session.stage.leave(self))
         self.listen(session.viewer.layers.events.removed, self._on_layer_removed)
@@ -161,7 +163,8 @@ class Annotation(Listener):
         self.session.current = name
         self.changed.emit()
         if self.session.viewer.dims.ndisplay != PLANE:
-            self.session.tell("The viewer shows three dimensions. Switch it to two to paint.", "warning")
+            in_space = "The viewer shows three dimensions. Switch it to two to paint."
+            self.session.tell(in_space, "warning", holds=lambda: self.session.viewer.dims.ndisplay != PLANE)
         return True
 
     def open_first(self, names: Sequence[str]) -> bool:
@@ -187,14 +190,14 @@ class Annotation(Listener):
             return False
         waiting = self.waiting
         if not waiting:
-            self.session.tell("All images are annotated.")
+            self.session.tell("All images are annotated.", holds=lambda: not self.waiting)
         return self.open_first([image.name for image in waiting])
 
     def save(self) -> bool:
         """Save what is painted now, and tell whether it is on disk."""
         if self._autosave is None or self._autosave.save():
             return True
-        self.session.tell(f"{self._autosave.problem} {_STILL_THERE}", "error")
+        self.session.tell(f"{self._autosave.problem} {_STILL_THERE}", "error", holds=lambda: bool(self.problem))
         return False
 
     def mark_empty(self) -> bool:
@@ -225,7 +228,11 @@ class Annotation(Listener):
         except FinetuneError as error:
             self.session.fail(error)
             return
-        self.session.tell(f"{autosave.name}: the prediction is accepted and counts as its mask.")
+        project, name = autosave.project, autosave.name
+        self.session.tell(
+            f"{name}: the prediction is accepted and counts as its mask.",
+            holds=lambda: self.session.project is project and project.image(name).origin == "accepted",
+        )
 
     def remove_masks(self, names: Iterable[str]) -> None:
         """Move masks aside; `undo_remove` brings them back."""
@@ -266,8 +273,11 @@ class Annotation(Listener):
             color_by_meaning(layer, sparse=sparse)
             if not sparse and layer.selected_label == BACKGROUND:
                 layer.selected_label = OBJECT
-        if bare := sum(image.is_annotated and not image.background_px for image in project.images if sparse):
-            self.session.tell(f"{count_of(bare, 'mask')} {verb_for(bare, 'have')} no strokes of background yet.")
+        if bare := _without_background(project):
+            self.session.tell(
+                f"{count_of(bare, 'mask')} {verb_for(bare, 'have')} no strokes of background yet.",
+                holds=lambda: _without_background(project) == bare,
+            )
         self.session.images_changed.emit()
         self.changed.emit()
 
@@ -281,12 +291,14 @@ class Annotation(Listener):
         except FolderGoneError as error:
             if self._gone is not project:
                 self._gone = project
-                self.session.tell(f"{error} {_STILL_THERE}", "warning")
+                self.session.tell(f"{error} {_STILL_THERE}", "warning", holds=lambda: self._gone is project)
             return
         except FinetuneError as error:
             _logger.warning("%s", error)  # it may be written at this moment; saving tells it if it stays so
             return
-        self._gone = None
+        if self._gone is not None:
+            self._gone = None
+            self.session.look_at_message()
         if names:
             self.reload(names)
             self.session.tell(f"Another window has changed {first_of(names)} of this dataset; it is shown here now.")
@@ -432,6 +444,11 @@ class Annotation(Listener):
         if self._autosave is not None and event.value is self._autosave.layer:
             self.save()
             self.changed.emit()
+
+
+def _without_background(project: Project) -> int:
+    """Return how many masks of a dataset of strokes have none of background; 0 where unpainted is background."""
+    return sum(image.is_annotated and not image.background_px for image in project.images if project.sparse)
 
 
 def annotation_of(session: Session) -> Annotation:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.painted import PREDICTED
 from ...project.masks import over_background
+from ...project.project import Origin, Project
 from ..session.predict_frames import above, predict_frames
+from ..session.session import Session
 from .annotation import Annotation
 from .paint import add_paint, is_painted
 
@@ -45,7 +49,7 @@ def predict_current(annotation: Annotation, then: Callable[[str, NDArray[np.uint
     ahead = [image.ref for image in annotation.waiting[:1]]  # while this one is corrected
     job = predict_frames(session, f"Predicting {name}", [project.image(name).ref], ahead=ahead)
     job.predicted.connect(on_predicted)
-    session.tell(f"The model is looking at {name} …")
+    session.tell(f"The model is looking at {name} …", holds=lambda: session.jobs.is_running)
     session.jobs.start(job)
 
 
@@ -53,21 +57,32 @@ def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]
     """Paint `labels` where the image `name` is not painted yet; what is painted stays, and one undo takes it back."""
     session, layer = annotation.session, annotation.layer
     if session.project is None or session.current != name or layer is None:
-        session.tell(f"{name} was closed before its prediction arrived. Open it and start from the prediction again.")
+        session.tell(
+            f"{name} was closed before its prediction arrived. Open it and start from the prediction again.",
+            holds=lambda: session.current != name,
+        )
         return
     if labels.shape != layer.data.shape:
         session.tell(f"The prediction of {name} does not fit its mask layer. Open the image again.", "warning")
         return
+    is_current = partial(_is_current, session, session.project, name)
     if not labels.any():
-        session.tell(f"The model finds nothing in {name}. Paint its objects by hand.", "warning")
+        nothing = f"The model finds nothing in {name}. Paint its objects by hand."
+        session.tell(nothing, "warning", holds=lambda: is_current("none"))
         return
     where = " where nothing was painted" if is_painted(layer) else ""
     added = add_paint(layer, over_background(labels) if session.project.sparse else labels)
     if not added.any():
-        session.tell(f"All that the model finds in {name} is painted already.")
+        session.tell(f"All that the model finds in {name} is painted already.", holds=lambda: session.current == name)
         return
     annotation.begin_guess(added)
     session.tell(
         f"Added the prediction{where} ({np.count_nonzero(added):,} pixels). It is used once you correct it, or accept "
-        "it with the key A; Ctrl+Z undoes it."
+        "it with the key A; Ctrl+Z undoes it.",
+        holds=lambda: is_current(PREDICTED),
     )
+
+
+def _is_current(session: Session, project: Project, name: str, origin: Origin) -> bool:
+    """Tell whether the image called `name` is still shown, with a mask of this origin."""
+    return session.project is project and session.current == name and project.image(name).origin == origin

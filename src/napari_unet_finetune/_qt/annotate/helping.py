@@ -54,7 +54,9 @@ class Helping(Listener):
 
         def add(found: NDArray[np.uint16]) -> None:
             if not change(found):
-                self._annotation.session.tell("The model finds no object there. Paint it by hand.")
+                session, name = self._annotation.session, self._annotation.session.current
+                nothing = "The model finds no object there. Paint it by hand."
+                session.tell(nothing, holds=lambda: session.current == name)
 
         if not change(None):
             self._with_prediction(add)
@@ -130,10 +132,11 @@ class Helping(Listener):
         def on_found(name: str, found: NDArray[np.uint16]) -> None:
             layer = self._annotation.layer
             if layer is None or session.current != name or found.shape != layer.data.shape:
-                session.tell(f"{name} was closed before its prediction arrived. Open it and try again.")
+                closed = f"{name} was closed before its prediction arrived. Open it and try again."
+                session.tell(closed, holds=lambda: session.current != name)
                 return
             self._found = (key, found)
-            session.tell(f"{name} is predicted; further clicks act at once.")
+            session.tell(f"{name} is predicted; further clicks act at once.", holds=lambda: session.current == name)
             then(found)
 
         try:

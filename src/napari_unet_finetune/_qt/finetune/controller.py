@@ -12,11 +12,9 @@ from ...errors import RunError
 from ...io.disk import file_stamp
 from ...progress import RunProgress
 from ...project.project import Project
-from ...project.training_plan import OldImages, make_request, note_uses, plan_training
-from ...project.uses import NOTHING, Known
+from ...project.training_plan import OldImages, make_request, note_uses, plan_training, title_of
 from ...runs.folder import RunFolder
 from ...runs.history import PastRun
-from ...text import count_of
 from ..session.history import new_run
 from ..session.jobs import Job
 from ..session.session import Message, Session, tells_errors
@@ -77,7 +75,7 @@ class FinetuneController:
             return
         session.trainings.require_free()
         config = session.seeing(config)
-        plan = plan_training(project, config, self.known_to_base(config))
+        plan = plan_training(project, config, session.known_to_base(config))
         if plan.problem:
             raise RunError(plan.problem)
         folder = new_run(project, f"{config.preset}-{len(plan.used)}-images")
@@ -89,17 +87,12 @@ class FinetuneController:
         self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}
         self._run(folder, plan.title, config)
 
-    def known_to_base(self, config: FinetuneConfig) -> Known:
-        """Return which images the model has seen that a training with `config` starts from; raises `FinetuneError`."""
-        session = self.session
-        return NOTHING if config.preset == "from scratch" else session.history.known_to(session.model)
-
     @tells_errors
     def resume(self, run: PastRun) -> None:
         """Go on with an interrupted training."""
-        images = count_of(run.image_count, "image")
         self._stamps = {}
-        self._run(run.folder.path, f"Finetuning with {images}", run.request.config)
+        held_out = len(run.request.config.held_out or ())
+        self._run(run.folder.path, title_of(run.image_count, held_out), run.request.config)
 
     @tells_errors
     def use_best(self, run: PastRun) -> None:
@@ -132,7 +125,7 @@ class FinetuneController:
         job.event.connect(self.layers.on_event)
         job.ended.connect(on_end)
         job.failed.connect(self._on_failed)
-        session.tell(f"{title} has started. You can keep annotating.")
+        session.tell(f"{title} has started. You can keep annotating.", holds=lambda: session.trainings.is_running)
         session.trainings.start(job)
         self.layers.watch()
         self._look_for_interrupted()

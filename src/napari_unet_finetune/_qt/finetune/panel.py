@@ -104,7 +104,7 @@ class FinetunePanel(Panel):
         known, missing = NOTHING, ""
         try:
             self._card = None if config.preset == "from scratch" else read_card(session.model).seeing(session.channels)
-            known = self.finetuning.known_to_base(config)
+            known = session.known_to_base(config)
         except FinetuneError as error:
             missing = f"Model not found. {error}"
         self._plan = plan_training(session.project, config, known)

@@ -55,7 +55,8 @@ class MaskImportController:
         """Show which Labels layers of this viewer can become masks of which images."""
         project, choices = self._session.project, labels_choices(self._session.viewer)
         if project is None:
-            self._session.tell("Open a dataset first, for instance with Use open layers.")
+            first = "Open a dataset first, for instance with Use open layers."
+            self._session.tell(first, holds=lambda: self._session.project is None)
         elif not choices:
             self._session.tell("There is no Labels layer in this viewer but those of this plugin. Open or draw one.")
         elif self._annotation.save():

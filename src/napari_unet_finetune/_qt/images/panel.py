@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
 
 from ...errors import FinetuneError
 from ...io.images import SUFFIXES
-from ...project.image import summarize
 from ...project.mask_import import masks_beside
 from ...project.project import Role
+from ...project.training_plan import summarize
 from ...project.uses import NOTHING, Known, role_question
 from ..annotate.annotation import annotation_of, image_keys
 from ..session.dock import Panel
@@ -143,6 +143,10 @@ class ImagesPanel(Panel):
         self.listen(session.project_changed, self._on_project_changed)
         for signal in (session.images_changed, session.mask_saved, session.current_changed, self._annotation.changed):
             self.listen(signal, self._refresh)
+        for signal in (
+            session.images_changed, session.model_changed, session.models_changed, session.choices_changed,
+        ):  # fmt: skip
+            self.listen(signal, self._show_counts)
         self.listen(session.current_changed, self._show_current)
         for signal in (session.channels_changed, session.predictor_changed, session.model_changed):
             self.listen(signal, self._show_channels)
@@ -173,14 +177,18 @@ class ImagesPanel(Panel):
         self.import_button.setEnabled(has_images)
         self._show_channels()
         self._refresh()
+        self._show_counts()
 
     def _refresh(self) -> None:
         project, session = self._session.project, self._session
         images = project.images if project else ()
         self.view.images.show(images, unsaved=self._annotation.unsaved, current=session.current)
+
+    def _show_counts(self) -> None:
+        project, session = self._session.project, self._session
         unreadable = (*project.unreadable, *session.history.unreadable) if project else ()
         left_out = f" · {len(unreadable)} cannot be read" if unreadable else ""
-        self.footer.setText(summarize(images) + left_out)
+        self.footer.setText(summarize(project.images if project else (), session.plan()) + left_out)
         self.footer.setToolTip("\n".join(reason for _, reason in unreadable))
 
     def _show_current(self) -> None:

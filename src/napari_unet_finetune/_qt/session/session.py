@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -22,6 +23,8 @@ from ...models.card import find_model_file, read_card
 from ...models.names import name_of_file
 from ...project.choices import Choices
 from ...project.project import Project
+from ...project.training_plan import TrainingPlan, plan_training
+from ...project.uses import NOTHING, Known
 from ...runs.recent import RecentModels
 from ..widgets.message_line import Tone
 from .history import History
@@ -41,10 +44,11 @@ DEFAULT_MODEL = "nuclei-fluorescence"
 
 @dataclass(frozen=True)
 class Message:
-    """A sentence for the user; it stays in the dock until the next one."""
+    """A sentence for the user; it stays in the dock until the next one, or until it no longer `holds`."""
 
     text: str = ""
     tone: Tone = "info"
+    holds: Callable[[], bool] | None = field(default=None, compare=False)
 
 
 class Session:
@@ -66,6 +70,7 @@ class Session:
     predictor_changed = Signal()  # another model to predict with
     channels_changed = Signal()  # another channel for models to see
     models_changed = Signal()  # a training left a new model
+    choices_changed = Signal()  # other settings for the trainings of the dataset
     message_changed = Signal()
     about_to_read_files = Signal()  # whoever holds unsaved work saves it now, for someone is about to read the files
 
@@ -87,6 +92,9 @@ class Session:
         self._shared: dict[Callable[[Session], Any], Any] = {}
         for slot in (self.trainings, self.jobs):
             slot.begins.connect(self._withdraw)
+            slot.changed.connect(self.look_at_message)
+        for signal in (self.project_changed, self.images_changed, self.mask_saved, self.current_changed):
+            signal.connect(self.look_at_message)
         self.models_changed.connect(self.look_back)  # before any other hears of it
 
     @property
@@ -192,6 +200,20 @@ class Session:
         if chosen != self.choices and self._project is not None and self._project.source.exists():
             self.choices = chosen
             chosen.keep(self._project.folder)
+            self.choices_changed.emit()
+
+    def known_to_base(self, config: FinetuneConfig) -> Known:
+        """Return which images the model has seen that a training with `config` starts from; raises `FinetuneError`."""
+        return NOTHING if config.preset == "from scratch" else self.history.known_to(self._model)
+
+    def plan(self) -> TrainingPlan:
+        """Return what a training would use as all is set now, an empty plan without a dataset."""
+        config, known = self.choices.config or FinetuneConfig(), NOTHING
+        if self._project is None:
+            return TrainingPlan()
+        with suppress(FinetuneError):  # said where the base is chosen
+            known = self.known_to_base(config)
+        return plan_training(self._project, config, known)
 
     def _recall_choices(self) -> None:
         """Start from what was chosen for the dataset or, where nothing was, from the base of its last training."""
@@ -226,22 +248,33 @@ class Session:
         found: Shared = self._shared[make]
         return found
 
-    def tell(self, text: str, tone: Tone = "info") -> None:
-        """Show a sentence in the docks; warnings and errors are also shown by napari."""
+    def tell(self, text: str, tone: Tone = "info", *, holds: Callable[[], bool] | None = None) -> None:
+        """Show a sentence in the docks; warnings and errors are also shown by napari.
+
+        One that says what is so, or what to do next, is taken back as soon as `holds` says that it is so no longer.
+        """
         from napari.utils import notifications
 
-        self.message = Message(text, tone)
+        self.message = Message(text, tone, holds)
         self.message_changed.emit()
         if tone == "error":
             notifications.show_error(text)
         elif tone == "warning":
             notifications.show_warning(text)
 
+    def look_at_message(self) -> None:
+        """Take the sentence back that is shown, if it no longer holds."""
+        if self.message.holds is not None and not self.message.holds():
+            self._take_back()
+
     def _withdraw(self) -> None:
         """Take back a warning or an error: whoever starts something has read it, and perhaps has put it right."""
         if self.message.tone != "info":
-            self.message = Message()
-            self.message_changed.emit()
+            self._take_back()
+
+    def _take_back(self) -> None:
+        self.message = Message()
+        self.message_changed.emit()
 
     def fail(self, error: Exception) -> None:
         """Tell the user what to put right; a fault of the program is raised, so that napari shows its traceback."""
