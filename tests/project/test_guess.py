@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from napari_unet_finetune.checks.checkup import check
 from napari_unet_finetune.config import FinetuneConfig
-from napari_unet_finetune.data.folders import open_folder
+from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.data.masks import BACKGROUND
+from napari_unet_finetune.data.painted import accepted_note
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.project.curve_plan import plan_curve
@@ -53,6 +54,49 @@ def test_a_prediction_neither_trains_nor_validates_until_it_is_accepted(project)
     project.accept([GUESSED])
     again = Project.open(project.source, project.folder)
     assert GUESSED in used_by_plans(again) and again.image(GUESSED).origin == "accepted"
+
+
+MADE_BY = "a base"
+
+
+def accepted(project, *names):
+    for name in names:
+        project.save_labels(name, project.read_labels(name), "predicted", MADE_BY)
+        project.accept([name])
+    return Project.open(project.source, project.folder)
+
+
+def test_whose_prediction_a_mask_is_stays_known_until_it_is_painted_on(project):
+    project = accepted(project, GUESSED)
+    assert project.image(GUESSED).pair.made_by == MADE_BY
+    assert {one.pair.made_by for one in project.images if one.pair and one.name != GUESSED} == {None}
+    aside = project.remove_labels(GUESSED)
+    assert project.image(GUESSED).made_by == ""
+    project.restore_labels(GUESSED, aside, "accepted", MADE_BY)
+    assert project.image(GUESSED).pair.made_by == MADE_BY
+    project.save_labels(GUESSED, project.read_labels(GUESSED), "corrected")
+    assert Project.open(project.source, project.folder).image(GUESSED).pair.made_by is None
+
+
+def test_it_is_held_out_only_if_there_is_no_other_and_then_that_is_said(project):
+    annotated = [one.name for one in project.images if one.mask]
+    project = accepted(project, *annotated[1:])
+    assert [one.name for one in plan_training(project, CONFIG).held_out] == annotated[:1]
+    project = accepted(project, annotated[0])
+    for plan in (plan_training(project, CONFIG), plan_curve(project, [2])):
+        assert any(f"of {MADE_BY}, accepted as it was: scores on it are too good" in one for one in plan.sentences)
+
+
+def test_whoever_reads_the_folder_is_told_of_it(project):
+    project = accepted(project, GUESSED)
+    folder = open_folder(project.source, project.folder / "labels")
+    assert f"The mask of {GUESSED} is a prediction of {MADE_BY}, accepted as it was" in " ".join(folder.notes)
+    pairs = [one.pair for one in project.images if one.pair]
+    assert any(MADE_BY in note for note in AnnotatedFolder.of(pairs).notes)
+    assert accepted_note({"a": "m", "b": "", "c": "n"}) == (
+        "The masks of a, b, c are predictions of m, n, accepted as they were: scores on them are too good for these "
+        "models and those finetuned from them."
+    )
 
 
 def test_table_footer_and_plans_say_so(project):

@@ -15,7 +15,7 @@ from ..io.images import ImageRef, Listing, list_images, read_image, without_labe
 from ..text import count_of, first_of, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import WHOLE, LabelReading, read_labels, say_doubts
-from .painted import UNSEEN, list_masks, meaning_of, unseen_masks
+from .painted import UNSEEN, accepted_note, list_masks, makers_of, meaning_of, unseen_masks
 from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
 
 _DOUBTED = 20  # masks that are read for what is doubtful about them
@@ -67,7 +67,9 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the pairs: those that were guessed, and what is left out or doubtful."""
         guessed = ((pair.name, pair.mask.name) for pair in self.pairing.pairs if pair.reason == BY_ORDER)
-        told = (name_guesses(guessed), self.left_out_note, *self.told, *say_doubts(self._doubts()))
+        makers = {pair.name: pair.made_by for pair in self.pairing.pairs if pair.made_by is not None}
+        accepted = accepted_note(makers)
+        told = (name_guesses(guessed), self.left_out_note, *self.told, accepted, *say_doubts(self._doubts()))
         return tuple(filter(None, told))
 
     def _doubts(self) -> Iterator[tuple[str, str]]:
@@ -194,7 +196,8 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool = False) -> Annotate
     unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
     pairing = pair_images(found, found_masks).without(unseen_masks(masks), UNSEEN).explained(unreadable)
     told = tuple(dict.fromkeys(found.notes + found_masks.notes))
-    return AnnotatedFolder(pairing.read_as(partial(meaning_of, sparse=sparse)), unreadable, told)
+    pairing = pairing.read_as(partial(meaning_of, sparse=sparse)).made_by(makers_of(masks))
+    return AnnotatedFolder(pairing, unreadable, told)
 
 
 def _without_masks(images: Path, found: Listing) -> tuple[ImageRef, ...]:

@@ -14,11 +14,13 @@ from typing import Any, Final
 from ..errors import DataError
 from ..io.disk import NO_FILE, Stamp, file_stamp, file_stem
 from ..io.images import ImageRef, Listing, list_images, natural_key
+from ..text import first_of
 from .masks import BACKGROUND, RECORD, STROKES, VERSION, WHOLE, Meaning
 
 LABELS, REMOVED = "labels", "removed"
 OLD_MASKS, OLD_STROKES = "masks", "strokes"  # of the first version: whole masks, and strokes of 1 and 2
 PREDICTED: Final = "predicted"  # the origin of a mask that a model has made and nobody has looked at
+ACCEPTED: Final = "accepted"  # of one that somebody has looked at and left as it was
 UNSEEN = "its mask is a prediction that nobody has looked at"
 
 
@@ -42,6 +44,8 @@ class Painted:
         Masks of the first version that still count.
     unseen
         File names of masks that nobody has looked at.
+    accepted
+        File names of masks that are predictions, accepted as they were, each with the name of the model.
     numbered
         Where strokes of the first version have objects of the same shape in a whole mask: its file for each of theirs.
     """
@@ -53,6 +57,7 @@ class Painted:
     sparse: bool
     before: tuple[Path, ...] = ()
     unseen: frozenset[str] = frozenset()
+    accepted: Mapping[str, str] = field(default_factory=dict)
     numbered: Mapping[Path, Path] = field(default_factory=dict)
 
     def meaning(self, file: Path, *, sparse: bool = False) -> Meaning:
@@ -101,6 +106,29 @@ def unseen_masks(masks: Path) -> frozenset[str]:
     """
     found = _found(masks)
     return frozenset() if found is None else found[0].unseen
+
+
+def makers_of(masks: Path) -> Mapping[str, str]:
+    """Return which files in a folder of masks (or this file) are predictions accepted as they were, and of which model.
+
+    The record of the dataset to which the folder belongs tells.
+    """
+    found = _found(masks)
+    return {} if found is None else found[0].accepted
+
+
+def accepted_note(makers: Mapping[str, str]) -> str:
+    """Return that the masks of images, each with the model that has made it, do not judge that model; empty if none."""
+    if not makers:
+        return ""
+    known = list(dict.fromkeys(filter(None, makers.values())))
+    many, models = len(makers) > 1, len(known) > 1
+    return (
+        f"The mask{'s' * many} of {first_of(list(makers))} {'are predictions' if many else 'is a prediction'} of "
+        f"{first_of(known) or 'a model'}, accepted as {'they were' if many else 'it was'}: scores on "
+        f"{'them' if many else 'it'} are too good for {'these models' if models else 'this model'} and those finetuned "
+        f"from {'them' if models else 'it'}."
+    )
 
 
 def list_masks(masks: Path, *, sparse: bool = False) -> Listing:
@@ -193,6 +221,7 @@ def _understood(folder: Path, values: Mapping[str, Any]) -> Painted:
     sparse, labels = values.get("sparse") is True, str(values.get("labels") or "")
     images = values.get("images", ())
     unseen = [one for one in images if one.get("origin") == PREDICTED]
+    accepted = {_mask_file(one): str(one.get("made_by", "")) for one in images if one.get("origin") == ACCEPTED}
     known = [one for one in images if one.get("mask")]
     return Painted(
         folder,
@@ -201,6 +230,12 @@ def _understood(folder: Path, values: Mapping[str, Any]) -> Painted:
         str(values.get("old", OLD_STROKES if sparse and not labels else OLD_MASKS)),
         sparse,
         tuple(folder / one["mask"] for one in known if labels and not one["mask"].startswith(f"{labels}/")),
-        frozenset(Path(one.get("mask") or f"{file_stem(one['name'])}.tif").name for one in unseen),
+        frozenset(map(_mask_file, unseen)),
+        accepted,
         {folder / one["mask"]: folder / one["numbered"] for one in known if one.get("numbered")},
     )
+
+
+def _mask_file(image: Mapping[str, Any]) -> str:
+    """Return the name of the file of a mask, as a record has its image."""
+    return Path(image.get("mask") or f"{file_stem(image['name'])}.tif").name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -81,12 +81,17 @@ _MOST_CHANNELS = 4  # in a file that does not say whether it holds frames or cha
 
 @dataclass(frozen=True)
 class Pair:
-    """An image, its mask, why they belong together, and what the mask means."""
+    """An image, its mask, why they belong together, and what the mask means.
+
+    `made_by` names the model whose prediction the mask is, accepted as it was; empty if that is not known, ``None``
+    for any other mask.
+    """
 
     image: ImageRef
     mask: ImageRef
     reason: str = "given"
     meaning: Meaning = WHOLE
+    made_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -121,6 +126,11 @@ class Pairing:
     def read_as(self, meaning: Callable[[Path], Meaning]) -> Pairing:
         """Return the same with what `meaning` says of each mask file."""
         return replace(self, pairs=tuple(replace(pair, meaning=meaning(pair.mask.path)) for pair in self.pairs))
+
+    def made_by(self, makers: Mapping[str, str]) -> Pairing:
+        """Return the same with the models that have made the masks in files of these names."""
+        pairs = (replace(pair, made_by=makers.get(pair.mask.path.name)) for pair in self.pairs)
+        return replace(self, pairs=tuple(pairs))
 
     def without(self, masks: Collection[str], reason: str) -> Pairing:
         """Return the same with images left over whose masks lie in files of the names `masks`, for this `reason`."""

@@ -11,7 +11,7 @@ from ..data.split import MIN_IMAGES
 from ..errors import DataError
 from ..runs.request import CurveRequest
 from ..text import count_of, first_of, shortened, verb_for
-from .image import Use, unseen_note
+from .image import Use, note_on_accepted, unseen_note
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
 from .uses import NOTHING, Known, hold_out, is_held_out
@@ -67,8 +67,8 @@ def plan_curve(
     fitting = tuple(sorted({count for count in counts if 0 < count <= len(train)}))
     left_out = tuple(sorted({count for count in counts if count > len(train)}))
     problem = _problem(train, test, fitting, left_out)
-    counts = _in_numbers(len(annotated), len(train), len(test))
-    words = () if problem else (counts, *_in_words(fitting, left_out, test, seeds, is_held_out))
+    numbers = _in_numbers(len(annotated), len(train), len(test))
+    words = () if problem else (numbers, *_in_words(fitting, left_out, test, seeds, is_held_out))
     words = (*words, *filter(None, [unseen_note(project.images)]))
     return CurvePlanning(train, test, fitting, seeds, is_held_out, problem, words)
 
@@ -116,6 +116,8 @@ def _in_words(
     names = first_of([image.name for image in test])
     if again := [image.name for image in test if image.used_as == "train"]:
         yield f"Earlier models were trained on {first_of(again)}: compare them on other images."
+    if accepted := note_on_accepted(test):
+        yield accepted
     if is_held_out:
         yield (
             f"No image has the role test, so {count_of(len(test), 'annotated image')} ({names}) "

@@ -25,6 +25,8 @@ class Guess:
         How the mask came about until then; the prediction that it was, if it was one.
     is_accepted
         Somebody has looked at it, and found it right as it is.
+    made_by
+        Name of the model.
     """
 
     labels: NDArray[np.uint16]
@@ -32,13 +34,14 @@ class Guess:
     before: Origin = "none"
     former: Guess | None = None
     is_accepted: bool = False
+    made_by: str = ""
 
     @classmethod
-    def of(cls, labels: NDArray[np.uint16] | None, origin: Origin) -> Guess | None:
+    def of(cls, labels: NDArray[np.uint16] | None, origin: Origin, made_by: str = "") -> Guess | None:
         """Return the prediction that a stored mask is, ``None`` if it is anything else."""
         if labels is None or origin not in ("predicted", "accepted"):
             return None
-        return cls(labels, labels > 0, is_accepted=origin == "accepted")
+        return cls(labels, labels > 0, is_accepted=origin == "accepted", made_by=made_by)
 
     def accepted(self) -> Guess:
         """Return the same, looked at."""
@@ -53,6 +56,12 @@ class Guess:
         if self.former is not None:
             return self.former.origin_of(labels)
         return "corrected" if self.before == "corrected" else "painted"
+
+    def maker_of(self, labels: NDArray[np.uint16]) -> str:
+        """Return the name of the model whose prediction a mask of the same image is; empty if it is anything else."""
+        if np.array_equal(labels, self.labels):
+            return self.made_by
+        return "" if self.former is None else self.former.maker_of(labels)
 
 
 def toggled(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..data.masks import WHOLE, Meaning
-from ..data.painted import PREDICTED
+from ..data.painted import ACCEPTED, PREDICTED, accepted_note
 from ..data.pairing import Pair
 from ..io.images import ImageRef
 from ..text import count_of, percent, printable, verb_for
@@ -54,6 +54,8 @@ class ProjectImage:
         What the values of its mask mean.
     numbered
         The whole mask with the same objects, numbered, where an earlier version has made `mask` of it.
+    made_by
+        Name of the model whose prediction the mask is, and nothing else.
     """
 
     ref: ImageRef
@@ -70,6 +72,7 @@ class ProjectImage:
     used_as: Use = ""
     meaning: Meaning = WHOLE
     numbered: Path | None = None
+    made_by: str = ""
 
     @property
     def foreground(self) -> float | None:
@@ -94,9 +97,11 @@ class ProjectImage:
         """Image and mask, ``None`` if it is not annotated."""
         if self.mask is None or self.is_predicted:
             return None
+        made_by = self.made_by if self.is_accepted else None
         if self.numbered is not None and not self.meaning.sparse:
-            return Pair(self.ref, ImageRef(self.numbered), meaning=replace(self.meaning, background=0))
-        return Pair(self.ref, ImageRef(self.mask), meaning=self.meaning)
+            whole = replace(self.meaning, background=0)
+            return Pair(self.ref, ImageRef(self.numbered), meaning=whole, made_by=made_by)
+        return Pair(self.ref, ImageRef(self.mask), meaning=self.meaning, made_by=made_by)
 
     @property
     def is_annotated(self) -> bool:
@@ -107,6 +112,11 @@ class ProjectImage:
     def is_predicted(self) -> bool:
         """Tell whether its mask is a prediction that nobody has looked at, which is no annotation yet."""
         return self.mask is not None and self.origin == PREDICTED
+
+    @property
+    def is_accepted(self) -> bool:
+        """Tell whether its mask is a prediction that somebody has looked at and left as it was."""
+        return self.mask is not None and self.origin == ACCEPTED
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,8 @@ class SavedMask:
         What its values mean.
     aside
         Where that is now which others had written meanwhile in its place.
+    made_by
+        Name of the model whose prediction it is, and nothing else.
     object_px, background_px, regions
         What it holds, as a `ProjectImage` knows it.
     """
@@ -138,6 +150,7 @@ class SavedMask:
     meaning: Meaning
     numbered: Path | None = None
     aside: Path | None = None
+    made_by: str = ""
 
 
 def with_unique_names(
@@ -167,6 +180,11 @@ def unseen_note(images: Iterable[ProjectImage]) -> str:
     count = sum(image.is_predicted for image in images)
     which = f"{count_of(count, 'prediction')} that nobody has looked at"
     return f"{which} {verb_for(count, 'be')} not used." if count else ""
+
+
+def note_on_accepted(images: Iterable[ProjectImage]) -> str:
+    """Return whose scores are too good on those of `images` whose masks are accepted predictions; empty if none are."""
+    return accepted_note({image.name: image.made_by for image in images if image.is_accepted})
 
 
 def to_annotate(images: Iterable[ProjectImage]) -> list[ProjectImage]:

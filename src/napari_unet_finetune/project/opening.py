@@ -162,6 +162,7 @@ def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
         suggested=image.suggested if saved.origin == PREDICTED else "",
         meaning=replace(saved.meaning, sparse=image.meaning.sparse),
         numbered=saved.numbered,
+        made_by=saved.made_by,
     )
 
 
@@ -169,7 +170,7 @@ def without_mask(image: ProjectImage) -> ProjectImage:
     """Return `image` as one that is not annotated."""
     meaning = Meaning(image.meaning.sparse)
     image = replace(image, object_px=0, background_px=0, regions=0, since=0)
-    return replace(image, mask=None, origin="none", meaning=meaning, numbered=None)
+    return replace(image, mask=None, origin="none", meaning=meaning, numbered=None, made_by="")
 
 
 def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> None:
@@ -251,14 +252,18 @@ def _remembered(
     if known is None or known.size is None or known.stamp is None or known.stamp != file_stamp(path):
         return None
     counts = known.object_px, known.background_px, known.regions
-    return SavedMask(name, path, known.origin, known.size, *counts, known.stamp, masks.meaning(path), numbered)
+    meaning, made_by = masks.meaning(path), known.made_by
+    return SavedMask(
+        name, path, known.origin, known.size, *counts, known.stamp, meaning, numbered, made_by=made_by
+    )  # fmt: skip
 
 
 def _described(path: Path, numbered: Path | None, name: str, known: ImageRecord | None, masks: Painted) -> SavedMask:
     origin = known.origin if known and known.origin != "none" else "painted"
     meaning = masks.meaning(path)
     labels = read_mask_file(path, meaning, numbered)
-    return replace(describe_mask(path, name, labels, origin, meaning), numbered=numbered)
+    made_by = known.made_by if known else ""
+    return replace(describe_mask(path, name, labels, origin, meaning), numbered=numbered, made_by=made_by)
 
 
 def _twins(path: Path, masks: Painted) -> tuple[Path, Path] | None:

@@ -162,8 +162,10 @@ class Project:
         image = self.image(name)
         return read_unannotated(image.ref) if image.pair is None else read_pair(image.pair)
 
-    def save_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> ProjectImage:
+    def save_labels(self, name: str, labels: NDArray[Any], origin: Origin, made_by: str = "") -> ProjectImage:
         """Save the mask of an image, all or nothing, and return what is now known about the image.
+
+        `made_by` names the model whose prediction it is, if it is nothing else.
 
         Raises
         ------
@@ -172,9 +174,9 @@ class Project:
         """
         if origin == PREDICTED:
             self.expect_prediction(name)
-        return self.keep(self.write_labels(name, labels, origin))
+        return self.keep(self.write_labels(name, labels, origin, made_by))
 
-    def write_labels(self, name: str, labels: NDArray[Any], origin: Origin) -> SavedMask:
+    def write_labels(self, name: str, labels: NDArray[Any], origin: Origin, made_by: str = "") -> SavedMask:
         """Write the file of a mask; nothing else changes until `enter` or `keep` is called with the result.
 
         What an imported mask replaces is kept aside, and so is a file that was not written here.
@@ -188,6 +190,7 @@ class Project:
             aside = copy_aside(path) if origin == "imported" or not is_ours else None
             saved = save_mask(path, name, labels, self._header(name), origin, self._masks.meaning(path))
             self._own[name] = file_identity(path)
+        saved = replace(saved, made_by=made_by)
         return saved if is_ours else replace(saved, aside=aside)
 
     def enter(self, *masks: SavedMask) -> None:
@@ -271,7 +274,8 @@ class Project:
         The mask of a namesake, which an old record may show for this image, is copied there: the namesake keeps it.
         """
         if self.image(name).numbered is not None and (labels := self.read_labels(name)) is not None:
-            self.save_labels(name, labels, self.image(name).origin)  # in one file, to be put aside
+            one = self.image(name)
+            self.save_labels(name, labels, one.origin, one.made_by)  # in one file, to be put aside
         image, newest, moved = self.image(name), self._mask_path(name), dict[Path, Path | None]()
         own = [*(self.folder / place / newest.name for place in (OLD_STROKES, OLD_MASKS)), newest]
         lost = self._opened.lost.pop(name, None)
@@ -295,9 +299,9 @@ class Project:
         if lost is not None:
             self._opened.lost[image.name] = lost
 
-    def restore_labels(self, name: str, aside: Path, origin: Origin) -> ProjectImage:
+    def restore_labels(self, name: str, aside: Path, origin: Origin, made_by: str = "") -> ProjectImage:
         """Take a mask back that `remove_labels` moved to `aside`; raises `DataError` if it cannot be read."""
-        return self.save_labels(name, read_mask_file(aside, self._masks.meaning(aside)), origin)
+        return self.save_labels(name, read_mask_file(aside, self._masks.meaning(aside)), origin, made_by)
 
     def write_imported(self, pair: Pair, beside: Beside = NOTHING_BESIDE) -> SavedMask:
         """Write a mask from elsewhere as the file of a mask here; `keep` it to enter it.

@@ -19,8 +19,9 @@ from .image import Origin, ProjectImage, Role, Use
 
 _REMEMBERED = (
     "name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested", "since", "used_as",
+    "made_by",
 )  # fmt: skip
-OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions")
+OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions", "made_by")
 
 
 _LONGEST_NAME = 255
@@ -62,6 +63,7 @@ class ImageRecord(BaseModel):
     suggested: str = ""
     since: int = 0
     used_as: Use = ""
+    made_by: str = ""
 
 
 class ProjectRecord(BaseModel):

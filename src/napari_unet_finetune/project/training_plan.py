@@ -13,7 +13,7 @@ from ..data.split import MIN_IMAGES, SOLID_IMAGES
 from ..errors import RunError
 from ..runs.request import FinetuneRequest
 from ..text import count_of, first_of, percent, size_in_px, verb_for
-from .image import Use, unseen_note
+from .image import Use, note_on_accepted, unseen_note
 from .project import Project, ProjectImage, Role
 from .uses import NOTHING, Known, hold_out, is_held_out
 
@@ -179,6 +179,8 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
     chosen = ", chosen by the program" if plan.is_chosen else ""
     names = f" ({first_of([image.name for image in plan.held_out])}{chosen})"
     yield f"{_counted(plan, 'annotated image', names)}."
+    if accepted := note_on_accepted(plan.held_out):
+        yield accepted
     new = [image.name for image in plan.held_out if not image.used_as]
     if 0 < len(new) < len(plan.held_out):
         verb = verb_for(len(new), "be")

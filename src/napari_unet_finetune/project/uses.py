@@ -71,14 +71,18 @@ def hold_out(
     """Return the names of those of `images` to hold out: those held out before and, with their number, new ones.
 
     Images that were trained on are never among them, be it in this dataset, by the model `base`, or because that is
-    `fixed`. What is chosen of the images that were annotated first does not depend on those that follow.
+    `fixed`; those whose masks are accepted predictions only if there are no others. What is chosen of the images that
+    were annotated first does not depend on those that follow.
     """
     ordered = sorted(images, key=lambda image: image.since)
     trained = {i for i, image in enumerate(ordered) if image.name in fixed or image.name in base.trained}
     trained |= {i for i, image in enumerate(ordered) if image.used_as == "train"}
     before = {i for i, image in enumerate(ordered) if is_held_out(image, base)} - trained
     fractions = [image.foreground or 0.0 for image in ordered]
-    chosen = keep_holding_out(fractions, share, seed, trained=trained, held_out=before)
+    made = {i for i, image in enumerate(ordered) if image.is_accepted}  # they judge no model that has to do with them
+    chosen = keep_holding_out(fractions, share, seed, trained=trained | made, held_out=before)
+    if not chosen:
+        chosen = keep_holding_out(fractions, share, seed, trained=trained, held_out=before)
     return frozenset(ordered[index].name for index in chosen)
 
 

@@ -62,6 +62,10 @@ def test_one_key_accepts_it_and_undo_and_redo_change_nothing_of_that(predicting)
         annotation.save()
         origins.append(reopened(annotation.session.project).image("img_0").origin)
     assert origins == ["none", "predicted", "accepted", "none", "accepted"]
+    assert reopened(annotation.session.project).image("img_0").made_by == "nuclei-fluorescence"
+    annotation.layer.paint((30, 30), 1)
+    annotation.save()
+    assert reopened(annotation.session.project).image("img_0").made_by == ""
 
 
 def test_a_prediction_of_an_earlier_session_is_still_not_looked_at_until_somebody_paints(predicting):

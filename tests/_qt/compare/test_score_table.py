@@ -42,10 +42,12 @@ def comparing():
         for name, dice, area, true in zip("abc", DICE[label], AREA[label], (10, 100, 10), strict=True)
     }
     cells["model-0", "d"] = ImageCompared("model-0", "d")
+    accepted = []  # what is put in makes c one whose mask is an accepted prediction
     cells["5 images", "d"] = ImageCompared("5 images", "d", error="d does not fit in memory.")
     return SimpleNamespace(
-        columns=tuple(columns), images=("a", "b", "c", "d"), cells=cells,
+        accepted=accepted, columns=tuple(columns), images=("a", "b", "c", "d"), cells=cells,
         cell=lambda label, name: cells.get((label, name)), split=False, set_split=lambda _on: None,
+        note_on_masks=lambda names: "Accepted." if "c" in names and accepted else "",
     )  # fmt: skip
 
 
@@ -69,6 +71,15 @@ def test_means_stand_on_top_and_the_worst_image_of_each_model_is_marked(table):
         ["0.233", "0.800"], ["0.200", "0.800 °"], ["0.400", "▼ 0.700 ◦"], ["▼ 0.100", "0.900"], ["–", "✖"],
     ]  # fmt: skip
     assert table.data(table.index(3, 0), FONT).bold() and table.data(table.index(1, 0), FONT) is None
+
+
+def test_scores_on_an_accepted_prediction_are_marked_and_explained(comparing, qtbot):
+    view = ScoreView(comparing)
+    qtbot.addWidget(view)
+    comparing.accepted.append("c")
+    view.refresh()
+    assert [row[1] for row in texts(view.table)] == ["0.800", "0.800 °", "▼ 0.700 ◦", "0.900 ≈", "✖"]
+    assert "Accepted." in view.table.data(view.table.index(3, 0), TIP) and "Accepted." in view.key.text()
 
 
 def test_another_score_has_another_worst(table):

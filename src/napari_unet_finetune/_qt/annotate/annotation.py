@@ -23,6 +23,7 @@ from ...text import count_of, first_of, verb_for
 from ..layers.frames import channel_axis
 from ..layers.layers import PLANE, show_image
 from ..layers.redraw import drawn_later
+from ..session.known_models import name_of_model
 from ..session.listener import Listener
 from ..session.session import Session
 from ..session.shortcuts import Actions
@@ -58,20 +59,21 @@ class Removed:
     name: str
     file: Path | None
     origin: Origin
+    made_by: str = ""
 
 
 def move_aside(project: Project, names: Iterable[str]) -> Iterator[Removed]:
     """Remove the masks of images one by one; raises `DataError` where that fails."""
     for image in map(project.image, names):
         if image.mask is not None:
-            yield Removed(image.name, project.remove_labels(image.name), image.origin)
+            yield Removed(image.name, project.remove_labels(image.name), image.origin, image.made_by)
 
 
 def bring_back(project: Project, removed: Iterable[Removed]) -> Iterator[str]:
     """Restore masks one by one, except where there is a new one meanwhile; raises `DataError` where that fails."""
     for one in removed:
         if one.file is not None and project.image(one.name).mask is None:
-            project.restore_labels(one.name, one.file, one.origin)
+            project.restore_labels(one.name, one.file, one.origin, one.made_by)
             yield one.name
 
 
@@ -211,7 +213,7 @@ class Annotation(Listener):
     def begin_guess(self, added: NDArray[np.bool_]) -> None:
         """Count the mask of the current image, whose pixels `added` were predicted, as not looked at yet."""
         if self._autosave is not None:
-            self._autosave.begin_guess(added)
+            self._autosave.begin_guess(added, name_of_model(self.session, self.session.predictor))
 
     @property
     def guess(self) -> Guess | None:

@@ -51,7 +51,8 @@ class Autosave(Listener):
         self.project, self.name, self.layer = project, name, layer
         self.is_unsaved = False
         self.problem = ""
-        self.guess = Guess.of(on_disk, project.image(name).origin)
+        image = project.image(name)
+        self.guess = Guess.of(on_disk, image.origin, image.made_by)
         self._on_disk: NDArray[np.uint16] = np.zeros(layer.data.shape, np.uint16) if on_disk is None else on_disk
         self._since = 0.0
         self._writing: _Writing | None = None
@@ -77,7 +78,7 @@ class Autosave(Listener):
         try:
             if labels.any() or even_if_empty:
                 if overtaken or even_if_empty or not np.array_equal(labels, self._on_disk):
-                    mask = self.project.write_labels(self.name, labels, self._origin(labels))
+                    mask = self.project.write_labels(self.name, labels, *self._origin(labels))
                     self.project.keep(mask)
                     self._entered(labels, mask.aside)
             elif overtaken or self._on_disk.any():
@@ -89,9 +90,13 @@ class Autosave(Listener):
         self._settle()
         return True
 
-    def begin_guess(self, added: NDArray[np.bool_]) -> bool:
-        """Save what is painted now as a prediction, which painted the pixels `added`; return what `save` returns."""
-        self.guess = Guess(snapshot(self.layer), added, self.project.image(self.name).origin, self.guess)
+    def begin_guess(self, added: NDArray[np.bool_], made_by: str) -> bool:
+        """Save what is painted now as a prediction of the model `made_by`, which painted the pixels `added`.
+
+        Return what `save` returns.
+        """
+        before = self.project.image(self.name).origin
+        self.guess = Guess(snapshot(self.layer), added, before, self.guess, made_by=made_by)
         return self.save()
 
     def accept(self) -> None:
@@ -136,7 +141,7 @@ class Autosave(Listener):
         except FinetuneError as error:
             self._failed(error)
             return
-        self._writing = writing = _Writing(self.project, self.name, labels, origin)
+        self._writing = writing = _Writing(self.project, self.name, labels, *origin)
         writing.work = Work(
             writing.events,
             title=f"Saving the mask of {self.name}",
@@ -186,13 +191,14 @@ class Autosave(Listener):
             time.sleep(_POLL_S)  # it is about to end: one file is being written
         return True
 
-    def _origin(self, labels: NDArray[np.uint16]) -> Origin:
+    def _origin(self, labels: NDArray[np.uint16]) -> tuple[Origin, str]:
+        """Return how a mask came about, and which model has made it."""
         if self.guess is not None:
             origin = self.guess.origin_of(labels)
             if origin == PREDICTED:
                 self.project.expect_prediction(self.name)
-            return origin
-        return "corrected" if self.project.image(self.name).origin == "corrected" else "painted"
+            return origin, self.guess.maker_of(labels)
+        return ("corrected" if self.project.image(self.name).origin == "corrected" else "painted"), ""
 
     def _entered(self, labels: NDArray[np.uint16], aside: Path | None) -> None:
         self._on_disk = labels
@@ -217,16 +223,16 @@ class Autosave(Listener):
 class _Writing:
     """One mask on its way to the disk."""
 
-    def __init__(self, project: Project, name: str, labels: NDArray[np.uint16], origin: Origin) -> None:
+    def __init__(self, project: Project, name: str, labels: NDArray[np.uint16], origin: Origin, made_by: str) -> None:
         self.labels = labels
         self.is_overtaken = False
         self.work: Work[SavedMask | None] | None = None
-        self._arguments = (project, name, origin)
+        self._arguments = (project, name, origin, made_by)
 
     def events(self) -> Generator[None, None, SavedMask | None]:
         """Write the file, unless a later save has overtaken this one."""
-        project, name, origin = self._arguments
+        project, name, origin, made_by = self._arguments
         yield
         if self.is_overtaken:
             return None
-        return project.write_labels(name, self.labels, origin)
+        return project.write_labels(name, self.labels, origin, made_by)

@@ -16,6 +16,7 @@ from ...events import Event, ImageCompared
 from ...io.disk import file_stamp
 from ...learning_curve.folder import StudyFolder
 from ...models.card import find_model_file
+from ...project.image import note_on_accepted
 from ...project.image_sets import ImageSet, image_sets
 from ...project.project import Project
 from ...project.training_plan import pairs_of
@@ -194,6 +195,11 @@ class CompareController:
         job.ended.connect(lambda _file: self._on_end(project, columns))
         session.jobs.start(job)
         self.changed.emit()
+
+    def note_on_masks(self, names: Collection[str]) -> str:
+        """Return which of the images called `names` have predictions as masks, and whose scores are too good there."""
+        images = () if self.session.project is None else self.session.project.images
+        return note_on_accepted(image for image in images if image.name in names)
 
     def set_split(self, on: bool) -> None:
         """Cut objects that touch apart or leave them; what is compared already is scored anew."""

@@ -99,7 +99,8 @@ class ScoreView(QWidget):
         else:
             self.table.refresh()
         self.key.setVisible(self.table.rowCount() > 0)
-        self.key.setText("\n".join(filter(None, (KEY, self.table.note))))
+        about_masks = self._comparing.note_on_masks(self._comparing.images)
+        self.key.setText("\n".join(filter(None, (KEY, self.table.note, about_masks))))
         with QSignalBlocker(self.split):
             self.split.setChecked(self._comparing.split)
         self.split.setVisible(self.table.score in OBJECT_SCORES and not self.table.note)
@@ -151,10 +152,10 @@ SCORES = {
     ),
 }
 RATIOS = ("area_ratio", "count_ratio")  # the best is 1, and not the most
-WORST, SEEN, HELD_OUT, FAILED, PENDING, UNSCORED = "▼", "°", "◦", "✖", "…", "–"
+WORST, SEEN, HELD_OUT, ACCEPTED, FAILED, PENDING, UNSCORED = "▼", "°", "◦", "≈", "✖", "…", "–"
 _MEANINGS = (
     (WORST, "worst image of a model"), (SEEN, "trained on this image"), (HELD_OUT, "held out of its training"),
-    (FAILED, "failed"), (UNSCORED, "no score"),
+    (ACCEPTED, "mask accepted from a model"), (FAILED, "failed"), (UNSCORED, "no score"),
 )  # fmt: skip
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
@@ -300,7 +301,8 @@ class ScoreTable(QAbstractTableModel):
         value = self._value(column.label, name)
         shown = number(value, self._digits)
         before = f"{WORST} " if self._worst.get(column.label) == name else ""
-        return " ".join(filter(None, (f"{before}{shown}", _sign(name, column))))
+        accepted = ACCEPTED if value is not None and self._comparing.note_on_masks([name]) else ""
+        return " ".join(filter(None, (f"{before}{shown}", _sign(name, column), accepted)))
 
     def _tip(self, name: str | None, column: ModelColumn) -> str:
         if name is None:
@@ -319,6 +321,7 @@ class ScoreTable(QAbstractTableModel):
             lines += _scores(cell)
         if _sign(name, column) == SEEN:
             lines.append("This model was trained on this image, so its score is too good.")
+        lines += filter(None, [self._comparing.note_on_masks([name])])
         if _sign(name, column) == HELD_OUT:
             lines.append("Held out of its training: it chose between weights, so its score is a little too good.")
         return "\n".join(lines)

@@ -149,5 +149,6 @@ def _frame_of(dock: Dock) -> QObject | None:
 
 def _is_docked(frame: QObject | None, window: QMainWindow) -> TypeGuard[QDockWidget]:
     """Tell whether a dock is in sight, or behind another tab, within `window`."""
-    is_frame = isinstance(frame, QDockWidget) and frame.parent() is window
-    return is_frame and not frame.isFloating() and not frame.isHidden()
+    if not isinstance(frame, QDockWidget) or frame.parent() is not window:
+        return False
+    return not frame.isFloating() and not frame.isHidden()
