@@ -18,6 +18,10 @@ SURFACE_TOLERANCE_PX = 2.0
 # Objects match from the first of these on; the AP is the mean over all of them.
 MATCH_IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 OBJECT_SCORES = ("precision", "recall", "f1", "ap", "count_ratio")
+MATCHING = (
+    f"An object is found if it shares an IoU of {MATCH_IOUS[0]:g} or more with a predicted one. AP is the mean of "
+    f"TP / (TP + FP + FN) at an IoU of {MATCH_IOUS[0]:g} to {MATCH_IOUS[-1]:g}."
+)
 
 
 @dataclass(frozen=True, slots=True)

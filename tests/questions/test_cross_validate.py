@@ -1,5 +1,7 @@
 """Every image is scored once, by a model that was trained without it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConf
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import Notice, PartStarted, RunStarted, drain
+from napari_unet_finetune.measure.objects import number_objects
 from napari_unet_finetune.models.provenance import Provenance, TrainingImage
 from napari_unet_finetune.questions.cross_validate import cross_validate, mean_with_interval, split_folds
 from napari_unet_finetune.training.finetune import random_model
@@ -58,6 +61,18 @@ def test_the_mean_is_that_of_the_images_and_the_gain_that_of_the_differences(mod
     assert result.gain.value == pytest.approx((dice - raw).mean())
     assert result.gain.low <= result.gain.value <= result.gain.high
     assert result.summary.startswith("Cross-validation in 2 folds over 4 images: mean Dice ")
+
+
+def test_objects_are_scored_as_everywhere_where_masks_number_them(model, dataset2):
+    plain = [replace(one, labels=one.target.astype(np.uint8)) for one in dataset2]
+    numbered = [replace(one, labels=number_objects(one.labels, name=one.name)) for one in plain[:3]]
+    result = drain(cross_validate(model, [*numbered, plain[3]], CONFIG, folds=2))
+    assert sum(one.matches is None for one in result.scores) == 1
+    for one in result.scores:
+        assert one.raw.dice == one.raw_dice and (one.raw.matches is None) == (one.matches is None)
+    assert result.table.columns[-3:] == ("precision", "recall", "F1") and "IoU of 0.5" in result.summary
+    assert "objects of 1 image are not compared" in result.summary
+    assert drain(cross_validate(model, plain, CONFIG, folds=2)).objects is None
 
 
 def test_the_interval_is_students():

@@ -14,15 +14,11 @@ from ..checked_json import Count, Number, Score, parse_json
 from ..errors import DataError
 from ..events import forgets
 from ..io.tables import csv_text
-from ..metrics import MATCH_IOUS, OBJECT_SCORES, ObjectCounts, Scores, object_score, objects_together, pooled_area_ratio
+from ..metrics import MATCHING, OBJECT_SCORES, ObjectCounts, Scores, object_score, objects_together, pooled_area_ratio
 from ..result import ResultTable
 from ..text import count_of, difference, number
 
 _COLUMNS = ("image", "predicted / true", "precision", "recall", "F1", "AP")
-MATCHING = (
-    f"An object is found if it shares an IoU of {MATCH_IOUS[0]:g} or more with a predicted one. AP is the mean of "
-    f"TP / (TP + FP + FN) at an IoU of {MATCH_IOUS[0]:g} to {MATCH_IOUS[-1]:g}."
-)
 
 
 @dataclass(frozen=True)

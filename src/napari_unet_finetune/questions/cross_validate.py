@@ -13,6 +13,7 @@ from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError
 from ..events import Event, Notice, PartStarted, Run, TrainingEvent, as_run, never
+from ..metrics import MATCH_IOUS, MATCHING, ObjectCounts, Scores, object_score, objects_together
 from ..result import Result, ResultTable
 from ..text import count_of, difference, first_of, number, times
 
@@ -25,17 +26,26 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 # Of fewer images an interval says nothing.
 _FEWEST_FOR_INTERVAL = 3
+OF_OBJECTS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
-    """An image, the fold in which it was held out (from 1), and the Dice of the base model and of that fold's model."""
+    """An image, the fold in which it was held out (from 1), and the scores of the base model and of that fold's model.
+
+    Objects are counted where the mask numbers them, see `Scores`; `raw` are all scores of the base model.
+    """
 
     image: str
     fold: int
     raw_dice: float
     dice: float
     area_ratio: float | None
+    predicted_objects: int | None = None
+    true_objects: int | None = None
+    matches: tuple[int, ...] | None = None
+    no_object_scores: str = ""
+    raw: Scores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +99,22 @@ class CrossValidation(Result):
     @property
     def table(self) -> ResultTable:
         """Scores of each image."""
+        shown = OF_OBJECTS if self.objects is not None else {}
         rows = tuple(
-            (one.image, str(one.fold), number(one.raw_dice), number(one.dice), times(one.area_ratio))
+            (
+                one.image, str(one.fold), number(one.raw_dice), number(one.dice), times(one.area_ratio),
+                *(number(object_score([one], score)) for score in shown),
+            )
             for one in self.scores
-        )
+        )  # fmt: skip
         title = "Dice of each image, by a model that was finetuned without it"
-        return ResultTable(("image", "fold", "base", "finetuned", "area"), rows, of_images=True, title=title)
+        names = ("image", "fold", "base", "finetuned", "area", *shown.values())
+        return ResultTable(names, rows, of_images=True, title=title, note=MATCHING if shown else "")
+
+    @property
+    def objects(self) -> ObjectCounts | None:
+        """The objects of all images together; None where no mask numbers any."""
+        return objects_together(self.scores)
 
     def _sentences(self) -> Iterator[str]:
         folds = Counter(one.fold for one in self.scores)
@@ -107,6 +127,7 @@ class CrossValidation(Result):
             f"model {how}."
         )
         yield self._gain()
+        yield from self._of_objects()
         if self.trained_on:
             some = f"{len(self.trained_on)} of these images ({first_of(self.trained_on)})"
             yield f"But the base model was itself trained with {some}: use the base it came from for an honest score."
@@ -119,6 +140,18 @@ class CrossValidation(Result):
                 "The interval (95 %) is that of the mean over images like these; a model trained on all of them should "
                 "be slightly better."
             )
+
+    def _of_objects(self) -> Iterator[str]:
+        found = self.objects
+        if found is None:
+            return
+        before = object_score([one.raw for one in self.scores if one.raw is not None], "f1")
+        scores = ", ".join(f"{name} {number(getattr(found, score))}" for score, name in OF_OBJECTS.items())
+        counts = f"{count_of(found.true, 'object')}, {found.predicted} predicted"
+        yield f"{counts}: {scores} (base: {number(before)}) at an IoU of {MATCH_IOUS[0]:g}."
+        left_out = sum(bool(one.no_object_scores) for one in self.scores)
+        if left_out:
+            yield f"The objects of {count_of(left_out, 'image')} are not compared, for their masks do not number them."
 
     def _gain(self) -> str:
         raw, gain = f"The base model has {self.raw_dice.value:.3f}", self.gain
@@ -256,7 +289,10 @@ def _score(image: AnnotatedImage, fold: int, base: Predictor, tuned: Predictor) 
     from ..evaluation.evaluate import score_labels
 
     raw, finetuned = (score_labels(predictor.predict(image).labels, image) for predictor in (base, tuned))
-    return HeldOutScore(image.name, fold, raw.dice, finetuned.dice, finetuned.area_ratio)
+    return HeldOutScore(
+        image.name, fold, raw.dice, finetuned.dice, finetuned.area_ratio, finetuned.predicted_objects,
+        finetuned.true_objects, finetuned.matches, finetuned.no_object_scores, raw,
+    )  # fmt: skip
 
 
 def mean_with_interval(values: Sequence[float], *, low: float, high: float) -> MeanInterval:

@@ -18,10 +18,9 @@ from ..colors import ERRORS
 from ..config import PredictConfig
 from ..evaluation.areas import CONFIDENCE, FEW_IMAGES
 from ..evaluation.figures import OverlayRow, panels
-from ..evaluation.rows import MATCHING
 from ..events import forgets
 from ..inference.views import trains_mirrored
-from ..metrics import MATCH_IOUS, SURFACE_TOLERANCE_PX
+from ..metrics import MATCH_IOUS, MATCHING, SURFACE_TOLERANCE_PX
 from ..models.provenance import DISTRIBUTION, installed_version
 from ..outcome import ENOUGH_HELD_OUT
 from ..text import count_of, device_name, difference, number, percent, precision_name
