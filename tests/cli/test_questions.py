@@ -2,6 +2,9 @@
 
 import json
 
+from napari_unet_finetune.project.mask_import import import_masks, plan_import
+from napari_unet_finetune.project.project import Project
+
 from .conftest import TINY
 
 CPU = ["--device", "cpu"]
@@ -37,6 +40,18 @@ def test_can_learn_gives_a_verdict_and_fails_where_it_is_not_ready(answer, invok
     assert (code, values["verdict"]) == (0, "ready") and len(values["images"]) == 2
     result = invoke(*command, "--steps", 1)
     assert result.exit_code == 1 and "by heart" in result.stdout
+
+
+def test_cross_validation_of_a_dataset_painted_in_napari_leaves_its_test_images(invoke, squares, model, tmp_path):
+    project = Project.open(squares / "images", tmp_path / "project")
+    import_masks(project, plan_import(project, squares / "masks").pairs)
+    project.set_role(project.names[:1], "test")
+    project.set_role(project.names[1:2], "unused")
+    found = ["--images", project.source, "--masks", project.folder / "labels"]
+    result = invoke("cross-validate", *found, "--model", model, *TINY, "--folds", "2", "--json")
+    scored = {one["image"] for one in json.loads(result.stdout)["scores"]}
+    assert scored == set(project.names[2:])
+    assert f"{len(scored)} of {len(project.names)} annotated images: those kept for testing" in result.stderr
 
 
 def test_cross_validation_scores_every_image(answer, complaint, data, model):

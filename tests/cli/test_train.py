@@ -10,7 +10,12 @@ import time
 
 import pytest
 
+from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.project.mask_import import import_masks, plan_import
+from napari_unet_finetune.project.project import Project
+from napari_unet_finetune.project.training_plan import plan_training
+from napari_unet_finetune.runs.request import read_request
 
 from .conftest import TINY
 
@@ -33,6 +38,65 @@ def test_a_base_model_is_trained_and_finetuned(answer, data, tmp_path):
     assert tuned["steps"] == 2 and not tuned["stopped"]
     assert 0 <= tuned["raw_dice"] <= 1 and 0 <= tuned["old_dice_after"] <= 1
     assert load_model(tuned["model"]).card.provenance.parent_sha256
+
+
+@pytest.fixture
+def painted(tmp_path, write_squares):
+    """Return a dataset of six images as napari leaves it: one for validation, one for testing, one unused."""
+    squares = write_squares(tmp_path / "squares", 6)
+    project = Project.open(squares / "images", tmp_path / "project")
+    import_masks(project, plan_import(project, squares / "masks").pairs)
+    for name, role in (("img_00", "validation"), ("img_01", "test"), ("img_02", "unused")):
+        project.set_role([name], role)
+    return project
+
+
+def of_dataset(project):
+    return "--images", project.source, "--masks", project.folder / "labels"
+
+
+def uses(project):
+    return {one.name: one.used_as for one in Project.open(project.source, project.folder).images if one.used_as}
+
+
+def test_a_dataset_painted_in_napari_keeps_its_roles(invoke, painted, model, tmp_path):
+    result = invoke("finetune", *of_dataset(painted), "--model", model, "--out", tmp_path / "run", *TINY)
+    assert result.exit_code == 0
+    words = "6 annotated images: 3 to train on, 1 held out (img_00), 1 kept for testing, 1 left out."
+    assert words in result.stderr
+    request = read_request(tmp_path / "run")
+    assert [pair.name for pair in request.pairs] == ["img_00", "img_03", "img_04", "img_05"]
+    assert request.config.held_out == ("img_00",)
+    assert all(pair.mask.path.is_relative_to(tmp_path / "run") for pair in request.pairs)
+    assert uses(painted) == {
+        "img_00": "validation", "img_01": "test", "img_03": "train", "img_04": "train", "img_05": "train",
+    }  # fmt: skip
+
+
+def test_what_a_command_has_held_out_napari_holds_out_too(invoke, painted, model, tmp_path):
+    painted.set_role(painted.names, "auto")
+    command = ["finetune", *of_dataset(painted), "--model", model, *TINY]
+    assert invoke(*command, "--out", tmp_path / "run").exit_code == 0
+    held_out = {name for name, use in uses(painted).items() if use == "validation"}
+    plan = plan_training(Project.open(painted.source, painted.folder), FinetuneConfig(seed=5))
+    assert {image.name for image in plan.held_out} == held_out and len(held_out) == 1
+
+
+def test_roles_that_are_not_heeded_are_told_of(invoke, complaint, painted, model, tmp_path):
+    others = tmp_path / "others"
+    shutil.copytree(painted.source, others, ignore=shutil.ignore_patterns("unet-finetune"))
+    end = ["--model", model, *TINY]
+    masks = painted.folder / "labels"
+    result = invoke("finetune", "--images", others, "--masks", masks, "--out", tmp_path / "one", *end)
+    assert result.exit_code == 0 and "is not heeded. Give the folder of its images" in result.stderr
+    by_hand = ["--set", 'held_out=["img_03"]']
+    result = invoke("finetune", *of_dataset(painted), "--out", tmp_path / "two", *end, *by_hand)
+    assert result.exit_code == 0 and "The setting held_out is used" in result.stderr
+    assert uses(painted) == {}
+    painted.set_role(painted.names, "test")
+    assert "kept for testing or left out" in complaint(
+        "finetune", *of_dataset(painted), "--out", tmp_path / "three", *end
+    )
 
 
 def test_people_read_a_summary_and_where_the_model_is(invoke, data, model, tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import DataError
 from ..questions.can_learn import KEPT, SECONDS, STEPS
 from ..result import Result
 from .console import (
@@ -40,6 +41,9 @@ from .options import (
 )
 from .predict import Threshold
 from .train import Steps
+
+if TYPE_CHECKING:
+    from ..data.folders import AnnotatedFolder
 
 
 @reports_errors
@@ -128,7 +132,7 @@ def cross_validate(
     from ..models.load import load_model
     from ..questions.cross_validate import cross_validate as run
 
-    pairs = annotated_images(images, masks, sparse=sparse)
+    pairs = _to_cross_validate(images, masks, sparse=sparse)
     channels = chosen_channel(images, channel)
     config = training_config(preset, changes, channels=channels, steps=steps, seed=seed, device=device)
     with stops_on_interrupt() as stop:
@@ -138,6 +142,26 @@ def cross_validate(
     _finish(result, as_json=as_json, model=model)
     if result.stopped:
         raise typer.Exit(INTERRUPTED)
+
+
+def _to_cross_validate(images: Path, masks: Path, *, sparse: bool) -> AnnotatedFolder:
+    """Return the images in two folders, of a dataset annotated in napari those that are not kept for testing."""
+    from ..data.folders import AnnotatedFolder
+    from ..project.question_plan import subject_of
+    from ..project.training_plan import pairs_of
+    from ..project.uses import NOTHING
+    from .roles import Roles
+
+    pairs, roles = annotated_images(images, masks, sparse=sparse), Roles.of(images, masks)
+    if roles.note:
+        messages.print(roles.note, soft_wrap=True)
+    if roles.project is None:
+        return pairs
+    subject = subject_of("cross_validate", roles.project, NOTHING)
+    if subject.problem:
+        raise DataError(subject.problem)
+    messages.print(f"Asked about {subject.about}: those kept for testing and unused ones take no part.", soft_wrap=True)
+    return AnnotatedFolder.of(pairs_of(subject.images))
 
 
 def _folds(text: str) -> int | None:

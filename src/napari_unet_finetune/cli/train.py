@@ -138,8 +138,15 @@ def absolute_model(model: str) -> str:
 
 def _start(out: Path, request: Any, *, as_json: bool) -> None:
     from ..runs.folder import RunFolder
+    from .roles import heed_roles
 
-    _go_on(RunFolder.create(out, request), request, as_json=as_json)
+    folder = RunFolder.create(out, request)
+    heeded = heed_roles(request, folder.path.absolute())
+    for sentence in heeded.sentences:
+        messages.print(sentence, soft_wrap=True)
+    folder = RunFolder.create(out, heeded.request)
+    heeded.remember()
+    _go_on(folder, heeded.request, as_json=as_json)
 
 
 def _go_on(folder: Any, asked: Any = None, *, as_json: bool) -> None:

@@ -94,6 +94,12 @@ def painted_meaning(path: Path) -> tuple[Meaning, Path | None] | None:
     return None if found is None else (found[0].meaning(found[1]), found[0].numbered.get(found[1]))
 
 
+def dataset_folder(masks: Path) -> Path | None:
+    """Return the folder with the record of the dataset here to which a folder of masks belongs; ``None`` if of none."""
+    found = _found(masks)
+    return None if found is None or masks.resolve().name == REMOVED else found[0].folder
+
+
 def holds_strokes(masks: Path, *, sparse: bool) -> bool:
     """Tell whether masks are strokes: that is said (`sparse`), or the record of their dataset says it."""
     return meaning_of(masks, sparse=sparse).sparse
