@@ -133,7 +133,7 @@ def test_no_question_takes_it_for_a_mask(project, tmp_path, question):
     annotated = getattr(request, "annotated", None) or [pair.name for pair in request.pairs]
     assert GUESSED not in annotated and len(annotated) == 5
     if question in ("suggest", "check"):
-        assert GUESSED in {ref.name for ref in request.images} and "1 predicted" in subject.about
+        assert GUESSED in {ref.name for ref in request.images} and "1 prediction that nobody" in subject.about
 
 
 def test_the_folder_of_masks_tells_commands_and_scripts(project):
@@ -177,6 +177,61 @@ def test_a_crash_between_mask_and_record_makes_no_annotation(project):
     assert again.image(bare).is_predicted
     masks = again.image(bare).mask.parent
     assert bare not in open_folder(project.source, masks).names
+
+
+def paint(project, name, value):
+    return np.full(project.image(name).size, value, np.uint16)
+
+
+@pytest.mark.parametrize("origin", ["none", "painted", "imported", "corrected", "predicted", "accepted"])
+@pytest.mark.parametrize(
+    ("written", "becomes"),
+    [
+        (None, None),  # the disk was full, or the crash came first: what there is stays what it is
+        ("predicted", "predicted"),
+        ("corrected", {"none": "painted", "predicted": "corrected", "accepted": "corrected"}),
+    ],
+)
+def test_after_a_crash_a_mask_is_what_its_file_is(project, origin, written, becomes):
+    name = "img_06"
+    if origin != "none":
+        project.save_labels(name, paint(project, name, 1), "predicted" if origin == "accepted" else origin, MADE_BY)
+        project.accept([name] if origin == "accepted" else [])
+    if written in (None, "predicted"):
+        project.expect_prediction(name)
+    if written is not None:
+        project.write_labels(name, paint(project, name, 2), written)
+    again = Project.open(project.source, project.folder)  # nothing was entered after the file
+    expected = origin if becomes is None else becomes.get(origin, origin) if isinstance(becomes, dict) else becomes
+    assert again.image(name).origin == expected
+    assert again.image(name).is_annotated == (expected not in ("none", "predicted"))
+    is_paired = name in open_folder(project.source, project.folder / "labels").names
+    assert is_paired == again.image(name).is_annotated
+
+
+def test_a_full_disk_keeps_a_painted_mask_an_annotation(project, monkeypatch):
+    name = "img_06"
+    project.save_labels(name, paint(project, name, 1), "painted")
+
+    def full(*_args, **_options):
+        raise DataError("the disk is full")
+
+    monkeypatch.setattr("napari_unet_finetune.project.masks.write_labels", full)
+    with pytest.raises(DataError, match="full"):
+        project.save_labels(name, paint(project, name, 2), "predicted")
+    monkeypatch.undo()
+    for one in (project, Project.open(project.source, project.folder)):
+        assert one.image(name).origin == "painted" and one.read_labels(name).max() == 1
+
+
+def test_predictions_that_were_put_aside_are_no_masks_for_commands_either(project):
+    project.remove_labels(GUESSED)
+    project.remove_labels("img_00")
+    aside = project.folder / "labels" / "removed"
+    assert len(list(aside.iterdir())) == 3  # an imported mask was there before the prediction
+    pairs = open_folder(project.source, aside).pairing.pairs
+    assert [pair.name for pair in pairs] == ["img_00", GUESSED]
+    assert not any("predicted" in pair.mask.path.name for pair in pairs)
 
 
 def test_a_mask_that_was_removed_comes_back_as_what_it_was(project):

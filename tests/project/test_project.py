@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.masks import BACKGROUND
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.io.disk import atomic_write
@@ -673,3 +674,36 @@ class TestFrames:
     def test_what_is_no_image_is_refused(self, tmp_path):
         with pytest.raises(DataError, match=r"no image \(Y, X\)"):
             Project.from_frames([("a", np.zeros((2, 3, 4, 5)), (1, 1), "px")], tmp_path)
+
+
+NAMESAKES = [
+    ["a.png", "a.tif"],
+    ["a.png", "A.tif"],
+    ["a.tif", "a.tiff", "a.png", "b.tif"],
+    ["a.png.tif", "a.png", "a.tif"],
+    ["a b.tif", "a_b.tif"],
+    ["img-1.tif", "img_1.tif", "img1.tif"],
+]
+
+
+@pytest.mark.parametrize("files", NAMESAKES, ids=", ".join)
+@pytest.mark.parametrize("is_first_gone", [False, True])
+def test_commands_pair_namesakes_as_they_were_painted(tmp_path, files, is_first_gone):
+    source = tmp_path / "images"
+    source.mkdir()
+    for number, file in enumerate(files, start=1):
+        iio.imwrite(source / file, np.full(SIZE, number, np.uint8))
+    project = Project.open(source)
+    for name in project.names:  # as many rows as the image tells
+        labels = np.zeros(SIZE, np.uint16)
+        labels[: project.read_image(name).array.max()] = 1
+        project.save_labels(name, labels, "painted")
+    if is_first_gone:
+        project.image(project.names[0]).ref.path.unlink()
+        project = reopened(project)
+    folder = open_folder(source, project.folder / "labels")
+    assert folder.names == project.names
+    for image in folder:
+        assert image.target.any(axis=1).sum() == image.image.max()
+        ours = project.annotated_image(image.name)
+        assert np.array_equal(ours.image, image.image) and np.array_equal(ours.labels, image.labels)

@@ -15,7 +15,7 @@ from ..io.images import ImageRef, Listing, list_images, read_image, without_labe
 from ..text import count_of, first_of, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import WHOLE, LabelReading, read_labels, say_doubts
-from .painted import UNSEEN, accepted_note, list_masks, makers_of, meaning_of, unseen_masks
+from .painted import UNSEEN, accepted_note, list_masks, makers_of, meaning_of, recorded_pairs, unseen_masks
 from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
 
 _DOUBTED = 20  # masks that are read for what is doubtful about them
@@ -194,7 +194,9 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool = False) -> Annotate
     """
     found, found_masks = list_images(images), list_masks(masks, sparse=sparse)
     unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
-    pairing = pair_images(found, found_masks).without(unseen_masks(masks), UNSEEN).explained(unreadable)
+    recorded = recorded_pairs(images, masks, found, found_masks)
+    pairing = pair_images(found, found_masks).as_recorded(recorded, found)
+    pairing = pairing.without(unseen_masks(masks), UNSEEN).explained(unreadable)
     told = tuple(dict.fromkeys(found.notes + found_masks.notes))
     pairing = pairing.read_as(partial(meaning_of, sparse=sparse)).made_by(makers_of(masks))
     return AnnotatedFolder(pairing, unreadable, told)

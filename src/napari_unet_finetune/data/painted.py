@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -21,7 +22,12 @@ LABELS, REMOVED = "labels", "removed"
 OLD_MASKS, OLD_STROKES = "masks", "strokes"  # of the first version: whole masks, and strokes of 1 and 2
 PREDICTED: Final = "predicted"  # the origin of a mask that a model has made and nobody has looked at
 ACCEPTED: Final = "accepted"  # of one that somebody has looked at and left as it was
+ASIDE_UNSEEN = "-predicted"  # stands in the names of predictions that were put aside before anybody looked at them
+_ASIDE_UNSEEN = re.compile(rf"{ASIDE_UNSEEN}-\d{{8}}-\d{{6}}(-\d+)?$")
 UNSEEN = "its mask is a prediction that nobody has looked at"
+
+
+Recorded = dict[ImageRef, tuple[str, ImageRef]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,9 @@ class Painted:
         File names of masks that nobody has looked at.
     accepted
         File names of masks that are predictions, accepted as they were, each with the name of the model.
+    source, images
+        Where the images are, or were; of those that have a mask, by file and frame, what they are called and the name
+        of the file of the mask.
     numbered
         Where strokes of the first version have objects of the same shape in a whole mask: its file for each of theirs.
     """
@@ -58,6 +67,8 @@ class Painted:
     before: tuple[Path, ...] = ()
     unseen: frozenset[str] = frozenset()
     accepted: Mapping[str, str] = field(default_factory=dict)
+    source: Path = Path()
+    images: Mapping[tuple[str, int | None], tuple[str, str]] = field(default_factory=dict)
     numbered: Mapping[Path, Path] = field(default_factory=dict)
 
     def meaning(self, file: Path, *, sparse: bool = False) -> Meaning:
@@ -108,10 +119,16 @@ def holds_strokes(masks: Path, *, sparse: bool) -> bool:
 def unseen_masks(masks: Path) -> frozenset[str]:
     """Return the names of those files in a folder of masks (or of this file) that nobody has looked at.
 
-    The record of the dataset to which the folder belongs tells; no other folder holds any.
+    The record of the dataset to which the folder belongs tells; no other folder holds any. Of masks that were put
+    aside, their names tell.
     """
     found = _found(masks)
-    return frozenset() if found is None else found[0].unseen
+    if found is None:
+        return frozenset()
+    place = found[1].parent
+    if place.name == REMOVED:
+        return frozenset(path.name for path in place.iterdir() if _ASIDE_UNSEEN.search(path.stem))
+    return found[0].unseen
 
 
 def makers_of(masks: Path) -> Mapping[str, str]:
@@ -121,6 +138,19 @@ def makers_of(masks: Path) -> Mapping[str, str]:
     """
     found = _found(masks)
     return {} if found is None else found[0].accepted
+
+
+def recorded_pairs(images: Path, masks: Path, found: Sequence[ImageRef], found_masks: Sequence[ImageRef]) -> Recorded:
+    """Return which of the masks `found_masks` in a folder were painted on which of the images `found` in another.
+
+    The record of their dataset tells, where two images have names that are as good as equal, too.
+    """
+    dataset = _found(masks)
+    if dataset is None or dataset[1].parent.name == REMOVED or dataset[0].source.resolve() != images.resolve():
+        return {}
+    known, files = dataset[0].images, {mask.path.name: mask for mask in found_masks if mask.frame is None}
+    refs = ((ref, known.get((ref.path.name, ref.frame))) for ref in found)
+    return {ref: (one[0], files[one[1]]) for ref, one in refs if one is not None and one[1] in files}
 
 
 def accepted_note(makers: Mapping[str, str]) -> str:
@@ -226,8 +256,9 @@ def _understood(folder: Path, values: Mapping[str, Any]) -> Painted:
         raise TypeError("no record of a dataset")
     sparse, labels = values.get("sparse") is True, str(values.get("labels") or "")
     images = values.get("images", ())
-    unseen = [one for one in images if one.get("origin") == PREDICTED]
-    accepted = {_mask_file(one): str(one.get("made_by", "")) for one in images if one.get("origin") == ACCEPTED}
+    origins = [(one, _origin(folder, labels, one)) for one in images]
+    unseen = [one for one, origin in origins if origin == PREDICTED]
+    accepted = {_mask_file(one): str(one.get("made_by", "")) for one, origin in origins if origin == ACCEPTED}
     known = [one for one in images if one.get("mask")]
     return Painted(
         folder,
@@ -238,6 +269,8 @@ def _understood(folder: Path, values: Mapping[str, Any]) -> Painted:
         tuple(folder / one["mask"] for one in known if labels and not one["mask"].startswith(f"{labels}/")),
         frozenset(map(_mask_file, unseen)),
         accepted,
+        Path(os.path.normpath(folder / values["source"])),
+        {(one["file"], one.get("frame")): (one["name"], _mask_file(one)) for one in images if one.get("mask")},
         {folder / one["mask"]: folder / one["numbered"] for one in known if one.get("numbered")},
     )
 
@@ -245,3 +278,23 @@ def _understood(folder: Path, values: Mapping[str, Any]) -> Painted:
 def _mask_file(image: Mapping[str, Any]) -> str:
     """Return the name of the file of a mask, as a record has its image."""
     return Path(image.get("mask") or f"{file_stem(image['name'])}.tif").name
+
+
+def origin_now(file: Path, origin: str, stamp: Sequence[int] | None, *, expects_prediction: bool) -> str:
+    """Return how the mask in `file` came about, as its record tells: after a crash, that may be of the one before.
+
+    `origin` and `stamp` are those of the record, which is written after the mask; that a prediction comes, before it.
+    """
+    is_another = stamp is not None and file_stamp(file) not in (tuple(stamp), NO_FILE)
+    if expects_prediction and (is_another or (stamp is None and file.is_file())):
+        return PREDICTED
+    return "corrected" if is_another and origin in (PREDICTED, ACCEPTED) else origin
+
+
+def _origin(folder: Path, labels: str, image: Mapping[str, Any]) -> str:
+    """Return how the mask of an image came about, as a record has its image."""
+    file = folder / labels / _mask_file(image)
+    if not labels or not file.is_file():
+        return str(image.get("origin"))
+    expects = image.get("expects_prediction") is True
+    return origin_now(file, str(image.get("origin")), image.get("stamp"), expects_prediction=expects)

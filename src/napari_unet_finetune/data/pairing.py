@@ -115,6 +115,10 @@ class LeftOver:
     reason: str
 
 
+RECORDED = "painted on this image"
+OF_ANOTHER = "its mask was painted on another image"
+
+
 @dataclass(frozen=True)
 class Pairing:
     """Pairs in the order of the images, and what is left over on both sides."""
@@ -131,6 +135,24 @@ class Pairing:
         """Return the same with the models that have made the masks in files of these names."""
         pairs = (replace(pair, made_by=makers.get(pair.mask.path.name)) for pair in self.pairs)
         return replace(self, pairs=tuple(pairs))
+
+    def as_recorded(self, recorded: Mapping[ImageRef, tuple[str, ImageRef]], images: Sequence[ImageRef]) -> Pairing:
+        """Return the same with the pairs that a record knows: of some of the `images`, their names and their masks."""
+        taken = {mask for _, mask in recorded.values()}
+        pairs = {pair.image: pair for pair in self.pairs if pair.mask not in taken}
+        for image, (name, mask) in recorded.items():
+            ref = replace(image, called="" if name == image.file_name else name)
+            found = pairs.get(image)
+            reason = found.reason if found is not None and found.mask == mask else RECORDED
+            pairs[image] = Pair(ref, mask, reason)
+        left = {one.ref: one for one in self.images_without_mask}
+        left |= {pair.image: LeftOver(pair.image, OF_ANOTHER) for pair in self.pairs if pair.image not in pairs}
+        return replace(
+            self,
+            pairs=tuple(pairs[image] for image in images if image in pairs),
+            images_without_mask=tuple(left[image] for image in images if image in left and image not in pairs),
+            masks_without_image=tuple(one for one in self.masks_without_image if one.ref not in taken),
+        )
 
     def without(self, masks: Collection[str], reason: str) -> Pairing:
         """Return the same with images left over whose masks lie in files of the names `masks`, for this `reason`."""

@@ -56,6 +56,8 @@ class ProjectImage:
         The whole mask with the same objects, numbered, where an earlier version has made `mask` of it.
     made_by
         Name of the model whose prediction the mask is, and nothing else.
+    expects_prediction
+        The next mask that is written will be a prediction.
     """
 
     ref: ImageRef
@@ -73,6 +75,7 @@ class ProjectImage:
     meaning: Meaning = WHOLE
     numbered: Path | None = None
     made_by: str = ""
+    expects_prediction: bool = False
 
     @property
     def foreground(self) -> float | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..data.masks import BACKGROUND, Meaning, read_labels
 from ..data.masks import STROKES as FOREIGN_STROKES
-from ..data.painted import REMOVED, painted_meaning
+from ..data.painted import ASIDE_UNSEEN, REMOVED, painted_meaning
 from ..errors import DataError
 from ..io.disk import file_stamp, write_file
 from ..io.images import ImageHeader, ImageRef, read_image, write_labels
@@ -278,8 +278,10 @@ def over_background(labels: NDArray[np.generic]) -> Labels:
     return painted
 
 
-def put_aside(path: Path) -> Path | None:
+def put_aside(path: Path, *, is_predicted: bool = False) -> Path | None:
     """Move a mask file into the folder ``removed`` beside it and return where it is now, ``None`` if there was none.
+
+    The name says of a prediction that nobody has looked at it (`is_predicted`).
 
     Raises
     ------
@@ -288,7 +290,7 @@ def put_aside(path: Path) -> Path | None:
     """
     if not path.exists():
         return None
-    target = _place_aside(path)
+    target = _place_aside(path, is_predicted=is_predicted)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
@@ -305,10 +307,11 @@ def put_back(moved: Mapping[Path, Path | None]) -> None:
                 aside.rename(path)
 
 
-def copy_aside(path: Path) -> Path | None:
+def copy_aside(path: Path, *, is_predicted: bool = False) -> Path | None:
     """Copy a mask file into the folder ``removed`` beside it and return the copy, ``None`` if there was none.
 
-    For what another is written over, which is still there if the disk does not take that, or what others use too.
+    For what another is written over, which is still there if the disk does not take that, or what others use too. Its
+    name is that of `put_aside`.
 
     Raises
     ------
@@ -321,13 +324,13 @@ def copy_aside(path: Path) -> Path | None:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Check its rights.") from error
-    target = _place_aside(path)
+    target = _place_aside(path, is_predicted=is_predicted)
     write_file(target, content)
     return target
 
 
-def _place_aside(path: Path) -> Path:
-    stem = f"{path.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+def _place_aside(path: Path, *, is_predicted: bool) -> Path:
+    stem = f"{path.stem}{ASIDE_UNSEEN if is_predicted else ''}-{datetime.now():%Y%m%d-%H%M%S}"
     numbered = (
         path.parent / REMOVED / f"{stem}{mark}{path.suffix}" for mark in ("", *(f"-{i}" for i in range(2, 999)))
     )

@@ -6,14 +6,15 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
+from typing import cast
 
 from ..data.masks import BACKGROUND, RECORD, Meaning
-from ..data.painted import LABELS, OLD_MASKS, OLD_STROKES, PREDICTED, Painted
+from ..data.painted import LABELS, OLD_MASKS, OLD_STROKES, PREDICTED, Painted, origin_now
 from ..data.pairing import masks_among
 from ..errors import DataError
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
-from .image import ProjectImage, SavedMask, with_unique_names
+from .image import Origin, ProjectImage, SavedMask, with_unique_names
 from .masks import describe_mask, hold_same_objects, read_mask_file
 from .record import ImageRecord, ProjectRecord, found_source, read_record, record_key
 
@@ -163,6 +164,7 @@ def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
         meaning=replace(saved.meaning, sparse=image.meaning.sparse),
         numbered=saved.numbered,
         made_by=saved.made_by,
+        expects_prediction=False,
     )
 
 
@@ -170,7 +172,9 @@ def without_mask(image: ProjectImage) -> ProjectImage:
     """Return `image` as one that is not annotated."""
     meaning = Meaning(image.meaning.sparse)
     image = replace(image, object_px=0, background_px=0, regions=0, since=0)
-    return replace(image, mask=None, origin="none", meaning=meaning, numbered=None, made_by="")
+    return replace(
+        image, mask=None, origin="none", meaning=meaning, numbered=None, made_by="", expects_prediction=False
+    )
 
 
 def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> None:
@@ -259,11 +263,20 @@ def _remembered(
 
 
 def _described(path: Path, numbered: Path | None, name: str, known: ImageRecord | None, masks: Painted) -> SavedMask:
-    origin = known.origin if known and known.origin != "none" else "painted"
+    origin, made_by = _origin_of(path, known)
     meaning = masks.meaning(path)
     labels = read_mask_file(path, meaning, numbered)
-    made_by = known.made_by if known else ""
     return replace(describe_mask(path, name, labels, origin, meaning), numbered=numbered, made_by=made_by)
+
+
+def _origin_of(path: Path, known: ImageRecord | None) -> tuple[Origin, str]:
+    """Return how a mask came about, and whose prediction it is."""
+    if known is None:
+        return "painted", ""
+    origin = origin_now(path, known.origin, known.stamp, expects_prediction=known.expects_prediction)
+    if origin == "none":
+        return "painted", ""
+    return cast("Origin", origin), known.made_by if origin == known.origin else ""
 
 
 def _twins(path: Path, masks: Painted) -> tuple[Path, Path] | None:

@@ -187,7 +187,8 @@ class Project:
         self._write_first_record()
         with self._shared.locked():
             is_ours = self._own.get(name, NO_FILE) == file_identity(path)
-            aside = copy_aside(path) if origin == "imported" or not is_ours else None
+            is_predicted = is_ours and self.image(name).is_predicted
+            aside = copy_aside(path, is_predicted=is_predicted) if origin == "imported" or not is_ours else None
             saved = save_mask(path, name, labels, self._header(name), origin, self._masks.meaning(path))
             self._own[name] = file_identity(path)
         saved = replace(saved, made_by=made_by)
@@ -283,7 +284,7 @@ class Project:
             with self._shared.locked():
                 copied = copy_aside(image.mask) if image.mask is not None and image.mask not in own else None
                 for path in own:  # the newest last, so that a crash leaves nothing older
-                    moved[path] = put_aside(path)
+                    moved[path] = put_aside(path, is_predicted=image.is_predicted and path == image.mask)
                 self._own[name] = NO_FILE
             self._change({name: without_mask(image)})
         except DataError:
@@ -336,9 +337,12 @@ class Project:
         return self.write_labels(name, fitting, "imported")
 
     def expect_prediction(self, name: str) -> None:
-        """Remember that the next mask of an image is a prediction, so that no crash makes it an annotation."""
-        if self.image(name).origin != PREDICTED:
-            self._change({name: replace(self.image(name), origin=PREDICTED)})
+        """Remember that the next mask of an image is a prediction, so that no crash makes it an annotation.
+
+        The mask that there is stays what it is until then: a full disk may keep it.
+        """
+        if not self.image(name).expects_prediction:
+            self._change({name: replace(self.image(name), expects_prediction=True)})
 
     def accept(self, names: Iterable[str]) -> None:
         """Count predictions as annotations, for somebody has looked at them; other masks stay what they are."""

@@ -19,9 +19,20 @@ from .image import Origin, ProjectImage, Role, Use
 
 _REMEMBERED = (
     "name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested", "since", "used_as",
-    "made_by",
+    "made_by", "expects_prediction",
 )  # fmt: skip
-OF_MASK = ("mask", "numbered", "stamp", "origin", "size", "object_px", "background_px", "regions", "made_by")
+OF_MASK = (
+    "mask",
+    "numbered",
+    "stamp",
+    "origin",
+    "size",
+    "object_px",
+    "background_px",
+    "regions",
+    "made_by",
+    "expects_prediction",
+)
 
 
 _LONGEST_NAME = 255
@@ -64,6 +75,7 @@ class ImageRecord(BaseModel):
     since: int = 0
     used_as: Use = ""
     made_by: str = ""
+    expects_prediction: bool = False  # `stamp` is that of the mask before, and so are all that it has counted
 
 
 class ProjectRecord(BaseModel):
