@@ -1,11 +1,14 @@
 """A learning curve in sentences."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
+from napari_unet_finetune.data.pairing import Pair
 from napari_unet_finetune.evaluation.areas import ThresholdCounts, estimate_areas
 from napari_unet_finetune.evaluation.rows import Row
+from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.learning_curve.words import curve_in_words
 
 
@@ -18,7 +21,9 @@ def study(new, old=(), area=1.0):
         for image, px in areas.items()
     ]
     rows += [Row(count, 0, "default", 1, "patches", dice, 0, 0, None) for count, dice in dict(old).items()]
-    return " ".join(curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows), base_name="wbc")))
+    return " ".join(
+        curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows), base_name="wbc", plan=SimpleNamespace(test=())))
+    )
 
 
 def test_nothing_is_said_before_a_model_is_tested():
@@ -56,7 +61,9 @@ def test_a_speck_that_is_found_three_times_too_large_is_no_overestimation():
 
 def test_too_few_objects_are_said_where_masks_number_them():
     rows = [Row(5, seed, "", 2, image, 0.8, 0, 0, None, 10, 10, 8, 10, (8,) * 10) for seed in (0, 1) for image in "ab"]
-    text = " ".join(curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows), base_name="wbc")))
+    text = " ".join(
+        curve_in_words(SimpleNamespace(rows_and_patches=tuple(rows), base_name="wbc", plan=SimpleNamespace(test=())))
+    )
     assert "Their number is underestimated: 0.80 times the true one." in text
     assert "Their number" not in study({5: 0.8})
 
@@ -76,3 +83,10 @@ def test_the_area_is_that_which_estimate_would_tell():
     found = estimate_areas(counts, [0.5], threshold=0.5)
     assert f"{found.area_ratio:.2f} times the true one" in study({5: 0.8}, area=areas)
     assert found.verdict == "overestimates" and "is overestimated" in study({5: 0.8}, area=areas)
+
+
+def test_whose_scores_are_too_good_is_said():
+    rows = (Row(5, 0, "", 2, "a", 0.8, 0, 0, None, 10, 10),)
+    pair = Pair(ImageRef(Path("a.tif")), ImageRef(Path("m.tif")), made_by="wbc")
+    found = SimpleNamespace(rows_and_patches=rows, base_name="wbc", plan=SimpleNamespace(test=(pair,)))
+    assert curve_in_words(found)[-1].startswith("The mask of a is a prediction of wbc, accepted as it was: scores")

@@ -14,7 +14,7 @@ import pytest
 
 from napari_unet_finetune.comparison.run import compare_models
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
-from napari_unet_finetune.data.folders import open_folder
+from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.evaluate import evaluate
@@ -165,6 +165,13 @@ def test_limits_tell_that_held_out_images_chose_the_model(whole, finetuned, tmp_
 def test_test_images_that_were_trained_on_are_told(finetuned, tmp_path):
     page = written(finetuned.run, tmp_path / "leak.html", finetuned.new)[1]
     assert "5 of 5 test images were used in the training as well" in page
+
+
+def test_test_images_whose_masks_are_accepted_predictions_are_told(finetuned, tmp_path):
+    pairing = open_folder(finetuned.new / "images", finetuned.new / "masks").pairing
+    tests = AnnotatedFolder.of(replace(pair, made_by="wbc") for pair in pairing.pairs[:1])
+    page = drain(report(finetuned.run, tmp_path / "accepted.html", tests=tests, device="cpu")).page
+    assert "is a prediction of wbc, accepted as it was" in page.read_text(encoding="utf-8")
 
 
 def test_changed_images_are_told(own_copy, tmp_path):

@@ -67,8 +67,7 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the pairs: those that were guessed, and what is left out or doubtful."""
         guessed = ((pair.name, pair.mask.name) for pair in self.pairing.pairs if pair.reason == BY_ORDER)
-        makers = {pair.name: pair.made_by for pair in self.pairing.pairs if pair.made_by is not None}
-        accepted = accepted_note(makers)
+        accepted = note_on_accepted(self.pairing.pairs)
         told = (name_guesses(guessed), self.left_out_note, *self.told, accepted, *say_doubts(self._doubts()))
         return tuple(filter(None, told))
 
@@ -122,6 +121,11 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
 
     def _with(self, pairs: Iterable[Pair]) -> AnnotatedFolder:
         return replace(self, pairing=replace(self.pairing, pairs=tuple(pairs)))
+
+
+def note_on_accepted(pairs: Iterable[Pair]) -> str:
+    """Return whose scores are too good on those of `pairs` whose masks are accepted predictions; empty if none are."""
+    return accepted_note({pair.name: pair.made_by for pair in pairs if pair.made_by is not None})
 
 
 @dataclass(frozen=True)

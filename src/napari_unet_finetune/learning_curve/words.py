@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
+from ..data.folders import note_on_accepted
 from ..evaluation.areas import Bias, judge_bias
 from ..evaluation.rows import Row, score_by_count
 from ..events import forgets
@@ -17,7 +18,9 @@ _VERDICTS = {"overestimates": "overestimated", "underestimates": "underestimated
 
 def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
     """Return what the part of a study that is done says; nothing before the first model is tested."""
-    return tuple(_sentences(study.rows_and_patches, study.base_name))
+    sentences = tuple(_sentences(study.rows_and_patches, study.base_name))
+    accepted = note_on_accepted(study.plan.test) if sentences else ""
+    return (*sentences, accepted) if accepted else sentences
 
 
 def model_in_words(rows: Sequence[Row]) -> str:

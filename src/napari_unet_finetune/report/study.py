@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.annotated_image import AnnotatedImage
+from ..data.folders import note_on_accepted
 from ..errors import DataError, RunError
 from ..evaluation.figures import OverlayRow
 from ..evaluation.rows import Row, summarize
@@ -83,7 +84,7 @@ def read_study(path: Path, *, should_stop: Callable[[], bool]) -> Generator[Part
     yield PartStarted("reading the largest training", 1, 2)
     record = read_run(path / RUNS / largest.label)
     yield PartStarted("reading the test images", 2, 2)
-    problems: list[str] = list(record.problems)
+    problems: list[str] = [*record.problems, *filter(None, [note_on_accepted(study.plan.test)])]
     tests, overlays = [], {}
     chosen = examples(study.rows, dataset=2)
     for dataset, image in () if should_stop() else _tests(study, problems):

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..data.annotated_image import AnnotatedImage
+from ..data.folders import AnnotatedFolder, note_on_accepted
 from ..evaluation.rows import columns_of, to_csv
 from ..events import PartStarted, as_run, never
 from ..io.disk import check_suffix, write_file
@@ -69,18 +70,19 @@ def report(
     groups = [(role, images) for role, images in (("test", tests), *_groups(record)) if len(images)]
     scored = yield from score_models(record, groups, device=device, should_stop=should_stop)
     scores = csv_text(_SCORE_COLUMNS, (row.values for row in scored.rows))
-    tables = _write(out, _run_page(record, scored, used), record, used, scores)
+    about_tests = note_on_accepted(tests.pairing.pairs) if isinstance(tests, AnnotatedFolder) else ""
+    tables = _write(out, _run_page(record, scored, used, about_tests), record, used, scores)
     complete = len(scored.rows) and sum(len(images) for _, images in groups) == sum(map(len, scored.counts.values()))
     return ReportFiles(out, tables, stopped=bool(groups) and not complete)
 
 
-def _run_page(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...]) -> str:
+def _run_page(record: RunRecord, scored: Scored, tests: tuple[UsedImage, ...], about_tests: str) -> str:
     estimation = estimation_of(scored, record)
     return render(
         "run.html.jinja",
         record=record,
         tests=tests,
-        notices=(*record.problems, *record.notices),
+        notices=tuple(filter(None, (*record.problems, about_tests, *record.notices))),
         references=References(),
         scored=scored,
         has_scores=bool(scored.rows),
