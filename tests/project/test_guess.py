@@ -1,5 +1,7 @@
 """A prediction is no annotation until somebody paints or accepts it: in plans, requests, folders and after a crash."""
 
+import shutil
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -171,7 +173,7 @@ def test_an_import_may_replace_it_but_keeps_it_aside(project, tmp_path):
 
 def test_a_crash_between_mask_and_record_makes_no_annotation(project):
     bare = "img_06"
-    project.expect_prediction(bare)
+    project.expect(bare, "predicted")
     project.write_labels(bare, np.ones(project.image(bare).size, np.uint16), "predicted")
     again = Project.open(project.source, project.folder)  # nothing was entered after the file
     assert again.image(bare).is_predicted
@@ -183,30 +185,32 @@ def paint(project, name, value):
     return np.full(project.image(name).size, value, np.uint16)
 
 
-@pytest.mark.parametrize("origin", ["none", "painted", "imported", "corrected", "predicted", "accepted"])
-@pytest.mark.parametrize(
-    ("written", "becomes"),
-    [
-        (None, None),  # the disk was full, or the crash came first: what there is stays what it is
-        ("predicted", "predicted"),
-        ("corrected", {"none": "painted", "predicted": "corrected", "accepted": "corrected"}),
-    ],
-)
-def test_after_a_crash_a_mask_is_what_its_file_is(project, origin, written, becomes):
+@pytest.mark.parametrize("before", ["none", "painted", "imported", "corrected", "predicted", "accepted"])
+@pytest.mark.parametrize("coming", ["predicted", "corrected"])
+@pytest.mark.parametrize("is_written", [False, True])
+def test_after_a_crash_a_mask_is_what_its_file_is(project, before, coming, is_written):
     name = "img_06"
-    if origin != "none":
-        project.save_labels(name, paint(project, name, 1), "predicted" if origin == "accepted" else origin, MADE_BY)
-        project.accept([name] if origin == "accepted" else [])
-    if written in (None, "predicted"):
-        project.expect_prediction(name)
-    if written is not None:
-        project.write_labels(name, paint(project, name, 2), written)
+    if before != "none":
+        project.save_labels(name, paint(project, name, 1), "predicted" if before == "accepted" else before, MADE_BY)
+        project.accept([name] if before == "accepted" else [])
+    project.expect(name, coming)
+    if is_written:
+        project.write_labels(name, paint(project, name, 2), coming)
     again = Project.open(project.source, project.folder)  # nothing was entered after the file
-    expected = origin if becomes is None else becomes.get(origin, origin) if isinstance(becomes, dict) else becomes
-    assert again.image(name).origin == expected
-    assert again.image(name).is_annotated == (expected not in ("none", "predicted"))
-    is_paired = name in open_folder(project.source, project.folder / "labels").names
-    assert is_paired == again.image(name).is_annotated
+    unseen = (coming if is_written else before) in ("predicted", "none")
+    assert again.image(name).is_annotated != unseen
+    assert (name in open_folder(project.source, project.folder / "labels").names) != unseen
+    assert again.image(name).is_accepted == (before == "accepted" and not is_written)
+
+
+@pytest.mark.parametrize("origin", ["painted", "corrected", "predicted", "accepted"])
+def test_a_dataset_that_is_copied_is_the_same(project, origin, tmp_path):
+    project.save_labels(GUESSED, project.read_labels(GUESSED), origin, MADE_BY)
+    copy = tmp_path / "copy"
+    shutil.copytree(project.folder, copy, copy_function=shutil.copyfile)  # with the time of today
+    again = Project.open(project.source, copy)
+    assert (again.image(GUESSED).origin, again.image(GUESSED).made_by) == (origin, MADE_BY)
+    assert (GUESSED in open_folder(project.source, copy / "labels").names) == (origin != "predicted")
 
 
 def test_a_full_disk_keeps_a_painted_mask_an_annotation(project, monkeypatch):
@@ -222,16 +226,17 @@ def test_a_full_disk_keeps_a_painted_mask_an_annotation(project, monkeypatch):
     monkeypatch.undo()
     for one in (project, Project.open(project.source, project.folder)):
         assert one.image(name).origin == "painted" and one.read_labels(name).max() == 1
+    project.expect(name, "painted")
+    project.write_labels(name, paint(project, name, 3), "painted")  # and a crash
+    assert Project.open(project.source, project.folder).image(name).origin == "painted"
 
 
 def test_predictions_that_were_put_aside_are_no_masks_for_commands_either(project):
-    project.remove_labels(GUESSED)
-    project.remove_labels("img_00")
-    aside = project.folder / "labels" / "removed"
-    assert len(list(aside.iterdir())) == 3  # an imported mask was there before the prediction
-    pairs = open_folder(project.source, aside).pairing.pairs
-    assert [pair.name for pair in pairs] == ["img_00", GUESSED]
-    assert not any("predicted" in pair.mask.path.name for pair in pairs)
+    project.save_labels("img_06", paint(project, "img_06", 1), "predicted")
+    for name in ("img_00", "img_06"):
+        project.remove_labels(name)
+    folder = open_folder(project.source, project.folder / "labels" / "removed")
+    assert "img_00" in folder.names and "img_06" not in folder.names
 
 
 def test_a_mask_that_was_removed_comes_back_as_what_it_was(project):

@@ -280,21 +280,17 @@ def _mask_file(image: Mapping[str, Any]) -> str:
     return Path(image.get("mask") or f"{file_stem(image['name'])}.tif").name
 
 
-def origin_now(file: Path, origin: str, stamp: Sequence[int] | None, *, expects_prediction: bool) -> str:
-    """Return how the mask in `file` came about, as its record tells: after a crash, that may be of the one before.
+def origin_now(file: Path, origin: str, stamp: Sequence[int] | None, expects: str) -> str:
+    """Return how the mask in `file` came about: its record, written after it, may be of the one before.
 
-    `origin` and `stamp` are those of the record, which is written after the mask; that a prediction comes, before it.
+    `origin` and `stamp` are what it says of that one, `expects` how the one that was about to be written came about.
+    Stamps alone tell little: those of a dataset that was copied differ.
     """
-    is_another = stamp is not None and file_stamp(file) not in (tuple(stamp), NO_FILE)
-    if expects_prediction and (is_another or (stamp is None and file.is_file())):
-        return PREDICTED
-    return "corrected" if is_another and origin in (PREDICTED, ACCEPTED) else origin
+    is_another = file.is_file() and (stamp is None or file_stamp(file) != tuple(stamp))
+    return expects if is_another and expects != "none" else origin
 
 
 def _origin(folder: Path, labels: str, image: Mapping[str, Any]) -> str:
     """Return how the mask of an image came about, as a record has its image."""
-    file = folder / labels / _mask_file(image)
-    if not labels or not file.is_file():
-        return str(image.get("origin"))
-    expects = image.get("expects_prediction") is True
-    return origin_now(file, str(image.get("origin")), image.get("stamp"), expects_prediction=expects)
+    origin, expects = (str(image.get(name, "none")) for name in ("origin", "expects"))
+    return origin_now(folder / labels / _mask_file(image), origin, image.get("stamp"), expects) if labels else origin

@@ -56,8 +56,8 @@ class ProjectImage:
         The whole mask with the same objects, numbered, where an earlier version has made `mask` of it.
     made_by
         Name of the model whose prediction the mask is, and nothing else.
-    expects_prediction
-        The next mask that is written will be a prediction.
+    expects
+        How the mask that is about to be written came about, if the record must know before.
     """
 
     ref: ImageRef
@@ -75,7 +75,7 @@ class ProjectImage:
     meaning: Meaning = WHOLE
     numbered: Path | None = None
     made_by: str = ""
-    expects_prediction: bool = False
+    expects: Origin = "none"
 
     @property
     def foreground(self) -> float | None:

@@ -164,7 +164,7 @@ def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
         meaning=replace(saved.meaning, sparse=image.meaning.sparse),
         numbered=saved.numbered,
         made_by=saved.made_by,
-        expects_prediction=False,
+        expects="none",
     )
 
 
@@ -172,9 +172,7 @@ def without_mask(image: ProjectImage) -> ProjectImage:
     """Return `image` as one that is not annotated."""
     meaning = Meaning(image.meaning.sparse)
     image = replace(image, object_px=0, background_px=0, regions=0, since=0)
-    return replace(
-        image, mask=None, origin="none", meaning=meaning, numbered=None, made_by="", expects_prediction=False
-    )
+    return replace(image, mask=None, origin="none", meaning=meaning, numbered=None, made_by="", expects="none")
 
 
 def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> None:
@@ -273,7 +271,7 @@ def _origin_of(path: Path, known: ImageRecord | None) -> tuple[Origin, str]:
     """Return how a mask came about, and whose prediction it is."""
     if known is None:
         return "painted", ""
-    origin = origin_now(path, known.origin, known.stamp, expects_prediction=known.expects_prediction)
+    origin = origin_now(path, known.origin, known.stamp, known.expects)
     if origin == "none":
         return "painted", ""
     return cast("Origin", origin), known.made_by if origin == known.origin else ""

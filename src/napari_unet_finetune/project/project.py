@@ -14,7 +14,7 @@ from ..config import ChannelRule
 from ..data.annotated_image import AnnotatedImage
 from ..data.folders import read_pair, read_unannotated
 from ..data.masks import BACKGROUND, VERSION
-from ..data.painted import OLD_MASKS, OLD_STROKES, PREDICTED
+from ..data.painted import ACCEPTED, OLD_MASKS, OLD_STROKES, PREDICTED
 from ..data.pairing import Pair
 from ..errors import DataError
 from ..io.disk import NO_FILE, file_identity, file_stem
@@ -172,8 +172,7 @@ class Project:
         DataError
             If the labels do not fit the image, or the disk does not take them; what was there before stays.
         """
-        if origin == PREDICTED:
-            self.expect_prediction(name)
+        self.expect(name, origin)
         return self.keep(self.write_labels(name, labels, origin, made_by))
 
     def write_labels(self, name: str, labels: NDArray[Any], origin: Origin, made_by: str = "") -> SavedMask:
@@ -336,13 +335,17 @@ class Project:
         fitting = fit_foreign_labels(labels, called, name, size, strokes=strokes and sparse, sparse=sparse)
         return self.write_labels(name, fitting, "imported")
 
-    def expect_prediction(self, name: str) -> None:
-        """Remember that the next mask of an image is a prediction, so that no crash makes it an annotation.
+    def expect(self, name: str, origin: Origin) -> None:
+        """Remember how the next mask of an image came about before it is written, where a crash would mistake it.
 
-        The mask that there is stays what it is until then: a full disk may keep it.
+        No prediction becomes an annotation, and none that was painted on stays a prediction. The mask that there is
+        stays what it is until then: a full disk may keep it.
         """
-        if not self.image(name).expects_prediction:
-            self._change({name: replace(self.image(name), expects_prediction=True)})
+        image = self.image(name)
+        is_mistaken = image.origin != origin and not {image.origin, origin}.isdisjoint((PREDICTED, ACCEPTED))
+        expects = origin if is_mistaken else "none"
+        if image.expects != expects:
+            self._change({name: replace(image, expects=expects)})
 
     def accept(self, names: Iterable[str]) -> None:
         """Count predictions as annotations, for somebody has looked at them; other masks stay what they are."""

@@ -19,7 +19,7 @@ from .image import Origin, ProjectImage, Role, Use
 
 _REMEMBERED = (
     "name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested", "since", "used_as",
-    "made_by", "expects_prediction",
+    "made_by", "expects",
 )  # fmt: skip
 OF_MASK = (
     "mask",
@@ -31,7 +31,7 @@ OF_MASK = (
     "background_px",
     "regions",
     "made_by",
-    "expects_prediction",
+    "expects",
 )
 
 
@@ -75,7 +75,7 @@ class ImageRecord(BaseModel):
     since: int = 0
     used_as: Use = ""
     made_by: str = ""
-    expects_prediction: bool = False  # `stamp` is that of the mask before, and so are all that it has counted
+    expects: Origin = "none"  # of the mask that is about to be written; all else is of the one before
 
 
 class ProjectRecord(BaseModel):

@@ -232,7 +232,7 @@ class Annotation(Listener):
             return
         project, name = autosave.project, autosave.name
         self.session.tell(
-            f"{name}: the prediction is accepted and counts as its mask.",
+            f"{name}: the prediction is accepted and counts as its mask. It cannot judge the model that made it.",
             holds=lambda: self.session.project is project and project.image(name).origin == "accepted",
         )
 

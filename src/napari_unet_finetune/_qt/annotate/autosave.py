@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ...data.painted import PREDICTED
 from ...errors import FinetuneError
 from ...project.guess import Guess
 from ...project.project import Origin, Project, SavedMask
@@ -194,11 +193,12 @@ class Autosave(Listener):
     def _origin(self, labels: NDArray[np.uint16]) -> tuple[Origin, str]:
         """Return how a mask came about, and which model has made it."""
         if self.guess is not None:
-            origin = self.guess.origin_of(labels)
-            if origin == PREDICTED:
-                self.project.expect_prediction(self.name)
-            return origin, self.guess.maker_of(labels)
-        return ("corrected" if self.project.image(self.name).origin == "corrected" else "painted"), ""
+            origin, made_by = self.guess.origin_of(labels), self.guess.maker_of(labels)
+        else:
+            was_corrected = self.project.image(self.name).origin == "corrected"
+            origin, made_by = "corrected" if was_corrected else "painted", ""
+        self.project.expect(self.name, origin)
+        return origin, made_by
 
     def _entered(self, labels: NDArray[np.uint16], aside: Path | None) -> None:
         self._on_disk = labels
