@@ -472,7 +472,7 @@ class TestFolderGone:
     def test_it_is_told_once_and_paint_stays_until_it_is_back(self, annotation, folder, tmp_path, monkeypatch):
         annotation.open("img_0")
         told = []
-        monkeypatch.setattr(annotation.session, "tell", lambda text, _tone="info": told.append(text))
+        monkeypatch.setattr(annotation.session, "tell", lambda text, _tone="info", **_: told.append(text))
         monkeypatch.setattr(annotation.session, "fail", lambda error: told.append(str(error)))
         folder.rename(tmp_path / "moved")
         annotation.catch_up()

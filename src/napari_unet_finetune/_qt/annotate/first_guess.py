@@ -59,7 +59,7 @@ def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]
     if session.project is None or session.current != name or layer is None:
         session.tell(
             f"{name} was closed before its prediction arrived. Open it and start from the prediction again.",
-            holds=lambda: session.current != name,
+            holds=lambda: session.current != name or annotation.layer is None,
         )
         return
     if labels.shape != layer.data.shape:

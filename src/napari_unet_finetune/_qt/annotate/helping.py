@@ -133,7 +133,7 @@ class Helping(Listener):
             layer = self._annotation.layer
             if layer is None or session.current != name or found.shape != layer.data.shape:
                 closed = f"{name} was closed before its prediction arrived. Open it and try again."
-                session.tell(closed, holds=lambda: session.current != name)
+                session.tell(closed, holds=lambda: session.current != name or self._annotation.layer is None)
                 return
             self._found = (key, found)
             session.tell(f"{name} is predicted; further clicks act at once.", holds=lambda: session.current == name)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from psygnal import Signal
+from psygnal import Signal, SignalInstance
 
 from ...config import ChannelRule, FinetuneConfig, PredictConfig
 from ...data.channels import usual_channels
@@ -92,8 +92,7 @@ class Session:
         self._shared: dict[Callable[[Session], Any], Any] = {}
         for slot in (self.trainings, self.jobs):
             slot.begins.connect(self._withdraw)
-            slot.changed.connect(self.look_at_message)
-        for signal in (self.project_changed, self.images_changed, self.mask_saved, self.current_changed):
+        for signal in self._changes:
             signal.connect(self.look_at_message)
         self.models_changed.connect(self.look_back)  # before any other hears of it
 
@@ -262,6 +261,12 @@ class Session:
         elif tone == "warning":
             notifications.show_warning(text)
 
+    @property
+    def _changes(self) -> tuple[SignalInstance, ...]:
+        """What a sentence may no longer hold after."""
+        here = (self.project_changed, self.images_changed, self.mask_saved, self.current_changed)
+        return (*here, self.trainings.changed, self.jobs.changed)
+
     def look_at_message(self) -> None:
         """Take the sentence back that is shown, if it no longer holds."""
         if self.message.holds is not None and not self.message.holds():
@@ -294,6 +299,8 @@ class Session:
                 part.release()
         self._shared.clear()
         self.end_jobs()
+        for signal in self._changes:
+            signal.disconnect(self.look_at_message, missing_ok=True)
 
     def end_jobs(self) -> None:
         """End all jobs without a word; a training can be resumed."""
