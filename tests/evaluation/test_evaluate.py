@@ -140,5 +140,5 @@ def test_a_row_counts_the_images_of_the_finetuning_and_none_for_a_base_model(dat
     tuned = drain(finetune(base, dataset2[:3], config)).model
     rows = [evaluate(model, dataset2[3:], PREDICT)[0] for model in (base, tuned)]
     assert [(row.count, row.seed, row.preset, row.dataset) for row in rows] == [
-        (0, 3, "default", 2), (3, 3, "default", 2),
+        (0, 3, "", 2), (3, 3, "default", 2),
     ]  # fmt: skip

@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..checked_json import json_text, parse_json
 from ..config import PREDICTION_VERSION, ChannelRule, PredictConfig
@@ -17,10 +17,11 @@ from ..data.masks import Meaning
 from ..data.pairing import Pair
 from ..errors import RunError
 from ..events import ImageCompared
-from ..io.disk import NO_FILE, Stamp, file_stamp, write_file
+from ..io.disk import NO_FILE, Stamp, file_sha256, file_stamp, write_file
 from ..io.images import ImageRef
 from ..metrics import Scores
 from ..models.card import find_model_file
+from ..models.zoo import shipped_name
 from ..project.project import Project
 from ..runs.request import CompareRequest, read_request
 
@@ -34,10 +35,13 @@ class _Kept(BaseModel):
 
 
 class MadeOf(_Kept):
-    """A model, an image and settings, as they were: what labels depend on."""
+    """A model, an image and settings, as they were: what labels depend on.
 
-    model: Path
-    model_stamp: Stamp
+    A model is what its file holds, wherever that lies; `model` is where it was seen last, or its name if it ships.
+    """
+
+    model: str
+    model_sha256: str
     image: Path
     frame: int | None
     image_stamp: Stamp
@@ -48,19 +52,37 @@ class MadeOf(_Kept):
         """Return them as they are now."""
         file, settings = find_model_file(model).absolute(), config.model_dump_json(exclude=_NO_MATTER)
         return cls(
-            model=file,
-            model_stamp=file_stamp(file),
+            model=shipped_name(file) or str(file),
+            model_sha256=file_sha256(file),
             image=image.path.resolve(),
             frame=image.frame,
             image_stamp=file_stamp(image.path),
             settings=f"{PREDICTION_VERSION} {settings}",
         )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_content(cls, values: Any) -> Any:
+        """Tell the model of an older list, which knew it by place, length and time, by what its file holds."""
+        if not isinstance(values, dict) or "model_stamp" not in values:
+            return values
+        stamp, file = tuple(values["model_stamp"]), Path(values["model"])
+        there = (one for one in (file, find_model_file(file.stem)) if NO_FILE != file_stamp(one) == stamp)
+        found = next(there, None)
+        if found is None:
+            return values | {"model_sha256": ""}
+        return values | {"model": shipped_name(found) or str(found), "model_sha256": file_sha256(found)}
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What labels depend on, but not where the model lies."""
+        return self.model_sha256, self.image, self.frame, self.image_stamp, self.settings
+
     @property
     def is_current(self) -> bool:
         """Tell whether model and image are there and still what they were."""
-        stamps = self.model_stamp, self.image_stamp
-        return NO_FILE not in stamps and (file_stamp(self.model), file_stamp(self.image)) == stamps
+        is_model = self.model_sha256 != "" and file_sha256(find_model_file(self.model)) == self.model_sha256
+        return is_model and NO_FILE != file_stamp(self.image) == self.image_stamp
 
 
 class Truth(_Kept):
@@ -94,22 +116,25 @@ class KeptCells:
             cells: list[KeptCell] = parse_json((folder / CELLS).read_bytes(), list[KeptCell])
         except (OSError, ValueError):
             cells = []
-        self._cells = {cell.made_of: cell for cell in cells}
+        self._cells = {cell.made_of.key: cell for cell in cells}
 
     def find(self, made_of: MadeOf) -> KeptCell | None:
         """Return what was made of the same model, image and settings, if its labels are there."""
-        cell = self._cells.get(made_of)
-        return cell if cell is not None and made_of.is_current and cell.labels.is_file() else None
+        cell = self._cells.get(made_of.key)
+        if cell is None or not made_of.is_current or not cell.labels.is_file():
+            return None
+        return cell.model_copy(update={"made_of": made_of})  # the model may lie elsewhere by now
 
     def new(self, made_of: MadeOf) -> KeptCell:
         """Return a cell whose labels are yet to be written, in a file that no other cell has."""
-        name = hashlib.sha256(json_text(made_of).encode(errors="backslashreplace")).hexdigest()[:32]
+        text = json_text(made_of, exclude={"model"})
+        name = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]
         return KeptCell(made_of=made_of, labels=self._folder / f"{name}.tif")
 
     def put(self, cell: KeptCell) -> None:
         """Keep a cell in the list; raises `DataError` if the disk does not take it."""
-        if self._cells.get(cell.made_of) != cell:
-            self._cells[cell.made_of] = cell
+        if self._cells.get(cell.made_of.key) != cell:
+            self._cells[cell.made_of.key] = cell
             self._write()
 
     def prune(self, kept: Collection[Path] = ()) -> tuple[Path, ...]:
@@ -121,7 +146,7 @@ class KeptCells:
         for cell in [one for one in self._cells.values() if not one.made_of.is_current and one.labels not in kept]:
             with contextlib.suppress(OSError):  # someone has it open, or the disk is read-only: another time, then
                 cell.labels.unlink(missing_ok=True)
-                removed.append(self._cells.pop(cell.made_of).labels)
+                removed.append(self._cells.pop(cell.made_of.key).labels)
         if removed:
             self._write()
         return tuple(removed)

@@ -134,13 +134,13 @@ def score_rows(
     DeviceError
         If the device's memory does not hold one tile.
     """
-    card, origin = predictor.model.card, predictor.model.card.provenance
+    card = predictor.model.card
     for image, _, scores in evaluate_images(predictor, images, tolerance=tolerance):
         yield Row.of(
             scores,
             count=card.image_count,
-            seed=origin.seed or 0,
-            preset=str(origin.config.get("preset", "")),
+            seed=card.provenance.seed or 0,
+            preset=card.preset,
             dataset=dataset,
             image=image.name,
         )

@@ -10,6 +10,7 @@ import secrets
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,6 +63,24 @@ def check_crc(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise zipfile.BadZipFile(damaged)
+
+
+_MOST_HASHES = 1024
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of what a file holds, which is not read again while its stamp stays; empty if it is gone."""
+    stamp = file_stamp(path)
+    try:
+        return "" if stamp == NO_FILE else _file_sha256(path, stamp)
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=_MOST_HASHES)
+def _file_sha256(path: Path, _stamp: Stamp) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 PARTIAL_SUFFIX = ".partial"

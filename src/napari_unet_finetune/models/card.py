@@ -18,7 +18,7 @@ from ..text import shortened
 from .header import FORMAT_VERSION, is_safetensors, read_description
 from .names import name_of_file
 from .provenance import Provenance, installed_version
-from .zoo import find_model, list_models
+from .zoo import find_model, list_models, shipped_name
 
 # PAULow takes a pixel for an object where its logit is above 0.5.
 PAULOW_THRESHOLD = 1 / (1 + math.exp(-0.5))
@@ -79,6 +79,11 @@ class ModelCard(BaseModel):
     def image_count(self) -> int:
         """Number of annotated images that it was finetuned with; 0 for a base."""
         return len(self.provenance.images) if self.is_finetuned else 0
+
+    @property
+    def preset(self) -> str:
+        """Preset that it was finetuned with; empty for a base, whatever that was made with itself."""
+        return str(self.provenance.config.get("preset", "")) if self.is_finetuned else ""
 
     @property
     def view(self) -> ModelView:
@@ -160,7 +165,7 @@ class FileCard(ModelCard):
     @property
     def is_shipped(self) -> bool:
         """Tell whether it ships with this program."""
-        return find_model(self.path.stem) == self.path
+        return bool(shipped_name(self.path))
 
     @property
     def target(self) -> str:

@@ -23,3 +23,8 @@ def _names_in(folder: Path) -> tuple[str, ...]:
 def find_model(name: str) -> Path | None:
     """Return the file of the shipped model called `name`, or ``None`` if there is none."""
     return SHIPPED / f"{name}{_SUFFIX}" if name in list_models() else None
+
+
+def shipped_name(file: Path) -> str:
+    """Return the name of the shipped model in `file`, empty if it is another one."""
+    return file.stem if find_model(file.stem) == file else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..config import FinetuneConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, ModelError, RunError
 from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
+from ..io.disk import file_sha256
 from ..models.load import load_model
 from ..models.model import Model, weights_hash
 from ..models.names import name_of_file, unique_names
@@ -125,7 +125,7 @@ class RunRecord:
     @property
     def model_sha256(self) -> str:
         """The hash of the file of the model."""
-        return hashlib.sha256(self.model_path.read_bytes()).hexdigest()
+        return file_sha256(self.model_path)
 
     @property
     def parameters(self) -> int:

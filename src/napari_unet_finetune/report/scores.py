@@ -133,10 +133,9 @@ def _score(
     for one in models:
         prediction = one.predictor.predict(image)
         scores = score_labels(prediction.labels, image)
-        card, origin = one.predictor.model.card, one.predictor.model.card.provenance
-        preset = str(origin.config.get("preset", ""))
+        card = one.predictor.model.card
         row = RoleRow(
-            card.image_count, origin.seed or 0, preset, 2, image.name, **asdict(scores),
+            card.image_count, card.provenance.seed or 0, card.preset, 2, image.name, **asdict(scores),
             model=one.name, tag=one.tag, role=role,
         )  # fmt: skip
         scored.rows.append(row)

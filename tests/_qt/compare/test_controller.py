@@ -100,7 +100,7 @@ def test_a_model_from_scratch_knows_its_images_and_one_of_another_folder_none(pr
         drain(run_here(run))
         found.append(read_training(str(run.result_path), project))
     assert [one.known.trained for one in found] == [{"img_00", "img_01"}, frozenset()]
-    assert [one.count for one in found] == [0, 0]
+    assert [(one.count, one.preset) for one in found] == [(2, TINY.preset), (0, "")]
 
 
 def test_a_base_that_was_itself_finetuned_keeps_its_name(session, project, tmp_path):
@@ -154,8 +154,8 @@ class TestBase:
         comparing.compare()
         name = name_of_file(model)
         assert [(one.label, one.tag) for one in comparing.columns] == [("model-0", "base"), (name, "")]
-        assert {row.model: (row.tag, row.count) for row in table_rows(comparing)} == {
-            "model-0": ("base", 0), name: ("", 2),
+        assert {row.model: (row.tag, row.count, row.preset) for row in table_rows(comparing)} == {
+            "model-0": ("base", 0, ""), name: ("", 2, TINY.preset),
         }  # fmt: skip
         (row, _) = figure_rows(comparing, project, comparing.images)
         assert [title for title, _ in row.predictions] == ["model-0 (base)", name]

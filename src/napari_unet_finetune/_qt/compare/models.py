@@ -88,15 +88,18 @@ def bases_of(session: Session, models: Iterable[KnownModel]) -> dict[str, Base]:
 def read_training(model: str, project: Project | None) -> Training:
     """Return what the file of `model` says of its training, and which images of `project` took part in it.
 
-    The number of images is 0 for a base, and all is empty for a file that cannot be read.
+    A base that has learned from images of `project`, without another one below it, is a model of these images; any
+    other has none and no preset. All is empty for a file that cannot be read.
     """
     try:
         card = read_card(model)
     except FinetuneError:
         return Training()
-    origin = card.provenance
-    known = Known.of(card, project) if project else Known()
-    return Training(card.image_count, origin.seed or 0, str(origin.config.get("preset", "")), known)
+    origin, known = card.provenance, Known.of(card, project) if project else Known()
+    count, preset = card.image_count, card.preset
+    if not card.is_finetuned and (seen := known.trained | known.held_out):
+        count, preset = len(seen), str(origin.config.get("preset", ""))
+    return Training(count, origin.seed or 0, preset, known)
 
 
 def first_models(history: History, entries: Iterable[KnownModel]) -> list[str]:
