@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune._qt.layers.frames import channel_axis
 from napari_unet_finetune._qt.predict.folder import FolderController
 from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.data.channels import one_channel
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.io.images import ImageRef, read_image
 from napari_unet_finetune.io.writing import write_labels
@@ -87,6 +89,21 @@ def test_a_result_opens_at_its_pixel_size_and_only_once(files, folder, tmp_path,
     labels.data[0, 0] = 9
     files.show(end)
     assert len(viewer.layers) == 4 and image.visible and labels.data[0, 0] == 9
+
+
+def test_channels_of_a_result_are_called_so_and_each_has_its_contrast(files, tmp_path, viewer, qtbot):
+    dim, bright = (make_microtube(1, 1, shape=(64, 80))[0].image.astype(np.uint16) * scale for scale in (1, 100))
+    tifffile.imwrite(
+        tmp_path / "two.tif", np.stack([dim, bright]), photometric="minisblack", metadata={"axes": "CYX"}
+    )
+    files.predict(tmp_path, tmp_path / "out", PredictConfig(channels=one_channel(("", ""), 0)))
+    files.show(files.ends[0])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    image, limits = viewer.layers["two"], []
+    for channel, pixels in enumerate((dim, bright)):
+        viewer.dims.set_current_step(0, channel)
+        limits.append(image.contrast_limits == [pixels.min(), pixels.max()])
+    assert (channel_axis(image), limits) == (0, [True, True])
 
 
 def test_labels_that_were_overwritten_are_read_anew(files, folder, tmp_path, viewer, qtbot):

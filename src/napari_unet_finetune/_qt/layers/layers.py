@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...io.pixels import ImagePixels
+from .contrast import give_channels_their_contrast
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,17 +42,25 @@ def remove_ours(viewer: ViewerModel, mark: str) -> None:
 
 
 def show_image(
-    viewer: ViewerModel, mark: str, name: str, pixels: ImagePixels, *, below: str = "", **options: Any
+    viewer: ViewerModel,
+    mark: str,
+    name: str,
+    pixels: ImagePixels,
+    *,
+    below: str = "",
+    shares_contrast: bool = False,
+    **options: Any,
 ) -> Image:
     """Show an image, (Y, X) or (C, Y, X), in the layer made for `mark`, which is made anew if it does not fit.
 
-    Three channels of 8 or 16 bits are shown as colors, others behind a slider. A new layer goes below that of `below`.
+    Three channels of 8 or 16 bits are shown as colors, others behind a slider, each with its own contrast unless
+    `shares_contrast`. A new layer goes below that of `below`.
     """
     from napari.layers import Image
 
     array, is_rgb = _displayed(pixels.array)
     layer = find_ours(viewer, mark)
-    if layer is not None and (layer.rgb != is_rgb or layer.data.ndim != array.ndim):
+    if layer is not None and not _fits(layer, array, is_rgb=is_rgb):
         viewer.layers.remove(layer)
         layer = None
     lead = array.ndim - PLANE - is_rgb
@@ -62,6 +71,8 @@ def show_image(
             **options,
         )  # fmt: skip
         _insert(viewer, layer, below)
+        if lead and not shares_contrast:
+            give_channels_their_contrast(viewer, layer)
         return layer
     same_type = layer.data.dtype == array.dtype
     limits = tuple(layer.contrast_limits) if same_type and not is_rgb else None
@@ -72,6 +83,14 @@ def show_image(
     elif not is_rgb:
         layer.reset_contrast_limits()
     return layer
+
+
+def _fits(layer: Image, array: NDArray[Any], *, is_rgb: bool) -> bool:
+    """Tell whether `layer` can show `array`; the limits of channels hold for channels like them only."""
+    if layer.rgb != is_rgb or layer.data.ndim != array.ndim:
+        return False
+    is_one = is_rgb or array.ndim == PLANE
+    return is_one or (layer.data.dtype, len(layer.data)) == (array.dtype, len(array))
 
 
 def show_labels(

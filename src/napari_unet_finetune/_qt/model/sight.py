@@ -95,7 +95,8 @@ class ModelSight(Listener):
             self._removing = True  # a layer that does not fit is replaced
             how = f", {appearance.in_words(len(seen))}" if appearance.inverted else ""
             image = ImagePixels(array, pixels.scale, pixels.unit)
-            layer = show_image(viewer, SIGHT, f"{name} as {card.name} sees it{how}", image, below=PAINTING)
+            title = f"{name} as {card.name} sees it{how}"
+            layer = show_image(viewer, SIGHT, title, image, below=PAINTING, shares_contrast=True)
             self._removing = False
             if not layer.rgb:
                 layer.contrast_limits = limits

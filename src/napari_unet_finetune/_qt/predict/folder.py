@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,16 @@ from ...measure.files import check_tables, images_table
 from ...runs.request import MeasureRequest, PredictFolderRequest
 from ...text import count_of
 from ..layers.colors import palette
-from ..layers.layers import OURS, find_ours, placement_of_pixels
+from ..layers.contrast import give_channels_their_contrast
+from ..layers.layers import OURS, find_ours, mark_of, placement_of_pixels
 from ..layers.prediction import PREDICTION
 from ..session.jobs import Job
 from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.worker import in_background
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 _OPENED = "file:"
 _STAMP = f"{OURS}-stamp"  # in the metadata of labels: the file as it was read
@@ -89,7 +93,7 @@ class FolderController:
             return
         labels = end.labels
         for layer in self.session.viewer.layers:
-            if str(layer.metadata.get(OURS, "")).startswith(_OPENED):
+            if is_opened(layer):
                 layer.visible = False
         shown = find_ours(self.session.viewer, _mark(labels))
         if shown is not None and shown.metadata[_STAMP] == file_stamp(labels):
@@ -170,6 +174,11 @@ class _Opened:
     stamp: tuple[int, int]
 
 
+def is_opened(layer: Layer) -> bool:
+    """Tell whether `layer` was opened here: an image that was predicted, or its labels."""
+    return mark_of(layer).startswith(_OPENED)
+
+
 def _mark(path: Path) -> str:
     return f"{_OPENED}{path}"
 
@@ -188,15 +197,17 @@ def _read(path: Path, labels: Path) -> _Opened:
 def _add(session: Session, path: Path, labels: Path, opened: _Opened) -> None:
     """Add an image and its labels; channels lie before rows and columns, frames before channels."""
     viewer, array, stem = session.viewer, opened.image.array, list_images(path).images[0].stem
-    lead = [] if opened.frames is None else [1.0]
+    lead = "" if opened.frames is None else "t"
     is_color = array.ndim - len(lead) == 3
     if is_color and array.shape[-3] == 3 and array.dtype == np.uint8:
-        array, axes, rgb = np.moveaxis(array, -3, -1), [*lead], True
+        array, axes, rgb = np.moveaxis(array, -3, -1), lead, True
     else:
-        axes, rgb = [*lead, *([1.0] if is_color else [])], False
+        axes, rgb = f"{lead}c" if is_color else lead, False
     plane = placement_of_pixels(opened.image)
     if (image := find_ours(viewer, _mark(path))) is None:
-        viewer.add_image(array, name=stem, rgb=rgb, metadata={OURS: _mark(path)}, **_with_lead(plane, axes))
+        image = viewer.add_image(array, name=stem, rgb=rgb, metadata={OURS: _mark(path)}, **_with_lead(plane, axes))
+        if is_color and not rgb:
+            give_channels_their_contrast(viewer, image, axis=len(lead))
     else:
         image.visible = True
     viewer.add_labels(
@@ -205,14 +216,14 @@ def _add(session: Session, path: Path, labels: Path, opened: _Opened) -> None:
         metadata={OURS: _mark(labels), _STAMP: opened.stamp},
         opacity=0.5,
         colormap=palette(PREDICTED),
-        **_with_lead(plane, axes if lead else []),
+        **_with_lead(plane, axes if lead else ""),
     )
 
 
-def _with_lead(plane: dict[str, Any], lead: list[float]) -> dict[str, Any]:
-    names = ("t", "c")[: len(lead)]
+def _with_lead(plane: dict[str, Any], axes: str) -> dict[str, Any]:
+    """Return where `plane` lies with `axes` before it, one letter each."""
     return {
-        "scale": (*lead, *plane["scale"]),
-        "units": (*("pixel",) * len(lead), *plane["units"]),
-        "axis_labels": (*names, *plane["axis_labels"]),
+        "scale": (*(1.0,) * len(axes), *plane["scale"]),
+        "units": (*("pixel",) * len(axes), *plane["units"]),
+        "axis_labels": (*axes, *plane["axis_labels"]),
     }
