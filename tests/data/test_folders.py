@@ -1,13 +1,12 @@
 """An annotated folder: a sequence that reads one pair at a time."""
 
-import hashlib
 import shutil
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_unet_finetune.data.folders import AnnotatedFolder, file_hash, open_folder
+from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.errors import DataError
 
 
@@ -92,13 +91,6 @@ def test_names_of_both_sides_are_shown_if_nothing_pairs(folder):
         path.rename(path.with_name(f"other_{number + 100}.tif"))
     with pytest.raises(DataError, match=r"12 images \(img_1, img_2, img_3, …\), 12 masks \(other_100"):
         opened(folder)
-
-
-def test_the_hash_is_that_of_the_content(tmp_path):
-    (tmp_path / "a").write_bytes(b"content")
-    assert file_hash(tmp_path / "a") == hashlib.sha256(b"content").hexdigest()
-    with pytest.raises(DataError, match="gone"):
-        file_hash(tmp_path / "gone")
 
 
 def test_a_folder_in_which_masks_lie_among_the_images_is_not_taken_for_images_alone(write_squares, tmp_path):

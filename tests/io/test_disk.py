@@ -1,6 +1,7 @@
 """Atomic writing: the old file or the new one, never half of one."""
 
 import errno
+import hashlib
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from napari_unet_finetune.errors import DataError, RunError
-from napari_unet_finetune.io.disk import atomic_write, remove_partial, write_file
+from napari_unet_finetune.io.disk import atomic_write, file_hash, remove_partial, write_file
 
 
 def test_the_file_holds_what_was_written_and_nothing_is_left_beside_it(tmp_path):
@@ -103,3 +104,11 @@ def test_what_cannot_be_written_is_said_in_a_sentence(tmp_path, error):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(error, match=r"a\.txt cannot be written \(.+\)\. Free some space or choose another folder\."):
         write_file(tmp_path / "file" / "a.txt", "text", error=error)
+
+
+def test_the_hash_is_that_of_the_content(tmp_path):
+    for content in (b"content", b"CONTENT"):
+        write_file(tmp_path / "a", content)
+        assert file_hash(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    with pytest.raises(DataError, match="gone"):
+        file_hash(tmp_path / "gone")

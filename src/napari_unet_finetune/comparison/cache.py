@@ -15,9 +15,9 @@ from ..checked_json import json_text, parse_json
 from ..config import PREDICTION_VERSION, ChannelRule, PredictConfig
 from ..data.masks import Meaning
 from ..data.pairing import Pair
-from ..errors import RunError
+from ..errors import DataError, RunError
 from ..events import ImageCompared
-from ..io.disk import NO_FILE, Stamp, file_sha256, file_stamp, write_file
+from ..io.disk import NO_FILE, Stamp, file_hash, file_stamp, write_file
 from ..io.images import ImageRef
 from ..metrics import Scores
 from ..models.card import find_model_file
@@ -53,7 +53,7 @@ class MadeOf(_Kept):
         file, settings = find_model_file(model).absolute(), config.model_dump_json(exclude=_NO_MATTER)
         return cls(
             model=shipped_name(file) or str(file),
-            model_sha256=file_sha256(file),
+            model_sha256=_hash_of(file),
             image=image.path.resolve(),
             frame=image.frame,
             image_stamp=file_stamp(image.path),
@@ -71,7 +71,7 @@ class MadeOf(_Kept):
         found = next(there, None)
         if found is None:
             return values | {"model_sha256": ""}
-        return values | {"model": shipped_name(found) or str(found), "model_sha256": file_sha256(found)}
+        return values | {"model": shipped_name(found) or str(found), "model_sha256": _hash_of(found)}
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -81,8 +81,16 @@ class MadeOf(_Kept):
     @property
     def is_current(self) -> bool:
         """Tell whether model and image are there and still what they were."""
-        is_model = self.model_sha256 != "" and file_sha256(find_model_file(self.model)) == self.model_sha256
+        is_model = self.model_sha256 != "" and _hash_of(find_model_file(self.model)) == self.model_sha256
         return is_model and NO_FILE != file_stamp(self.image) == self.image_stamp
+
+
+def _hash_of(model: Path) -> str:
+    """Return the hash of a model's file, empty if that is gone."""
+    try:
+        return file_hash(model)
+    except DataError:
+        return ""
 
 
 class Truth(_Kept):

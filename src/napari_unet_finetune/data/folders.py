@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import overload
 
 from ..errors import DataError
 from ..io.images import ImageRef, Listing, list_images, read_image, without_labels
-from ..text import count_of, first_of, verb_for
+from ..text import count_of, first_of, path_in_words, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import WHOLE, LabelReading, read_labels, say_doubts
 from .painted import UNSEEN, accepted_note, list_masks, makers_of, meaning_of, recorded_pairs, unseen_masks
@@ -248,21 +247,6 @@ def read_mask(pair: Pair) -> LabelReading:
     return read_labels(read_image(pair.mask, as_labels=True).array, name=pair.mask.name, meaning=pair.meaning)
 
 
-def file_hash(path: Path) -> str:
-    """Return the sha256 of a file as 64 hexadecimal digits.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Check that it is still there.") from error
-
-
 def _nothing_pairs(images: Path, masks: Path, pairing: Pairing) -> str:
     left, right = pairing.images_without_mask, pairing.masks_without_image
     if any(one.reason == UNSEEN for one in left):
@@ -270,7 +254,8 @@ def _nothing_pairs(images: Path, masks: Path, pairing: Pairing) -> str:
     reasons = {one.reason for one in (*left, *right)}
     reason = f" ({reasons.pop()})" if len(reasons) == 1 else ""
     return (
-        f"No mask in {masks} belongs to an image in {images}{reason}: {_counted(left, 'image')}, "
+        f"No mask in {path_in_words(masks)} belongs to an image in {path_in_words(images)}{reason}: "
+        f"{_counted(left, 'image')}, "
         f"{_counted(right, 'mask')}. Give both the same name, or the same name with '_mask' at its end."
     )
 

@@ -68,17 +68,22 @@ def check_crc(path: Path) -> None:
 _MOST_HASHES = 1024
 
 
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of what a file holds, which is not read again while its stamp stays; empty if it is gone."""
-    stamp = file_stamp(path)
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file as 64 hexadecimal digits; it is not read again while its identity stays.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
     try:
-        return "" if stamp == NO_FILE else _file_sha256(path, stamp)
-    except OSError:
-        return ""
+        return _file_hash(path, file_identity(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Check that it is still there.") from error
 
 
 @lru_cache(maxsize=_MOST_HASHES)
-def _file_sha256(path: Path, _stamp: Stamp) -> str:
+def _file_hash(path: Path, _identity: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.folders import file_hash, read_unannotated
+from ..data.folders import read_unannotated
 from ..errors import DataError, FinetuneError, RunError
 from ..events import FULL_PROBABILITY, Event, ImagePredicted, TileEnd, drain
-from ..io.disk import write_file
+from ..io.disk import file_hash, write_file
 from ..io.pixels import sha256_of
 from ..models.card import find_named_model
 

@@ -13,7 +13,7 @@ from ..config import FinetuneConfig
 from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, ModelError, RunError
 from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
-from ..io.disk import file_sha256
+from ..io.disk import file_hash
 from ..models.load import load_model
 from ..models.model import Model, weights_hash
 from ..models.names import name_of_file, unique_names
@@ -125,7 +125,7 @@ class RunRecord:
     @property
     def model_sha256(self) -> str:
         """The hash of the file of the model."""
-        return file_sha256(self.model_path)
+        return file_hash(self.model_path)
 
     @property
     def parameters(self) -> int:
