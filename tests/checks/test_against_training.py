@@ -2,11 +2,22 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from napari_unet_finetune.checks.against_training import compare
+from napari_unet_finetune.checks.against_training import DIFFERS, compare
 from napari_unet_finetune.config import Normalization
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.statistics import ModelFacts, ModelView, estimate_rescale, measure, scale_factor
+from napari_unet_finetune.data.statistics import (
+    LEVELS,
+    DataStatistics,
+    Intensities,
+    ModelFacts,
+    ModelView,
+    estimate_rescale,
+    measure,
+    scale_factor,
+)
 
 VIEW = ModelView()
 
@@ -170,3 +181,45 @@ def test_a_change_of_size_is_advised_only_where_it_is_one_and_training_chooses_t
         assert (chosen > 1) == (ratio > 1.8) and (chosen < 1) == (ratio < 0.56)
     if found.setting is not None:
         assert f"{found.setting:g}" in " ".join(found.verdict)
+
+
+def quantiles(least, most):
+    """Return intensities between two values, evenly spread."""
+    return tuple(np.linspace(least, most, len(LEVELS)))
+
+
+@st.composite
+def intensities(draw):
+    """Return intensities of which anything may be known, often at the edge of what counts as a difference."""
+    moved = st.sampled_from([0, 0.02, 0.05, 0.0949, 0.0951, 0.0996, 0.1, 0.105, 0.2, 0.5])
+    whole = quantiles(draw(moved), 1)
+    if not draw(st.booleans()):
+        return Intensities(everywhere=whole)
+    parts = [quantiles(low + draw(moved), low + 0.3 + draw(moved)) for low in (0.0, 0.5)]
+    objects, background = draw(st.permutations(parts))
+    return Intensities(everywhere=whole, objects=objects, background=background if draw(st.booleans()) else ())
+
+
+@st.composite
+def statistics(draw):
+    normalized, channels = draw(intensities()), draw(st.sampled_from([0, 0, 2]))
+    return DataStatistics(
+        images=5,
+        raw=Intensities(everywhere=quantiles(0, draw(st.sampled_from([0.1, 0.5, 1])))),
+        normalized=normalized,
+        channels=tuple(draw(intensities()) for _ in range(channels)),
+        object_width_px=draw(st.sampled_from([None, 4.0, 10.0, 11.0, 40.0])),
+        object_elongation=draw(st.sampled_from([None, 1.0, 1.2, 30.0])),
+    )
+
+
+@given(base=statistics(), new=statistics(), view=st.sampled_from([VIEW, ModelView(rescale=0.5)]))
+def test_what_is_concluded_follows_from_what_is_shown(base, new, view):
+    found = compare(new, ModelFacts("base", view, base))
+    shown, text = [float(shift) for _, shift, _ in found.shifts], " ".join(found.verdict)
+    is_shifted = any(shift >= DIFFERS for shift in shown)
+    says_alike = " like those of base" in text
+    assert says_alike != (is_shifted or found.inverted)
+    assert not ("nothing needs to be done" in text and not says_alike)
+    says_size = "Rescale" in text or "another shape" in text
+    assert found.is_different == (is_shifted or found.inverted or says_size)

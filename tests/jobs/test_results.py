@@ -114,7 +114,8 @@ def test_a_check_up_says_first_whether_there_is_something_to_do():
     alike = replace(COMPARISON, object_shift=0.04, background_shift=0.02, scale_factor=1.0)
     assert checkup(comparison=alike).headline == "Your data are fine."
     for change in ({"inverted": True}, {"scale_factor": 2}, {"background_shift": 0.1}):
-        assert "differ from those of nuclei" in checkup(comparison=replace(alike, **change)).headline
+        headline = checkup(comparison=replace(alike, **change)).headline
+        assert "differ from those of nuclei" in headline and "fine" not in headline
     assert "1 suggestion" in checkup(advice=("Add.",)).headline
     found = checkup(problems=("a: no mask.", "b: no mask."), advice=("Add.",))
     assert found.headline.startswith("2 problems") and found.is_warning

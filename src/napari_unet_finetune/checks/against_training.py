@@ -23,6 +23,7 @@ from ..text import percent
 # Measured after normalization: 0.03 to 0.06 between nuclei that need nothing, 0.13 to 0.15 between dark and bright
 # coatings, 0.84 between backgrounds of opposite contrast.
 DIFFERS = 0.1
+_DIGITS = 2  # of that distance: as it is shown, it is judged
 _RAW_RATIO = 1.5
 _COLORS = ("0 (red)", "1 (green)", "2 (blue)")
 _LEAST_CONTRAST = 0.1
@@ -65,18 +66,27 @@ class DataComparison:
 
     @property
     def is_different(self) -> bool:
-        """Whether intensities or sizes are other than the model's; without masks, whole images count."""
-        parts = (self.overall_shift,) if self.object_shift is None else (self.object_shift, self.background_shift)
-        is_shifted = any((shift or 0) >= DIFFERS for shift in parts)
-        return self.inverted or is_shifted or self.scale_factor not in (None, 1)
+        """Whether intensities, sizes or shapes are other than the model's."""
+        is_shifted = any(shift >= DIFFERS for _, shift in self._judged)
+        of_another_shape = self.base and self.new and differ_in_shape(self.base, self.new)
+        return self.inverted or is_shifted or self.scale_factor not in (None, 1) or bool(of_another_shape)
 
     @property
     def shifts(self) -> tuple[tuple[str, str, str], ...]:
-        """The shifts that are known, as rows of a table."""
-        parts = (
-            ("objects", self.object_shift), ("background", self.background_shift), ("whole images", self.overall_shift),
+        """The shifts that the verdict follows from, as rows of a table."""
+        return tuple((f"change of {what}*", f"{shift:.2f}", "–") for what, shift in self._judged)
+
+    @property
+    def _judged(self) -> tuple[tuple[str, float], ...]:
+        """What the intensities are judged by: objects and background or, as long as no object is known, whole images.
+
+        Whole images also change with the share of objects, about which nothing needs to be done.
+        """
+        whole = self.object_shift is None
+        parts = (("whole images", self.overall_shift),) if whole else (
+            ("objects", self.object_shift), ("background", self.background_shift),
         )  # fmt: skip
-        return tuple((f"change of {what}*", f"{shift:.2f}", "–") for what, shift in parts if shift is not None)
+        return tuple((what, shift) for what, shift in parts if shift is not None)
 
 
 def compare(new: DataStatistics | None, model: ModelFacts) -> DataComparison:
@@ -120,7 +130,7 @@ def _difference(base: DataStatistics, new: DataStatistics, part: str) -> _Differ
         pairs += zip(places, base.channels, new.channels, strict=True)
     known = [(where, getattr(old, part), getattr(now, part)) for where, old, now in pairs]
     found = [
-        _Difference(round(float(np.abs(np.subtract(now, old)).mean()) / _span(base), 3), old, now, where)
+        _Difference(round(float(np.abs(np.subtract(now, old)).mean()) / _span(base), _DIGITS), old, now, where)
         for where, old, now in known
         if old and now
     ]
@@ -156,7 +166,9 @@ def _on_intensity(
     model: ModelFacts, base: DataStatistics, new: DataStatistics, parts: Mapping[str, _Difference | None]
 ) -> str:
     overall = parts["everywhere"]
-    if parts["objects"] is None and overall is not None and overall.shift >= DIFFERS:
+    if parts["objects"] is None:
+        if overall is None or overall.shift < DIFFERS:
+            return _alike(model.name, base, new, "the images are")
         return (
             f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}. That may come "
             "from other intensities or just from more or larger objects: annotate a few images and check again with "
@@ -171,7 +183,7 @@ def _on_intensity(
             f"{how}{' and '.join(differs)} than in the data of {model.name}. Finetune on images that cover the dark "
             "and the bright ones."
         )
-    return _alike(model.name, base, new, "the images are" if parts["objects"] is None else "objects and background are")
+    return _alike(model.name, base, new, "objects and background are")
 
 
 def _how(found: _Difference, verb: str) -> str:

@@ -70,16 +70,17 @@ class Checkup(Result):
     @property
     def headline(self) -> str:
         """Whether there is something to do."""
-        compared, headline = self.comparison, "Your data are fine."
+        compared, headline = self.comparison, ""
         if self.problems:
             headline = f"{count_of(len(self.problems), 'problem')} to fix before a training."
         elif self.doubts:
             headline = f"{count_of(len(self.doubts), 'question')} to settle before a training."
         elif self.advice:
             headline = f"Nothing is wrong; {count_of(len(self.advice), 'suggestion')}."
-        if compared and compared.is_different:
-            headline += f" The images differ from those of {compared.model}."
-        return headline
+        if compared is None or not compared.is_different:
+            return headline or "Your data are fine."
+        differs = f"the images differ from those of {compared.model}."
+        return f"{headline} T{differs[1:]}" if headline else f"Nothing is wrong by itself, but {differs}"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -111,7 +112,7 @@ class Checkup(Result):
             ("brightest, of full range", brightest_here, brightest),
             *compared.shifts,
         )
-        note = f"* in brightness, after normalization: {DIFFERS:g} is much." if compared.shifts else ""
+        note = f"* in brightness, after normalization: {DIFFERS:.2f} or more is much." if compared.shifts else ""
         return ResultTable(("", "here", compared.model), rows, note=note)
 
     @property
