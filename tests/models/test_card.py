@@ -5,8 +5,10 @@ import torch
 
 from napari_unet_finetune.config import Normalization
 from napari_unet_finetune.errors import ModelError
-from napari_unet_finetune.models.card import PAULOW_THRESHOLD, read_card
+from napari_unet_finetune.models.card import PAULOW_THRESHOLD, parse_card, read_card
+from napari_unet_finetune.models.header import read_description
 from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.provenance import Provenance
 
 
 def test_a_card_says_what_the_model_holds(tmp_path, small_model):
@@ -31,6 +33,37 @@ def test_a_model_without_a_name_goes_by_its_file(tmp_path, small_model):
     card = read_card(tmp_path / "lilac.safetensors")
     assert card.name == "lilac"
     assert card.is_finetuned
+
+
+class TestTheLicense:
+    """A finetuned model has none until its maker states one; that of its base stays said."""
+
+    def described(self, small_model, tmp_path, **history):
+        """Return the description of a model with this history, and that as older versions wrote it."""
+        about = small_model.card.provenance.model_copy(update=history)
+        file = tmp_path / "model.safetensors"
+        small_model.with_card(provenance=about).save(file)
+        description = read_description(file)
+        older = dict(description["provenance"])
+        for name in ("base_license", "base_citation"):
+            del older[name]
+        return file, description, description | {"provenance": older}
+
+    def test_of_a_base_in_an_older_file_was_called_the_models_own(self, small_model, tmp_path):
+        history = {"parent_sha256": "0" * 64, "licence": "MIT", "citation": "Somebody 2020"}
+        file, new, older = self.described(small_model, tmp_path, **history)
+        about = parse_card(file, older).provenance
+        assert (about.licence, about.citation) == ("", "")
+        assert about.license_in_words == "base model: MIT" and about.citation_in_words == "base model: Somebody 2020"
+        assert parse_card(file, new).provenance.license_in_words == "MIT"  # its maker states it
+
+    def test_of_a_base_model_is_its_own_in_any_file(self, small_model, tmp_path):
+        file, *both = self.described(small_model, tmp_path, parent_sha256=None, licence="MIT", citation="")
+        assert {parse_card(file, one).provenance.license_in_words for one in both} == {"MIT"}
+
+    def test_and_that_of_the_base_are_both_said(self):
+        about = Provenance(licence="CC-BY-4.0", base_license="MIT")
+        assert about.license_in_words == "CC-BY-4.0; base model: MIT" and not about.citation_in_words
 
 
 def test_a_paulow_file_gets_a_card_of_what_is_known_of_all_of_them(tmp_path):

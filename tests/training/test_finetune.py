@@ -407,6 +407,16 @@ def test_the_model_file_says_where_it_comes_from(untrained):
     assert origin.scores["val_dice"] == result.ended.finetuned_dice
 
 
+def test_the_license_of_the_base_is_kept_as_that_of_the_base(untrained):
+    about = untrained.card.provenance.model_copy(update={"licence": "MIT", "citation": "Somebody 2020"})
+    model = untrained.with_card(provenance=about)
+    for _ in range(2):  # that of a grandparent stays
+        model = drain(finetune(model, make_squares(4), tiny_config(steps=2))).model
+        origin = model.card.provenance
+        assert (origin.licence, origin.citation) == ("", "")
+        assert (origin.base_license, origin.base_citation) == ("MIT", "Somebody 2020")
+
+
 def test_an_image_without_any_structure_is_named(untrained):
     flat = replace(make_squares(1)[0], name="flat", image=np.full((48, 48), 7, np.uint8))
     run = finetune(untrained, [*make_squares(4), flat], tiny_config(steps=2))

@@ -101,7 +101,7 @@ def _show_models(console: Console, cards: dict[str, FileCard]) -> None:
     table.columns[1].justify = table.columns[-1].justify = "left"
     for name, card in cards.items():
         size, score = f"{card.size_bytes / 1e6:.1f}", number(card.provenance.scores.get("test_dice"))
-        table.add_row(name, card.target, str(card.view.in_channels), size, score, card.provenance.licence)
+        table.add_row(name, card.target, str(card.view.in_channels), size, score, card.provenance.license_in_words)
     console.print(table)
     console.print("Give a name as --model. With --json: limits, citation, all scores and the file of each.")
 

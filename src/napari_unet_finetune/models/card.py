@@ -229,6 +229,7 @@ def parse_card(path: Path, description: Mapping[str, Any]) -> FileCard:
             raise ModelError(f"{path} holds a network of {name} {shortened(repr(found), 40)}, not '{ours}'. {_CHOOSE}")
     fields = {name: value for name, value in description.items() if name not in _OF_THE_FILE}
     fields |= {"shape": fields.pop("model", None), "path": path, "size_bytes": path.stat().st_size}
+    fields["provenance"] = _apart_from_base(fields.get("provenance"))
     try:
         card = FileCard.model_validate(fields)
     except ValidationError as error:
@@ -237,6 +238,14 @@ def parse_card(path: Path, description: Mapping[str, Any]) -> FileCard:
         raise ModelError(f"{path}: its description is not valid ({where}: {first['msg']}). {_CHOOSE}") from error
     named = card.provenance.model_copy(update={"name": name_of_file(path)})  # its file may have been renamed
     return card.model_copy(update={"provenance": named})
+
+
+def _apart_from_base(provenance: Any) -> Any:
+    """Return the history of a model whose older file called the license of its base its own."""
+    if not isinstance(provenance, dict) or not provenance.get("parent_sha256") or "base_license" in provenance:
+        return provenance
+    inherited = {"base_license": provenance.get("licence", ""), "base_citation": provenance.get("citation", "")}
+    return provenance | inherited | {"licence": "", "citation": ""}
 
 
 def paulow_card(path: Path) -> FileCard:

@@ -75,7 +75,8 @@ class Provenance(_Record):
     `created` is UTC in ISO 8601. `held_out` names those of the images that only validated, ``None`` in older files.
     `parent_sha256` is `weights_hash` of the model that was finetuned. `config` is the `FinetuneConfig` as JSON
     values. `scores` are named by the caller, for example ``val_dice``. `statistics` are those of the images, `None`
-    in models of other programs and in older files.
+    in models of other programs and in older files. `licence` and `citation` are those of the model itself, which its
+    maker states; what the model was finetuned from has its own, `base_license` and `base_citation`.
     """
 
     name: str = ""
@@ -93,12 +94,24 @@ class Provenance(_Record):
     notes: tuple[str, ...] = ()
     licence: str = ""
     citation: str = ""
+    base_license: str = ""
+    base_citation: str = ""
 
     @field_validator("scores")
     @classmethod
     def _known(cls, scores: dict[str, float]) -> dict[str, float]:
         """Leave out scores that are no numbers: JSON has no words for them, and neither has a table."""
         return {name: score for name, score in scores.items() if isfinite(score)}
+
+    @property
+    def license_in_words(self) -> str:
+        """Its license and that of its base; empty if neither is stated."""
+        return _with_base(self.licence, self.base_license)
+
+    @property
+    def citation_in_words(self) -> str:
+        """What to cite for it and for its base; empty if neither is stated."""
+        return _with_base(self.citation, self.base_citation)
 
     @property
     def names_held_out(self) -> tuple[str, ...]:
@@ -119,3 +132,7 @@ class Provenance(_Record):
         if held_out is None:
             return "any"
         return "validation" if all(name in held_out for name in known) else "train"
+
+
+def _with_base(own: str, of_base: str) -> str:
+    return "; ".join(filter(None, (own, of_base and f"base model: {of_base}")))

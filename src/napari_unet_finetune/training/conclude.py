@@ -197,6 +197,6 @@ def provenance_of(setup: Setup, ended: RunEnded | None = None) -> Provenance:
         scores={name: value for name, value in scores.items() if value is not None},
         statistics=setup.statistics,
         notes=(*unfinished, *setup.notices),
-        licence=base.licence,
-        citation=base.citation,
+        base_license=base.licence or base.base_license,
+        base_citation=base.citation or base.base_citation,
     )

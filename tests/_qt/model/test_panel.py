@@ -41,6 +41,13 @@ def _texts(box):
     return [box.itemText(index) for index in range(box.count())]
 
 
+def test_the_license_of_a_base_is_not_that_of_its_child(tmp_path):
+    about = save_model(tmp_path / "mine.safetensors")
+    card = read_card(about)
+    history = card.provenance.model_copy(update={"parent_sha256": "0" * 64, "base_license": "MIT"})
+    assert dict(card_rows(card.model_copy(update={"provenance": history})))["License"] == "base model: MIT"
+
+
 def _finetuned(path):
     """Write a model that says it was finetuned from the one that ships."""
     base = load_model("microtube")

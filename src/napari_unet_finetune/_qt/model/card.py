@@ -73,8 +73,8 @@ def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
         yield "Dark and bright", _intensities(card)
     if scores := list(_scores(card)):
         yield "Dice", ", ".join(scores)
-    if about.licence:
-        yield "License", about.licence
+    if about.license_in_words:
+        yield "License", about.license_in_words
 
 
 def card_details(card: FileCard) -> Iterator[tuple[str, str]]:
@@ -84,8 +84,8 @@ def card_details(card: FileCard) -> Iterator[tuple[str, str]]:
     if card.view.in_channels == 1 and not card.channels.title and not card.is_foreign:
         yield "Colors", f"seen as {card.channels.in_words}"
     yield "Threshold", f"{card.threshold:.2g}"
-    if about.citation:
-        yield "To cite", about.citation
+    if about.citation_in_words:
+        yield "To cite", about.citation_in_words
     made = f", made {about.created[:10]}" if about.created else ""
     yield "File", f"{card.path.name}, {size(card.size_bytes)}{made}"
     if notes := about.notes[1 if card.is_shipped else 0 :]:
