@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,16 @@ def test_a_killed_writer_leaves_the_old_file_and_only_a_partial_that_is_swept(tm
     assert len(list(tmp_path.iterdir())) == 2
     remove_partial(tmp_path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(-2, False), (0, True), (2, False)])
+def test_what_is_left_half_written_is_old_by_any_clock(tmp_path, hours, stays):
+    left = tmp_path / ".0a1b2c3d0a1b2c3d.partial"
+    left.touch()
+    moment = time.time() + 3600 * hours
+    os.utime(left, (moment, moment))
+    remove_partial(tmp_path, older_than_s=3600)
+    assert left.exists() is stays
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")

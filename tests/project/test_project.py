@@ -623,6 +623,19 @@ class TestFolders:
         assert first.name.endswith("-Finetune-5-images-base")
         assert run_folders(project.folder) == (first, second)
 
+    @pytest.mark.parametrize("label", ["a", "z"])
+    def test_the_newest_run_is_the_last_though_the_clock_was_set_back(self, project, label):
+        (project.folder / "runs" / "20991231-235959-learning-curve").mkdir(parents=True)
+        (project.folder / "runs" / "99999999-no-time").mkdir()
+        for number in range(3):
+            folder = new_run_folder(project.folder, label)
+            assert folder.name.startswith(f"21000101-00000{number}-")
+            folder.mkdir()
+        (project.folder / "runs" / "99999999-no-time").rmdir()
+        assert run_folders(project.folder)[-1] == folder
+        elsewhere = new_run_folder(project.folder / "elsewhere", label, earlier=run_folders(project.folder))
+        assert elsewhere.name > folder.name
+
 
 class TestFrames:
     def test_frames_become_files_with_scale_and_are_read_one_at_a_time(self, tmp_path):

@@ -150,9 +150,12 @@ def not_written(path: Path, error: OSError) -> str:
 
 
 def remove_partial(folder: Path, *, older_than_s: float = 0) -> None:
-    """Remove what writers that were killed left in `folder`; those that may still write there must not be so old."""
+    """Remove what writers that were killed left in `folder`; those that may still write there must not be so old.
+
+    A file from the future, which a clock that was set back leaves, is as old.
+    """
     for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
-        if _OURS.fullmatch(partial.name) and time.time() - file_stamp(partial)[1] / 1e9 >= older_than_s:
+        if _OURS.fullmatch(partial.name) and abs(time.time() - file_stamp(partial)[1] / 1e9) >= older_than_s:
             partial.unlink(missing_ok=True)
 
 

@@ -45,9 +45,7 @@ class History:
         """The folders of all jobs, oldest first."""
         if self.project is None:
             return ()
-        elsewhere = _elsewhere(self.project)
-        found = (*run_folders(self.project.folder), *(run_folders(elsewhere) if elsewhere else ()))
-        return tuple(sorted(found, key=lambda folder: folder.name))
+        return tuple(sorted(_folders_of(self.project), key=lambda folder: folder.name))
 
     @cached_property
     def trainings(self) -> tuple[PastRun, ...]:
@@ -108,7 +106,12 @@ def home_of(project: Project) -> Path:
 def new_run(project: Project, label: str) -> Path:
     """Return a folder for a new training, not yet made; raises `FolderGoneError` if that of the dataset is gone."""
     project.check_there()
-    return new_run_folder(home_of(project), label)
+    return new_run_folder(home_of(project), label, earlier=_folders_of(project))
+
+
+def _folders_of(project: Project) -> tuple[Path, ...]:
+    elsewhere = _elsewhere(project)
+    return (*run_folders(project.folder), *(run_folders(elsewhere) if elsewhere else ()))
 
 
 @lru_cache(maxsize=_MOST_RUNS)
