@@ -1,4 +1,4 @@
-"""Print tables of foreign files, hostile files and injected faults; exit code 1 if a case ended as it should not."""
+"""Print tables of files, injected faults and wear; exit code 1 if a case ended as it should not."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a folder, as `python tools/torture`
 
-from torture import faults, foreign, hostile
+from torture import faults, foreign, hostile, wear
 from torture.outcomes import Table
 
 
@@ -20,6 +20,9 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=3_000, help="mutated image files")
     parser.add_argument("--others", type=int, default=1_000, help="requests, events, rows and records, each")
     parser.add_argument("--folders", type=int, default=100, help="damaged runs and studies, each way to take them up")
+    parser.add_argument("--repeats", type=int, default=50, help="trainings in one process; ten times the predictions")
+    parser.add_argument("--kills", type=int, default=60, help="kills of a study, which goes on each time")
+    parser.add_argument("--large", type=int, default=10, help="images of 2048 x 2048 px")
     parser.add_argument("--seed", type=int, default=0, help="other damages than those of seed 0")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -35,6 +38,7 @@ def main() -> int:
                 seed=options.seed,
             ),
             faults.table(Path(folder, "faults")),
+            wear.table(Path(folder, "wear"), repeats=options.repeats, kills=options.kills, large=options.large),
         ]
     for table in tables:
         print(table)
