@@ -39,7 +39,7 @@ screenshots: .venv/.installed
 	xvfb-run --auto-servernum --server-args="-screen 0 1920x1080x24" $(BIN)/python tools/walk_through.py --out $(PICTURES)
 
 # Hostile files, injected faults and wear by the thousand. A short one:
-# TORTURE="--models 100 --images 100 --others 100 --folders 8 --repeats 5 --kills 4 --large 4"
+# TORTURE="--models 100 --images 100 --others 100 --folders 8 --repeats 5 --kills 4"
 torture: .venv/.core-installed
 	OMP_NUM_THREADS=1 $(BIN)/python tools/torture $(TORTURE)
 

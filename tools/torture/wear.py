@@ -51,8 +51,9 @@ def table(folder: Path, *, repeats: int, kills: int, large: int) -> Table:
         f"{2 * repeats} predictions in a process that stays": partial(_stay, small, folder / "stay", 2 * repeats),
         f"a study that is killed {kills} times": partial(_killed, small, folder / "killed", kills),
         "two jobs in one folder at one moment": partial(_at_once, small, folder / "both"),
-        f"{large} large images": partial(_large, folder / "large", large),
     }
+    if large:
+        cases[f"{large} large images"] = partial(_large, folder / "large", large)
     for name, case in cases.items():
         found.run(name, partial(_said, name, case))
     return found
