@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--folders", type=int, default=100, help="damaged runs and studies, each way to take them up")
     parser.add_argument("--repeats", type=int, default=50, help="trainings in one process; ten times the predictions")
     parser.add_argument("--kills", type=int, default=60, help="kills of a study, which goes on each time")
-    parser.add_argument("--large", type=int, default=0, help="images of 2048 x 2048 px, which take minutes each ten; none by default")
+    parser.add_argument("--large", type=int, default=0, help="images of 2048 x 2048 px; none unless asked")
     parser.add_argument("--seed", type=int, default=0, help="other damages than those of seed 0")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
