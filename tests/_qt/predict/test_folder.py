@@ -93,9 +93,7 @@ def test_a_result_opens_at_its_pixel_size_and_only_once(files, folder, tmp_path,
 
 def test_channels_of_a_result_are_called_so_and_each_has_its_contrast(files, tmp_path, viewer, qtbot):
     dim, bright = (make_microtube(1, 1, shape=(64, 80))[0].image.astype(np.uint16) * scale for scale in (1, 100))
-    tifffile.imwrite(
-        tmp_path / "two.tif", np.stack([dim, bright]), photometric="minisblack", metadata={"axes": "CYX"}
-    )
+    tifffile.imwrite(tmp_path / "two.tif", np.stack([dim, bright]), photometric="minisblack", metadata={"axes": "CYX"})
     files.predict(tmp_path, tmp_path / "out", PredictConfig(channels=one_channel(("", ""), 0)))
     files.show(files.ends[0])
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
