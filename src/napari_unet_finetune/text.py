@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 
 LONGEST_WORD = 40  # characters that a line of a narrow dock holds
 
@@ -15,6 +16,16 @@ def printable(name: str) -> str:
     Python gives each of them a character of its own, which no file, no table and no screen takes.
     """
     return name.encode(errors="backslashreplace").decode()
+
+
+def path_in_words(path: Path) -> str:
+    """Return a path as it stands within a sentence: one of a single word, such as ``'images'``, in quotes."""
+    return str(path) if len(path.parts) > 1 else f"'{path}'"
+
+
+def place_in_words(path: Path) -> str:
+    """Return a folder or file with the folder it lies in, in quotes, for a sentence with little room."""
+    return f"'{Path(*path.parts[-2:])}'"
 
 
 def shortened(text: str, most: int) -> str:
