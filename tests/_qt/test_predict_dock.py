@@ -1,11 +1,14 @@
 """The dock "Predict": what is offered, what is shown, and what stays when it is closed."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tifffile
 
 pytest.importorskip("qtpy")
 
+from napari_unet_finetune._qt.layers.layers import selection_kept
 from napari_unet_finetune._qt.predict.controller import predict_controller_of
 from napari_unet_finetune._qt.predict.measure_panel import MeasurePanel
 from napari_unet_finetune._qt.predict.objects_panel import ObjectsPanel
@@ -297,6 +300,79 @@ def test_a_prediction_in_a_child_is_shown_in_a_real_viewer(make_napari_viewer, q
     assert viewer.layers["movie prediction"].data.any(axis=(1, 2)).all()
     widget.objects.threshold.slider.setValue(95)
     viewer.window.remove_dock_widget(dock)
+
+
+def add_marked(viewer, mark, name, value=0):
+    labels = np.full((64, 80), value, int)
+    return viewer.add_labels(labels, name=name, metadata={"napari-unet-finetune": mark})
+
+
+class TestTheLayerToMeasure:
+    """What is meant while nobody has chosen: a mask is painted in, and stays selected."""
+
+    @pytest.fixture(autouse=True)
+    def shown(self, viewer):
+        viewer.add_image(TUBES[0], name="tube", metadata={"napari-unet-finetune": "image"})
+        return add_marked(viewer, "painting", "mask · tube")
+
+    @pytest.mark.parametrize("others", list(itertools.permutations(["error", "compare:model:base", "run preview"])))
+    def test_is_the_mask_while_there_is_no_prediction(self, viewer, measure, others):
+        with selection_kept(viewer):
+            for mark in others:
+                add_marked(viewer, mark, mark)
+        assert measure.labels.currentText() == "mask · tube"
+
+    @pytest.mark.parametrize("mark", ["prediction", "run prediction", "file:tube_labels.tif"])
+    @pytest.mark.parametrize("place", [1, 2])
+    def test_is_the_prediction_wherever_it_lies(self, viewer, session, mark, place, qtbot):
+        with selection_kept(viewer):
+            viewer.layers.move(viewer.layers.index(add_marked(viewer, mark, "seen")), place)
+            add_marked(viewer, "error", "errors of base", 3)
+        widget = MeasurePanel(session, predict_controller_of(session).measuring)
+        qtbot.addWidget(widget)
+        assert widget.labels.currentText() == "seen"
+        widget.release()
+
+    def test_becomes_a_prediction_that_is_new_and_the_users_choice_holds_until_then(self, viewer, measure, shown):
+        with selection_kept(viewer):
+            add_marked(viewer, "prediction", "first")
+            assert measure.labels.currentText() == "first"
+            measure.labels.set_value(id(shown))
+            add_marked(viewer, "error", "errors of base", 3)
+            assert measure.labels.currentText() == "mask · tube"
+            new = add_marked(viewer, "run prediction", "second")
+            viewer.layers.move(viewer.layers.index(new), 1)
+        assert measure.labels.currentText() == "second"
+        viewer.layers.remove(new)
+        assert measure.labels.currentText() == "first"
+
+    def test_is_never_one_of_errors(self, viewer, measure, shown):
+        errors = add_marked(viewer, "error", "errors of base", 3)
+        viewer.layers.selection.active = errors
+        viewer.layers.remove(shown)
+        assert not measure.can_measure and not measure.button.isEnabled()
+
+    def test_is_measured_with_its_own_image_though_one_of_a_comparison_is_selected(self, viewer, session, qtbot):
+        add_marked(viewer, "run prediction", "prediction · tube")
+        viewer.add_image(TUBES[1], name="other", metadata={"napari-unet-finetune": "compare:image"})
+        widget = MeasurePanel(session, predict_controller_of(session).measuring)
+        qtbot.addWidget(widget)
+        assert (widget.labels.currentText(), widget.image.currentText()) == ("prediction · tube", "tube")
+        widget.release()
+
+    def test_is_measured_with_the_image_it_lies_on(self, viewer, measure, shown):
+        for mark in ("compare:image", "compare:image:1"):
+            viewer.add_image(TUBES[1], name="other", metadata={"napari-unet-finetune": mark})
+        model = add_marked(viewer, "compare:model:base", "base")
+        assert [measure.image.itemText(row) for row in range(measure.image.count())] == [
+            "other", "tube", "all 2 images", "no intensities",
+        ]  # fmt: skip
+        for layer, image in ((shown, "tube"), (model, "other"), (shown, "tube")):
+            measure.labels.set_value(id(layer))
+            assert measure.image.currentText() == image
+        measure.image.set_value(None)
+        add_marked(viewer, "prediction", "tube prediction")
+        assert (measure.labels.currentText(), measure.image.currentText()) == ("tube prediction", "no intensities")
 
 
 @pytest.mark.gui

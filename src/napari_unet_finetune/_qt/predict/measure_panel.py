@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
-from ..layers.layers import PLANE, mark_of
-from ..layers.prediction import PREDICTION, is_prediction
+from ..layers.layers import mark_of
 from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.editors import ChoiceBox
 from ..widgets.layout import in_column, in_form, push_button, tipped
 from .measure_controller import MeasureController
 from .measurements_table import MeasurementsDialog
+from .what_to_measure import images_in, is_mask, is_seen, labels_in, may_lie_on, size_of, usual_image, usual_labels
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
+    from napari.layers import Image, Labels, Layer
 
 _NO_IMAGE, _ALL = "no intensities", "all"
 _MARGIN_PX = 30
@@ -42,18 +42,24 @@ class MeasurePanel(Panel):
             "Measure", "Area, outline, axes, shape, intensities and position of every object, and counts per image."
         )
         self.dialog: MeasurementsDialog | None = None
+        self._chosen_labels: Labels | None = None  # by the user, or new
+        self._chosen_image: Image | str | None = ""  # by the user, or empty
+        self._met: list[tuple[int, str]] = []  # labels by id and mark, in the order in which they came
         layers = in_form(("Objects", self.labels), ("Intensities", self.image))
         self.setLayout(in_column(layers, self.button, spacing=6))
         self.button.clicked.connect(self.start)
         shown = session.viewer.layers
         for event in (
-            shown.events.inserted, shown.events.removed, shown.events.renamed, shown.selection.events.active,
-            session.current_changed,
+            shown.events.inserted, shown.events.removed, shown.events.renamed, session.current_changed,
         ):  # fmt: skip
             self.listen(event, self.refresh)
+        self.listen(shown.selection.events.active, self._on_selected)
+        self.labels.changed.connect(self._on_labels)
+        self.image.changed.connect(self._on_image)
         self.listen(measuring.changed, self._on_busy)
         self.listen(measuring.measured_anew, self.show_table)
         self.refresh()
+        self._on_selected()
 
     def start(self) -> None:
         """Measure the chosen layers, or stop if that is under way."""
@@ -63,16 +69,13 @@ class MeasurePanel(Panel):
             self.measuring.measure(labels, self._images(labels))
 
     def refresh(self) -> None:
-        """List the layers, the selected ones chosen."""
-        from napari.layers import Image, Labels
-
+        """List the layers, with what is new, or was selected or chosen last, as the choice."""
         layers = list(self.session.viewer.layers)
-        labels = [layer for layer in layers if isinstance(layer, Labels)]
-        images = [layer for layer in layers if isinstance(layer, Image) and not is_prediction(layer)]
-        _fill(self.labels, labels, self._chosen(labels, self.labels))
+        labels, images = labels_in(layers), images_in(layers)
+        measured = self._labels_to_choose(labels)
+        _fill(self.labels, labels, measured)
         everything = [(f"all {len(images)} images", _ALL)] if len(images) > 1 else []
-        chosen = _ALL if everything and self.image.value() == _ALL else self._chosen(images, self.image)
-        _fill(self.image, images, chosen, [*everything, (_NO_IMAGE, None)])
+        _fill(self.image, images, self._image_to_choose(images, measured), [*everything, (_NO_IMAGE, None)])
         self._on_busy()
         self.refreshed.emit()
 
@@ -103,24 +106,51 @@ class MeasurePanel(Panel):
 
     def _images(self, labels: Any) -> list[Any]:
         """Return the images that are chosen; if all are, those that lie under the labels."""
-        from napari.layers import Image
-
         if self.image.value() != _ALL:
             return [layer for layer in (self._layer(self.image.value()),) if layer is not None]
-        images = [one for one in self.session.viewer.layers if isinstance(one, Image) and not is_prediction(one)]
-        return [image for image in images if _size(image) == _size(labels)]
+        return [image for image in images_in(list(self.session.viewer.layers)) if size_of(image) == size_of(labels)]
 
     def _layer(self, key: object) -> Any:
         return next((layer for layer in self.session.viewer.layers if id(layer) == key), None)
 
-    def _chosen(self, layers: list[Layer], box: ChoiceBox) -> Layer | None:
-        """Return a prediction that is new, else the selected layer, else what was chosen before, else the topmost."""
-        active = self.session.viewer.layers.selection.active
-        known = {box.itemData(row) for row in range(box.count())}
-        new = [layer for layer in layers if mark_of(layer) == PREDICTION and id(layer) not in known]
-        before = [layer for layer in layers if id(layer) == box.value()]
-        chosen = [layer for layer in layers if layer is active]
-        return next(iter([*new, *chosen, *before, *reversed(layers)]), None)
+    def _labels_to_choose(self, labels: Sequence[Labels]) -> Labels | None:
+        """Return a prediction that is new, else what was chosen before, else what is usual."""
+        there = {(id(layer), mark_of(layer)): layer for layer in labels}
+        new = [layer for key, layer in there.items() if key not in self._met]
+        self._met = [*(key for key in self._met if key in there), *(key for key in there if key not in self._met)]
+        self._chosen_labels = next((layer for layer in reversed(new) if is_seen(layer)), self._chosen_labels)
+        if self._chosen_labels not in labels:
+            self._chosen_labels = None
+        return self._chosen_labels or usual_labels([there[key] for key in self._met])
+
+    def _image_to_choose(self, images: Sequence[Image], measured: Labels | None) -> Image | str | None:
+        """Return what was chosen before, while it is there and of the size of the labels, else what is usual."""
+        chosen, usual = self._chosen_image, usual_image(images, measured)
+        if chosen == "" or (chosen == _ALL and len(images) < 2):
+            return usual
+        is_layer = chosen is not None and not isinstance(chosen, str)
+        if is_layer and (chosen not in images or (measured is not None and size_of(chosen) != size_of(measured))):
+            self._chosen_image = ""
+            return usual
+        return chosen
+
+    def _on_selected(self) -> None:
+        """Choose the layer that was selected; one is painted in all the time, which chooses nothing."""
+        layers, active = list(self.session.viewer.layers), self.session.viewer.layers.selection.active
+        if active in labels_in(layers) and not is_mask(active):
+            self._chosen_labels = active
+        of_labels = may_lie_on(self._layer(self.labels.value()), active) if active in images_in(layers) else False
+        if of_labels and self._chosen_image != _ALL:
+            self._chosen_image = active
+        self.refresh()
+
+    def _on_labels(self) -> None:
+        self._chosen_labels = self._layer(self.labels.value())
+        self.refresh()  # the image is that below
+
+    def _on_image(self) -> None:
+        key = self.image.value()
+        self._chosen_image = key if key is None or key == _ALL else self._layer(key)
 
     def _on_busy(self) -> None:
         measuring = self.measuring
@@ -138,13 +168,6 @@ def _place_low(dialog: QWidget, window: QWidget | None) -> None:
         return
     frame = window.geometry()
     dialog.move(frame.left() + _MARGIN_PX, frame.bottom() - dialog.frameGeometry().height() - _MARGIN_PX)
-
-
-def _size(layer: Any) -> tuple[int, ...]:
-    """Return the size (Y, X) of a layer in pixels."""
-    data = layer.data[0] if layer.multiscale else layer.data
-    size: tuple[int, ...] = data.shape[:-1][-PLANE:] if getattr(layer, "rgb", False) else data.shape[-PLANE:]
-    return size
 
 
 def _fill(
