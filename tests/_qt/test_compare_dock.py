@@ -6,7 +6,7 @@ pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QLabel, QMessageBox
 
 from napari_unet_finetune._qt.compare.controller import CompareController
 from napari_unet_finetune._qt.compare.curve_controller import CurveController
@@ -221,9 +221,34 @@ def test_in_a_window_models_are_flicked_set_side_by_side_and_given_back(make_nap
 
     dock.compare.controls.modes["grid"].click()
     viewer.window.remove_dock_widget(dock)
-    assert not viewer.canvas.grid.enabled and theirs.visible
+    assert not viewer.canvas.grid.enabled and list(viewer.layers) == [theirs] and theirs.visible
     assert "." not in {str(key) for key in viewer.keymap}
     assert viewer.layers[0].name == "theirs"
+    dock.close()
+    dock.deleteLater()
+
+
+@pytest.mark.gui
+def test_a_dock_that_is_closed_takes_its_layers_with_it_and_brings_them_back(make_napari_viewer, project, tmp_path):
+    viewer = make_napari_viewer(show=True)
+    theirs = viewer.add_points([[1, 1]], name="theirs")
+    other = viewer.window.add_dock_widget(QLabel("another"), name="another")
+    dock = CompareWidget(viewer)
+    frame = viewer.window.add_dock_widget(dock, name="Compare models", tabify=True)
+    session = dock.session
+    session.jobs = JobSlot(run_here, session.fail)
+    with_models(session, tmp_path / "models", 1)
+    session.project = project
+    dock.compare.comparing.compare()
+    dock.compare.shown.set_mode("grid")
+    other.raise_()
+    assert viewer.canvas.grid.enabled and len(viewer.layers) > 1
+    frame.close()
+    assert not viewer.canvas.grid.enabled and list(viewer.layers) == [theirs] and theirs.visible
+    frame.show()
+    assert viewer.canvas.grid.enabled and len(viewer.layers) > 1
+    viewer.window.remove_dock_widget(dock)
+    assert list(viewer.layers) == [theirs]
     dock.close()
     dock.deleteLater()
 

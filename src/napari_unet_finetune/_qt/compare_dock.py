@@ -31,3 +31,10 @@ class CompareWidget(Dock):
         self.accordion.open(0)
         self.fill(self.accordion, self.footer)
         self.keep(self.compare, self.curve, self.footer)
+
+    def on_opened(self, *, is_open: bool) -> None:
+        """Take the comparison out of the viewer while the dock is not open."""
+        if is_open:
+            self.compare.shown.bring_back()
+        else:
+            self.compare.shown.put_away()

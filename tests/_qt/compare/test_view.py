@@ -1,6 +1,8 @@
 """A comparison in the viewer: flicked through, side by side, its errors; and all else as it was."""
 
 import operator
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt.compare.controller import CompareController
+from napari_unet_finetune._qt.compare.export import save_figures, save_table
 from napari_unet_finetune._qt.compare.layers import ComparisonLayers
 from napari_unet_finetune._qt.compare.picture import Guess, Picture
 from napari_unet_finetune._qt.compare.view import ComparisonView
-from napari_unet_finetune._qt.layers.layers import find_ours, mark_of
+from napari_unet_finetune._qt.layers.layers import find_ours, mark_of, show_labels
+from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import ImageCompared
 from napari_unet_finetune.io.pixels import ImagePixels
 from napari_unet_finetune.metrics import dice
@@ -108,10 +112,10 @@ def test_colors_are_those_of_the_table(view, viewer):
 
 def test_errors_are_shown_in_three_colors_on_a_map_of_right_and_wrong(view, viewer, session):
     view.set_mode("errors")
-    assert visible(viewer) == ["compare:image", "compare:truth", "error"]
+    assert visible(viewer) == ["compare:image", "compare:truth", "compare:error"]
     image = session.project.annotated_image("img_04")
     guess = find_ours(viewer, "compare:model:model-0").data > 0
-    errors = find_ours(viewer, "error")
+    errors = find_ours(viewer, "compare:error")
     assert ((errors.data == 2) == (guess & ~image.target)).all()
     assert ((errors.data == 3) == (~guess & image.target)).all()
     assert ((errors.data == 1) == (guess & image.target)).all()
@@ -120,7 +124,7 @@ def test_errors_are_shown_in_three_colors_on_a_map_of_right_and_wrong(view, view
     view.next()
     assert errors.name.startswith("errors of model-1")
     view.set_mode("overlay")
-    assert find_ours(viewer, "error") is None
+    assert find_ours(viewer, "compare:error") is None
 
 
 def test_the_grid_shows_pairs_of_image_and_labels_and_is_given_back(view, viewer):
@@ -155,7 +159,7 @@ def test_another_image_and_model_in_the_grid_keep_the_pairs(view, viewer):
     assert list(viewer.layers) == before
     assert all(layer.data is before[0].data for layer in before[::2])
     view.set_mode("errors")
-    assert not viewer.canvas.grid.enabled and visible(viewer) == ["compare:image", "compare:truth", "error"]
+    assert not viewer.canvas.grid.enabled and visible(viewer) == ["compare:image", "compare:truth", "compare:error"]
 
 
 def test_a_failure_leaves_no_empty_cell_in_the_grid(view, viewer):
@@ -214,7 +218,7 @@ def test_clear_removes_what_was_made_here_and_nothing_else(view, viewer):
     assert list(viewer.layers) == [theirs]
 
 
-def test_closing_gives_back_keys_and_grid_and_leaves_the_layers(session, project, tmp_path, viewer):
+def test_closing_gives_back_keys_and_grid_and_takes_the_layers_away(session, project, tmp_path, viewer):
     done = []
     viewer.bind_key(",", lambda _viewer: done.append("theirs"))
     with_models(session, tmp_path / "models", 1)
@@ -224,15 +228,48 @@ def test_closing_gives_back_keys_and_grid_and_leaves_the_layers(session, project
     comparing.compare()
     view.set_mode("grid")
     view.release()
-    assert not viewer.canvas.grid.enabled
-    assert visible(viewer) == ["compare:image", "compare:model:model-0", "compare:truth"]
+    assert not viewer.canvas.grid.enabled and not viewer.layers
     keys = {str(key): action for key, action in viewer.keymap.items()}
     assert "." not in keys
     keys[","](viewer)
     assert done == ["theirs"]
     viewer.add_points([[1, 1]])
     session.project = None
-    assert len(viewer.layers) == 4
+    assert len(viewer.layers) == 1
+
+
+@pytest.mark.parametrize("mode", ["overlay", "grid", "errors"])
+def test_what_was_shown_at_closing_is_shown_again_by_the_next_view(view, viewer, session, mode):
+    theirs = viewer.add_points([[1, 1]])
+    duplicate = viewer.layers["ground truth"].as_layer_data_tuple()
+    view.show("img_05", "model-1")
+    mine = viewer._add_layer_from_data(*duplicate)[0]
+    errors = show_labels(viewer, "error", "errors on img_05", np.zeros(SIZE, np.uint8))
+    view.set_mode(mode)
+    shown = visible(viewer)
+    view.release()
+    assert set(viewer.layers) == {theirs, mine, errors} and view.image is None
+    view.comparing.changed.emit()
+    session.stage.follow("img_04")
+    assert len(viewer.layers) == 3
+    again = ComparisonView(view.comparing)
+    again.bring_back()
+    assert (again.image, again.label, again.mode, visible(viewer)) == ("img_05", "model-1", mode, shown)
+    again.bring_back()
+    again.release()
+
+
+def test_what_made_room_or_is_of_another_dataset_is_not_shown_again(view, viewer, session):
+    view.show("img_05", "model-1")
+    session.stage.follow("img_04")
+    view.put_away()
+    view.bring_back()
+    assert view.image is None and not viewer.layers
+    view.show("img_05", "model-1")
+    view.put_away()
+    session.project = None
+    view.bring_back()
+    assert view.image is None and not viewer.layers
 
 
 def test_a_deleted_layer_is_made_again(view, viewer):
@@ -280,6 +317,38 @@ def test_an_image_that_cannot_be_read_leaves_what_is_shown(view, viewer, session
     with message("img_05"):
         view.show("img_05", "model-0")
     assert view.image == "img_04" and visible(viewer)[0] == "compare:image"
+
+
+@pytest.mark.parametrize("gone", ["comparison", "comparison/labels"])
+def test_predictions_that_are_gone_are_told_in_a_sentence_and_made_again(view, session, tmp_path, gone):
+    comparing, project = view.comparing, session.project
+    view.clear()
+    shutil.rmtree(project.folder / gone)
+    scores = dict(comparing.cells)
+    sentence = "its predictions are no longer in .*labels. Press Compare"
+    view.show("img_05", "model-0")
+    assert re.search(f"^img_05: {sentence}", session.message.text) and view.image is None
+    with pytest.raises(RunError, match=sentence):
+        save_figures(comparing, comparing.images, tmp_path / "f.png", study=None, curve=None)
+    save_table(comparing, tmp_path / "t.csv")
+    assert comparing.cells == scores
+    comparing.compare()
+    view.show("img_05", "model-0")
+    assert view.image == "img_05"
+
+
+def test_without_the_folder_of_the_dataset_there_is_one_sentence_and_no_new_folder(view, session, project, tmp_path):
+    view.clear()
+    project.folder.rename(tmp_path / "renamed")
+    told = []
+    session.message_changed.connect(lambda: told.append(session.message.text))
+    for ask in (lambda: view.show("img_05", "model-0"), view.comparing.compare):
+        told.clear()
+        ask()
+        (sentence,) = filter(None, told)
+        assert "this folder is gone" in sentence
+    assert not project.folder.exists()
+    assert view.comparing.cells
 
 
 def test_frames_colors_and_sizes(session, tmp_path, viewer):

@@ -13,7 +13,7 @@ from ...colors import BACKGROUND_STROKE, PAINTED
 from ...data.masks import BACKGROUND
 from ...io.pixels import ImagePixels
 from ..layers.colors import palette, steady
-from ..layers.layers import OURS, PLANE, change, mark_of, placement_of_pixels
+from ..layers.layers import OURS, PLANE, change, disown, mark_of, placement_of_pixels
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -216,4 +216,4 @@ def disown_copies(viewer: ViewerModel, *ours: Layer | None) -> None:
     """Leave layers that a user duplicated from ours, or kept from a dock that was closed, to the user."""
     for layer in viewer.layers:
         if mark_of(layer) in (IMAGE, PAINTING) and not any(layer is one for one in ours):
-            layer.metadata = {key: value for key, value in layer.metadata.items() if key != OURS}
+            disown(layer)

@@ -187,6 +187,7 @@ class CompareController:
         project, images = session.project, self.image_set
         if self.problem or project is None or images is None:
             raise RunError(self.problem)
+        project.check_there()
         columns = self._columns_of(self._ticked)
         request = self._request(project, columns, images)
         self._begin(project, columns, images)
@@ -214,6 +215,25 @@ class CompareController:
     def cell(self, label: str, image: str) -> ImageCompared | None:
         """Return what is known of a model on an image."""
         return self.cells.get((label, image))
+
+    def require_labels(self, names: Iterable[str]) -> None:
+        """Refuse to show images of the table whose predictions were removed from disk, or whose dataset was.
+
+        Raises
+        ------
+        FinetuneError
+            If they are gone; what the table holds is not.
+        """
+        if self._project is not None:
+            self._project.check_there()
+        for name in names:
+            cells = (cell for column in self.columns if (cell := self.cell(column.label, name)) is not None)
+            gone = next((cell.labels for cell in cells if cell.labels and not cell.labels.is_file()), None)
+            if gone is not None:
+                raise RunError(
+                    f"{name}: its predictions are no longer in {gone.parent}. Press Compare to make them again; "
+                    "the scores in the table are those of before."
+                )
 
     def column(self, label: str) -> ModelColumn | None:
         """Return the model of the table called `label`."""

@@ -69,6 +69,8 @@ def save_figures(
     rows = figure_rows(comparing, project, names) if project is not None and out is not None else ()
     if out is not None and not rows:
         raise RunError("There is nothing to draw: compare the models on images with masks first.")
+    if out is not None:
+        comparing.require_labels(row.pair.name for row in rows[:MOST_ROWS])
     files = [str(path) for path in (out, curve) if path is not None]
     request = FigureRequest(rows=rows[:MOST_ROWS], out=out, study=study, curve=curve)
     job = Job(session.scratch(), "Drawing the figure", request, is_temporary=True)

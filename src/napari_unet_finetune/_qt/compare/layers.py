@@ -13,7 +13,16 @@ from qtpy.QtCore import QTimer
 
 from ..layers.colors import ERROR_COLORS, NEARLY_BLACK, paint
 from ..layers.grid import GridView
-from ..layers.layers import OURS, find_ours, mark_of, placement_of_pixels, selection_kept, show_image, show_labels
+from ..layers.layers import (
+    OURS,
+    disown,
+    find_ours,
+    mark_of,
+    placement_of_pixels,
+    selection_kept,
+    show_image,
+    show_labels,
+)
 from ..session.listener import Listener
 from .picture import Picture
 
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 Mode = Literal["overlay", "grid", "errors"]
-IMAGE, TRUTH, ERROR, PREFIX = "compare:image", "compare:truth", "error", "compare:"
+IMAGE, TRUTH, ERROR, PREFIX = "compare:image", "compare:truth", "compare:error", "compare:"
 MODEL = "compare:model:"
 COPY = "compare:image:"
 _CONTOUR_PX = 2
@@ -57,7 +66,7 @@ class ComparisonLayers(Listener):
         self._soon = QTimer()  # the layer list must not be changed while it tells of a change
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._give_up_grid)
-        self.listen(viewer.layers.events.inserted, self._on_layers_changed)
+        self.listen(viewer.layers.events.inserted, self._on_layer_added)
         self.listen(viewer.layers.events.removed, self._on_layers_changed)
 
     @property
@@ -108,12 +117,8 @@ class ComparisonLayers(Listener):
         self._picture, self._drawn, self._size = None, None, ()
 
     def release(self) -> None:
-        """Give back the grid and let go of the viewer; the layers stay."""
-        with self._own_changes():
-            self._leave_grid()
-            if self.picture is not None:
-                self._set_visible()
-        self._go_on_painting()
+        """Give back the grid, remove all layers of the comparison, and let go of the viewer."""
+        self.clear()
         self.abandon()
 
     def abandon(self) -> None:
@@ -257,6 +262,12 @@ class ComparisonLayers(Listener):
         finally:
             self._is_busy = was_busy
 
+    def _on_layer_added(self, event: Any) -> None:
+        """Leave a layer to the user that is a copy of one made here."""
+        if not self._is_busy and _is_ours(event.value):
+            disown(event.value)
+        self._on_layers_changed(event)
+
     def _on_layers_changed(self, _event: Any) -> None:
         """Give the grid back when somebody else adds or removes a layer, for cells are counted in the list."""
         if not self._is_busy and self._grid.is_on:
@@ -272,7 +283,7 @@ class ComparisonLayers(Listener):
 
 
 def _is_ours(layer: Layer) -> bool:
-    return mark_of(layer) == ERROR or mark_of(layer).startswith(PREFIX)
+    return mark_of(layer).startswith(PREFIX)
 
 
 def _has_title(mark: str, *, is_grid: bool) -> bool:

@@ -53,6 +53,7 @@ class ComparePanel(Panel):
         self._connect()
         self._on_listed()
         self._on_changed()
+        self.shown.bring_back()
         self.destroyed.connect(self.shown.layers.abandon)  # napari does not say when its window goes
 
     def _lay_out(self) -> None:

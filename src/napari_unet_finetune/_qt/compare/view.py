@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from psygnal import Signal
 
 from ...events import ImageCompared
 from ...text import number, times
 from ..session.listener import Listener
-from ..session.session import tells_errors
+from ..session.session import Session, tells_errors
 from ..session.shortcuts import Actions, CanvasKeys
 from ..session.stage import Place
 from .controller import CompareController
@@ -15,6 +18,23 @@ from .layers import ComparisonLayers, Mode
 from .picture import Picture, read_picture
 
 PREVIOUS_KEY, NEXT_KEY = ",", "."
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown: an image of a dataset, the model called `label`, and how."""
+
+    dataset: Path
+    image: str
+    label: str
+    mode: Mode
+
+
+class Left:
+    """What was shown when the view was put away; the session keeps it for the next one."""
+
+    def __init__(self, _session: Session) -> None:
+        self.shown: Shown | None = None
 
 
 class ComparisonView(Listener):
@@ -29,6 +49,7 @@ class ComparisonView(Listener):
         self.image: str | None = None
         self.label = ""
         self.mode: Mode = "overlay"
+        self._left, self._is_away = self.session.shared(Left), False
         self._picture: Picture | None = None
         self._cells: tuple[ImageCompared | None, ...] = ()
         self.keep(self.layers, CanvasKeys(self.session.viewer, self.keys))
@@ -36,6 +57,7 @@ class ComparisonView(Listener):
         self.listen(comparing.changed, self._on_cells_changed)
         self.session.stage.join(Place.COMPARISON, self)
         self.at_release(lambda: self.session.stage.leave(self))
+        self.at_release(self.put_away)
 
     @property
     def keys(self) -> Actions:
@@ -64,6 +86,7 @@ class ComparisonView(Listener):
         cells = tuple(self.comparing.cell(column.label, image) for column in self.comparing.columns)
         if self._picture is None or self.image != image or cells != self._cells:
             self.session.about_to_read_files.emit()
+            self.comparing.require_labels([image])
             self._picture, self._cells = read_picture(self.comparing, project, image), cells
         self.image, self.label = image, label
         self.layers.show(self._picture, label, self.mode)
@@ -96,6 +119,25 @@ class ComparisonView(Listener):
         self.image, self._picture = None, None
         self.changed.emit()
 
+    def put_away(self) -> None:
+        """Take the comparison out of the viewer until `bring_back` shows it again, be it another view's by then."""
+        if self._is_away:
+            return
+        project, is_seen = self.session.project, self.layers.picture is not None
+        if project is not None and self.image is not None and is_seen:
+            self._left.shown = Shown(project.folder, self.image, self.label, self.mode)
+        self._is_away = True
+        self.clear()
+
+    def bring_back(self) -> None:
+        """Show what was put away last, if it is still of the comparison."""
+        shown, self._left.shown, self._is_away = self._left.shown, None, False
+        project, comparing = self.session.project, self.comparing
+        if shown is None or project is None or shown.dataset != project.folder or shown.image not in comparing.images:
+            return
+        self.mode = shown.mode
+        self.show(shown.image, shown.label if comparing.column(shown.label) else comparing.columns[0].label)
+
     def _flick(self, step: int) -> None:
         labels = [column.label for column in self.comparing.columns]
         if self.image is None or not labels:
@@ -126,7 +168,7 @@ class ComparisonView(Listener):
             cells = tuple(comparing.cell(column.label, self.image) for column in comparing.columns)
             if cells != self._cells and self.layers.picture is not None and any(cells):
                 self.show(self.image, self.label if comparing.column(self.label) else comparing.columns[0].label)
-        elif len(comparing.cells) == 1 and self.session.jobs.is_running:
+        elif len(comparing.cells) == 1 and self.session.jobs.is_running and not self._is_away:
             (first,) = comparing.cells.values()
             self.show(first.image, first.model)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 OURS = "napari-unet-finetune"
 """Key in a layer's metadata under which this plugin notes what it made the layer for."""
 
+ERROR = "error"  # where a model was wrong on the image that is annotated
+
 _PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 PLANE = 2  # rows and columns
 
@@ -27,6 +29,11 @@ PLANE = 2  # rows and columns
 def mark_of(layer: Layer) -> str:
     """Return what this plugin made `layer` for, empty if it did not."""
     return str(layer.metadata.get(OURS, ""))
+
+
+def disown(layer: Layer) -> None:
+    """Leave `layer` to the user: it is neither found nor changed nor removed any more."""
+    layer.metadata = {key: value for key, value in layer.metadata.items() if key != OURS}
 
 
 def find_ours(viewer: ViewerModel, mark: str) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...colors import PREDICTED
 from .colors import palette
-from .layers import OURS, mark_of
+from .layers import OURS, disown, mark_of
 from .stacks import Stack
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class PredictionLayer:
     def leave_to_user(self) -> None:
         """Make the layer one of the user's, which is never written to again."""
         if self.layer is not None:
-            self.layer.metadata = {key: value for key, value in self.layer.metadata.items() if key != OURS}
+            disown(self.layer)
             self._forget_layer()
 
     def remove(self) -> None:

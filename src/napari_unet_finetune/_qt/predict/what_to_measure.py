@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..annotate.paint import IMAGE, PAINTING
-from ..compare.layers import COPY, ERROR, PREFIX
-from ..layers.layers import PLANE, mark_of
+from ..compare.layers import COPY, PREFIX
+from ..compare.layers import ERROR as COMPARED_ERROR
+from ..layers.layers import ERROR, PLANE, mark_of
 from ..layers.prediction import PREDICTION, RUN_PREDICTION, is_prediction
 from .folder import is_opened
 
@@ -19,7 +20,7 @@ def labels_in(layers: Sequence[Layer]) -> list[Labels]:
     """Return the layers that show objects; what a model got wrong is none."""
     from napari.layers import Labels
 
-    return [layer for layer in layers if isinstance(layer, Labels) and mark_of(layer) != ERROR]
+    return [layer for layer in layers if isinstance(layer, Labels) and mark_of(layer) not in (ERROR, COMPARED_ERROR)]
 
 
 def images_in(layers: Sequence[Layer]) -> list[Image]:

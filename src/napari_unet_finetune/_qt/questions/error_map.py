@@ -10,9 +10,8 @@ import numpy as np
 from ...errors import DataError
 from ...io.images import ImageRef, read_image
 from ..annotate.annotation import annotation_of
-from ..compare.layers import ERROR
 from ..layers.colors import ERROR_COLORS, paint
-from ..layers.layers import find_ours, placement_of, remove_ours, selection_kept, show_labels
+from ..layers.layers import ERROR, find_ours, placement_of, remove_ours, selection_kept, show_labels
 from ..session.listener import Listener
 from ..session.session import Session
 from ..session.stage import Place

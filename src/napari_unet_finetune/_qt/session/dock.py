@@ -80,9 +80,19 @@ class Dock(QWidget, Listener):
 
     def event(self, event: QEvent | None) -> bool:
         """Notice being taken out of the window; napari does not close a dock that it removes."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self.release()
+            elif isinstance(frame := self.parent(), QDockWidget) and (toggled := frame.toggleViewAction()) is not None:
+                toggled.toggled.connect(self._on_toggled)
         return bool(super().event(event))
+
+    def on_opened(self, *, is_open: bool) -> None:
+        """Do what is to be done when the dock is hidden, and when it is shown again; other tabs do not hide it."""
+
+    def _on_toggled(self, is_open: bool) -> None:
+        if not self._is_released:
+            self.on_opened(is_open=is_open)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Watch the main window: only now it is among the parents, and of a dock that floats it is not the window."""
