@@ -1,6 +1,7 @@
 """Numbers in words."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,9 @@ from napari_unet_finetune.text import (
     elided,
     first_of,
     number,
+    path_in_words,
     percent,
+    place_in_words,
     plain,
     size_in_px,
     verb_for,
@@ -90,3 +93,17 @@ def test_long_words_are_cut_in_their_middle_and_all_else_stays():
 def test_a_difference_is_that_of_the_numbers_that_are_shown(before, after, digits):
     shown = Decimal(number(after, digits)) - Decimal(number(before, digits))
     assert Decimal(f"{difference(before, after, digits):.{digits}f}") == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "within", "short"),
+    [
+        ("images", "'images'", "'images'"),
+        ("my images", "'my images'", "'my images'"),
+        ("wells/images", "wells/images", "'wells/images'"),
+        ("/data/wells/images", "/data/wells/images", "'wells/images'"),
+        ("/images", "/images", "'/images'"),
+    ],
+)
+def test_a_folder_of_any_name_is_told_from_the_words_around_it(path, within, short):
+    assert (path_in_words(Path(path)), place_in_words(Path(path))) == (str(Path(within)), str(Path(short)))

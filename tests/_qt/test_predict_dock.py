@@ -70,7 +70,10 @@ def test_the_panel_says_what_would_be_predicted_or_what_is_missing(viewer, sessi
     tifffile.imwrite(tmp_path / "a.tif", TUBES[0], photometric="minisblack")
     session.project = Project.open(tmp_path)
     session.predictor = "microtube"
-    assert (panel.about.text(), panel.button.isEnabled()) == (f"1 image in {tmp_path.name}", True)
+    assert (panel.about.text(), panel.button.isEnabled()) == (
+        f"1 image in '{tmp_path.parent.name}/{tmp_path.name}'",
+        True,
+    )
     assert panel.folders() == (tmp_path, tmp_path / "unet-finetune" / "predictions" / "microtube")
 
 

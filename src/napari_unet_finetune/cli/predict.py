@@ -12,7 +12,7 @@ from rich.console import Console
 from ..events import ImageSeen
 from ..io.disk import check_suffix, write_file
 from ..metrics import SURFACE_TOLERANCE_PX
-from ..text import count_of, first_of, number
+from ..text import count_of, first_of, number, path_in_words
 from .console import (
     FAILED,
     INTERRUPTED,
@@ -157,4 +157,4 @@ def predict(
 def _show_files(console: Console, result: PredictedFolder, out: Path) -> None:
     show_result(console, result, result.failed)
     again = " --overwrite predicts them anew." if result.skipped else ""
-    console.print(f"Labels files are in {out}.{again}", soft_wrap=True)
+    console.print(f"Labels files are in {path_in_words(out)}.{again}", soft_wrap=True)

@@ -12,7 +12,7 @@ from typing import overload
 from unicodedata import normalize
 
 from ..errors import DataError, FinetuneError
-from ..text import count_of, first_of, printable, verb_for
+from ..text import count_of, first_of, path_in_words, printable, verb_for
 from .arrays import read_array_frame, read_array_headers
 from .content import CELLPOSE_NOTE, FORMATS, SUFFIXES, is_of_cellpose, is_passed_over, reader_of
 from .pixels import ImageHeader, ImagePixels, checked_frame, checked_pixels
@@ -271,7 +271,9 @@ def looked_at(source: Path) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{source}: there is no such folder or file. Check its name.") from error
     except OSError as error:
-        raise DataError(f"{source} cannot be opened ({error.strerror}). Check its name and its rights.") from error
+        raise DataError(
+            f"{path_in_words(source)} cannot be opened ({error.strerror}). Check its name and its rights."
+        ) from error
 
 
 def _candidates(source: Path) -> tuple[list[Path], tuple[Path, ...]]:
@@ -292,9 +294,9 @@ def _nothing_found(source: Path, unreadable: Sequence[tuple[Path, str]], passed_
         return f"{source}: none of its {len(unreadable)} image files can be read. The first: {unreadable[0][1]}"
     if inside := subfolders_with_images(source):
         names = first_of([folder.name for folder in inside])
-        return f"{source} holds no image itself, but its subfolders do ({names}). Choose one of them."
+        return f"{path_in_words(source)} holds no image itself, but its subfolders do ({names}). Choose one of them."
     told = " ".join(("", *_passed_over(passed_over)))
-    return f"{source} holds no image. Choose a folder or a file of {FORMATS} images.{told}"
+    return f"{path_in_words(source)} holds no image. Choose a folder or a file of {FORMATS} images.{told}"
 
 
 def _read_headers(path: Path) -> Iterable[ImageHeader]:

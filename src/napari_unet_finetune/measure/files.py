@@ -14,7 +14,7 @@ from ..events import ImageEnd, never
 from ..io.disk import check_suffix, write_file
 from ..io.images import ImagePixels, ImageRef, list_images, read_image
 from ..result import FailedFile, Result
-from ..text import count_of
+from ..text import count_of, path_in_words
 from .objects import Measured, Place, measure, to_csv
 
 
@@ -50,7 +50,8 @@ def pair_files(images: Path, labels: Path) -> tuple[tuple[FilePair, ...], tuple[
     left_out = dict.fromkeys((one.ref.path, one.reason) for one in pairing.masks_without_image)
     unreadable = dict.fromkeys(problem for listing in found for problem in listing.unreadable)
     if not pairs:
-        raise DataError(f"No labels file in {labels} belongs to an image in {images}. Name them alike.")
+        lain = f"No labels file in {path_in_words(labels)} belongs to an image in {path_in_words(images)}."
+        raise DataError(f"{lain} Name them alike.")
     return tuple(pairs), tuple(FailedFile(*one) for one in (*unreadable, *left_out))
 
 

@@ -20,7 +20,7 @@ from ...io.images import list_images, read_image
 from ...io.pixels import ImagePixels
 from ...measure.files import check_tables, images_table
 from ...runs.request import MeasureRequest, PredictFolderRequest
-from ...text import count_of
+from ...text import count_of, place_in_words
 from ..layers.colors import palette
 from ..layers.contrast import give_channels_their_contrast
 from ..layers.layers import OURS, find_ours, mark_of, placement_of_pixels
@@ -74,7 +74,7 @@ class FolderController:
             overwrite=overwrite,
             config=config.model_copy(update={"device": default_device()}),
         )
-        self._start(request, f"Predicting the images in {source.name}", lambda: self._on_predicted(out))
+        self._start(request, f"Predicting the images in {place_in_words(source)}", lambda: self._on_predicted(out))
 
     @tells_errors
     def measure(self, table: Path, *, overwrite: bool = False) -> None:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from ...config import AppearanceName
 from ...io.images import channel_names
-from ...text import count_of
+from ...text import count_of, place_in_words
 from ..layers.frames import current_frame, frame_name
 from ..model.choices import ModelBox, list_choices, output_name
 from ..session.dock import Panel
@@ -163,7 +163,7 @@ class PredictPanel(Panel):
             if project is None:
                 return "Open a dataset in Annotate and finetune first.", False
             count = len(project.images)
-            return f"{count_of(count, 'image')} in {project.source.name}", True
+            return f"{count_of(count, 'image')} in {place_in_words(project.source)}", True
         source = self.images.value()
         if source is None:
             return "Choose the folder with the images.", False

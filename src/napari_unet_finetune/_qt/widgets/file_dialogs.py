@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
-from ...text import count_of
+from ...text import count_of, place_in_words
 
 
 def confirm(parent: QWidget, title: str, question: str, yes: str) -> bool:
@@ -33,7 +33,7 @@ def ask_for_folder(parent: QWidget, why: str, near: Path) -> Path | None:
 def ask_for_subfolder(parent: QWidget, source: Path, folders: Mapping[Path, int]) -> Path | None:
     """Return which of `folders`, told by name and number of images, the user chooses; None if none."""
     texts = {f"{folder.name} · {count_of(count, 'image')}": folder for folder, count in folders.items()}
-    why = f"{source.name} holds no images itself, but its subfolders do.\nWhich one do you want to open?"
+    why = f"{place_in_words(source)} holds no images itself, but its subfolders do.\nWhich one do you want to open?"
     chosen, is_chosen = QInputDialog.getItem(parent, "Choose a subfolder", why, list(texts), 0, editable=False)
     return texts[chosen] if is_chosen else None
 
