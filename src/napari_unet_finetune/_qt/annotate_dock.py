@@ -51,7 +51,7 @@ class AnnotateAndFinetuneWidget(Dock):
         self.questions.penalty_requested.connect(lambda weight: self._use_setting("false_positive_weight", weight))
 
     def _show_outcome(self) -> None:
-        """Bring into view what came of a training."""
+        """Bring the button into view, and below it what came of a training."""
         self.accordion.show_top(FINETUNE)
 
     def _predict_all(self, viewer: napari.viewer.Viewer) -> None:

@@ -6,10 +6,11 @@ import pytest
 pytest.importorskip("qtpy")
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractSpinBox
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication
 
 from napari_unet_finetune._qt.finetune.panel import FinetunePanel
 from napari_unet_finetune._qt.finetune.settings_form import SettingsForm
+from napari_unet_finetune._qt.widgets.accordion import Accordion
 from napari_unet_finetune.config import PRESETS, AugmentConfig, FinetuneConfig
 from napari_unet_finetune.events import StepEnd, ValidationEnd
 from napari_unet_finetune.runs.folder import STATE, RunFolder
@@ -205,6 +206,25 @@ def test_the_end_stays_readable_with_what_to_do_next(ready, qtbot):
     ):
         with qtbot.waitSignal(signal):
             qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_the_button_stays_where_it_is_above_what_came_of_a_training(ready, qtbot):
+    panel, _, runner = ready
+    sections = Accordion()
+    qtbot.addWidget(sections)
+    sections.add("Finetune", panel)
+    sections.open(0)
+    sections.resize(384, 700)
+    sections.show()
+    qtbot.waitUntil(lambda: not panel.check.is_looking and panel.words.text() != "", timeout=20_000)
+    QApplication.processEvents()
+    before = panel.button.geometry()
+    panel.start()
+    QApplication.processEvents()
+    assert panel.button.geometry() == before
+    Reporter(runner).end(STARTED, StepEnd(400, 0.1, 1e-3, 0.25), ENDED)
+    qtbot.waitUntil(panel.outcome.isVisible)
+    assert panel.button.geometry().bottom() < panel.outcome.geometry().top()
 
 
 def test_without_a_new_model_there_is_nothing_to_compare(ready):

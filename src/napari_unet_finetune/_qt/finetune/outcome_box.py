@@ -30,7 +30,7 @@ class OutcomeBox(QWidget):
         )  # fmt: skip
         self._buttons = QWidget()
         self._buttons.setLayout(in_row(self.compare, self.predict, self.annotate))
-        self.setLayout(in_column(self.when, self.message, self.curve, self._buttons))
+        self.setLayout(in_column(self.when, self.message, self._buttons, self.curve))
         self.compare.clicked.connect(self.compare_requested)
         self.predict.clicked.connect(self.predict_requested)
         self.annotate.clicked.connect(self.annotate_requested)

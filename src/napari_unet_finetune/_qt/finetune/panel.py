@@ -119,7 +119,7 @@ class FinetunePanel(Panel):
         self.settings.add_folded(self.old)
         self.setLayout(
             in_column(
-                self.outcome, self.base, self.words, self.settings, self.changed_since, self.reason, self.button,
+                self.base, self.words, self.settings, self.button, self.reason, self.changed_since, self.outcome,
                 self.settings.fold, spacing=6,
             )
         )  # fmt: skip
