@@ -24,3 +24,4 @@ DATASETS = {1: VERMILION, 2: BLUE}
 TRAINING_LOSS, VALIDATION_DICE = SKY_BLUE, ORANGE
 
 INFO, WARNING, FAULT = BLUE, ORANGE, VERMILION
+LINK = "#3A8FC7"  # can be read on napari's dark and on its light ground

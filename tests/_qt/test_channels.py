@@ -62,6 +62,24 @@ def test_the_first_channel_is_seen_until_another_one_is_chosen_and_that_is_remem
     assert Project.open(stained).channels == session.channels == ALL
 
 
+def test_a_channel_that_is_chosen_in_another_window_is_shown_here(session, panels, stained, viewer):
+    images, predict = panels
+    session.project = Project.open(stained)
+    predict.source.set_value("dataset")
+    annotation = annotation_of(session)
+    annotation.open("a")
+    other = Project.open(stained)
+    other.channels = one_channel(STAINS, 1)
+    annotation.catch_up()
+    assert session.channels == one_channel(STAINS, 1) and viewer.dims.current_step[0] == 1
+    assert images.channel.currentText() == predict.channel.currentText() == "GFP"
+    assert "Another window" in session.message.text
+    told = []
+    session.message_changed.connect(lambda: told.append(session.message.text))
+    annotation.catch_up()
+    assert not told
+
+
 def test_two_channels_are_predicted_from_the_first_click(session, panels, stained, viewer):
     images, predict = panels
     session.project = Project.open(stained)

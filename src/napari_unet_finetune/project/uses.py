@@ -11,7 +11,7 @@ from ..io.images import ImageRef
 from ..models.card import FileCard
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
-from ..text import first_of
+from ..text import count_of, first_of, verb_for
 from .image import ProjectImage, Role
 from .project import Project
 
@@ -113,6 +113,21 @@ def role_question(images: Sequence[ProjectImage], role: Role, base: Known = NOTH
                 f"scored on {it}, so its scores are of other images than those before. Train on {it} all the same?"
             )
     return ""
+
+
+def accept_question(images: Sequence[ProjectImage]) -> str:
+    """Return what to ask before predictions become the masks of `images`; empty if there is none among them."""
+    unseen = [image.name for image in images if image.is_predicted]
+    if not unseen:
+        return ""
+    is_one = len(unseen) == 1
+    masks, they = ("mask", "it") if is_one else ("masks", "them")
+    return (
+        f"{count_of(len(unseen), masks.removesuffix('s'))} {verb_for(len(unseen), 'be')} "
+        f"{'a prediction' if is_one else 'predictions'} that nobody has looked at ({first_of(unseen)}). Models learn "
+        f"from accepted predictions as from masks that you painted, but {'it' if is_one else 'they'} cannot judge the "
+        f"model that made {they}. Accept {they if is_one else f'all {len(unseen)}'}?"
+    )
 
 
 def _was_kept(image: ProjectImage, role: Role, base: Known) -> bool:

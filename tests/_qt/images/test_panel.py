@@ -69,9 +69,24 @@ def drop(panel, *paths):
 
 
 def test_an_empty_panel_says_what_to_do(panel):
-    assert "Drop a folder" in panel.empty.text()
+    assert panel.empty.text().startswith("Begin with a folder of your images")
     assert not panel.view.isVisible()
-    assert not panel.import_button.isEnabled()
+    assert not panel.import_button.isVisible()
+    above = panel.folder_button.geometry().top(), panel.empty.mapTo(panel, panel.empty.rect().topLeft()).y()
+    assert above[0] < 10 and above[1] < 60, "what to do first stands at the top"
+
+
+def test_the_sample_becomes_a_dataset_where_the_user_wants_it(panel, npe2pm, tmp_path, qtbot, session, viewer):
+    asked = []
+    panel._opener._choose_folder = lambda why, _start: asked.append(why)
+    with npe2pm.tmp_plugin(package="napari-unet-finetune"):
+        panel.sample.linkActivated.emit("sample")
+        assert "31 images" in asked[0] and session.project is None
+        panel._opener._choose_folder = lambda _why, _start: tmp_path / "sample"
+        panel.sample.linkActivated.emit("sample")
+    assert [layer.name for layer in viewer.layers] == ["Microtube Dataset 2", "Microtube Dataset 2 truth"]
+    qtbot.waitUntil(lambda: session.project is not None)
+    assert len(session.project.names) == 31 and not panel.sample.isVisible()
 
 
 def test_a_folder_is_opened_in_the_background_and_shown(panel, qtbot, folder, session):
@@ -155,6 +170,33 @@ def test_an_image_changes_sides_only_after_a_question(panel, qtbot, folder, monk
     assert asked[1] == "auto" and asked[3] == "test"
     panel.view.role_requested.emit(["img_2"], "test")
     assert len(asked) == 4
+
+
+def test_many_predictions_are_accepted_after_a_question_that_tells_how_many(panel, qtbot, folder, session, monkeypatch):
+    project = opened(panel, qtbot, folder)
+    asked, answers = [], iter([False, True, True])
+    monkeypatch.setattr(panel, "confirm", lambda question: asked.append(question) or next(answers))
+    accept_all = next(action for action in panel.more_menu.actions() if action.text() == "Accept all predictions…")
+    accept_all.trigger()
+    assert not asked and "No mask is a prediction" in session.message.text
+    for name in ("img_1", "img_2", "img_4"):
+        project.save_labels(name, BLOB, "predicted")
+    project.save_labels("img_3", BLOB, "painted")
+    annotation_of(session).open("img_2")
+
+    def origins():
+        return [reopened(project).image(f"img_{number}").origin for number in (1, 2, 3, 4)]
+
+    accept_all.trigger()
+    assert "3 masks are predictions that nobody has looked at (img_1, img_2, img_4)" in asked[0]
+    assert origins() == ["predicted", "predicted", "painted", "predicted"]
+    menu = panel.view.menu_for(["img_0", "img_4", "img_3"])
+    next(action for action in menu.actions() if action.text() == "Accept prediction").trigger()
+    assert "1 mask is a prediction that nobody has looked at (img_4)" in asked[1] and origins()[3] == "accepted"
+    accept_all.trigger()
+    assert "2 masks" in asked[2] and origins() == ["accepted", "accepted", "painted", "accepted"]
+    assert session.message.text == "2 predictions are accepted and count as annotated."
+    assert "predicted" not in panel.footer.text()
 
 
 def test_roles_chosen_in_the_table_are_on_disk_and_counted(panel, qtbot, folder):

@@ -236,6 +236,24 @@ class Annotation(Listener):
             holds=lambda: self.session.project is project and project.image(name).origin == "accepted",
         )
 
+    def accept_all(self, names: Iterable[str]) -> None:
+        """Count the predictions among the masks of these images as looked at."""
+        project, autosave = self.session.project, self._autosave
+        if project is None or not self.save():
+            return
+        predicted = [name for name in names if project.image(name).is_predicted]
+        try:
+            project.accept(predicted)
+            if autosave is not None and autosave.name in predicted:
+                autosave.accept()
+        except FinetuneError as error:
+            self.session.fail(error)
+            return
+        what = f"{count_of(len(predicted), 'prediction')} {verb_for(len(predicted), 'be')} accepted"
+        self.session.tell(f"{what} and {verb_for(len(predicted), 'count')} as annotated.")
+        self.session.images_changed.emit()
+        self.changed.emit()
+
     def remove_masks(self, names: Iterable[str]) -> None:
         """Move masks aside; `undo_remove` brings them back."""
         project = self.session.project
@@ -288,6 +306,7 @@ class Annotation(Listener):
         project, unsaved = self.session.project, self.unsaved
         if project is None:
             return
+        channels = project.channels
         try:
             names = project.catch_up([] if unsaved is None else [unsaved])
         except FolderGoneError as error:
@@ -304,6 +323,9 @@ class Annotation(Listener):
         if names:
             self.reload(names)
             self.session.tell(f"Another window has changed {first_of(names)} of this dataset; it is shown here now.")
+        if project.channels != channels:
+            self.session.channels_changed.emit()
+            self.session.tell("Another window has chosen another channel for this dataset; it holds here too.")
 
     def reload(self, names: Iterable[str]) -> None:
         """Show masks that were changed on disk, by anything else than painting."""

@@ -13,16 +13,19 @@ from ...errors import DataError
 from ...io.images import SUFFIXES, subfolders_with_images
 from ...io.writing import Frame, write_frames
 from ...project.project import NotWritableError, Project
-from ...text import count_of, verb_for
+from ...text import count_of, place_in_words, verb_for
 from ..annotate.annotation import annotation_of
 from ..layers.frames import frame_shape, frames_of
 from ..layers.layers import file_of, mark_of
+from ..session.dock import PLUGIN
 from ..session.listener import Listener
 from ..session.session import Session
 from ..session.worker import Work
 
 if TYPE_CHECKING:
     from napari.layers import Image
+
+_SAMPLE = "microtube_dataset2"  # a model of the other one ships
 
 ChooseFolder = Callable[[str, Path], Path | None]
 """Asks the user for a folder, told why; None if the user does not want to."""
@@ -80,7 +83,7 @@ class Opener(Listener):
         """Open a folder, a stack file or a project; `select` are files to select in it."""
 
         def load() -> Generator[str, None, Project]:
-            yield f"Opening {source.name} …"
+            yield f"Opening {place_in_words(source)} …"
             return Project.open(source, folder)
 
         def failed(error: Exception) -> None:
@@ -127,6 +130,13 @@ class Opener(Listener):
         folder = self._choose_folder(why, Path.home())
         if folder is not None:
             self._write([choice.layer for choice in choices], folder, total)
+
+    def open_sample(self) -> None:
+        """Open the sample images in the viewer, as its menu does, and make a dataset of them where the user wants."""
+        viewer, sample = self._session.viewer, (PLUGIN, _SAMPLE)
+        if not any(layer.source.sample == sample for layer in viewer.layers):
+            viewer.open_sample(*sample)
+        self.open_layers([choice for choice in self.choices() if choice.layer.source.sample == sample])
 
     def release(self) -> None:
         """Open nothing any more; what is being opened is dropped."""

@@ -13,22 +13,24 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QLineEdit,
+    QSizePolicy,
     QWidget,
 )
 
+from ...colors import LINK
 from ...errors import FinetuneError
 from ...io.images import SUFFIXES
 from ...project.mask_import import masks_beside
 from ...project.project import Role
 from ...project.training_plan import summarize
-from ...project.uses import NOTHING, Known, role_question
+from ...project.uses import NOTHING, Known, accept_question, role_question
 from ..annotate.annotation import annotation_of, image_keys
 from ..session.dock import Panel
 from ..session.session import Session
 from ..session.shortcuts import bind_keys
 from ..widgets.channel_box import ChannelBox
 from ..widgets.file_dialogs import ask_for_folder, ask_for_subfolder, confirm
-from ..widgets.layout import in_column, in_row, menu_button, push_button
+from ..widgets.layout import in_column, in_row, menu_button, push_button, tipped
 from ..widgets.tick_dialog import TickDialog
 from ..widgets.wrapped_label import WrappedLabel
 from .mask_import import MaskImportController
@@ -41,9 +43,10 @@ _WHICH_LAYERS = (
     "others are copied, frame by frame, into a folder you choose."
 )
 _NO_DATASET = (
-    "Drop a folder of images here, or choose one above.\n\n"
+    "Begin with a folder of your images: press “Open folder…”, or drop it here.\n\n"
     "TIFF, PNG, JPEG, BMP and NumPy files; in a stack, each frame is an image."
 )
+_SAMPLE = f"<a style='color: {LINK}' href='sample'>Try it with sample images…</a>"
 _FILES = f"Images ({' '.join(f'*{suffix}' for suffix in SUFFIXES)})"
 
 
@@ -74,7 +77,8 @@ class ImagesPanel(Panel):
             "else those in a folder that you choose. You can check which mask goes where.",
         )
         self.more_button = push_button("⋯", "More ways to open images and masks")
-        self.footer, self.empty = QLabel(), WrappedLabel()
+        self.footer, self.empty, self._start = QLabel(), WrappedLabel(), QWidget()
+        self.sample = tipped(QLabel(_SAMPLE), "Cells in a microtube, with their true masks, also under Open Sample.")
         self.setAcceptDrops(True)
         self._lay_out()
         self._connect()
@@ -111,8 +115,9 @@ class ImagesPanel(Panel):
     def _lay_out(self) -> None:
         self.words.setPlaceholderText("filter by name")
         self.words.setClearButtonEnabled(True)
-        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setText(_NO_DATASET)
+        self._start.setLayout(in_column(self.empty, self.sample, None, spacing=12))
+        self._start.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.footer.setWordWrap(True)
         self.more_button.setFixedWidth(self.more_button.fontMetrics().horizontalAdvance("⋯⋯⋯"))
         buttons = in_row(self.folder_button, self.import_button, self.more_button)
@@ -120,15 +125,16 @@ class ImagesPanel(Panel):
         self._channel_row.setLayout(in_row(QLabel("Channel"), self.channel, stretch=self.channel))
         self.setLayout(
             in_column(
-                buttons, words, self._channel_row, self.empty, self.view, self.footer, stretch=self.view, spacing=6
+                buttons, words, self._channel_row, self._start, self.view, self.footer, stretch=self.view, spacing=6
             )
         )  # fmt: skip
         from_layers = self.importing.from_layers
-        menu_button(
+        self.more_menu = menu_button(
             self.more_button,
             (
                 ("Open file…", "A stack in which each frame is an image.", self._on_open_file),
                 ("Use open layers…", "Image layers of this viewer, frame by frame.", self._on_use_layers),
+                ("Accept all predictions…", "Count them as masks that you have looked at.", self._on_accept_all),
                 ("Import masks from another folder…", "Any folder of masks.", self._on_import_other_folder),
                 ("Import masks from a file…", "A stack of masks for a stack of images.", self._on_import_file),
                 ("Import masks from open layers…", "Labels layers of this viewer, frame by frame.", from_layers),
@@ -154,12 +160,14 @@ class ImagesPanel(Panel):
         self.listen(self._opener.changed, self._on_opening)
         self.listen(self._opener.opened, self.view.select)
         self.folder_button.clicked.connect(self._on_open_folder)
+        self.sample.linkActivated.connect(lambda _link: self._opener.open_sample())
         self.import_button.clicked.connect(self._on_import_folder)
         self.words.textChanged.connect(self._on_filter)
         self.annotated_only.toggled.connect(self._on_filter)
         self.view.open_requested.connect(self._annotation.open)
         self.view.role_requested.connect(self._set_role)
         self.view.removal_requested.connect(self._annotation.remove_masks)
+        self.view.accept_requested.connect(self._accept)
         bind_keys(self, image_keys(self._annotation))
 
     def _on_project_changed(self) -> None:
@@ -171,10 +179,9 @@ class ImagesPanel(Panel):
             self.view.images.destroyed.connect(self._thumbnails.close)
             self.view.images.thumbnail = self._thumbnails.get
         has_images = project is not None
-        self.empty.setVisible(not has_images)
-        for widget in (self.view, self.words, self.annotated_only, self.footer):
+        self._start.setVisible(not has_images)
+        for widget in (self.import_button, self.view, self.words, self.annotated_only, self.footer):
             widget.setVisible(has_images)
-        self.import_button.setEnabled(has_images)
         self._show_channels()
         self._refresh()
         self._show_counts()
@@ -213,7 +220,7 @@ class ImagesPanel(Panel):
             self._thumbnails = None
 
     def confirm(self, question: str) -> bool:
-        """Ask before an image changes sides between training and scoring."""
+        """Ask before images change sides between training and scoring, or predictions become masks."""
         return confirm(self, "Images", question, "Yes")
 
     def _set_role(self, names: list[str], role: Role) -> None:
@@ -228,6 +235,21 @@ class ImagesPanel(Panel):
             self._session.fail(error)
         self._session.images_changed.emit()
 
+    def _on_accept_all(self) -> None:
+        project = self._session.project
+        if project is not None:
+            self._accept(list(project.names))
+
+    def _accept(self, names: list[str]) -> None:
+        project = self._session.project
+        if project is None or not self._annotation.save():
+            return
+        question = accept_question([project.image(name) for name in names])
+        if not question:
+            self._session.tell("No mask is a prediction that waits to be accepted.")
+        elif self.confirm(question):
+            self._annotation.accept_all(names)
+
     def _seen(self) -> Known:
         """Return what the base has seen; nothing if it is gone, of which others tell."""
         with suppress(FinetuneError):
@@ -238,6 +260,7 @@ class ImagesPanel(Panel):
         is_busy = self._opener.is_busy
         self.folder_button.setEnabled(not is_busy)
         self.more_button.setEnabled(not is_busy)
+        self.sample.setVisible(not is_busy)
         self.empty.setText(self._opener.doing or _NO_DATASET)
 
     def _on_filter(self) -> None:

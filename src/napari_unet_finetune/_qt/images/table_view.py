@@ -101,6 +101,7 @@ class ImageView(QTableView):
     open_requested = Signal(str)  # name
     role_requested = Signal(list, str)  # names, role
     removal_requested = Signal(list)  # names
+    accept_requested = Signal(list)  # names
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -228,6 +229,7 @@ class ImageView(QTableView):
         menu.setToolTipsVisible(True)
         opening = menu.addAction("Open")
         removing = menu.addAction("Remove mask" if len(names) == 1 else f"Remove {len(names)} masks")
+        self._offer_to_accept(menu, names)
         roles = menu.addMenu("Use for")
         assert opening is not None
         assert removing is not None
@@ -241,3 +243,11 @@ class ImageView(QTableView):
             action.setToolTip(ROLE_TIPS[role])
             action.triggered.connect(lambda _checked=False, role=role: self._request_role(names, role))
         return menu
+
+    def _offer_to_accept(self, menu: QMenu, names: Sequence[str]) -> None:
+        rows = (self.images.row_of(name) for name in names)
+        count = sum(self.images.image_at(row).is_predicted for row in rows if row is not None)
+        if count:
+            accepting = menu.addAction("Accept prediction" if count == 1 else f"Accept {count} predictions")
+            assert accepting is not None
+            accepting.triggered.connect(lambda: self.accept_requested.emit(list(names)))
