@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_unet_finetune.config import Normalization
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.appearance import AS_THEY_ARE, Appearance, candidates, nearest, quantiles_of
+from napari_unet_finetune.data.appearance import AS_THEY_ARE, Appearance, candidates, likeliest, nearest, quantiles_of
 from napari_unet_finetune.data.normalize import ModelView, as_shown, network_input
 
 INVERTED = Appearance(inverted=(0,))
@@ -76,3 +76,14 @@ def test_a_network_of_other_channels_inverts_what_it_inverted(old, new):
 )
 def test_a_damaged_appearance_does_not_fit(damaged):
     assert not damaged.fits(1)
+
+
+def test_two_ways_are_open_only_where_intensities_do_not_tell_them_apart():
+    def flat(value, *inverted):
+        return Appearance(inverted=inverted, quantiles=(value,) * 51)
+
+    dark, bright = flat(0.2), flat(0.8, 0)
+    for value, ways in ((0.2, [dark]), (0.45, [dark, bright]), (0.55, [bright, dark]), (0.8, [bright])):
+        assert likeliest([dark, bright], (value,) * 51) == ways
+    assert likeliest([dark, flat(0.5)], (0.4,) * 51) == [flat(0.5)], "shown alike"
+    assert likeliest([AS_THEY_ARE, bright], (0.7,) * 51) == [bright], "nothing is known of the other"

@@ -1,5 +1,7 @@
 """Images with dark and bright exchanged are shown so that the base finds them, before anything is learned."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,32 @@ def test_what_is_shown_as_the_model_learned_to_see_costs_the_old_images_nothing(
     turned = drain(finetune(trained.model, INVERTED, settings)).ended
     learned = drain(finetune(trained.model, INVERTED, settings.model_copy(update={"appearance": "as they are"}))).ended
     assert turned.old_dice_after > learned.old_dice_after + 0.05
+
+
+@pytest.fixture(scope="module")
+def undecided(turned):
+    """Return the model that knows bright and inverted images, as if both had the same intensities."""
+    model = turned[1].model
+    before, new = model.card.knows
+    return model.with_card(knows=(before, new.model_copy(update={"quantiles": before.quantiles})))
+
+
+def test_where_intensities_do_not_tell_the_network_does(undecided):
+    for images, inverted in ((make_squares(4, seed=5), ()), (INVERTED, (0,))):
+        assert {Predictor(undecided).predict(image).appearance.inverted for image in images} == {inverted}
+        assert np.mean(scores(undecided, images)) > 0.9
+
+
+def test_where_intensities_tell_the_network_is_not_asked(turned, monkeypatch):
+    monkeypatch.setattr(Predictor, "_implausibility", lambda *_: pytest.fail("asked"))
+    assert np.mean(scores(turned[1].model, INVERTED)) > 0.9
+
+
+def test_the_share_of_objects_is_known_of_masks_but_not_of_strokes(turned, trained):
+    before, new = turned[1].model.card.knows
+    truth = np.mean([image.target.mean() for image in INVERTED])
+    assert new.object_share == pytest.approx(truth, abs=1e-4) and 0 < before.object_share < 1
+    strokes = [
+        replace(image, annotated=np.arange(image.target.size).reshape(image.shape) % 3 > 0) for image in INVERTED
+    ]
+    assert drain(finetune(trained.model, strokes, tiny_config(steps=1))).model.card.knows[-1].object_share is None

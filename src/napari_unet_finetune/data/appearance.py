@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..config import AppearanceName
 from ..text import first_of
@@ -29,12 +29,15 @@ class Appearance(BaseModel):
     quantiles
         Quantiles (`LEVELS`) of the normalized intensities, of images as they are, the mean over images; empty where
         nothing is known of them.
+    object_share
+        Mean share of object pixels, ``None`` where nothing is known of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     inverted: tuple[int, ...] = ()
     quantiles: tuple[float, ...] = ()
+    object_share: float | None = Field(None, ge=0, le=1)
 
     def shown(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return `pixels` (C, Y, X) of any type with bright and dark exchanged where that is wanted."""
@@ -88,6 +91,8 @@ def candidates(channels: int) -> list[Appearance]:
 
 # An image is taken for one of the dataset of which nothing is known where it is farther than this from all others.
 _FAR = 0.15
+# Two datasets whose distances from an image differ by less than this are not told apart by intensities alone.
+_UNCLEAR = 0.3
 
 
 def nearest(known: Sequence[Appearance], quantiles: Sequence[float]) -> int:
@@ -98,6 +103,21 @@ def nearest(known: Sequence[Appearance], quantiles: Sequence[float]) -> int:
     if len(measured) < len(known) and measured.get(best, np.inf) > _FAR:
         return distances.index(None)
     return best
+
+
+def likeliest(known: Sequence[Appearance], quantiles: Sequence[float]) -> list[Appearance]:
+    """Return how an image with these `quantiles` may be one of the `known` datasets' that are shown otherwise.
+
+    The likeliest comes first; another one only where intensities do not clearly tell the two apart.
+    """
+    first = known[nearest(known, quantiles)]
+    distance = first.distance(quantiles)
+    others = [one for one in known if one.inverted != first.inverted and one.quantiles]
+    if distance is None or not others:
+        return [first]
+    other = others[nearest(others, quantiles)]
+    apart = other.distance(quantiles)
+    return [first, other] if apart is not None and apart - distance < _UNCLEAR else [first]
 
 
 def sampling_step(count: int) -> int:

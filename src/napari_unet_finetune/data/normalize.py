@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..io.colors import LUMINANCE
 from ..io.regions.region import LazyImage, Region, bands_of
 from ..text import first_of
 from .annotated_image import AnnotatedImage
-from .appearance import AS_THEY_ARE, Appearance, nearest, quantiles_of, sampling_step
+from .appearance import AS_THEY_ARE, Appearance, likeliest, quantiles_of, sampling_step
 from .channels import place_of
 from .view.intensities import (
     Bands,
@@ -86,14 +87,26 @@ def network_input(image: AnnotatedImage, view: ModelView) -> NetworkInput:
 
 @dataclass(frozen=True)
 class Sight:
-    """How one image is shown to a network: what was measured over all of it, and holds for each part."""
+    """How one image is shown to a network: what was measured over all of it, and holds for each part.
+
+    `distance` is how far its intensities are from the dataset that is shown so.
+    """
 
     appearance: Appearance
     intensities: Intensities
+    distance: float = 0.0
 
 
 def measure_sight(image: LazyImage, view: ModelView) -> Sight:
-    """Return how a model with `view` sees `image`, which is read from top to bottom, in bands.
+    """Return how a model with `view` sees `image` by what its intensities say, as `possible_sights` has it first."""
+    return next(possible_sights(image, view))
+
+
+def possible_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
+    """Yield how a model with `view` may see `image`, which is read from top to bottom, in bands; the likeliest first.
+
+    There is more than one only where the model knows images that are shown otherwise, and the intensities of this one
+    do not clearly say which of them it is like.
 
     Raises
     ------
@@ -108,12 +121,15 @@ def measure_sight(image: LazyImage, view: ModelView) -> Sight:
         return measure_intensities(bands, view.normalization, name=image.name)
 
     if len({one.inverted for one in view.knows}) == 1:
-        return Sight(view.knows[0], measured(view.knows[0]))
+        yield Sight(view.knows[0], measured(view.knows[0]))
+        return
     as_they_are = measured(AS_THEY_ARE)
     if not view.knows:
-        return Sight(AS_THEY_ARE, as_they_are)
-    shown = view.knows[nearest(view.knows, quantiles_of(_sample(image, view, as_they_are)))]
-    return Sight(shown, measured(shown) if shown.inverted else as_they_are)
+        yield Sight(AS_THEY_ARE, as_they_are)
+        return
+    quantiles = quantiles_of(_sample(image, view, as_they_are))
+    for shown in likeliest(view.knows, quantiles):
+        yield Sight(shown, measured(shown) if shown.inverted else as_they_are, shown.distance(quantiles) or 0.0)
 
 
 def see(image: LazyImage, view: ModelView, sight: Sight, region: Region | None = None) -> NDArray[np.float32]:

@@ -115,7 +115,7 @@ def prepare(
     original = model.with_card(knows=(shown,)) if has_same_channels else model
     held_out = _seen_by_base(original, base.with_card(knows=(shown,)), images, loaded)
     as_is = _seen_by_base(model, base.with_card(knows=(shown,)), images, loaded) if shown.inverted else None
-    model, base = _with_new(model, base, before, shown, loaded.statistics)
+    model, base = _with_new(model, base, before, shown, loaded)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
     about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
     source, validator = _batches(loaded, replay, config, base, precision)
@@ -248,16 +248,23 @@ def _known_before(model: Model) -> tuple[Appearance, ...]:
     """Return how images of the datasets are shown that the base model was trained on."""
     if model.card.knows:
         return model.card.knows
-    statistics = model.card.provenance.statistics
-    return (Appearance(quantiles=statistics.normalized.everywhere if statistics else ()),)
+    return (_measured(AS_THEY_ARE, model.card.provenance.statistics, has_masks=model.rehearsal is not None),)
+
+
+def _measured(shown: Appearance, statistics: DataStatistics | None, *, has_masks: bool) -> Appearance:
+    """Return the appearance of a dataset with what tells its images from others; strokes tell no share of objects."""
+    if statistics is None:
+        return shown.model_copy(update={"quantiles": (), "object_share": None})
+    share = statistics.foreground if has_masks else None
+    return shown.model_copy(update={"quantiles": statistics.normalized.everywhere, "object_share": share})
 
 
 def _with_new(
-    model: Model, base: Model, before: tuple[Appearance, ...], shown: Appearance, statistics: DataStatistics | None
+    model: Model, base: Model, before: tuple[Appearance, ...], shown: Appearance, loaded: _Loaded
 ) -> tuple[Model, Model]:
     """Return the models with the new dataset among those they know; the original only where it is shown otherwise."""
-    quantiles = statistics.normalized.everywhere if statistics else ()
-    knows = (*before, shown.model_copy(update={"quantiles": quantiles}))
+    has_masks = all(image.anywhere is None for image in loaded.train.images)
+    knows = (*before, _measured(shown, loaded.statistics, has_masks=has_masks))
     has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
     return model.with_card(knows=knows) if shown.inverted and has_same_channels else model, base.with_card(knows=knows)
 

@@ -24,6 +24,12 @@ class Region:
         """Return all of an image of `shape` (Y, X)."""
         return cls(0, 0, *shape)
 
+    @classmethod
+    def middle(cls, shape: tuple[int, int], side: int) -> Region:
+        """Return the middle of an image of `shape` (Y, X), with sides of at most `side` pixels."""
+        (top, height), (left, width) = (((whole - min(whole, side)) // 2, min(whole, side)) for whole in shape)
+        return cls(top, left, top + height, left + width)
+
     @property
     def shape(self) -> tuple[int, int]:
         """Size (Y, X) in pixels."""
