@@ -195,3 +195,21 @@ def test_bad_input_is_one_sentence(complaint, data, model, tmp_path, monkeypatch
     given |= {"--masks": data[3]} if command == "evaluate" else {"--out": "out"}
     given |= {changes[0]: changes[1]}
     assert sentence in complaint(command, *(part for option in given.items() for part in option))
+
+
+def test_an_ome_zarr_folder_is_an_image(answer, model, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    movie = np.random.default_rng(0).integers(0, 255, (3, 48, 40), np.uint8)
+    array = zarr.create_group(tmp_path / "movie.ome.zarr").create_array("0", data=movie, chunks=(1, 20, 20))
+    axes = [{"name": "t", "type": "time"}, *({"name": one, "type": "space"} for one in "yx")]
+    scale = [{"type": "scale", "scale": [1.0] * array.ndim}]
+    described = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    zarr.open_group(tmp_path / "movie.ome.zarr").attrs["ome"] = {"version": "0.5", "multiscales": [described]}
+    tifffile.imwrite(tmp_path / "same.tif", movie, metadata={"axes": "TYX"}, photometric="minisblack")
+    for name in ("movie.ome.zarr", "same.tif"):
+        code, _ = answer("predict", "--model", model, "--images", tmp_path / name, "--out", tmp_path / "out")
+        assert code == 0
+    labels = [tifffile.imread(tmp_path / "out" / f"{name}_labels.tif") for name in ("movie", "same")]
+    np.testing.assert_array_equal(*labels)
+    code, found = answer("check", "--images", tmp_path / "movie.ome.zarr")
+    assert code == 0 and len(found["images"]) == 3

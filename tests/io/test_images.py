@@ -284,7 +284,7 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path):
 
 
 def test_an_empty_folder_says_which_formats_are_read(tmp_path):
-    with pytest.raises(DataError, match="TIFF, PNG, JPEG, BMP, NPY or NPZ"):
+    with pytest.raises(DataError, match="TIFF, PNG, JPEG, BMP, NPY, NPZ or OME-Zarr"):
         list_images(tmp_path)
 
 

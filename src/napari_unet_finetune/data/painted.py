@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import DataError
+from ..io.content import is_image_file
 from ..io.disk import NO_FILE, Stamp, file_stamp, file_stem
 from ..io.images import ImageRef, Listing, list_images, natural_key
 from ..text import first_of
@@ -196,13 +197,13 @@ def list_masks(masks: Path, *, sparse: bool = False) -> Listing:
 
 
 def _list_if_any(folder: Path) -> Listing:
-    has_files = folder.is_dir() and any(path.is_file() for path in folder.iterdir())
+    has_files = folder.is_dir() and any(is_image_file(path) for path in folder.iterdir())
     return list_images(folder) if has_files else Listing(())
 
 
 def _list_before(painted: Painted) -> Listing:
     """Return masks of the first version that are remembered."""
-    listings = [list_images(file) for file in painted.before if file.is_file()]
+    listings = [list_images(file) for file in painted.before if is_image_file(file)]
     return Listing(
         tuple(ref for listing in listings for ref in listing.images),
         headers={ref: header for listing in listings for ref, header in listing.headers.items()},

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import DataError
+from .disk import is_file
+from .regions.ome_zarr import is_zarr
 
-Reader = Literal["tiff", "raster", "array"]
+Reader = Literal["tiff", "raster", "array", "zarr"]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 ARRAY_SUFFIXES = (".npy", ".npz")
 SUFFIXES = TIFF_SUFFIXES + RASTER_SUFFIXES + ARRAY_SUFFIXES
-FORMATS = "TIFF, PNG, JPEG, BMP, NPY or NPZ"
+FORMATS = "TIFF, PNG, JPEG, BMP, NPY, NPZ or OME-Zarr"
 CELLPOSE = "_seg.npy"
 
 _KNOWN: tuple[tuple[bytes, Reader], ...] = (
@@ -66,6 +68,8 @@ def reader_of(path: Path) -> Reader:
     DataError
         If it is empty or of a format that is not read.
     """
+    if is_zarr(path):
+        return "zarr"
     with path.open("rb") as file:
         start = file.read(32)
     name, suffix = path.name, path.suffix.lower()
@@ -83,6 +87,11 @@ def reader_of(path: Path) -> Reader:
         if suffix in suffixes:
             return reader
     raise DataError(f"{name}: files of type '{path.suffix}' are not read. Save the image as {FORMATS}.")
+
+
+def is_image_file(path: Path) -> bool:
+    """Tell whether a path is a single file, or a Zarr store, which is a folder that counts as one."""
+    return is_file(path) or is_zarr(path)
 
 
 def is_of_cellpose(path: Path) -> bool:

@@ -14,9 +14,11 @@ from unicodedata import normalize
 from ..errors import DataError, FinetuneError
 from ..text import count_of, first_of, path_in_words, printable, verb_for
 from .arrays import read_array_frame, read_array_headers
-from .content import CELLPOSE_NOTE, FORMATS, SUFFIXES, is_of_cellpose, is_passed_over, reader_of
-from .pixels import ImageHeader, ImagePixels, checked_frame, checked_pixels
+from .content import CELLPOSE_NOTE, FORMATS, SUFFIXES, is_image_file, is_of_cellpose, is_passed_over, reader_of
+from .pixels import MAX_IMAGE_BYTES, ImageHeader, ImagePixels, checked_frame, checked_pixels
 from .raster import read_raster, read_raster_header
+from .regions.ome_zarr import is_zarr, open_zarr_frame, read_zarr_frame, read_zarr_headers
+from .regions.region import LazyImage
 from .tiff import read_tiff_frame, read_tiff_headers
 from .writing import write_labels
 
@@ -32,6 +34,7 @@ __all__ = [
     "looked_at",
     "natural_key",
     "notes_of",
+    "open_in_parts",
     "read_headers",
     "read_image",
     "subfolders_with_images",
@@ -217,7 +220,7 @@ def channel_names(source: Path) -> tuple[str, ...]:
 
 def subfolders_with_images(source: Path) -> dict[Path, int]:
     """Return the subfolders of a folder that hold image files, and how many; none if it holds some itself."""
-    if not source.is_dir() or _candidates(source)[0]:
+    if is_zarr(source) or not source.is_dir() or _candidates(source)[0]:
         return {}
     folders = sorted((one for one in source.iterdir() if one.is_dir()), key=lambda one: natural_key(one.name))
     counts = {folder: _count_inside(folder) for folder in folders if not folder.name.startswith(".")}
@@ -257,6 +260,20 @@ def read_image(ref: ImageRef, *, as_labels: bool = False) -> ImagePixels:
         return replace(pixels, array=checked_pixels(_long_name(ref), pixels.array))
 
 
+def open_in_parts(ref: ImageRef) -> LazyImage | None:
+    """Return an image whose regions can be read without the rest of it; None where the file has to be read whole.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged or foreign.
+    """
+    with _reasons_for(ref.path):
+        if reader_of(ref.path) == "zarr":
+            return open_zarr_frame(ref.path, ref.frame, name=ref.name)
+    return None
+
+
 @contextmanager
 def looked_at(source: Path) -> Iterator[None]:
     """Say in a sentence what keeps one from looking for a folder or file or into it.
@@ -279,16 +296,17 @@ def looked_at(source: Path) -> Iterator[None]:
 def _candidates(source: Path) -> tuple[list[Path], tuple[Path, ...]]:
     """Return the files to read, and those of formats that are not read."""
     with looked_at(source):
-        if source.is_file():
+        if is_image_file(source):
             return [source], ()
-        files = [path for path in source.iterdir() if not path.name.startswith(".") and path.is_file()]
+        files = [path for path in source.iterdir() if not path.name.startswith(".") and is_image_file(path)]
     files.sort(key=lambda path: (natural_key(path.name), path.name))
     passed_over = tuple(path for path in files if is_passed_over(path))
-    return [path for path in files if path.suffix.lower() in SUFFIXES and path not in passed_over], passed_over
+    images = [path for path in files if path.suffix.lower() in SUFFIXES or path.is_dir()]
+    return [path for path in images if path not in passed_over], passed_over
 
 
 def _nothing_found(source: Path, unreadable: Sequence[tuple[Path, str]], passed_over: Sequence[Path]) -> str:
-    if source.is_file() and unreadable:
+    if is_image_file(source) and unreadable:
         return unreadable[0][1]
     if unreadable:
         return f"{source}: none of its {len(unreadable)} image files can be read. The first: {unreadable[0][1]}"
@@ -301,6 +319,8 @@ def _nothing_found(source: Path, unreadable: Sequence[tuple[Path, str]], passed_
 
 def _read_headers(path: Path) -> Iterable[ImageHeader]:
     reader = reader_of(path)
+    if reader == "zarr":
+        return read_zarr_headers(path)
     if reader == "tiff":
         return read_tiff_headers(path)
     return read_array_headers(path) if reader == "array" else (read_raster_header(path),)
@@ -308,6 +328,8 @@ def _read_headers(path: Path) -> Iterable[ImageHeader]:
 
 def _read(ref: ImageRef, *, as_labels: bool) -> ImagePixels:
     reader = reader_of(ref.path)
+    if reader == "zarr":
+        return read_zarr_frame(ref.path, ref.frame, most_bytes=MAX_IMAGE_BYTES)
     if reader == "tiff":
         return read_tiff_frame(ref.path, ref.frame, as_labels=as_labels)
     if reader == "array":

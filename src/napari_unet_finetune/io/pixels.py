@@ -152,11 +152,12 @@ def checked_pixels(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]
     if array.dtype.kind not in "buif":
         raise DataError(f"{name} holds pixels of type {array.dtype}. Save it with real numbers.")
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    _check_finite(name, array)
+    check_finite(name, array)
     return _without_equal_channels(array)
 
 
-def _check_finite(name: str, array: NDArray[np.generic]) -> None:
+def check_finite(name: str, array: NDArray[np.generic]) -> None:
+    """Check that floats are finite; raises `DataError` if some are not."""
     if array.dtype.kind != "f":
         return
     bad = array.size - int(np.isfinite(array).sum())

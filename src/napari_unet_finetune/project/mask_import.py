@@ -10,6 +10,7 @@ from ..data.painted import UNSEEN, list_masks, unseen_masks
 from ..data.pairing import MASK_WORDS, Pair, pair_images, words_and_numbers
 from ..errors import DataError
 from ..events import drain, never
+from ..io.content import is_image_file
 from ..io.images import ImageRef
 from ..text import count_of, first_of, size_in_px, verb_for
 from .image import OWN, ProjectImage, SavedMask
@@ -170,7 +171,7 @@ def masks_beside(project: Project) -> Path | None:
     source = project.source
     if project.masks_among:
         return source
-    folder = source.parent if source.is_file() else source
+    folder = source.parent if is_image_file(source) else source
     places = (folder, folder.parent)
     inside = (one for place in places for one in sorted(place.iterdir()) if one.is_dir() and one != folder)
     return next((one for one in inside if MASK_WORDS.intersection(words_and_numbers(one.name))), None)

@@ -12,6 +12,7 @@ from ..data.masks import BACKGROUND, RECORD, Meaning
 from ..data.painted import LABELS, OLD_MASKS, OLD_STROKES, PREDICTED, Painted, origin_now
 from ..data.pairing import masks_among
 from ..errors import DataError
+from ..io.content import is_image_file
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
 from .image import Origin, ProjectImage, SavedMask, with_unique_names
@@ -79,7 +80,7 @@ def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord
 
 def default_folder(source: Path) -> Path:
     """Return where a project lies unless another folder is chosen: within its images, or beside their file."""
-    return source.with_name(f"{source.stem}-{DEFAULT_FOLDER}") if source.is_file() else source / DEFAULT_FOLDER
+    return source.with_name(f"{source.stem}-{DEFAULT_FOLDER}") if is_image_file(source) else source / DEFAULT_FOLDER
 
 
 def check_writable(folder: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..data.split import keep_holding_out
 from ..errors import RunError
+from ..io.content import is_image_file
 from ..io.images import ImageRef
 from ..models.card import FileCard
 from ..runs.folder import RunFolder
@@ -53,7 +54,7 @@ def _named_in_run(card: FileCard, project: Project, used: Collection[str]) -> fr
         files = {_file(pair.image, is_own) for pair in request.pairs if pair.name in used}
         return frozenset(image.name for image in project.images if _file(image.ref, is_own) in files)
     assert request.images is not None
-    folder = (request.images.parent if request.images.is_file() else request.images).resolve()
+    folder = (request.images.parent if is_image_file(request.images) else request.images).resolve()
     there = (image for image in project.images if image.ref.path.resolve().parent == folder)
     return frozenset(image.name for image in there if image.ref.file_name in used)
 
