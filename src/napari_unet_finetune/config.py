@@ -12,7 +12,7 @@ from .text import shortened
 
 CONFIG_VERSION = 1
 # Raise it when the same model and settings give other labels than before: those that were kept are then made anew.
-PREDICTION_VERSION = 1
+PREDICTION_VERSION = 2
 DEFAULT_PATCH_PX = 128
 MAX_PATCH_PX = 1024  # a network at work takes about 0.25 GB for a tile of this size
 _MOST = 2**31 - 1

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_unet_finetune.config import PredictConfig
-from napari_unet_finetune.inference.postprocess import split_touching, to_labels
+from napari_unet_finetune.inference.postprocess import split_mask, to_labels
 
 
 def disks(*centers_and_radii: tuple[int, int, int], shape: tuple[int, int] = (64, 96)) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_two_touching_disks_become_two_objects(radius: int) -> None:
     left, right = (32, 40 - radius + 2, radius), (32, 40 + radius - 2, radius)
     mask = disks(left, right)
     assert ndimage.label(mask)[1] == 1
-    objects = split_touching(mask)
+    objects = split_mask(mask)
     assert objects.max() == 2
     areas = np.bincount(objects.ravel())[1:]
     assert areas.min() / areas.max() > 0.9
@@ -55,14 +55,14 @@ def test_two_touching_disks_become_two_objects(radius: int) -> None:
 def test_one_ellipse_stays_one_object() -> None:
     y, x = np.indices((64, 96))
     ellipse = ((y - 32) / 12) ** 2 + ((x - 48) / 30) ** 2 <= 1
-    assert split_touching(ellipse).max() == 1
+    assert split_mask(ellipse).max() == 1
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 3.0))
 def test_splitting_keeps_every_pixel_and_numbers_without_gaps(seed: int, sigma: float) -> None:
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(24, 31)), sigma)
     mask = noise > 0
-    objects = split_touching(mask)
+    objects = split_mask(mask)
     np.testing.assert_array_equal(objects > 0, mask)
     np.testing.assert_array_equal(np.unique(objects[mask]), np.arange(1, objects.max() + 1))
 

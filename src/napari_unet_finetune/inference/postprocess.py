@@ -8,12 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import PredictConfig
-
-# A dip of the distance map between two centers counts as a neck if it is this deep, relative to the radius of the
-# median object, and at least as deep as the steps of a pixel grid.
-_NECK_DEPTH = 0.05
-_MIN_NECK_DEPTH_PX = 0.3
-_SMOOTHING_PX = 1.0
+from ..io.regions.region import Region
+from .objects import CORNERS, WINDOW_PX, Components, WholeMask, split_touching
 
 _Labels = NDArray[np.integer[Any]]
 
@@ -30,19 +26,19 @@ def to_labels(
     mask = probabilities > threshold
     if config.fill_holes:
         mask = fill_holes(mask)
-    if not config.instances and config.min_size_px <= 1:
+    if config.instances:
+        objects = split_mask(mask, config.min_size_px)
+        return objects.astype(np.uint16 if objects.max(initial=0) < 2**16 else np.uint32)
+    if config.min_size_px <= 1:
         return mask.astype(np.uint8)
-    if not config.instances:
-        return keep_large(label(mask), config.min_size_px).astype(bool).astype(np.uint8)
-    objects = keep_large(split_touching(mask), config.min_size_px)
-    return objects.astype(np.uint16 if objects.max(initial=0) < 2**16 else np.uint32)
+    return keep_large(label(mask), config.min_size_px).astype(bool).astype(np.uint8)
 
 
 def label(mask: NDArray[np.bool_]) -> _Labels:
     """Return the connected objects of `mask` (Y, X), numbered from 1; pixels that meet at a corner are connected."""
     from scipy import ndimage
 
-    objects: _Labels = ndimage.label(mask, structure=np.ones((3, 3)))[0]
+    objects: _Labels = ndimage.label(mask, structure=CORNERS)[0]
     return objects
 
 
@@ -63,24 +59,12 @@ def keep_large(objects: _Labels, min_size_px: int) -> _Labels:
     return numbers[objects]
 
 
-def split_touching(mask: NDArray[np.bool_]) -> _Labels:
-    """Return the objects of `mask` (Y, X), numbered from 1, with touching ones cut at their necks.
+def split_mask(mask: NDArray[np.bool_], min_size_px: int = 0) -> _Labels:
+    """Return the objects of `mask` (Y, X), numbered from 1, with touching ones cut as `split_touching` does."""
+    provisional = np.zeros(mask.shape, np.uint32)
 
-    Watershed of the smoothed distance to the background, one object for each peak that rises above its saddle by
-    more than a small part of the median object's radius (h-maxima; Vincent, IEEE Trans. Image Process. 2, 1993).
-    For roundish objects such as nuclei.
-    """
-    from scipy import ndimage
-    from skimage.morphology import h_maxima
-    from skimage.segmentation import watershed
+    def write(region: Region, numbers: NDArray[np.int64]) -> None:
+        provisional[region.slices] = numbers
 
-    objects = label(mask)
-    if not objects.any():
-        return objects
-    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    radius = float(np.median(ndimage.maximum(distance, objects, np.arange(1, objects.max() + 1))))
-    smooth = ndimage.gaussian_filter(distance, _SMOOTHING_PX)
-    peaks = h_maxima(smooth, max(_MIN_NECK_DEPTH_PX, _NECK_DEPTH * radius))  # type: ignore[no-untyped-call]
-    split: _Labels = watershed(-smooth, label((peaks > 0) & mask), connectivity=2, mask=mask)  # type: ignore[no-untyped-call]
-    rest = label(mask & (split == 0))  # specks too flat for a peak
-    return np.where(rest > 0, rest + split.max(), split)
+    parts = Components.of(WholeMask(mask), WINDOW_PX, CORNERS)
+    return split_touching(parts, write, min_size_px=min_size_px).numbers[provisional]
