@@ -126,7 +126,7 @@ class ImageEnd(Event):
     """One file is dealt with, number `done` of `total`.
 
     `labels` is its labels file, `skipped` says that it was there before, `error` why there is none; `shown` says how
-    the model saw it, if not as it is.
+    the model saw it, if not as it is, and `notes` what else there is to know, in sentences.
     """
 
     kind: ClassVar[str] = "image_end"
@@ -137,6 +137,7 @@ class ImageEnd(Event):
     done: Count = 0
     total: Count = 0
     shown: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

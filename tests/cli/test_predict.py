@@ -11,7 +11,7 @@ import tifffile
 from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.evaluation.rows import Row, columns_of
 from napari_unet_finetune.inference.predict import Predictor
-from napari_unet_finetune.io.images import ImageRef, read_image, write_labels
+from napari_unet_finetune.io.images import ImageRef, list_images, read_image, write_labels
 
 from .conftest import TINY
 
@@ -197,19 +197,25 @@ def test_bad_input_is_one_sentence(complaint, data, model, tmp_path, monkeypatch
     assert sentence in complaint(command, *(part for option in given.items() for part in option))
 
 
-def test_an_ome_zarr_folder_is_an_image(answer, model, tmp_path):
-    zarr = pytest.importorskip("zarr")
+def test_an_ome_zarr_folder_is_an_image(answer, model, tmp_path, write_store):
     movie = np.random.default_rng(0).integers(0, 255, (3, 48, 40), np.uint8)
-    array = zarr.create_group(tmp_path / "movie.ome.zarr").create_array("0", data=movie, chunks=(1, 20, 20))
-    axes = [{"name": "t", "type": "time"}, *({"name": one, "type": "space"} for one in "yx")]
-    scale = [{"type": "scale", "scale": [1.0] * array.ndim}]
-    described = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
-    zarr.open_group(tmp_path / "movie.ome.zarr").attrs["ome"] = {"version": "0.5", "multiscales": [described]}
+    write_store(tmp_path / "movie.ome.zarr", movie, "tyx")
     tifffile.imwrite(tmp_path / "same.tif", movie, metadata={"axes": "TYX"}, photometric="minisblack")
     for name in ("movie.ome.zarr", "same.tif"):
         code, _ = answer("predict", "--model", model, "--images", tmp_path / name, "--out", tmp_path / "out")
         assert code == 0
-    labels = [tifffile.imread(tmp_path / "out" / f"{name}_labels.tif") for name in ("movie", "same")]
-    np.testing.assert_array_equal(*labels)
+    expected = tifffile.imread(tmp_path / "out" / "same_labels.tif")
+    found = [read_image(ref).array for ref in list_images(tmp_path / "out" / "movie_labels.ome.zarr")]
+    np.testing.assert_array_equal(found, expected)
     code, found = answer("check", "--images", tmp_path / "movie.ome.zarr")
     assert code == 0 and len(found["images"]) == 3
+
+
+def test_a_large_image_can_be_predicted_in_chunks(answer, model, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 70), np.uint8)
+    tifffile.imwrite(tmp_path / "img.tif", pixels, photometric="minisblack")
+    for name, chunk in (("whole", []), ("cut", ["--chunk", 32])):
+        arguments = ["--model", model, "--images", tmp_path / "img.tif", "--out", tmp_path / name, *chunk]
+        assert answer("predict", *arguments)[0] == 0
+    whole, cut = (tifffile.imread(tmp_path / name / "img_labels.tif") for name in ("whole", "cut"))
+    np.testing.assert_array_equal(whole, cut)

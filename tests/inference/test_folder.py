@@ -203,15 +203,15 @@ def stack(tmp_path: Path) -> Path:
 
 
 class Counting(Predictor):
-    """Counts the images that it predicts, and is killed after some of them."""
+    """Counts the regions that it predicts, and is killed after some of them."""
 
     seen, most = 0, 99
 
-    def stream(self, *arguments, **options):
+    def stream_region(self, *arguments, **options):
         if self.seen == self.most:
             raise Killed
         self.seen += 1
-        return super().stream(*arguments, **options)
+        return super().stream_region(*arguments, **options)
 
 
 @pytest.fixture

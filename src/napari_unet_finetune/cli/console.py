@@ -26,7 +26,7 @@ from typer.core import TyperGroup
 
 from ..config import explain
 from ..errors import NO_MEMORY, DataError, FinetuneError, lacks_memory
-from ..events import ImageEnd, ImageSeen, Notice, PartStarted, Run, RunStarted, StepEnd, ValidationEnd
+from ..events import ImageEnd, ImageSeen, Notice, PartStarted, Run, RunStarted, StepEnd, TileEnd, ValidationEnd
 from ..progress import RunProgress, advance
 from ..result import LONG_TEXT, FailedFile, Result, ResultTable
 from ..text import duration, shortened
@@ -201,11 +201,15 @@ def progress_bar(*, quiet: bool) -> Progress:
     )
 
 
+_MANY_TILES = 500  # an image of fewer is soon done
+
+
 def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> R:
     """Draw a bar over the parts or images of a job, or over what a training does, and return the result."""
     with progress_bar(quiet=quiet) as bar:
         parts = bar.add_task(description, total=None, note="", visible=False)
         training = bar.add_task(description, total=None, note="")
+        tiles = bar.add_task("Tiles", total=None, note="", visible=False)
         start, progress, stream = time.perf_counter(), RunProgress(), Run(events)
         for event in stream:
             progress = advance(progress, event)
@@ -217,6 +221,9 @@ def watch(events: Generator[Any, None, R], description: str, *, quiet: bool) -> 
                 case PartStarted() | ImageSeen() | ImageEnd():
                     bar.update(training, visible=False, description="Training")
                     bar.update(parts, visible=True, **_of_parts(event, time.perf_counter() - start))
+                    bar.update(tiles, visible=False)
+                case TileEnd() if event.total >= _MANY_TILES:
+                    bar.update(tiles, visible=True, completed=event.done, total=event.total)
         return stream.result
 
 

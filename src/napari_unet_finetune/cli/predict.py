@@ -125,11 +125,19 @@ def predict(
     instances: Instances = False,
     augment: Annotated[bool, typer.Option(help="Mirror every second tile, if the model knows mirrored views.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Predict again where labels exist.")] = False,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Predict images larger than this in squares of so many pixels a side, with the same result in less "
+            "memory; default: 2048 for images of more than 4096 x 4096.",
+        ),
+    ] = None,
     device: Device = "auto",
     changes: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Predict a file or a folder of images into labels files; what exists is skipped."""
+    """Predict a file or a folder of images into labels files; what exists is skipped, what was stopped goes on."""
     from ..inference.folder import predict_folder
     from ..inference.predict import Predictor
     from ..models.load import load_model
@@ -146,7 +154,7 @@ def predict(
     )
     predictor = Predictor(load_model(model), config)
     with stops_on_interrupt() as stop:
-        events = predict_folder(images, out, predictor, overwrite=overwrite, should_stop=stop)
+        events = predict_folder(images, out, predictor, overwrite=overwrite, chunk=chunk, should_stop=stop)
         result = watch(events, "Predict", quiet=as_json)
     values = {**result.to_json(), "threshold": predictor.threshold}
     finish(values, as_json=as_json, show=lambda console: _show_files(console, result, out))

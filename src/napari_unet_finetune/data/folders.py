@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import overload
 
 from ..errors import DataError
-from ..io.images import ImageRef, Listing, list_images, read_image, without_labels
+from ..io.images import ImageRef, Listing, list_images, open_in_parts, read_image, without_labels
+from ..io.regions.region import LazyImage
 from ..text import count_of, first_of, path_in_words, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import WHOLE, LabelReading, read_labels, say_doubts
@@ -234,6 +235,11 @@ def read_unannotated(ref: ImageRef) -> AnnotatedImage:
     """Read an image that has no mask, or whose mask does not matter; raises `DataError` if it cannot be read."""
     pixels = read_image(ref)
     return AnnotatedImage(ref.name, pixels.array, scale=pixels.scale, unit=pixels.unit, channel_names=pixels.channels)
+
+
+def open_unannotated(ref: ImageRef) -> LazyImage:
+    """Return an image to be read in parts where its file allows that, else read all of it; raises `DataError`."""
+    return open_in_parts(ref) or read_unannotated(ref)
 
 
 def read_mask(pair: Pair) -> LabelReading:

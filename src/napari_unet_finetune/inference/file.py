@@ -1,4 +1,4 @@
-"""Predict one image file: an image at once, a stack frame by frame, each kept as soon as it is finished."""
+"""Predict one image file: an image at once; a stack or a large image in parts that are kept once they are finished."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 
 from ..config import PREDICTION_VERSION
-from ..data.folders import read_unannotated
+from ..data.appearance import Appearance
+from ..data.folders import open_unannotated, read_unannotated
 from ..errors import DataError, DeviceError, FinetuneError, lacks_memory
-from ..events import ImageEnd, TileEnd
+from ..events import ImageEnd, Run, TileEnd, never
 from ..io.disk import file_stamp
 from ..io.images import ImageHeader, ImageRef, read_headers, write_labels
+from ..io.regions.ome_zarr import is_zarr, zarr_stamp
+from ..io.regions.ome_zarr_labels import write_zarr_labels
 from ..io.regions.parts import Parts
-from ..io.writing import write_label_pages
+from ..io.regions.region import Region
+from ..io.writing import write_label_pages, write_label_tiles
 from ..models.model import weights_hash
-from .predict import Prediction, Predictor
+from .pieces import Pieces, side_of_chunks, tidied
+from .postprocess import to_labels
+from .predict import Predictor
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,11 @@ class ImageFile:
         """The file."""
         return self.frames[0].path
 
+    @property
+    def is_zarr(self) -> bool:
+        """Tell whether it is a Zarr store, whose labels become one, too."""
+        return is_zarr(self.path)
+
 
 @dataclass(frozen=True)
 class Stopped:
@@ -46,9 +57,17 @@ _Outcome = Generator[TileEnd, None, ImageEnd | Stopped]
 
 
 def predict_file(
-    file: ImageFile, predictor: Predictor, *, overwrite: bool, should_stop: Callable[[], bool]
+    file: ImageFile,
+    predictor: Predictor,
+    *,
+    chunk: int | None = None,
+    overwrite: bool = False,
+    should_stop: Callable[[], bool] = never,
 ) -> _Outcome:
     """Write the labels of a file; yield progress, return what became of it.
+
+    Frames of a stack, and regions of a large image, are kept on disk as soon as they are finished, and an attempt that
+    was killed goes on with them. Regions are those of `chunk` pixels a side.
 
     Raises
     ------
@@ -56,9 +75,9 @@ def predict_file(
         If the device's memory does not hold a single tile.
     """
     try:
-        if file.frames[0].frame is None:
+        if file.frames[0].frame is None and not file.is_zarr and side_of_chunks(file.header.size, chunk) is None:
             return (yield from _predict_image(file, predictor, should_stop))
-        return (yield from _predict_stack(file, predictor, overwrite, should_stop))
+        return (yield from _predict_in_parts(file, predictor, chunk, overwrite, should_stop))
     except DeviceError:
         raise  # no other file would fare better
     except FinetuneError as error:
@@ -74,41 +93,80 @@ def _predict_image(file: ImageFile, predictor: Predictor, should_stop: Callable[
     if prediction is None:
         return Stopped()
     write_labels(file.target, prediction.labels, scale=prediction.scale, unit=prediction.unit, overwrite=True)
-    return ImageEnd(file.path, labels=file.target, shown=_shown(prediction, predictor))
+    return ImageEnd(file.path, labels=file.target, shown=_shown(prediction.appearance, predictor))
 
 
-def _predict_stack(file: ImageFile, predictor: Predictor, overwrite: bool, should_stop: Callable[[], bool]) -> _Outcome:
-    """Predict frame by frame; what is finished lies on disk, and only the frame in work in memory."""
+def _predict_in_parts(
+    file: ImageFile, predictor: Predictor, chunk: int | None, overwrite: bool, should_stop: Callable[[], bool]
+) -> _Outcome:
+    """Predict frame by frame and region by region; what is finished lies on disk, and only that in work in memory."""
     if len({header.size for header in read_headers(file.path)}) > 1:
         raise DataError(f"{file.path.name}: its frames differ in size. Save them as files of their own.")
-    parts = Parts.begin(file.target, plan_of(file, predictor), anew=overwrite)
-    names = [f"{place:06d}" for place in range(len(file.frames))]
-    for ref, name in zip(file.frames, names, strict=True):
-        if name in parts:
-            continue
-        prediction = yield from predictor.stream(read_unannotated(ref), should_stop=should_stop)
-        if prediction is None:
-            return _stopped(file, parts)
-        parts.write(name, prediction.labels, note=_shown(prediction, predictor))
-    dtype = np.min_scalar_type(max(int(parts.read(name).max()) for name in names))
-    shape = (len(names), *file.header.size)
-    pages = (parts.read(name) for name in names)
-    write_label_pages(file.target, pages, shape=shape, dtype=dtype, scale=file.header.scale, unit=file.header.unit)
-    shown = sorted({parts.note(name) for name in names} - {""})
+    side = side_of_chunks(file.header.size, chunk)
+    parts = Parts.begin(file.target, {**plan_of(file, predictor), "chunk": side}, anew=overwrite)
+    frames = [Pieces(parts, f"{place:06d}", file.header.size, side) for place in range(len(file.frames))]
+    for ref, pieces in zip(file.frames, frames, strict=True):
+        if (yield from _predict_frame(ref, pieces, predictor, should_stop)) is None:
+            return _stopped(file, frames)
+    tidy = [(pieces, "") if side is None else tidied(pieces, predictor.config) for pieces in frames]
+    _write(file, [labels for labels, _ in tidy], side)
+    shown = sorted({parts.note(pieces.name(next(pieces.regions()))) for pieces in frames} - {""})
     parts.remove()
-    return ImageEnd(file.path, labels=file.target, shown=", or ".join(shown))
+    notes = tuple(f"{file.path.name}: {note}." for note in dict.fromkeys(note for _, note in tidy) if note)
+    return ImageEnd(file.path, labels=file.target, shown=", or ".join(shown), notes=notes)
 
 
-def _stopped(file: ImageFile, parts: Parts) -> Stopped:
-    if not len(parts):
-        parts.remove()
+def _predict_frame(
+    ref: ImageRef, pieces: Pieces, predictor: Predictor, should_stop: Callable[[], bool]
+) -> Generator[TileEnd, None, Pieces | None]:
+    """Predict what of a frame is not finished; None if it is stopped before."""
+    regions = list(pieces.regions())
+    todo = [region for region in regions if pieces.name(region) not in pieces.parts]
+    if not todo:
+        return pieces
+    image = open_unannotated(ref)
+    sight = predictor.measure(image)
+    for region in todo:
+        before = regions.index(region)
+        tiles = Run(predictor.stream_region(image, region, sight, should_stop=should_stop))
+        for event in tiles:  # regions at the edge have fewer tiles, which does not matter to a bar
+            yield TileEnd(before * event.total + event.done, len(regions) * event.total)
+        probabilities = tiles.result
+        if probabilities is None:
+            return None
+        if pieces.side is None:
+            labels = to_labels(probabilities, predictor.threshold, predictor.config)
+        else:
+            labels = (probabilities > predictor.threshold).astype(np.uint8)
+        pieces.parts.write(pieces.name(region), labels, note=_shown(sight.appearance, predictor))
+    return pieces
+
+
+def _write(file: ImageFile, frames: list[Pieces], side: int | None) -> None:
+    """Write the labels of all frames into one file, a part at a time."""
+    dtype = np.min_scalar_type(max(pieces.largest for pieces in frames))
+    scale, unit, is_stack = file.header.scale, file.header.unit, file.frames[0].frame is not None
+    if file.is_zarr:
+        write_zarr_labels(file.target, frames, dtype, file.path)
+    elif side is None:
+        shape = (len(frames), *file.header.size)
+        pages = (pieces.read(Region.whole(pieces.shape)) for pieces in frames)
+        write_label_pages(file.target, pages, shape=shape, dtype=dtype, scale=scale, unit=unit)
+    else:
+        write_label_tiles(file.target, frames, is_stack=is_stack, dtype=dtype, scale=scale, unit=unit)
+
+
+def _stopped(file: ImageFile, frames: list[Pieces]) -> Stopped:
+    what = "frames" if frames[0].side is None else "parts"
+    finished = [pieces.name(region) in pieces.parts for pieces in frames for region in pieces.regions()]
+    if not any(finished):
+        frames[0].parts.remove()
         return Stopped()
-    done = f"{len(parts)} of its {len(file.frames)} frames are finished and kept"
+    done = f"{sum(finished)} of its {len(finished)} {what} are finished and kept"
     return Stopped((f"{file.path.name}: {done}. The same prediction goes on with them.",))
 
 
-def _shown(prediction: Prediction, predictor: Predictor) -> str:
-    appearance = prediction.appearance
+def _shown(appearance: Appearance, predictor: Predictor) -> str:
     return appearance.in_words(predictor.channels) if appearance.inverted else ""
 
 
@@ -119,7 +177,7 @@ def plan_of(file: ImageFile, predictor: Predictor) -> dict[str, Any]:
     return {
         "program": PREDICTION_VERSION,
         "image": file.path.name,
-        "image file": list(file_stamp(file.path)),
+        "image file": zarr_stamp(file.path) if file.is_zarr else file_stamp(file.path),
         "model": weights_hash(predictor.model.weights),
         "model card": card,
         "threshold": predictor.threshold,

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from ..errors import DataError
 from ..events import ImageEnd, TileEnd, never
-from ..io.disk import PASSING_LOCK, is_file, locked, remove_partial
+from ..io.content import is_image_file
+from ..io.disk import PASSING_LOCK, locked, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
+from ..io.regions.ome_zarr import is_zarr
 from ..result import FailedFile, Result
 from ..text import count_of, first_of
 from .file import ImageFile, Stopped, predict_file
 from .predict import Predictor
 
-SUFFIX = f"{LABELS_MARK}.tif"
+SUFFIX, ZARR_SUFFIX = f"{LABELS_MARK}.tif", f"{LABELS_MARK}.ome.zarr"
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,23 @@ _NO_FILE_TAKES_S = 3600
 
 
 def predict_folder(
-    source: Path, out: Path, predictor: Predictor, *, overwrite: bool = False, should_stop: Callable[[], bool] = never
+    source: Path,
+    out: Path,
+    predictor: Predictor,
+    *,
+    overwrite: bool = False,
+    chunk: int | None = None,
+    should_stop: Callable[[], bool] = never,
 ) -> Generator[FolderEvent, None, PredictedFolder]:
     """Write ``<name>_labels.tif`` into `out` for each image file in `source`; yield progress, return what happened.
 
     A stack becomes one stack of labels, predicted frame by frame. A file whose labels are there is skipped unless
     `overwrite`; a file that cannot be read or predicted is reported and the others go on. `out` may be `source`:
     labels written there before are then not taken for images, nor ever replaced. `should_stop` is asked before
-    every batch of tiles; the file in work is then not written, but the frames of a stack that are finished are kept
-    beside it, also when the process is killed, and the next prediction of the same folder goes on with them.
+    every batch of tiles; the file in work is then not written, but what is finished of it, frames of a stack or
+    regions of a large image, is kept beside it, also when the process is killed, and the next prediction of the same
+    folder goes on with that. Images larger than `chunk` (default: than 4,096 x 4,096 pixels) are predicted in squares
+    of `chunk` pixels (2,048), which gives the same labels in little memory. Labels of an OME-Zarr image are one.
 
     Raises
     ------
@@ -75,22 +86,28 @@ def predict_folder(
     _make_folder(out)
     with locked(out, name=PASSING_LOCK, error=DataError):  # labels of two models side by side would look like one's
         remove_partial(out, older_than_s=_NO_FILE_TAKES_S)  # another program may write there too
-        return (yield from _predict_files(listing, targets, predictor, overwrite, should_stop))
+        predict = partial(
+            predict_file, predictor=predictor, chunk=chunk, overwrite=overwrite, should_stop=should_stop
+        )
+        return (yield from _predict_files(listing, targets, predict, overwrite))
 
 
 def _predict_files(
-    listing: Listing, targets: dict[Path, Path], predictor: Predictor, overwrite: bool, should_stop: Callable[[], bool]
+    listing: Listing,
+    targets: dict[Path, Path],
+    predict: Callable[[ImageFile], Generator[TileEnd, None, ImageEnd | Stopped]],
+    overwrite: bool,
 ) -> Generator[FolderEvent, None, PredictedFolder]:
     stacks = {path: tuple(frames) for path, frames in groupby(listing.images, key=lambda ref: ref.path)}
     ends = [ImageEnd(path, error=reason) for path, reason in listing.unreadable]
     total = len(ends) + len(targets)
     yield from (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))
     for path, target in targets.items():
-        if not overwrite and is_file(target):
+        if not overwrite and is_image_file(target):
             end: ImageEnd | Stopped = ImageEnd(path, labels=target, skipped=True)
         else:
             file = ImageFile(stacks[path], listing.headers[stacks[path][0]], target)
-            end = yield from predict_file(file, predictor, overwrite=overwrite, should_stop=should_stop)
+            end = yield from predict(file)
         if isinstance(end, Stopped):
             return _report(ends, (*listing.notes, *end.notes), stopped=True)
         ends.append(end)
@@ -109,7 +126,8 @@ def plan_labels_files(
         If two images would get the same labels file, or if labels would replace one of the files given.
     """
     images = {ref.path for ref in without_labels([frames[0] for frames in stacks.values()])}
-    targets = {path: out / f"{frames[0].raw_stem}{SUFFIX}" for path, frames in stacks.items() if path in images}
+    endings = {path: ZARR_SUFFIX if is_zarr(path) else SUFFIX for path in images}
+    targets = {path: out / f"{frames[0].raw_stem}{endings[path]}" for path, frames in stacks.items() if path in images}
     inputs = {os.path.realpath(path): path for path in stacks}  # resolve() ends at a link that leads in a circle
     really = {path: os.path.realpath(target) for path, target in targets.items()}
     earlier = {inputs[target] for target in really.values() if target in inputs}
@@ -144,7 +162,7 @@ def _report(ends: Sequence[ImageEnd], notes: tuple[str, ...], *, stopped: bool =
         skipped=tuple(end.labels for end in ends if end.labels and end.skipped),
         failed=tuple(FailedFile(end.path, end.error) for end in ends if end.error is not None),
         stopped=stopped,
-        notes=(*notes, *_about_appearance(ends)),
+        notes=(*notes, *_about_appearance(ends), *(note for end in ends for note in end.notes)),
     )
 
 

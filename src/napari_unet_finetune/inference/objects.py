@@ -256,7 +256,7 @@ def split_touching(
     min_size_px: int = 0,
     largest_px: int | None = None,
 ) -> Splitting:
-    """Number objects, cutting those that touch at their necks, and tell what the numbers that are written become.
+    """Cut objects that touch at their necks, number all, and tell what the numbers that are written become.
 
     Watershed of the smoothed distance to the background, one object for each peak that rises above its saddle by
     more than a small part of the median object's radius (h-maxima; Vincent, IEEE Trans. Image Process. 2, 1993).

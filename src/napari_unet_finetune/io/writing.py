@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .disk import file_stem, write_file
+from .regions.ome_zarr_labels import LazyLabels
+from .regions.region import regions_of
 
 Frame = tuple[str, NDArray[Any], tuple[float, float], str]  # name, (Y, X) or (C, Y, X), scale, unit
 
+_TILE_PX = 512
 _LARGEST_IMAGEJ = 2**31  # bytes; ImageJ's TIFF has no 64-bit offsets
 
 _UNITS = {
@@ -144,6 +147,51 @@ def write_label_pages(
         tifffile.imwrite(
             file, converted, shape=shape, dtype=dtype, compression="zlib", photometric="minisblack", **options
         )
+
+    write_file(path, write)
+
+
+def write_label_tiles(
+    path: Path,
+    frames: Sequence[LazyLabels],
+    *,
+    is_stack: bool,
+    dtype: np.dtype[Any],
+    scale: tuple[float, float] = (1.0, 1.0),
+    unit: str = "px",
+) -> None:
+    """Write large labels as a tiled OME-TIFF, a tile at a time.
+
+    Parameters
+    ----------
+    frames
+        Labels of each frame, read in parts; all of one size.
+    is_stack
+        Whether they are frames of a stack (T, Y, X), or there is one that is an image (Y, X).
+    dtype
+        An unsigned type that holds the largest label.
+
+    Raises
+    ------
+    DataError
+        If the disk does not take the file.
+    """
+    shape = frames[0].shape
+    across = (len(frames), *shape) if is_stack else shape
+    options = _ome_options("TYX" if is_stack else "YX", scale, unit)
+
+    def tiles() -> Iterator[NDArray[Any]]:
+        for labels in frames:
+            for region in regions_of(shape, _TILE_PX, _TILE_PX):
+                tile = np.zeros((_TILE_PX, _TILE_PX), dtype)
+                tile[: region.shape[0], : region.shape[1]] = labels.read(region)
+                yield tile
+
+    def write(file: BinaryIO) -> None:
+        tifffile.imwrite(
+            file, tiles(), shape=across, dtype=dtype, tile=(_TILE_PX, _TILE_PX), compression="zlib",
+            photometric="minisblack", bigtiff=prod(across) * dtype.itemsize > _LARGEST_IMAGEJ, **options,
+        )  # fmt: skip
 
     write_file(path, write)
 

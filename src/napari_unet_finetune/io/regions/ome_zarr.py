@@ -57,6 +57,26 @@ def load_zarr(path: Path) -> Any:
     return zarr
 
 
+@dataclass(frozen=True)
+class StoreAxes:
+    """The axes of an image in a store, without channels, y and x last.
+
+    Parameters
+    ----------
+    sizes, steps
+        Pixels along each, and the size of one.
+    kinds
+        Name, type and unit of each, as OME-Zarr has them.
+    is_new
+        Whether the store is of version 0.5 and not 0.4.
+    """
+
+    sizes: tuple[int, ...]
+    steps: tuple[float, ...]
+    kinds: tuple[dict[str, str], ...]
+    is_new: bool
+
+
 @dataclass(frozen=True, eq=False)
 class _Store:
     """The full resolution of the image of a store, with what its metadata tell."""
@@ -66,6 +86,7 @@ class _Store:
     size: PixelSize = UNKNOWN
     channel_names: tuple[str, ...] = ()
     note: str = ""
+    described: StoreAxes | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -203,6 +224,16 @@ def _is_gray_in_colors(image: ZarrImage) -> bool:
     return all(bool((pixels[1:] == pixels[0]).all()) for pixels in map(image.read, bands_of(image)))
 
 
+def axes_of_store(path: Path) -> StoreAxes:
+    """Return the axes of the image in a store; those of an array without metadata that count frames become one."""
+    store = _open(path)
+    if store.described is not None:
+        return store.described
+    leading = (store.frames,) if frame_axes(store.axes) else ()
+    kinds = tuple({"name": name, "type": "space"} for name in "zyx"[-2 - len(leading) :])
+    return StoreAxes((*leading, *store.shape), (1.0,) * len(kinds), kinds, is_new=True)
+
+
 def _open(path: Path) -> _Store:
     return _opened(path, zarr_stamp(path))
 
@@ -246,7 +277,15 @@ def _of_group(path: Path, group: Any) -> _Store:
     size = declared_size([float(steps[axis]) for axis in plane], [units[axis] for axis in plane])
     more = len(image.multiscales) - 1
     note = f"holds {more + 1} images, of which the first is read" if more else ""
-    return _Store(array, axes, size, _channels_of(described.get("omero")), note)
+    order = [*frame_axes(axes), *plane]
+    kinds = [multiscale.axes[axis].model_dump(mode="json", exclude_none=True) for axis in order]
+    kept = StoreAxes(
+        tuple(int(array.shape[axis]) for axis in order),
+        tuple(float(steps[axis]) for axis in order),
+        tuple(kinds),
+        is_new="ome" in attributes,
+    )
+    return _Store(array, axes, size, _channels_of(described.get("omero")), note, kept)
 
 
 def _channels_of(omero: Any) -> tuple[str, ...]:
