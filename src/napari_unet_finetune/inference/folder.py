@@ -86,9 +86,7 @@ def predict_folder(
     _make_folder(out)
     with locked(out, name=PASSING_LOCK, error=DataError):  # labels of two models side by side would look like one's
         remove_partial(out, older_than_s=_NO_FILE_TAKES_S)  # another program may write there too
-        predict = partial(
-            predict_file, predictor=predictor, chunk=chunk, overwrite=overwrite, should_stop=should_stop
-        )
+        predict = partial(predict_file, predictor=predictor, chunk=chunk, overwrite=overwrite, should_stop=should_stop)
         return (yield from _predict_files(listing, targets, predict, overwrite))
 
 

@@ -19,7 +19,7 @@ from .pixels import MAX_IMAGE_BYTES, ImageHeader, ImagePixels, checked_frame, ch
 from .raster import read_raster, read_raster_header
 from .regions.ome_zarr import is_zarr, open_zarr_frame, read_zarr_frame, read_zarr_headers
 from .regions.region import LazyImage
-from .tiff import read_tiff_frame, read_tiff_headers
+from .tiff import open_tiff_frame, read_tiff_frame, read_tiff_headers
 from .writing import write_labels
 
 __all__ = [
@@ -269,9 +269,10 @@ def open_in_parts(ref: ImageRef) -> LazyImage | None:
         If the file is missing, damaged or foreign.
     """
     with _reasons_for(ref.path):
-        if reader_of(ref.path) == "zarr":
+        reader = reader_of(ref.path)
+        if reader == "zarr":
             return open_zarr_frame(ref.path, ref.frame, name=ref.name)
-    return None
+        return open_tiff_frame(ref.path, ref.frame, name=ref.name) if reader == "tiff" else None
 
 
 @contextmanager

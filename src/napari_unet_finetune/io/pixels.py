@@ -67,15 +67,17 @@ class ImageHeader:
     note: str = ""
 
 
-def check_declared_size(name: str, nbytes: int, stored_bytes: int) -> None:
+def check_declared_size(name: str, nbytes: int, stored_bytes: int, *, in_parts: bool = False) -> None:
     """Check, before any pixel is read, that `nbytes` of pixels can come from a file of `stored_bytes`.
+
+    What is read `in_parts` may be larger than the memory.
 
     Raises
     ------
     DataError
         If there are more pixels than fit in memory or than the file can hold.
     """
-    if nbytes > MAX_IMAGE_BYTES:
+    if nbytes > MAX_IMAGE_BYTES and not in_parts:
         raise DataError(
             f"{name} declares {nbytes / 2**30:.1f} GiB of pixels in one image, but at most "
             f"{MAX_IMAGE_BYTES // 2**30} GiB are read. Cut it into smaller images."
@@ -92,7 +94,9 @@ def check_unpacked_size(name: str, nbytes: int, stored_bytes: int) -> None:
         )
 
 
-def check_declared(name: str, shape: Sequence[int], frames: int, nbytes: int, stored_bytes: int) -> None:
+def check_declared(
+    name: str, shape: Sequence[int], frames: int, nbytes: int, stored_bytes: int, *, in_parts: bool = False
+) -> None:
     """Check, before anything is allocated, that a file of `stored_bytes` can hold what it declares.
 
     Parameters
@@ -110,7 +114,7 @@ def check_declared(name: str, shape: Sequence[int], frames: int, nbytes: int, st
     if min(shape, default=0) < 1:
         raise DataError(f"{name} has the shape {tuple(shape)}, so it holds no pixel. Leave it out.")
     check_frames(name, frames, stored_bytes)
-    check_declared_size(name, nbytes // frames, stored_bytes)
+    check_declared_size(name, nbytes // frames, stored_bytes, in_parts=in_parts)
 
 
 def check_frames(name: str, frames: int, stored_bytes: int) -> None:

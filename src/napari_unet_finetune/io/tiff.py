@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ from .pixels import (
     check_unpacked_size,
     checked_frame,
 )
+from .regions.ome_zarr import Store, ZarrImage, has_zarr, image_of, load_zarr
 from .tiff_parts import Parts, parts_of, quiet
 from .tiff_sets import TiffImage
 
@@ -42,6 +44,7 @@ from .tiff_sets import TiffImage
 _remembered: dict[tuple[str, Stamp], Parts] = {}
 _REMEMBERED_FILES = 4  # images and masks, for two readers
 _JPEG = (COMPRESSION.JPEG, COMPRESSION.OJPEG)
+_LARGEST_CHUNK = 2**24  # pixels; a larger one is not unpacked for each part of it
 # What packs bytes, of which no more are unpacked than the page says; all else may be a picture with a size of its own.
 _BYTES = (
     *(COMPRESSION.NONE, COMPRESSION.LZW, COMPRESSION.PACKBITS, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE),
@@ -53,7 +56,7 @@ def read_tiff_headers(path: Path) -> list[ImageHeader]:
     """Return size and pixel size of each two-dimensional image of the file; no pixel is read but to know a preview."""
     with _open(path) as parts:
         for image in parts.images:
-            _check_size(path, image.series)
+            _check_size(path, image.series, in_parts=_is_read_in_parts(image.series))
         return [header for image in parts.images for header in _headers(image, parts.note)]
 
 
@@ -74,6 +77,44 @@ def read_tiff_frame(path: Path, frame: int | None, *, as_labels: bool = False) -
         if len(named) != (1 if array.ndim == 2 else len(array)):
             named = samples_named(1 if array.ndim == 2 else len(array))
         return ImagePixels(array, scale, image.size.unit, named)
+
+
+def open_tiff_frame(path: Path, frame: int | None, *, name: str) -> ZarrImage | None:
+    """Return one frame to be read in parts; None where it must be read whole, or what reads parts is not installed.
+
+    Parts are read of tiles and small strips, and of what is not compressed, if its values are shown as they are stored.
+    """
+    with _open(path) as parts:
+        frames = sum(_series_frames(image.series) for image in parts.images)
+        image, index = _locate(parts, checked_frame(path.name, frame, frames))
+        number = next((number for number, one in enumerate(parts.tif.series) if one is image.series), None)
+        if number is None or not _is_read_in_parts(image.series):
+            return None
+        _check_size(path, image.series, in_parts=True)
+        if image.series.dataoffset is not None:
+            array = _mapped(path, image.series)
+            return image_of(Store(array, image.series.axes, image.size, _channel_names(image)), index, name=name)
+    zarr = load_zarr(path)
+    tif = TiffFile(path)  # stays open as long as the image is there
+    store = Store(
+        zarr.open(tif.series[number].aszarr(), mode="r"), image.series.axes, image.size, _channel_names(image)
+    )
+    finalize(store, tif.close)
+    if isinstance(store.array, zarr.Array) and store.array.shape == image.series.shape:
+        return image_of(store, index, name=name)
+    return None
+
+
+def _is_read_in_parts(series: TiffPageSeries) -> bool:
+    """Tell whether parts of a series can be read, and mean what they would in the whole."""
+    page = series.keyframe
+    is_plain = page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) or (
+        page.photometric == PHOTOMETRIC.YCBCR and page.compression in _JPEG
+    )
+    is_known = set(series.axes) <= set("TZCSYX") and series.dtype.kind in "buif"
+    if not (is_plain and is_known) or page.extrasamples or _orientation(page) != 1:
+        return False
+    return series.dataoffset is not None or (prod(page.chunks) <= _LARGEST_CHUNK and has_zarr())
 
 
 @contextmanager
@@ -151,10 +192,10 @@ def _orientation(page: TiffPage) -> int:
     return tag.value if tag is not None and isinstance(tag.value, int) else 1
 
 
-def _check_size(path: Path, series: TiffPageSeries) -> None:
+def _check_size(path: Path, series: TiffPageSeries, *, in_parts: bool = False) -> None:
     page = series.keyframe
     stored = _stored_size(page)
-    check_declared(path.name, series.shape, _series_frames(series), series.nbytes, stored)
+    check_declared(path.name, series.shape, _series_frames(series), series.nbytes, stored, in_parts=in_parts)
     if page.compression != COMPRESSION.NONE:  # a tile is unpacked whole, however small the image
         check_unpacked_size(path.name, prod(page.chunks) * series.dtype.itemsize, stored)
     _check_complete(path, page)

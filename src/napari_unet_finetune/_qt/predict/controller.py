@@ -33,6 +33,8 @@ from .task import Task, write_task
 if TYPE_CHECKING:
     from napari.layers import Image
 
+_LARGEST_PX = 8192**2  # such an image takes 1.3 GB
+
 
 class PredictController:
     """Predicts layers of the viewer and keeps what was predicted; get it with `predict_controller_of`."""
@@ -132,6 +134,7 @@ class PredictController:
         """Predict the frame that is looked at or, if `whole`, all frames of the image; the user is told of errors."""
         layer = self._checked_source()
         stack = self.stack(layer)
+        _check_size(stack)
         indices = tuple(stack.indices) if whole else (current_frame(self.session.viewer, layer),)
         self.session.about_to_read_files.emit()
         self._start(Task(layer, stack, indices, self.session.predictor))
@@ -248,3 +251,13 @@ class PredictController:
 def predict_controller_of(session: Session) -> PredictController:
     """Return what the docks of `session` share for predicting, made for the first of them."""
     return session.shared(PredictController)
+
+
+def _check_size(stack: Stack) -> None:
+    """Refuse images that a layer of probabilities and one of labels would fill the memory for."""
+    height, width = stack.size
+    if height * width > _LARGEST_PX:
+        raise DataError(
+            f"{stack.name}: an image of {width} x {height} pixels is too large to be predicted as a layer. Predict the "
+            "folder that it is in (A folder of images): there it is predicted in parts."
+        )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def load_zarr(path: Path) -> Any:
     return zarr
 
 
+def has_zarr() -> bool:
+    """Tell whether the extra is installed; nothing is loaded."""
+    return all(find_spec(name) is not None for name in ("zarr", "yaozarrs"))
+
+
 @dataclass(frozen=True)
 class StoreAxes:
     """The axes of an image in a store, without channels, y and x last.
@@ -78,10 +84,10 @@ class StoreAxes:
 
 
 @dataclass(frozen=True, eq=False)
-class _Store:
-    """The full resolution of the image of a store, with what its metadata tell."""
+class Store:
+    """The full resolution of the image of a store, or of a file that is read like one, with what its metadata tell."""
 
-    array: Any  # zarr.Array
+    array: Any  # zarr.Array, or an array mapped into memory
     axes: str
     size: PixelSize = UNKNOWN
     channel_names: tuple[str, ...] = ()
@@ -95,10 +101,12 @@ class _Store:
 
     @property
     def frames(self) -> int:
+        """Number of two-dimensional images."""
         return count_frames(self.array.shape, self.axes)
 
     @property
     def channels(self) -> int:
+        """Number of channels of each."""
         return prod(self.array.shape[axis] for axis in channel_axes(self.axes))
 
     @property
@@ -108,7 +116,7 @@ class _Store:
         return self.channel_names if known else samples_named(self.channels) if "S" in self.axes else _unnamed(self)
 
 
-def _unnamed(store: _Store) -> tuple[str, ...]:
+def _unnamed(store: Store) -> tuple[str, ...]:
     return ("",) * store.channels if store.channels > 1 else ()
 
 
@@ -126,7 +134,7 @@ class ZarrImage:
     """One frame of a store as an image that is read in parts, see `LazyImage`."""
 
     name: str
-    store: _Store
+    store: Store
     frame: int
     is_gray: bool = False  # though it has three channels, all the same
 
@@ -164,7 +172,8 @@ class ZarrImage:
     @property
     def stored_rows(self) -> int:
         """Rows of a chunk."""
-        return int(self.store.array.chunks[self.store.axes.index("Y")])
+        chunks = getattr(self.store.array, "chunks", None)
+        return 1 if chunks is None else int(chunks[self.store.axes.index("Y")])
 
     def read(self, region: Region) -> NDArray[np.generic]:
         """Return the pixels of a region: (Y, X), or (C, Y, X) where there are several channels.
@@ -201,7 +210,12 @@ def open_zarr_frame(path: Path, frame: int | None, *, name: str) -> ZarrImage:
     store = _open(path)
     if store.array.dtype.kind not in "buif":
         raise DataError(f"{path.name} holds pixels of type {store.array.dtype}. Save it with real numbers.")
-    image = ZarrImage(name, store, checked_frame(path.name, frame, store.frames))
+    return image_of(store, checked_frame(path.name, frame, store.frames), name=name)
+
+
+def image_of(store: Store, frame: int, *, name: str) -> ZarrImage:
+    """Return a frame of an opened store, which has it, to be read in parts."""
+    image = ZarrImage(name, store, frame)
     return replace(image, is_gray=_is_gray_in_colors(image))
 
 
@@ -234,28 +248,28 @@ def axes_of_store(path: Path) -> StoreAxes:
     return StoreAxes((*leading, *store.shape), (1.0,) * len(kinds), kinds, is_new=True)
 
 
-def _open(path: Path) -> _Store:
+def _open(path: Path) -> Store:
     return _opened(path, zarr_stamp(path))
 
 
 @lru_cache(maxsize=8)
-def _opened(path: Path, _stamp: tuple[Stamp, ...]) -> _Store:
+def _opened(path: Path, _stamp: tuple[Stamp, ...]) -> Store:
     zarr = load_zarr(path)
     with _said(path.name):
         node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
         axes = guess_axes(node.shape)
-        return _checked(path, _Store(node, axes, note=frames_or_channels(node.shape, axes)))
+        return _checked(path, Store(node, axes, note=frames_or_channels(node.shape, axes)))
     return _checked(path, _of_group(path, node))
 
 
-def _checked(path: Path, store: _Store) -> _Store:
+def _checked(path: Path, store: Store) -> Store:
     if min(store.array.shape, default=0) < 1:
         raise DataError(f"{path.name} has the shape {store.array.shape}, so it holds no pixel. Leave it out.")
     return store
 
 
-def _of_group(path: Path, group: Any) -> _Store:
+def _of_group(path: Path, group: Any) -> Store:
     """Return the first image that OME metadata describe."""
     attributes = dict(group.attrs)
     described = attributes.get("ome", attributes)
@@ -285,7 +299,7 @@ def _of_group(path: Path, group: Any) -> _Store:
         tuple(kinds),
         is_new="ome" in attributes,
     )
-    return _Store(array, axes, size, _channels_of(described.get("omero")), note, kept)
+    return Store(array, axes, size, _channels_of(described.get("omero")), note, kept)
 
 
 def _channels_of(omero: Any) -> tuple[str, ...]:

@@ -109,10 +109,10 @@ def _describe(group: Any, axes: StoreAxes, levels: int, *, source: str) -> None:
         return [{"type": "scale", "scale": steps}]
 
     datasets = [{"path": str(level), "coordinateTransformations": scale(level)} for level in range(levels)]
-    multiscale = {"name": "labels", "axes": list(axes.kinds), "datasets": datasets, "type": "nearest"}
+    multiscale: dict[str, Any] = {"name": "labels", "axes": list(axes.kinds), "datasets": datasets, "type": "nearest"}
     label: dict[str, Any] = {"source": {"image": Path(source).as_posix()}}
     if axes.is_new:
-        described = {"version": "0.5", "multiscales": [multiscale], "image-label": label}
+        described: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale], "image-label": label}
         v05.LabelImage.model_validate(described)
         group.attrs["ome"] = described
     else:
