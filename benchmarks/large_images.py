@@ -1,0 +1,100 @@
+"""How much memory a prediction takes that is larger than memory: an OME-Zarr slide, a movie.
+
+    python benchmarks/large_images.py slide --size 20000
+    python benchmarks/large_images.py slide --size 6000 --instances
+    python benchmarks/large_images.py movie --frames 5000
+
+All that `predict` does, but the network is one multiplication unless `--network` is given: memory, reading and writing
+are real, the time is not. Needs the extra zarr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from scipy import ndimage
+
+MIB = 1024  # ru_maxrss counts KiB on Linux
+TILE_PX = 1000
+
+
+def main() -> None:
+    """Make the image in a process of its own, predict it and print the peak."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "images"
+        make = get_context("spawn").Process(target=write, args=(source, arguments))
+        make.start()
+        make.join()
+        predict(source, Path(folder) / "labels", arguments)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("kind", choices=("slide", "movie"))
+    parser.add_argument("--size", type=int, default=20_000, help="side of the slide in pixels")
+    parser.add_argument("--frames", type=int, default=5_000, help="frames of 256 x 256 of the movie")
+    parser.add_argument("--instances", action="store_true")
+    parser.add_argument("--network", action="store_true", help="predict with the network itself")
+    return parser.parse_args()
+
+
+def write(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write the image, of round and touching objects."""
+    folder.mkdir()
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(TILE_PX, TILE_PX)), 4, mode="wrap")
+    tile = (128 + 1200 * noise).clip(0, 255).astype(np.uint8)
+    if arguments.kind == "movie":
+        shape = (arguments.frames, 256, 256)
+        frames = (np.roll(tile, number, 0)[:256, :256] for number in range(arguments.frames))
+        options = {"metadata": {"axes": "TYX"}, "photometric": "minisblack", "compression": "zlib"}
+        tifffile.imwrite(folder / "movie.tif", frames, shape=shape, dtype=np.uint8, **options)
+        return
+    import zarr
+
+    size = arguments.size
+    group = zarr.create_group(folder / "slide.ome.zarr")
+    array = group.create_array("0", shape=(size, size), dtype="u1", chunks=(TILE_PX, TILE_PX))
+    for top in range(0, size, TILE_PX):
+        for left in range(0, size, TILE_PX):
+            part = np.roll(tile, (top // 7, left // 3), (0, 1))[: size - top, : size - left]
+            array[top : top + TILE_PX, left : left + TILE_PX] = part
+    scale = [{"type": "scale", "scale": [0.5, 0.5]}]
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    multiscale = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+
+
+def predict(source: Path, out: Path, arguments: argparse.Namespace) -> None:
+    """Predict and print time and memory."""
+    from napari_unet_finetune.config import PredictConfig
+    from napari_unet_finetune.events import drain
+    from napari_unet_finetune.inference.folder import predict_folder
+    from napari_unet_finetune.inference.predict import Predictor
+    from napari_unet_finetune.models.load import load_model
+
+    config = PredictConfig(device="cpu", instances=arguments.instances)
+    predictor = Predictor(load_model("nuclei-fluorescence"), config)
+    if not arguments.network:
+        predictor.logits = lambda tiles: (tiles - 0.5) * 8  # type: ignore[method-assign]
+    before, start = _peak(), time.process_time()
+    report = drain(predict_folder(source, out, predictor))
+    print(report.headline, *report.notes)
+    print(
+        f"CPU {time.process_time() - start:.0f} s, peak {_peak():.0f} MiB, of which {before:.0f} before the first image"
+    )
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
+
+
+if __name__ == "__main__":
+    main()
