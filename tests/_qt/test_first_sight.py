@@ -93,6 +93,7 @@ def test_long_names_widen_no_dock(docks, tmp_path, write_squares):
 
 def test_advice_stands_above_the_button_and_both_are_in_sight(docks, tmp_path, write_squares, qtbot):
     dock = docks["Annotate and finetune"]
+    dock.parent().raise_()  # all docks are tabs
     dock.session.project = annotated_project(tmp_path, write_squares)
     dock.session.model = save_model(tmp_path / "base.safetensors")
     dock.accordion.open(3)

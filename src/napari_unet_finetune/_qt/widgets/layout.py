@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLayout,
+    QLineEdit,
     QMenu,
     QPushButton,
     QVBoxLayout,
@@ -36,10 +37,12 @@ def push_button(text: str, tip: str) -> QPushButton:
 
 def confirm_numbers(window: QWidget | None) -> None:
     """Take what is typed in the boxes of `window`: a button pressed by key, or on a Mac, leaves the focus there."""
-    boxes = [] if window is None else window.findChildren(QAbstractSpinBox)
-    for box in boxes:
-        line = box.lineEdit()
-        if line is not None and line.isModified():
+    lines = (
+        [] if window is None else window.findChildren(QLineEdit)
+    )  # PyQt lets nobody ask a box of napari for its line
+    for line in lines:
+        box = line.parent()
+        if isinstance(box, QAbstractSpinBox) and line.isModified():
             box.interpretText()
 
 
