@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Final
 
 from ..errors import ModelError
 from ..text import shortened
+from .packages import is_package, open_model
 
 _SNIFFED_BYTES = 512
 _TORCH = (b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x80\x05")
@@ -16,7 +17,7 @@ _IMAGES = (b"II*\0", b"MM\0*", b"II+\0", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b
 
 
 def is_safetensors(path: Path) -> bool:
-    """Tell whether the model file `path` is one of safetensors, else of PyTorch.
+    """Tell whether the model file `path` is one of safetensors, or a package with one, else of PyTorch.
 
     Raises
     ------
@@ -27,8 +28,11 @@ def is_safetensors(path: Path) -> bool:
     if start[8:9] == b"{" and start[4:8] == b"\0\0\0\0":
         return True
     if start.startswith(_TORCH):
-        return False
-    raise ModelError(f"{path} {_what_else(start)}. Choose a .safetensors model of this program or a PAULow .pth file.")
+        return is_package(path)
+    raise ModelError(
+        f"{path} {_what_else(start)}. Choose a .safetensors model or a .zip package of this program, "
+        "or a PAULow .pth file."
+    )
 
 
 def _what_else(start: bytes) -> str:
@@ -83,7 +87,7 @@ def read_description(path: Path) -> dict[str, Any]:
         If the header is damaged, foreign or of a newer version.
     """
     try:
-        with path.open("rb") as file:
+        with open_model(path) as file:
             description = parse_description(path, read_head(path, file))
     except OSError as error:
         raise unreadable(path, error) from error

@@ -1,4 +1,4 @@
-"""Load models: our safetensors files, PAULow's state dicts, and those that ship."""
+"""Load models: our safetensors files, alone or in a package, PAULow's state dicts, and those that ship."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from .header import (
 )
 from .importers import import_paulow
 from .model import Model, checked_weights
+from .packages import open_model
 from .rehearsal_patches import RehearsalPatches
 
 
 def load_model(path_or_name: str | PathLike[str]) -> Model:
-    """Return the model in a file, one of ours or a PAULow ``.pth``, or the model of a name that ships.
+    """Return the model in a file (one of ours, a package with one, a PAULow ``.pth``), or the one of a name that ships.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def decode(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         If the file is damaged, incomplete, foreign or of a newer version.
     """
     try:
-        with path.open("rb") as file:
+        with open_model(path) as file:
             head = read_head(path, file)
             description = parse_description(path, head)
             data = head + file.read()

@@ -17,6 +17,7 @@ from ..io.disk import Stamp, file_stamp
 from .card import FileCard, ModelCard, find_model_file
 from .header import REHEARSAL, is_safetensors
 from .names import name_of_file
+from .packages import is_package, open_model
 
 _MOST_HASHES = 1024
 
@@ -56,11 +57,26 @@ def _is_parent(file: Path, card: ModelCard) -> bool:
 
 @lru_cache(maxsize=_MOST_HASHES)
 def _hash_of_file(file: Path, _stamp: Stamp) -> str | None:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(file, framework="numpy") as tensors:
-            names = [name for name in tensors.keys() if not name.startswith(REHEARSAL)]  # noqa: SIM118 - no mapping
-            return hash_of_weights({name: tensors.get_tensor(name) for name in names})
-    except (SafetensorError, OSError, ValueError, TypeError):
+        weights = _packed_weights(file) if is_package(file) else _weights(file)
+    except (ModelError, SafetensorError, OSError, ValueError, TypeError):
         return None
+    return hash_of_weights(weights)
+
+
+def _weights(file: Path) -> dict[str, NDArray[Any]]:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="numpy") as tensors:
+        names = [name for name in tensors.keys() if not name.startswith(REHEARSAL)]  # noqa: SIM118 - no mapping
+        return {name: tensors.get_tensor(name) for name in names}
+
+
+def _packed_weights(file: Path) -> dict[str, NDArray[Any]]:
+    from safetensors.numpy import load
+
+    with open_model(file) as model:
+        tensors = load(model.read())
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(REHEARSAL)}

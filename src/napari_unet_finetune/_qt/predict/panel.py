@@ -55,7 +55,7 @@ class PredictPanel(Panel):
             "If unticked, images that already have a labels file are skipped. Images are never overwritten.",
         )
         self.model = tipped(ModelBox(), "The model that predicts.")
-        self.load = push_button("Load…", "Choose a model file made by this program, or a PAULow .pth file.")
+        self.load = push_button("Load…", "Choose a model file or package made by this program, or a PAULow .pth file.")
         self.channel = ChannelBox()
         self.appearance = tipped(
             ChoiceBox(_APPEARANCES),

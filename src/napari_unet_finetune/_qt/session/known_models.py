@@ -17,7 +17,7 @@ from ...text import number
 from .history import History
 from .session import Session
 
-_FILES = "Models (*.safetensors *.pth *.pt);;All files (*)"
+_FILES = "Models (*.safetensors *.zip *.pth *.pt);;All files (*)"
 TRAININGS, CURVES = "Finetuned on this dataset", "Learning curve"
 SHIPPED, FILES = "Shipped", "Recent files"
 
