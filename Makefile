@@ -1,11 +1,12 @@
 # make demo · make app · make test · make lint · make full · make test-core · make test-qt · make test-pyside6 · make test-oldest ·
-# make torture · make screenshots · make lock · make clean
+# make test-share · make torture · make screenshots · make lock · make clean
 # Needs Python 3.11 or newer; PYTHON=… picks one.
 PYTHON ?= python3
 BIN := .venv/bin
 CORE_BIN := .venv-core/bin
 PYSIDE6_BIN := .venv-pyside6/bin
 OLDEST_BIN := .venv-oldest/bin
+SHARE_BIN := .venv-share/bin
 # The environment that a rule makes.
 ENVIRONMENT = $(firstword $(subst /, ,$@))
 INSTALL = $(ENVIRONMENT)/bin/uv pip install --quiet --python $(ENVIRONMENT)/bin/python
@@ -22,7 +23,7 @@ PYSIDE6_TESTS := $(addprefix tests/_qt/,annotate/test_painting_in_a_window.py te
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
-.PHONY: demo app screenshots torture test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest lock clean
+.PHONY: demo app screenshots torture test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest test-share lock clean
 
 demo: .venv/.core-installed
 	$(BIN)/unet-finetune demo --out demo-output
@@ -47,7 +48,7 @@ torture: .venv/.core-installed
 test: test-core test-qt
 
 # One thread each: as many test processes as cores run at once.
-test-core test-qt test-pyside6 test-all-pyside6 test-oldest: export OMP_NUM_THREADS = 1
+test-core test-qt test-pyside6 test-all-pyside6 test-oldest test-share: export OMP_NUM_THREADS = 1
 
 test-core: .venv-core/.installed
 	@$(CORE_BIN)/python tools/check_core.py dist/*.whl
@@ -72,7 +73,7 @@ lint: .venv/.installed
 full:
 	.ci/run
 	$(MAKE) test-qt PYTEST_ARGS="-m full"
-	$(MAKE) test-all-pyside6 test-oldest torture demo
+	$(MAKE) test-all-pyside6 test-oldest test-share torture demo
 	$(MAKE) screenshots PICTURES=build/pictures
 
 test-all-pyside6: .venv-pyside6/.installed
@@ -83,15 +84,19 @@ test-all-pyside6: .venv-pyside6/.installed
 test-oldest: .venv-oldest/.installed
 	$(OLDEST_BIN)/python $(PYTEST) -W default --disable-warnings --ignore tests/_qt $(CHOSEN)
 
+# Our packages in the program by which BioImage.IO tests them. It asks for an older bioimageio.spec than we need.
+test-share: .venv-share/.installed
+	$(SHARE_BIN)/python $(PYTEST) tests/share/test_bioimageio_core.py -m full $(CHOSEN)
+
 # Write what pyproject.toml needs into constraints.txt; LOCK_ARGS=--upgrade renews all but torch, which is edited by hand.
 lock: .venv/.ready
 	grep '^torch==' constraints.txt | $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	  --group lock --constraints - --no-annotate --custom-compile-command "make lock" \
+	  --extra share --group lock --constraints - --no-annotate --custom-compile-command "make lock" \
 	  --output-file constraints.txt $(LOCK_ARGS) >/dev/null
 	@sed -i.old -E '/^(cuda|nvidia|triton)/d' constraints.txt && rm constraints.txt.old # what only torch's build for CUDA needs
 
 clean:
-	rm -rf .venv .venv-core .venv-pyside6 .venv-oldest build dist demo-output
+	rm -rf .venv .venv-core .venv-pyside6 .venv-oldest .venv-share build dist demo-output
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -106,7 +111,7 @@ clean:
 .venv-core/.installed: .venv-core/.ready $(PROJECT) $(SOURCES)
 	rm -rf dist
 	$(CORE_BIN)/uv build --quiet --wheel --out-dir dist
-	$(INSTALL) $(LOCKED) --group core-test --reinstall-package napari-unet-finetune dist/*.whl
+	$(INSTALL) $(LOCKED) --group core-test --reinstall-package napari-unet-finetune "$$(ls dist/*.whl)[share]"
 	@touch $@
 
 .venv-pyside6/.installed: .venv-pyside6/.ready $(PROJECT)
@@ -114,7 +119,12 @@ clean:
 	@touch $@
 
 .venv-oldest/.installed: .venv-oldest/.ready $(PROJECT)
-	grep '^torch==' constraints.txt | $(INSTALL) --resolution lowest-direct --constraints - --group core-test --editable .
+	grep '^torch==' constraints.txt | $(INSTALL) --resolution lowest-direct --constraints - --group core-test --editable ".[share]"
+	@touch $@
+
+.venv-share/.installed: .venv-share/.ready $(PROJECT)
+	grep '^bioimageio-spec==' constraints.txt >.venv-share/override.txt
+	$(INSTALL) $(LOCKED) --override .venv-share/override.txt --group base-test --editable ".[share]" "bioimageio.core>=0.11"
 	@touch $@
 
 %/.ready: constraints.txt tools/install_torch.sh

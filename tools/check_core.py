@@ -1,4 +1,4 @@
-"""Check the environment of the core tests: no napari, no Qt, and a wheel that brings what it must."""
+"""Check the environment of the core tests: no napari, no Qt, what sharing needs, and a wheel with all it must bring."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 FORBIDDEN = ("napari", "npe2", "magicgui", "qtpy", "superqt", "PyQt6", "PySide6")
+NEEDED = ("bioimageio.spec", "onnx", "onnxruntime")  # else their tests would be passed over
 PACKAGED = ("napari.yaml", "py.typed", "_qt/sample_data.py")
 
 
@@ -16,12 +17,22 @@ def main(wheel: Path) -> int:
     present = [name for name in FORBIDDEN if find_spec(name) is not None]
     if present:
         print(f"{', '.join(present)} can be imported here, but the core must be tested without.")
+    absent = [name for name in NEEDED if not _is_there(name)]
+    if absent:
+        print(f"{', '.join(absent)} cannot be imported, so that what needs them would not be tested.")
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
     missing = [name for name in PACKAGED if f"napari_unet_finetune/{name}" not in names]
     if missing:
         print(f"{wheel.name} does not contain {', '.join(missing)}.")
-    return 1 if present or missing else 0
+    return 1 if present or absent or missing else 0
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
 
 
 if __name__ == "__main__":

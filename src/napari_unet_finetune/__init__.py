@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checks.checkup import check as check
+    from .config import ExportConfig as ExportConfig
     from .config import FinetuneConfig as FinetuneConfig
     from .config import ModelConfig as ModelConfig
     from .config import PredictConfig as PredictConfig
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .questions.can_learn import can_learn as can_learn
     from .questions.cross_validate import cross_validate as cross_validate
     from .report.write import report as report
+    from .share.export import export_model as export_model
     from .suggest.suggestion import suggest as suggest
     from .training.finetune import finetune as finetune
     from .training.finetune import train as train
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 # Imported on first use: the command line and napari's menus must not wait for torch.
 _NAMES_OF = {
     "checks.checkup": ("check",),
-    "config": ("FinetuneConfig", "ModelConfig", "PredictConfig"),
+    "config": ("ExportConfig", "FinetuneConfig", "ModelConfig", "PredictConfig"),
     "data.annotated_image": ("AnnotatedImage",),
     "data.folders": ("open_folder",),
     "data.samples": ("make_microtube", "write_microtube"),
@@ -56,6 +58,7 @@ _NAMES_OF = {
     "questions.can_learn": ("can_learn",),
     "questions.cross_validate": ("cross_validate",),
     "report.write": ("report",),
+    "share.export": ("export_model",),
     "suggest.suggestion": ("suggest",),
     "training.finetune": ("finetune", "train"),
 }

@@ -24,6 +24,7 @@ LossName = Literal["bce_dice", "dynamic", "dynamic_safe", "tversky", "focal_tver
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 PresetName = Literal["default", "fast", "seed recipe", "from scratch"]
+ExportFormat = Literal["bioimageio", "onnx", "torchscript"]
 
 
 # A table reads best with one parameter per line, however long.
@@ -294,6 +295,31 @@ class PredictConfig(_Config):
     def _usual(cls, overlap: float | None) -> float:
         """Read the empty overlap of earlier versions, which left the choice to the program."""
         return 0.5 if overlap is None else overlap
+
+
+class ExportConfig(_Config):
+    """All choices of an export to other programs."""
+
+    format: ExportFormat | None = Field(None, title="Format", description="bioimageio: a package that Fiji, QuPath, ilastik and the BioImage Model Zoo read; onnx, torchscript: the network alone; empty: as the name of the file ends.")
+    mask: bool = Field(False, title="Mask", description="Objects become 1 and background 0 at the model's threshold; otherwise the result are probabilities.")
+    torchscript: bool = Field(False, title="With TorchScript", description="A package holds the network as TorchScript too, which is deprecated and still what QuPath reads.")
+    patches: bool = Field(True, title="With patches", description="The model in a package keeps the patches of its training images that later trainings replay.")
+    dataset: int | None = Field(None, ge=1, title="Dataset", description="Of a model that was trained on several datasets: whose images are shown to it as its own, counted from 1, the oldest; empty takes the newest.")
+    name: str = Field("", title="Name", description="What the model is called; empty takes the name of its file.")
+    authors: str = Field("", title="Authors", description="Names of those who made the model, separated by commas.")
+    license: str = Field("", title="License", description="SPDX identifier, such as CC-BY-4.0; empty takes what the model's file says.")
+
+    @field_validator("authors")
+    @classmethod
+    def _are_names(cls, authors: str) -> str:
+        if "/" in authors:
+            raise ValueError("write names without '/', separated by commas")
+        return authors
+
+    @property
+    def author_names(self) -> tuple[str, ...]:
+        """The names of the authors, one by one."""
+        return tuple(filter(None, (name.strip() for name in self.authors.split(","))))
 
 # fmt: on
 

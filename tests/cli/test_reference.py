@@ -53,6 +53,7 @@ def test_training_and_what_follows_print_the_keys_of_the_reference(answer, data,
         ("report", [run, *CPU]),
         ("predict", [*data[:2], "--model", model, "--out", labels, *CPU]),
         ("measure", [*data[:2], "--labels", labels, "--out", tmp_path / "objects.csv"]),
+        ("export", [run / "model.safetensors", "--out", tmp_path / "model.pt"]),
     ):
         assert set(answer(command, *arguments)[1]) == keys_in_the_reference(command), command
     with safe_open(run / "model.safetensors", "np") as file:

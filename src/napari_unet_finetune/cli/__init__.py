@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from . import check, learning_curve, measure, predict, questions, run_job, suggest, train
+from . import check, export, learning_curve, measure, predict, questions, run_job, suggest, train
 from .console import INTERRUPTED, Commands
 
 NAME = "unet-finetune"
@@ -31,6 +31,7 @@ for command in (
     predict.predict,
     predict.evaluate,
     measure.measure,
+    export.export,
     questions.estimate,
     questions.can_learn,
     questions.cross_validate,

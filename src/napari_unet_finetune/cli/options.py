@@ -16,7 +16,8 @@ from .console import OptionError
 
 Images = Annotated[Path, typer.Option(help="Folder with the images, or one stack.")]
 Masks = Annotated[Path, typer.Option(help="Folder with their masks, or one stack.")]
-Model = Annotated[str, typer.Option(help="Model file (.safetensors, PAULow .pth) or the name of a model that ships.")]
+MODEL_HELP = "Model file (.safetensors, its .zip package, PAULow .pth) or the name of a model that ships."
+Model = Annotated[str, typer.Option(help=MODEL_HELP)]
 Out = Annotated[Path, typer.Option(help="Folder for the output of this command.")]
 Preset = Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")]
 Set = Annotated[

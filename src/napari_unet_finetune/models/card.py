@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +15,7 @@ from ..data.appearance import Appearance
 from ..data.channels import ALL, usual_channels
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import ModelError
-from ..text import shortened
+from ..text import count_of, first_of, number, shortened
 from .header import FORMAT_VERSION, is_safetensors, read_description
 from .names import name_of_file
 from .provenance import Provenance, installed_version
@@ -86,6 +87,21 @@ class ModelCard(BaseModel):
         return str(self.provenance.config.get("preset", "")) if self.is_finetuned else ""
 
     @property
+    def images_in_words(self) -> str:
+        """The images that it was trained with, and those that were held out."""
+        held_out = self.provenance.names_held_out
+        trained = [record.name for record in self.provenance.images if record.name not in held_out]
+        others = f"; {len(held_out)} held out ({first_of(held_out)})" if held_out else ""
+        return f"{count_of(len(trained), 'image')} ({first_of(trained)}){others}"
+
+    @property
+    def scores_in_words(self) -> tuple[str, ...]:
+        """Its scores, each with what it was measured on; that of an untrained network tells nothing."""
+        scores = self.provenance.scores.items()
+        known = [(name, value) for name, value in scores if name != "raw_val_dice" or self.is_finetuned]
+        return tuple(f"{number(value)} {_SCORES.get(name) or _words_of(name)}" for name, value in known)
+
+    @property
     def view(self) -> ModelView:
         """How it looks at an image."""
         return ModelView(
@@ -145,6 +161,22 @@ class ModelCard(BaseModel):
             "model": fields.pop("shape"),
             **fields,
         }
+
+
+_SCORES = {
+    "test_dice": "on test images",
+    "val_dice": "on held-out images",
+    "raw_val_dice": "by its parent on the same images",
+    "old_dice_before": "on old images before",
+    "old_dice_after": "on old images after",
+}
+_PART = re.compile(r"test_dice of (\d+) images, (.+)")
+
+
+def _words_of(score: str) -> str:
+    """Return what a score of another name was measured on, such as ``test_dice of 16 images, sizes not trained on``."""
+    known = _PART.fullmatch(score)
+    return f"on {known[1]} test images of {known[2]}" if known else score.replace("_", " ")
 
 
 class FileCard(ModelCard):

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterator
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...models.card import FileCard
-from ...text import count_of, elided, first_of, number
+from ...text import count_of, elided
 from ..widgets.fold import Fold
 from ..widgets.wrapped_label import WrappedLabel
-
-_SCORES = {
-    "test_dice": "on test images",
-    "val_dice": "on held-out images",
-    "raw_val_dice": "by its parent on the same images",
-    "old_dice_before": "on old images before",
-    "old_dice_after": "on old images after",
-}
-_PART = re.compile(r"test_dice of (\d+) images, (.+)")
 
 
 class ModelCardView(QWidget):
@@ -66,12 +56,12 @@ def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
     if card.is_finetuned:
         yield "Parent", about.parent or "a model without a name"
     if about.images:
-        yield "Trained on", _images(card)
+        yield "Trained on", card.images_in_words
     if card.view.in_channels == 1 and card.channels.title:
         yield "Channel", card.channels.title
     if any(one.inverted for one in card.knows):
         yield "Dark and bright", _intensities(card)
-    if scores := list(_scores(card)):
+    if scores := card.scores_in_words:
         yield "Dice", ", ".join(scores)
     if about.license_in_words:
         yield "License", about.license_in_words
@@ -95,26 +85,6 @@ def card_details(card: FileCard) -> Iterator[tuple[str, str]]:
 def size(count: int) -> str:
     """Return a number of bytes in plain units."""
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
-
-
-def _scores(card: FileCard) -> Iterator[str]:
-    """Yield the scores with what they were measured on; those of an untrained network tell nothing."""
-    for name, value in card.provenance.scores.items():
-        if name != "raw_val_dice" or card.is_finetuned:
-            yield f"{number(value)} {_SCORES.get(name) or _words_of(name)}"
-
-
-def _words_of(score: str) -> str:
-    """Return what a score of another name was measured on, such as ``test_dice of 16 images, sizes not trained on``."""
-    known = _PART.fullmatch(score)
-    return f"on {known[1]} test images of {known[2]}" if known else score.replace("_", " ")
-
-
-def _images(card: FileCard) -> str:
-    held_out = card.provenance.names_held_out
-    trained = [record.name for record in card.provenance.images if record.name not in held_out]
-    others = f"; {len(held_out)} held out ({first_of(held_out)})" if held_out else ""
-    return f"{count_of(len(trained), 'image')} ({first_of(trained)}){others}"
 
 
 def _intensities(card: FileCard) -> str:

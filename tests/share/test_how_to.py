@@ -1,0 +1,24 @@
+"""The program in docs/export.md works as it stands there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import napari_unet_finetune as nuf
+
+pytest.importorskip("onnxruntime")
+PAGE = Path(__file__).parents[2] / "docs" / "export.md"
+
+
+def test_ten_lines_of_another_program_find_what_this_one_finds(tmp_path, monkeypatch):
+    code = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    assert "napari_unet_finetune as" not in code
+    monkeypatch.chdir(tmp_path)
+    model, image = nuf.load_model("microtube"), nuf.make_microtube(1, 1, seed=5, shape=(150, 210))[0]
+    nuf.export_model(model, "cells.onnx")
+    found = {"image": image.image}
+    exec(code, found)  # noqa: S102 - our own page
+    ours = nuf.predict(model, image, device="cpu", precision="fp32")
+    assert ours.labels.mean() > 0.03
+    assert np.mean(found["mask"] != (ours.labels > 0)) < 0.01
