@@ -15,11 +15,13 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_unet_finetune import load_model
+from napari_unet_finetune import load_model, predict
 from napari_unet_finetune.cli import app
 from napari_unet_finetune.comparison.cache import read_last_comparison
 from napari_unet_finetune.jobs.answers import last_answers
 from napari_unet_finetune.learning_curve.folder import StudyFolder
+from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.models.parents import find_parent
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.history import PastRun
@@ -301,3 +303,67 @@ def test_labels_of_a_comparison_that_were_made_elsewhere_are_passed_over(frozen,
     before = files_of(comparison)
     assert read_last_comparison(comparison / "job", comparison / "labels", project) is None
     assert files_of(comparison) == before
+
+
+# What the dataset of dark objects holds: role, how many pixels are annotated, how many are objects, and their sha256.
+DARK = {
+    "a": ("auto", 5120, 650, "8abde82057fe897a"),
+    "b": ("auto", 5120, 318, "3c0bfd8c1bb4bd39"),
+    "c": ("auto", 5120, 1048, "50881722c74891d3"),
+    "d": ("validation", 5120, 680, "5dcb617b4297758b"),
+    "e": ("auto", 5120, 282, "8d39db470ce11bc5"),
+}
+DARK_WEIGHTS, DARK_PX = "9edf70edbbac32f7", 848
+
+
+@pytest.fixture
+def dark(frozen):
+    """Return the model of dark objects: as its run left it, and in a package."""
+    return run_of(frozen / "dark", "5-images") / "model.safetensors", frozen / "models" / "dark.zip"
+
+
+def test_a_model_that_knows_two_appearances_is_the_same_in_its_run_and_in_a_package(dark):
+    for file in dark:
+        model = load_model(file)
+        assert weights_sha256(model) == DARK_WEIGHTS
+        assert [one.inverted for one in model.card.knows] == [(), (0,)]
+        assert model.card.knows[1].quantiles[:3] == (-0.04921, 0.12369, 0.17312)
+        assert model.card.provenance.scores["old_dice_after"] == pytest.approx(0.96578, abs=1e-5)
+        assert model.card.provenance.held_out == ("d",) and len(model.rehearsal) == 4
+        image = tifffile.imread(FROZEN / "dark" / "f.tif")
+        found = predict(model, image, device="cpu", precision="fp32")
+        assert found.appearance.inverted == (0,)
+        assert int(found.labels.sum()) == pytest.approx(DARK_PX, rel=0.01)
+
+
+def test_the_base_of_a_model_in_a_package_is_found_by_its_weights(frozen, dark):
+    base = frozen / "models" / "bright.safetensors"
+    for file in dark:
+        assert find_parent(read_card(file), [frozen / "models" / "base.safetensors", base]) == base
+    (known,) = load_model(base).card.knows
+    assert known.inverted == () and len(known.quantiles) == 51
+
+
+def test_a_dataset_of_the_second_record_keeps_masks_and_strokes_side_by_side(frozen):
+    before, project = files_of(frozen), Project.open(frozen / "dark")
+    found = {}
+    for image in project.images:
+        if image.is_annotated:
+            annotated, painted = (
+                project.annotated_image(image.name),
+                sha256(project.read_labels(image.name).astype("<u2")),
+            )
+            objects = int((annotated.target & annotated.known).sum())
+            found[image.name] = (image.role, known_px(annotated), objects, painted)
+    assert found == DARK
+    assert {image.name: image.used_as for image in project.images if image.used_as} == {
+        **dict.fromkeys("abce", "train"), "d": "validation"
+    }  # fmt: skip
+    assert files_of(frozen) == before
+
+
+def test_a_run_with_an_appearance_tells_how_it_ended(frozen):
+    past = PastRun(RunFolder(run_of(frozen / "dark", "5-images")))
+    assert (past.end.steps, past.end.raw_dice, past.image_count) == (12, 0.0, 5)
+    assert past.end.finetuned_dice == pytest.approx(0.97147, abs=1e-5)
+    assert past.start.validation_images == ("d",)
