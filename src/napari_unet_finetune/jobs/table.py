@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.folders import read_unannotated
 from ..errors import FinetuneError, lacks_memory
-from ..events import Event, JobEnded, Notice, PreviewReady, ValidationEnd
+from ..events import Event, JobEnded, Notice, PartStarted, PreviewReady, ValidationEnd
 from ..result import Result
 from . import compare, questions
 from .predictions import PREDICTIONS, write_array
@@ -18,8 +18,9 @@ from .predictions import PREDICTIONS, write_array
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
     from ..io.images import ImageRef
-    from ..runs.request import FinetuneRequest, MeasureRequest, PredictFolderRequest
+    from ..runs.request import ExportRequest, FinetuneRequest, MeasureRequest, PredictFolderRequest
     from ..runs.serve import Control
+    from ..share.exported import Exported
 
 
 PREVIEW = "preview.npy"
@@ -91,6 +92,14 @@ def _measure(_folder: Path, request: MeasureRequest, control: Control) -> Genera
     return request.out
 
 
+def _export(_folder: Path, request: ExportRequest, _control: Control) -> Generator[Event, None, Exported]:
+    from ..models.load import load_model
+    from ..share.export import export_model
+
+    yield PartStarted(request.out.name, 1, 1)
+    return export_model(load_model(request.checkpoint), request.out, request.config)
+
+
 def _predictor(model: str, config: Any) -> Predictor:
     from ..config import PredictConfig
     from ..inference.predict import Predictor
@@ -108,6 +117,7 @@ _JOBS: dict[str, Callable[[Path, Any, Control], Generator[Event, None, Result | 
     "check": questions.check,
     "suggest": questions.suggest,
     "measure": _measure,
+    "export": _export,
     "compare": compare.compare,
     "curve": compare.curve,
     "figure": compare.figure,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from ..checked_json import json_text, parse_json
-from ..config import ChannelRule, DeviceName, FinetuneConfig, ModelConfig, PredictConfig
+from ..config import ChannelRule, DeviceName, ExportConfig, FinetuneConfig, ModelConfig, PredictConfig
 from ..data.masks import STROKES
 from ..data.pairing import FilePair, Pair
 from ..errors import RunError
@@ -253,6 +253,15 @@ class ReportRequest(_Request):
     device: DeviceName = "auto"
 
 
+class ExportRequest(_Request):
+    """A model for other programs in the new file `out`; see `share.export`."""
+
+    task: Literal["export"] = "export"
+    checkpoint: str
+    out: Path
+    config: ExportConfig = ExportConfig()
+
+
 class FigureRow(_Request):
     """One image of a figure, and the labels file of each model under the title of its column."""
 
@@ -279,6 +288,7 @@ JobRequest = Annotated[
     | MeasureRequest
     | CompareRequest
     | CurveRequest
+    | ExportRequest
     | FigureRequest
     | QuestionRequest
     | ReportRequest,

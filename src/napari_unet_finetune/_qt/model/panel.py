@@ -16,6 +16,7 @@ from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.message_line import MessageLine
 from .card import ModelCardView
 from .choices import ModelBox, list_choices
+from .export import ask_and_export
 from .sight import ModelSight
 
 _SAME = "the model to start from"
@@ -29,12 +30,15 @@ class ModelPanel(Panel):
         self.session = session
         self.base = tipped(ModelBox(), "The model that every finetuning starts from.")
         self.predictor, self.to_base = ModelBox(_SAME), QPushButton()
-        self.load_button = push_button("Load…", "Choose a model file made by this program, or a PAULow .pth file.")
+        self.load_button = push_button(
+            "Load…", "Choose a model file or package made by this program, or a PAULow .pth file."
+        )
         self.warning, self.card = MessageLine(), ModelCardView()
         self.seen = tipped(
             QCheckBox("What the model sees"),
             "Show the current image as it enters the network: its channels, normalized.",
         )
+        self.export_button = push_button("Export…", "Write the model for Fiji, QuPath, ilastik or your own program.")
         self._sight = ModelSight(session)
         self._card: FileCard | None = None
         self._parent: KnownModel | None = None  # of the model to start from
@@ -62,7 +66,8 @@ class ModelPanel(Panel):
         self.to_base.setVisible(False)
         start = in_row(self.base, self.load_button, stretch=self.base)
         models = in_form(("Start from", start), ("Predict with", self.predictor))
-        self.setLayout(in_column(models, self.warning, self.to_base, self.seen, self.card, spacing=6))
+        below = in_row(self.seen, None, self.export_button)
+        self.setLayout(in_column(models, self.warning, self.to_base, below, self.card, spacing=6))
 
     def _connect(self) -> None:
         session = self.session
@@ -71,6 +76,7 @@ class ModelPanel(Panel):
         self.load_button.clicked.connect(self._choose_file)
         self.to_base.clicked.connect(self._start_from_its_base)
         self.seen.toggled.connect(self._on_seen)
+        self.export_button.clicked.connect(self._export)
         self.keep(self._sight)
         self.listen(self._sight.changed, self._on_sight_changed)
         self.listen(session.model_changed, self._on_model_changed)
@@ -115,6 +121,7 @@ class ModelPanel(Panel):
             self._card = self._named(self._card)
             self.card.show_card(self._card)
         self.seen.setEnabled(self._card is not None)
+        self.export_button.setEnabled(self._card is not None)
         if self._sight.is_shown:
             self._on_seen(self._card is not None)
 
@@ -147,6 +154,10 @@ class ModelPanel(Panel):
             "finetuning after another forgets more and gains less.",
             "warning",
         )
+
+    def _export(self) -> None:
+        if self._card is not None:
+            ask_and_export(self.session, self._card, self)
 
     def _on_seen(self, wanted: bool) -> None:
         if wanted and self._card is not None:
