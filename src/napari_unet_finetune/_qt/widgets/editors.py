@@ -49,11 +49,11 @@ class NumberEdit(ValuedContainerWidget[Any]):
 
 
 class TextEdit(LineEdit):
-    """A line of text in a magicgui form; an empty one stands for None, which magicgui's own box shows as a word."""
+    """A line of text in a magicgui form; an empty one is None where that may be, which magicgui shows as a word."""
 
     def get_value(self) -> Any:
-        """Return the text, None if the box is empty."""
-        return super().get_value() or None
+        """Return the text, None if the box is empty and may be."""
+        return super().get_value() or (None if self._nullable else "")
 
     def set_value(self, value: str | None) -> None:
         """Put a text, or nothing, into the box."""
