@@ -110,3 +110,10 @@ def test_a_zip_without_a_description_is_no_package(tmp_path, model_file):
     plain = pack(tmp_path / "plain.zip", {"model.safetensors": model_file.read_bytes()})
     with pytest.raises(ModelError, match="no PyTorch file"):
         load_model(plain)
+
+
+def test_what_goes_wrong_with_a_model_that_was_read_is_no_damaged_package(package):
+    from napari_unet_finetune.models.packages import open_model
+
+    with pytest.raises(RuntimeError, match="no memory"), open_model(package):
+        raise RuntimeError("no memory")

@@ -45,8 +45,11 @@ def open_model(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     with ZipFile(path) as archive:
-        entry = _attached(path, archive)
-        with _tells_damage(path), archive.open(entry) as file:
+        try:
+            opened = archive.open(_attached(path, archive))
+        except (BadZipFile, NotImplementedError, RuntimeError) as error:  # encrypted, or packed in another way
+            raise _damaged(path) from error
+        with opened as file, _tells_damage(path):
             yield cast(BinaryIO, file)
 
 
@@ -68,7 +71,7 @@ def _attached(path: Path, archive: ZipFile) -> ZipInfo:
 def _tells_damage(path: Path) -> Iterator[None]:
     try:
         yield
-    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:  # also where it is encrypted
+    except (BadZipFile, EOFError, zlib.error) as error:
         raise _damaged(path) from error
 
 
