@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ...config import AppearanceName
 from ...io.images import channel_names
@@ -62,7 +62,7 @@ class PredictPanel(Panel):
             "This model was trained on images with dark and bright exchanged, too: how it is to see these.",
         )
         self._folder_channels: tuple[Path | None, tuple[str, ...]] = (None, ())
-        self.button = QPushButton("Predict")
+        self.button = push_button("Predict", "Find the objects in these images.")
         self._is_waiting = False  # to start
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
