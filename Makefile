@@ -108,7 +108,7 @@ clean:
 	$(INSTALL) $(LOCKED) --group dev --editable .
 	@touch $@
 
-.venv-core/.installed: .venv-core/.ready $(PROJECT) $(SOURCES)
+.venv-core/.installed: .venv-core/.ready $(PROJECT) README.md $(SOURCES)
 	rm -rf dist
 	$(CORE_BIN)/uv build --quiet --wheel --out-dir dist
 	$(INSTALL) $(LOCKED) --group core-test --reinstall-package napari-unet-finetune "$$(ls dist/*.whl)[share]"
