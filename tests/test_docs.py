@@ -58,6 +58,10 @@ def commands(page: Path) -> Iterator[str]:
         if found:
             yield found[1]
     yield from re.findall(r"`unet-finetune ([^`\n]+)`", text)
+    for words in re.findall(r"\bexec\(command, (.*)\);", text):  # of a macro of ImageJ
+        yield " ".join(
+            shlex.quote(word[1:-1]) if "+" not in word and '"' in word else "x" for word in words.split(", ")
+        )
 
 
 def complaint(line: str) -> str:
