@@ -6,7 +6,6 @@ from typing import get_args
 
 from qtpy.QtWidgets import (
     QLineEdit,
-    QPushButton,
     QSpinBox,
     QWidget,
 )
@@ -55,7 +54,7 @@ class CurvePanel(Panel):
         self.plan, self.words, self.chart = WrappedLabel(), WrappedLabel(), LearningCurve()
         self.start = push_button("Train all", "Train and test one model after the other in the background.")
         self.resume = push_button("Resume", "Continue the curve below from where it was interrupted.")
-        self.save = QPushButton("Save chart…")
+        self.save = push_button("Save chart…", "Save the chart as a figure.")
         self._lay_out()
         self._connect()
         self.refresh()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QProgressBar, QVBoxLayout, QWidget
 
 from ...project.mask_import import Imported, Taken, collect, enter_masks
 from ...project.project import Project
 from ..session.worker import Work
+from ..widgets.layout import push_button
 from ..widgets.wrapped_label import WrappedLabel
 
 
@@ -37,7 +38,8 @@ class TakeDialog(QDialog):
         self.is_stopped = False
         self._work: Work[Any] | None = None
         self._inputs = tuple(inputs)
-        self.summary, self.progress, self.button = WrappedLabel(), QProgressBar(), QPushButton()
+        self.summary, self.progress = WrappedLabel(), QProgressBar()
+        self.button = push_button("", "Take these masks into the dataset.")
         self.progress.hide()
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.buttons.addButton(self.button, QDialogButtonBox.ButtonRole.ActionRole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ...errors import FinetuneError
 from ...models.card import FileCard, read_card
@@ -29,7 +29,8 @@ class ModelPanel(Panel):
         super().__init__(parent)
         self.session = session
         self.base = tipped(ModelBox(), "The model that every finetuning starts from.")
-        self.predictor, self.to_base = ModelBox(_SAME), QPushButton()
+        self.predictor = ModelBox(_SAME)
+        self.to_base = push_button("", "Choose the base of this model as the one that finetunings start from.")
         self.load_button = push_button(
             "Load…", "Choose a model file or package made by this program, or a PAULow .pth file."
         )

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QDialog,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QTableView,
     QTabWidget,
     QVBoxLayout,
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 from ...measure.objects import Measured, MeasuredRow, columns_of
 from ...text import plain
 from ..widgets.file_dialogs import ask_for_file
+from ..widgets.layout import push_button
 
 _SIZE = (800, 290)
 _NOWHERE = QModelIndex()
@@ -121,8 +121,8 @@ class MeasurementsDialog(QDialog):
         frames = len(measured.images)
         self.tabs.addTab(self.objects, f"Objects ({len(measured.objects)})")
         self.tabs.addTab(self.images, f"{'Frames' if frames > 1 else 'Image'} ({frames})")
-        save, close = QPushButton("Save as CSV…"), QPushButton("Close")
-        save.setToolTip("Save the table that is shown.")
+        save = push_button("Save as CSV…", "Save the table that is shown.")
+        close = push_button("Close", "Close the table; what is not saved can be measured again.")
         save.clicked.connect(self._choose_file)
         close.clicked.connect(self.close)
         save.setAutoDefault(False)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from ...colors import ERRORS
 from ...jobs.answers import KeptAnswer
 from ...result import LONG_TEXT, Offer, ResultTable
+from ..widgets.layout import push_button
 from ..widgets.message_line import MessageLine
 from ..widgets.wrapped_label import WrappedLabel
 
@@ -83,9 +84,8 @@ class AnswerView(QWidget):
         for button in self.buttons:
             self._offers.removeWidget(button)
             button.deleteLater()
-        self.buttons = [QPushButton(offer.text) for offer in offers]
+        self.buttons = [push_button(offer.text, _TIPS[offer.kind]) for offer in offers]
         for button, offer in zip(self.buttons, offers, strict=True):
-            button.setToolTip(_TIPS[offer.kind])
             button.clicked.connect(lambda _checked, offer=offer: self.offer_taken.emit(offer))
             self._offers.addWidget(button)
 
