@@ -37,7 +37,7 @@ class Reread(Sequence):
 def tiny(**changes):
     """Settings that train in about a second."""
     small = {
-        "steps": 4, "batch_size": 2, "patch_size": 32, "validate_every": 2, "warmup_steps": 1, "precision": "fp32",
+        "steps": 4, "batch_size": 2, "patch_size": 32, "validate_every": 2, "warmup_steps": 1,
         "rehearsal_patches": 8, "weight_average": 0.5, "augment": AugmentConfig.none(), "device": "cpu",
     }  # fmt: skip
     return FinetuneConfig(**{**small, **changes})

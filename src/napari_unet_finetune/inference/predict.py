@@ -22,7 +22,7 @@ from ..device import autocast, pick_device, pick_precision
 from ..errors import DeviceError, lacks_memory
 from ..events import TileEnd, drain, never, until
 from ..io.regions.region import LazyImage, Region
-from ..models.attention_unet import fold_standardization
+from ..models.attention_unet import made_for_prediction
 from ..models.model import Model
 from .postprocess import to_labels
 from .tiles import blend_part, plan_tiles
@@ -110,9 +110,7 @@ class Predictor:
         self.model = model.seeing(self.config.channels)
         self.threshold = self.config.threshold or model.card.threshold
         self.device = pick_device(self.config.device)
-        self._network = fold_standardization(model.build_network()).to(self.device)
-        if self.device.type != "mps":
-            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = made_for_prediction(model.build_network(), self.device)
         self.precision = pick_precision(self.config.precision, self.device)
         self._mirrored = self.config.augment and knows_mirrored(model)
 

@@ -106,7 +106,7 @@ def _finish(
 
 def _test(plan: CurveRequest, out: Path, arm: Arm, model: Model) -> tuple[Row, ...]:
     """Score a model on both test sets; the labels of the first seed are kept for the figure."""
-    predict = PredictConfig(device=plan.config.device, channels=plan.config.channels)
+    predict = PredictConfig(device=plan.config.device, precision=plan.config.precision, channels=plan.config.channels)
     rows = tuple(_test_rows(plan, out, arm, Predictor(model, predict)))
     file = out / ROWS / f"{arm.label}.json"
     write_file(file, json_text(rows, tuple[Row, ...], indent=1), error=RunError)

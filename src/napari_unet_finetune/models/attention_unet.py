@@ -112,6 +112,14 @@ def fold_standardization(network: AttentionUNet) -> AttentionUNet:
     return folded.eval()
 
 
+def made_for_prediction(network: AttentionUNet, device: torch.device) -> AttentionUNet:
+    """Return a copy as all predictions are made with, also those of a training: their numbers agree to the last bit."""
+    ready = fold_standardization(network).to(device)
+    if device.type != "mps":
+        ready.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return ready
+
+
 def _plain_conv(conv: StandardizedConv2d) -> nn.Conv2d:
     with torch.device("meta"):  # draws no random number: validating must not change a training
         plain = nn.Conv2d(conv.in_channels, conv.out_channels, 3, padding=1)

@@ -15,7 +15,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import network_input, raw_input
 from ..data.windows import reflected_indices
 from ..device import autocast, pick_device, pick_precision
-from ..models.attention_unet import fold_standardization
+from ..models.attention_unet import made_for_prediction
 from ..models.card import ModelCard
 from ..models.model import Model
 
@@ -83,7 +83,7 @@ class Scout:
         self._predictions = predictions
         self._device = pick_device(device)
         self._precision = pick_precision(precision, self._device)
-        self._network = fold_standardization(model.build_network()).to(self._device)
+        self._network = made_for_prediction(model.build_network(), self._device)
         self._per_side = _TILES_PER_SIDE_WIDE if model.card.shape.width > _WIDE or predictions else _TILES_PER_SIDE
 
     @torch.inference_mode()

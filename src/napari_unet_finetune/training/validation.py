@@ -14,7 +14,7 @@ from ..device import autocast
 from ..events import drain
 from ..inference.tiles import blend_tiles
 from ..metrics import dice
-from ..models.attention_unet import AttentionUNet
+from ..models.attention_unet import AttentionUNet, made_for_prediction
 from .losses import Loss
 from .patches import PatchView, cut_batch
 from .store import PatchStore, PreparedImage
@@ -74,11 +74,11 @@ def predict_all(
     precision: PrecisionName,
 ) -> list[NDArray[np.float32]]:
     """Return the probabilities (Y, X) of prepared images, as `Predictor` does; `mirrored` as in `blend_tiles`."""
-    network.eval()
+    ready = made_for_prediction(network, device)
     with torch.inference_mode(), autocast(device, precision):
         tiles = (
             blend_tiles(
-                network,
+                ready,
                 image.pixels.to(device).float(),
                 tile=config.patch_px,
                 overlap=PredictConfig().overlap,
