@@ -1,5 +1,5 @@
 # make demo · make app · make test · make lint · make full · make test-core · make test-qt · make test-pyside6 · make test-oldest ·
-# make test-share · make torture · make screenshots · make lock · make clean
+# make test-share · make check-release · make torture · make screenshots · make lock · make clean
 # Needs Python 3.11 or newer; PYTHON=… picks one.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,6 +7,7 @@ CORE_BIN := .venv-core/bin
 PYSIDE6_BIN := .venv-pyside6/bin
 OLDEST_BIN := .venv-oldest/bin
 SHARE_BIN := .venv-share/bin
+RELEASE_BIN := .venv-release/bin
 # The environment that a rule makes.
 ENVIRONMENT = $(firstword $(subst /, ,$@))
 INSTALL = $(ENVIRONMENT)/bin/uv pip install --quiet --python $(ENVIRONMENT)/bin/python
@@ -23,7 +24,7 @@ PYSIDE6_TESTS := $(addprefix tests/_qt/,annotate/test_painting_in_a_window.py te
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
-.PHONY: demo app screenshots torture test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest test-share lock clean
+.PHONY: demo app screenshots torture test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest test-share check-release lock clean
 
 demo: .venv/.core-installed
 	$(BIN)/unet-finetune demo --out demo-output
@@ -73,7 +74,7 @@ lint: .venv/.installed
 full:
 	.ci/run
 	$(MAKE) test-qt PYTEST_ARGS="-m full"
-	$(MAKE) test-all-pyside6 test-oldest test-share torture demo
+	$(MAKE) test-all-pyside6 test-oldest test-share check-release torture demo
 	$(MAKE) screenshots PICTURES=build/pictures
 
 test-all-pyside6: .venv-pyside6/.installed
@@ -88,6 +89,11 @@ test-oldest: .venv-oldest/.installed
 test-share: .venv-share/.installed
 	$(SHARE_BIN)/python $(PYTEST) tests/share/test_bioimageio_core.py -m full $(CHOSEN)
 
+# Wheel and sdist, their papers, and the docks opened from the wheel beside napari. RELEASE_ARGS="--tag v0.2.0" for a release.
+check-release: .venv-release/.installed
+	@tools/system_libraries.sh
+	$(RELEASE_BIN)/python tools/check_release.py $(RELEASE_ARGS)
+
 # Write what pyproject.toml needs into constraints.txt; LOCK_ARGS=--upgrade renews all but torch, which is edited by hand.
 lock: .venv/.ready
 	grep '^torch==' constraints.txt | $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
@@ -96,7 +102,7 @@ lock: .venv/.ready
 	@sed -i.old -E '/^(cuda|nvidia|triton)/d' constraints.txt && rm constraints.txt.old # what only torch's build for CUDA needs
 
 clean:
-	rm -rf .venv .venv-core .venv-pyside6 .venv-oldest .venv-share build dist demo-output
+	rm -rf .venv .venv-core .venv-pyside6 .venv-oldest .venv-share .venv-release build dist demo-output
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -125,6 +131,16 @@ clean:
 .venv-share/.installed: .venv-share/.ready $(PROJECT)
 	grep '^bioimageio-spec==' constraints.txt >.venv-share/override.txt
 	$(INSTALL) $(LOCKED) --override .venv-share/override.txt --group base-test --editable ".[share]" "bioimageio.core>=0.11"
+	@touch $@
+
+.venv-release/.installed: .venv-release/.tools $(PROJECT)
+	$(INSTALL) $(LOCKED) --group release
+	@touch $@
+
+# No torch: nothing of ours runs in it.
+.venv-release/.tools: constraints.txt
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(RELEASE_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	@touch $@
 
 %/.ready: constraints.txt tools/install_torch.sh

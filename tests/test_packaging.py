@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from importlib.metadata import Distribution, entry_points, requires
+from importlib.metadata import Distribution, entry_points, requires, version
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +17,10 @@ REPOSITORY = Path(__file__).parent.parent
 DISTRIBUTION = "napari-unet-finetune"
 INSTALLED = Distribution.from_name(DISTRIBUTION)
 EDITABLE = "editable" in json.loads(INSTALLED.read_text("direct_url.json") or "{}").get("dir_info", {})
+
+
+def text_of(name: str) -> str:
+    return (REPOSITORY / name).read_text(encoding="utf-8")
 
 
 def test_packaged_manifest_is_the_one_at_the_top() -> None:
@@ -40,26 +44,7 @@ def test_base_dependencies_hold_neither_napari_nor_qt() -> None:
     assert not names & {"napari", "pyqt5", "pyqt6", "pyside6", "qtpy", "superqt", "magicgui"}
 
 
-@pytest.mark.skipif(EDITABLE, reason="an editable copy has the page of the day on which it was installed")
-def test_the_page_on_a_package_index_links_to_files_of_this_version() -> None:
-    page, version = INSTALLED.metadata["Description"], INSTALLED.version
-    repository = INSTALLED.metadata.get_all("Project-URL")[0].removeprefix("Repository, ")
-    links, pictures = re.findall(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)", page), re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page)
-    ours = [link for link in links if link.startswith(repository)]
-    assert len(pictures) >= 3 and len(ours) > 5
-    assert all(link.startswith("https://") for link in links + pictures)
-    raw = repository.replace("//github.com", "//raw.githubusercontent.com")
-    for link, home in [(link, f"{repository}/blob") for link in ours] + [(picture, raw) for picture in pictures]:
-        path = link.removeprefix(f"{home}/v{version}/")
-        assert path != link, f"{link} is not of version {version}"
-        assert (REPOSITORY / path).is_file(), link
-
-
-def test_versions_agree() -> None:
-    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
-    assert nuf.__version__ == declared
-    assert f"\nversion: {declared}\n" in (REPOSITORY / "CITATION.cff").read_text()
-    assert f"## [{declared}]" in (REPOSITORY / "CHANGELOG.md").read_text()
+from importlib.metadata import Distribution, entry_points, requires, version
 
 
 @pytest.mark.parametrize("name", nuf.__all__)
@@ -71,3 +56,34 @@ def test_public_name_loads_and_is_listed(name: str) -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'fine_tune'"):
         nuf.fine_tune  # noqa: B018
+
+
+CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
+
+
+def test_the_recipe_for_conda_asks_for_what_the_package_asks_for() -> None:
+    yaml = pytest.importorskip("yaml")
+    recipe = yaml.safe_load(text_of("recipe/recipe.yaml"))
+    project = tomllib.loads(text_of("pyproject.toml"))
+    wanted = dict(re.fullmatch(r"([\w-]+)(\S+)", line).groups() for line in project["project"]["dependencies"])  # type: ignore[union-attr]
+    python, *others = recipe["requirements"]["run"]
+    assert dict(line.split() for line in others) == {CONDA_NAMES.get(name, name): at for name, at in wanted.items()}
+    assert python == "python >=${{ python_min }}"
+    assert f">={recipe['context']['python_min']}" == project["project"]["requires-python"]
+    built_with = {line.split(">=")[0] for line in project["build-system"]["requires"]}
+    assert built_with <= {line.split()[0] for line in recipe["requirements"]["host"]}
+    commands = [f"{name} = {target}" for name, target in project["project"]["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == commands
+    assert f"\nversion: {recipe['context']['version']}\n" in text_of("CITATION.cff")
+    assert recipe["about"]["license"] == project["project"]["license"]
+
+
+@pytest.mark.parametrize("step", ["uses", "run"])
+def test_what_publishes_has_no_password_and_runs_nothing_but_the_publishing(step: str) -> None:
+    yaml = pytest.importorskip("yaml")
+    jobs = yaml.safe_load(text_of(".github/workflows/release.yml"))["jobs"]
+    publishing = [job for job in jobs.values() if job.get("permissions", {}).get("id-token") == "write"]
+    assert len(publishing) == 1
+    assert "secrets." not in text_of(".github/workflows/release.yml")
+    used = [one[step].partition("@")[0] for one in publishing[0]["steps"] if step in one]
+    assert used == (["actions/download-artifact", "pypa/gh-action-pypi-publish"] if step == "uses" else [])

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import ntpath
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from napari_unet_finetune.errors import DataError, RunError
-from napari_unet_finetune.io.disk import atomic_write, file_hash, remove_partial, write_file
+from napari_unet_finetune.io import disk
+from napari_unet_finetune.io.disk import atomic_write, file_hash, file_stem, path_within, remove_partial, write_file
 
 
 def test_the_file_holds_what_was_written_and_nothing_is_left_beside_it(tmp_path):
@@ -86,6 +88,77 @@ def test_a_killed_writer_leaves_the_old_file_and_only_a_partial_that_is_swept(tm
     assert len(list(tmp_path.iterdir())) == 2
     remove_partial(tmp_path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def raising(winerror, times):
+    """Return what `Path.replace` does on Windows while another program looks at the file, so many times."""
+    replace, calls = Path.replace, iter(range(times))
+
+    def refused(path, target):
+        if next(calls, None) is None:
+            return replace(path, target)
+        error = PermissionError(errno.EACCES, "Access is denied")
+        error.winerror = winerror
+        raise error
+
+    return refused
+
+
+@pytest.mark.parametrize("winerror", [5, 32])
+def test_a_file_that_a_virus_scanner_looks_at_is_replaced_a_moment_later(tmp_path, monkeypatch, winerror):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    monkeypatch.setattr(disk, "_PAUSE_S", 0)
+    monkeypatch.setattr(Path, "replace", raising(winerror, 3))
+    atomic_write(tmp_path / "a.bin", lambda file: file.write(b"new"))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]
+
+
+@pytest.mark.parametrize(("winerror", "times"), [(32, 1000), (None, 1), (17, 1)])
+def test_a_file_that_stays_in_use_keeps_its_content_and_is_told(tmp_path, monkeypatch, winerror, times):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    monkeypatch.setattr(disk, "_PAUSE_S", 0)
+    monkeypatch.setattr(Path, "replace", raising(winerror, times))
+    with pytest.raises(DataError, match="Access is denied"):
+        write_file(tmp_path / "a.bin", b"new")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "con",
+        "CON.tif",
+        "nul.ome",
+        "com1",
+        "LPT9.a.b",
+        "com\u00b9",
+        "conin$",
+        "aux .tif",
+        "a.",
+        "a ",
+        "a:b",
+        "a?",
+        'a"b',
+        "a|b",
+    ],
+)
+def test_a_name_that_windows_does_not_take_is_changed_and_told_apart(name):
+    stem = file_stem(name)
+    assert stem != name and stem != file_stem(f"_{name}")
+    assert not set(stem) & set('<>:"/\\|?*') and stem[-1] not in ". "
+    assert file_stem(stem) == stem  # what was made so stays
+
+
+@pytest.mark.parametrize("name", ["control", "com", "com10", "console.tif", "nula", "auxin", "lpt", "prn2"])
+def test_a_name_that_only_looks_like_a_device_stays(name):
+    assert file_stem(name) == name
+
+
+def test_a_path_is_written_down_as_seen_from_its_folder_with_slashes(tmp_path, monkeypatch):
+    file = tmp_path / "b" / "c.tif"
+    assert path_within(tmp_path / "a", file) == "../b/c.tif"
+    monkeypatch.setattr(os.path, "relpath", lambda *_: ntpath.relpath("D:\\images", "C:\\masks"))
+    assert path_within(tmp_path / "a", file) == file.as_posix()
 
 
 @pytest.mark.parametrize(("hours", "stays"), [(-2, False), (0, True), (2, False)])

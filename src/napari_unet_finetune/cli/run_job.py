@@ -12,6 +12,16 @@ from ..jobs.predictions import PREDICTIONS
 from ..jobs.table import events_of
 
 
+def _step_back() -> None:
+    """Let whoever looks at the screen come first."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    else:
+        import psutil
+
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+
+
 def run(
     folder: Annotated[Path, typer.Argument(help="Folder with the request.")],
     stay: Annotated[bool, typer.Option("--stay", help="Carry out other jobs afterwards.")] = False,
@@ -19,6 +29,5 @@ def run(
     """Carry out the job in a folder; events go to standard output as JSON, and it ends when standard input does."""
     from ..runs.serve import serve
 
-    if hasattr(os, "nice"):
-        os.nice(10)  # whoever looks at the screen comes first
+    _step_back()
     raise typer.Exit(serve(folder, events_of, meanwhile=PREDICTIONS.look_ahead if stay else None))

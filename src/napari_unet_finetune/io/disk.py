@@ -106,11 +106,46 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _fill(partial, write)
-        partial.replace(path)
+        put_in_place(partial, path)
         _sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+# Windows lets nobody rename what another program looks at: virus scanners look at new files for a moment.
+_IN_USE = (5, 32)  # access denied, sharing violation
+_TRIES, _PAUSE_S = 20, 0.05
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Rename `partial` to `path`, in the place of what is there; on Windows, wait a second for who looks at either.
+
+    Raises
+    ------
+    OSError
+        If the system does not do it.
+    """
+    for _ in range(_TRIES):
+        try:
+            partial.replace(path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE:
+                raise
+        time.sleep(_PAUSE_S)
+    partial.replace(path)
+
+
+def path_within(folder: Path, file: Path) -> str:
+    """Return how to write down where `file` is for whoever knows `folder`, so that both may move together.
+
+    It has slashes on every system. Of another drive of Windows no path leads there, so that it is absolute.
+    """
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:
+        return file.absolute().as_posix()
 
 
 def write_file(
@@ -178,6 +213,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+_DEVICES = r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[\d\u00b9\u00b2\u00b3]"  # of Windows, which has no such files
 _LONGEST_STEM = 120  # bytes; with what is added when a mask is put aside it must fit into the 255 of file systems
 
 
@@ -185,7 +221,7 @@ def file_stem(name: str) -> str:
     """Return `name` as it can stand in a file name on every system; what had to be changed gets a mark of its own."""
     name = printable(name)
     safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "_", name).strip(". ") or "_"
-    if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", safe, re.IGNORECASE):
+    if re.fullmatch(rf"({_DEVICES}) *(\..*)?", safe, re.IGNORECASE):
         safe = f"_{safe}"
     short = safe.encode()[:_LONGEST_STEM].decode(errors="ignore")
     return name if short == name else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

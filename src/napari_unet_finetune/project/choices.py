@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..config import FinetuneConfig
 from ..errors import FinetuneError
-from ..io.disk import write_file
+from ..io.disk import path_within, write_file
 from ..models.card import find_model_file
 from .training_plan import OldImages
 
@@ -49,7 +48,7 @@ class Choices(BaseModel):
         """
         file, base = find_model_file(self.base or ""), self.base
         if base is not None and file.is_relative_to(folder):
-            base = Path(os.path.relpath(file, folder)).as_posix()
+            base = path_within(folder, file)
         kept = self.model_copy(update={"base": base})
         try:
             write_file(folder / CHOICES, kept.model_dump_json(indent=1, exclude_none=True))

@@ -13,7 +13,7 @@ from ..config import ChannelRule
 from ..data.masks import BACKGROUND, RECORD, VERSION
 from ..data.painted import OLD_MASKS, OLD_STROKES, newer_version
 from ..errors import DataError
-from ..io.disk import write_file
+from ..io.disk import path_within, write_file
 from ..io.images import ImageRef
 from .image import Origin, ProjectImage, Role, Use
 
@@ -149,7 +149,7 @@ def write_record(folder: Path, record: ProjectRecord) -> None:
 def stored_source(source: Path, folder: Path) -> str:
     """Return how `folder` remembers where the images are: relative if it lies within or beside them."""
     if source in (folder, *folder.parents) or source.parent == folder.parent or folder in source.parents:
-        return Path(os.path.relpath(source, folder)).as_posix()
+        return path_within(folder, source)
     return str(source)
 
 
@@ -175,13 +175,9 @@ def image_record(
     file, frame = record_key(image.ref)
     values = {name: getattr(image, name) for name in _REMEMBERED}
     if image.mask is not None:
-        values |= {"mask": _within(folder, image.mask), "stamp": stamp}
+        values |= {"mask": path_within(folder, image.mask), "stamp": stamp}
     elif lost is not None:
         values |= lost.model_dump(include=set(OF_MASK))
     if image.numbered is not None:
-        values["numbered"] = _within(folder, image.numbered)
+        values["numbered"] = path_within(folder, image.numbered)
     return ImageRecord(file=file, frame=frame, **values)
-
-
-def _within(folder: Path, file: Path) -> str:
-    return Path(os.path.relpath(file, folder)).as_posix()

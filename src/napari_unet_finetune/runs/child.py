@@ -22,6 +22,8 @@ LOG = "child-log.txt"
 # A child whose input is closed ends at once; one that does not is killed after this time.
 GRACE_S = 2.0
 _LOG_LINES = 3
+# Windows would print into the log in an encoding of its own.
+_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 class Child:
@@ -47,7 +49,7 @@ class Child:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     encoding="utf-8",
-                    env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"},
+                    env=os.environ | _ENVIRONMENT,
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
                 )
         except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..disk import not_written
+from ..disk import not_written, path_within, put_in_place
 from .ome_zarr import StoreAxes, axes_of_store, is_zarr, load_zarr
 from .region import Region, regions_of
 
@@ -56,12 +55,12 @@ def write_zarr_labels(target: Path, frames: Sequence[LazyLabels], dtype: np.dtyp
 
 def _put_in_place(partial: Path, target: Path) -> None:
     if not is_zarr(target):
-        partial.replace(target)
+        put_in_place(partial, target)
         return
     earlier = target.with_name(f".{target.name}.earlier")
     shutil.rmtree(earlier, ignore_errors=True)
-    target.replace(earlier)
-    partial.replace(target)
+    put_in_place(target, earlier)
+    put_in_place(partial, target)
     shutil.rmtree(earlier, ignore_errors=True)
 
 
@@ -90,7 +89,7 @@ def _fill(
             for region in regions_of(shape, _WRITTEN_PX, _WRITTEN_PX):
                 source = (*index, *(slice(2 * one.start, 2 * one.stop, 2) for one in region.slices))
                 coarser[(*index, *region.slices)] = finer[source]
-    _describe(group, axes, len(levels), source=os.path.relpath(image.absolute(), target.absolute()))
+    _describe(group, axes, len(levels), source=path_within(target.absolute(), image.absolute()))
 
 
 def _level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -110,7 +109,7 @@ def _describe(group: Any, axes: StoreAxes, levels: int, *, source: str) -> None:
 
     datasets = [{"path": str(level), "coordinateTransformations": scale(level)} for level in range(levels)]
     multiscale: dict[str, Any] = {"name": "labels", "axes": list(axes.kinds), "datasets": datasets, "type": "nearest"}
-    label: dict[str, Any] = {"source": {"image": Path(source).as_posix()}}
+    label: dict[str, Any] = {"source": {"image": source}}
     if axes.is_new:
         described: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale], "image-label": label}
         v05.LabelImage.model_validate(described)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..disk import PARTIAL_SUFFIX, not_written, write_file
+from ..disk import PARTIAL_SUFFIX, not_written, put_in_place, write_file
 
 _PLAN = "plan.json"
 _SUFFIX = ".npz"
@@ -76,7 +76,7 @@ class Parts:
         try:
             with partial.open("xb") as file:  # not synced: what a loss of power leaves of it is found when it is read
                 np.savez_compressed(file, array=array, note=np.array(note))
-            partial.replace(self._path(name))
+            put_in_place(partial, self._path(name))
         except OSError as error:
             raise DataError(not_written(self._path(name), error)) from error
         finally:
@@ -116,7 +116,7 @@ class Parts:
 
     def _plan(self) -> str | None:
         try:
-            return (self.folder / _PLAN).read_text()
+            return (self.folder / _PLAN).read_text(encoding="utf-8")
         except (OSError, ValueError):
             return None
 
