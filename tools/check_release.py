@@ -41,9 +41,10 @@ def main() -> int:
     run(HERE / "twine", "check", "--strict", sdist, wheel)
     for schema, pattern in SCHEMAS.items():
         run(HERE / "check-jsonschema", "--builtin-schema", schema, *sorted(REPOSITORY.glob(pattern)))
+    render_recipe()
     if not given.quick:
         install_and_open(wheel)
-    print(f"{wheel.name} and {sdist.name} can be published.")
+    print(f"{wheel.name} and {sdist.name} are as they must be.")
     return 0
 
 
@@ -90,6 +91,15 @@ def wrong_papers(tag: str, wheel: Path) -> Iterator[str]:
 
 def _text(name: str) -> str:
     return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def render_recipe() -> None:
+    """Render the recipe for conda; what is wrong with it is an error."""
+    from rattler_build import Stage0Recipe
+
+    for variant in Stage0Recipe.from_file(REPOSITORY / "recipe" / "recipe.yaml").render():
+        package = variant.recipe.to_dict()
+        print(f"recipe: {package['package']['name']} {package['package']['version']}, {package['build']['string']}")
 
 
 def install_and_open(wheel: Path) -> None:
