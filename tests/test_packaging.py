@@ -44,7 +44,26 @@ def test_base_dependencies_hold_neither_napari_nor_qt() -> None:
     assert not names & {"napari", "pyqt5", "pyqt6", "pyside6", "qtpy", "superqt", "magicgui"}
 
 
-from importlib.metadata import Distribution, entry_points, requires, version
+@pytest.mark.skipif(EDITABLE, reason="an editable copy has the page of the day on which it was installed")
+def test_the_page_on_a_package_index_links_to_files_of_this_version() -> None:
+    page, of_copy = INSTALLED.metadata["Description"], INSTALLED.version
+    repository = INSTALLED.metadata.get_all("Project-URL")[0].removeprefix("Repository, ")
+    links, pictures = re.findall(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)", page), re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page)
+    ours = [link for link in links if link.startswith(repository)]
+    assert len(pictures) >= 3 and len(ours) > 5
+    assert all(link.startswith("https://") for link in links + pictures)
+    raw = repository.replace("//github.com", "//raw.githubusercontent.com")
+    for link, home in [(link, f"{repository}/blob") for link in ours] + [(picture, raw) for picture in pictures]:
+        path = link.removeprefix(f"{home}/v{of_copy}/")
+        assert path != link, f"{link} is not of version {of_copy}"
+        assert (REPOSITORY / path).is_file(), link
+
+
+def test_the_newest_section_of_the_changelog_and_the_citation_are_of_one_version() -> None:
+    """The version of the package itself is that of the newest tag: `make check-release` compares them."""
+    newest = re.findall(r"^## \[([\d.]+)\] - (?:unreleased|\d{4}-\d\d-\d\d)$", text_of("CHANGELOG.md"), re.MULTILINE)[0]
+    assert f"\nversion: {newest}\n" in text_of("CITATION.cff")
+    assert nuf.__version__ == version(DISTRIBUTION)
 
 
 @pytest.mark.parametrize("name", nuf.__all__)
