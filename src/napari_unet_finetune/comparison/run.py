@@ -18,7 +18,6 @@ from ..inference.postprocess import to_labels
 from ..inference.predict import Prediction, Predictor
 from ..io.images import ImageRef, read_image, write_labels
 from ..metrics import Scores
-from ..models.load import load_model
 from ..runs.request import ComparedModel, CompareRequest
 from .cache import KeptCell, KeptCells, MadeOf, Truth
 
@@ -114,7 +113,7 @@ class _Column:
             raise self._problem
         if self._predictor is None:
             try:
-                self._predictor = Predictor(load_model(self._model.model), self._config)
+                self._predictor = Predictor.of(self._model.model, self._config)
             except FinetuneError as error:
                 self._problem = error
                 raise

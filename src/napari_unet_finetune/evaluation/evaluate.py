@@ -15,6 +15,7 @@ from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..measure.objects import number_objects
 from ..metrics import SURFACE_TOLERANCE_PX, ObjectCounts, Scores, match_objects, score
+from ..models.foreign.model import ForeignModel
 from ..models.model import Model
 from ..models.provenance import TrainingImage
 from .rows import Row
@@ -47,7 +48,7 @@ class Tolerance:
 DEFAULT_TOLERANCE = Tolerance()
 
 
-def trained_on(model: Model, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
+def trained_on(model: Model | ForeignModel, images: Iterable[AnnotatedImage]) -> tuple[str, ...]:
     """Return the names of those `images` with which the model was trained: scores on them are too good."""
     origin = model.card.provenance
     return tuple(image.name for image in images if origin.images and origin.knows(TrainingImage.of(image)))
@@ -94,7 +95,7 @@ def compare_objects(labels: NDArray[Any], image: AnnotatedImage) -> ObjectCounts
 
 
 def evaluate(
-    model: Model,
+    model: Model | ForeignModel,
     images: Sequence[AnnotatedImage],
     config: PredictConfig | None = None,
     *,

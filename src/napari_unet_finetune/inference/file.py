@@ -21,7 +21,6 @@ from ..io.regions.ome_zarr_labels import write_zarr_labels
 from ..io.regions.parts import Parts
 from ..io.regions.region import Region
 from ..io.writing import write_label_pages, write_label_tiles
-from ..models.model import weights_hash
 from .pieces import Pieces, side_of_chunks, tidied
 from .postprocess import to_labels
 from .predict import Predictor
@@ -178,7 +177,7 @@ def plan_of(file: ImageFile, predictor: Predictor) -> dict[str, Any]:
         "program": PREDICTION_VERSION,
         "image": file.path.name,
         "image file": zarr_stamp(file.path) if file.is_zarr else file_stamp(file.path),
-        "model": weights_hash(predictor.model.weights),
+        "model": predictor.model.identity,
         "model card": card,
         "threshold": predictor.threshold,
         "settings": how,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from ..device import autocast, pick_device, pick_precision
 from ..errors import DeviceError, lacks_memory
 from ..events import TileEnd, drain, never, until
 from ..io.regions.region import LazyImage, Region
-from ..models.attention_unet import made_for_prediction
+from ..models.foreign.model import ForeignModel
+from ..models.load import load_to_predict
 from ..models.model import Model
 from .postprocess import to_labels
 from .tiles import blend_part, plan_tiles
@@ -59,7 +61,10 @@ class Prediction:
 
 
 def predict(
-    model: Model, image: AnnotatedImage | NDArray[np.generic], config: PredictConfig | None = None, **settings: Any
+    model: Model | ForeignModel,
+    image: AnnotatedImage | NDArray[np.generic],
+    config: PredictConfig | None = None,
+    **settings: Any,
 ) -> Prediction:
     """Return the objects that `model` sees in `image`; for many images keep one `Predictor`.
 
@@ -103,16 +108,31 @@ class Predictor:
     ------
     DeviceError
         If the device is absent.
+    ModelError
+        If ONNX Runtime does not take the network of another program.
     """
 
-    def __init__(self, model: Model, config: PredictConfig | None = None) -> None:
+    def __init__(self, model: Model | ForeignModel, config: PredictConfig | None = None) -> None:
         self.config = config or PredictConfig()
         self.model = model.seeing(self.config.channels)
         self.threshold = self.config.threshold or model.card.threshold
-        self.device = pick_device(self.config.device)
-        self._network = made_for_prediction(model.build_network(), self.device)
+        self.device = pick_device("cpu" if isinstance(model, ForeignModel) else self.config.device)
+        self._network = model.network_to_predict(self.device)
         self.precision = pick_precision(self.config.precision, self.device)
         self._mirrored = self.config.augment and knows_mirrored(model)
+
+    @classmethod
+    def of(cls, model: str | Path, config: PredictConfig | None = None) -> Predictor:
+        """Return the model in a file, or of a name that ships, made ready; also one of another program.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be loaded.
+        DeviceError
+            If the device is absent.
+        """
+        return cls(load_to_predict(model), config)
 
     def logits(self, tiles: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalized and on the device."""

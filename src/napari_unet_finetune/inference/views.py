@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..config import AugmentConfig
+from ..models.foreign.model import ForeignModel
 from ..models.model import Model
 
 
@@ -11,7 +12,7 @@ def trains_mirrored(augment: AugmentConfig) -> bool:
     return _mirrored(augment.orientation, flips=augment.flips)
 
 
-def knows_mirrored(model: Model) -> bool:
+def knows_mirrored(model: Model | ForeignModel) -> bool:
     """Tell whether a model was trained on mirrored views; no, if its file does not say."""
     augment = model.card.provenance.config.get("augment", {})
     return _mirrored(augment.get("orientation"), flips=augment.get("flips", False))

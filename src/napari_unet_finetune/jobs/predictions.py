@@ -78,12 +78,11 @@ class Predictions:
     def _made_ready(self, request: PredictRequest) -> Predictor:
         """Return the model made ready, anew unless file and settings are those of the last time."""
         from ..inference.predict import Predictor
-        from ..models.load import load_model
 
         made_of = (_hash_of(request.checkpoint), request.config.model_dump_json())
         if self._ready is None or self._ready[0] != made_of:
             self._ready, self._seen = None, {}  # memory for one is enough
-            self._ready = (made_of, Predictor(load_model(request.checkpoint), request.config))
+            self._ready = (made_of, Predictor.of(request.checkpoint, request.config))
         return self._ready[1]
 
     def _look(

@@ -103,10 +103,9 @@ def _export(_folder: Path, request: ExportRequest, _control: Control) -> Generat
 def _predictor(model: str, config: Any) -> Predictor:
     from ..config import PredictConfig
     from ..inference.predict import Predictor
-    from ..models.load import load_model
 
     config = config if isinstance(config, PredictConfig) else PredictConfig(device=config)
-    return Predictor(load_model(model), config)
+    return Predictor.of(model, config)
 
 
 _JOBS: dict[str, Callable[[Path, Any, Control], Generator[Event, None, Result | Path | None]]] = {

@@ -18,6 +18,7 @@ from ..errors import ModelError
 from ..text import count_of, first_of, number, shortened
 from .header import FORMAT_VERSION, is_safetensors, read_description
 from .names import name_of_file
+from .packages import is_foreign
 from .provenance import Provenance, installed_version
 from .zoo import find_model, list_models, shipped_name
 
@@ -245,6 +246,10 @@ def read_card(model: str | Path) -> FileCard:
         If there is no such model, or its file is damaged, foreign or of a newer version.
     """
     path = find_named_model(model)
+    if is_foreign(path):
+        from .foreign.description import read_foreign
+
+        return read_foreign(path).card
     return parse_card(path, read_description(path)) if is_safetensors(path) else paulow_card(path)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from .card import find_named_model, parse_card
+from .foreign.model import ForeignModel, load_foreign
 from .header import (
     DIGEST_BEFORE,
     NO_DIGEST,
@@ -27,7 +28,7 @@ from .header import (
 )
 from .importers import import_paulow
 from .model import Model, checked_weights
-from .packages import open_model
+from .packages import is_foreign, open_model
 from .rehearsal_patches import RehearsalPatches
 
 
@@ -41,6 +42,18 @@ def load_model(path_or_name: str | PathLike[str]) -> Model:
     """
     path = find_named_model(fspath(path_or_name))
     return _load_own(path) if is_safetensors(path) else import_paulow(path)
+
+
+def load_to_predict(path_or_name: str | PathLike[str]) -> Model | ForeignModel:
+    """Return what `load_model` returns, or the network in a package of another program, which cannot be trained.
+
+    Raises
+    ------
+    ModelError
+        As `load_model`, or if such a network cannot predict here.
+    """
+    path = find_named_model(fspath(path_or_name))
+    return load_foreign(path) if is_foreign(path) else load_model(path)
 
 
 def _load_own(path: Path) -> Model:

@@ -19,7 +19,7 @@ from ..config import ChannelRule, ModelConfig
 from ..errors import ModelError
 from ..io.disk import atomic_write
 from ..text import shortened
-from .attention_unet import AttentionUNet
+from .attention_unet import AttentionUNet, made_for_prediction
 from .card import ModelCard
 from .header import DIGEST_BEFORE, KEY, MAX_HEADER_BYTES, MAX_TENSORS, NO_DIGEST, REHEARSAL
 from .layer_groups import adapt_in_channels
@@ -72,6 +72,15 @@ class Model:
         network = _empty_network(self.card.shape)
         network.load_state_dict({name: tensor.clone() for name, tensor in self.weights.items()}, assign=True)
         return network.eval()
+
+    @property
+    def identity(self) -> str:
+        """Sha256 of the weights; see `weights_hash`."""
+        return weights_hash(self.weights)
+
+    def network_to_predict(self, device: torch.device) -> AttentionUNet:
+        """Return a network on `device` that only predicts; see `made_for_prediction`."""
+        return made_for_prediction(self.build_network(), device)
 
     def with_card(self, **changes: Any) -> Model:
         """Return this model with fields of its card changed."""

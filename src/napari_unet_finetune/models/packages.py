@@ -1,4 +1,4 @@
-"""The model file in a package of BioImage.IO, which is read in place; nothing else of a package is looked at."""
+"""Packages of BioImage.IO, which are read in place: the model file that ours carry, and single files of others."""
 
 from __future__ import annotations
 
@@ -29,6 +29,35 @@ def is_package(path: Path) -> bool:
         return False
 
 
+def is_foreign(path: Path) -> bool:
+    """Tell whether the file `path` is a package without a model file of this program."""
+    if not is_package(path):
+        return False
+    with ZipFile(path) as archive:
+        return not any(name.endswith(SUFFIX) for name in archive.namelist())
+
+
+def read_member(path: Path, name: str, *, at_most: int | None = None) -> bytes | None:
+    """Return the file `name` in the package `path`, of so many bytes `at_most`; None if there is none.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, too large, or unpacks to far more than weights do.
+    OSError
+        If the package cannot be read.
+    """
+    with ZipFile(path) as archive, _tells_damage(path):
+        try:
+            entry = archive.getinfo(name)
+        except KeyError:
+            return None
+        _check_size(path, entry)
+        if at_most is not None and entry.file_size > at_most:
+            raise _damaged(path)
+        return archive.read(entry)
+
+
 @contextmanager
 def open_model(path: Path) -> Iterator[BinaryIO]:
     """Open the model file `path`, or the one that the package `path` carries.
@@ -56,22 +85,28 @@ def open_model(path: Path) -> Iterator[BinaryIO]:
 def _attached(path: Path, archive: ZipFile) -> ZipInfo:
     """Return the entry of the model file."""
     found = [entry for entry in archive.infolist() if entry.filename.endswith(SUFFIX)]
-    if len(found) != 1:
-        held = ", ".join(entry.filename for entry in archive.infolist())
+    if not found:
         raise ModelError(
-            f"{path} is a package of another program: it carries no model file of this one, but "
-            f"{shortened(held, 200)}. Choose a package that this program exported."
+            f"{path} is a package of another program. If its network is in ONNX it can predict and be compared, but "
+            "not be finetuned. Choose a package that this program exported, a .safetensors model, or a PAULow .pth file."
         )
-    if found[0].file_size > _FREE_BYTES + _MOST_RATIO * found[0].compress_size:
-        raise _damaged(path)
+    if len(found) > 1:
+        held = ", ".join(entry.filename for entry in found)
+        raise ModelError(f"{path} holds several models ({shortened(held, 200)}). Choose a package with one.")
+    _check_size(path, found[0])
     return found[0]
+
+
+def _check_size(path: Path, entry: ZipInfo) -> None:
+    if entry.file_size > _FREE_BYTES + _MOST_RATIO * entry.compress_size:
+        raise _damaged(path)
 
 
 @contextmanager
 def _tells_damage(path: Path) -> Iterator[None]:
     try:
         yield
-    except (BadZipFile, EOFError, zlib.error) as error:
+    except (BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
         raise _damaged(path) from error
 
 

@@ -16,9 +16,9 @@ from torch.jit._trace import TracerWarning
 
 from ..errors import ModelError
 from ..models.attention_unet import fold_standardization
+from ..models.extra import needed_for
 from ..models.header import KEY
 from ..models.model import Model
-from .extra import needed_for
 
 INPUT, OPSET = "image", 17
 _MOST_BYTES = 2**31 - 2**20  # of an ONNX file

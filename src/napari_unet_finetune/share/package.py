@@ -18,11 +18,11 @@ from PIL import Image
 from ..config import ExportConfig
 from ..errors import ModelError
 from ..models.card import ModelCard
+from ..models.extra import needed_for
 from ..models.header import KEY
 from ..models.model import Model
 from ..text import shortened
 from .example import Example, make_example
-from .extra import needed_for
 from .network import INPUT, OPSET, Outside, to_onnx, to_torchscript
 from .readme import MODEL_FILE, description_of, readme_of, training_of
 from .recipe import Recipe, Step

@@ -1,4 +1,4 @@
-"""Packages that only sharing needs, and the sentence for whoever has not installed them."""
+"""Packages that only models of other programs need, and the sentence for whoever has not installed them."""
 
 from __future__ import annotations
 
