@@ -88,7 +88,8 @@ def _attached(path: Path, archive: ZipFile) -> ZipInfo:
     if not found:
         raise ModelError(
             f"{path} is a package of another program. If its network is in ONNX it can predict and be compared, but "
-            "not be finetuned. Choose a package that this program exported, a .safetensors model, or a PAULow .pth file."
+            "not be finetuned. Choose a package that this program exported, a .safetensors model, or a PAULow .pth "
+            "file."
         )
     if len(found) > 1:
         held = ", ".join(entry.filename for entry in found)
