@@ -1,5 +1,5 @@
 # make demo · make app · make test · make lint · make full · make test-core · make test-qt · make test-pyside6 · make test-oldest ·
-# make test-share · make check-release · make torture · make screenshots · make lock · make clean
+# make test-share · make check-release · make torture · make screenshots · make site · make lock · make clean
 # Needs Python 3.11 or newer; PYTHON=… picks one.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,6 +8,7 @@ PYSIDE6_BIN := .venv-pyside6/bin
 OLDEST_BIN := .venv-oldest/bin
 SHARE_BIN := .venv-share/bin
 RELEASE_BIN := .venv-release/bin
+DOCS_BIN := .venv-docs/bin
 # The environment that a rule makes.
 ENVIRONMENT = $(firstword $(subst /, ,$@))
 INSTALL = $(ENVIRONMENT)/bin/uv pip install --quiet --python $(ENVIRONMENT)/bin/python
@@ -24,7 +25,7 @@ PYSIDE6_TESTS := $(addprefix tests/_qt/,annotate/test_painting_in_a_window.py te
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
-.PHONY: demo app screenshots torture test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest test-share check-release lock clean
+.PHONY: demo app screenshots site torture test lint full test-core test-qt test-pyside6 test-all-pyside6 test-oldest test-share check-release lock clean
 
 demo: .venv/.core-installed
 	$(BIN)/unet-finetune demo --out demo-output
@@ -39,6 +40,15 @@ PICTURES ?= docs/pictures
 screenshots: .venv/.installed
 	@tools/system_libraries.sh
 	xvfb-run --auto-servernum --server-args="-screen 0 1920x1080x24" $(BIN)/python tools/walk_through.py --out $(PICTURES)
+
+# The documentation as a web site in build/site, with the notebook run; a link that leads nowhere is an error.
+site: build/notebooks/finetune.md
+	NO_MKDOCS_2_WARNING=1 $(DOCS_BIN)/mkdocs build --quiet
+	$(DOCS_BIN)/python tools/check_site.py build/site
+
+build/notebooks/finetune.md: docs/notebooks/finetune.ipynb .venv-docs/.installed $(SOURCES)
+	rm -rf $(@D) && mkdir -p $(@D) && cp $< $(@D)
+	PATH="$(CURDIR)/$(DOCS_BIN):$$PATH" OMP_NUM_THREADS=1 $(DOCS_BIN)/jupyter nbconvert --log-level WARN --to markdown --execute $(@D)/$(<F)
 
 # Hostile files, injected faults and wear by the thousand. A short one:
 # TORTURE="--models 100 --images 100 --others 100 --folders 8 --repeats 5 --kills 4"
@@ -74,7 +84,8 @@ lint: .venv/.installed
 full:
 	.ci/run
 	$(MAKE) test-qt PYTEST_ARGS="-m full"
-	$(MAKE) test-all-pyside6 test-oldest test-share check-release torture demo
+	$(MAKE) test-core PYTEST_ARGS="-m full tests/test_docs.py"
+	$(MAKE) test-all-pyside6 test-oldest test-share check-release torture demo site
 	$(MAKE) screenshots PICTURES=build/pictures
 
 test-all-pyside6: .venv-pyside6/.installed
@@ -102,7 +113,7 @@ lock: .venv/.ready
 	@sed -i.old -E '/^(cuda|nvidia|triton)/d' constraints.txt && rm constraints.txt.old # what only torch's build for CUDA needs
 
 clean:
-	rm -rf .venv .venv-core .venv-pyside6 .venv-oldest .venv-share .venv-release build dist demo-output
+	rm -rf .venv .venv-core .venv-pyside6 .venv-oldest .venv-share .venv-release .venv-docs build dist demo-output
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -141,6 +152,10 @@ clean:
 .venv-release/.tools: constraints.txt
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(RELEASE_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@touch $@
+
+.venv-docs/.installed: .venv-docs/.ready $(PROJECT)
+	$(INSTALL) $(LOCKED) --group docs --editable .
 	@touch $@
 
 %/.ready: constraints.txt tools/install_torch.sh

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import runpy
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
+from inspect import signature
 from itertools import pairwise, takewhile
 from pathlib import Path
 from textwrap import dedent
@@ -21,9 +27,10 @@ from napari_unet_finetune.cli import app
 from napari_unet_finetune.cli.options import prediction_config, training_config
 
 REPOSITORY = Path(__file__).parent.parent
-PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
+NOTEBOOKS = sorted((REPOSITORY / "docs").rglob("*.ipynb"))
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *NOTEBOOKS])
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
-PREDICTING = ("predict", "evaluate")
+PREDICTING = ("predict", "evaluate", "estimate")
 FENCED = re.compile(r"^([ \t]*)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
@@ -31,15 +38,29 @@ def name_of(page: Path) -> str:
     return page.relative_to(REPOSITORY).as_posix()
 
 
+def text_of(page: Path) -> str:
+    """Return a page as Markdown; the commands in a cell of a notebook are a block of their own."""
+    if page.suffix == ".md":
+        return page.read_text(encoding="utf-8")
+    parts = []
+    for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]:
+        lines = "".join(cell["source"]).splitlines()
+        if cell["cell_type"] == "code":
+            python = [line for line in lines if not line.startswith("!")]
+            lines = ["```python", *python, "```", "```sh", *(line[1:] for line in lines if line.startswith("!")), "```"]
+        parts += [*lines, ""]
+    return "\n".join(parts)
+
+
 def fenced(page: Path) -> Iterator[tuple[str, str]]:
     """Yield language and text of every fenced block."""
-    for _, language, code in FENCED.findall(page.read_text(encoding="utf-8")):
+    for _, language, code in FENCED.findall(text_of(page)):
         yield language, dedent(code)
 
 
 def prose(page: Path) -> str:
     """Return a page without its code."""
-    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    text = FENCED.sub("", text_of(page))
     return re.sub(r"`[^`\n]*`", lambda code: re.sub(r"[\[\]()]", "", code[0]), text)
 
 
@@ -51,7 +72,7 @@ def anchors(page: Path) -> set[str]:
 
 def commands(page: Path) -> Iterator[str]:
     """Yield every call of the command line, in blocks and in the text; a backslash joins lines."""
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     shell = "\n".join(code for language, code in fenced(page) if language in ("", "bash", "console", "sh"))
     for line in shell.replace("\\\n", " ").splitlines():
         found = re.search(r"(?:^|[\s/])unet-finetune\s+(\S.*)", line)
@@ -76,7 +97,8 @@ def complaint(line: str) -> str:
         valued = {name for option in command.params for name in option.opts if not getattr(option, "is_flag", False)}
         pairs = pairwise(["", *given])
         given = [word for before, word in pairs if word != "--help" and (word != "…" or before in valued)]
-        given += list(_required(command, given))
+        is_named = [word for before, word in pairwise(["", *given]) if before not in valued and word[0] != "-"]
+        given += list(_required(command, given, has_argument=bool(is_named)))
     try:
         values = command.make_context(words[0], given).params
         _check_settings(words[0], values)
@@ -85,10 +107,10 @@ def complaint(line: str) -> str:
     return ""
 
 
-def _required(command: Any, given: list[str]) -> Iterator[str]:
+def _required(command: Any, given: list[str], *, has_argument: bool) -> Iterator[str]:
     for parameter in command.params:
-        if parameter.required and parameter.param_type_name == "argument":
-            yield "x"
+        if parameter.param_type_name == "argument":
+            yield from () if has_argument else ("x",)
         elif parameter.required and not set(parameter.opts) & set(given):
             yield from (parameter.opts[0], "x")
 
@@ -101,10 +123,11 @@ def _check_settings(command: str, values: dict[str, Any]) -> None:
         training_config(values.get("base_preset", "default"), values.get("base_changes"))
 
 
-def test_settings_page_is_up_to_date() -> None:
-    tool = runpy.run_path(str(REPOSITORY / "tools" / "write_settings.py"))
-    written = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert written == tool["settings_page"](), "run: python tools/write_settings.py"
+@pytest.mark.parametrize("name", ["settings", "commands"])
+def test_generated_page_is_up_to_date(name: str) -> None:
+    tool = runpy.run_path(str(REPOSITORY / "tools" / "write_reference.py"))
+    written = (REPOSITORY / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    assert written == tool[f"{name}_page"](), "run: python tools/write_reference.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -144,7 +167,7 @@ def test_a_call_that_would_fail_is_found(line: str, reason: str) -> None:
 
 
 def test_every_setting_in_the_text_is_accepted() -> None:
-    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    texts = [text_of(page) for page in PAGES]
     changes = [change for text in texts for change in re.findall(r"`--set ([a-z_0-9.]+=[^`\s]+)`", text)]
     assert changes
     for change in changes:
@@ -162,6 +185,52 @@ def test_every_name_in_the_python_examples_exists(page: Path) -> None:
                 assert node.attr in nuf.__all__
 
 
-def test_every_command_and_public_name_is_in_the_reference() -> None:
+@pytest.fixture
+def where_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change into a folder with the files that examples name; trainings take two steps, and images are small."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    nuf.write_microtube("sample/test", 5, shape=(64, 96))
+    shutil.copytree("sample/test/dataset2", "new")
+    for folder in ("runs/base", "runs/new"):
+        Path(folder).mkdir(parents=True)
+        nuf.load_model("microtube").save(f"{folder}/model.safetensors")
+    monkeypatch.setattr(nuf, "make_microtube", partial(nuf.make_microtube, shape=(64, 96)))
+    for name in ("train", "finetune"):
+        long: Any = getattr(nuf, name)
+        monkeypatch.setattr(nuf, name, lambda *given, long=long, **named: long(*given, **(named | {"steps": 2})))
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("where_examples_run")
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to.md", "docs/reference.md", "docs/tutorial-terminal.md"])
+def test_python_examples_run_as_they_stand(name: str) -> None:
+    blocks = [code for language, code in fenced(REPOSITORY / name) if language == "python"]
+    assert blocks
+    for code in blocks:
+        exec(compile(code, name, "exec"), {})  # noqa: S102 - our own pages
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=name_of)
+def test_notebooks_are_kept_without_what_they_have_printed(page: Path) -> None:
+    cells = [cell for cell in json.loads(page.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 5
+    assert [cell for cell in cells if cell["outputs"] or cell["execution_count"]] == []
+
+
+def test_every_public_name_is_in_the_reference_with_its_docstring() -> None:
     reference = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
-    assert [name for name in (*COMMANDS, *nuf.__all__) if f"`{name}`" not in reference] == []
+    assert [name for name in nuf.__all__ if f"`{name}`" not in reference] == []
+    shown = re.findall(r"^::: (\S+)$", (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(shown) == sorted(f"{nuf.__name__}.{module}.{name}" for name, module in nuf._HOME.items())
+
+
+def test_calls_in_the_reference_name_parameters_that_there_are() -> None:
+    reference = (REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8")
+    calls = re.findall(r"^\| [^|]+ \| `(\w+)\(([^`]*)\)`", reference.partition("\n## Python\n")[2], re.MULTILINE)
+    assert len(calls) > 15
+    for name, written in calls:
+        there = signature(getattr(nuf, name)).parameters
+        named = [part.partition("=")[0].strip(" *") for part in re.sub(r"\([^)]*\)", "", written).split(",")]
+        if not {"1 or 2"} & set(named):
+            assert [part for part in named if part not in there] == [], name

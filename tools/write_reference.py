@@ -1,4 +1,4 @@
-"""Write docs/settings.md, the table of all settings, from their declarations in config.py."""
+"""Write docs/settings.md and docs/commands.md, the tables of all settings and options, from their declarations."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from napari_unet_finetune.cli import NAME, app
 from napari_unet_finetune.cli.options import describe
 from napari_unet_finetune.config import PRESETS, FinetuneConfig, PredictConfig, fields_of
 
-PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
+DOCS = Path(__file__).parent.parent / "docs"
 BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("multiple_of", "multiple of"))
-OPENING = """\
+SETTINGS_OPENING = """\
 # Settings
 
-`tools/write_settings.py` writes this page from `config.py`: do not edit it. `unet-finetune settings` prints the same.
+`tools/write_reference.py` writes this page from `config.py`: do not edit it. `unet-finetune settings` prints the same.
 
 Change a setting of a training with `--set NAME=VALUE`, as often as needed, or in Python with
 `FinetuneConfig(preset="default", NAME=VALUE)`. `--steps`, `--seed` and `--device` are short for the settings of
@@ -26,22 +28,60 @@ these names. A setting whose default is empty takes its value from the model or 
 `--set NAME=null` to empty it.
 
 """
+COMMANDS_OPENING = f"""\
+# Commands
+
+`tools/write_reference.py` writes this page from the commands: do not edit it. `{NAME} --help` prints the same.
+
+"""
 
 
 def settings_page() -> str:
-    """Return the page as Markdown."""
+    """Return the page of the settings as Markdown."""
     parts = (
-        OPENING,
+        SETTINGS_OPENING,
         "## Training\n\n",
-        "For `train`, `finetune` and `curve`. What a preset changes is in the [last table](#presets).\n\n",
+        "For `train`, `finetune`, `curve`, `cross-validate` and `can-learn`; [presets](#presets) are at the end.\n\n",
         *_sections(FinetuneConfig),
         "## Prediction\n\n",
-        "For `predict` and `evaluate`, with `--set`; in Python `PredictConfig(NAME=VALUE)`.\n\n",
+        "For `predict`, `evaluate` and `estimate`, with `--set`; in Python `PredictConfig(NAME=VALUE)`.\n\n",
         *_sections(PredictConfig),
         "## Presets\n\nWhat each preset sets otherwise than `default`.\n\n",
         _table(("setting", *_others()), _preset_rows()),
     )
     return "".join(parts).rstrip("\n") + "\n"
+
+
+def commands_page() -> str:
+    """Return the page of the commands as Markdown."""
+    commands = {name: one for name, one in vars(typer.main.get_command(app))["commands"].items() if not one.hidden}
+    index = [(f"[`{name}`](#{name})", one.help.partition("\n\n")[0]) for name, one in commands.items()]
+    parts = (
+        COMMANDS_OPENING,
+        _table(("command", "does"), index),
+        *(_command(name, one) for name, one in commands.items()),
+    )
+    return "".join(parts).rstrip("\n") + "\n"
+
+
+def _command(name: str, command: Any) -> str:
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    options = [one for one in command.params if one not in arguments]
+    required = [part for one in options if one.required for part in (one.opts[0], "…")]
+    call = " ".join((NAME, name, *(one.name.upper() for one in arguments), *required))
+    rows = [(f"`{one.name.upper()}`", "required", one.help) for one in arguments]
+    rows += [
+        (", ".join(f"`{part}`" for part in (*one.opts, *one.secondary_opts)), _default(one), one.help)
+        for one in options
+    ]
+    return f"## {name}\n\n{command.help}\n\n```\n{call}\n```\n\n{_table(('option', 'default', 'meaning'), rows)}"
+
+
+def _default(option: Any) -> str:
+    if option.required:
+        return "required"
+    is_left_out = option.default is None or option.default is False
+    return "" if is_left_out else f"`{option.default}`"
 
 
 def _sections(config: type[BaseModel]) -> Iterator[str]:
@@ -110,5 +150,6 @@ def _table(columns: tuple[str, ...], rows: Any) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(settings_page(), encoding="utf-8")
-    print(PAGE)
+    for name, page in (("settings", settings_page()), ("commands", commands_page())):
+        (DOCS / f"{name}.md").write_text(page, encoding="utf-8")
+        print(DOCS / f"{name}.md")
