@@ -43,7 +43,7 @@ screenshots: .venv/.installed
 
 # The documentation as a web site in build/site, with the notebook run; a link that leads nowhere is an error.
 site: build/notebooks/finetune.md
-	NO_MKDOCS_2_WARNING=1 $(DOCS_BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS_BIN)/mkdocs build --strict
 	$(DOCS_BIN)/python tools/check_site.py build/site
 
 build/notebooks/finetune.md: docs/notebooks/finetune.ipynb .venv-docs/.installed $(SOURCES)

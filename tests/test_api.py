@@ -1,6 +1,6 @@
 """The library as a script uses it: folders and arrays in, models, labels and scores out; model first, data second."""
 
-from inspect import signature
+from inspect import getdoc, signature
 
 import numpy as np
 import pytest
@@ -93,3 +93,10 @@ def test_a_room_that_is_imported_does_not_hide_the_function_of_its_name():
 def test_the_model_comes_first_and_the_data_second(name):
     first, second = list(signature(getattr(nuf, name)).parameters)[:2]
     assert (first, second) in {("model", "images"), ("model", "image")}
+
+
+@pytest.mark.parametrize("name", nuf.__all__)
+def test_docstrings_describe_parameters_that_there_are_one_by_one(name):
+    described = getdoc(getattr(nuf, name)).partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    names = [line.strip("* ") for line in described.splitlines() if not line.startswith(" ")]
+    assert [one for one in names if one not in signature(getattr(nuf, name)).parameters] == []

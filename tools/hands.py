@@ -10,6 +10,7 @@ from typing import Any
 
 import napari
 import numpy as np
+from PIL import Image
 from qtpy.QtCore import QEvent, QEventLoop, QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
@@ -62,15 +63,19 @@ class User:
     def picture(self, name: str) -> None:
         """Take a picture of the window, once it has come to rest, and print what the footer says."""
         self.number += 1
+        self.viewer.mouse_over_canvas = False  # the pointer is in a dock: napari draws no brush
         let(0.4)
         file = self.out / f"{self.number:02d}-{name}.png"
         self.viewer.screenshot(str(file), canvas_only=False, flash=False)
+        _make_small(file)
         print(file.name, "|", self.session.message.text, flush=True)
 
     def grab(self, widget: QWidget | None, name: str) -> None:
         """Take a picture of a dialog."""
         if widget is not None:
-            widget.grab().save(str(self.out / f"{self.number:02d}-{name}.png"))
+            file = self.out / f"{self.number:02d}-{name}.png"
+            widget.grab().save(str(file))
+            _make_small(file)
 
     def open_dock(self, title: str) -> Any:
         """Show a dock of the plugin and return its widget."""
@@ -262,6 +267,13 @@ def let(seconds: float) -> None:
     loop = QEventLoop()
     QTimer.singleShot(max(1, round(seconds * 1000)), loop.quit)
     loop.exec()
+
+
+def _make_small(picture: Path) -> None:
+    """Reduce a picture to 256 colors, which takes half the bytes and looks the same."""
+    with Image.open(picture) as image:
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(picture, optimize=True)
 
 
 def _accepts(buttons: QDialogButtonBox, button: QAbstractButton) -> bool:

@@ -174,8 +174,10 @@ def check(
 
     Parameters
     ----------
-    images, masks
-        Folders, stack files, or one folder that holds both.
+    images
+        A folder or a stack file.
+    masks
+        The same for the masks, or the folder of the images again if it holds both; None looks at the images alone.
     sparse
         The masks hold strokes: 0 is not annotated, 1 background, 2 object.
     model

@@ -166,8 +166,10 @@ def open_folder(
 
     Parameters
     ----------
-    images, masks
-        Two folders or stack files, or one folder that holds both, given twice. Without `masks`, labels that `predict`
+    images
+        A folder or a stack file.
+    masks
+        The same for the masks, or the folder of the images again if it holds both. Without it, labels that `predict`
         has written beside the images are passed over.
     sparse
         The masks hold strokes: 0 is not annotated, 1 background, 2 object. Of masks that were painted in napari, the
