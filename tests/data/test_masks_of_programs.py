@@ -164,7 +164,7 @@ def test_the_macros_do_in_imagej_what_the_page_says(images: Path, tmp_path: Path
     program = tmp_path / "all.ijm"
     program.write_text(opened + rois + made + 'run("Close All");\n' + opened + asked + saved)
     jar = next(Path("/usr/share/java").glob("ij.jar"))
-    subprocess.run(["xvfb-run", "-a", "java", "-jar", jar, "-batch", program], check=True, timeout=120)
+    subprocess.run(["xvfb-run", "-a", "java", "-jar", jar, "-batch", program], check=True, timeout=300)
     labels = tifffile.imread(tmp_path / "masks" / f"{NAME}.tif")
     assert labels.shape == image.shape and np.unique(labels).tolist() == [0, 1, 2]
     found = tifffile.imread(tmp_path / "found.tif")
