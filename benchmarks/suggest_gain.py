@@ -104,7 +104,7 @@ def run_arm(
     """Finetune on the images called `names` and score all others; a result that is there is only read."""
     made_with = {"chosen": names, "steps": options.steps, "base": weights_hash(base.weights)}
     if file.exists():
-        entry: dict[str, Any] = json.loads(file.read_text())
+        entry: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if any(entry[name] != value for name, value in made_with.items()):
             raise SystemExit(f"{file} is of other images, steps or another base model. Give another --out.")
         return entry
@@ -114,7 +114,7 @@ def run_arm(
     for image in pool.only(name for name in pool.names if name not in names):
         scores[image.name] = dice(predictor.predict(image).labels > 0, image.target)
     entry = {"arm": file.stem.split("-")[0], **made_with, "dice": scores}
-    file.write_text(json.dumps(entry, indent=1))
+    file.write_text(json.dumps(entry, indent=1), encoding="utf-8")
     return entry
 
 

@@ -50,5 +50,5 @@ def resident_mib() -> int:
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
-    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    peak = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) // 1024

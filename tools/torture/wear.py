@@ -162,7 +162,7 @@ def _killed(data: Path, work: Path, kills: int) -> str:
     work.mkdir()
     sound = json.loads(json_text(drain(run_study(plan, work / "sound")), list[Row]))
     file = work / "asked.json"
-    file.write_text(json_text(plan))
+    file.write_text(json_text(plan), encoding="utf-8")
     script = Path(__file__).with_name("killed.py")
     told = _output([sys.executable, str(script), str(file), str(work / "out"), str(kills)])
     found = json.loads(told.splitlines()[-1])
