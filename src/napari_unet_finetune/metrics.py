@@ -238,7 +238,8 @@ def _pairs(row: NDArray[Any], column: NDArray[Any]) -> int:
 
     if not len(row):
         return 0
-    allowed = sparse.csr_array((np.ones(len(row), bool), (row, column)))
+    places = row.astype(np.int32), column.astype(np.int32)  # an old SciPy matches no wider ones
+    allowed = sparse.csr_array((np.ones(len(row), bool), places))
     return _area(sparse.csgraph.maximum_bipartite_matching(allowed) >= 0)
 
 
