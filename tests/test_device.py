@@ -66,6 +66,7 @@ def test_the_forward_pass_runs_in_the_chosen_precision(precision, dtype):
         (MemoryError(), True),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), True),
+        (OSError("[WinError 1455] The paging file is too small for this operation to complete"), True),
         (RuntimeError("can't start new thread"), True),
         (RuntimeError("shapes cannot be multiplied"), False),
         (OSError(errno.ENOSPC, "No space left on device"), False),

@@ -7,12 +7,16 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
+import typer
 
+from napari_unet_finetune.cli import run_job
 from napari_unet_finetune.errors import ModelError, RunError
 from napari_unet_finetune.events import Alive, ImagePredicted, JobEnded, PreviewReady, RunEnded, StepEnd, ValidationEnd
 from napari_unet_finetune.io.images import list_images
 from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.runs import serve
 from napari_unet_finetune.runs.child import ChildJob
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import PredictRequest, write_request
@@ -133,3 +137,17 @@ def test_predictions_arrive_as_arrays(tmp_path, squares, model):
     assert [event.image for event in predicted] == ["img_00", "img_01"]
     assert all(np.load(event.file).dtype == np.uint8 for event in predicted)
     assert json.loads((tmp_path / "job" / "request.json").read_text())["task"] == "predict"
+
+
+@pytest.mark.parametrize("system", ["posix", "windows"])
+def test_a_job_steps_back_behind_whoever_looks_at_the_screen(monkeypatch, system):
+    asked = []
+    monkeypatch.setattr(os, "nice", asked.append, raising=False)
+    if system == "windows":
+        monkeypatch.delattr(os, "nice")
+        monkeypatch.setattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 16384, raising=False)
+        monkeypatch.setattr(psutil.Process, "nice", lambda _process, priority: asked.append(priority))
+    monkeypatch.setattr(serve, "serve", lambda *_, **__: 0)
+    with pytest.raises(typer.Exit):
+        run_job.run("folder")
+    assert asked == ([10] if system == "posix" else [16384])
