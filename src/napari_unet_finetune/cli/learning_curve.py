@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -32,15 +32,21 @@ from .options import (
     Device,
     Out,
     Preset,
+    Scheduler,
     Seed,
     Set,
     Sparse,
     Width,
+    Workers,
     chosen_channel,
     image_counts,
     training_config,
+    workers_asked_for,
 )
 from .train import absolute_model
+
+if TYPE_CHECKING:
+    from ..engine import Cluster
 
 
 @reports_errors
@@ -97,6 +103,8 @@ def curve(
     steps: Annotated[int | None, typer.Option(help="Steps of each finetuning.")] = None,
     channel: Channel = None,
     seed: Seed = 0,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     device: Device = "auto",
     changes: Set = None,
     base_changes: BaseSet = None,
@@ -127,7 +135,8 @@ def curve(
         config=training_config(preset, changes, channels=channels, steps=steps, seed=seed, device=device),
         base_config=training_config(base_preset, base_changes, channels=channels, seed=seed, device=device),
     )
-    run(plan, out, as_json=as_json)
+    with workers_asked_for(workers, scheduler) as cluster:
+        run(plan, out, cluster, as_json=as_json)
 
 
 def _tell_what_is_left_out(dataset: Path) -> None:
@@ -138,7 +147,7 @@ def _tell_what_is_left_out(dataset: Path) -> None:
         messages.print(f"{dataset}: {note}", soft_wrap=True)
 
 
-def run(plan: Any, out: Path, *, as_json: bool) -> None:
+def run(plan: Any, out: Path, cluster: Cluster | None = None, *, as_json: bool) -> None:
     """Run a study, write its table and figures, and print them."""
     from ..evaluation.rows import summarize, to_csv, to_json
     from ..learning_curve.examples import draw_figures
@@ -146,7 +155,7 @@ def run(plan: Any, out: Path, *, as_json: bool) -> None:
     from ..learning_curve.run import run_study
 
     with stops_on_interrupt() as stop:
-        rows = watch(run_study(plan, out, should_stop=stop), "Study", quiet=as_json)
+        rows = watch(run_study(plan, out, should_stop=stop, engine=cluster), "Study", quiet=as_json)
     study = StudyFolder(out)
     write_file(out / TABLE, to_csv(study.named_rows))
     figures = [] if stop.pressed else draw_figures(study, curve=out / CURVE, overlay=out / OVERLAY)

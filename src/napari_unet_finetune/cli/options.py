@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -13,6 +15,9 @@ from ..config import PRESETS, ChannelRule, FinetuneConfig, PredictConfig, Preset
 from ..data.channels import find_channel
 from ..errors import DataError
 from .console import OptionError
+
+if TYPE_CHECKING:
+    from ..engine import Cluster
 
 Images = Annotated[Path, typer.Option(help="Folder with the images, or one stack.")]
 Masks = Annotated[Path, typer.Option(help="Folder with their masks, or one stack.")]
@@ -34,10 +39,38 @@ Channel = Annotated[
     typer.Option(help="The one channel to see of images that have several: its name, or its number counted from 0."),
 ]
 Sparse = Annotated[bool, typer.Option(help="Masks are strokes: 0 not annotated, 1 background, 2 object.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes on this computer that share the work; needs the extra cluster.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Dask scheduler whose workers share the work: tcp://HOST:PORT, or the file it wrote.")
+]
 Width = Annotated[int, typer.Option(help="Filters of the first level: 16 is light, 64 is the study's network.")]
 
 # An option of its own, and the version of the list itself.
 SETTLED_ELSEWHERE = ("preset", "version")
+
+
+@contextmanager
+def workers_asked_for(workers: int | None, scheduler: str | None) -> Iterator[Cluster | None]:
+    """Yield the workers that two options ask for, None if neither does.
+
+    Raises
+    ------
+    OptionError
+        If both do.
+    RunError
+        If there are no such workers.
+    """
+    if workers is None and scheduler is None:
+        yield None
+        return
+    if workers is not None and scheduler is not None:
+        raise OptionError("--workers starts workers on this computer, and --scheduler takes others. Give one of them.")
+    from ..engine import Cluster
+
+    with Cluster(workers, scheduler) as cluster:
+        yield cluster
 
 
 def preset_name(name: str) -> PresetName:

@@ -27,7 +27,21 @@ from .console import (
     stops_on_interrupt,
     watch,
 )
-from .options import Channel, Device, Images, Masks, Model, Out, Set, Sparse, chosen_channel, prediction_config
+from .options import (
+    Channel,
+    Device,
+    Images,
+    Masks,
+    Model,
+    Out,
+    Scheduler,
+    Set,
+    Sparse,
+    Workers,
+    chosen_channel,
+    prediction_config,
+    workers_asked_for,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.rows import Row
@@ -132,6 +146,8 @@ def predict(
             "memory; default: 2048 for images of more than 4096 x 4096.",
         ),
     ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     device: Device = "auto",
     changes: Set = None,
     as_json: Json = False,
@@ -139,6 +155,7 @@ def predict(
     """Predict a file or a folder of images into labels files; what exists is skipped, what was stopped goes on."""
     from ..inference.folder import predict_folder
     from ..inference.predict import Predictor
+    from ..inference.spread import Spread
 
     config = prediction_config(
         changes,
@@ -151,8 +168,9 @@ def predict(
         device=device,
     )
     predictor = Predictor.of(model, config)
-    with stops_on_interrupt() as stop:
-        events = predict_folder(images, out, predictor, overwrite=overwrite, chunk=chunk, should_stop=stop)
+    with workers_asked_for(workers, scheduler) as cluster, stops_on_interrupt() as stop:
+        how = predictor if cluster is None else Spread(predictor, cluster)
+        events = predict_folder(images, out, how, overwrite=overwrite, chunk=chunk, should_stop=stop)
         result = watch(events, "Predict", quiet=as_json)
     values = {**result.to_json(), "threshold": predictor.threshold}
     finish(values, as_json=as_json, show=lambda console: _show_files(console, result, out))

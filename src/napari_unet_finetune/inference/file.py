@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from ..config import PREDICTION_VERSION
 from ..data.appearance import Appearance
 from ..data.folders import open_unannotated, read_unannotated
+from ..data.normalize import Sight
 from ..errors import DataError, DeviceError, FinetuneError, lacks_memory
 from ..events import ImageEnd, Run, TileEnd, never
 from ..io.disk import file_stamp
@@ -19,7 +20,7 @@ from ..io.images import ImageHeader, ImageRef, read_headers, write_labels
 from ..io.regions.ome_zarr import is_zarr, zarr_stamp
 from ..io.regions.ome_zarr_labels import write_zarr_labels
 from ..io.regions.parts import Parts
-from ..io.regions.region import Region
+from ..io.regions.region import LazyImage, Region
 from ..io.writing import write_label_pages, write_label_tiles
 from .pieces import Pieces, side_of_chunks, tidied
 from .postprocess import to_labels
@@ -74,7 +75,7 @@ def predict_file(
         If the device's memory does not hold a single tile.
     """
     try:
-        if file.frames[0].frame is None and not file.is_zarr and side_of_chunks(file.header.size, chunk) is None:
+        if not is_in_parts(file, chunk):
             return (yield from _predict_image(file, predictor, should_stop))
         return (yield from _predict_in_parts(file, predictor, chunk, overwrite, should_stop))
     except DeviceError:
@@ -95,20 +96,42 @@ def _predict_image(file: ImageFile, predictor: Predictor, should_stop: Callable[
     return ImageEnd(file.path, labels=file.target, shown=_shown(prediction.appearance, predictor))
 
 
+def is_in_parts(file: ImageFile, chunk: int | None) -> bool:
+    """Tell whether a file is predicted in parts that are kept: a stack, a store, or what is large."""
+    return file.frames[0].frame is not None or file.is_zarr or side_of_chunks(file.header.size, chunk) is not None
+
+
+def begin_parts(file: ImageFile, predictor: Predictor, chunk: int | None, *, anew: bool) -> list[Pieces]:
+    """Return the pieces of each frame, those that an earlier attempt has left among them; `anew` as `Parts.begin`.
+
+    Raises
+    ------
+    DataError
+        If frames differ in size, or what is left was made otherwise.
+    """
+    if len({header.size for header in read_headers(file.path)}) > 1:
+        raise DataError(f"{file.path.name}: its frames differ in size. Save them as files of their own.")
+    side = side_of_chunks(file.header.size, chunk)
+    parts = Parts.begin(file.target, {**plan_of(file, predictor), "chunk": side}, anew=anew)
+    return [Pieces(parts, f"{place:06d}", file.header.size, side) for place in range(len(file.frames))]
+
+
 def _predict_in_parts(
     file: ImageFile, predictor: Predictor, chunk: int | None, overwrite: bool, should_stop: Callable[[], bool]
 ) -> _Outcome:
     """Predict frame by frame and region by region; what is finished lies on disk, and only that in work in memory."""
-    if len({header.size for header in read_headers(file.path)}) > 1:
-        raise DataError(f"{file.path.name}: its frames differ in size. Save them as files of their own.")
-    side = side_of_chunks(file.header.size, chunk)
-    parts = Parts.begin(file.target, {**plan_of(file, predictor), "chunk": side}, anew=overwrite)
-    frames = [Pieces(parts, f"{place:06d}", file.header.size, side) for place in range(len(file.frames))]
-    for ref, pieces in zip(file.frames, frames, strict=True):
-        if (yield from _predict_frame(ref, pieces, predictor, should_stop)) is None:
-            return _stopped(file, frames)
+    frames = begin_parts(file, predictor, chunk, anew=overwrite)
+    try:
+        for ref, pieces in zip(file.frames, frames, strict=True):
+            if (yield from _predict_frame(ref, pieces, predictor, should_stop)) is None:
+                return as_stopped(file, frames)
+    except FinetuneError:
+        as_stopped(file, frames)  # where nothing is finished, nothing stays
+        raise
+    side = frames[0].side
     tidy = [(pieces, "") if side is None else tidied(pieces, predictor.config) for pieces in frames]
     _write(file, [labels for labels, _ in tidy], side)
+    parts = frames[0].parts
     shown = sorted({parts.note(pieces.name(next(pieces.regions()))) for pieces in frames} - {""})
     parts.remove()
     notes = tuple(f"{file.path.name}: {note}." for note in dict.fromkeys(note for _, note in tidy) if note)
@@ -119,26 +142,39 @@ def _predict_frame(
     ref: ImageRef, pieces: Pieces, predictor: Predictor, should_stop: Callable[[], bool]
 ) -> Generator[TileEnd, None, Pieces | None]:
     """Predict what of a frame is not finished; None if it is stopped before."""
-    regions = list(pieces.regions())
-    todo = [region for region in regions if pieces.name(region) not in pieces.parts]
+    regions, todo = list(pieces.regions()), pieces.unfinished()
     if not todo:
         return pieces
     image = open_unannotated(ref)
     sight = predictor.measure(image)
     for region in todo:
         before = regions.index(region)
-        tiles = Run(predictor.stream_region(image, region, sight, should_stop=should_stop))
+        tiles = Run(predict_region(image, pieces, region, sight, predictor, should_stop))
         for event in tiles:  # regions at the edge have fewer tiles, which does not matter to a bar
             yield TileEnd(before * event.total + event.done, len(regions) * event.total)
-        probabilities = tiles.result
-        if probabilities is None:
+        if not tiles.result:
             return None
-        if pieces.side is None:
-            labels = to_labels(probabilities, predictor.threshold, predictor.config)
-        else:
-            labels = (probabilities > predictor.threshold).astype(np.uint8)
-        pieces.parts.write(pieces.name(region), labels, note=_shown(sight.appearance, predictor))
     return pieces
+
+
+def predict_region(
+    image: LazyImage,
+    pieces: Pieces,
+    region: Region,
+    sight: Sight,
+    predictor: Predictor,
+    should_stop: Callable[[], bool],
+) -> Generator[TileEnd, None, bool]:
+    """Predict one piece of a frame and keep it; False if it is stopped before. `sight` was measured on the frame."""
+    probabilities = yield from predictor.stream_region(image, region, sight, should_stop=should_stop)
+    if probabilities is None:
+        return False
+    if pieces.side is None:
+        labels = to_labels(probabilities, predictor.threshold, predictor.config)
+    else:
+        labels = (probabilities > predictor.threshold).astype(np.uint8)
+    pieces.parts.write(pieces.name(region), labels, note=_shown(sight.appearance, predictor))
+    return True
 
 
 def _write(file: ImageFile, frames: list[Pieces], side: int | None) -> None:
@@ -155,7 +191,8 @@ def _write(file: ImageFile, frames: list[Pieces], side: int | None) -> None:
         write_label_tiles(file.target, frames, is_stack=is_stack, dtype=dtype, scale=scale, unit=unit)
 
 
-def _stopped(file: ImageFile, frames: list[Pieces]) -> Stopped:
+def as_stopped(file: ImageFile, frames: Sequence[Pieces]) -> Stopped:
+    """Return what there is to know of a file whose prediction was stopped; parts without anything finished go."""
     what = "frames" if frames[0].side is None else "parts"
     finished = [pieces.name(region) in pieces.parts for pieces in frames for region in pieces.regions()]
     if not any(finished):
@@ -169,6 +206,11 @@ def _shown(appearance: Appearance, predictor: Predictor) -> str:
     return appearance.in_words(predictor.channels) if appearance.inverted else ""
 
 
+def stamp_of(path: Path) -> Any:
+    """Return what differs once a file or store has changed."""
+    return zarr_stamp(path) if is_zarr(path) else file_stamp(path)
+
+
 def plan_of(file: ImageFile, predictor: Predictor) -> dict[str, Any]:
     """Return all that the labels of a file depend on, as JSON."""
     how = predictor.config.model_dump(mode="json", exclude={"device", "batch_size", "threshold"})
@@ -176,7 +218,7 @@ def plan_of(file: ImageFile, predictor: Predictor) -> dict[str, Any]:
     return {
         "program": PREDICTION_VERSION,
         "image": file.path.name,
-        "image file": zarr_stamp(file.path) if file.is_zarr else file_stamp(file.path),
+        "image file": stamp_of(file.path),
         "model": predictor.model.identity,
         "model card": card,
         "threshold": predictor.threshold,

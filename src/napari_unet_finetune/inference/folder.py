@@ -9,8 +9,9 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from ..engine import remove_shared_folders, shared_folder
 from ..errors import DataError
-from ..events import ImageEnd, TileEnd, never
+from ..events import ImageEnd, Run, TileEnd, never
 from ..io.content import is_image_file
 from ..io.disk import PASSING_LOCK, locked, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
@@ -19,6 +20,7 @@ from ..result import FailedFile, Result
 from ..text import count_of, first_of
 from .file import ImageFile, Stopped, predict_file
 from .predict import Predictor
+from .spread import Spread, spread_files
 
 SUFFIX, ZARR_SUFFIX = f"{LABELS_MARK}.tif", f"{LABELS_MARK}.ome.zarr"
 
@@ -56,7 +58,7 @@ _NO_FILE_TAKES_S = 3600
 def predict_folder(
     source: Path,
     out: Path,
-    predictor: Predictor,
+    predictor: Predictor | Spread,
     *,
     overwrite: bool = False,
     chunk: int | None = None,
@@ -70,7 +72,8 @@ def predict_folder(
     every batch of tiles; the file in work is then not written, but what is finished of it, frames of a stack or
     regions of a large image, is kept beside it, also when the process is killed, and the next prediction of the same
     folder goes on with that. Images larger than `chunk` (default: than 4,096 x 4,096 pixels) are predicted in squares
-    of `chunk` pixels (2,048), which gives the same labels in little memory. Labels of an OME-Zarr image are one.
+    of `chunk` pixels (2,048), which gives the same labels in little memory. Labels of an OME-Zarr image are one. Work
+    that is spread gives the same files; what is finished is then told in any order.
 
     Raises
     ------
@@ -78,7 +81,9 @@ def predict_folder(
         If `source` holds no images, if `out` cannot be written to or another prediction writes there, if two images
         would get the same labels file, or if labels would replace a file of `source`.
     DeviceError
-        If the device's memory does not hold a single tile.
+        If the device is absent or its memory does not hold a single tile.
+    RunError
+        If the work is spread and there are no workers any more.
     """
     listing = list_images(source)
     stacks = {path: tuple(frames) for path, frames in groupby(listing.images, key=lambda ref: ref.path)}
@@ -86,31 +91,71 @@ def predict_folder(
     _make_folder(out)
     with locked(out, name=PASSING_LOCK, error=DataError):  # labels of two models side by side would look like one's
         remove_partial(out, older_than_s=_NO_FILE_TAKES_S)  # another program may write there too
+        remove_shared_folders(out)
+        files = [ImageFile(stacks[path], listing.headers[stacks[path][0]], target) for path, target in targets.items()]
+        if isinstance(predictor, Spread):
+            with shared_folder(out) as folder:
+                spread = partial(
+                    spread_files,
+                    spread=predictor,
+                    folder=folder,
+                    chunk=chunk,
+                    overwrite=overwrite,
+                    should_stop=should_stop,
+                )
+                return (yield from _predict_spread(listing, files, spread, overwrite))
         predict = partial(predict_file, predictor=predictor, chunk=chunk, overwrite=overwrite, should_stop=should_stop)
-        return (yield from _predict_files(listing, targets, predict, overwrite))
+        return (yield from _predict_files(listing, files, predict, overwrite))
 
 
 def _predict_files(
     listing: Listing,
-    targets: dict[Path, Path],
+    files: Sequence[ImageFile],
     predict: Callable[[ImageFile], Generator[TileEnd, None, ImageEnd | Stopped]],
     overwrite: bool,
 ) -> Generator[FolderEvent, None, PredictedFolder]:
-    stacks = {path: tuple(frames) for path, frames in groupby(listing.images, key=lambda ref: ref.path)}
     ends = [ImageEnd(path, error=reason) for path, reason in listing.unreadable]
-    total = len(ends) + len(targets)
-    yield from (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))
-    for path, target in targets.items():
-        if not overwrite and is_image_file(target):
-            end: ImageEnd | Stopped = ImageEnd(path, labels=target, skipped=True)
+    total = len(ends) + len(files)
+    yield from _numbered(ends, total)
+    for file in files:
+        if not overwrite and is_image_file(file.target):
+            end: ImageEnd | Stopped = ImageEnd(file.path, labels=file.target, skipped=True)
         else:
-            file = ImageFile(stacks[path], listing.headers[stacks[path][0]], target)
             end = yield from predict(file)
         if isinstance(end, Stopped):
             return _report(ends, (*listing.notes, *end.notes), stopped=True)
         ends.append(end)
         yield replace(end, done=len(ends), total=total)
     return _report(ends, listing.notes)
+
+
+def _predict_spread(
+    listing: Listing,
+    files: Sequence[ImageFile],
+    predict: Callable[[Sequence[ImageFile]], Generator[FolderEvent, None, Stopped | None]],
+    overwrite: bool,
+) -> Generator[FolderEvent, None, PredictedFolder]:
+    """Predict all files that need it at the same time; the report has them in their order all the same."""
+    there = {file.path: file.target for file in files if not overwrite and is_image_file(file.target)}
+    ends = [ImageEnd(path, error=reason) for path, reason in listing.unreadable]
+    ends += [ImageEnd(path, labels=target, skipped=True) for path, target in there.items()]
+    total = len(listing.unreadable) + len(files)
+    yield from _numbered(ends, total)
+    events = Run(predict([file for file in files if file.path not in there]))
+    for event in events:
+        if isinstance(event, ImageEnd):
+            ends.append(event)
+            yield replace(event, done=len(ends), total=total)
+        else:
+            yield event
+    place = {path: number for number, path in enumerate([*dict(listing.unreadable), *(file.path for file in files)])}
+    ends.sort(key=lambda end: place[end.path])
+    notes = events.result.notes if events.result else ()
+    return _report(ends, (*listing.notes, *notes), stopped=events.result is not None)
+
+
+def _numbered(ends: Sequence[ImageEnd], total: int) -> Iterator[ImageEnd]:
+    return (replace(end, done=done, total=total) for done, end in enumerate(ends, start=1))
 
 
 def plan_labels_files(

@@ -48,6 +48,10 @@ class Pieces:
         height, width = self.shape if self.side is None else (self.side, self.side)
         return regions_of(self.shape, height, width)
 
+    def unfinished(self) -> list[Region]:
+        """Return the regions of the pieces that are still to be made."""
+        return [region for region in self.regions() if self.name(region) not in self.parts]
+
     def name(self, region: Region) -> str:
         """Return the name of the part that holds the piece at a region."""
         return f"{self.called}-{region.top:07d}-{region.left:07d}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import entr, logit
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..config import PredictConfig
+from ..config import PrecisionName, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import AS_THEY_ARE, Appearance, named
 from ..data.normalize import ModelView, Sight, possible_sights, see
@@ -94,7 +94,7 @@ def _log_odds(share: float) -> float:
 
 
 class Predictor:
-    """A model made ready once to predict many images.
+    """A model made ready once to predict many images, as soon as it is used.
 
     Parameters
     ----------
@@ -103,22 +103,14 @@ class Predictor:
         of what it was computed from.
     config
         Settings; an empty threshold takes the model's own.
-
-    Raises
-    ------
-    DeviceError
-        If the device is absent.
-    ModelError
-        If ONNX Runtime does not take the network of another program.
     """
+
+    source: str | Path | None = None  # the file or name of the model, where `of` was told one
 
     def __init__(self, model: Model | ForeignModel, config: PredictConfig | None = None) -> None:
         self.config = config or PredictConfig()
         self.model = model.seeing(self.config.channels)
         self.threshold = self.config.threshold or model.card.threshold
-        self.device = pick_device("cpu" if isinstance(model, ForeignModel) else self.config.device)
-        self._network = model.network_to_predict(self.device)
-        self.precision = pick_precision(self.config.precision, self.device)
         self._mirrored = self.config.augment and knows_mirrored(model)
 
     @classmethod
@@ -129,10 +121,24 @@ class Predictor:
         ------
         ModelError
             If it cannot be loaded.
-        DeviceError
-            If the device is absent.
         """
-        return cls(load_to_predict(model), config)
+        made = cls(load_to_predict(model), config)
+        made.source = model
+        return made
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network is; raises `DeviceError` if that is absent."""
+        return pick_device("cpu" if isinstance(self.model, ForeignModel) else self.config.device)
+
+    @cached_property
+    def precision(self) -> PrecisionName:
+        """The number format of a pass."""
+        return pick_precision(self.config.precision, self.device)
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        return self.model.network_to_predict(self.device)
 
     def logits(self, tiles: Tensor) -> Tensor:
         """Return logits (B, 1, Y, X) of `tiles` (B, C, Y, X), which are normalized and on the device."""
@@ -148,7 +154,7 @@ class Predictor:
         DataError
             If the image's channels do not fit the model.
         DeviceError
-            If a single tile does not fit into the device's memory.
+            If the device is absent or a single tile does not fit into its memory.
         """
         result = drain(self.stream(image))
         assert isinstance(result, Prediction)
@@ -166,7 +172,7 @@ class Predictor:
         DataError
             If the image's channels do not fit the model.
         DeviceError
-            If the image or a single tile does not fit into the device's memory.
+            If the device is absent, or the image or a single tile does not fit into its memory.
         """
         whole = Region.whole(image.shape)
         try:
@@ -221,7 +227,7 @@ class Predictor:
         DataError
             If the image's channels do not fit the model, or it cannot be read.
         DeviceError
-            If the region or a single tile does not fit into the device's memory.
+            If the device is absent, or the region or a single tile does not fit into its memory.
         """
         try:
             probabilities = yield from until(should_stop, self._blended(image, region, sight))

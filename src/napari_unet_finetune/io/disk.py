@@ -231,8 +231,12 @@ LOCK, PASSING_LOCK = "working.lock", ".working.lock"
 
 
 @contextlib.contextmanager
-def locked(folder: Path, *, name: str = LOCK, error: type[FinetuneError] = RunError) -> Iterator[None]:
+def locked(
+    folder: Path, *, name: str = LOCK, error: type[FinetuneError] = RunError, wait_s: float = 0
+) -> Iterator[None]:
     """Hold `folder`, made if missing, so that nobody else works in it; the lock ends with the process, its file stays.
+
+    Somebody who works there is waited for as long as `wait_s`.
 
     The operating system keeps the lock, so one of a killed process, be it on another computer, is in nobody's way. In a
     folder that is not ours the file is called `PASSING_LOCK`, is hidden, and does not stay.
@@ -242,7 +246,7 @@ def locked(folder: Path, *, name: str = LOCK, error: type[FinetuneError] = RunEr
     FinetuneError
         An `error`, if somebody works in the folder, be it this very process, or if it cannot be written to.
     """
-    lock = FileLock(folder / name, timeout=0, thread_local=False)
+    lock = FileLock(folder / name, timeout=wait_s, thread_local=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()

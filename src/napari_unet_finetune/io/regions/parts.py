@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import shutil
@@ -9,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,18 +21,24 @@ from ...errors import DataError
 from ..disk import PARTIAL_SUFFIX, not_written, put_in_place, write_file
 
 _PLAN = "plan.json"
-_SUFFIX = ".npz"
+_SUFFIX, _HASH_DIGITS = ".npz", 16
 
 
+@dataclass(frozen=True)
 class Parts:
     """A hidden folder beside the file in work, with one file for each part of it that is finished.
 
-    A part is there as a whole or not at all. `plan.json` says of what and how they are made.
+    A part is there as a whole or not at all. `plan.json` says of what and how they are made; a hash of that is part of
+    their names, so that several processes can make parts, and one that was left over from another plan harms none.
     """
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.folder = target.with_name(f".{target.name}.parts")
+    target: Path
+    made_by: str
+
+    @property
+    def folder(self) -> Path:
+        """Where they are."""
+        return self.target.with_name(f".{self.target.name}.parts")
 
     @classmethod
     def begin(cls, target: Path, plan: Mapping[str, Any], *, anew: bool = False) -> Self:
@@ -43,7 +51,8 @@ class Parts:
         DataError
             If parts are there that were made by another plan, or the folder cannot be written to.
         """
-        parts, wanted = cls(target), json.dumps(plan, indent=1, sort_keys=True)
+        wanted = json.dumps(plan, indent=1, sort_keys=True)
+        parts = cls(target, hashlib.sha256(wanted.encode()).hexdigest()[:_HASH_DIGITS])
         found = parts._plan()
         if found is not None and found != wanted:
             if len(parts) and not anew:
@@ -121,7 +130,7 @@ class Parts:
             return None
 
     def _path(self, name: str) -> Path:
-        return self.folder / f"{name}{_SUFFIX}"
+        return self.folder / f"{name}-{self.made_by}{_SUFFIX}"
 
 
 def _difference(found: str, plan: Mapping[str, Any]) -> str:
