@@ -83,8 +83,7 @@ lint: .venv/.installed
 # All that is checked before a larger change is done: too slow for every one.
 full:
 	.ci/run
-	$(MAKE) test-qt PYTEST_ARGS="-m full"
-	$(MAKE) test-core PYTEST_ARGS="-m full tests/test_docs.py"
+	$(MAKE) test-core test-qt PYTEST_ARGS="-m full"
 	$(MAKE) test-all-pyside6 test-oldest test-share check-release torture demo site
 	$(MAKE) screenshots PICTURES=build/pictures
 

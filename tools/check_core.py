@@ -1,4 +1,4 @@
-"""Check the environment of the core tests: no napari, no Qt, what sharing needs, and a wheel with all it must bring."""
+"""Check the environment of the core tests: no napari, no Qt, what the extras need, and a wheel that holds all of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 FORBIDDEN = ("napari", "npe2", "magicgui", "qtpy", "superqt", "PyQt6", "PySide6")
-NEEDED = ("bioimageio.spec", "onnx", "onnxruntime")  # else their tests would be passed over
+NEEDED = ("bioimageio.spec", "distributed", "onnx", "onnxruntime")  # else their tests would be passed over
 PACKAGED = ("napari.yaml", "py.typed", "_qt/sample_data.py")
 
 

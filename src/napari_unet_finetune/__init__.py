@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .data.folders import open_folder as open_folder
     from .data.samples import make_microtube as make_microtube
     from .data.samples import write_microtube as write_microtube
+    from .engine import Cluster as Cluster
     from .errors import DataError as DataError
     from .errors import DeviceError as DeviceError
     from .errors import FinetuneError as FinetuneError
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
     from .evaluation.estimate import estimate as estimate
     from .evaluation.evaluate import Tolerance as Tolerance
     from .evaluation.evaluate import evaluate as evaluate
+    from .inference.folder import predict_files as predict_files
     from .inference.predict import predict as predict
     from .io.writing import write_labels as write_labels
     from .learning_curve.forecast import forecast as forecast
+    from .learning_curve.plan import pairs_of_datasets as pairs_of_datasets
+    from .learning_curve.run import run_study as run_study
     from .measure.objects import measure as measure
     from .models.load import load_model as load_model
     from .models.model import Model as Model
     from .questions.can_learn import can_learn as can_learn
     from .questions.cross_validate import cross_validate as cross_validate
     from .report.write import report as report
+    from .runs.request import CurveRequest as CurveRequest
     from .share.export import export_model as export_model
     from .suggest.suggestion import suggest as suggest
     from .training.finetune import finetune as finetune
@@ -46,18 +51,23 @@ _NAMES_OF = {
     "data.annotated_image": ("AnnotatedImage",),
     "data.folders": ("open_folder",),
     "data.samples": ("make_microtube", "write_microtube"),
+    "engine": ("Cluster",),
     "errors": ("DataError", "DeviceError", "FinetuneError", "ModelError", "RunError"),
     "evaluation.estimate": ("estimate",),
     "evaluation.evaluate": ("Tolerance", "evaluate"),
+    "inference.folder": ("predict_files",),
     "inference.predict": ("predict",),
     "io.writing": ("write_labels",),
     "learning_curve.forecast": ("forecast",),
+    "learning_curve.plan": ("pairs_of_datasets",),
+    "learning_curve.run": ("run_study",),
     "measure.objects": ("measure",),
     "models.load": ("load_model",),
     "models.model": ("Model",),
     "questions.can_learn": ("can_learn",),
     "questions.cross_validate": ("cross_validate",),
     "report.write": ("report",),
+    "runs.request": ("CurveRequest",),
     "share.export": ("export_model",),
     "suggest.suggestion": ("suggest",),
     "training.finetune": ("finetune", "train"),

@@ -31,6 +31,9 @@ from .options import (
 )
 
 RunOut = Annotated[Path, typer.Option(help="New folder for the run; the model will be model.safetensors in it.")]
+Later = Annotated[
+    bool, typer.Option("--later", help="Only make the run folder; `resume` trains, on another computer as well.")
+]
 Steps = Annotated[int | None, typer.Option(help="Training steps, whatever the number of images.")]
 
 
@@ -47,6 +50,7 @@ def train(
     seed: Seed = 0,
     device: Device = "auto",
     changes: Set = None,
+    later: Later = False,
     as_json: Json = False,
 ) -> None:
     """Train a base model from scratch on images with masks."""
@@ -61,7 +65,7 @@ def train(
         model=ModelConfig(width=width),
         config=training_config(preset, changes, channels=channels, steps=steps, seed=seed, device=device),
     )
-    _start(out, request, as_json=as_json)
+    _start(out, request, later=later, as_json=as_json)
 
 
 @reports_errors
@@ -86,6 +90,7 @@ def finetune(
     seed: Seed = 0,
     device: Device = "auto",
     changes: Set = None,
+    later: Later = False,
     as_json: Json = False,
 ) -> None:
     """Adapt a model to a new dataset with 5 to 20 annotated images."""
@@ -104,7 +109,7 @@ def finetune(
             preset, changes, channels=channels, steps=steps, rescale=rescale_factor(rescale), seed=seed, device=device
         ),
     )
-    _start(out, request, as_json=as_json)
+    _start(out, request, later=later, as_json=as_json)
 
 
 @reports_errors
@@ -136,7 +141,7 @@ def absolute_model(model: str) -> str:
     return str(Path(model).absolute()) if Path(model).exists() and not find_model(model) else model
 
 
-def _start(out: Path, request: Any, *, as_json: bool) -> None:
+def _start(out: Path, request: Any, *, later: bool, as_json: bool) -> None:
     from ..runs.folder import RunFolder
     from .roles import heed_roles
 
@@ -146,6 +151,9 @@ def _start(out: Path, request: Any, *, as_json: bool) -> None:
         messages.print(sentence, soft_wrap=True)
     folder = RunFolder.create(out, heeded.request)
     heeded.remember()
+    if later:
+        finish({"run": str(out)}, as_json=as_json, show=lambda console: _show_made(console, out))
+        return
     _go_on(folder, heeded.request, as_json=as_json)
 
 
@@ -167,6 +175,11 @@ def _go_on(folder: Any, asked: Any = None, *, as_json: bool) -> None:
         command = f"unet-finetune resume {shlex.quote(str(folder.path))}"
         messages.print(f"To continue: {command}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
+
+
+def _show_made(console: Console, run: Path) -> None:
+    command = f"unet-finetune resume {shlex.quote(str(run))}"
+    console.print(f"The run is ready in {run}. Wherever its paths lead to the same files: {command}", soft_wrap=True)
 
 
 def _show(console: Console, ended: RunEnded, model: Path) -> None:

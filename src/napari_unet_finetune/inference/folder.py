@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from ..engine import remove_shared_folders, shared_folder
+from ..config import PredictConfig
+from ..engine import Engine, remove_shared_folders, shared_folder
 from ..errors import DataError
-from ..events import ImageEnd, Run, TileEnd, never
+from ..events import ImageEnd, Run, TileEnd, as_run, never
 from ..io.content import is_image_file
 from ..io.disk import PASSING_LOCK, locked, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
 from ..io.regions.ome_zarr import is_zarr
+from ..models.model import Model
 from ..result import FailedFile, Result
 from ..text import count_of, first_of
 from .file import ImageFile, Stopped, predict_file
@@ -53,6 +56,42 @@ class PredictedFolder(Result):
 
 FolderEvent = TileEnd | ImageEnd
 _NO_FILE_TAKES_S = 3600
+
+
+@as_run
+def predict_files(
+    model: Model,
+    images: Path | str,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    chunk: int | None = None,
+    cluster: Engine | None = None,
+    **settings: Any,
+) -> Generator[FolderEvent, None, PredictedFolder]:
+    """Write labels of a file or a folder of `images` into the folder `out`, as the command ``predict`` does.
+
+    Parameters
+    ----------
+    overwrite
+        Predict again where labels exist.
+    chunk
+        Images larger than this are predicted in squares of so many pixels a side (default: 2,048 for images of more
+        than 4,096 x 4,096), with the same labels in less memory.
+    cluster
+        Workers to share the work, which gives the same labels.
+    settings
+        Fields of a `PredictConfig`, such as ``instances=True``.
+
+    Raises
+    ------
+    FinetuneError
+        If the images, the folder, the device or the workers cannot be used; what is wrong with a single file is in the
+        result.
+    """
+    predictor = Predictor(model, PredictConfig.given(None, settings))
+    how = predictor if cluster is None else Spread(predictor, cluster)
+    return (yield from predict_folder(Path(images), Path(out), how, overwrite=overwrite, chunk=chunk))
 
 
 def predict_folder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -14,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from ..errors import DataError, FinetuneError, RunError
 from ..text import printable
@@ -228,6 +229,49 @@ def file_stem(name: str) -> str:
 
 
 LOCK, PASSING_LOCK = "working.lock", ".working.lock"
+_HELD_SUFFIX, _SECOND_LOOK_S = ".held", 0.2
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+
+
+def acquired_lock(file: Path, wait_s: float) -> BaseFileLock:
+    """Return a lock that nobody else holds, within this process or beyond, as soon as it is free.
+
+    The operating system keeps it, until the process ends. A network disk may have no locks: there, a file beside it is
+    the lock while it exists, and names computer and process. It is taken over from a process that is dead, which only
+    its own computer can tell.
+
+    Raises
+    ------
+    Timeout
+        If it was not free for `wait_s` seconds.
+    OSError
+        If `file` cannot be written.
+    """
+    lock: BaseFileLock = FileLock(file, timeout=wait_s, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        # `file` stays and is no lock here. What the dead have left is removed at the first look, and free at the next.
+        lock = SoftFileLock(_held_file(file), timeout=max(wait_s, _SECOND_LOOK_S), thread_local=False)
+        lock.acquire()
+    return lock
+
+
+def _held_file(file: Path) -> Path:
+    return file.with_name(file.name + _HELD_SUFFIX)
+
+
+def _held(file: Path) -> str:
+    """Return who holds a lock that is a file, and what to do if that is not true, as a sentence."""
+    held = _held_file(file)
+    try:
+        process, host = held.read_text(encoding="utf-8", errors="replace").splitlines()[:2]
+    except (OSError, ValueError):
+        return ""
+    host = host.partition("?")[0]  # what follows tells containers apart
+    return f" It is process {process} on {host}; if nothing runs there any more, delete {held}."
 
 
 @contextlib.contextmanager
@@ -238,24 +282,23 @@ def locked(
 
     Somebody who works there is waited for as long as `wait_s`.
 
-    The operating system keeps the lock, so one of a killed process, be it on another computer, is in nobody's way. In a
-    folder that is not ours the file is called `PASSING_LOCK`, is hidden, and does not stay.
+    It is that of `acquired_lock`. In a folder that is not ours the file is called `PASSING_LOCK`, is hidden, and does
+    not stay.
 
     Raises
     ------
     FinetuneError
         An `error`, if somebody works in the folder, be it this very process, or if it cannot be written to.
     """
-    lock = FileLock(folder / name, timeout=wait_s, thread_local=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        lock = acquired_lock(folder / name, wait_s)
     except Timeout:
-        raise error(f"{folder}: this folder is being worked on already. Wait for that to end, or stop it.") from None
+        raise error(
+            f"{folder}: this folder is being worked on already. Wait for that to end, or stop it.{_held(folder / name)}"
+        ) from None
     except OSError as found:
         raise error(f"{folder}: the folder cannot be written ({found.strerror}). Choose another one.") from found
-    except NotImplementedError:  # a network disk without locks
-        pass
     try:
         yield
     finally:

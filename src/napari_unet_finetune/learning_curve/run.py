@@ -9,7 +9,7 @@ from ..checked_json import json_text
 from ..engine import Engine, remove_shared_folders, shared_folder
 from ..errors import RunError
 from ..evaluation.rows import Row
-from ..events import Notice, PartStarted, never
+from ..events import Notice, PartStarted, as_run, never
 from ..io.disk import locked, remove_partial, write_file
 from ..runs.request import CurveRequest
 from .arms import CurveEvent, finish_arm, finish_base
@@ -19,6 +19,7 @@ from .spread import spread_study
 from .words import model_in_words
 
 
+@as_run
 def run_study(
     plan: CurveRequest, out: Path, *, should_stop: Callable[[], bool] = never, engine: Engine | None = None
 ) -> Generator[CurveEvent, None, list[Row]]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from ..data.masks import RECORD
 from ..data.painted import LABELS, REMOVED
 from ..errors import DataError
-from ..io.disk import file_identity, file_stamp, not_written, remove_partial
+from ..io.disk import acquired_lock, file_identity, file_stamp, not_written, remove_partial
 from .record import OF_MASK, ImageRecord, ProjectRecord, read_record, write_record
 
 LOCK = "project.lock"
@@ -61,17 +61,14 @@ class SharedRecord:
             If another window does not stop writing, the folder takes no files, or it is gone.
         """
         self.check_there()
-        lock = FileLock(self.folder / LOCK, timeout=wait_s, thread_local=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._stands_in = self.folder
-            lock.acquire()
+            lock = acquired_lock(self.folder / LOCK, wait_s)
         except Timeout:
             raise _BusyError(f"{self.folder}: another window is writing there. Wait for it, or close it.") from None
         except OSError as error:
             raise DataError(not_written(self.folder / LOCK, error)) from error
-        except NotImplementedError:  # a network disk without locks: files are still compared before they are written
-            self._is_swept = True
         try:
             self._sweep()
             yield
