@@ -168,13 +168,13 @@ COMMAND = [sys.executable, "-m", "napari_unet_finetune"]
 
 @pytest.fixture
 def scheduler(tmp_path):
-    """Yield the file of a scheduler that runs with one worker, both processes of their own, and those processes."""
+    """Yield the file of a scheduler that runs with two workers, in processes of their own, and those processes."""
     pytest.importorskip("distributed")
     file = tmp_path / "scheduler.json"
     common = ["--scheduler-file", str(file)]
     run = [sys.executable, "-m", "dask"]
     begun = [subprocess.Popen([*run, "scheduler", "--port", "0", "--no-dashboard", *common])]
-    begun += [subprocess.Popen([*run, "worker", "--nthreads", "1", "--nworkers", "1", *common])]
+    begun += [subprocess.Popen([*run, "worker", "--nthreads", "1", "--nworkers", "2", *common])]
     yield file, begun
     for process in begun:
         process.kill()

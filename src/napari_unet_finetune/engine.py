@@ -225,7 +225,7 @@ class Cluster:
             return len(self.client.nthreads())
 
     def _some_done(self, futures: list[Any]) -> list[Any]:
-        with self._told_if_gone(), suppress(TimeoutError):
+        with self._told_if_gone(), suppress(TimeoutError), self.client.as_current():
             self._distributed.wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED")
         if self.client.status not in ("running", "connecting"):
             raise RunError(self._is_gone)
