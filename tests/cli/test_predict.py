@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import sys
 
 import imageio.v3 as iio
 import numpy as np
@@ -219,3 +220,12 @@ def test_a_large_image_can_be_predicted_in_chunks(answer, model, tmp_path):
         assert answer("predict", *arguments)[0] == 0
     whole, cut = (tifffile.imread(tmp_path / name / "img_labels.tif") for name in ("whole", "cut"))
     np.testing.assert_array_equal(whole, cut)
+
+
+def test_workers_are_either_here_or_elsewhere_and_need_dask(complaint, squares, model, tmp_path, monkeypatch):
+    command = ["predict", "--model", model, "--images", squares / "images", "--out", tmp_path / "out", *CPU]
+    assert "Give one of them" in complaint(*command, "--workers", "2", "--scheduler", "tcp://somewhere:8786")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    for asked in (["--workers", "2"], ["--scheduler", "tcp://somewhere:8786"]):
+        assert 'pip install "napari-unet-finetune[cluster]"' in complaint(*command, *asked)
+    assert not (tmp_path / "out").exists()

@@ -200,3 +200,14 @@ def test_ctrl_c_keeps_the_best_and_tells_how_to_go_on(answer, data, model, tmp_p
     assert code == 0
     assert not result["stopped"]
     assert load_model(result["model"])
+
+
+def test_a_run_can_be_made_now_and_trained_later(answer, invoke, data, model, tmp_path):
+    run = tmp_path / "run"
+    code, made = answer("finetune", *data, "--model", model, "--out", run, *TINY, "--later")
+    assert (code, made) == (0, {"run": str(run)})
+    assert not any(path.suffix in (".safetensors", ".pt") for path in run.iterdir())
+    said = invoke("finetune", *data, "--model", model, "--out", run, *TINY, "--later").stdout
+    assert f"unet-finetune resume {run}" in said
+    code, trained = answer("resume", run)
+    assert code == 0 and trained["model"] == str(run / "model.safetensors") and trained["steps"] == 2
