@@ -201,7 +201,8 @@ def test_a_program_that_is_killed_goes_on_with_the_same_command(scheduler, tmp_p
         plain = load_file(run / "model.safetensors")
         ours = load_file(tmp_path / "spread" / "runs" / run.name / "model.safetensors")
         assert all(np.array_equal(ours[name], plain[name]) for name in plain), run.name
-    assert (tmp_path / "spread" / "table.csv").read_text() == (tmp_path / "plain" / "table.csv").read_text()
+    ours, plain = ((tmp_path / name / "table.csv").read_text() for name in ("spread", "plain"))
+    assert ours.replace("spread", "plain") == plain  # models are called after the folder of the study
 
 
 @pytest.mark.full

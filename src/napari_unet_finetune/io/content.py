@@ -10,8 +10,9 @@ from typing import Literal
 from ..errors import DataError
 from .disk import is_file
 from .regions.ome_zarr import is_zarr
+from .regions.reader_plugins import has_plugin, what_reads
 
-Reader = Literal["tiff", "raster", "array", "zarr"]
+Reader = Literal["tiff", "raster", "array", "zarr", "plugin"]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -80,18 +81,31 @@ def reader_of(path: Path) -> Reader:
     for magic, reader in _KNOWN:
         if start.startswith(magic):
             return reader
-    for place, magic, what in _FOREIGN:
-        if start[place:].startswith(magic):
-            raise DataError(f"{name} is {what}. Save the image as {FORMATS}.")
+    if has_plugin(path):
+        return "plugin"
+    _refuse_foreign(path, start)
     for suffixes, reader in _BY_SUFFIX:
         if suffix in suffixes:
             return reader
     raise DataError(f"{name}: files of type '{path.suffix}' are not read. Save the image as {FORMATS}.")
 
 
+def _refuse_foreign(path: Path, start: bytes) -> None:
+    if how := what_reads(path):
+        raise DataError(f"{path.name} {how}. Or save the image as {FORMATS}.")
+    for place, magic, what in _FOREIGN:
+        if start[place:].startswith(magic):
+            raise DataError(f"{path.name} is {what}. Save the image as {FORMATS}.")
+
+
 def is_image_file(path: Path) -> bool:
     """Tell whether a path is a single file, or a Zarr store, which is a folder that counts as one."""
     return is_file(path) or is_zarr(path)
+
+
+def is_read(path: Path) -> bool:
+    """Tell whether a file in a folder is taken for one of its images, by its suffix."""
+    return path.suffix.lower() in SUFFIXES or has_plugin(path)
 
 
 def is_of_cellpose(path: Path) -> bool:
@@ -101,7 +115,7 @@ def is_of_cellpose(path: Path) -> bool:
 
 def is_passed_over(path: Path) -> bool:
     """Tell whether a file in a folder may be an image or masks that the user misses, because they are not read."""
-    return path.suffix.lower() in _PASSED_OVER or is_of_cellpose(path)
+    return (path.suffix.lower() in _PASSED_OVER and not has_plugin(path)) or is_of_cellpose(path)
 
 
 PICTURE_HEADER = 2**16  # bytes within which a picture says how large it is

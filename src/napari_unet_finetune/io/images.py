@@ -14,10 +14,20 @@ from unicodedata import normalize
 from ..errors import DataError, FinetuneError
 from ..text import count_of, first_of, path_in_words, printable, verb_for
 from .arrays import read_array_frame, read_array_headers
-from .content import CELLPOSE_NOTE, FORMATS, SUFFIXES, is_image_file, is_of_cellpose, is_passed_over, reader_of
+from .content import (
+    CELLPOSE_NOTE,
+    FORMATS,
+    SUFFIXES,
+    is_image_file,
+    is_of_cellpose,
+    is_passed_over,
+    is_read,
+    reader_of,
+)
 from .pixels import MAX_IMAGE_BYTES, ImageHeader, ImagePixels, checked_frame, checked_pixels
 from .raster import read_raster, read_raster_header
 from .regions.ome_zarr import is_zarr, open_zarr_frame, read_zarr_frame, read_zarr_headers
+from .regions.reader_plugins import open_plugin_frame, read_plugin_frame, read_plugin_headers, what_reads
 from .regions.region import LazyImage
 from .tiff import open_tiff_frame, read_tiff_frame, read_tiff_headers
 from .writing import write_labels
@@ -145,8 +155,9 @@ def _each(names: Sequence[str]) -> str:
 
 def _passed_over(files: Sequence[Path]) -> list[str]:
     sessions = [path.name for path in files if is_of_cellpose(path)]
-    others = [path.name for path in files if not is_of_cellpose(path)]
+    others = [path.name for path in files if not is_of_cellpose(path) and not what_reads(path)]
     sentences = [f"{_each(sessions)} {CELLPOSE_NOTE}."] if sessions else []
+    sentences += _told((path, what_reads(path)) for path in files)
     if others:
         verb = verb_for(len(others), "be")
         sentences.append(
@@ -272,6 +283,8 @@ def open_in_parts(ref: ImageRef) -> LazyImage | None:
         reader = reader_of(ref.path)
         if reader == "zarr":
             return open_zarr_frame(ref.path, ref.frame, name=ref.name)
+        if reader == "plugin":
+            return open_plugin_frame(ref.path, ref.frame, name=ref.name)
         return open_tiff_frame(ref.path, ref.frame, name=ref.name) if reader == "tiff" else None
 
 
@@ -302,7 +315,7 @@ def _candidates(source: Path) -> tuple[list[Path], tuple[Path, ...]]:
         files = [path for path in source.iterdir() if not path.name.startswith(".") and is_image_file(path)]
     files.sort(key=lambda path: (natural_key(path.name), path.name))
     passed_over = tuple(path for path in files if is_passed_over(path))
-    images = [path for path in files if path.suffix.lower() in SUFFIXES or path.is_dir()]
+    images = [path for path in files if is_read(path) or path.is_dir()]
     return [path for path in images if path not in passed_over], passed_over
 
 
@@ -322,6 +335,8 @@ def _read_headers(path: Path) -> Iterable[ImageHeader]:
     reader = reader_of(path)
     if reader == "zarr":
         return read_zarr_headers(path)
+    if reader == "plugin":
+        return read_plugin_headers(path)
     if reader == "tiff":
         return read_tiff_headers(path)
     return read_array_headers(path) if reader == "array" else (read_raster_header(path),)
@@ -331,6 +346,8 @@ def _read(ref: ImageRef, *, as_labels: bool) -> ImagePixels:
     reader = reader_of(ref.path)
     if reader == "zarr":
         return read_zarr_frame(ref.path, ref.frame, most_bytes=MAX_IMAGE_BYTES)
+    if reader == "plugin":
+        return read_plugin_frame(ref.path, ref.frame, most_bytes=MAX_IMAGE_BYTES)
     if reader == "tiff":
         return read_tiff_frame(ref.path, ref.frame, as_labels=as_labels)
     if reader == "array":

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from ...errors import DataError
-from ...io.content import is_image_file
-from ...io.images import SUFFIXES, subfolders_with_images
+from ...io.content import is_image_file, is_read
+from ...io.images import subfolders_with_images
 from ...io.writing import Frame, write_frames
 from ...project.project import NotWritableError, Project
 from ...text import count_of, place_in_words, verb_for
@@ -229,9 +229,9 @@ def _called_images(folders: Mapping[Path, int]) -> Path | None:
 
 def _readable(file: Path | None) -> Path | None:
     """Return the file or folder of images if this program reads it; a plugin may have read one that it does not."""
-    if file is None or file.suffix.lower() in SUFFIXES or (is_image_file(file) and file.is_dir()):
+    if file is None or is_read(file) or (is_image_file(file) and file.is_dir()):
         return file
-    is_folder_of_images = file.is_dir() and any(one.suffix.lower() in SUFFIXES for one in file.iterdir())
+    is_folder_of_images = file.is_dir() and any(map(is_read, file.iterdir()))
     return file if is_folder_of_images else None
 
 

@@ -125,6 +125,11 @@ def read_zarr_headers(path: Path) -> list[ImageHeader]:
     store = _open(path)
     if store.frames > _MOST_FRAMES:
         raise DataError(f"{path.name} declares {store.frames} images. It is damaged: save it again or leave it out.")
+    return headers_of(store)
+
+
+def headers_of(store: Store) -> list[ImageHeader]:
+    """Return size and pixel size of each two-dimensional image of an opened store."""
     told = "; it ".join(filter(None, (store.size.note, store.note)))
     return [ImageHeader(store.shape, store.size.scale, store.size.unit, store.names, told)] * store.frames
 
@@ -221,12 +226,23 @@ def image_of(store: Store, frame: int, *, name: str) -> ZarrImage:
 
 def read_zarr_frame(path: Path, frame: int | None, *, most_bytes: int) -> ImagePixels:
     """Return the pixels of one frame, of at most `most_bytes`."""
-    image = open_zarr_frame(path, frame, name=path.name)
+    return pixels_of(open_zarr_frame(path, frame, name=path.name), most_bytes=most_bytes)
+
+
+def pixels_of(image: ZarrImage, *, most_bytes: int) -> ImagePixels:
+    """Return all pixels of an image, of at most `most_bytes`.
+
+    Raises
+    ------
+    DataError
+        If there are more, or they cannot be read.
+    """
     nbytes = prod(image.shape) * image.channels * image.dtype.itemsize
     if nbytes > most_bytes:
         raise DataError(
-            f"{path.name} holds {nbytes / 2**30:.1f} GiB of pixels in one image, but at most {most_bytes // 2**30} GiB "
-            "are read at once. predict reads it in parts; for all else cut it into smaller images."
+            f"{image.name} holds {nbytes / 2**30:.1f} GiB of pixels in one image, but at most "
+            f"{most_bytes // 2**30} GiB are read at once. predict reads it in parts; for all else cut it into smaller "
+            "images."
         )
     return ImagePixels(image.read(Region.whole(image.shape)), image.scale, image.unit, image.channel_names)
 
