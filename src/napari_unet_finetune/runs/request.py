@@ -201,14 +201,22 @@ class CurveRequest(_Request):
     ----------
     train
         Images to train with, of which each model takes the first.
-    test, old_test
-        Images of the new and of the old dataset that all models are tested on. Without old ones, what a model forgets
-        is known only from the patches that its base carries along.
+    test
+        Images of the new dataset that all models are tested on.
+    old_test
+        Those of the old dataset. Without any, what a model forgets is known only from the patches that its base carries
+        along.
     dataset1
         A folder with images and masks of the old dataset, or with folders `images` and `masks`; its last images
         become `old_test` when the study begins.
     checkpoint
         The base; without it, one is trained with `old_train`, `model` and `base_config`.
+    counts
+        Numbers of images to finetune with; 0 is the base as it is.
+    seeds
+        Trainings for each number.
+    config
+        Settings of the trainings; their seeds count up from its.
     """
 
     task: Literal["curve"] = "curve"
