@@ -40,7 +40,7 @@ def test_the_shared_folder_is_there_as_long_as_it_is_needed_and_no_earlier_one_s
     earlier = tmp_path / ".spread-0123456789abcdef"
     earlier.mkdir()
     with shared_folder(tmp_path) as folder:
-        assert folder.is_dir() and folder.name.startswith(".") and not earlier.exists()
+        assert any(folder.iterdir()) and folder.name.startswith(".") and not earlier.exists()
         remove_shared_folders(tmp_path)
         assert not folder.exists()
     assert list(tmp_path.iterdir()) == []
@@ -203,6 +203,20 @@ def test_a_program_that_is_killed_goes_on_with_the_same_command(scheduler, tmp_p
         assert all(np.array_equal(ours[name], plain[name]) for name in plain), run.name
     ours, plain = ((tmp_path / name / "table.csv").read_text() for name in ("spread", "plain"))
     assert ours.replace("spread", "plain") == plain  # models are called after the folder of the study
+
+
+@pytest.mark.full
+def test_ctrl_c_ends_workers_of_this_computer_in_an_orderly_way(tmp_path):
+    pytest.importorskip("distributed")
+    write_cells(tmp_path / "images" / "slide.tif")
+    command = [*COMMAND, "predict", "--model", "nuclei-fluorescence", "--images", tmp_path / "images"]
+    spread = [*command, "--out", tmp_path / "out", "--chunk", "100", "--workers", "2"]
+    with subprocess.Popen(spread, stderr=subprocess.PIPE, text=True, start_new_session=True) as stopped:
+        wait_for(lambda: list((tmp_path / "out").glob(".slide*/*.npz")))
+        os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does, to the workers as well
+        said = stopped.communicate()[1]
+    assert stopped.returncode == 130 and "Traceback" not in said, said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".slide_labels.tif.parts"]
 
 
 @pytest.mark.full

@@ -24,7 +24,7 @@ from .events import never
 
 INSTALL = 'pip install "napari-unet-finetune[cluster]"'
 _DISTRIBUTION = "napari-unet-finetune"
-_SHARED = ".spread-"
+_SHARED, _AT_WORK = ".spread-", "at-work"
 _WINDOW = 4  # pieces that are handed out at a time for each worker: their number is bounded, and no worker waits
 _LEAST_HANDED_OUT = 16  # a cluster that grows with its work must see some
 _LOOK_S = 1.0
@@ -58,7 +58,7 @@ class Engine(Protocol):
             Returns a piece that can be carried out now, None if there is none; it is asked again whenever a piece is
             finished, upon which others may have become possible.
         folder
-            From `shared_folder`; pieces stop once it is gone.
+            From `shared_folder`; pieces stop once its mark or all of it is gone.
         should_stop
             Asked once a second. Pieces in work are then told to stop and still yielded; no other is begun.
 
@@ -75,8 +75,8 @@ class Engine(Protocol):
 def shared_folder(out: Path) -> Iterator[Path]:
     """Yield a hidden folder in `out` for what all pieces need; call it while `out` is locked.
 
-    Workers look whether it is still there and stop when it is not. That of a program that was killed is removed first,
-    so that what its workers are still busy with ends too.
+    Workers look whether a mark in it is still there and stop when it is not. The folder of a program that was killed is
+    removed first, so that what its workers are still busy with ends too.
 
     Raises
     ------
@@ -87,6 +87,7 @@ def shared_folder(out: Path) -> Iterator[Path]:
     folder = out.absolute() / f"{_SHARED}{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True)
+        (folder / _AT_WORK).touch()
     except OSError as error:
         raise RunError(f"{out}: the folder cannot be written ({error.strerror}). Choose another one.") from error
     try:
@@ -185,7 +186,7 @@ class Cluster:
             while True:
                 has_stopped = has_stopped or should_stop()
                 if has_stopped:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _tell_to_stop(folder)
                 else:
                     self._hand_out(next_piece, folder, handed_out)
                 if not handed_out:
@@ -202,7 +203,7 @@ class Cluster:
                         )
         finally:
             if handed_out:
-                shutil.rmtree(folder, ignore_errors=True)
+                _tell_to_stop(folder)
                 with suppress(Exception):  # the scheduler may be what is gone
                     self.client.cancel(list(handed_out))
 
@@ -271,7 +272,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a worker has made of a piece; it was not begun where the shared folder is not there."""
+    """What a worker has made of a piece; it is not begun where the mark in the shared folder is not there."""
 
     host: str
     is_begun: bool
@@ -279,12 +280,18 @@ class _Answer:
     error: FinetuneError | None = None
 
 
+def _tell_to_stop(folder: Path) -> None:
+    """Have pieces in work end; what they need to end well stays in the folder until nobody uses it."""
+    with suppress(OSError):
+        (folder / _AT_WORK).unlink(missing_ok=True)
+
+
 _ONE_AT_A_TIME = threading.Lock()  # trainings share torch's random numbers, predictions the memory of a GPU
 
 
 def _carried_out(pickled: bytes, folder: Path, wanted: str) -> _Answer:
     """Carry out a piece; this runs in a worker."""
-    host, is_gone = socket.gethostname(), _Gone(folder)
+    host, is_gone = socket.gethostname(), _Gone(folder / _AT_WORK)
     if _here() != wanted:
         return _Answer(host, True, error=RunError(f"The worker on {host} runs {_here()}, but here is {wanted}."))
     with _ONE_AT_A_TIME:
@@ -298,10 +305,10 @@ def _carried_out(pickled: bytes, folder: Path, wanted: str) -> _Answer:
 
 
 class _Gone:
-    """Tells whether a folder is gone, after a look once a second."""
+    """Tells whether a file is gone, after a look once a second."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._is_gone, self._looked = False, -_LOOK_S
 
     def __call__(self) -> bool:
@@ -309,7 +316,7 @@ class _Gone:
         if not self._is_gone and now >= self._looked + _LOOK_S:
             self._looked = now
             with suppress(OSError):  # a network disk that does not answer says nothing
-                self._is_gone = not self._folder.is_dir()
+                self._is_gone = not self._file.exists()
         return self._is_gone
 
 
