@@ -45,7 +45,7 @@ def main() -> None:
             run("-m", "napari_unet_finetune", "export", options.out / "model.safetensors", "--out", out, *more)
     run("-m", "bioimageio.core", "validate-format", package)
     run("-m", "bioimageio.core", "test", package, "--weight-format", "onnx")
-    tests = [gray(image) for image in images_of(options.pair / "dataset2")[-options.tests :]]
+    tests = [seen_by(model, image) for image in images_of(options.pair / "dataset2")[-options.tests :]]
     table(model, tests, in_core(package), in_onnxruntime(onnx))
 
 
@@ -87,10 +87,12 @@ def images_of(dataset: Path) -> Sequence[AnnotatedImage]:
     return list(nuf.open_folder(dataset / "images", dataset / "masks"))
 
 
-def gray(image: AnnotatedImage) -> AnnotatedImage:
-    """Return the gray value of a color image, as the package says, on the scale of its type."""
-    pixels = image.image if image.image.ndim == 2 else np.tensordot(np.float32(LUMINANCE), image.image, 1)
-    return AnnotatedImage(image.name, pixels.astype(np.float32) / 255, image.labels)
+def seen_by(model: Model, image: AnnotatedImage) -> AnnotatedImage:
+    """Return an image (C, Y, X) with the channels of the model: of a color one, a gray model sees the gray value."""
+    pixels = image.image.reshape(-1, *image.shape)
+    if len(pixels) == len(LUMINANCE) and model.card.shape.in_channels == 1:
+        pixels = np.tensordot(np.float32(LUMINANCE), pixels, 1)[np.newaxis] / 255
+    return AnnotatedImage(image.name, pixels if len(pixels) > 1 else pixels[0], image.labels)
 
 
 def in_core(package: Path) -> Callable[..., NDArray[Any]]:
@@ -101,7 +103,7 @@ def in_core(package: Path) -> Callable[..., NDArray[Any]]:
     pipeline = create_prediction_pipeline(load_model_description(package))
 
     def predicted(pixels: NDArray[Any], *, whole: bool = False) -> NDArray[Any]:
-        inputs = {"image": pixels[np.newaxis, np.newaxis].astype(np.float32)}
+        inputs = {"image": pixels.reshape(1, -1, *pixels.shape[-2:]).astype(np.float32)}
         sample = create_sample_for_model(pipeline.model_description, inputs=inputs)
         if whole:
             found = pipeline.predict_sample_without_blocking(sample, skip_input_padding=True, skip_output_cropping=True)
@@ -118,7 +120,7 @@ def in_onnxruntime(onnx: Path) -> Masks:
     program = compile(code.replace("cells.onnx", onnx.as_posix()), str(PROGRAM), "exec")
 
     def predicted(pixels: NDArray[Any]) -> NDArray[np.bool_]:
-        names: dict[str, Any] = {"image": pixels}
+        names: dict[str, Any] = {"image": pixels.reshape(-1, *pixels.shape[-2:])}
         exec(program, names)  # noqa: S102 - our own page
         found: NDArray[np.bool_] = names["mask"]
         return found
@@ -129,14 +131,14 @@ def in_onnxruntime(onnx: Path) -> Masks:
 def table(model: Model, images: Sequence[AnnotatedImage], core: Callable[..., NDArray[Any]], onnx: Masks) -> None:
     """Print how far others are from this program, and how good each of them is."""
     side, plain, alone = model.card.patch_size, Predictor(model, CPU), Predictor(model, ALONE)
-    tiles = [AnnotatedImage(image.name, image.image[:side, :side]) for image in images]
+    tiles = [AnnotatedImage(image.name, image.image[..., :side, :side]) for image in images]
     apart = [np.abs(core(one.image, whole=True) - alone.predict(one).probabilities).max() for one in tiles]
     print(f"Largest difference of a probability on {len(tiles)} tiles, bioimageio.core: {max(apart):.1e}")
     masks = {
         "this program": [plain.predict(image).labels > 0 for image in images],
         "this program, tiles without overlap": [alone.predict(image).labels > 0 for image in images],
         "bioimageio.core": [core(image.image) > model.card.threshold for image in images],
-        "onnxruntime, the ten lines": [onnx(image.image) for image in images],
+        "onnxruntime, a few lines": [onnx(image.image) for image in images],
     }
     ours = masks["this program"]
     print(f"| on {len(images)} test images | labels that differ | at most | Dice |\n|---|---|---|---|")

@@ -22,7 +22,7 @@ def test_ten_lines_of_another_program_find_what_this_one_finds(tmp_path, monkeyp
     pixels = nuf.make_microtube(1, 1, seed=5, shape=(150, 210))[0].image
     image = AnnotatedImage("a", 255 - pixels if inverted else pixels)
     nuf.export_model(model, "cells.onnx")
-    found = {"image": image.image}
+    found = {"image": image.image[np.newaxis]}
     exec(code, found)  # noqa: S102 - our own page
     ours = nuf.predict(model, image, device="cpu", precision="fp32")
     assert ours.labels.mean() > 0.03
