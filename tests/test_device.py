@@ -68,6 +68,8 @@ def test_the_forward_pass_runs_in_the_chosen_precision(precision, dtype):
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), True),
         (OSError("[WinError 1455] The paging file is too small for this operation to complete"), True),
         (RuntimeError("can't start new thread"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not execute a primitive"), True),
         (RuntimeError("shapes cannot be multiplied"), False),
         (OSError(errno.ENOSPC, "No space left on device"), False),
         (ValueError("not enough memory"), False),

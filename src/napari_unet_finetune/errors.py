@@ -30,6 +30,7 @@ NO_MEMORY = (
 _NO_MEMORY = (
     *("out of memory", "not enough memory", "allocate memory"),
     *("failed to map segment", "start new thread"),  # of libraries and threads for which there is no room
+    *("could not create a primitive", "could not execute a primitive"),  # all that oneDNN says of it
     "paging file is too small",  # of libraries, on Windows
 )
 
