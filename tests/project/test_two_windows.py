@@ -42,7 +42,7 @@ for _ in range(100):
         dice[name] = chance.random()
         project.set_dice({name: dice[name]})
     elif action == "look":
-        for changed in project.catch_up():
+        for changed in project.catch_up().images:
             labels = project.read_labels(changed)
             shown[changed] = np.zeros((6, 8), np.uint16) if labels is None else labels
     elif action == "remove":
@@ -127,27 +127,28 @@ def test_what_each_has_set_is_there(windows):
 
 def test_a_window_takes_over_what_the_other_has_done(windows):
     one, other = windows
-    assert one.catch_up() == ()
+    assert one.catch_up().images == ()
     other.save_labels("a", filled(9), "painted")
     other.set_role(["b"], "test")
     other.remove_labels("a")
     other.save_labels("c", filled(4), "painted")
-    assert set(one.catch_up()) == {"a", "b", "c"}
-    assert one.catch_up() == ()
+    news = one.catch_up()
+    assert (set(news.images), set(news.masks)) == ({"a", "b", "c"}, {"c"})
+    assert one.catch_up().images == ()
     assert [image.name for image in one.images if image.is_annotated] == ["c"]
     assert one.image("b").role == "test"
     assert one.write_labels("c", filled(5), "painted").aside is None  # it was seen
     other.sparse = True
-    assert set(one.catch_up()) == set(NAMES)
+    assert set(one.catch_up().masks) == set(NAMES)
     assert one.sparse
     one.write_record()
-    assert other.catch_up() == ()
+    assert other.catch_up().images == ()
 
 
 def test_an_image_with_unsaved_paint_is_not_taken_over(windows):
     one, other = windows
     other.save_labels("a", filled(9), "painted")
-    assert one.catch_up(["a"]) == ()
+    assert one.catch_up(["a"]).images == ()
     saved = one.write_labels("a", filled(7), "painted")
     one.keep(saved)
     assert tifffile.imread(saved.aside).max() == 9

@@ -12,7 +12,7 @@ from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.project.curve_plan import note_curve_uses, plan_curve
 from napari_unet_finetune.project.image import ProjectImage
 from napari_unet_finetune.project.project import Project
-from napari_unet_finetune.project.training_plan import note_uses, plan_training
+from napari_unet_finetune.project.training_plan import plan_training
 from napari_unet_finetune.project.uses import NOTHING, Known, role_question
 
 CONFIG = FinetuneConfig()
@@ -89,7 +89,7 @@ def test_held_out_images_stay_so_in_every_order_of_annotation(order, data):
         assert not names(curve.train) & held_out
         act = data.draw(st.sampled_from(["paint", "train", "curve"]))
         if act == "train" and not plan.problem:
-            note_uses(project, plan)
+            project.set_used(plan.uses)
         if act == "curve" and not curve.problem and not names(curve.test) & trained:
             note_curve_uses(project, curve)
             constant = project.used_as("validation", "test")
@@ -109,7 +109,7 @@ def test_growing_without_any_training_only_adds(project):
 def test_a_mask_that_was_removed_does_not_make_an_image_new(project):
     annotate(project, range(8))
     plan = plan_training(project, CONFIG)
-    note_uses(project, plan)
+    project.set_used(plan.uses)
     kept, taught = plan.held_out[0].name, plan.train[0].name
     for name in (kept, taught):
         project.remove_labels(name)
@@ -122,7 +122,7 @@ def test_a_mask_that_was_removed_does_not_make_an_image_new(project):
 def test_a_training_that_holds_nothing_out_does_not_learn_from_what_was_held_out(project, preset):
     annotate(project, range(8))
     plan = plan_training(project, CONFIG)
-    note_uses(project, plan)
+    project.set_used(plan.uses)
     config = FinetuneConfig(preset=preset, validation="none" if preset == "fast" else "patches")
     again = plan_training(project, config)
     assert not names(again.train) & names(plan.held_out) and names(again.unused) == names(plan.held_out)
@@ -143,7 +143,7 @@ def test_the_base_decides_too(project):
 def test_an_image_that_was_held_out_but_the_base_knows_is_left_out(project):
     annotate(project, range(8))
     plan = plan_training(project, CONFIG)
-    note_uses(project, plan)
+    project.set_used(plan.uses)
     name = plan.held_out[0].name
     again = plan_training(project, CONFIG, Known(frozenset({name})))
     assert name not in names(again.held_out) | names(again.train) and name in names(again.unused)
@@ -152,7 +152,7 @@ def test_an_image_that_was_held_out_but_the_base_knows_is_left_out(project):
 def test_new_images_among_those_held_out_are_said(project):
     annotate(project, range(6))
     plan = plan_training(project, CONFIG)
-    note_uses(project, plan)
+    project.set_used(plan.uses)
     assert not any("first time" in sentence for sentence in plan.sentences)
     annotate(project, range(6, 12))
     again = plan_training(project, CONFIG)
@@ -163,7 +163,7 @@ def test_new_images_among_those_held_out_are_said(project):
 def test_a_curve_tests_on_what_trainings_have_held_out_and_trainings_on_nothing_of_it(project):
     annotate(project, range(10))
     plan = plan_training(project, CONFIG)
-    note_uses(project, plan)
+    project.set_used(plan.uses)
     curve = plan_curve(project, (3,))
     assert names(plan.held_out) <= names(curve.test) and not names(curve.train) & names(plan.held_out)
     note_curve_uses(project, curve)
@@ -175,7 +175,7 @@ def test_a_curve_tests_on_what_trainings_have_held_out_and_trainings_on_nothing_
 def test_a_curve_of_images_that_are_all_known_says_so(project):
     annotate(project, range(8))
     project.set_role(project.names, "train")
-    note_uses(project, plan_training(project, CONFIG))
+    project.set_used(plan_training(project, CONFIG).uses)
     curve = plan_curve(project, (2,))
     assert curve.test and any("Earlier models were trained on" in sentence for sentence in curve.sentences)
 
@@ -186,7 +186,7 @@ def test_changing_sides_asks_first_and_nothing_else_does(project):
     for image in project.images:
         assert not any(role_question([image], role) for role in ("auto", "train", "validation", "test", "unused"))
     plan = plan_training(project, CONFIG)
-    note_uses(project, plan)
+    project.set_used(plan.uses)
     taught, kept, tested = plan.train[0], plan.held_out[0], plan.test[0]
     asks = {
         (image.name, role)
@@ -205,7 +205,7 @@ def test_changing_sides_asks_first_and_nothing_else_does(project):
 def test_leaving_an_image_out_for_a_while_does_not_get_around_the_question(project):
     annotate(project, range(8))
     project.set_role(["img_07"], "test")
-    note_uses(project, plan_training(project, CONFIG))
+    project.set_used(plan_training(project, CONFIG).uses)
     project.set_role(["img_07"], "unused")
     assert role_question([reopened(project).image("img_07")], "train")
     project.set_role(["img_07"], "auto")  # after the question

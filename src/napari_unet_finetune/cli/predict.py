@@ -120,6 +120,8 @@ def show_rows(console: Console, rows: list[Any], *, split: bool) -> None:
             "mean", number(mean.dice), number(mean.iou), number(mean.surface_dice), number(mean.area_ratio, 2)
         )
     console.print(table)
+    if len(rows) > 1:
+        console.print("The area of the mean is that of all images together: large ones count more.")
     if (objects := object_table(rows)) is not None:
         show_table(console, objects)
         if not split:

@@ -11,7 +11,7 @@ from ..data.pairing import Pair
 from ..errors import DataError, FinetuneError
 from ..models.card import read_card
 from ..project.project import NotWritableError, Project
-from ..project.training_plan import MASKS, TrainingPlan, copy_masks, note_uses, plan_training
+from ..project.training_plan import MASKS, TrainingPlan, copy_masks, plan_training
 from ..project.uses import NOTHING, Known
 from ..runs.request import FinetuneRequest
 
@@ -62,7 +62,7 @@ class Heeded:
     def remember(self) -> None:
         """Enter into the dataset, if there is one, what the training that begins uses its images for."""
         if self.project is not None and self.plan is not None:
-            note_uses(self.project, self.plan)
+            self.project.set_used(self.plan.uses)
 
 
 def heed_roles(request: FinetuneRequest, folder: Path) -> Heeded:

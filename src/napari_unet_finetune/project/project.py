@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,13 @@ from .shared_record import SharedRecord
 __all__ = ["ROLES", "NotWritableError", "Origin", "Project", "ProjectImage", "Role", "SavedMask"]
 
 IMAGES = "images"
+
+
+class News(NamedTuple):
+    """What other windows have changed: the images that are others now, and those of them whose masks are."""
+
+    images: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
 
 
 class Project:
@@ -220,8 +227,8 @@ class Project:
         """Refuse to make the folder anew after it was renamed or deleted; raises `FolderGoneError` then."""
         self._shared.check_there()
 
-    def catch_up(self, unsaved: Collection[str] = ()) -> tuple[str, ...]:
-        """Take over what other windows have changed of this dataset, and return the images that are others now.
+    def catch_up(self, unsaved: Collection[str] = ()) -> News:
+        """Take over what other windows have changed of this dataset, and return what that is.
 
         Those `unsaved` here, and those whose changes are not on disk yet, stay until they are.
 
@@ -232,7 +239,7 @@ class Project:
         """
         shared, record = self._shared, self._shared.look()
         if record is None or not (shared.news or shared.is_set_anew):
-            return ()
+            return News()
         ours, theirs = self._record(), {(one.file, one.frame): one for one in record.images}
         taken = {key for key in shared.news if not shared.is_changed_here(key, ours)}
         refs = {record_key(image.ref): image.ref for image in self.images if image.name not in unsaved}
@@ -240,12 +247,16 @@ class Project:
         if shared.is_set_anew:
             self._read_otherwise(sparse=record.sparse)
             self._channels = record.channels
+        repainted = []
         for key in (taken := {key for key in taken if key in refs}):
+            name = refs[key].name
             enter(self._opened, refs[key], theirs.get(key))
-            self._own[refs[key].name] = file_identity(self._mask_path(refs[key].name))
-        names = self.names if is_switched else tuple(refs[key].name for key in taken)
+            before, self._own[name] = self._own.get(name, NO_FILE), file_identity(self._mask_path(name))
+            if before != self._own[name]:
+                repainted.append(name)
+        names = tuple(refs[key].name for key in taken)
         shared.take_over(self._record(), taken)
-        return names
+        return News(self.names, self.names) if is_switched else News(names, tuple(repainted))
 
     def _read_otherwise(self, *, sparse: bool) -> None:
         self._masks = self._opened.masks = replace(self._masks, sparse=sparse)

@@ -69,6 +69,14 @@ class TrainingPlan:
         return pairs_of(self.used)
 
     @property
+    def uses(self) -> dict[str, Use]:
+        """What it uses images for, by their names; for `Project.set_used` once a model has learned from them."""
+        fates: tuple[tuple[Use, tuple[ProjectImage, ...]], ...] = (
+            ("train", self.train), ("validation", self.held_out), ("test", self.test)
+        )  # fmt: skip
+        return {image.name: use for use, images in fates for image in images}
+
+    @property
     def title(self) -> str:
         """What the training is called while it runs."""
         return title_of(len(self.used), len(self.held_out))
@@ -206,7 +214,7 @@ def _balance(images: Sequence[ProjectImage]) -> Iterator[str]:
         return
     mean, low, high = sum(shares) / len(shares), min(shares), max(shares)
     spread = f" ({percent(low)} to {percent(high)})" if percent(low) != percent(high) else ""
-    yield f"Objects cover {percent(mean)} of what is annotated{spread}."
+    yield f"Objects cover {percent(mean)} of what is annotated in the images used{spread}."
 
 
 def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
@@ -217,12 +225,10 @@ def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
         yield f"Sizes from {size_in_px(sizes[0])} to {size_in_px(sizes[-1])}."
 
 
-def note_uses(project: Project, plan: TrainingPlan) -> None:
-    """Remember in `project` what a training with this `plan` uses its images for, so that it stays that."""
-    fates: tuple[tuple[Use, tuple[ProjectImage, ...]], ...] = (
-        ("train", plan.train), ("validation", plan.held_out), ("test", plan.test)
-    )  # fmt: skip
-    project.set_used({image.name: use for use, images in fates for image in images})
+def uses_of(request: FinetuneRequest) -> dict[str, Use]:
+    """Return what a training uses its images for, by their names."""
+    held_out = request.config.held_out or ()
+    return {pair.name: "validation" if pair.name in held_out else "train" for pair in request.pairs or ()}
 
 
 def make_request(

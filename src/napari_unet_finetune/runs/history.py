@@ -63,7 +63,9 @@ class PastRun:
 
     @property
     def model(self) -> Path | None:
-        """Its model: that of its end, or the best if it was stopped."""
+        """Its model: that of its end, or the best if it was stopped; none if it was stopped before the first step."""
+        if self.end and not self.end.steps:
+            return None
         if self.folder.is_finished:
             return self.folder.result_path
         return self.folder.best_path if self.end and self.folder.best_path.is_file() else None

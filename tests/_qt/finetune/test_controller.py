@@ -73,9 +73,11 @@ def test_a_second_training_holds_the_same_out_and_says_if_its_score_is_of_other_
     finetuning.start(CONFIG)
     first = read_request(runner.folder)
     held_out = first.config.held_out
-    assert reopened(session.project).image(held_out[0]).used_as == "validation"
     report = Reporter(runner)
     report(replace(STARTED, validation_images=held_out))
+    assert not any(image.used_as for image in reopened(session.project).images)  # no model has seen them
+    report(StepEnd(1, 0.1, 1e-3, 0.2))
+    assert reopened(session.project).image(held_out[0]).used_as == "validation"
     report.end(ENDED)
     assert "other images" not in finetuning.outcome.message.text
     session.project.save_labels("img_04", np.eye(48, dtype=np.uint16), "painted")

@@ -207,6 +207,22 @@ def test_roles_chosen_in_the_table_are_on_disk_and_counted(panel, qtbot, folder)
     assert "1 annotated: 1 kept for testing" in panel.footer.text()
 
 
+def test_a_click_on_a_use_sets_that_of_all_selected_rows(panel, qtbot, folder):
+    project = opened(panel, qtbot, folder)
+    view, names = panel.view, ["img_1", "img_2", "img_3"]
+    view.select(names)
+    use = view.filter.index(view.filter.names().index("img_2"), Column.ROLE)
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(use).center())
+    assert view.selected == names
+    editor = view.findChild(QComboBox)
+    editor.setCurrentText("test")
+    editor.activated.emit(editor.currentIndex())
+    assert [image.name for image in reopened(project).images if image.role == "test"] == names
+    elsewhere = view.filter.index(view.filter.names().index("img_5"), Column.ROLE)
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(elsewhere).center())
+    assert view.selected == ["img_5"]
+
+
 def test_files_that_cannot_be_read_are_counted(panel, qtbot, folder):
     (folder / "broken.tif").write_bytes(b"II*\0broken")
     opened(panel, qtbot, folder)

@@ -308,7 +308,7 @@ class Annotation(Listener):
             return
         channels = project.channels
         try:
-            names = project.catch_up([] if unsaved is None else [unsaved])
+            news = project.catch_up([] if unsaved is None else [unsaved])
         except FolderGoneError as error:
             if self._gone is not project:
                 self._gone = project
@@ -320,9 +320,12 @@ class Annotation(Listener):
         if self._gone is not None:
             self._gone = None
             self.session.look_at_message()
-        if names:
-            self.reload(names)
-            self.session.tell(f"Another window has changed {first_of(names)} of this dataset; it is shown here now.")
+        if news.masks:
+            self.reload(news.masks)
+            what = "the mask" if len(news.masks) == 1 else "masks"
+            self.session.tell(f"Another window has changed {what} of {first_of(news.masks)}, as it is shown here now.")
+        elif news.images:
+            self.session.images_changed.emit()
         if project.channels != channels:
             self.session.channels_changed.emit()
             self.session.tell("Another window has chosen another channel for this dataset; it holds here too.")

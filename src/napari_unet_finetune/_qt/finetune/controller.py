@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from ...config import FinetuneConfig, PredictConfig
 from ...errors import RunError
 from ...io.disk import file_stamp
 from ...progress import RunProgress
+from ...project.image import Use
 from ...project.project import Project
-from ...project.training_plan import OldImages, make_request, note_uses, plan_training, title_of
+from ...project.training_plan import OldImages, make_request, plan_training, title_of, uses_of
 from ...runs.folder import RunFolder
 from ...runs.history import PastRun
 from ..session.history import new_run
@@ -56,6 +58,7 @@ class FinetuneController:
         self.interrupted: tuple[PastRun, ...] = ()
         self.changed_since: tuple[str, ...] = ()
         self.pace: float | None = None  # seconds per patch pixel of the last training
+        self._uses: Mapping[str, Use] = {}  # of images by the training under way, until it has done a step
         self._stamps: dict[str, tuple[int, int]] = {}
         self._project: Project | None = None
         session.project_changed.connect(self._on_project_changed)
@@ -83,16 +86,16 @@ class FinetuneController:
             plan, folder, config, checkpoint=session.model, old=old
         )  # fmt: skip
         RunFolder.create(folder, request)
-        note_uses(project, plan)
         self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}
-        self._run(folder, plan.title, config)
+        self._run(folder, plan.title, config, plan.uses)
 
     @tells_errors
     def resume(self, run: PastRun) -> None:
         """Go on with an interrupted training."""
         self._stamps = {}
-        held_out = len(run.request.config.held_out or ())
-        self._run(run.folder.path, title_of(run.image_count, held_out), run.request.config)
+        request = run.request
+        title = title_of(run.image_count, len(request.config.held_out or ()))
+        self._run(run.folder.path, title, request.config, uses_of(request))
 
     @tells_errors
     def use_best(self, run: PastRun) -> None:
@@ -110,18 +113,22 @@ class FinetuneController:
         self.session.look_back()
         self._look_for_interrupted()
 
-    def _run(self, folder: Path, title: str, config: FinetuneConfig) -> None:
+    def _run(self, folder: Path, title: str, config: FinetuneConfig, uses: Mapping[str, Use]) -> None:
+        """Carry a training out; images count as used once a model has learned from them."""
         session, project = self.session, self.session.project
         self.outcome, self.changed_since = None, ()
 
         assert project is not None
 
         def on_end(model: Path | None) -> None:
+            self._note_uses(project, job)
             outcome = Outcome.of(job.progress, model, note=session.history.other_images(folder))
             if session.is_still_open(project, title, outcome.message.text):
                 self._conclude(outcome, config)
 
         job = Job(folder, title)
+        self._uses = uses
+        job.event.connect(lambda _event: self._note_uses(project, job))
         job.event.connect(self.layers.on_event)
         job.ended.connect(on_end)
         job.failed.connect(self._on_failed)
@@ -129,6 +136,16 @@ class FinetuneController:
         session.trainings.start(job)
         self.layers.watch()
         self._look_for_interrupted()
+
+    @tells_errors
+    def _note_uses(self, project: Project, job: Job) -> None:
+        """Remember what the images of `project` are used for, so that it stays that, once a step is done."""
+        if job.progress.step and self._uses:
+            now = self.session.project
+            project = now if now is not None and self.session.is_open(project) else project  # opened anew
+            there = {image.name for image in project.images}
+            uses, self._uses = self._uses, {}
+            project.set_used({name: use for name, use in uses.items() if name in there})
 
     def _on_failed(self) -> None:
         self.outcome = Outcome(self.session.message)

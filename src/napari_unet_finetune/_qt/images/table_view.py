@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from psygnal import Signal
-from qtpy.QtCore import QAbstractItemModel, QItemSelectionModel, QModelIndex, QPoint, QSize, Qt
-from qtpy.QtGui import QAction, QKeyEvent, QResizeEvent  # type: ignore[attr-defined]
+from qtpy.QtCore import QAbstractItemModel, QEvent, QItemSelectionModel, QModelIndex, QPoint, QSize, Qt
+from qtpy.QtGui import QAction, QKeyEvent, QMouseEvent, QResizeEvent  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -172,6 +172,15 @@ class ImageView(QTableView):
     def _show_column(self, column: Column, *, is_shown: bool) -> None:
         self.setColumnHidden(column, not is_shown)
         self._share_width()
+
+    def selectionCommand(self, index: QModelIndex, event: QEvent | None = None) -> QItemSelectionModel.SelectionFlag:
+        """Keep the selected rows when one of their uses is clicked, which is for all of them."""
+        is_plain = isinstance(event, QMouseEvent) and event.modifiers() == Qt.KeyboardModifier.NoModifier
+        selection = self.selectionModel()
+        assert selection is not None
+        if is_plain and index.column() == Column.ROLE and selection.isRowSelected(index.row(), index.parent()):
+            return QItemSelectionModel.SelectionFlag.NoUpdate
+        return super().selectionCommand(index, event)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Open the current image on Enter."""

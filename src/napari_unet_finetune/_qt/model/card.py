@@ -89,7 +89,7 @@ def size(count: int) -> str:
 
 def _intensities(card: FileCard) -> str:
     ways = dict.fromkeys(one.in_words(card.shape.in_channels) for one in card.knows)
-    return f"images are seen {', or '.join(ways)}, as those it was trained on that they are most like"
+    return f"an image is seen {', or '.join(ways)}, like those training images that it resembles most"
 
 
 def _network(card: FileCard) -> str:
