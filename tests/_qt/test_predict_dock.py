@@ -377,6 +377,20 @@ class TestTheLayerToMeasure:
         add_marked(viewer, "prediction", "tube prediction")
         assert (measure.labels.currentText(), measure.image.currentText()) == ("tube prediction", "no intensities")
 
+    @pytest.mark.parametrize("mark", ["compare:image", ""])
+    @pytest.mark.parametrize("is_chosen", [True, False])
+    def test_is_measured_in_the_image_that_was_predicted(self, viewer, predicting, measure, qtbot, mark, is_chosen):
+        if is_chosen:
+            measure.image.set_value(id(viewer.layers["tube"]))
+        other = viewer.add_image(TUBES[1], name="other", metadata={"napari-unet-finetune": mark})
+        third = viewer.add_image(TUBES[0], name="third")
+        for layer, image in ((other, "other"), (third, "third"), (other, "other")):
+            viewer.layers.selection.active = layer
+            predicting.predict(whole=False)
+            qtbot.waitUntil(lambda: predicting.task is None, timeout=20_000)
+            viewer.layers.selection.active = viewer.layers["mask · tube"]
+            assert (measure.labels.currentText(), measure.image.currentText()) == (f"{image} prediction", image)
+
 
 @pytest.mark.gui
 def test_closing_the_last_dock_ends_the_prediction_without_complaint(make_napari_viewer, qtbot):

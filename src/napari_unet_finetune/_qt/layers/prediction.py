@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PREDICTION, PROBABILITY = "prediction", "probability"  # asked for, and the user's from then on
 RUN_PREVIEW, RUN_PREDICTION = "run preview", "run prediction"  # come and go with a training
+_MADE_OF = f"{OURS}-made-of"  # in the metadata of labels: the image layer that was predicted
 # Larger arrays lie in a file, from which the system reads what is looked at.
 LARGEST_IN_MEMORY = 512 * 2**20
 
@@ -38,10 +39,12 @@ class PredictionLayer:
         The frames, and where they lie.
     folder
         Where arrays go that are too large for the memory.
+    source
+        The layer that is predicted; None if it is none.
     """
 
-    def __init__(self, viewer: ViewerModel, stack: Stack, folder: Path) -> None:
-        self._viewer, self.stack, self._folder = viewer, stack, folder
+    def __init__(self, viewer: ViewerModel, stack: Stack, folder: Path, source: Image | None = None) -> None:
+        self._viewer, self.stack, self._folder, self._source = viewer, stack, folder, source
         self.labels: NDArray[Any] = new_array(stack.shape, np.uint16, folder / f"labels-{id(self)}.npy")
         self.layer: Labels | None = None
         self._checksums: dict[Index, int] = {}
@@ -115,7 +118,7 @@ class PredictionLayer:
         self.layer = self._viewer.add_labels(
             self.labels,
             name=f"{self.stack.name} prediction",
-            metadata={OURS: PREDICTION},
+            metadata={OURS: PREDICTION, _MADE_OF: self._source and self._source.unique_id},
             opacity=0.5,
             colormap=palette(PREDICTED),
             **self.stack.placement,
@@ -143,6 +146,11 @@ def show_probabilities(viewer: ViewerModel, stack: Stack, array: NDArray[np.uint
         opacity=0.7,
         **stack.placement,
     )
+
+
+def is_made_of(labels: Any, image: Any) -> bool:
+    """Tell whether `labels` are what a model saw in the layer `image`."""
+    return bool(labels.metadata.get(_MADE_OF) == image.unique_id)
 
 
 def is_prediction(layer: Any) -> bool:

@@ -60,7 +60,7 @@ class LivePrediction:
         self.config = PredictConfig()
         self.own_threshold = 0.5
         self.probabilities: NDArray[np.uint8] = new_array(stack.shape, np.uint8, folder / f"seen-{id(self)}.npy")
-        self.output = PredictionLayer(session.viewer, stack, folder)
+        self.output = PredictionLayer(session.viewer, stack, folder, source)
         self.probability_layer: Image | None = None
         self._predicted: set[Index] = set()
         self._stale: set[Index] = set()
@@ -144,7 +144,7 @@ class LivePrediction:
         self.session.tell(f"You have edited {self.output.layer.name}. It is kept, and the labels go to a new layer.")
         shown = self.output.shown_frame
         self.output.leave_to_user()
-        self.output = PredictionLayer(self.session.viewer, self.stack, self._folder)
+        self.output = PredictionLayer(self.session.viewer, self.stack, self._folder, self.source)
         self._stale = set(self._predicted)
         if shown in self._stale:
             self._write_plain(shown)

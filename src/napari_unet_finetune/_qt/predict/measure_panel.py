@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
 from ..layers.layers import mark_of
+from ..layers.prediction import is_made_of
 from ..session.dock import Panel
 from ..session.session import Session
 from ..widgets.editors import ChoiceBox
@@ -44,6 +45,7 @@ class MeasurePanel(Panel):
         self.dialog: MeasurementsDialog | None = None
         self._chosen_labels: Labels | None = None  # by the user, or new
         self._chosen_image: Image | str | None = ""  # by the user, or empty
+        self._chosen_for: object = None  # labels for which that image was chosen
         self._met: list[tuple[int, str]] = []  # labels by id and mark, in the order in which they came
         layers = in_form(("Objects", self.labels), ("Intensities", self.image))
         self.setLayout(in_column(layers, self.button, spacing=6))
@@ -129,19 +131,28 @@ class MeasurePanel(Panel):
         if chosen == "" or (chosen == _ALL and len(images) < 2):
             return usual
         is_layer = chosen is not None and not isinstance(chosen, str)
-        if is_layer and (chosen not in images or (measured is not None and size_of(chosen) != size_of(measured))):
+        if is_layer and (chosen not in images or (measured is not None and not self._may_stay(chosen, measured))):
             self._chosen_image = ""
             return usual
         return chosen
 
+    def _may_stay(self, image: Any, measured: Labels) -> bool:
+        """Tell whether an image that was chosen before can be meant: an intensity of another image is a wrong one."""
+        return size_of(image) == size_of(measured) and (id(measured) == self._chosen_for or is_made_of(measured, image))
+
     def _on_selected(self) -> None:
         """Choose the layer that was selected; one is painted in all the time, which chooses nothing."""
         layers, active = list(self.session.viewer.layers), self.session.viewer.layers.selection.active
-        if active in labels_in(layers) and not is_mask(active):
+        labels = labels_in(layers)
+        if active in labels and not is_mask(active):
             self._chosen_labels = active
-        of_labels = may_lie_on(self._layer(self.labels.value()), active) if active in images_in(layers) else False
-        if of_labels and self._chosen_image != _ALL:
-            self._chosen_image = active
+        if active in images_in(layers):
+            self._chosen_labels = next(
+                (one for one in reversed(labels) if is_made_of(one, active)), self._chosen_labels
+            )
+            meant = self._chosen_labels or self._layer(self.labels.value())
+            if may_lie_on(meant, active) and self._chosen_image != _ALL:
+                self._chosen_image, self._chosen_for = active, id(meant)
         self.refresh()
 
     def _on_labels(self) -> None:
@@ -151,6 +162,7 @@ class MeasurePanel(Panel):
     def _on_image(self) -> None:
         key = self.image.value()
         self._chosen_image = key if key is None or key == _ALL else self._layer(key)
+        self._chosen_for = self.labels.value()
 
     def _on_busy(self) -> None:
         measuring = self.measuring

@@ -9,7 +9,7 @@ from ..annotate.paint import IMAGE, PAINTING
 from ..compare.layers import COPY, PREFIX
 from ..compare.layers import ERROR as COMPARED_ERROR
 from ..layers.layers import ERROR, PLANE, mark_of
-from ..layers.prediction import PREDICTION, RUN_PREDICTION, is_prediction
+from ..layers.prediction import PREDICTION, RUN_PREDICTION, is_made_of, is_prediction
 from .folder import is_opened
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def usual_image(images: Sequence[Image], labels: Labels | None) -> Image | None:
 
 
 def may_lie_on(labels: Labels | None, image: Image) -> bool:
-    """Tell whether both are of a comparison, or neither: it shows images of its own."""
-    return labels is None or _is_compared(labels) == _is_compared(image)
+    """Tell whether `labels` may be of `image`: a prediction is of its own, and a comparison shows images of its own."""
+    if labels is None or is_made_of(labels, image):
+        return True
+    return mark_of(labels) != PREDICTION and _is_compared(labels) == _is_compared(image)
 
 
 def size_of(layer: Any) -> tuple[int, ...]:
@@ -75,6 +77,7 @@ def _likeness(image: Image, labels: Labels) -> tuple[bool, ...]:
     """Return what speaks for it that `labels` lie on `image`, the strongest first."""
     of_dataset = mark_of(image) == IMAGE and mark_of(labels) in (PAINTING, RUN_PREDICTION)
     return (
+        is_made_of(labels, image),
         size_of(image) == size_of(labels),
         may_lie_on(labels, image),
         of_dataset or labels.name == f"{image.name} {PREDICTION}",
