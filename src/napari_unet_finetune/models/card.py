@@ -100,7 +100,12 @@ class ModelCard(BaseModel):
         """Its scores, each with what it was measured on; that of an untrained network tells nothing."""
         scores = self.provenance.scores.items()
         known = [(name, value) for name, value in scores if name != "raw_val_dice" or self.is_finetuned]
-        return tuple(f"{number(value)} {_SCORES.get(name) or _words_of(name)}" for name, value in known)
+        return tuple(f"{number(value)} {self._measured_on(name)}" for name, value in known)
+
+    def _measured_on(self, score: str) -> str:
+        if score == "val_dice" and (held_out := self.provenance.names_held_out):
+            return f"on {count_of(len(held_out), 'held-out image')}"
+        return _SCORES.get(score) or _words_of(score)
 
     @property
     def view(self) -> ModelView:

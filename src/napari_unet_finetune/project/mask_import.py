@@ -144,6 +144,11 @@ class ImportPlan:
         """What will happen, and what is left over."""
         count = len(self.pairs)
         sentences = [f"{count} of {len(self.rows)} images {verb_for(count, 'get')} a mask."]
+        if replaced := [row.image.name for row in self.rows if row.is_importable and row.image.is_annotated]:
+            sentences.append(
+                f"{count_of(len(replaced), 'earlier import')} {verb_for(len(replaced), 'be')} replaced and put aside "
+                f"({first_of(replaced, _NAMES_SHOWN)})."
+            )
         if self.misfits:
             sentences.append(f"{count_of(len(self.misfits), 'mask')} cannot be imported. The first: {self.misfits[0]}")
         if self.left_over:

@@ -12,7 +12,7 @@ from ..data.pairing import Pair
 from ..data.split import MIN_IMAGES, SOLID_IMAGES
 from ..errors import RunError
 from ..runs.request import FinetuneRequest
-from ..text import count_of, first_of, percent, size_in_px, verb_for
+from ..text import count_of, first_of, percent, size_in_px
 from .image import Use, note_on_accepted, unseen_note
 from .project import Project, ProjectImage, Role
 from .uses import NOTHING, Known, hold_out, is_held_out
@@ -191,8 +191,8 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
         yield accepted
     new = [image.name for image in plan.held_out if not image.used_as]
     if 0 < len(new) < len(plan.held_out):
-        verb = verb_for(len(new), "be")
-        yield f"{first_of(new)} {verb} held out for the first time: earlier scores are of the other held-out images."
+        verb, it = ("is", "it") if len(new) == 1 else ("are", "them")
+        yield f"{first_of(new)} {verb} held out for the first time, so scores of earlier models do not count {it}."
     if plan.note:
         yield plan.note
     elif not plan.held_out and len(plan.used) < MIN_IMAGES:

@@ -328,7 +328,7 @@ def test_a_comparison_whose_dataset_was_left_fills_no_other_table_and_says_that_
     runner.listener.on_report(SimpleNamespace(event=event, progress=session.jobs.job.progress))
     runner.listener.on_end(None)
     assert comparing.cells == {}
-    assert session.message.text == "Comparing 1 model, of another dataset: open it again to see the table."
+    assert session.message.text == "Comparing 1 model in another dataset has ended. Open it again to see the table."
 
 
 def test_a_comparison_that_ends_after_its_dataset_came_back_shows_all_of_its_table(

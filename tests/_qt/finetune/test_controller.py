@@ -370,7 +370,9 @@ def test_a_training_of_another_dataset_that_ends_is_told_and_changes_nothing(rea
     report = Reporter(runner)
     session.project = annotated_project(tmp_path / "other", write_squares, 2, 1)
     report.end(STARTED, ENDED)
-    assert session.message.text == f"Finetuning with 4 images (1 held out), of another dataset: {ENDED.summary}"
+    assert (
+        session.message.text == f"Finetuning with 4 images (1 held out) in another dataset has ended. {ENDED.summary}"
+    )
     assert session.predictor == "microtube"
 
 

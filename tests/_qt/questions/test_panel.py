@@ -225,7 +225,7 @@ def test_an_answer_for_a_dataset_that_was_closed_marks_nothing_in_another_one(
     first = session.project
     session.project = annotated_project(tmp_path / "b", write_squares)
     runner.listener.on_end(runner.folder / "result.json")
-    assert "of another dataset" in session.message.text and panel.shown is None
+    assert "in another dataset" in session.message.text and panel.shown is None
     assert not any(image.suggested for image in session.project.images)
     session.project = first
     assert list(panel.asking.answers) == ["suggest"]

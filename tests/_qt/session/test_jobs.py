@@ -62,6 +62,19 @@ def test_a_second_job_is_refused_while_the_first_one_runs(slot, tmp_path):
     assert slot.job is not None and slot.job.title == "Finetuning with 5 images"
 
 
+def test_what_nobody_asked_for_gives_way_to_what_somebody_asks_for(slot, tmp_path):
+    slot, runner, errors = slot
+    ends, ahead = [], Job(tmp_path / "ahead", "Predicting 002 with the new model", gives_way=True)
+    ahead.ended.connect(ends.append)
+    slot.start(ahead)
+    assert slot.is_running and not slot.busy
+    late = runner.listener
+    slot.start(asked := Job(tmp_path / "asked", "Comparing"))
+    late.on_end(tmp_path / "late")
+    assert (slot.job, ends, errors) == (asked, [None], [])
+    assert ahead.is_running is False and "Comparing" in slot.busy
+
+
 def test_an_error_frees_the_slot_and_is_told(slot, tmp_path):
     slot, runner, errors = slot
     job, heard = Job(tmp_path, "Finetuning"), []

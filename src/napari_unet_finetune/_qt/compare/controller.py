@@ -340,7 +340,7 @@ class CompareController:
 
     def _on_end_of_left(self, project: Project, columns: tuple[ModelColumn, ...]) -> None:
         """Say that a comparison has ended whose table was given up for another dataset, and show it if that is back."""
-        if self.session.is_still_open(project, _title(columns), "open it again to see the table."):
+        if self.session.is_still_open(project, _title(columns), "Open it again to see the table."):
             self.session.tell(f"{_title(columns)} has ended.")
             self._recall()  # what was read when the dataset came back is only what there was by then
 

@@ -125,7 +125,7 @@ class CurveController:
         session = self.session
 
         def on_end(_file: Path | None) -> None:
-            if not session.is_still_open(project, TITLE, f"its models are in {folder}."):
+            if not session.is_still_open(project, TITLE, f"Its models are in {folder}."):
                 return
             self.study = StudyFolder(folder)
             session.models_changed.emit()

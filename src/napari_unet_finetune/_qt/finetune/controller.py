@@ -95,7 +95,7 @@ class FinetuneController:
         self._stamps = {}
         request = run.request
         title = title_of(run.image_count, len(request.config.held_out or ()))
-        self._run(run.folder.path, title, request.config, uses_of(request))
+        self._run(run.folder.path, title, request.config, uses_of(request), is_resumed=True)
 
     @tells_errors
     def use_best(self, run: PastRun) -> None:
@@ -113,7 +113,9 @@ class FinetuneController:
         self.session.look_back()
         self._look_for_interrupted()
 
-    def _run(self, folder: Path, title: str, config: FinetuneConfig, uses: Mapping[str, Use]) -> None:
+    def _run(
+        self, folder: Path, title: str, config: FinetuneConfig, uses: Mapping[str, Use], *, is_resumed: bool = False
+    ) -> None:
         """Carry a training out; images count as used once a model has learned from them."""
         session, project = self.session, self.session.project
         self.outcome, self.changed_since = None, ()
@@ -132,7 +134,8 @@ class FinetuneController:
         job.event.connect(self.layers.on_event)
         job.ended.connect(on_end)
         job.failed.connect(self._on_failed)
-        session.tell(f"{title} has started. You can keep annotating.", holds=lambda: session.trainings.is_running)
+        verb = "goes on" if is_resumed else "has started"
+        session.tell(f"{title} {verb}. You can keep annotating.", holds=lambda: session.trainings.is_running)
         session.trainings.start(job)
         self.layers.watch()
         self._look_for_interrupted()

@@ -116,8 +116,10 @@ class RunLayers:
         title = f"Predicting {' and '.join(names)} with the new model"
         files = [project.image(name).ref for name in names]
         job = predict_frames(session, title, files, model=model, config=config)
+        job.gives_way = True
         job.predicted.connect(on_predicted)
-        job.failed.connect(lambda: remove_ours(session.viewer, PREVIEW))
+        for signal in (job.ended, job.failed):
+            signal.connect(lambda: remove_ours(session.viewer, PREVIEW))
         try:
             session.jobs.start(job)
         except RunError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import QAbstractItemModel, QEvent, QItemSelectionModel, QModelIndex, QPoint, QSize, Qt
-from qtpy.QtGui import QAction, QKeyEvent, QMouseEvent, QResizeEvent  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QResizeEvent  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -84,11 +84,11 @@ class RoleDelegate(QStyledItemDelegate):
 _ROW_MARGIN_PX = 4
 _COLUMN_MARGIN_PX = 10
 _WIDEST = {
-    Column.SIZE: "0000 × 0000",
-    Column.MASK: "corrected · 00 %",
-    Column.FOREGROUND: "Object",
-    Column.ROLE: "unused",
-    Column.DICE: "Dice",
+    Column.SIZE: ("0000 × 0000",),
+    Column.MASK: ("corrected · 00 %", "corrected · 0.0 %", "imported · 0.0 %"),
+    Column.FOREGROUND: ("Object",),
+    Column.ROLE: ("unused", "validation"),
+    Column.DICE: ("Dice", "0.000"),
 }
 _OPTIONAL = (Column.SIZE, Column.FOREGROUND)  # what they tell stands in the second lines, too, but cannot be sorted by
 _NARROWEST_NAME_PX = 90
@@ -199,8 +199,11 @@ class ImageView(QTableView):
         viewport = self.viewport()
         assert viewport is not None
         rest = viewport.width()
-        for column, text in _WIDEST.items():
-            width = self.fontMetrics().horizontalAdvance(text) + _COLUMN_MARGIN_PX
+        bold = QFont(self.font())  # the current row
+        bold.setBold(True)
+        metrics = QFontMetrics(bold)
+        for column, texts in _WIDEST.items():
+            width = max(map(metrics.horizontalAdvance, texts)) + _COLUMN_MARGIN_PX
             self.setColumnWidth(column, width)
             rest -= 0 if self.isColumnHidden(column) else width
         self.setColumnWidth(Column.IMAGE, max(rest, _NARROWEST_NAME_PX))

@@ -172,7 +172,7 @@ class QuestionsController:
         """Say what came of a question and, if that is what it was about, mark the suggested images."""
         session, asked = self.session, kept.asked
         title = TEXTS[asked.question].title.rstrip("…")
-        if not session.is_still_open(project, title.rstrip("?"), "open it again to see the answer."):
+        if not session.is_still_open(project, title.rstrip("?"), "Open it again to see the answer."):
             return
         assert session.project is not None
         if isinstance(kept.result, Suggestions):

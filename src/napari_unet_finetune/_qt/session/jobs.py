@@ -72,6 +72,8 @@ class Job:
         a generator in a thread: it says what it is doing, ends soon if `is_stopping`, and returns the request.
     is_temporary
         Remove the folder when the job has ended and all have heard of it.
+    gives_way
+        Nobody asked for it: it ends as soon as somebody asks for another one.
     """
 
     event = Signal(object)  # an `Event`; of those that come often some are left out
@@ -79,9 +81,15 @@ class Job:
     failed = Signal(object)  # with the exception, which the user has been told of
 
     def __init__(
-        self, folder: Path, title: str, request: BaseModel | Prepare | None = None, *, is_temporary: bool = False
+        self,
+        folder: Path,
+        title: str,
+        request: BaseModel | Prepare | None = None,
+        *,
+        is_temporary: bool = False,
+        gives_way: bool = False,
     ) -> None:
-        self.folder, self.title, self.request = folder, title, request
+        self.folder, self.title, self.request, self.gives_way = folder, title, request, gives_way
         self.doing = ""  # while it is prepared
         self.progress = RunProgress()
         self.is_paused = self.is_stopping = False
@@ -111,6 +119,12 @@ class Job:
             if self._process is not None:
                 self._process.stop()
             self._slot.changed.emit()
+
+    def give_way(self) -> None:
+        """End now, for somebody has asked for another job."""
+        if self._process is not None:
+            self._process.close()
+        self.on_end(None)
 
     def toggle_pause(self) -> None:
         """Let it wait, or go on."""
@@ -305,8 +319,8 @@ class JobSlot:
 
     @property
     def busy(self) -> str:
-        """What is under way, in a sentence; empty if nothing is."""
-        return f"{self.job.title} is still running." if self.job is not None else ""
+        """What is under way, in a sentence; empty if nothing is, or only what gives way."""
+        return f"{self.job.title} is still running." if self.job is not None and not self.job.gives_way else ""
 
     def require_free(self) -> None:
         """Raise `RunError` if there is a job already."""
@@ -322,6 +336,8 @@ class JobSlot:
             If there is one already, or its folder cannot be used.
         """
         self.require_free()
+        if self.job is not None:
+            self.job.give_way()
         self.begins.emit()
         self.job = job
         try:

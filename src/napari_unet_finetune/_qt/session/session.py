@@ -228,7 +228,7 @@ class Session:
     def is_still_open(self, project: Project, title: str, hint: str) -> bool:
         """Tell whether `project` is open now that a job of it has ended; if not, the user is told of the job."""
         if not self.is_open(project):
-            self.tell(f"{title}, of another dataset: {hint}")
+            self.tell(f"{title} in another dataset has ended. {hint}")
         return self.is_open(project)
 
     def scratch(self) -> Path:
