@@ -25,7 +25,8 @@ _DENSE = "Paint the objects, all with label 1 or each with its own. What you do 
 _SPARSE = "Paint some background and some object, with the buttons below. What you do not paint stays unknown."
 _HELP = (
     "<b>Shift+click</b> adds the object that the model finds there, or removes a painted one. <b>Shift+drag</b> shows "
-    "the prediction within a rectangle only; your paint stays. After a <b>right click</b>, circle an object: back at the start, it is filled."
+    "the prediction within a rectangle only; your paint stays. After a <b>right click</b>, circle an object: back at "
+    "the start, it is filled."
 )
 
 
