@@ -226,6 +226,21 @@ def test_docks_opened_from_the_menu_are_tabs_of_one_another(window: Any, qtbot: 
     assert [dock.geometry() for dock in own] == before
 
 
+def test_a_window_stays_on_the_screen_when_docks_are_opened_that_do_not_fit_on_top_of_one_another(
+    window: Any, qtbot: Any
+) -> None:
+    frame = window.window._qt_window
+    frame.resize(1280, 800)
+    first = open_dock(window)
+    first.setMinimumHeight(650)  # as while it shows how a training gets on
+    qtbot.wait(100)
+    assert frame.height() == 800
+    second = open_dock(window, "Compare models")
+    qtbot.waitUntil(lambda: frame.tabifiedDockWidgets(first.parent()) == [second.parent()])
+    qtbot.wait(200)
+    assert frame.height() == 800
+
+
 def test_a_dock_stays_where_the_user_has_put_it(window: Any, qtbot: Any) -> None:
     frame = window.window._qt_window
     first, second = (open_dock(window, title).parent() for title in ("Annotate and finetune", "Predict"))

@@ -195,6 +195,7 @@ class PredictPanel(Panel):
         viewer, session = self.session.viewer, self.session
         for event in (
             viewer.layers.selection.events.active, viewer.layers.events.inserted, viewer.layers.events.removed,
+            viewer.layers.events.renamed,
             viewer.dims.events.current_step, session.current_changed,
         ):  # fmt: skip
             self.listen(event, self.refresh)

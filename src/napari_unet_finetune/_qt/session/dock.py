@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QSizePolicy, QWidget
 
@@ -62,6 +62,11 @@ class Dock(QWidget, Listener):
         self._viewer = unwrapped(viewer)
         self._is_released = self._has_place = False
         self._window: Callable[[], QObject | None] = lambda: None  # not kept alive by what outlives it
+        self._height = _height_of(self._others())
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._keep_height)
         self.setMinimumWidth(MIN_WIDTH_PX)
         self._mark_focus()
         self.listen(self._viewer.events.theme, self._mark_focus)
@@ -117,6 +122,16 @@ class Dock(QWidget, Listener):
         if others and own not in window.tabifiedDockWidgets(others[-1]):
             window.tabifyDockWidget(others[-1], own)
             own.raise_()
+            self._keep_height()
+            self._soon.start()  # a stack that is not laid out yet grows the window only then
+
+    def _keep_height(self) -> None:
+        """Take back what the window grew by when napari stacked the docks: its lower edge may lie below the screen."""
+        window = self._window()
+        if not isinstance(window, QMainWindow) or window.isMaximized() or window.isFullScreen():
+            return
+        if 0 < self._height < window.height():
+            window.resize(window.width(), self._height)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save what is unsaved when the window is about to close, whether or not it then does."""
@@ -162,3 +177,8 @@ def _is_docked(frame: QObject | None, window: QMainWindow) -> TypeGuard[QDockWid
     if not isinstance(frame, QDockWidget) or frame.parent() is not window:
         return False
     return not frame.isFloating() and not frame.isHidden()
+
+
+def _height_of(docks: Sequence[Dock]) -> int:
+    """Return the height of the main window that `docks` are in, 0 if there is none."""
+    return max((window.height() for dock in docks if isinstance(window := dock.window(), QMainWindow)), default=0)
