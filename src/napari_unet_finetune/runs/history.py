@@ -73,13 +73,24 @@ class PastRun:
     @property
     def is_interrupted(self) -> bool:
         """Tell whether it began, did not end, and nobody works on it."""
-        if self.folder.is_finished or not self.folder.has_begun or self.end:
-            return False
+        return self._is_open and not self._is_worked_on
+
+    @property
+    def is_under_way(self) -> bool:
+        """Tell whether somebody works on it now, be it another program."""
+        return self._is_open and self._is_worked_on
+
+    @property
+    def _is_open(self) -> bool:
+        return self.folder.has_begun and not self.folder.is_finished and not self.end
+
+    @property
+    def _is_worked_on(self) -> bool:
         try:
             with self.folder.locked():
-                return True
+                return False
         except RunError:
-            return False
+            return True
 
     @property
     def image_count(self) -> int:

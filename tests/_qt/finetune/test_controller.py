@@ -108,6 +108,18 @@ def test_a_training_of_a_dataset_that_was_opened_anew_is_its_own(ready):
     assert session.predictor == str(model)
 
 
+def test_a_training_of_another_window_is_told_of(ready):
+    finetuning, session, runner = ready
+    finetuning.start(CONFIG)
+    assert "Another window" not in session.message.text
+    folder = RunFolder(runner.folder)
+    folder.append(STARTED)
+    session.trainings.close()
+    with folder.locked():  # as the other window has it
+        finetuning.start(CONFIG)
+        assert "Another window trains" in session.message.text
+
+
 def test_a_second_training_is_refused_in_a_sentence(ready):
     finetuning, session, runner = ready
     finetuning.start(CONFIG)

@@ -17,7 +17,7 @@ from ...project.project import Project
 from ...project.training_plan import OldImages, make_request, plan_training, title_of, uses_of
 from ...runs.folder import RunFolder
 from ...runs.history import PastRun
-from ..session.history import new_run
+from ..session.history import History, new_run
 from ..session.jobs import Job
 from ..session.session import Message, Session, tells_errors
 from .preview_layers import RunLayers
@@ -135,7 +135,10 @@ class FinetuneController:
         job.ended.connect(on_end)
         job.failed.connect(self._on_failed)
         verb = "goes on" if is_resumed else "has started"
-        session.tell(f"{title} {verb}. You can keep annotating.", holds=lambda: session.trainings.is_running)
+        told = f"{title} {verb}. You can keep annotating."
+        if any(run.is_under_way for run in History(project).trainings if run.folder.path != folder):
+            told += " Another window trains on this dataset, too, so both take longer."
+        session.tell(told, holds=lambda: session.trainings.is_running)
         session.trainings.start(job)
         self.layers.watch()
         self._look_for_interrupted()
