@@ -301,9 +301,9 @@ class ExportConfig(_Config):
     """All choices of an export to other programs."""
 
     format: ExportFormat | None = Field(None, title="Format", description="bioimageio: a package that Fiji, QuPath, ilastik and the BioImage Model Zoo read; onnx, torchscript: the network alone; empty: as the name of the file ends.")
-    mask: bool = Field(False, title="Mask", description="Objects become 1 and background 0 at the model's threshold; otherwise the result are probabilities.")
-    torchscript: bool = Field(False, title="With TorchScript", description="A package holds the network as TorchScript too, which is deprecated and still what QuPath reads.")
-    patches: bool = Field(True, title="With patches", description="The model in a package keeps the patches of its training images that later trainings replay.")
+    mask: bool = Field(False, title="Masks instead of probabilities", description="Objects become 1 and background 0 at the model's threshold; otherwise the result are probabilities.")
+    torchscript: bool = Field(False, title="Also as TorchScript, for QuPath", description="A package holds the network as TorchScript too, which is deprecated and still what QuPath reads.")
+    patches: bool = Field(True, title="Keep patches for later finetunings", description="The model in a package keeps the patches of its training images that later trainings replay.")
     dataset: int | None = Field(None, ge=1, title="Dataset", description="Of a model that was trained on several datasets: whose images are shown to it as its own, counted from 1, the oldest; empty takes the newest.")
     name: str = Field("", title="Name", description="What the model is called; empty takes the name of its file.")
     authors: str = Field("", title="Authors", description="Names of those who made the model, separated by commas.")

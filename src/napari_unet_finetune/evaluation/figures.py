@@ -39,7 +39,7 @@ _PANEL_IN, _GAP_IN, _TITLE_IN, _NAME_IN = 1.35, 0.05, 0.2, 0.34
 _LEGEND_LINE_IN, _WIDE_LEGEND_IN = 0.18, 5.8
 _TALLEST_PANEL = 1.6
 _FONT_PT = 7.5
-_TITLE_CHARS, _LONGEST_NAME = 24, 30
+_TITLE_CHARS, _LONGEST_NAME = 20, 30
 _CONTRAST_PERCENTILES = (0.5, 99.8)
 # Text stays text, and what a file holds does not depend on when it was made.
 _VECTORS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "figure"}

@@ -20,6 +20,7 @@ from ..widgets.file_dialogs import ask_for_file
 from ..widgets.message_line import MessageLine
 
 KINDS = "Package for Fiji, QuPath, ilastik (*.zip);;ONNX (*.onnx);;TorchScript (*.pt *.torchscript)"
+_WIDTH_PX = 460
 _FIELDS = ("name", "authors", "license", "mask", "torchscript", "patches")
 
 
@@ -31,6 +32,7 @@ class ExportDialog(QDialog):
         self.setWindowTitle(f"Export {card.name}")
         self.form = ConfigForm(ExportConfig, [*_FIELDS, *(["dataset"] if len(card.knows) > 1 else [])])
         self.form.set_value(ExportConfig(name=card.name))
+        self.form.setMinimumWidth(_WIDTH_PX)
         self.message = MessageLine()
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
         layout = QVBoxLayout(self)

@@ -99,9 +99,10 @@ class Chart(QWidget):
             room = QRectF(frame.right() + _GAP_PX, self._place(0, value).y() - height / 2, self.width(), height)
             painter.drawText(room, align.AlignLeft | align.AlignVCenter, label)
         painter.setPen(self._text)
+        end = frame.right() if self._right_ticks else self.width()
         for value, label in self._x_ticks.items():
             width = metrics.horizontalAdvance(label) + 2
-            left = min(self._place(value, 0).x() - width / 2, self.width() - width)
+            left = min(self._place(value, 0).x() - width / 2, end - width)
             painter.drawText(QRectF(left, frame.bottom() + 2, width, height), align.AlignCenter, label)
         below = QRectF(frame.left(), frame.bottom() + height + 2, frame.width(), height)
         painter.drawText(below, align.AlignCenter, self._title)
