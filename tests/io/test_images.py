@@ -518,3 +518,20 @@ def test_a_mask_that_is_written_anew_while_it_is_read_is_the_old_or_the_new_one(
     monkeypatch.setattr(tiff, "parts_of", overtaken)
     np.testing.assert_array_equal(read_image(ImageRef(path), as_labels=True).array, old)
     np.testing.assert_array_equal(read_image(ImageRef(path), as_labels=True).array, new)
+
+
+@pytest.mark.parametrize(
+    ("inside", "told"),
+    [
+        ({"Well A1": ["x.tif"], "Well B 02": ["y.tif", "z.tif"]}, ("Well A1", "Well B 02")),
+        ({"masks": ["cells_mask.tif"], "predictions": ["cells_labels.tif"]}, ()),
+        ({"notes": ["read.txt"], ".hidden": ["x.tif"], "empty": []}, ()),
+    ],
+)
+def test_subfolders_with_images_of_their_own_are_told(tmp_path, inside, told):
+    for path in (Path("cells.tif"), *(Path(folder, name) for folder, names in inside.items() for name in names)):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / path, np.zeros((8, 8), np.uint8), photometric="minisblack")
+    found = list_images(tmp_path)
+    assert [folder.name for folder in found.elsewhere] == list(told)
+    assert all(name in " ".join(found.notes) for name in told) and bool(found.notes) == bool(told)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import overload
 from unicodedata import normalize
@@ -39,6 +40,7 @@ __all__ = [
     "ImagePixels",
     "ImageRef",
     "Listing",
+    "about_subfolders",
     "channel_names",
     "list_images",
     "looked_at",
@@ -52,7 +54,7 @@ __all__ = [
     "write_labels",
 ]
 
-_LOOKED_AT = 20  # files, for their channels
+_LOOKED_AT = 20  # files, for their channels, or for whether they are others' images
 LABELS_MARK = "_labels"  # ends the names of labels that are written for images
 
 
@@ -102,13 +104,15 @@ class ImageRef:
 class Listing(Sequence[ImageRef]):
     """The images that were found, in natural order, and the files that could not be read, each with the reason.
 
-    `headers` are what the headers of the files tell of each image, `passed_over` files of formats that are not read.
+    `headers` are what the headers of the files tell of each image, `passed_over` files of formats that are not read,
+    and `elsewhere` subfolders with images of their own, as those of other wells are.
     """
 
     images: tuple[ImageRef, ...]
     unreadable: tuple[tuple[Path, str], ...] = ()
     headers: Mapping[ImageRef, ImageHeader] = field(default_factory=dict)
     passed_over: tuple[Path, ...] = ()
+    elsewhere: tuple[Path, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -116,6 +120,7 @@ class Listing(Sequence[ImageRef]):
         return (
             *_told((ref.path, header.note) for ref, header in self.headers.items()),
             *_passed_over(self.passed_over),
+            *about_subfolders(self.elsewhere),
         )
 
     @overload
@@ -196,7 +201,7 @@ def list_images(source: Path) -> Listing:
         headers |= {ImageRef(path, frame): header for frame, header in zip(frames, found, strict=True)}
     if not headers:
         raise DataError(_nothing_found(source, unreadable, passed_over))
-    return Listing(tuple(headers), tuple(unreadable), headers, passed_over)
+    return Listing(tuple(headers), tuple(unreadable), headers, passed_over, _with_other_images(source, files))
 
 
 def read_headers(path: Path) -> tuple[ImageHeader, ...]:
@@ -236,6 +241,38 @@ def subfolders_with_images(source: Path) -> dict[Path, int]:
     folders = sorted((one for one in source.iterdir() if one.is_dir()), key=lambda one: natural_key(one.name))
     counts = {folder: _count_inside(folder) for folder in folders if not folder.name.startswith(".")}
     return {folder: count for folder, count in counts.items() if count}
+
+
+def about_subfolders(folders: Sequence[Path]) -> tuple[str, ...]:
+    """Return that the images in `folders` are left out, in a sentence, none if there are none."""
+    if not folders:
+        return ()
+    what = "1 subfolder holds" if len(folders) == 1 else f"{len(folders)} subfolders hold"
+    names = first_of([folder.name for folder in folders])
+    return (f"{what} images, too ({names}), which are left out: open a subfolder to use them.",)
+
+
+def _with_other_images(source: Path, files: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the subfolders of `source` with images that have nothing to do with `files`, unlike masks and results.
+
+    Only a glance is taken into each.
+    """
+    if is_image_file(source):
+        return ()
+    stems = {path.stem.casefold() for path in files}
+    with looked_at(source):
+        folders = [path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folders.sort(key=lambda path: natural_key(path.name))
+    return tuple(path for path in folders if not is_zarr(path) and _has_other_images(path, stems))
+
+
+def _has_other_images(folder: Path, stems: Collection[str]) -> bool:
+    try:
+        glance = list(islice(folder.iterdir(), _LOOKED_AT))
+    except OSError:  # of somebody else
+        return False
+    found = [path.stem.casefold() for path in glance if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return bool(found) and not any(one in stem or stem in one for one in found for stem in stems)
 
 
 def _count_inside(folder: Path) -> int:

@@ -50,6 +50,7 @@ class Opened:
     lost: dict[str, ImageRecord] = field(default_factory=dict)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     masks_among: frozenset[ImageRef] = frozenset()
+    elsewhere: tuple[Path, ...] = ()
 
 
 def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord | None]:
@@ -122,6 +123,7 @@ def find_images(source: Path, folder: Path, record: ProjectRecord | None) -> Ope
     unlabeled = without_labels(listing.images)
     masks = masks_among(unlabeled) - known.keys()
     opened = Opened(_masks_in(folder, record), absent=absent, unreadable=list(listing.unreadable), masks_among=masks)
+    opened.elsewhere = listing.elsewhere
     wanted = {*unlabeled, *known} - masks
     wanted_refs = [ref for ref in listing.images if ref in wanted]
     # A name may come back with its file, and its mask must not belong to another image until then.

@@ -122,6 +122,11 @@ class Project:
         return tuple(self._images)
 
     @property
+    def elsewhere(self) -> tuple[Path, ...]:
+        """Subfolders of the images that hold images of their own, which are not in the dataset."""
+        return self._opened.elsewhere
+
+    @property
     def unreadable(self) -> tuple[tuple[Path, str], ...]:
         """Image and mask files that were left out, each with the reason."""
         return tuple(self._opened.unreadable)

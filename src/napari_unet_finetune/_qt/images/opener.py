@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from ...errors import DataError
 from ...io.content import is_image_file, is_read
-from ...io.images import subfolders_with_images
+from ...io.images import about_subfolders, subfolders_with_images
 from ...io.writing import Frame, write_frames
 from ...project.project import NotWritableError, Project
 from ...text import count_of, place_in_words, verb_for
@@ -196,7 +196,7 @@ class Opener(Listener):
         names = tuple(image.name for image in project.images if image.ref.path.absolute() in chosen)
         opened = f"Opened {count_of(len(project.images), 'image')}. Masks are kept in {project.folder}."
         gone = self._session.base_problem
-        told = " ".join(filter(None, (opened, _about_masks(project), gone)))
+        told = " ".join(filter(None, (opened, _about_masks(project), *about_subfolders(project.elsewhere), gone)))
         self._session.tell(told, "warning" if gone else "info")
         annotation = annotation_of(self._session)
         again = [before] if before in project.names else []
