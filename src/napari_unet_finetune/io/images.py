@@ -271,7 +271,7 @@ def _has_other_images(folder: Path, stems: Collection[str]) -> bool:
         glance = list(islice(folder.iterdir(), _LOOKED_AT))
     except OSError:  # of somebody else
         return False
-    found = [path.stem.casefold() for path in glance if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = [path.stem.casefold() for path in glance if is_read(path) and path.is_file()]
     return bool(found) and not any(one in stem or stem in one for one in found for stem in stems)
 
 
