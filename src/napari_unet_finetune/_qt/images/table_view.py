@@ -87,8 +87,8 @@ _WIDEST = {
     Column.SIZE: ("0000 × 0000",),
     Column.MASK: ("corrected · 00 %", "corrected · 0.0 %", "imported · 0.0 %"),
     Column.FOREGROUND: ("Object",),
-    Column.ROLE: ("unused", "validation"),
-    Column.DICE: ("Dice", "0.000"),
+    Column.ROLE: ("unused",),
+    Column.DICE: ("Dice",),
 }
 _OPTIONAL = (Column.SIZE, Column.FOREGROUND)  # what they tell stands in the second lines, too, but cannot be sorted by
 _NARROWEST_NAME_PX = 90
