@@ -199,6 +199,11 @@ def score_by_count(rows: Iterable[Row], dataset: int, name: str = "dice") -> dic
     return by_count
 
 
+def is_pooled(name: str) -> bool:
+    """Tell whether a score over images is that of all their pixels or objects together, and no mean."""
+    return name in OBJECT_SCORES or name == "area_ratio"
+
+
 def score_over(images: Sequence[Any], name: str) -> float | None:
     """Return a score over images, which have the fields of `Scores`: of all pixels or objects together, else the mean.
 

@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
 
 from ...colors import GRAY
-from ...evaluation.rows import score_over
+from ...evaluation.rows import is_pooled, score_over
 from ...events import ImageCompared
 from ...io.images import natural_key
 from ...metrics import MATCH_IOUS, OBJECT_SCORES, SURFACE_TOLERANCE_PX, object_score
@@ -159,7 +159,7 @@ _MEANINGS = (
 )  # fmt: skip
 # Each sign stays on a line with its meaning.
 KEY = "   ".join(f"{sign} {meaning}".replace(" ", "\N{NO-BREAK SPACE}") for sign, meaning in _MEANINGS)
-_MEAN = "mean"
+_MEAN, _TOGETHER = "mean", "together"
 _SORT_TIP = "Click to see its worst images first; click again for the order of the dataset."
 _LONGEST_NAME = 18
 _SWATCH_PX = 10
@@ -232,7 +232,7 @@ class ScoreTable(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return names of images, and labels of models with their colors."""
         if orientation == Qt.Orientation.Vertical:
-            name = _MEAN if section == 0 else self._images[section - 1]
+            name = self._images[section - 1] if section else _TOGETHER if is_pooled(self.score) else _MEAN
             return {Qt.ItemDataRole.DisplayRole: _short(name), Qt.ItemDataRole.ToolTipRole: name}.get(
                 Qt.ItemDataRole(role)
             )
