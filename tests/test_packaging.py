@@ -59,6 +59,13 @@ def test_the_page_on_a_package_index_links_to_files_of_this_version() -> None:
         assert (REPOSITORY / path).is_file(), link
 
 
+@pytest.mark.parametrize("name", ["pyproject.toml", "mkdocs.yml", "recipe/recipe.yaml"])
+def test_the_address_of_the_repository_is_the_same_everywhere(name: str) -> None:
+    own = tomllib.loads(text_of("pyproject.toml"))["project"]["urls"]["Repository"].removeprefix("https://github.com/")
+    named = re.findall(r"https://(?:raw\.githubusercontent|github)\.com/([\w.-]+/[\w.-]*unet-finetune)", text_of(name))
+    assert set(named) == {own}
+
+
 def test_the_newest_section_of_the_changelog_and_the_citation_are_of_one_version() -> None:
     """The version of the package itself is that of the newest tag: `make check-release` compares them."""
     newest = re.findall(r"^## \[([\d.]+)\] - (?:unreleased|\d{4}-\d\d-\d\d)$", text_of("CHANGELOG.md"), re.MULTILINE)[0]
