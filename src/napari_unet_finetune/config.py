@@ -14,6 +14,14 @@ CONFIG_VERSION = 1
 # Raise it when the same model and settings give other labels than before: those that were kept are then made anew.
 PREDICTION_VERSION = 2
 DEFAULT_PATCH_PX = 128
+SURFACE_TOLERANCE_PX = 2.0
+# So many steps show whether a network can learn: the answer does not depend on the computer, but one that takes longer
+# for them is busy. A trial takes over some settings, and settles the others by itself.
+TRIAL_STEPS, TRIAL_SECONDS = 150, 300.0
+TRIAL_KEEPS = (
+    "device", "precision", "seed", "patch_size", "batch_size", "in_channels", "channels", "loss",
+    "false_positive_weight",
+)  # fmt: skip
 MAX_PATCH_PX = 1024  # a network at work takes about 0.25 GB for a tile of this size
 _MOST = 2**31 - 1
 # The thresholds that can be set in the docks.

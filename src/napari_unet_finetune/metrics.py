@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checked_json import Count, Number, Score
+from .config import SURFACE_TOLERANCE_PX
 
 _Mask = NDArray[Any]
 TRUE_BACKGROUND, TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = range(4)  # values of an error map
-SURFACE_TOLERANCE_PX = 2.0
 # Objects match from the first of these on; the AP is the mean over all of them.
 MATCH_IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 OBJECT_SCORES = ("precision", "recall", "f1", "ap", "count_ratio")

@@ -12,7 +12,6 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from ..config import PRESETS, ChannelRule, FinetuneConfig, PredictConfig, PresetName, explain, fields_of, group_of
-from ..data.channels import find_channel
 from ..errors import DataError
 from .console import OptionError
 
@@ -106,7 +105,11 @@ def chosen_channel(images: Path, channel: str | None) -> ChannelRule | None:
     DataError
         If the images have no such channel.
     """
-    return None if channel is None else find_channel(images, channel)
+    if channel is None:
+        return None
+    from ..data.channels import find_channel
+
+    return find_channel(images, channel)
 
 
 def training_config(preset: str, changes: list[str] | None, **options: Any) -> FinetuneConfig:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from ..config import SURFACE_TOLERANCE_PX
 from ..events import ImageSeen
 from ..io.disk import check_suffix, write_file
-from ..metrics import SURFACE_TOLERANCE_PX
 from ..text import count_of, first_of, number, path_in_words
 from .console import (
     FAILED,

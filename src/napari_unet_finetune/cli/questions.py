@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..config import TRIAL_KEEPS, TRIAL_SECONDS, TRIAL_STEPS
 from ..errors import DataError
-from ..questions.can_learn import KEPT, SECONDS, STEPS
 from ..result import Result
 from .console import (
     FAILED,
@@ -84,8 +84,10 @@ def can_learn(
     model: Model,
     sparse: Sparse = False,
     channel: Channel = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Most seconds that the steps of the trial may take.")] = SECONDS,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the trial.")] = STEPS,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Most seconds that the steps of the trial may take.")
+    ] = TRIAL_SECONDS,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the trial.")] = TRIAL_STEPS,
     seed: Seed = 0,
     device: Device = "auto",
     changes: Set = None,
@@ -98,10 +100,10 @@ def can_learn(
     channels = chosen_channel(images, channel)
     config = training_config("default", changes, channels=channels, seed=seed, device=device)
     for change in changes or []:
-        if change.partition("=")[0].partition(".")[0].strip() not in KEPT:
+        if change.partition("=")[0].partition(".")[0].strip() not in TRIAL_KEEPS:
             raise OptionError(
-                f"'--set {change}' would change nothing: the trial settles this by itself. It takes {', '.join(KEPT)}; "
-                "--steps and --seconds say how long it lasts."
+                f"'--set {change}' would change nothing: the trial settles this by itself. "
+                f"It takes {', '.join(TRIAL_KEEPS)}; --steps and --seconds say how long it lasts."
             )
     pairs = annotated_images(images, masks, sparse=sparse)
     with stops_on_interrupt() as stop:

@@ -8,9 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ..jobs.predictions import PREDICTIONS
-from ..jobs.table import events_of
-
 
 def _step_back() -> None:
     """Let whoever looks at the screen come first."""
@@ -27,6 +24,8 @@ def run(
     stay: Annotated[bool, typer.Option("--stay", help="Carry out other jobs afterwards.")] = False,
 ) -> None:
     """Carry out the job in a folder; events go to standard output as JSON, and it ends when standard input does."""
+    from ..jobs.predictions import PREDICTIONS
+    from ..jobs.table import events_of
     from ..runs.serve import serve
 
     _step_back()

@@ -7,9 +7,6 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from ..data.folders import pair_folders
-from ..io.images import list_images, without_labels
-from ..project.image import with_unique_names
 from .console import Json, finish, reports_errors, show_result, watch
 from .options import Channel, Device, Images, Model, chosen_channel
 
@@ -29,7 +26,10 @@ def suggest(
     as_json: Json = False,
 ) -> None:
     """Tell which images of a folder are worth annotating next, and why."""
+    from ..data.folders import pair_folders
+    from ..io.images import list_images, without_labels
     from ..models.load import load_model
+    from ..project.image import with_unique_names
     from ..suggest.suggestion import suggest
 
     if mode not in _MODES:

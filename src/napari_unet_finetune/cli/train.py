@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from ..config import ModelConfig
-from ..data.painted import holds_strokes
 from ..events import RunEnded
 from .console import INTERRUPTED, Json, OptionError, finish, messages, reports_errors, stops_on_interrupt, watch
 from .options import (
@@ -54,6 +53,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a base model from scratch on images with masks."""
+    from ..data.painted import holds_strokes
     from ..runs.request import FinetuneRequest
 
     channels = chosen_channel(images, channel)
@@ -94,6 +94,7 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Adapt a model to a new dataset with 5 to 20 annotated images."""
+    from ..data.painted import holds_strokes
     from ..runs.request import FinetuneRequest
 
     channels = chosen_channel(images, channel)

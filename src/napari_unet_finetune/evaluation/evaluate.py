@@ -8,13 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..config import PredictConfig
+from ..config import SURFACE_TOLERANCE_PX, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.objects import why_not_numbered
 from ..errors import DataError
 from ..inference.predict import Prediction, Predictor
 from ..measure.objects import number_objects
-from ..metrics import SURFACE_TOLERANCE_PX, ObjectCounts, Scores, match_objects, score
+from ..metrics import ObjectCounts, Scores, match_objects, score
 from ..models.foreign.model import ForeignModel
 from ..models.model import Model
 from ..models.provenance import TrainingImage

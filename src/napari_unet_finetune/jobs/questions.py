@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import PredictConfig
+from ..config import TRIAL_SECONDS, TRIAL_STEPS, PredictConfig
 from ..data.folders import AnnotatedFolder
 from ..data.pairing import LeftOver, Pairing
 from ..events import Event, until
@@ -58,7 +58,7 @@ def ask(_folder: Path, request: QuestionRequest, control: Control) -> Generator[
     """Find an `Estimation`, a `CanLearn` or a `CrossValidation`."""
     from ..evaluation.estimate import estimate
     from ..models.load import load_model
-    from ..questions.can_learn import SECONDS, STEPS, can_learn
+    from ..questions.can_learn import can_learn
     from ..questions.cross_validate import cross_validate
 
     model, images = load_model(request.checkpoint), AnnotatedFolder.of(request.pairs)
@@ -68,7 +68,7 @@ def ask(_folder: Path, request: QuestionRequest, control: Control) -> Generator[
         events = estimate(model, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
         return (yield from events)
     if request.task == "can_learn":
-        seconds, steps = request.seconds or SECONDS, request.steps or STEPS
+        seconds, steps = request.seconds or TRIAL_SECONDS, request.steps or TRIAL_STEPS
         return (yield from can_learn(model, images, config, seconds=seconds, steps=steps, should_stop=stop))
     return (yield from cross_validate(model, images, config, folds=request.folds, should_stop=stop))
 

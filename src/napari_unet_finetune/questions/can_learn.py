@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.mask_fit import Doubt, Sample, find_doubts
-from ..config import AugmentConfig, FinetuneConfig, PredictConfig
+from ..config import TRIAL_KEEPS, TRIAL_SECONDS, TRIAL_STEPS, AugmentConfig, FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import model_input
 from ..errors import DataError
@@ -23,17 +23,10 @@ if TYPE_CHECKING:
     from ..inference.predict import Predictor
     from ..models.model import Model
 
-# So many steps show it: the answer does not depend on the computer. One that takes longer for them is busy.
-STEPS, SECONDS = 150, 300.0
 # A network that cannot even learn two images by heart to this Dice will not learn the rest.
 READY = 0.9
 # At most so many images are read for the tests of the masks.
 TESTED_IMAGES = 20
-# Settings that the trial takes over; it settles the others by itself.
-KEPT = (
-    "device", "precision", "seed", "patch_size", "batch_size", "in_channels", "channels", "loss",
-    "false_positive_weight",
-)  # fmt: skip
 # The loss counts as still falling if its last fifth is below the one before by this share.
 _STILL_FALLING = 0.1
 _THRESHOLD = 0.5
@@ -128,15 +121,15 @@ def can_learn(
     images: Sequence[AnnotatedImage],
     config: FinetuneConfig | None = None,
     *,
-    seconds: float = SECONDS,
-    steps: int = STEPS,
+    seconds: float = TRIAL_SECONDS,
+    steps: int = TRIAL_STEPS,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[Event, None, CanLearn | None]:
     """Let `model` learn two of `images` by heart; yield the events of that training, return a verdict.
 
     The two with the most even share of objects and background are taken, without augmentation, replay or held-out
     images, for `steps` steps, or fewer if these take longer than `seconds` (loading, and what somebody makes it wait,
-    do not count); of `config`, only the settings in `KEPT` count.
+    do not count); of `config`, only the settings in `TRIAL_KEEPS` count.
     Whether masks are shifted, exchanged, inverted or empty, and images constant, clipped or reduced to the wrong
     channel, is tested on up to 20 images. None is returned if `should_stop` says yes before the end.
 
@@ -182,7 +175,7 @@ def can_learn(
 def _by_heart(config: FinetuneConfig, steps: int) -> FinetuneConfig:
     """Return settings that learn a few patches by heart as fast as can be, with what is kept of `config`."""
     return FinetuneConfig(
-        **{name: getattr(config, name) for name in KEPT},
+        **{name: getattr(config, name) for name in TRIAL_KEEPS},
         layers="all",
         first_phase_layers=None,
         level_decay=1.0,

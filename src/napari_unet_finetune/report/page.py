@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..colors import ERRORS
-from ..config import PredictConfig
+from ..config import SURFACE_TOLERANCE_PX, PredictConfig
 from ..evaluation.areas import CONFIDENCE, FEW_IMAGES
 from ..evaluation.figures import OverlayRow, panels
 from ..events import forgets
 from ..inference.views import trains_mirrored
-from ..metrics import MATCH_IOUS, MATCHING, SURFACE_TOLERANCE_PX
+from ..metrics import MATCH_IOUS, MATCHING
 from ..models.provenance import DISTRIBUTION, installed_version
 from ..outcome import ENOUGH_HELD_OUT
 from ..text import count_of, device_name, difference, number, percent, precision_name

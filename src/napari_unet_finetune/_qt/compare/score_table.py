@@ -11,10 +11,11 @@ from qtpy.QtGui import QColor, QFont, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHeaderView, QLabel, QTableView, QVBoxLayout, QWidget
 
 from ...colors import GRAY
+from ...config import SURFACE_TOLERANCE_PX
 from ...evaluation.rows import is_pooled, score_over
 from ...events import ImageCompared
 from ...io.images import natural_key
-from ...metrics import MATCH_IOUS, OBJECT_SCORES, SURFACE_TOLERANCE_PX, object_score
+from ...metrics import MATCH_IOUS, OBJECT_SCORES, object_score
 from ...text import number
 from ..widgets.editors import ChoiceBox
 from ..widgets.layout import tipped

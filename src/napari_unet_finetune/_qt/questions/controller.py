@@ -8,14 +8,13 @@ from pathlib import Path
 from psygnal import Signal
 from pydantic import BaseModel
 
-from ...config import FinetuneConfig, PresetName
+from ...config import TRIAL_STEPS, FinetuneConfig, PresetName
 from ...errors import FinetuneError, RunError
 from ...jobs.answers import KeptAnswer, keep_answer, last_answers
 from ...learning_curve.forecast import forecast
 from ...models.names import when_of
 from ...project.project import Project
 from ...project.question_plan import Asked, Question, Subject, make_question, make_report, subject_of
-from ...questions.can_learn import STEPS
 from ...result import Result
 from ...suggest.suggestion import Suggestions
 from ...text import about
@@ -42,7 +41,7 @@ class QuestionsController:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.answers: dict[Question, KeptAnswer] = {}
-        self.trial_steps = STEPS
+        self.trial_steps = TRIAL_STEPS
         self.settings: Callable[[PresetName], FinetuneConfig] = _settings
         self._was_running = (False, False)
         session.project_changed.connect(self._on_project_changed)
