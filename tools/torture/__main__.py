@@ -1,9 +1,10 @@
-"""Print tables of files, injected faults and wear; exit code 1 if a case ended as it should not."""
+"""Print tables of files, injected faults and wear, each when it is filled; exit code 1 if a case ended wrong."""
 
 import argparse
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a folder, as `python tools/torture`
@@ -26,23 +27,26 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="other damages than those of seed 0")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    is_wrong = False
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        tables: list[Table] = [
-            *foreign.tables(Path(folder, "foreign"), count=options.foreign),
-            *hostile.tables(
-                Path(folder),
-                models=options.models,
-                images=options.images,
-                others=options.others,
-                folders=options.folders,
-                seed=options.seed,
-            ),
-            faults.table(Path(folder, "faults")),
-            wear.table(Path(folder, "wear"), repeats=options.repeats, kills=options.kills, large=options.large),
-        ]
-    for table in tables:
-        print(table)
-    return int(any(table.wrong for table in tables))
+        for table in _tables(Path(folder), options):
+            print(table, flush=True)
+            is_wrong |= bool(table.wrong)
+    return int(is_wrong)
+
+
+def _tables(folder: Path, options: argparse.Namespace) -> Iterator[Table]:
+    yield from foreign.tables(folder / "foreign", count=options.foreign)
+    yield from hostile.tables(
+        folder,
+        models=options.models,
+        images=options.images,
+        others=options.others,
+        folders=options.folders,
+        seed=options.seed,
+    )
+    yield faults.table(folder / "faults")
+    yield wear.table(folder / "wear", repeats=options.repeats, kills=options.kills, large=options.large)
 
 
 if __name__ == "__main__":

@@ -27,17 +27,16 @@ _SAME_AREA = 0.08
 _PACKAGES = ("skimage", "imageio", "PIL", "tifffile", "scipy", "napari", "matplotlib")
 
 
-def tables(folder: Path, *, count: int) -> list[Table]:
-    """Return how `count` variations of each kind are read, and the sample files of installed packages."""
-    found = []
+def tables(folder: Path, *, count: int) -> Iterator[Table]:
+    """Yield how `count` variations of each kind are read, and the sample files of installed packages."""
     for name, case in _KINDS.items():
         table = Table(f"Files: {name}")
         for seed in range(count):
             work = folder / name.replace(" ", "-") / str(seed)
             work.mkdir(parents=True)
             _count(table, f"{name} {seed}", lambda work=work, seed=seed, case=case: case(work, *_chance(seed)))
-        found.append(table)
-    return [*found, samples(count)]
+        yield table
+    yield samples(count)
 
 
 def _chance(seed: int) -> tuple[Random, np.random.Generator]:

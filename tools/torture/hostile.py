@@ -41,8 +41,8 @@ ALLOWED_MIB = 4 * HONEST_MIB
 Fill = Callable[[Path, Table, int, Random], None]
 
 
-def tables(folder: Path, *, models: int, images: int, others: int, folders: int, seed: int = 0) -> list[Table]:
-    """Return how so many cases of each kind end; `folder` is empty and filled."""
+def tables(folder: Path, *, models: int, images: int, others: int, folders: int, seed: int = 0) -> Iterator[Table]:
+    """Yield how so many cases of each kind end; `folder` is empty and filled."""
     logging.disable(logging.CRITICAL)
     frozen = unfrozen(folder / "frozen")
     kinds: dict[str, tuple[int, Fill]] = {
@@ -54,7 +54,6 @@ def tables(folder: Path, *, models: int, images: int, others: int, folders: int,
         "records": (others, partial(_records, frozen)),
         **{name: (folders, partial(damaged.taken_up, frozen, name)) for name in damaged.KINDS},
     }
-    found = []
     try:
         for name, (count, fill) in kinds.items():
             table = Table(f"Hostile {name}", most_mib=ALLOWED_MIB)
@@ -65,10 +64,9 @@ def tables(folder: Path, *, models: int, images: int, others: int, folders: int,
             table.peak_mib = resident_mib() - before
             if table.peak_mib > ALLOWED_MIB:
                 table.wrong.append(f"memory grew by {table.peak_mib} MiB")
-            found.append(table)
+            yield table
     finally:
         logging.disable(logging.NOTSET)
-    return found
 
 
 def _models(frozen: Path, work: Path, table: Table, count: int, rng: Random) -> None:
