@@ -1,8 +1,9 @@
-"""How much memory a prediction takes that is larger than memory: an OME-Zarr slide, a movie.
+"""How much memory a prediction takes that is larger than memory: an OME-Zarr slide, a movie, a folder of many images.
 
     python benchmarks/large_images.py slide --size 20000
     python benchmarks/large_images.py slide --size 6000 --instances
     python benchmarks/large_images.py movie --frames 5000
+    python benchmarks/large_images.py folder --files 10000
 
 All that `predict` does, but the network is one multiplication unless `--network` is given: memory, reading and writing
 are real, the time is not. Needs the extra zarr.
@@ -38,9 +39,10 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("kind", choices=("slide", "movie"))
+    parser.add_argument("kind", choices=("slide", "movie", "folder"))
     parser.add_argument("--size", type=int, default=20_000, help="side of the slide in pixels")
     parser.add_argument("--frames", type=int, default=5_000, help="frames of 256 x 256 of the movie")
+    parser.add_argument("--files", type=int, default=10_000, help="images of 64 x 64 of the folder")
     parser.add_argument("--instances", action="store_true")
     parser.add_argument("--network", action="store_true", help="predict with the network itself")
     return parser.parse_args()
@@ -56,6 +58,10 @@ def write(folder: Path, arguments: argparse.Namespace) -> None:
         frames = (np.roll(tile, number, 0)[:256, :256] for number in range(arguments.frames))
         options = {"metadata": {"axes": "TYX"}, "photometric": "minisblack", "compression": "zlib"}
         tifffile.imwrite(folder / "movie.tif", frames, shape=shape, dtype=np.uint8, **options)
+        return
+    if arguments.kind == "folder":
+        for number in range(arguments.files):
+            tifffile.imwrite(folder / f"{number}.tif", np.roll(tile, number, 0)[:64, :64], photometric="minisblack")
         return
     import zarr
 
@@ -78,6 +84,7 @@ def predict(source: Path, out: Path, arguments: argparse.Namespace) -> None:
     from napari_unet_finetune.events import drain
     from napari_unet_finetune.inference.folder import predict_folder
     from napari_unet_finetune.inference.predict import Predictor
+    from napari_unet_finetune.io.images import list_images
     from napari_unet_finetune.models.load import load_model
 
     config = PredictConfig(device="cpu", instances=arguments.instances)
@@ -85,6 +92,8 @@ def predict(source: Path, out: Path, arguments: argparse.Namespace) -> None:
     if not arguments.network:
         predictor.logits = lambda tiles: (tiles - 0.5) * 8  # type: ignore[method-assign]
     before, start = _peak(), time.process_time()
+    print(f"{len(list_images(source))} images, listed in {time.process_time() - start:.1f} s of CPU time")
+    start = time.process_time()
     report = drain(predict_folder(source, out, predictor))
     print(report.headline, *report.notes)
     print(

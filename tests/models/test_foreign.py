@@ -6,15 +6,21 @@ import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 import napari_unet_finetune as nuf
 from napari_unet_finetune.cli import app
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import ModelError
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.inference.folder import predict_folder
 from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.inference.spread import Spread
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model, load_to_predict
+
+from ..engines import Untidy
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -153,6 +159,16 @@ def test_a_network_of_any_size_gets_tiles_of_the_usual_one_and_colors(pack):
     assert (predictor.model.card.patch_size, predictor.channels) == (256, 3)
     found = predictor.predict(AnnotatedImage.of(image)).probabilities
     np.testing.assert_allclose(found, sigmoid((image.mean(axis=2) - image.mean()) / image.std()), atol=1e-4)
+
+
+def test_workers_load_it_from_its_file(pack, image, tmp_path):
+    (tmp_path / "images").mkdir()
+    np.save(tmp_path / "images" / "a.npy", image)
+    one = Predictor.of(pack())
+    for name, how in (("plain", one), ("spread", Spread(one, Untidy()))):
+        assert drain(predict_folder(tmp_path / "images", tmp_path / name, how, chunk=40)).written
+    spread, plain = (tifffile.imread(tmp_path / name / "a_labels.tif") for name in ("spread", "plain"))
+    assert plain.any() and np.array_equal(spread, plain)
 
 
 def test_its_card_says_what_it_is(pack):
