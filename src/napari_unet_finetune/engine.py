@@ -215,7 +215,7 @@ class Cluster:
                 pickle.dumps(piece),  # the scheduler need not know of what it passes on
                 folder,
                 _here(),
-                key=f"{piece.name}-{secrets.token_hex(8)}",
+                key=f"{type(piece).__name__.strip('_').lower()}-{secrets.token_hex(16)}",  # Dask learns of each kind
                 pure=False,
                 retries=_RETRIES,
             )
