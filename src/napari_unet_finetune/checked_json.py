@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from .text import one_line
+
 # What numbers in files may be, so that whoever computes with them or shows them need not ask again.
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
@@ -48,13 +50,18 @@ def parse_json(text: bytes | str, kind: Any) -> Any:
     return checked(values, kind)
 
 
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Return where the first thing lies that is wrong, such as ``config.steps``, and what is, each on one line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return one_line(".".join(map(str, first["loc"])), 60), one_line(first["msg"])
+
+
 def checked(values: Any, kind: Any) -> Any:
     """Return JSON values as `kind`; raises `ValueError` if they are something else."""
     try:
         return _adapter(kind).validate_python(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        where, what = first_fault(error)
+        raise ValueError(f"{where}: {what}" if where else what) from error
     except (AttributeError, KeyError, RecursionError, TypeError) as error:  # from what reads older forms
         raise ValueError("something is missing in it") from error

@@ -33,6 +33,11 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def one_line(text: str, most: int = 300) -> str:
+    """Return `text` as part of a sentence: characters that break lines written out, and no more than `most`."""
+    return shortened("".join(one if one.isprintable() else repr(one)[1:-1] for one in text), most)
+
+
 def count_of(number: int, noun: str) -> str:
     """Return a number of things, such as ``1 image`` and ``3 images``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

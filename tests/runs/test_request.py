@@ -8,6 +8,7 @@ import pytest
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.masks import STROKES, WHOLE
 from napari_unet_finetune.data.pairing import Pair
+from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.runs.request import (
     ComparedModel,
@@ -82,3 +83,14 @@ def test_a_request_of_today_comes_back_as_it_was(tmp_path):
         assert found == request
         named = found.images[0] if found.images else found.pairs[0]
         assert named.name == "a.png"
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "a\r\tb", "\x00\u2028", "x" * 5000, "\udcff"])
+@pytest.mark.parametrize("field", ["task", "sparse", "odd"])
+def test_whatever_stands_in_a_request_the_sentence_is_one_line(tmp_path, field, odd):
+    values = {"task": "finetune", "images": "/a", "masks": "/b", "config": CONFIG, "sparse": True}
+    values |= {odd: 1} if field == "odd" else {field: odd}
+    with pytest.raises(RunError, match="cannot be read") as raised:
+        read(tmp_path, **values)
+    sentence = str(raised.value).removeprefix(str(tmp_path))
+    assert sentence.isprintable() and len(sentence) < 600

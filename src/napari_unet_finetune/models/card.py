@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..checked_json import first_fault
 from ..config import MAX_PATCH_PX, ChannelRule, ModelConfig, Normalization
 from ..data.appearance import Appearance
 from ..data.channels import ALL, usual_channels
@@ -275,9 +276,8 @@ def parse_card(path: Path, description: Mapping[str, Any]) -> FileCard:
     try:
         card = FileCard.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = shortened(".".join(str(part) for part in first["loc"]), 60)
-        raise ModelError(f"{path}: its description is not valid ({where}: {first['msg']}). {_CHOOSE}") from error
+        where, what = first_fault(error)
+        raise ModelError(f"{path}: its description is not valid ({where}: {what}). {_CHOOSE}") from error
     named = card.provenance.model_copy(update={"name": name_of_file(path)})  # its file may have been renamed
     return card.model_copy(update={"provenance": named})
 

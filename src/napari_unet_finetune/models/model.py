@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from ..checked_json import first_fault
 from ..config import ChannelRule, ModelConfig
 from ..errors import ModelError
 from ..io.disk import atomic_write
@@ -104,7 +105,7 @@ class Model:
             shape = ModelConfig(**{**self.card.shape.model_dump(), "in_channels": in_channels})
         except ValidationError as error:
             raise ModelError(
-                f"A model cannot be given {in_channels} channels ({error.errors()[0]['msg']}). Choose one of them "
+                f"A model cannot be given {in_channels} channels ({first_fault(error)[1]}). Choose one of them "
                 "(in the terminal, --channel)."
             ) from error
         knows = tuple(one.for_channels(self.card.shape.in_channels, in_channels) for one in self.card.knows)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...checked_json import first_fault
 from ...errors import DataError
 from ...text import first_of
 from ..axes import channel_axes, count_frames, frame_axes, frames_or_channels, guess_axes, samples_named
@@ -335,9 +336,8 @@ def _validated(path: Path, described: dict[str, Any], *, is_new: bool) -> Any:
             wanted = {name: value for name, value in described.items() if name != "omero"}
             return (v05 if is_new else v04).Image.model_validate(wanted)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(one) for one in first["loc"])
-        raise DataError(f"{path.name}: its OME-Zarr metadata are damaged ({place}: {first['msg']}).") from error
+        place, what = first_fault(error)
+        raise DataError(f"{path.name}: its OME-Zarr metadata are damaged ({place}: {what}).") from error
 
 
 def _no_image(path: Path, described: dict[str, Any]) -> str:
