@@ -76,7 +76,11 @@ class Notice(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Event):
-    """The training is over; the scores are Dice on held-out images, `None` where nothing was held out."""
+    """The training is over; the scores are Dice on held-out images, `None` where nothing was held out.
+
+    The model lies `share` of the way from the base's weights to the finetuned ones; where that is not all of it,
+    `unmixed_dice` and `unmixed_old_dice` are what these had alone.
+    """
 
     kind: ClassVar[str] = "run_ended"
     steps: Count
@@ -88,6 +92,9 @@ class RunEnded(Event):
     old_dice_after: Score | None
     threshold: Score
     summary: str
+    share: Score = 1.0
+    unmixed_dice: Score | None = None
+    unmixed_old_dice: Score | None = None
 
     @property
     def forgot(self) -> bool:

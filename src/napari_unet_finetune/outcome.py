@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .config import FinetuneConfig
 from .events import RunEnded
-from .text import count_of
+from .text import count_of, listed, number, percent
 
 # With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
 # models on the held-out ones decides nothing alone.
@@ -17,7 +17,7 @@ def summarized(end: RunEnded, config: FinetuneConfig, held_out: int) -> RunEnded
     """Return `end` with its summary, after a training with `config` and `held_out` images held out."""
     if not end.steps:
         return replace(end, summary="Stopped before the first step: nothing has changed.")
-    return replace(end, summary=f"{_begin(end)}{_scores(end, config, held_out)}{_old(end)}")
+    return replace(end, summary=f"{_begin(end)}{_scores(end, config, held_out)}{_old(end)}{_mixed(end)}")
 
 
 def _begin(end: RunEnded) -> str:
@@ -29,20 +29,51 @@ def _begin(end: RunEnded) -> str:
 def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
     images = count_of(held_out, "held-out image")
     if end.kept_raw:
-        dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.3f} on {images})"
-        return (
-            f"Finetuning did not improve on the base model{dice}: the base model is kept. "
-            "Check the masks, annotate more varied images, or train longer."
-        )
+        return _kept_raw(end, images)
     if config.validation == "patches":
         return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
     if end.finetuned_dice is None:
         return "Nothing was held out, so the model gets no score. Annotate at least 4 images to get one."
     if end.raw_dice is None:
         return f"Dice {end.finetuned_dice:.3f} on {images}."
-    calibrated = config.calibrate and not end.stopped and held_out >= ENOUGH_HELD_OUT
-    chose = "the step and the threshold" if calibrated else "the step"
-    return f"Dice {end.raw_dice:.3f} → {end.finetuned_dice:.3f} on {images}, which also chose {chose}."
+    chosen = chosen_by_held_out(end, config, held_out)
+    return f"Dice {end.raw_dice:.3f} → {end.finetuned_dice:.3f} on {images}, which also chose {chosen}."
+
+
+def chosen_by_held_out(end: RunEnded | None, config: FinetuneConfig, held_out: int) -> str:
+    """Return what so many held-out images chose besides giving a score, in words."""
+    share, stopped = (end.share, end.stopped) if end else (1.0, False)
+    calibrated = config.calibrate and not stopped and held_out >= ENOUGH_HELD_OUT and share > 0
+    return listed(["the step", *(["the share"] if share < 1 else []), *(["the threshold"] if calibrated else [])])
+
+
+def _kept_raw(end: RunEnded, images: str) -> str:
+    if end.raw_dice is not None and end.unmixed_dice is not None and end.unmixed_dice > end.raw_dice:
+        return (
+            f"Finetuning raised Dice from {end.raw_dice:.3f} to {end.unmixed_dice:.3f} on {images}, but lowered it on "
+            f"old images from {number(end.old_dice_before)} to {number(end.unmixed_old_dice)}, and no mix of base and "
+            "finetuned weights is worth that: the base model is kept. Raise Replay, give old images, or train longer."
+        )
+    dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.3f} on {images})"
+    return (
+        f"Finetuning did not improve on the base model{dice}: the base model is kept. "
+        "Check the masks, annotate more varied images, or train longer."
+    )
+
+
+def _mixed(end: RunEnded) -> str:
+    """Say what was kept instead of the finetuned weights, and what these have alone."""
+    if end.kept_raw or end.share == 1:
+        return ""
+    new, old = end.unmixed_dice, end.unmixed_old_dice
+    scores = [f"{score:.3f} on {what} images" for score, what in ((new, "new"), (old, "old")) if score is not None]
+    alone = f" (alone they have {listed(scores)})" if scores else ""
+    if end.share == 0:
+        return (
+            " That is gained by how the new images are shown to the model: its weights are the base's, since finetuned "
+            f"ones are worth no more{alone}."
+        )
+    return f" Kept is a mix, {percent(end.share)} of the way from the base's weights to the finetuned ones{alone}."
 
 
 def _old(end: RunEnded) -> str:

@@ -48,6 +48,12 @@ def first_of(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
 
 
+def listed(parts: Sequence[object]) -> str:
+    """Return ``a, b and c``."""
+    *first, last = map(str, parts)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def elided(text: str, longest: int = LONGEST_WORD) -> str:
     """Return `text` with all words of more than `longest` characters, such as names of files, cut in their middle."""
 

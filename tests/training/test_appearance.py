@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.events import Notice, drain
 from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.inference.views import knows_mirrored
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.training.finetune import finetune
@@ -45,9 +47,14 @@ def test_it_is_told_and_stands_in_the_model(turned, tmp_path):
     assert len(before.quantiles) == len(new.quantiles) == 51
 
 
-def test_the_base_is_kept_for_what_it_finds_in_the_images_as_it_sees_them(turned):
+def test_where_the_appearance_alone_is_as_good_it_alone_is_the_result_and_said(trained, turned):
     _, result = turned
-    assert result.ended.kept_raw and result.ended.raw_dice > 0.9
+    ended, weights = result.ended, result.model.weights
+    assert ended.share == 0 and not ended.kept_raw and not ended.is_disappointing
+    assert all(torch.equal(weights[name], value) for name, value in trained.model.weights.items())
+    assert ended.raw_dice < 0.5 and ended.finetuned_dice > 0.9
+    assert f"{ended.raw_dice:.3f} → {ended.finetuned_dice:.3f}" in ended.summary and "the base's" in ended.summary
+    assert result.model.card.is_finetuned and knows_mirrored(result.model) == knows_mirrored(trained.model)
 
 
 def test_a_finetuned_model_is_compared_with_the_base_as_its_user_has_it(trained):

@@ -176,6 +176,7 @@ _SCORES = {
     "raw_val_dice": "by its parent on the same images",
     "old_dice_before": "on old images before",
     "old_dice_after": "on old images after",
+    "finetuned_share": "of the way from the weights of its parent to finetuned ones",
 }
 _PART = re.compile(r"test_dice of (\d+) images, (.+)")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -22,8 +22,8 @@ from ..events import forgets
 from ..inference.views import trains_mirrored
 from ..metrics import MATCH_IOUS, MATCHING
 from ..models.provenance import DISTRIBUTION, installed_version
-from ..outcome import ENOUGH_HELD_OUT
-from ..text import count_of, device_name, difference, number, percent, precision_name
+from ..outcome import ENOUGH_HELD_OUT, chosen_by_held_out
+from ..text import count_of, device_name, difference, listed, number, percent, precision_name
 
 # Pictures are stored at most this large; on paper they are two to five centimeters wide.
 MAX_PICTURE_PX = 640
@@ -75,11 +75,12 @@ def _environment() -> Any:
     environment.globals.update(
         count_of=count_of, difference=difference, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
         today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
+        chosen_by_held_out=chosen_by_held_out,
         CONFIDENCE=CONFIDENCE, trains_mirrored=trains_mirrored, overlap=PredictConfig().overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}", MATCH_IOUS=MATCH_IOUS,
         MATCHING=MATCHING,
     )  # fmt: skip
-    environment.filters.update(number=number, percent=_unbroken_percent, thousands="{:,}".format, listed=_listed)
+    environment.filters.update(number=number, percent=_unbroken_percent, thousands="{:,}".format, listed=listed)
     return environment
 
 
@@ -95,12 +96,6 @@ def _with_article(device: str) -> str:
 
 def _unbroken_percent(share: float) -> str:
     return percent(share).replace(" ", "\u00a0")
-
-
-def _listed(parts: Sequence[object]) -> str:
-    """Return ``a, b and c``."""
-    *first, last = map(str, parts)
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def picture_uri(rgb: NDArray[np.floating[Any]]) -> str:

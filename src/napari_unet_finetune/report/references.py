@@ -30,6 +30,8 @@ REFERENCES = {
     "networks. International Conference on Machine Learning (ICML), 2018.",
     "lwf": "Li Z., Hoiem D. Learning without forgetting. IEEE Transactions on Pattern Analysis and Machine "
     "Intelligence 40, 2935–2947, 2018.",
+    "mixing": "Wortsman M. et al. Robust fine-tuning of zero-shot models. IEEE/CVF Conference on Computer Vision and "
+    "Pattern Recognition (CVPR), 2022. arXiv:2109.01903.",
     "augment": "Isensee F. et al. nnU-Net: a self-configuring method for deep learning-based biomedical image "
     "segmentation. Nature Methods 18, 203–211, 2021.",
     "surface": "Nikolov S. et al. Clinically applicable segmentation of head and neck anatomy for radiotherapy: deep "

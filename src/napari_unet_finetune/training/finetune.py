@@ -19,7 +19,8 @@ from ..inference.views import knows_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model, weights_hash
-from .conclude import FinetuneResult, conclude, dice_on_old, is_best, provenance_of
+from .conclude import FinetuneResult, conclude, provenance_of
+from .keep import dice_on_old, glance_at_old, has_few_held_out, is_best, is_hot
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
 from .store import PatchStore
@@ -143,6 +144,8 @@ def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[]
     result = conclude(trainer, setup, progress, stopped=stopped)
     if not stopped:
         store.save_result(result.model)
+    elif result.ended.share < 1 and progress.best is not None:
+        store.save_best(result.model)  # the file of a stopped training holds what is said of it
     yield result.ended
     free_memory(setup.device)
     return result
@@ -152,7 +155,13 @@ def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
     score, as_is = (_raw_score(setup, held_out) for held_out in (setup.raw_held_out, setup.raw_as_is))
     old_dice = dice_on_old(trainer.network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
-    return Progress(raw_score=score, old_dice_before=old_dice, data_sha256=_data_sha256(setup), raw_as_is=as_is)
+    return Progress(
+        raw_score=score,
+        old_dice_before=old_dice,
+        data_sha256=_data_sha256(setup),
+        raw_as_is=as_is,
+        old_glance_before=glance_at_old(trainer.network.eval(), setup),
+    )
 
 
 def _raw_score(setup: Setup, held_out: PatchStore | None) -> float | None:
@@ -192,12 +201,15 @@ def _data_sha256(setup: Setup) -> str:
 
 def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationEnd:
     """Score the averaged weights and remember them if they are the best; without held-out data the last are."""
-    network = trainer.averaged_network()
+    network, old = trainer.averaged_network(), None
     score = None if setup.validator is None else setup.validator.score(network)
-    best = score is None or is_best(score, setup, progress)
+    best = score is None or is_best(score, None, setup, progress)
+    if best and score is not None and not (has_few_held_out(setup) and is_hot(progress.step, setup)):
+        old = glance_at_old(network, setup)  # only where it can change anything: it takes time
+        best = is_best(score, old, setup, progress)
     if best:
         progress.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-        progress.best_score, progress.best_step = score, progress.step
+        progress.best_score, progress.best_step, progress.best_old = score, progress.step, old
     progress.validations_without_gain = 0 if best else progress.validations_without_gain + 1
     by_loss = isinstance(setup.validator, PatchValidator)
     val_loss = -score if by_loss and score is not None else None

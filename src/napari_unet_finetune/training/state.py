@@ -16,7 +16,8 @@ class Progress:
 
     All randomness of a step follows from the seed and the step's number, so `step` stands for the RNG state.
     `raw_score` is that of the base which sees the images as this training shows them, `raw_as_is` that of the base as
-    its user has it, where that is another one.
+    its user has it, where that is another one. `best_old` and `old_glance_before` are Dice on old images, of the best
+    and of the base; None where these have no say.
     """
 
     step: int = 0
@@ -28,6 +29,8 @@ class Progress:
     old_dice_before: float | None = None
     data_sha256: str = ""
     raw_as_is: float | None = None
+    best_old: float | None = None
+    old_glance_before: float | None = None
 
     @property
     def base_dice(self) -> float | None:

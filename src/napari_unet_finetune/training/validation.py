@@ -90,6 +90,27 @@ def predict_all(
         return [drain(of_image).float().cpu().numpy() for of_image in tiles]
 
 
+def dice_of_patches(
+    network: AttentionUNet,
+    images: Sequence[PreparedImage],
+    config: FinetuneConfig,
+    threshold: float,
+    device: torch.device,
+    precision: PrecisionName,
+) -> float:
+    """Return `pooled_dice` of images that are seen in one view each: patches in batches, larger images in tiles."""
+    side = config.patch_px
+    if any(image.shape != (side, side) for image in images):
+        return pooled_dice(images, predict_all(network, images, config, False, device, precision), threshold)
+    network.eval()
+    found: list[NDArray[np.float32]] = []
+    with torch.inference_mode(), autocast(device, precision):
+        for start in range(0, len(images), config.batch_size):
+            pixels = torch.stack([image.pixels.float() for image in images[start : start + config.batch_size]])
+            found.extend(torch.sigmoid(network(pixels.to(device)).float())[:, 0].cpu().numpy())
+    return pooled_dice(images, found, threshold)
+
+
 def mean_dice(images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float) -> float:
     """Return the mean over images of Dice on annotated pixels."""
     return float(np.mean([dice(*pair) for pair in _annotated_pixels(images, probabilities, threshold)]))

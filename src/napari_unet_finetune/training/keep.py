@@ -1,0 +1,226 @@
+"""Which weights of a training are kept: those that bring the new images most and cost the old ones little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..inference.views import knows_mirrored, trains_mirrored
+from ..models.attention_unet import AttentionUNet
+from ..outcome import ENOUGH_HELD_OUT
+from .optim import learning_rate_at
+from .prepare import Setup
+from .state import Progress
+from .store import PreparedImage
+from .validation import ImageValidator, dice_of_patches, mean_dice, pooled_dice, predict_all
+
+# A difference in Dice that one or two images cannot tell from chance.
+NOISE = 0.01
+# The same for more held-out images.
+SMALL_NOISE = 0.002
+# What old images lose beyond what is tolerated weighs as much as a gain of the new ones that is so many times larger.
+PRICE = 2.0
+# Of the way from the base's weights to the finetuned ones, tried where these cost too much or gain nothing.
+SHARES = (0.75, 0.5, 0.25)
+
+
+def worth(new: float, lost: float, tolerated: float) -> float:
+    """Return what weights are worth that have a Dice of `new` on new images and `lost` so much of the old ones'."""
+    return new - PRICE * max(0.0, lost - tolerated)
+
+
+def chance(setup: Setup) -> float:
+    """Return which difference in Dice on the held-out images may be chance."""
+    return NOISE if has_few_held_out(setup) else SMALL_NOISE
+
+
+def has_few_held_out(setup: Setup) -> bool:
+    """Tell whether so few images are held out that their Dice alone may be chance."""
+    return len(setup.held_out) < ENOUGH_HELD_OUT
+
+
+def is_hot(step: int, setup: Setup) -> bool:
+    """Tell whether after `step` steps the learning rate is still to be above half of its peak."""
+    config = setup.config
+    coming = learning_rate_at(max(step, config.warmup_steps), setup.source.steps, config)
+    return coming > config.learning_rate / 2
+
+
+def weighs_old(setup: Setup) -> bool:
+    """Tell whether the old images have a say in which weights are kept."""
+    return bool(setup.old) and not setup.from_scratch and setup.config.tolerated_drop < 1
+
+
+def start_threshold(setup: Setup) -> float:
+    """Return the probability threshold at which weights are compared, before one is calibrated."""
+    return setup.config.threshold or setup.base.card.threshold
+
+
+def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -> bool:
+    """Tell whether the weights of a validation are to be kept instead of the best so far.
+
+    `score` is their Dice on held-out images, `old` what `glance_at_old` sees; None stands for no loss. With few
+    held-out images those of the hot phase give way to any later ones: they are good by chance, and the old images are
+    not yet restored. Where there is an old dataset, the last ones are kept even if they are worse by no more than
+    chance: the new images hardly lose by it, and at the end of the schedule the old ones have gained
+    (docs/experiments.md).
+    """
+    if progress.best_score is None:
+        return True
+    if has_few_held_out(setup) and is_hot(progress.best_step, setup) and not is_hot(progress.step, setup):
+        return True
+    now = _worth_seen(score, old, setup, progress)
+    best = _worth_seen(progress.best_score, progress.best_old, setup, progress)
+    if now > best:
+        return True
+    is_last = progress.step == setup.source.steps and isinstance(setup.validator, ImageValidator)
+    raw_decides = progress.raw_score is not None and now <= progress.raw_score < best
+    if not is_last or not setup.old or setup.config.schedule == "constant" or raw_decides:
+        return False
+    return now >= best - chance(setup)
+
+
+def _worth_seen(score: float, old: float | None, setup: Setup, progress: Progress) -> float:
+    lost = 0.0 if old is None or progress.old_glance_before is None else progress.old_glance_before - old
+    return worth(score, lost, setup.config.tolerated_drop)
+
+
+def glance_at_old(network: AttentionUNet, setup: Setup) -> float | None:
+    """Return Dice on the old images, seen once and not mirrored: in a quarter of the time that `dice_on_old` takes.
+
+    None if they have no say in which validation is the best.
+    """
+    if not weighs_old(setup) or not isinstance(setup.validator, ImageValidator):
+        return None
+    return dice_of_patches(network, setup.old, setup.config, start_threshold(setup), setup.device, setup.precision)
+
+
+def dice_on_old(network: AttentionUNet, setup: Setup, threshold: float, mirrored: bool | None = None) -> float | None:
+    """Return Dice on all held-out images or patches of the old dataset together, or None if there are none.
+
+    `mirrored` says whether the model knows mirrored views; left out, whether this training shows them.
+    """
+    if not setup.old:
+        return None
+    mirrored = trains_mirrored(setup.config.augment) if mirrored is None else mirrored
+    probabilities = predict_all(network, setup.old, setup.config, mirrored, setup.device, setup.precision)
+    return pooled_dice(setup.old, probabilities, threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The weights that are kept: `share` of the way from the base's to the finetuned ones.
+
+    `unmixed_old_dice` is what the finetuned ones alone have on the old images, None where nobody asked.
+    """
+
+    weights: Mapping[str, Tensor]
+    share: float
+    unmixed_old_dice: float | None = None
+
+
+def choose_weights(network: AttentionUNet, setup: Setup, progress: Progress) -> Kept:
+    """Return the best weights; where they cost old images much or gain nothing, a mix with the base's, or these.
+
+    The share is chosen by Dice on held-out images, with few of them on all annotated ones, and by what the old images
+    lose (weights between two trained ones: arXiv 2109.01903). `network` only lends its shape.
+    """
+    base, config = setup.base.weights, setup.config
+    if progress.best is None:
+        return Kept(base, 0.0)
+    gains = not _raw_is_as_good(network, setup, progress)
+    old = _old_dice(network, progress.best, setup)
+    if gains and _lost(old, progress) <= config.tolerated_drop:
+        return Kept(progress.best, 1.0, old)
+    if config.tolerated_drop >= 1 or setup.from_scratch:
+        return Kept(base, 0.0, old)
+    mixes = {share: _mixed(base, progress.best, share) for share in ((1.0, *SHARES) if gains else SHARES)}
+    worths = {share: _worth(network, mix, setup, progress) for share, mix in mixes.items()}
+    best = max(worths, key=worths.__getitem__)
+    if config.keep_raw and worths[best] <= _new_dice_of_base(network, setup, progress) + chance(setup):
+        return Kept(base, 0.0, old)
+    return Kept(mixes[best], best, old)
+
+
+def _raw_is_as_good(network: AttentionUNet, setup: Setup, progress: Progress) -> bool:
+    """Tell whether the finetuned weights gain nothing on new images over the base's.
+
+    Held-out images decide. If there are only one or two and the loss on them is no more than noise, the training
+    images decide too: the base model never saw them, so a clear gain on them counts.
+    """
+    if not setup.config.keep_raw or progress.best_score is None or progress.raw_score is None or progress.best is None:
+        return False
+    gain = progress.best_score - progress.raw_score
+    if gain > 0:
+        return False
+    if not has_few_held_out(setup) or gain < -NOISE:
+        return True
+    windows = training_windows(setup)
+    raw = _scores(network, setup.base.weights, windows, setup, knows_mirrored(setup.original))
+    finetuned = _scores(network, progress.best, windows, setup)
+    return float(np.mean(finetuned)) <= float(np.mean(raw)) + NOISE
+
+
+def _mixed(base: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], share: float) -> Mapping[str, Tensor]:
+    if share == 1:
+        return finetuned
+    return {name: torch.lerp(base[name], value, share) for name, value in finetuned.items()}
+
+
+def _worth(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, progress: Progress) -> float:
+    new = _scores(network, weights, [*_held_out(setup), *_more_windows(setup)], setup)
+    lost = _lost(_old_dice(network, weights, setup), progress)
+    return worth(float(np.mean(new)), lost, setup.config.tolerated_drop)
+
+
+def _new_dice_of_base(network: AttentionUNet, setup: Setup, progress: Progress) -> float:
+    """Return the mean Dice of the base on the windows that choose the share."""
+    held_out, more, weights = _held_out(setup), _more_windows(setup), setup.base.weights
+    known = [progress.raw_score] * len(held_out) if progress.raw_score is not None else []
+    rest = [*([] if known else held_out), *more]
+    return float(np.mean([*known, *_scores(network, weights, rest, setup, knows_mirrored(setup.original))]))
+
+
+def _held_out(setup: Setup) -> Sequence[PreparedImage]:
+    return setup.validator.images if isinstance(setup.validator, ImageValidator) else ()
+
+
+def _more_windows(setup: Setup) -> Sequence[PreparedImage]:
+    """Return the training images where the held-out ones are too few to decide alone."""
+    return training_windows(setup) if has_few_held_out(setup) else ()
+
+
+def training_windows(setup: Setup) -> list[PreparedImage]:
+    """Return a typical window of each training image, as it is scored."""
+    return [image.cropped(setup.config.validation_crop_px) for image in setup.train.images]
+
+
+def _scores(
+    network: AttentionUNet,
+    weights: Mapping[str, Tensor],
+    windows: Sequence[PreparedImage],
+    setup: Setup,
+    mirrored: bool | None = None,
+) -> list[float]:
+    """Return Dice on each of `windows`; `mirrored` as in `dice_on_old`."""
+    network.load_state_dict(weights)
+    mirrored = trains_mirrored(setup.config.augment) if mirrored is None else mirrored
+    found = predict_all(network, windows, setup.config, mirrored, setup.device, setup.precision)
+    pairs = zip(windows, found, strict=True)
+    return [mean_dice([window], [probabilities], start_threshold(setup)) for window, probabilities in pairs]
+
+
+def _old_dice(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup) -> float | None:
+    """Return Dice on the old images, None if they have no say."""
+    if not weighs_old(setup):
+        return None
+    network.load_state_dict(weights)
+    return dice_on_old(network, setup, start_threshold(setup))
+
+
+def _lost(old: float | None, progress: Progress) -> float:
+    return 0.0 if old is None or progress.old_dice_before is None else progress.old_dice_before - old
