@@ -57,3 +57,27 @@ def test_a_stopped_training_says_at_which_step():
 
 def test_an_old_dataset_that_cannot_be_scored_is_named():
     assert "Old images: not measured" in _told(replace(END, old_dice_before=None, old_dice_after=None))
+
+
+def test_a_mix_is_told_with_its_share_and_what_the_finetuned_weights_have_alone():
+    mixed = replace(END, share=0.25, unmixed_dice=0.91, unmixed_old_dice=0.64)
+    told = _told(mixed)
+    assert "the share" in told and all(text in told for text in ("25 %", "0.910", "0.640"))
+    assert "25 %" not in _told(END) and "the share" not in _told(END)
+    unscored = _told(replace(mixed, raw_dice=None, finetuned_dice=None, unmixed_dice=None), 0)
+    assert "25 %" in unscored and "0.640" in unscored
+
+
+def test_a_base_that_was_kept_for_the_old_images_is_not_called_better_on_the_new_ones():
+    kept = replace(END, kept_raw=True, finetuned_dice=0.41, old_dice_after=0.95, share=0.0)
+    told = _told(replace(kept, unmixed_dice=0.6, unmixed_old_dice=0.3))
+    assert all(text in told for text in ("0.410", "0.600", "0.950", "0.300", "base model is kept"))
+    assert "did not improve" not in told
+    assert "did not improve" in _told(replace(kept, unmixed_dice=0.4, unmixed_old_dice=0.3))
+
+
+def test_what_the_appearance_alone_gains_is_told_as_such():
+    shown = replace(END, share=0.0, unmixed_dice=0.87, unmixed_old_dice=0.95, old_dice_after=0.95)
+    told = _told(shown, ENOUGH_HELD_OUT)
+    assert "0.410 → 0.880" in told and "the base's" in told and "0.870" in told and "threshold" not in told
+    assert not shown.is_disappointing

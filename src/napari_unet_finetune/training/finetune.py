@@ -20,7 +20,7 @@ from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model, weights_hash
 from .conclude import FinetuneResult, conclude, provenance_of
-from .keep import dice_on_old, glance_at_old, has_few_held_out, is_best, is_hot
+from .keep import dice_on_old, glance_at_old, is_best, is_provisional
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
 from .store import PatchStore
@@ -204,7 +204,7 @@ def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationE
     network, old = trainer.averaged_network(), None
     score = None if setup.validator is None else setup.validator.score(network)
     best = score is None or is_best(score, None, setup, progress)
-    if best and score is not None and not (has_few_held_out(setup) and is_hot(progress.step, setup)):
+    if best and score is not None and not is_provisional(progress.step, setup):
         old = glance_at_old(network, setup)  # only where it can change anything: it takes time
         best = is_best(score, old, setup, progress)
     if best:

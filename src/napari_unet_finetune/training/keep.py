@@ -43,6 +43,11 @@ def has_few_held_out(setup: Setup) -> bool:
     return len(setup.held_out) < ENOUGH_HELD_OUT
 
 
+def is_provisional(step: int, setup: Setup) -> bool:
+    """Tell whether weights after `step` steps are only kept until others come, since few images judge the hot phase."""
+    return isinstance(setup.validator, ImageValidator) and has_few_held_out(setup) and is_hot(step, setup)
+
+
 def is_hot(step: int, setup: Setup) -> bool:
     """Tell whether after `step` steps the learning rate is still to be above half of its peak."""
     config = setup.config
@@ -71,7 +76,7 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
     """
     if progress.best_score is None:
         return True
-    if has_few_held_out(setup) and is_hot(progress.best_step, setup) and not is_hot(progress.step, setup):
+    if is_provisional(progress.best_step, setup) and not is_provisional(progress.step, setup):
         return True
     now = _worth_seen(score, old, setup, progress)
     best = _worth_seen(progress.best_score, progress.best_old, setup, progress)
