@@ -25,7 +25,7 @@ SMALL_NOISE = 0.002
 # What old images lose beyond what is tolerated weighs as much as a gain of the new ones that is so many times larger.
 PRICE = 2.0
 # Of the way from the base's weights to the finetuned ones, tried where these cost too much or gain nothing.
-SHARES = (0.75, 0.5, 0.25)
+SHARES = (0.9, 0.75, 0.5, 0.25)
 
 
 def worth(new: float, lost: float, tolerated: float) -> float:
