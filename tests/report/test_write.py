@@ -2,6 +2,7 @@
 
 import csv
 import html
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -231,7 +232,7 @@ def study(tmp_path_factory, write_squares):
 
 def test_a_study_is_reported_with_its_curve_and_every_model(study, tmp_path):
     files, page = written(study / "out", tmp_path / "study.html")
-    text = re.sub(r"\s+", " ", html.unescape(page))
+    text = re.sub(r"\s+", " ", html.html.unescape(page))
     assert "finetuned with the first 2, 3 and 4 images of a new dataset, 2 trainings each" in text
     assert "In each level of the decoder 10 % of the feature maps were dropped at random" in text
     assert len(table(files, "scores")) == 5 * (1 + 3 * 2)
@@ -263,13 +264,23 @@ def test_a_study_without_a_model_is_refused(study, tmp_path):
 
 
 def test_a_base_model_that_was_kept_is_called_so(finetuned, tmp_path):
-    config = tiny(learning_rate=1e-9, warmup_steps=0)
+    config = tiny(learning_rate=1e-9, warmup_steps=0, appearance="as they are")
     base = str(finetuned.base / "model.safetensors")
     run = start(tmp_path / "run", finetuned.new, task="finetune", checkpoint=base, config=config)
     files, page = written(run.path, tmp_path / "kept.html")
     assert "the base model was used unchanged" in page and "base model is kept" in page
     assert {row["model"] for row in table(files, "scores")} == {"base"}
     assert {row["state"] for row in table(files, "images")} == {"not recorded"}
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.25, "25\u00a0% was taken"), (0.0, "the base model's were used")])
+def test_weights_that_were_mixed_are_described_with_their_share(own_copy, tmp_path, share, said):
+    file = own_copy.run / "events.jsonl"
+    *before, ended = file.read_text(encoding="utf-8").splitlines()
+    mixed = json.dumps({**json.loads(ended), "share": share})
+    file.write_text("\n".join([*before, mixed, ""]), encoding="utf-8")
+    _, page = written(own_copy.run, tmp_path / "mixed.html")
+    assert said in html.unescape(page) and ("2109.01903" in page) is (share > 0)
 
 
 def test_the_recipe_of_the_study_is_described_as_it_is(finetuned, tmp_path):
