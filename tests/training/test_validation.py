@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from napari_unet_finetune.training.store import PatchStore
-from napari_unet_finetune.training.validation import calibrate_threshold, mean_dice, pooled_dice
+from napari_unet_finetune.training.finetune import random_model
+from napari_unet_finetune.training.validation import (
+    calibrate_threshold,
+    dice_of_patches,
+    mean_dice,
+    pooled_dice,
+    predict_all,
+)
+
+from .conftest import TINY, tiny_config
 
 
 def image_of(target, annotated=None):
@@ -61,3 +70,14 @@ def test_of_a_plateau_of_thresholds_the_middle_is_taken_and_never_a_valley():
     target[:, :50] = True
     probability = np.where(target, 0.85, 0.55).astype(np.float32)
     assert calibrate_threshold([image_of(target)], [probability], 0.5) == pytest.approx(0.7, abs=0.03)
+
+
+@pytest.mark.parametrize("shapes", [[(32, 32)] * 5, [(32, 32), (40, 60)]])
+def test_old_images_have_one_score_be_they_seen_in_batches_or_one_by_one(shapes):
+    rng = np.random.default_rng(0)
+    images = [image_of(rng.random(shape) > 0.5) for shape in shapes]
+    network, config, cpu = random_model(TINY, tiny_config()).build_network(), tiny_config(), torch.device("cpu")
+    alone = predict_all(network, images, config, False, cpu, "fp32")
+    threshold = float(np.median(alone[0]))
+    score = dice_of_patches(network, images, config, threshold, cpu, "fp32")
+    assert 0 < score < 1 and score == pytest.approx(pooled_dice(images, alone, threshold), abs=1e-2)

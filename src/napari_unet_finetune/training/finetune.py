@@ -160,7 +160,7 @@ def _start(trainer: Trainer, setup: Setup) -> Progress:
         old_dice_before=old_dice,
         data_sha256=_data_sha256(setup),
         raw_as_is=as_is,
-        old_glance_before=glance_at_old(trainer.network.eval(), setup),
+        old_glance_before=glance_at_old(trainer.network, setup),
     )
 
 

@@ -102,12 +102,11 @@ def dice_of_patches(
     side = config.patch_px
     if any(image.shape != (side, side) for image in images):
         return pooled_dice(images, predict_all(network, images, config, False, device, precision), threshold)
-    network.eval()
-    found: list[NDArray[np.float32]] = []
+    ready, found = made_for_prediction(network, device), list[NDArray[np.float32]]()
     with torch.inference_mode(), autocast(device, precision):
         for start in range(0, len(images), config.batch_size):
             pixels = torch.stack([image.pixels.float() for image in images[start : start + config.batch_size]])
-            found.extend(torch.sigmoid(network(pixels.to(device)).float())[:, 0].cpu().numpy())
+            found.extend(torch.sigmoid(ready(pixels.to(device)).float())[:, 0].cpu().numpy())
     return pooled_dice(images, found, threshold)
 
 
