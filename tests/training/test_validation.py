@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.finetune import random_model
+from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.validation import (
     calibrate_threshold,
     dice_of_patches,
