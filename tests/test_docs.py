@@ -39,15 +39,15 @@ def name_of(page: Path) -> str:
 
 
 def text_of(page: Path) -> str:
-    """Return a page as Markdown; the commands in a cell of a notebook are a block of their own."""
+    """Return a page as Markdown; a cell of a notebook is a block."""
     if page.suffix == ".md":
         return page.read_text(encoding="utf-8")
     parts = []
     for cell in json.loads(page.read_text(encoding="utf-8"))["cells"]:
         lines = "".join(cell["source"]).splitlines()
         if cell["cell_type"] == "code":
-            python = [line for line in lines if not line.startswith("!")]
-            lines = ["```python", *python, "```", "```sh", *(line[1:] for line in lines if line.startswith("!")), "```"]
+            is_shell = lines[0] == "%%bash"
+            lines = ["```sh", *lines[1:], "```"] if is_shell else ["```python", *lines, "```"]
         parts += [*lines, ""]
     return "\n".join(parts)
 

@@ -197,7 +197,7 @@ _MOST_IMAGES = 100_000  # that a study asks for
 class CurveRequest(_Request):
     """Trainings on growing numbers of images, all tested on the same: the plan of a study, which its folder keeps.
 
-    Parameters
+    Attributes
     ----------
     train
         Images to train with, of which each model takes the first.
