@@ -28,7 +28,7 @@ _SHARED, _AT_WORK = ".spread-", "at-work"
 _WINDOW = 4  # pieces that are handed out at a time for each worker: their number is bounded, and no worker waits
 _LEAST_HANDED_OUT = 16  # a cluster that grows with its work must see some
 _LOOK_S = 1.0
-_CONNECTION_S = 30
+_CONNECTION_S, _RESTART_S = 30, 60
 _OF_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _RETRIES = 3  # of what failed for another reason than one that a user can put right
 
@@ -128,6 +128,7 @@ class Cluster:
         self._distributed = _load_distributed()
         self._cluster: Any = None
         self.scheduler = scheduler or ""
+        self._seen = time.monotonic()  # when there were workers
         self.client = self._begin(workers) if workers is not None else self._connect(self.scheduler)
 
     def _begin(self, workers: int) -> Any:
@@ -181,7 +182,7 @@ class Cluster:
     ) -> Iterator[tuple[Piece, Any]]:
         """Yield pieces as `Engine.finished` describes."""
         handed_out: dict[Any, Piece] = {}
-        has_stopped = False
+        has_stopped, self._seen = False, time.monotonic()
         try:
             while True:
                 has_stopped = has_stopped or should_stop()
@@ -223,7 +224,14 @@ class Cluster:
 
     def _workers(self) -> int:
         with self._told_if_gone():
-            return len(self.client.nthreads())
+            workers = len(self.client.nthreads())
+        self._seen = time.monotonic() if workers or self._cluster is None else self._seen
+        if time.monotonic() > self._seen + _RESTART_S:  # elsewhere, a queue may take hours to start one
+            raise RunError(
+                "All workers have ended, and no new one begins. What is finished is kept: give the same command again, "
+                "with fewer workers if memory is short."
+            )
+        return workers
 
     def _some_done(self, futures: list[Any]) -> list[Any]:
         with self._told_if_gone(), suppress(TimeoutError), self.client.as_current():
