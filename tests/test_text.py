@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.text import (
     LONGEST_WORD,
     about,
@@ -107,3 +108,11 @@ def test_a_difference_is_that_of_the_numbers_that_are_shown(before, after, digit
 )
 def test_a_folder_of_any_name_is_told_from_the_words_around_it(path, within, short):
     assert (path_in_words(Path(path)), place_in_words(Path(path))) == (str(Path(within)), str(Path(short)))
+
+
+@pytest.mark.parametrize("odd", ["\n", "\r\n", "\x00", "\x1b[2J", "\u2028", "\udcff", "\t"])
+def test_what_a_user_reads_of_an_error_is_one_line_whatever_names_it_holds(odd):
+    said = str(DataError(f"There is no image called a{odd}b."))
+    assert said.startswith("There is no image called a\\") and said.encode()
+    assert len(said.splitlines()) == 1 and "\x1b" not in said
+    assert str(DataError("Zellen · 3 µm – „größer“\N{NO-BREAK SPACE}")) == "Zellen · 3 µm – „größer“\N{NO-BREAK SPACE}"

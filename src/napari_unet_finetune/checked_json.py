@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from .text import one_line
+from .text import shortened
 
 # What numbers in files may be, so that whoever computes with them or shows them need not ask again.
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -53,7 +53,7 @@ def parse_json(text: bytes | str, kind: Any) -> Any:
 def first_fault(error: ValidationError) -> tuple[str, str]:
     """Return where the first thing lies that is wrong, such as ``config.steps``, and what is, each on one line."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return one_line(".".join(map(str, first["loc"])), 60), one_line(first["msg"])
+    return shortened(".".join(map(str, first["loc"])), 60), shortened(first["msg"], 300)
 
 
 def checked(values: Any, kind: Any) -> Any:

@@ -2,9 +2,15 @@
 
 import errno
 
+from .text import one_line
+
 
 class FinetuneError(Exception):
-    """Base of all errors whose message is meant for the user."""
+    """Base of all errors whose message is meant for the user; it is one line, whatever names and values it holds."""
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return one_line(super().__str__())
 
 
 class DataError(FinetuneError):

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from unicodedata import category
 
+_BREAKING = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
 LONGEST_WORD = 40  # characters that a line of a narrow dock holds
 
 
@@ -33,9 +35,9 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def one_line(text: str, most: int = 300) -> str:
-    """Return `text` as part of a sentence: characters that break lines written out, and no more than `most`."""
-    return shortened("".join(one if one.isprintable() else repr(one)[1:-1] for one in text), most)
+def one_line(text: str) -> str:
+    """Return `text` with characters that break lines, and others that no screen takes, written out."""
+    return "".join(repr(one)[1:-1] if category(one) in _BREAKING else one for one in text)
 
 
 def count_of(number: int, noun: str) -> str:
