@@ -126,6 +126,8 @@ class Cluster:
         if (workers is None) == (scheduler is None):
             raise ValueError("Give a number of workers, or a scheduler, and not both.")
         self._distributed = _load_distributed()
+        for name in ("distributed", "distributed.client"):  # what they would tell of lost connections is an error here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._cluster: Any = None
         self.scheduler = scheduler or ""
         self._seen = time.monotonic()  # when there were workers
