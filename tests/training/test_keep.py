@@ -10,7 +10,7 @@ from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.events import StepEnd, drain
 from napari_unet_finetune.training import keep
 from napari_unet_finetune.training.finetune import finetune, train
-from napari_unet_finetune.training.keep import SHARES, Kept, is_best, is_hot, worth
+from napari_unet_finetune.training.keep import SHARES, Kept, is_best, is_better, is_hot, worth
 from napari_unet_finetune.training.state import Progress
 from napari_unet_finetune.training.validation import ImageValidator
 
@@ -128,7 +128,7 @@ def test_weights_that_cost_much_are_mixed_with_the_bases_and_the_result_says_so(
     alone = drain(finetune(base, NEW, forgetting(tolerated_drop=1, keep_raw=False)))
     assert alone.ended.share == 1 and alone.ended.forgot
     # Half of the way is worth most here, whatever the squares say.
-    monkeypatch.setattr(keep, "_worth", lambda _network, weights, *_: -abs(_share(base, alone, weights) - 0.5))
+    monkeypatch.setattr(keep, "_seen", lambda _network, weights, *_: (0.9, abs(_share(base, alone, weights) - 0.5)))
     mixed = drain(finetune(base, NEW, forgetting(keep_raw=False)))
     assert mixed.ended.share == 0.5
     assert between(base.weights, alone.model.weights, mixed.model.weights) == pytest.approx(0.5, abs=1e-3)
@@ -139,6 +139,21 @@ def test_weights_that_cost_much_are_mixed_with_the_bases_and_the_result_says_so(
 
 def _share(base, alone, weights):
     return between(base.weights, alone.model.weights, weights)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "better"),
+    [
+        ((0.80, 0.00), (0.90, 0.30), True),  # three quarters of the gain from 0.5 are kept, and the old images
+        ((0.79, 0.00), (0.90, 0.30), False),  # less than that is kept
+        ((0.90, 0.60), (0.50, 0.00), True),  # an old dataset cannot cost all of a gain
+        ((0.90, 0.02), (0.90, 0.01), False),
+        ((0.45, 0.00), (0.40, 0.00), True),  # none gains
+    ],
+)
+def test_old_images_cost_at_most_a_quarter_of_what_new_ones_gain(one, other, better):
+    assert is_better(one, other, 0.5, 0.01) is better
+    assert is_better(other, one, 0.5, 0.01) is (not better)
 
 
 def test_the_mix_is_worth_no_less_than_the_finetuned_weights_or_the_base(base):

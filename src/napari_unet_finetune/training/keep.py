@@ -24,6 +24,10 @@ NOISE = 0.01
 SMALL_NOISE = 0.002
 # What old images lose beyond what is tolerated weighs as much as a gain of the new ones that is so many times larger.
 PRICE = 2.0
+# Of what new images gain, at least so much is kept: for the rest the old ones may be spared.
+KEPT_GAIN = 0.75
+# A gain of so much Dice is what a finetuning is for: the base is not given back then, whatever the old images lose.
+CLEAR_GAIN = 0.1
 # Of the way from the base's weights to the finetuned ones, tried where these cost too much or gain nothing.
 SHARES = (0.9, 0.75, 0.5, 0.25)
 
@@ -31,6 +35,17 @@ SHARES = (0.9, 0.75, 0.5, 0.25)
 def worth(new: float, lost: float, tolerated: float) -> float:
     """Return what weights are worth that have a Dice of `new` on new images and `lost` so much of the old ones'."""
     return new - PRICE * max(0.0, lost - tolerated)
+
+
+def is_better(one: tuple[float, float], other: tuple[float, float], raw: float | None, tolerated: float) -> bool:
+    """Tell whether weights are better than others; of both the Dice on new images is given, and the loss of old ones.
+
+    Those are that keep much more of the gain over `raw`, the base's Dice on new images; else those that are worth more.
+    """
+    gains = [new - (raw or 0.0) for new, _ in (one, other)]
+    if gains[1] < KEPT_GAIN * gains[0] or gains[0] < KEPT_GAIN * gains[1]:
+        return gains[0] > gains[1]
+    return worth(*one, tolerated) > worth(*other, tolerated)
 
 
 def chance(setup: Setup) -> float:
@@ -78,10 +93,11 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
         return True
     if is_provisional(progress.best_step, setup) and not is_provisional(progress.step, setup):
         return True
-    now = _worth_seen(score, old, setup, progress)
-    best = _worth_seen(progress.best_score, progress.best_old, setup, progress)
-    if now > best:
+    seen, seen_best = (score, _lost_of(old, progress)), (progress.best_score, _lost_of(progress.best_old, progress))
+    tolerated = setup.config.tolerated_drop
+    if is_better(seen, seen_best, progress.raw_score, tolerated):
         return True
+    now, best = worth(*seen, tolerated), worth(*seen_best, tolerated)
     is_last = progress.step == setup.source.steps and isinstance(setup.validator, ImageValidator)
     raw_decides = progress.raw_score is not None and now <= progress.raw_score < best
     if not is_last or not setup.old or setup.config.schedule == "constant" or raw_decides:
@@ -89,9 +105,9 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
     return now >= best - chance(setup)
 
 
-def _worth_seen(score: float, old: float | None, setup: Setup, progress: Progress) -> float:
-    lost = 0.0 if old is None or progress.old_glance_before is None else progress.old_glance_before - old
-    return worth(score, lost, setup.config.tolerated_drop)
+def _lost_of(old: float | None, progress: Progress) -> float:
+    """Return what a glance at the old images sees lost."""
+    return 0.0 if old is None or progress.old_glance_before is None else progress.old_glance_before - old
 
 
 def glance_at_old(network: AttentionUNet, setup: Setup) -> float | None:
@@ -144,9 +160,13 @@ def choose_weights(network: AttentionUNet, setup: Setup, progress: Progress) -> 
     if config.tolerated_drop >= 1 or setup.from_scratch:
         return Kept(base, 0.0, old)
     mixes = {share: _mixed(base, progress.best, share) for share in ((1.0, *SHARES) if gains else SHARES)}
-    worths = {share: _worth(network, mix, setup, progress) for share, mix in mixes.items()}
-    best = max(worths, key=worths.__getitem__)
-    if config.keep_raw and worths[best] <= _new_dice_of_base(network, setup, progress) + chance(setup):
+    seen = {share: _seen(network, mix, setup, progress) for share, mix in mixes.items()}
+    raw, best = _new_dice_of_base(network, setup, progress), next(iter(seen))
+    for share in seen:
+        if is_better(seen[share], seen[best], raw, config.tolerated_drop):
+            best = share
+    is_clear = seen[best][0] >= raw + CLEAR_GAIN
+    if config.keep_raw and not is_clear and worth(*seen[best], config.tolerated_drop) <= raw + chance(setup):
         return Kept(base, 0.0, old)
     return Kept(mixes[best], best, old)
 
@@ -176,10 +196,12 @@ def _mixed(base: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], share: f
     return {name: torch.lerp(base[name], value, share) for name, value in finetuned.items()}
 
 
-def _worth(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, progress: Progress) -> float:
+def _seen(
+    network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, progress: Progress
+) -> tuple[float, float]:
+    """Return Dice on the images that choose the share, and what the old ones lose."""
     new = _scores(network, weights, [*_held_out(setup), *_more_windows(setup)], setup)
-    lost = _lost(_old_dice(network, weights, setup), progress)
-    return worth(float(np.mean(new)), lost, setup.config.tolerated_drop)
+    return float(np.mean(new)), _lost(_old_dice(network, weights, setup), progress)
 
 
 def _new_dice_of_base(network: AttentionUNet, setup: Setup, progress: Progress) -> float:
