@@ -232,7 +232,7 @@ def study(tmp_path_factory, write_squares):
 
 def test_a_study_is_reported_with_its_curve_and_every_model(study, tmp_path):
     files, page = written(study / "out", tmp_path / "study.html")
-    text = re.sub(r"\s+", " ", html.html.unescape(page))
+    text = re.sub(r"\s+", " ", html.unescape(page))
     assert "finetuned with the first 2, 3 and 4 images of a new dataset, 2 trainings each" in text
     assert "In each level of the decoder 10 % of the feature maps were dropped at random" in text
     assert len(table(files, "scores")) == 5 * (1 + 3 * 2)
