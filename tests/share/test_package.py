@@ -185,7 +185,7 @@ def test_all_that_is_known_of_it_travels_along(package, model):
 def test_its_page_says_how_to_use_it_how_good_it_was_and_whose_it_is(package):
     page = content(package)["README.md"].decode()
     for words in (
-        "# Nuclei on lilac", "## Validation", "0.871 on held-out images", "0.285 by its parent on the same images",
+        "# Nuclei on lilac", "## Validation", "0.871 on 1 held-out image", "0.285 by its parent on the same images",
         "The model knows 2 datasets", "0.299 red", "32 × 32 px", "8 px on each side", "above 0.4 it is one",
         "Ada, Bob", "MIT, data CC0-1.0; base model: BSD-3-Clause", "Caicedo", "carries", "3 patches",
     ):  # fmt: skip
