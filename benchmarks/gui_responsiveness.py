@@ -151,7 +151,9 @@ class _ThreadJob:
 
     def preview(self, image: Any) -> None:
         """Choose the image it predicts as it learns."""
-        self._control.obey(json.dumps({"do": "preview", "image": image and image.model_dump(mode="json")}))
+        from napari_unet_finetune.runs.request import IMAGE
+
+        self._control.obey(json.dumps({"do": "preview", "image": IMAGE.dump_python(image, mode="json")}))
 
     def close(self) -> None:
         """End it."""
