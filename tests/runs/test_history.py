@@ -46,6 +46,14 @@ def test_an_interrupted_training_can_still_be_finished(interrupted):
     assert again.end.steps == 12
 
 
+def test_a_training_stopped_before_its_first_step_left_no_model(request_, tmp_path):
+    folder = RunFolder.create(tmp_path / "runs" / "20261121-091500-finetune", request_)
+    drain(run_here(folder, should_stop=lambda: True))
+    run = PastRun(folder)
+    assert run.end is not None and not run.end.steps and run.model is None
+    assert not run.is_interrupted and not run.is_under_way
+
+
 def test_a_training_that_somebody_works_on_is_not_interrupted(interrupted):
     with interrupted.folder.locked():
         assert not interrupted.is_interrupted
