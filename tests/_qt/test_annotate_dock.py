@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.folders import run_folders
 
+from ..models.packages_of_others import RANGE, described, described_of_old, write_package
 from .finetuning_data import TINY, annotated_project, save_model
 
 pytestmark = pytest.mark.gui
@@ -32,12 +34,19 @@ CHILD_MS = 240_000  # a busy machine takes a minute for what takes seconds
 ENDLESS = 100_000
 IMPORTED = """
 import sys, napari
+from pathlib import Path
 from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer(show=False)
 for title in ("Annotate and finetune", "Compare models", "Predict"):
-    viewer.window.add_plugin_dock_widget("napari-unet-finetune", title)
+    dock = viewer.window.add_plugin_dock_widget("napari-unet-finetune", title)[1]
+    for path in map(Path, sys.argv[1:]) if hasattr(dock, "model") else ():
+        dock.model.load(path)
+        assert dock.session.predictor == str(path), dock.session.message.text
+        dock.session.model = str(path)
+        assert path.stem in dock.model.card.label.text()
 QApplication.processEvents()
-print(*(name for name in ("torch", "matplotlib", "safetensors.torch", "monai") if name in sys.modules))
+slow = ("torch", "matplotlib", "safetensors.torch", "monai", "bioimageio", "bioimageio.spec", "onnx", "onnxruntime")
+print(*(name for name in slow if name in sys.modules))
 viewer.close()
 """
 
@@ -276,7 +285,13 @@ def _texts(menu: Any) -> Iterator[str]:
             yield from _texts(action.menu())
 
 
-def test_opening_the_docks_imports_nothing_slow() -> None:
-    outcome = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=False)
+def test_opening_the_docks_and_models_of_all_kinds_imports_nothing_slow(tmp_path: Path) -> None:
+    models = [save_model(tmp_path / "mine.safetensors")]
+    if find_spec("ruyaml") and find_spec("onnx"):
+        models += [
+            write_package(tmp_path / "new.zip", described(before=[RANGE])),
+            write_package(tmp_path / "old.zip", described_of_old()),
+        ]
+    outcome = subprocess.run([sys.executable, "-c", IMPORTED, *models], capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.split() == []

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import tifffile
 from typer.testing import CliRunner
 
 import napari_unet_finetune as nuf
+from napari_unet_finetune.checked_json import json_values
 from napari_unet_finetune.cli import app
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import ModelError
@@ -18,93 +20,33 @@ from napari_unet_finetune.inference.folder import predict_folder
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.spread import Spread
 from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.models.foreign.description import steps_of
+from napari_unet_finetune.models.foreign.rdf import kwargs_of, parse_rdf
 from napari_unet_finetune.models.load import load_model, load_to_predict
 
 from ..engines import Untidy
+from .packages_of_others import (
+    OLD_RANGE,
+    RANGE,
+    TILE,
+    ZSCORE,
+    axes,
+    described,
+    described_of_old,
+    network,
+    write_package,
+)
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-pytest.importorskip("bioimageio.spec")
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # bioimageio.spec leaves files open
-
-TILE = 32
-SIGMOID, ZSCORE = {"id": "sigmoid"}, {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["channel", "y", "x"]}}
-RANGE = {
-    "id": "scale_range",
-    "kwargs": {"axes": ["channel", "y", "x"], "min_percentile": 1.0, "max_percentile": 99.0},
-}
-
-
-def network(*, operator="Identity", channels=1, results=1, size="side"):
-    """Return an ONNX file that gives what it sees, or what `operator` makes of it."""
-    of = onnx.TensorProto.FLOAT
-    shape = ["batch", channels, size, size]
-    nodes = [onnx.helper.make_node("ReduceMean", ["seen"], ["gray"], axes=[1], keepdims=1)]
-    nodes.append(onnx.helper.make_node(operator, ["gray"], ["found"]))
-    graph = onnx.helper.make_graph(
-        nodes,
-        "cells",
-        [onnx.helper.make_tensor_value_info("seen", of, shape)],
-        [onnx.helper.make_tensor_value_info("found", of, ["batch", results, size, size])],
-    )
-    return onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8
-    ).SerializeToString()
-
-
-def axes(channels=1, size=None, z=False):
-    space = [{"type": "space", "id": name, "size": size or TILE} for name in (["z"] if z else []) + ["y", "x"]]
-    return [{"type": "batch"}, {"type": "channel", "channel_names": [f"c{n}" for n in range(channels)]}, *space]
-
-
-def described(*, before=(ZSCORE,), after=(SIGMOID,), channels=1, size=None, **changes):
-    """Return a description of a package, with `changes` of its parts."""
-    result = [{"type": "space", "id": name, "size": {"tensor_id": "seen", "axis_id": name}} for name in "yx"]
-    return {
-        "type": "model",
-        "format_version": "0.5.4",
-        "name": "cells of others",
-        "description": "finds cells",
-        "authors": [{"name": "Ada"}],
-        "cite": [{"text": "Ada, On cells", "doi": "10.1234/cells"}],
-        "license": "MIT",
-        "inputs": [
-            {
-                "id": "seen",
-                "axes": axes(channels, size),
-                "data": {"type": "float32"},
-                "test_tensor": {"source": "test.npy"},
-                "preprocessing": list(before),
-            }
-        ],
-        "outputs": [
-            {
-                "id": "found",
-                "axes": [*axes()[:2], *result],
-                "data": {"type": "float32"},
-                "test_tensor": {"source": "test.npy"},
-                "postprocessing": list(after),
-            }
-        ],
-        "weights": {"onnx": {"source": "weights.onnx", "opset_version": 13}},
-        **changes,
-    }
+pytest.importorskip("ruyaml")
 
 
 @pytest.fixture
 def pack(tmp_path):
     """Return a function that writes a package and returns its path."""
 
-    def write(description=None, weights=None, **files):
-        path = tmp_path / "foreign.zip"
-        contents = {"rdf.yaml": json.dumps(description or described()), "weights.onnx": weights or network(), **files}
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in contents.items():
-                if content is not None:
-                    archive.writestr(name, content)
-        return path
-
-    return write
+    return partial(write_package, tmp_path / "foreign.zip")
 
 
 @pytest.fixture
@@ -161,6 +103,68 @@ def test_a_network_of_any_size_gets_tiles_of_the_usual_one_and_colors(pack):
     np.testing.assert_allclose(found, sigmoid((image.mean(axis=2) - image.mean()) / image.std()), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("before", "seen"),
+    [
+        (OLD_RANGE, scaled),
+        (
+            {"name": "zero_mean_unit_variance", "kwargs": {"axes": "cyx", "mode": "per_sample"}},
+            lambda image: (image - image.mean()) / image.std(),
+        ),
+        ({"name": "scale_linear", "kwargs": {"axes": "yx", "gain": 1 / 255}}, lambda image: image / 255),
+    ],
+    ids=["range", "mean and variance", "divided"],
+)
+@pytest.mark.parametrize("shape", [[1, 1, TILE, TILE], {"min": [1, 1, TILE, TILE], "step": [0, 0, 16, 16]}])
+def test_a_description_of_format_0_4_means_the_same(pack, image, before, seen, shape):
+    predictor = Predictor.of(pack(described_of_old(before=[before], shape=shape)))
+    assert predictor.model.card.patch_size == (TILE if isinstance(shape, list) else 256)
+    found = predictor.predict(AnnotatedImage("a", image)).probabilities
+    np.testing.assert_allclose(found, sigmoid(seen(image)), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")  # of what it converts, and of the files that it leaves open
+@pytest.mark.parametrize(
+    "description", [described(), described(size={"min": 64, "step": 16}, before=[RANGE]), described_of_old()]
+)
+def test_the_library_of_bioimage_io_reads_the_same(pack, description):
+    spec = pytest.importorskip("bioimageio.spec")
+    with zipfile.ZipFile(pack(description)) as archive:
+        theirs = spec.load_description(archive, format_version="latest", perform_io_checks=False)
+    assert not isinstance(theirs, spec.InvalidDescr), theirs.validation_summary.display()
+    version = description["format_version"]
+    ours = parse_rdf(description, version)
+    for one, other in zip([*ours.inputs, *ours.outputs], [*theirs.inputs, *theirs.outputs], strict=True):
+        assert [axis.name for axis in one.axes] == [str(axis.id) for axis in other.axes]
+        assert len(one.axes[1].channel_names) == len(other.axes[1].channel_names)
+    of_others = [step for step in theirs.inputs[0].preprocessing if step.id != "ensure_dtype"]
+    for step, other in zip(ours.inputs[0].preprocessing, of_others, strict=True):
+        theirs_of_it = other.kwargs.model_dump(mode="json", exclude_none=True)
+        assert (step.id, json_values(kwargs_of(step))) == (other.id, theirs_of_it)
+
+
+def test_a_description_is_read_as_yaml_too(pack):
+    text = """type: model
+format_version: 0.5.4
+name: cells of others
+inputs:
+  - id: seen
+    axes: [{type: batch}, {type: channel, channel_names: [c]}, {type: space, id: y, size: 32}, {type: space, size: 32}]
+    data: {type: float32}
+    preprocessing: [{id: scale_range, kwargs: {max_percentile: 99.8, eps: 1e-6}}]
+outputs:
+  - id: found
+    axes:
+      - {type: batch}
+      - {type: channel, channel_names: [c]}
+      - {type: space, id: y, size: {tensor_id: seen, axis_id: y}}
+      - {type: space, id: x, size: {tensor_id: seen, axis_id: x}, halo: 4}
+weights: {onnx: {source: ./weights.onnx, opset_version: 13}}
+"""
+    model = load_to_predict(pack(**{"rdf.yaml": text}))
+    assert (model.card.normalization.high, model.card.provenance.notes[0]) == (99.8, "cells of others")
+
+
 def test_workers_load_it_from_its_file(pack, image, tmp_path):
     (tmp_path / "images").mkdir()
     np.save(tmp_path / "images" / "a.npy", image)
@@ -177,6 +181,21 @@ def test_its_card_says_what_it_is(pack):
     assert card.provenance.licence == "MIT" and "On cells" in card.provenance.citation
     assert "cut off" not in " ".join(card.provenance.notes)
     assert "cut off" in " ".join(read_card(pack(described(before=[RANGE]))).provenance.notes)
+
+
+def test_its_card_says_what_else_is_done_to_values(pack):
+    linear = {"id": "scale_linear", "kwargs": {"gain": -1.0, "offset": 1.0}}
+    card = read_card(pack(described(before=[RANGE, {"id": "clip", "kwargs": {"min": 0, "max": 1}}, linear])))
+    assert card.provenance.notes[-1] == "Values are then cut off below 0 and above 1; then multiplied by -1, plus 1."
+    assert [step.id for step in steps_of(card)] == ["clip", "scale_linear"]
+
+
+def test_its_areas_are_estimated_and_data_checked_against_it(pack, squares):
+    arguments = ["--model", str(pack()), "--images", str(squares / "images"), "--masks", str(squares / "masks")]
+    found = CliRunner().invoke(app, ["estimate", *arguments])
+    assert found.exit_code == 0, found.output
+    found = CliRunner().invoke(app, ["check", *arguments])
+    assert found.exit_code in (0, 1) and "finetuned" not in found.output, found.output
 
 
 def test_it_is_scored_like_a_model(pack, dataset1):
@@ -242,8 +261,19 @@ STATE_DICT = {
             "not the file that its description means",
         ),
         (described(size=2**14), "more than"),
-        ({"type": "model"}, "not valid|cannot be read"),
-        ({"type": "dataset", "name": "x"}, "not valid|cannot be read|not a model"),
+        (described(format_version="0.6.0"), r"of format 0\.6\.0; 0\.4 and 0\.5 are known"),
+        (described(before=[{"id": "scale_range", "kwargs": {"min_percentile": 99, "max_percentile": 2}}]), "not below"),
+        (described(before=[{"id": "scale_range", "kwargs": {"gamma": 2}}]), "not valid .*gamma"),
+        (described(before=[{"id": "clip", "kwargs": {"min": "low"}}]), "begins with 'clip'|not valid .*min"),
+        (described(inputs=[{**described()["inputs"][0], "axes": "bcyx"}]), r"not valid \(inputs\.0\.axes"),
+        (described(inputs={}), "not valid .*inputs"),
+        (described(weights={}), "no ONNX weights"),
+        (described_of_old(shape=[1, 1, 32]), "its shape does not go with its axes, bcyx"),
+        (described_of_old(before=[{"name": "zero_mean_unit_variance", "kwargs": {"axes": "yx"}}]), "with 'fixed"),
+        ({"type": "model"}, "of format without a number"),
+        ({"type": "dataset", "name": "x"}, "holds a dataset, not a model"),
+        ({"name": "x"}, "names no model"),
+        (["x"], "cannot be read"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(pack, description, reason):
@@ -282,6 +312,11 @@ def test_the_file_is_the_one_that_is_meant(pack):
 def test_a_bomb_is_refused(pack, files):
     with pytest.raises(ModelError, match=r"foreign\.zip"):
         load_to_predict(pack(**files))
+
+
+def test_its_card_needs_neither_torch_nor_the_library_of_bioimage_io(pack, loaded_by):
+    loaded = loaded_by(f"from napari_unet_finetune.models.card import read_card; read_card({str(pack())!r})")
+    assert not {"torch", "bioimageio", "onnx", "onnxruntime"} & loaded
 
 
 def test_python_in_a_package_is_never_run(pack, tmp_path, monkeypatch):

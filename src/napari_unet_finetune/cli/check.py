@@ -37,10 +37,10 @@ def check(
     Ends with exit code 1 if images cannot be used as they are, or something is not paired or doubtful.
     """
     from ..checks.checkup import check as look_through
-    from ..models.load import load_model
+    from ..models.card import read_card
 
     channels = chosen_channel(images, channel)
-    facts = load_model(model).card.seeing(channels).facts if model else None
+    facts = read_card(model).seeing(channels).facts if model else None
     events = look_through(images, masks, sparse=sparse, model=facts, test_images=test_images)
     checkup = watch(events, "Check", quiet=as_json)
     finish(checkup.to_json(), as_json=as_json, show=lambda console: _show_checkup(console, checkup))

@@ -65,13 +65,13 @@ def estimate(
 ) -> None:
     """Tell whether a model over- or underestimates, by how much, and which threshold or penalty would balance it."""
     from ..evaluation.estimate import estimate as run
-    from ..models.load import load_model
+    from ..models.load import load_to_predict
 
     pairs = annotated_images(images, masks, sparse=sparse)
     channels = chosen_channel(images, channel)
     config = prediction_config(changes, threshold=threshold, channels=channels, device=device)
     with stops_on_interrupt() as stop:
-        events = run(load_model(model), pairs, config, maps=maps, seed=seed, should_stop=stop)
+        events = run(load_to_predict(model), pairs, config, maps=maps, seed=seed, should_stop=stop)
         found = watch(events, "Estimate", quiet=as_json)
     result = stop_if_none(found)
     _finish(result, as_json=as_json, model=model, maps=None if maps is None else str(maps))

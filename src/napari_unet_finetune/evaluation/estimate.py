@@ -14,6 +14,7 @@ from ..events import PartStarted, as_run, never
 from ..inference.predict import Prediction, Predictor
 from ..io.writing import write_labels
 from ..metrics import error_map
+from ..models.foreign.model import ForeignModel
 from ..models.model import Model
 from .areas import THRESHOLDS, Estimation, ThresholdCounts, estimate_areas
 from .evaluate import compare_objects, trained_on
@@ -23,7 +24,7 @@ MAP_SUFFIX = "_errors.tif"
 
 @as_run
 def estimate(
-    model: Model,
+    model: Model | ForeignModel,
     images: Sequence[AnnotatedImage],
     config: PredictConfig | None = None,
     *,
@@ -73,7 +74,7 @@ def estimate(
     )
 
 
-def trained_weight(model: Model) -> float:
+def trained_weight(model: Model | ForeignModel) -> float:
     """Return the penalty on false positives that `model` was trained with; the default's if it does not say."""
     default: float = FinetuneConfig.model_fields["false_positive_weight"].default
     return float(model.card.provenance.config.get("false_positive_weight", default))

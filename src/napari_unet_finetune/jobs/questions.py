@@ -24,7 +24,7 @@ def check(_folder: Path, request: CheckRequest, control: Control) -> Generator[E
     """Look through images and masks."""
     from ..checks.checkup import CheckupSource, check_images
     from ..io.images import notes_of
-    from ..models.load import load_model
+    from ..models.card import read_card
 
     alone = tuple(LeftOver(image, "it is not annotated yet") for image in request.images)
     source = CheckupSource(
@@ -33,7 +33,7 @@ def check(_folder: Path, request: CheckRequest, control: Control) -> Generator[E
         may_lack_masks=True,
         notes=notes_of([pair.image for pair in request.pairs] + list(request.images)),
     )
-    facts = load_model(request.checkpoint).card.seeing(request.channels).facts if request.checkpoint else None
+    facts = read_card(request.checkpoint).seeing(request.channels).facts if request.checkpoint else None
     events = check_images(source, model=facts, test_images=request.test_images)
     return (yield from until(control.should_stop, events))
 
@@ -57,16 +57,17 @@ def suggest(_folder: Path, request: SuggestRequest, control: Control) -> Generat
 def ask(_folder: Path, request: QuestionRequest, control: Control) -> Generator[Event, None, Result | None]:
     """Find an `Estimation`, a `CanLearn` or a `CrossValidation`."""
     from ..evaluation.estimate import estimate
-    from ..models.load import load_model
+    from ..models.load import load_model, load_to_predict
     from ..questions.can_learn import can_learn
     from ..questions.cross_validate import cross_validate
 
-    model, images = load_model(request.checkpoint), AnnotatedFolder.of(request.pairs)
-    config, stop = request.config, control.should_stop
+    images, config, stop = AnnotatedFolder.of(request.pairs), request.config, control.should_stop
     if request.task == "estimate":
         predict = PredictConfig(device=config.device, precision=config.precision, channels=config.channels)
-        events = estimate(model, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
+        judged = load_to_predict(request.checkpoint)
+        events = estimate(judged, images, predict, maps=request.maps, seed=config.seed, should_stop=stop)
         return (yield from events)
+    model = load_model(request.checkpoint)
     if request.task == "can_learn":
         seconds, steps = request.seconds or TRIAL_SECONDS, request.steps or TRIAL_STEPS
         return (yield from can_learn(model, images, config, seconds=seconds, steps=steps, should_stop=stop))

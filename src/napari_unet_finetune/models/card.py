@@ -190,17 +190,26 @@ def _words_of(score: str) -> str:
 class FileCard(ModelCard):
     """The card of a model file, `size_bytes` large.
 
-    One that `is_foreign`, of another program, tells the `shape` of its network only when it is loaded.
+    One that `is_foreign`, of another program, tells the `shape` of its network only when it is loaded. One that
+    `only_predicts` is a network that cannot be trained or exported here.
     """
 
     path: Path
     size_bytes: int
     is_foreign: bool = False
+    only_predicts: bool = False
 
     @property
     def plain(self) -> ModelCard:
         """The card without its file."""
         return ModelCard(**{name: getattr(self, name) for name in ModelCard.model_fields})
+
+    @property
+    def why_not_trained(self) -> str:
+        """That no training can start from it, in a sentence; empty if one can."""
+        if not self.only_predicts:
+            return ""
+        return f"{self.name} is a network of another program: it can predict and be compared, but not be finetuned."
 
     @property
     def is_shipped(self) -> bool:
@@ -209,8 +218,8 @@ class FileCard(ModelCard):
 
     @property
     def target(self) -> str:
-        """What a model that ships finds and in which images, in a sentence: its first note; else empty."""
-        return "".join(self.provenance.notes[:1]) if self.is_shipped else ""
+        """What a model finds that ships, or is of another program, in a sentence: its first note; else empty."""
+        return "".join(self.provenance.notes[:1]) if self.is_shipped or self.only_predicts else ""
 
 
 def find_model_file(model: str | Path) -> Path:

@@ -94,7 +94,7 @@ def test_the_button_says_what_is_missing(panel, tmp_path, write_squares):
     session.images_changed.emit()
     assert (panel.reason.text, panel.button.isEnabled()) == ("", True)
     session.model = tmp_path / "gone.safetensors"
-    assert panel.reason.text.startswith("Model not found.")
+    assert panel.reason.text.startswith("gone, the base chosen for this dataset, is not where it was")
     assert not panel.button.isEnabled()
 
 

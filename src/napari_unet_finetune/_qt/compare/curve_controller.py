@@ -40,6 +40,7 @@ class CurveController:
         self.study: StudyFolder | None = None
         session.project_changed.connect(self._on_project_changed)
         session.models_changed.connect(self.changed.emit)  # how long it takes may be known now
+        session.model_changed.connect(self.changed.emit)
         session.trainings.changed.connect(self._on_slot_changed)
         self._was_running = False
         self._on_project_changed()
@@ -75,7 +76,7 @@ class CurveController:
         if project is None:
             return CurvePlanning(problem="Open a dataset first: Annotate and finetune, Images.")
         try:
-            known = self.session.history.known_to(self.session.model)
+            known = self.session.known_to_base(FinetuneConfig())
         except FinetuneError as error:
             return CurvePlanning(problem=str(error))
         planning = plan_curve(project, counts, seeds, known)

@@ -103,10 +103,10 @@ class FinetunePanel(Panel):
             return
         known, missing = NOTHING, ""
         try:
-            self._card = None if config.preset == "from scratch" else read_card(session.model).seeing(session.channels)
             known = session.known_to_base(config)
+            self._card = None if config.preset == "from scratch" else read_card(session.model).seeing(session.channels)
         except FinetuneError as error:
-            missing = f"Model not found. {error}"
+            missing = str(error)
         self._plan = plan_training(session.project, config, known)
         self._missing = self._plan.problem or missing or self.old.problem
 

@@ -51,8 +51,10 @@ def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
     """Yield what everybody wants to know of a model, label by label; what is not known is left out."""
     about = card.provenance
     yield "Model", card.name
-    if card.is_shipped:
+    if card.target:
         yield "About", card.target
+    if card.only_predicts:
+        yield "For", "predictions and comparisons: a network of another program, which cannot be finetuned"
     if card.is_finetuned:
         yield "Parent", about.parent or "a model without a name"
     if about.images:
@@ -71,14 +73,14 @@ def card_details(card: FileCard) -> Iterator[tuple[str, str]]:
     """Yield what is needed to say exactly which model it is and how it works, label by label."""
     about = card.provenance
     yield "Sees", f"{_network(card)}; {card.normalization.in_words}"
-    if card.view.in_channels == 1 and not card.channels.title and not card.is_foreign:
+    if card.view.in_channels == 1 and not card.channels.title and _knows_channels(card):
         yield "Colors", f"seen as {card.channels.in_words}"
     yield "Threshold", f"{card.threshold:.2g}"
     if about.citation_in_words:
         yield "To cite", about.citation_in_words
     made = f", made {about.created[:10]}" if about.created else ""
     yield "File", f"{card.path.name}, {size(card.size_bytes)}{made}"
-    if notes := about.notes[1 if card.is_shipped else 0 :]:
+    if notes := about.notes[1 if card.target else 0 :]:
         yield "Notes", " ".join(notes)
 
 
@@ -92,11 +94,11 @@ def _intensities(card: FileCard) -> str:
     return f"an image is seen {', or '.join(ways)}, like those training images that it resembles most"
 
 
+def _knows_channels(card: FileCard) -> bool:
+    return card.only_predicts or not card.is_foreign
+
+
 def _network(card: FileCard) -> str:
-    if card.is_foreign:
-        return f"patches of {card.patch_size} px"
-    channels = card.shape.in_channels
-    return (
-        f"{count_of(channels, 'channel')} in patches of {card.patch_size} px "
-        f"(width {card.shape.width}, {card.shape.levels} levels)"
-    )
+    channels = f"{count_of(card.shape.in_channels, 'channel')} in " if _knows_channels(card) else ""
+    shape = "" if card.is_foreign else f" (width {card.shape.width}, {card.shape.levels} levels)"
+    return f"{channels}patches of {card.patch_size} px{shape}"

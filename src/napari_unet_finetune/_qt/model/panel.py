@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ...errors import FinetuneError
 from ...models.card import FileCard, read_card
+from ...models.packages import is_foreign
 from ...text import elided
 from ..session.dock import Panel
 from ..session.known_models import KnownModel, accept_model, ask_for_model, name_of_model, parent_of
@@ -20,6 +21,8 @@ from .export import ask_and_export
 from .sight import ModelSight
 
 _SAME = "the model to start from"
+_EXPORT = "Write the model for Fiji, QuPath, ilastik or your own program."
+_NO_EXPORT = "This model is a package of another program already, which is not exported again."
 
 
 class ModelPanel(Panel):
@@ -32,14 +35,16 @@ class ModelPanel(Panel):
         self.predictor = ModelBox(_SAME)
         self.to_base = push_button("", "Choose the base of this model as the one that finetunings start from.")
         self.load_button = push_button(
-            "Load…", "Choose a model file or package made by this program, or a PAULow .pth file."
+            "Load…",
+            "Choose a model file or package made by this program, a PAULow .pth file, or a package of another program "
+            "with a network in ONNX, which can only predict.",
         )
         self.warning, self.card = MessageLine(), ModelCardView()
         self.seen = tipped(
             QCheckBox("What the model sees"),
             "Show the current image as it enters the network: its channels, normalized.",
         )
-        self.export_button = push_button("Export…", "Write the model for Fiji, QuPath, ilastik or your own program.")
+        self.export_button = push_button("Export…", _EXPORT)
         self._sight = ModelSight(session)
         self._card: FileCard | None = None
         self._parent: KnownModel | None = None  # of the model to start from
@@ -48,16 +53,25 @@ class ModelPanel(Panel):
         self.refresh()
 
     def load(self, path: Path) -> None:
-        """Start from the model in a file, and remember the file; one that is no model is refused in a sentence."""
+        """Start from the model in a file, or predict with one that can do no more; the file is remembered.
+
+        One that is no model is refused in a sentence.
+        """
         accepted = accept_model(self.session, path)
-        if accepted is not None:
+        if accepted is None:
+            return
+        if reason := read_card(accepted).why_not_trained:
+            self.session.predictor = accepted
+            base = name_of_model(self.session, self.session.model)
+            self.session.tell(f"{reason} It is chosen to predict with, and finetunings still start from {base}.")
+        else:
             self.session.model = accepted
-            self.refresh()
+        self.refresh()
 
     def refresh(self) -> None:
         """List the models anew."""
         choices = list_choices(self.session)
-        self.base.set_choices(choices, self.session.model)
+        self.base.set_choices(tuple(one for one in choices if not is_foreign(one.file)), self.session.model)
         chosen = None if self.session.predictor == self.session.model else self.session.predictor
         self.predictor.set_choices(choices, chosen)
         self._show_card(self.session.predictor)
@@ -122,7 +136,9 @@ class ModelPanel(Panel):
             self._card = self._named(self._card)
             self.card.show_card(self._card)
         self.seen.setEnabled(self._card is not None)
-        self.export_button.setEnabled(self._card is not None)
+        may_leave = self._card is None or not self._card.only_predicts
+        self.export_button.setEnabled(self._card is not None and may_leave)
+        tipped(self.export_button, _EXPORT if may_leave else _NO_EXPORT)
         if self._sight.is_shown:
             self._on_seen(self._card is not None)
 

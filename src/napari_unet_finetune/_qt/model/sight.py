@@ -13,6 +13,7 @@ from ...data.appearance import Appearance
 from ...data.normalize import as_shown
 from ...io.pixels import ImagePixels
 from ...models.card import FileCard
+from ...models.foreign.description import steps_of
 from ..annotate.paint import PAINTING
 from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
 from ..session.listener import Listener
@@ -70,6 +71,8 @@ class ModelSight(Listener):
         def look() -> _Seen:
             pixels = project.read_image(name)
             seen, appearance = as_shown(AnnotatedImage(name, pixels.array, channel_names=pixels.channels), view)
+            for step in steps_of(card):
+                seen = step(seen)
             return pixels, seen, appearance
 
         asked = self._asked = object()

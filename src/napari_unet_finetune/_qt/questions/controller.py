@@ -12,6 +12,7 @@ from ...config import TRIAL_STEPS, FinetuneConfig, PresetName
 from ...errors import FinetuneError, RunError
 from ...jobs.answers import KeptAnswer, keep_answer, last_answers
 from ...learning_curve.forecast import forecast
+from ...models.card import read_card
 from ...models.names import when_of
 from ...project.project import Project
 from ...project.question_plan import Asked, Question, Subject, make_question, make_report, subject_of
@@ -189,9 +190,19 @@ class QuestionsController:
             return Subject()
         model = self._model(question)
         try:
+            if problem := self._problem_of_model(question):
+                return Subject(problem=problem)
             return subject_of(question, project, self.session.history.known_to(model))
         except FinetuneError as error:
             return Subject(problem=f"Choose another model: {error}")
+
+    def _problem_of_model(self, question: Question) -> str:
+        """Return that a network which only predicts cannot answer a question; empty if it can."""
+        if question in ("can_learn", "cross_validate"):
+            return self.session.base_problem
+        if question == "suggest" and (reason := read_card(self.session.predictor).why_not_trained):
+            return f"{reason} Choose another model to predict with: this looks into the network."
+        return ""
 
     def _time_of_trial(self) -> str:
         pace = self.session.history.pace

@@ -18,7 +18,7 @@ from psygnal import Signal, SignalInstance
 
 from ...config import ChannelRule, FinetuneConfig, PredictConfig
 from ...data.channels import usual_channels
-from ...errors import FinetuneError
+from ...errors import FinetuneError, ModelError
 from ...models.card import find_model_file, read_card
 from ...models.names import name_of_file
 from ...project.choices import Choices
@@ -185,13 +185,17 @@ class Session:
 
     @property
     def base_problem(self) -> str:
-        """That the base is gone, in a sentence; empty if it is there."""
-        if find_model_file(self._model).is_file():
-            return ""
-        return (
-            f"{name_of_file(self._model)}, the base chosen for this dataset, is not where it was ({self._model}). "
-            "Choose a base in section Model."
-        )
+        """Why no training can start from the base, in a sentence; empty if one can."""
+        if not find_model_file(self._model).is_file():
+            return (
+                f"{name_of_file(self._model)}, the base chosen for this dataset, is not where it was ({self._model}). "
+                "Choose a base in section Model."
+            )
+        try:
+            reason = read_card(self._model).why_not_trained
+        except FinetuneError as error:
+            return str(error)
+        return reason and f"{reason} Choose another model to start from in section Model."
 
     def remember(self, **choices: Any) -> None:
         """Keep what the user chose for the trainings of the dataset, fields of `Choices` by name."""
@@ -202,8 +206,18 @@ class Session:
             self.choices_changed.emit()
 
     def known_to_base(self, config: FinetuneConfig) -> Known:
-        """Return which images the model has seen that a training with `config` starts from; raises `FinetuneError`."""
-        return NOTHING if config.preset == "from scratch" else self.history.known_to(self._model)
+        """Return which images the model has seen that a training with `config` starts from.
+
+        Raises
+        ------
+        FinetuneError
+            If no training can start from it.
+        """
+        if config.preset == "from scratch":
+            return NOTHING
+        if problem := self.base_problem:
+            raise ModelError(problem)
+        return self.history.known_to(self._model)
 
     def plan(self) -> TrainingPlan:
         """Return what a training would use as all is set now, an empty plan without a dataset."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,13 @@ from ...config import MAX_PATCH_PX, ModelConfig, Normalization
 from ...data.view.intensities import VALUE_RANGE
 from ...errors import ModelError
 from ...io.disk import Stamp, file_stamp
-from ...text import shortened
+from ...text import listed, shortened
 from ..card import FileCard
 from ..extra import needed_for
 from ..names import name_of_file
 from ..packages import DESCRIPTIONS, read_member
 from ..provenance import Provenance
+from .rdf import Rdf, Size, Sizes, StepRdf, Tensor, kwargs_of, parse_rdf
 
 Values = NDArray[np.float32]
 _AXES = ["batch", "channel", "y", "x"]
@@ -30,7 +30,8 @@ _WHITE = 255
 _NOTHING = ("ensure_dtype",)  # steps that change no value here, where all are float32
 _NOTE = "A network of another program, which predicts on the CPU and cannot be finetuned."
 _CUT = "Intensities far beyond the percentiles, below {} and above {}, are cut off here, unlike in other programs."
-_MOST_TEXT = 2**20
+_MOST_TEXT = 2**17
+_VERSIONS = ("0.4.", "0.5.")
 _KEPT = 16
 
 
@@ -48,6 +49,15 @@ class Step:
         else:
             values = values * self.kwargs["gain"] + self.kwargs["offset"]
         return values.astype(np.float32)
+
+    @property
+    def in_words(self) -> str:
+        """What it does, as part of a sentence."""
+        if self.id != "clip":
+            return f"multiplied by {self.kwargs['gain']:.4g}, plus {self.kwargs['offset']:.4g}"
+        limits = (("min", "below"), ("max", "above"))
+        found = [f"{word} {self.kwargs[name]:.4g}" for name, word in limits if name in self.kwargs]
+        return f"cut off {' and '.join(found)}"
 
 
 @dataclass(frozen=True)
@@ -75,52 +85,67 @@ def read_foreign(path: Path) -> Description:
     Raises
     ------
     ModelError
-        If its network cannot predict here, or the package bioimageio.spec is missing.
+        If its network cannot predict here, or the package ruyaml is missing.
     """
     return _read(path, file_stamp(path))
+
+
+def steps_of(card: FileCard) -> tuple[Step, ...]:
+    """Return what is done to the values of a normalized image before the network of `card` sees them."""
+    return read_foreign(card.path).steps if card.only_predicts else ()
 
 
 @lru_cache(maxsize=_KEPT)
 def _read(path: Path, _stamp: Stamp) -> Description:
     """Read a description once; docks ask for a card again and again."""
-    with needed_for("A package of another program"):
-        import ruyaml  # noqa: F401
-        from bioimageio.spec import InvalidDescr, load_description
+    values = _values_in(path)
+    kind = values.get("type")
+    if kind != "model":
+        raise refused(path, f"it holds a {shortened(str(kind), 40)}, not a model" if kind else "it names no model")
+    version = str(values.get("format_version", "without a number"))
+    if not version.startswith(_VERSIONS):
+        known = listed([one.rstrip(".") for one in _VERSIONS])
+        raise refused(path, f"its description is of format {shortened(version, 20)}; {known} are known here")
     try:
-        _check_text(path)
-        with ZipFile(path) as archive:
-            model = load_description(archive, format_version="latest", perform_io_checks=False)
+        return _described(path, parse_rdf(values, version))
+    except _UnknownError as error:
+        raise refused(path, str(error)) from error
+    except ValueError as error:
+        raise refused(path, f"its description is not valid ({shortened(str(error), 160)})") from error
+
+
+def _values_in(path: Path) -> dict[str, Any]:
+    """Return what the text of a description says, unless in it a short text may stand for a huge one."""
+    text = next(filter(None, (read_member(path, name, at_most=_MOST_TEXT) for name in DESCRIPTIONS)), b"")
+    with needed_for("A package of another program"):
+        from ruyaml import YAML
+        from ruyaml.composer import Composer
+        from ruyaml.events import AliasEvent
+
+    class WithoutReferences(Composer):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.parser.check_event(AliasEvent):
+                raise refused(path, "its description has references within itself")
+            return super().compose_node(parent, index)
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = WithoutReferences
+    try:
+        values = yaml.load(text.decode())
     except ModelError:
         raise
     except Exception as error:  # of kinds of its own
         raise refused(path, "its description cannot be read") from error
-    if isinstance(model, InvalidDescr):
-        reason = model.validation_summary.details[0].errors[0]
-        where = ".".join(str(part) for part in reason.loc)
-        raise refused(path, f"its description is not valid ({shortened(f'{where}: {reason.msg}', 160)})")
-    if (kind := getattr(model, "type", None)) != "model":
-        raise refused(path, f"it holds a {kind}, not a model")
-    try:
-        return _described(path, model)
-    except _UnknownError as error:
-        raise refused(path, str(error)) from error
-
-
-def _check_text(path: Path) -> None:
-    """Refuse a description that is too long, or in which a short text may stand for a huge one."""
-    from ruyaml import YAML
-    from ruyaml.events import AliasEvent
-
-    text = next(filter(None, (read_member(path, name, at_most=_MOST_TEXT) for name in DESCRIPTIONS)), b"")
-    if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(text.decode())):
-        raise refused(path, "its description has references within itself")
+    if not isinstance(values, dict):
+        raise refused(path, "its description cannot be read")
+    return values
 
 
 class _UnknownError(Exception):
     """What a description asks for and is not known here, in words that follow a colon."""
 
 
-def _described(path: Path, model: Any) -> Description:
+def _described(path: Path, model: Rdf) -> Description:
     source, result = _only(model.inputs, "inputs"), _only(model.outputs, "results")
     _check_axes(source, "sees")
     _check_axes(result, "gives")
@@ -128,10 +153,10 @@ def _described(path: Path, model: Any) -> Description:
         raise _UnknownError(f"its result has {count} channels")
     if model.run_mode is not None:
         raise _UnknownError(f"it asks to be run in a way of its own, {shortened(model.run_mode.name, 40)}")
-    weights = model.weights.onnx
+    weights = model.onnx
     if weights is None:
-        there = [name for name in type(model.weights).model_fields if getattr(model.weights, name) is not None]
-        raise _UnknownError(f"it has no ONNX weights, but {', '.join(there)}")
+        there = [name for name, entry in model.weights.items() if entry is not None]
+        raise _UnknownError(f"it has no ONNX weights, but {shortened(', '.join(there) or 'no others', 100)}")
     if weights.external_data is not None:
         raise _UnknownError("its ONNX weights lie in two files")
     normalization, steps = _before(source.preprocessing)
@@ -141,36 +166,36 @@ def _described(path: Path, model: Any) -> Description:
         normalization=normalization,
         patch_size=_tile(source),
         threshold=threshold,
-        provenance=_provenance(path, model, *_cut(normalization, steps)),
+        provenance=_provenance(path, model, *_cut(normalization, steps), *_further(steps)),
         path=path,
         size_bytes=path.stat().st_size,
         is_foreign=True,
+        only_predicts=True,
     )
     card.check()
-    return Description(card, _name_of(weights.source), str(weights.sha256 or "") or None, steps, gives_logits)
+    return Description(card, _member(weights.source), weights.sha256, steps, gives_logits)
 
 
-def _only(tensors: Iterable[Any], what: str) -> Any:
-    found = list(tensors)
-    if len(found) != 1:
-        raise _UnknownError(f"it has {len(found)} {what}, not one")
-    return found[0]
+def _only(tensors: tuple[Tensor, ...], what: str) -> Tensor:
+    if len(tensors) != 1:
+        raise _UnknownError(f"it has {len(tensors)} {what}, not one")
+    return tensors[0]
 
 
-def _check_axes(tensor: Any, does: str) -> None:
-    axes = [str(axis.id) for axis in tensor.axes]
+def _check_axes(tensor: Tensor, does: str) -> None:
+    axes = [axis.name for axis in tensor.axes]
     if axes != _AXES:
-        raise _UnknownError(f"it {does} the axes {', '.join(axes)}, not {', '.join(_AXES)}")
-    kinds = {data.type for data in (tensor.data if isinstance(tensor.data, list | tuple) else [tensor.data])}
-    if kinds != {"float32"}:
-        raise _UnknownError(f"it {does} {', '.join(sorted(kinds))}, not float32")
+        named = shortened(", ".join(axes), 100)
+        raise _UnknownError(f"it {does} the axes {named}, not {', '.join(_AXES)}")
+    if tensor.types != {"float32"}:
+        raise _UnknownError(f"it {does} {shortened(', '.join(sorted(tensor.types)), 60)}, not float32")
 
 
-def _channels(tensor: Any) -> int:
+def _channels(tensor: Tensor) -> int:
     return len(tensor.axes[1].channel_names)
 
 
-def _tile(tensor: Any) -> int:
+def _tile(tensor: Tensor) -> int:
     """Return the side of tiles that the network takes: the one it is fixed to, or about the usual one."""
     sizes = {_side(axis.size) for axis in tensor.axes[2:]}
     if len(sizes) != 1:
@@ -178,20 +203,20 @@ def _tile(tensor: Any) -> int:
     return sizes.pop()
 
 
-def _side(size: Any) -> int:
-    if isinstance(size, int):
-        side = size
-    elif hasattr(size, "min"):
+def _side(size: Size | None) -> int:
+    if isinstance(size, Sizes):
         steps = max(0, -(-(_USUAL_TILE_PX - size.min) // size.step))
         side = size.min + steps * size.step
+    elif isinstance(size, int):
+        side = size
     else:
         raise _UnknownError("the size of its tiles follows from something else")
     if side > MAX_PATCH_PX:
         raise _UnknownError(f"it sees tiles of {side} pixels, more than {MAX_PATCH_PX}")
-    return int(side)
+    return side
 
 
-def _before(described: Iterable[Any]) -> tuple[Normalization, tuple[Step, ...]]:
+def _before(described: Iterable[StepRdf]) -> tuple[Normalization, tuple[Step, ...]]:
     """Return the normalization of a whole image, and what is done to the values of a tile after it."""
     first, *others = [*_steps(described), Step("", {})]
     normalization = _normalization(first)
@@ -224,7 +249,7 @@ def _is_of_each_value(step: Step) -> bool:
     return step.id == "clip" and step.kwargs.keys() <= {"min", "max"}
 
 
-def _after(described: Iterable[Any]) -> tuple[bool, float]:
+def _after(described: Iterable[StepRdf]) -> tuple[bool, float]:
     """Return whether results are logits, and the threshold."""
     gives_logits, threshold = False, 0.5
     for step in _steps(described):
@@ -239,15 +264,15 @@ def _after(described: Iterable[Any]) -> tuple[bool, float]:
     return gives_logits, threshold
 
 
-def _steps(described: Iterable[Any]) -> Iterator[Step]:
+def _steps(described: Iterable[StepRdf]) -> Iterator[Step]:
     for one in described:
         if one.id not in _NOTHING:
-            kwargs = getattr(one, "kwargs", None)
-            yield Step(str(one.id), {} if kwargs is None else kwargs.model_dump(exclude_none=True))
+            yield Step(shortened(one.id, 40), kwargs_of(one))
 
 
-def _name_of(source: Any) -> str:
-    return str(getattr(source, "path", source))
+def _member(source: str) -> str:
+    """Return the name in the package of a file that is called ``weights.onnx``, or ``./weights.onnx``."""
+    return str(PurePosixPath(source))
 
 
 def _cut(normalization: Normalization, steps: tuple[Step, ...]) -> Iterator[str]:
@@ -261,12 +286,18 @@ def _cut(normalization: Normalization, steps: tuple[Step, ...]) -> Iterator[str]
         yield _CUT.format(f"{low:g}", f"{high:g}")
 
 
-def _provenance(path: Path, model: Any, *notes: str) -> Provenance:
+def _further(steps: tuple[Step, ...]) -> Iterator[str]:
+    """Say what else is done to the values of a normalized image."""
+    if steps:
+        yield f"Values are then {'; then '.join(step.in_words for step in steps)}."
+
+
+def _provenance(path: Path, model: Rdf, *notes: str) -> Provenance:
     return Provenance(
         name=name_of_file(path),
         created="",
         package_version="",
-        licence=str(model.license or ""),
-        citation="; ".join(str(one.text) for one in model.cite),
-        notes=(shortened(str(model.description or model.name), 300), _NOTE, *notes),
+        licence=model.license or "",
+        citation="; ".join(one.text for one in model.cite if one.text),
+        notes=(shortened(model.description or model.name, 300), _NOTE, *notes),
     )
