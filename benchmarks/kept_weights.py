@@ -30,7 +30,16 @@ from napari_unet_finetune.io.disk import atomic_write
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import Model, weights_hash
 from napari_unet_finetune.training.finetune import finetune, train
-from napari_unet_finetune.training.keep import SHARES, chance, choose_weights, dice_on_old, glance_at_old, is_best
+from napari_unet_finetune.training.keep import (
+    SHARES,
+    chance,
+    choose_weights,
+    dice_on_old,
+    glance_at_old,
+    is_best,
+    mean_of,
+    worst_change,
+)
 from napari_unet_finetune.training.prepare import Setup, prepare
 from napari_unet_finetune.training.state import NoStore, Progress, TrainingState
 from napari_unet_finetune.training.validation import ImageValidator
@@ -58,7 +67,9 @@ def main() -> None:
         for pool, trained in ((new, options.count), (old, options.base_count))
     )
     scorer = Scorer(setup, validator, others, options.out / f"{_tag(options)}.json")
-    print("| weights | held-out new | old patches | new pool | old pool | worst of old |\n|---|---|---|---|---|---|")
+    print(
+        "| weights | held-out new | old patches | worst | new pool | old pool | worst |\n|---|---|---|---|---|---|---|"
+    )
     raw = scorer.line("base", setup.base.weights)
     for step, weights in kept:
         scorer.line(f"step {step}", weights)
@@ -162,9 +173,12 @@ class Scorer:
     def line(self, name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """Print the scores of some weights as a line of the table, and return them."""
         one, base = self.scores(weights), self.scores(self.setup.base.weights)
-        worst = min(np.subtract(one["old_pool"], base["old_pool"]))
-        cells = (one["held_out"], one["old"], np.mean(one["new_pool"]), np.mean(one["old_pool"]))
-        print(f"| {name} | {' | '.join(f'{cell:.3f}' for cell in cells)} | {worst:+.3f} |", flush=True)
+        truly = min(np.subtract(one["old_pool"], base["old_pool"]))
+        told = worst_change(base["old"], one["old"])
+        cells = [f"{one['held_out']:.3f}", f"{mean_of(one['old']):.3f}"]
+        cells += [f"{told.after - told.before:+.3f}" if told else "–"]
+        cells += [f"{np.mean(one['new_pool']):.3f}", f"{np.mean(one['old_pool']):.3f}", f"{truly:+.3f}"]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
         return one
 
 
@@ -178,7 +192,8 @@ def _by_new_alone(kept: Sequence[tuple[int, dict[str, Tensor]]], scorer: Scorer,
 def _by_the_rule(
     kept: Sequence[tuple[int, dict[str, Tensor]]], scorer: Scorer, setup: Setup, raw: Mapping[str, Any]
 ) -> tuple[str, Mapping[str, Tensor]]:
-    progress = Progress(raw_score=raw["held_out"], old_dice_before=raw["old"], old_glance_before=raw["glance"])
+    before = mean_of(raw["old"])
+    progress = Progress(raw_score=raw["held_out"], old_dice_before=before, old_glance_before=raw["glance"])
     for step, weights in kept:
         progress.step, seen = step, scorer.scores(weights)
         if is_best(seen["held_out"], seen["glance"], setup, progress):

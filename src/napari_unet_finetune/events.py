@@ -75,11 +75,21 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageChange:
+    """Dice on one old image: of the base, and of the finetuned model."""
+
+    name: str
+    before: Score
+    after: Score
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded(Event):
     """The training is over; the scores are Dice on held-out images, `None` where nothing was held out.
 
     The model lies `share` of the way from the base's weights to the finetuned ones; where that is not all of it,
-    `unmixed_dice` and `unmixed_old_dice` are what these had alone.
+    `unmixed_dice` and `unmixed_old_dice` are what these had alone. Those on the old dataset are means over `old_images`
+    images, 0 in runs of earlier versions; `worst_old` is the one that lost most, where more than one is known.
     """
 
     kind: ClassVar[str] = "run_ended"
@@ -95,11 +105,18 @@ class RunEnded(Event):
     share: Score = 1.0
     unmixed_dice: Score | None = None
     unmixed_old_dice: Score | None = None
+    old_images: Count = 0
+    worst_old: ImageChange | None = None
 
     @property
     def forgot(self) -> bool:
-        """Tell whether the finetuned model forgets the old dataset."""
-        return not self.kept_raw and forgets(self.old_dice_before, self.old_dice_after)
+        """Tell whether the finetuned model forgets the old dataset: on the whole, or a single image of it."""
+        return not self.kept_raw and (forgets(self.old_dice_before, self.old_dice_after) or self.lost_image)
+
+    @property
+    def lost_image(self) -> bool:
+        """Tell whether one old image lost more than chance explains, whatever the others gained."""
+        return self.worst_old is not None and forgets(self.worst_old.before, self.worst_old.after, TOLERATED_IMAGE_DROP)
 
     @property
     def is_disappointing(self) -> bool:
@@ -109,11 +126,13 @@ class RunEnded(Event):
 
 # A larger loss of Dice on the old dataset is called forgetting.
 TOLERATED_DROP = 0.01
+# The same on one of its images.
+TOLERATED_IMAGE_DROP = 0.03
 
 
-def forgets(before: float | None, after: float | None) -> bool:
+def forgets(before: float | None, after: float | None, tolerated: float = TOLERATED_DROP) -> bool:
     """Tell whether the old dataset lost so much Dice, to three digits as it is shown, that a warning is due."""
-    return before is not None and after is not None and difference(after, before) > TOLERATED_DROP
+    return before is not None and after is not None and difference(after, before) > tolerated
 
 
 TrainingEvent = RunStarted | StepEnd | ValidationEnd | Notice | RunEnded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .config import FinetuneConfig
-from .events import RunEnded
+from .events import RunEnded, forgets
 from .text import count_of, listed, number, percent
 
 # With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
@@ -81,6 +81,10 @@ def _old(end: RunEnded) -> str:
     if end.old_dice_before is None or end.old_dice_after is None:
         return "" if end.raw_dice is None or end.kept_raw else " Old images: not measured."
     text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}."
+    if end.worst_old is not None and not end.kept_raw:
+        worst = end.worst_old
+        text = f"{text[:-1]} on {end.old_images}, worst of them {worst.name} ({worst.before:.3f} → {worst.after:.3f})."
     if end.forgot:
-        text += " They are being forgotten: raise Replay or Pull to the base, or give old images."
+        what = "They are" if forgets(end.old_dice_before, end.old_dice_after) else "That one is"
+        text += f" {what} being forgotten: raise Replay or Pull to the base, or give old images."
     return text

@@ -1,5 +1,6 @@
 """What a batch is made of: new and replayed patches in the asked share, or the study's grid."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
+from napari_unet_finetune.models.rehearsal_patches import RehearsalPatches
 from napari_unet_finetune.training.batches import GridBatches, RandomBatches, split_grid
 from napari_unet_finetune.training.patches import PatchSampler
 from napari_unet_finetune.training.replay import collect_patches, replayed_before, store_patches
@@ -88,6 +90,33 @@ def test_patches_kept_in_a_base_model_come_back_as_they_were(with_held_out):
     assert (len(replay), len(scored)) == ((6, 2) if with_held_out else (8, 0))
     assert all((image.pixels == 1).all() for image in replay.images)
     assert all((image.pixels == 3).all() for image in scored.images)
+
+
+def test_scored_patches_cover_each_held_out_image_and_are_scored_by_image():
+    held_out = PatchStore(CPU)
+    for value, size in ((1.0, 64), (2.0, 96), (3.0, 200)):
+        pixels = np.full((1, size, size), value, np.float32)
+        target = np.zeros((size, size), bool)
+        target[:40, :40] = True
+        held_out.add(f"{size} px", pixels, target)
+    settings = config(rehearsal_patches=48)  # 12 of them are scored: 4 of each image
+    kept = collect_patches(constant_store(9.0), held_out, settings)
+    replay, scored = store_patches(kept, CPU)
+    side = settings.patch_px
+    names = [image.name for image in scored.images]
+    assert [names.count(f"old image {number}") for number in (1, 2, 3)] == [4, 4, 4] and len(replay) == 36
+    assert all((image.pixels == int(image.name[-1])).all() for image in scored.images)
+    whole = [image for image in scored.images if image.name == "old image 1"]
+    assert sum(int(image.target.sum()) for image in whole) == 40 * 40 and 2 * side == 64  # side by side
+    assert any(not image.target.any() for image in scored.images)
+    assert RehearsalPatches.unpack(kept.packed, 1).sources.tolist() == kept.sources.tolist()
+    assert kept.with_channels(3).sources is kept.sources
+
+
+def test_patches_of_earlier_versions_are_scored_together():
+    kept = replace(collect_patches(constant_store(1.0), constant_store(3.0), config(rehearsal_patches=8)), sources=None)
+    _, scored = store_patches(RehearsalPatches.unpack(kept.packed, 1), CPU)
+    assert {image.name for image in scored.images} == {"old images"}
 
 
 def test_no_patches_are_kept_if_switched_off():

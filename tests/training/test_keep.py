@@ -186,7 +186,7 @@ def test_a_stopped_training_leaves_the_mix_that_it_tells_of(base, monkeypatch):
 
     def choose(_network, setup, progress):
         half.update({name: torch.lerp(setup.base.weights[name], value, 0.5) for name, value in progress.best.items()})
-        return Kept(half, 0.5, 0.2)
+        return Kept(half, 0.5, {"old images": 0.2})
 
     monkeypatch.setattr("napari_unet_finetune.training.conclude.choose_weights", choose)
     store, steps = MemoryStore(), []

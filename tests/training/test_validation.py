@@ -8,18 +8,19 @@ from napari_unet_finetune.training.finetune import random_model
 from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.validation import (
     calibrate_threshold,
+    dice_by_image,
     dice_of_patches,
     mean_dice,
-    pooled_dice,
+    mean_over_images,
     predict_all,
 )
 
 from .conftest import TINY, tiny_config
 
 
-def image_of(target, annotated=None):
+def image_of(target, annotated=None, name="image"):
     store = PatchStore(torch.device("cpu"))
-    store.add("image", target[None].astype(np.float32), target, annotated)
+    store.add(name, target[None].astype(np.float32), target, annotated)
     return store.images[0]
 
 
@@ -47,7 +48,20 @@ def test_one_wrong_pixel_in_an_empty_patch_is_no_more_than_one_pixel_of_all(half
     one_pixel[0, 0] = 0.9
     patches, probabilities = [image_of(half), image_of(empty)], [half.astype(np.float32), one_pixel]
     assert mean_dice(patches, probabilities, 0.5) == 0.5
-    assert pooled_dice(patches, probabilities, 0.5) == pytest.approx(100 / 101)
+    assert mean_over_images(patches, probabilities, 0.5) == pytest.approx(100 / 101)
+    patches = [image_of(half), image_of(empty, name="empty")]  # the same for an image without any object
+    assert dice_by_image(patches, probabilities, 0.5) == {"image": pytest.approx(100 / 101)}
+    assert mean_over_images([image_of(empty)], [one_pixel], 0.5) == 0
+    assert mean_over_images([image_of(empty)], [empty.astype(np.float32)], 0.5) == 1
+
+
+def test_an_old_image_with_few_objects_counts_as_much_as_one_with_many(half):
+    few = np.zeros((10, 10), bool)
+    few[0, 0] = True
+    parts = [image_of(half, name="many"), image_of(half, name="many"), image_of(few, name="few")]
+    found = [half.astype(np.float32), half.astype(np.float32), np.zeros((10, 10), np.float32)]
+    assert dice_by_image(parts, found, 0.5) == {"many": 1, "few": 0}
+    assert mean_over_images(parts, found, 0.5) == 0.5
 
 
 def test_the_threshold_moves_to_where_the_objects_are_right(half):
@@ -80,4 +94,4 @@ def test_old_images_have_one_score_be_they_seen_in_batches_or_one_by_one(shapes)
     alone = predict_all(network, images, config, False, cpu, "fp32")
     threshold = float(np.median(alone[0]))
     score = dice_of_patches(network, images, config, threshold, cpu, "fp32")
-    assert 0 < score < 1 and score == pytest.approx(pooled_dice(images, alone, threshold), abs=1e-2)
+    assert 0 < score < 1 and score == pytest.approx(mean_over_images(images, alone, threshold), abs=1e-2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +34,9 @@ class RehearsalPatches:
         ``(N, P, P)`` bool, object pixels.
     held_out
         ``(N,)`` bool, patches of images that were held out, for measuring what is forgotten.
+    sources
+        ``(N,)`` int32, which of the held-out images a patch is from, -1 for patches to replay; ``None`` in files of
+        earlier versions.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class RehearsalPatches:
     high: NDArray[np.float32]
     targets: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
+    sources: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and types."""
@@ -57,6 +61,8 @@ class RehearsalPatches:
         _check("high", self.high, (count,), np.float32)
         _check("targets", self.targets, (count, height, width), np.bool_)
         _check("held_out", self.held_out, (count,), np.bool_)
+        if self.sources is not None:
+            _check("sources", self.sources, (count,), np.int32)
 
     def __len__(self) -> int:
         """Return the number of patches."""
@@ -69,7 +75,11 @@ class RehearsalPatches:
 
     @classmethod
     def from_normalized(
-        cls, images: NDArray[np.float32], targets: NDArray[np.bool_], held_out: NDArray[np.bool_]
+        cls,
+        images: NDArray[np.float32],
+        targets: NDArray[np.bool_],
+        held_out: NDArray[np.bool_],
+        sources: NDArray[np.int32] | None = None,
     ) -> RehearsalPatches:
         """Quantize `images` (N, C, P, P) float32, normalized as the network sees them.
 
@@ -87,7 +97,7 @@ class RehearsalPatches:
         high = images.max(axis=(1, 2, 3), initial=-np.inf).astype(np.float32)
         span = np.where(high > low, high - low, 1).astype(np.float32)
         quantized = np.rint((images - _per_patch(low)) / _per_patch(span) * 255).astype(np.uint8)
-        return cls(quantized, low, high, np.asarray(targets, dtype=bool), np.asarray(held_out, dtype=bool))
+        return cls(quantized, low, high, np.asarray(targets, dtype=bool), np.asarray(held_out, dtype=bool), sources)
 
     def normalized(self) -> NDArray[np.float32]:
         """Return the patches (N, C, P, P) as the network sees them."""
@@ -101,9 +111,8 @@ class RehearsalPatches:
         gray = self
         if self.in_channels > 1:
             mean = self.normalized().mean(axis=1, keepdims=True, dtype=np.float32)
-            gray = RehearsalPatches.from_normalized(mean, self.targets, self.held_out)
-        repeated = np.repeat(gray.images, channels, axis=1)
-        return RehearsalPatches(repeated, gray.low, gray.high, gray.targets, gray.held_out)
+            gray = RehearsalPatches.from_normalized(mean, self.targets, self.held_out, self.sources)
+        return replace(gray, images=np.repeat(gray.images, channels, axis=1))
 
     @cached_property
     def packed(self) -> Mapping[str, NDArray[Any]]:
@@ -115,6 +124,7 @@ class RehearsalPatches:
             "high": self.high,
             "targets": _compress(np.packbits(self.targets)),
             "held_out": self.held_out,
+            **({} if self.sources is None else {"sources": self.sources}),
         }
 
     @classmethod
@@ -134,7 +144,7 @@ class RehearsalPatches:
             images = _decompress(arrays["images"], pixels * channels).reshape(count, channels, height, width)
             bits = np.unpackbits(_decompress(arrays["targets"], -(-pixels // 8)), count=pixels)
             targets = bits.reshape(count, height, width).astype(bool)
-            return cls(images, arrays["low"], arrays["high"], targets, arrays["held_out"])
+            return cls(images, arrays["low"], arrays["high"], targets, arrays["held_out"], arrays.get("sources"))
         except (KeyError, lzma.LZMAError) as error:
             raise ValueError(f"rehearsal patches cannot be unpacked ({error})") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,13 +14,23 @@ from ..models.attention_unet import AttentionUNet
 from ..models.model import Model, weights_hash
 from ..models.provenance import Provenance, package_versions
 from ..outcome import summarized
-from .keep import Kept, choose_weights, dice_on_old, has_few_held_out, start_threshold, training_windows, weighs_old
+from .keep import (
+    Kept,
+    choose_weights,
+    dice_on_old,
+    has_few_held_out,
+    mean_of,
+    start_threshold,
+    training_windows,
+    weighs_old,
+    worst_change,
+)
 from .prepare import Setup
 from .replay import collect_patches
 from .state import Progress
 from .store import PreparedImage
 from .trainer import Trainer
-from .validation import ImageValidator, calibrate_threshold, mean_dice, pooled_dice, predict_all
+from .validation import ImageValidator, calibrate_threshold, mean_dice, mean_over_images, predict_all
 
 Probabilities = NDArray[np.float32]
 
@@ -47,9 +57,9 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
         return _base_result(kept, setup, progress, stopped=stopped)
     network.load_state_dict(kept.weights)
     threshold, dice = _choose_threshold(network, setup, progress, calibrate=setup.config.calibrate and not stopped)
-    seen = kept.unmixed_old_dice if kept.share == 1 and threshold == start_threshold(setup) else None
-    old_dice = dice_on_old(network, setup, threshold) if seen is None else seen
-    ended = _ended(kept, setup, progress, (dice, old_dice), threshold, stopped=stopped)
+    seen = kept.unmixed_old if kept.share == 1 and threshold == start_threshold(setup) else {}
+    scores = (dice, seen or dice_on_old(network, setup, threshold))
+    ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     rehearsal = setup.base.rehearsal
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
@@ -65,7 +75,7 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
 
 def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
     """Return the base: as it was given, or as a new model where it gains by how it is shown the new images."""
-    scores = (progress.raw_score, progress.old_dice_before)
+    scores = (progress.raw_score, progress.old_before)
     ended = _ended(kept, setup, progress, scores, setup.original.card.threshold, stopped=stopped)
     if ended.kept_raw:
         return FinetuneResult(setup.original, ended)
@@ -89,14 +99,14 @@ def _ended(
     kept: Kept,
     setup: Setup,
     progress: Progress,
-    scores: tuple[float | None, float | None],
+    scores: tuple[float | None, Mapping[str, float]],
     threshold: float,
     *,
     stopped: bool,
 ) -> RunEnded:
-    """Return how the training ended with a model of these `scores`: Dice on held-out images and on the old dataset."""
+    """Return how the training ended with a model of these `scores`: mean Dice on held-out images, on each old image."""
     kept_raw = _is_raw(kept, setup, progress)
-    finetuned_dice, old_dice_after = scores
+    finetuned_dice, old = scores
     is_mixed = kept.share < 1 and progress.best is not None
     by_dice = isinstance(setup.validator, ImageValidator)
     ended = RunEnded(
@@ -106,12 +116,14 @@ def _ended(
         raw_dice=progress.raw_score if kept_raw else progress.base_dice,
         finetuned_dice=finetuned_dice,
         old_dice_before=progress.old_dice_before,
-        old_dice_after=old_dice_after,
+        old_dice_after=mean_of(old),
         threshold=threshold,
         summary="",
         share=kept.share,
         unmixed_dice=progress.best_score if is_mixed and by_dice else None,
-        unmixed_old_dice=kept.unmixed_old_dice if is_mixed else None,
+        unmixed_old_dice=mean_of(kept.unmixed_old) if is_mixed else None,
+        old_images=len(old),
+        worst_old=worst_change(progress.old_before, old),
     )
     return summarized(ended, setup.config, len(setup.held_out))
 
@@ -143,7 +155,7 @@ def _costs_the_old_dataset(
     probabilities = _predict(network, setup.old, setup)
     if not probabilities:
         return False
-    moved, stayed = (pooled_dice(setup.old, probabilities, value) for value in (threshold, start))
+    moved, stayed = (mean_over_images(setup.old, probabilities, value) for value in (threshold, start))
     least = stayed - THRESHOLD_COST
     if weighs_old(setup) and progress.old_dice_before is not None:
         least = max(least, min(stayed, progress.old_dice_before - setup.config.tolerated_drop))

@@ -20,7 +20,7 @@ from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model, weights_hash
 from .conclude import FinetuneResult, conclude, provenance_of
-from .keep import dice_on_old, glance_at_old, is_best, is_provisional
+from .keep import dice_on_old, glance_at_old, is_best, is_provisional, mean_of
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
 from .store import PatchStore
@@ -154,13 +154,14 @@ def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[]
 def _start(trainer: Trainer, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes."""
     score, as_is = (_raw_score(setup, held_out) for held_out in (setup.raw_held_out, setup.raw_as_is))
-    old_dice = dice_on_old(trainer.network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
+    old = dice_on_old(trainer.network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
     return Progress(
         raw_score=score,
-        old_dice_before=old_dice,
+        old_dice_before=mean_of(old),
         data_sha256=_data_sha256(setup),
         raw_as_is=as_is,
         old_glance_before=glance_at_old(trainer.network, setup),
+        old_before=old,
     )
 
 

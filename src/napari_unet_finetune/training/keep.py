@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..events import ImageChange
 from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..outcome import ENOUGH_HELD_OUT
@@ -16,7 +17,7 @@ from .optim import learning_rate_at
 from .prepare import Setup
 from .state import Progress
 from .store import PreparedImage
-from .validation import ImageValidator, dice_of_patches, mean_dice, pooled_dice, predict_all
+from .validation import ImageValidator, dice_by_image, dice_of_patches, mean_dice, predict_all
 
 # A difference in Dice that one or two images cannot tell from chance.
 NOISE = 0.01
@@ -120,28 +121,41 @@ def glance_at_old(network: AttentionUNet, setup: Setup) -> float | None:
     return dice_of_patches(network, setup.old, setup.config, start_threshold(setup), setup.device, setup.precision)
 
 
-def dice_on_old(network: AttentionUNet, setup: Setup, threshold: float, mirrored: bool | None = None) -> float | None:
-    """Return Dice on all held-out images or patches of the old dataset together, or None if there are none.
+def dice_on_old(
+    network: AttentionUNet, setup: Setup, threshold: float, mirrored: bool | None = None
+) -> dict[str, float]:
+    """Return Dice of each held-out image of the old dataset, by name; empty if there are none.
 
     `mirrored` says whether the model knows mirrored views; left out, whether this training shows them.
     """
     if not setup.old:
-        return None
+        return {}
     mirrored = trains_mirrored(setup.config.augment) if mirrored is None else mirrored
     probabilities = predict_all(network, setup.old, setup.config, mirrored, setup.device, setup.precision)
-    return pooled_dice(setup.old, probabilities, threshold)
+    return dice_by_image(setup.old, probabilities, threshold)
+
+
+def mean_of(scores: Mapping[str, float]) -> float | None:
+    """Return the mean of the scores of images, None if there are none."""
+    return float(np.mean(list(scores.values()))) if scores else None
+
+
+def worst_change(before: Mapping[str, float], after: Mapping[str, float]) -> ImageChange | None:
+    """Return the old image that lost most or gained least, None where fewer than two can be told apart."""
+    changes = [ImageChange(name, before[name], score) for name, score in after.items() if name in before]
+    return min(changes, key=lambda one: one.after - one.before) if len(changes) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
     """The weights that are kept: `share` of the way from the base's to the finetuned ones.
 
-    `unmixed_old_dice` is what the finetuned ones alone have on the old images, None where nobody asked.
+    `unmixed_old` is what the finetuned ones alone have on each old image, empty where nobody asked.
     """
 
     weights: Mapping[str, Tensor]
     share: float
-    unmixed_old_dice: float | None = None
+    unmixed_old: Mapping[str, float] = field(default_factory=dict)
 
 
 def choose_weights(network: AttentionUNet, setup: Setup, progress: Progress) -> Kept:
@@ -241,13 +255,14 @@ def _scores(
     return [mean_dice([window], [probabilities], start_threshold(setup)) for window, probabilities in pairs]
 
 
-def _old_dice(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup) -> float | None:
-    """Return Dice on the old images, None if they have no say."""
+def _old_dice(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup) -> dict[str, float]:
+    """Return Dice on each of the old images, none if they have no say."""
     if not weighs_old(setup):
-        return None
+        return {}
     network.load_state_dict(weights)
     return dice_on_old(network, setup, start_threshold(setup))
 
 
-def _lost(old: float | None, progress: Progress) -> float:
-    return 0.0 if old is None or progress.old_dice_before is None else progress.old_dice_before - old
+def _lost(old: Mapping[str, float], progress: Progress) -> float:
+    after = mean_of(old)
+    return 0.0 if after is None or progress.old_dice_before is None else progress.old_dice_before - after

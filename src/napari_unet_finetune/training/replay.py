@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -11,14 +13,15 @@ from scipy.special import logit
 
 from ..config import AugmentConfig, FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
+from ..data.windows import window_starts
 from ..errors import DataError
 from ..events import drain, never
 from ..inference.predict import Predictor
 from ..models.model import Model
 from ..models.rehearsal_patches import MAX_PIXELS, RehearsalPatches
 from ..text import count_of
-from .patches import PatchSampler
-from .store import PatchStore
+from .patches import PatchSampler, PatchView, cut_batch
+from .store import PatchStore, PreparedImage
 
 # More would only make the start of a training longer: a default one replays 1,600 patches.
 MOST_IMAGES = 24
@@ -85,6 +88,8 @@ def _logit(probability: float | np.ndarray) -> np.ndarray:
 
 # Of the patches kept in a base model, this share comes from its held-out images and is only used to score.
 HELD_OUT_SHARE = 0.25
+# Of those, this share shows objects, where an image has so many windows with some.
+OBJECTS_SHARE = 0.75
 # The pull towards the base's weights where nothing can be replayed; docs/experiments.md has what it saves and costs.
 PULL_WITHOUT_REPLAY = 0.01
 
@@ -108,8 +113,15 @@ def store_patches(rehearsal: RehearsalPatches, device: torch.device) -> tuple[Pa
     replay, held_out = PatchStore(device), PatchStore(device)
     for index, (pixels, target) in enumerate(zip(rehearsal.normalized(), rehearsal.targets, strict=True)):
         store = held_out if rehearsal.held_out[index] else replay
-        store.add(f"base patch {index + 1}", pixels, target)
+        store.add(_name(rehearsal, index), pixels, target)
     return replay, held_out
+
+
+def _name(rehearsal: RehearsalPatches, index: int) -> str:
+    """Return the name of a patch; those of one held-out image have the same one, since they are scored together."""
+    if not rehearsal.held_out[index]:
+        return f"base patch {index + 1}"
+    return "old images" if rehearsal.sources is None else f"old image {rehearsal.sources[index] + 1}"
 
 
 def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneConfig) -> RehearsalPatches | None:
@@ -120,19 +132,51 @@ def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneCon
     count = min(config.rehearsal_patches, MAX_PIXELS // config.patch_px**2)
     if count == 0 or any(image.anywhere is not None for image in train.images + held_out.images):
         return None
-    scored = round(count * HELD_OUT_SHARE) if len(held_out) else 0
-    parts = [_draw(store, drawn, config) for store, drawn in ((train, count - scored), (held_out, scored)) if drawn]
+    views, sources = _views_to_score(held_out, round(count * HELD_OUT_SHARE), config.patch_px)
+    plain = config.model_copy(update={"augment": AugmentConfig.none()})
+    replayed = count - len(views)
+    parts = [PatchSampler(train, plain, stream=2).batch(0, 0, replayed)] if replayed else []
+    parts += [cut_batch(views, config.patch_px, held_out.device)] if views else []
     return RehearsalPatches.from_normalized(
-        np.concatenate([images for images, _ in parts]),
-        np.concatenate([targets for _, targets in parts]),
-        np.arange(count) >= count - scored,
+        np.concatenate([part.images.cpu().numpy() for part in parts]),
+        np.concatenate([part.target[:, 0].cpu().numpy() > 0.5 for part in parts]),
+        np.arange(count) >= replayed,
+        np.array([-1] * replayed + sources, np.int32),
     )
 
 
-def _draw(store: PatchStore, count: int, config: FinetuneConfig) -> tuple[np.ndarray, np.ndarray]:
-    plain = config.model_copy(update={"augment": AugmentConfig.none()})
-    batch = PatchSampler(store, plain, stream=2).batch(0, 0, count)
-    return batch.images.cpu().numpy(), batch.target[:, 0].cpu().numpy() > 0.5
+def _views_to_score(store: PatchStore, count: int, patch: int) -> tuple[list[PatchView], list[int]]:
+    """Return at most `count` windows, the same number from each image where it has so many, and whose they are.
+
+    They lie side by side, so that small images are covered.
+    """
+    views, sources = [], []
+    some = np.linspace(0, len(store) - 1, min(len(store), count)).round().astype(int)
+    for place in some:
+        image = store.images[place]
+        for center in _spread_out(image, count // len(some), patch):
+            views.append(PatchView(image, center, np.eye(2)))
+            sources.append(int(place))
+    return views, sources
+
+
+def _spread_out(image: PreparedImage, count: int, patch: int) -> list[tuple[float, float]]:
+    """Return centers of at most `count` windows with few, some and many objects, a quarter of them without any."""
+    starts = [window_starts(size, patch, patch) for size in image.shape]
+    covered = {
+        (row, column): int(image.target[max(0, row) : row + patch, max(0, column) : column + patch].sum())
+        for row, column in itertools.product(*starts)
+    }
+    empty = [start for start, pixels in covered.items() if not pixels]
+    others = sorted((start for start, pixels in covered.items() if pixels), key=covered.__getitem__)
+    share = min(len(others), max(count - len(empty), math.ceil(OBJECTS_SHARE * count)))
+    chosen = [*_some(others, share), *_some(empty, count - share)]
+    return [(row + (patch - 1) / 2, column + (patch - 1) / 2) for row, column in chosen]
+
+
+def _some(places: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """Return at most `count` of `places`, evenly taken."""
+    return [places[int(index)] for index in np.linspace(0, len(places) - 1, min(count, len(places))).round()]
 
 
 def replayed_before(step: int, config: FinetuneConfig) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 
 from torch import Tensor
@@ -16,8 +16,9 @@ class Progress:
 
     All randomness of a step follows from the seed and the step's number, so `step` stands for the RNG state.
     `raw_score` is that of the base which sees the images as this training shows them, `raw_as_is` that of the base as
-    its user has it, where that is another one. `best_old` and `old_glance_before` are Dice on old images, of the best
-    and of the base; None where these have no say.
+    its user has it, where that is another one. `old_before` is the base's Dice on each old image, `old_dice_before`
+    their mean. `best_old` and `old_glance_before` are Dice on old images, of the best and of the base; None where these
+    have no say.
     """
 
     step: int = 0
@@ -31,6 +32,7 @@ class Progress:
     raw_as_is: float | None = None
     best_old: float | None = None
     old_glance_before: float | None = None
+    old_before: dict[str, float] = field(default_factory=dict)
 
     @property
     def base_dice(self) -> float | None:
@@ -39,7 +41,7 @@ class Progress:
 
     def to_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only, which `torch.load(weights_only=True)` reads back."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -98,16 +99,16 @@ def dice_of_patches(
     device: torch.device,
     precision: PrecisionName,
 ) -> float:
-    """Return `pooled_dice` of images that are seen in one view each: patches in batches, larger images in tiles."""
+    """Return `mean_over_images` of what is seen in one view each: patches in batches, larger images in tiles."""
     side = config.patch_px
     if any(image.shape != (side, side) for image in images):
-        return pooled_dice(images, predict_all(network, images, config, False, device, precision), threshold)
+        return mean_over_images(images, predict_all(network, images, config, False, device, precision), threshold)
     ready, found = made_for_prediction(network, device), list[NDArray[np.float32]]()
     with torch.inference_mode(), autocast(device, precision):
         for start in range(0, len(images), config.batch_size):
             pixels = torch.stack([image.pixels.float() for image in images[start : start + config.batch_size]])
             found.extend(torch.sigmoid(ready(pixels.to(device)).float())[:, 0].cpu().numpy())
-    return pooled_dice(images, found, threshold)
+    return mean_over_images(images, found, threshold)
 
 
 def mean_dice(images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float) -> float:
@@ -115,16 +116,31 @@ def mean_dice(images: Sequence[PreparedImage], probabilities: Sequence[NDArray[n
     return float(np.mean([dice(*pair) for pair in _annotated_pixels(images, probabilities, threshold)]))
 
 
-def pooled_dice(
-    images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
-) -> float:
-    """Return Dice on the annotated pixels of all images together.
+def dice_by_image(
+    parts: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
+) -> dict[str, float]:
+    """Return Dice of each image by its name, of all its annotated pixels together; parts of one have the same name.
 
-    Where images are patches, some show no object: in the mean over patches, one wrong pixel there would count as much
-    as a patch that is all wrong.
+    Images without any object have none of their own, since one wrong pixel there would be as bad as an image that is
+    all wrong: what is found in them counts in equal parts against the others.
     """
-    predicted, truth = zip(*_annotated_pixels(images, probabilities, threshold), strict=True)
-    return dice(np.concatenate(predicted), np.concatenate(truth))
+    overlap, wrong, objects = Counter[str](), Counter[str](), Counter[str]()
+    for part, (predicted, truth) in zip(parts, _annotated_pixels(parts, probabilities, threshold), strict=True):
+        overlap[part.name] += 2 * int(np.count_nonzero(predicted & truth))
+        wrong[part.name] += int(np.count_nonzero(predicted ^ truth))
+        objects[part.name] += int(np.count_nonzero(truth))
+    scored = [name for name, count in objects.items() if count]
+    if not scored:
+        return {name: float(not count) for name, count in wrong.items()}
+    astray = sum(wrong[name] for name, count in objects.items() if not count) / len(scored)
+    return {name: overlap[name] / (overlap[name] + wrong[name] + astray) for name in scored}
+
+
+def mean_over_images(
+    parts: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
+) -> float:
+    """Return the mean of `dice_by_image`."""
+    return float(np.mean(list(dice_by_image(parts, probabilities, threshold).values())))
 
 
 def _annotated_pixels(
