@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from napari_unet_finetune.config import FinetuneConfig
-from napari_unet_finetune.events import RunEnded
+from napari_unet_finetune.events import ImageChange, RunEnded
 from napari_unet_finetune.outcome import ENOUGH_HELD_OUT, summarized
 
 END = RunEnded(400, False, False, 0.41, 0.88, 0.95, 0.945, 0.5, "")
@@ -48,6 +48,17 @@ def test_forgetting_is_said():
     forgetful = replace(END, old_dice_after=0.93)
     assert "0.950 → 0.930" in _told(forgetful) and "forgotten" in _told(forgetful)
     assert forgetful.forgot and forgetful.is_disappointing
+
+
+def test_an_old_image_that_is_lost_is_named_even_if_the_mean_does_not_fall():
+    fine = replace(END, old_dice_after=0.95, old_images=5, worst_old=ImageChange("old image 3", 0.9, 0.872))
+    assert "0.950 → 0.950 (mean of 5; worst change -0.028)." in _told(fine) and not fine.forgot
+    lost = replace(fine, worst_old=ImageChange("old image 3", 0.885, 0.735))
+    assert "old image 3 lost most: 0.885 → 0.735" in _told(lost) and "That one is being forgotten" in _told(lost)
+    assert lost.forgot and lost.is_disappointing
+    assert "They are being forgotten" in _told(replace(lost, old_dice_after=0.9))
+    kept = replace(lost, kept_raw=True)
+    assert not kept.forgot and "lost most" not in _told(kept)
 
 
 def test_a_stopped_training_says_at_which_step():

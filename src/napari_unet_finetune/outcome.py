@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .config import FinetuneConfig
 from .events import RunEnded, forgets
-from .text import count_of, listed, number, percent
+from .text import count_of, difference, listed, number, percent
 
 # With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
 # models on the held-out ones decides nothing alone.
@@ -80,11 +80,21 @@ def _mixed(end: RunEnded) -> str:
 def _old(end: RunEnded) -> str:
     if end.old_dice_before is None or end.old_dice_after is None:
         return "" if end.raw_dice is None or end.kept_raw else " Old images: not measured."
-    text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}."
-    if end.worst_old is not None and not end.kept_raw:
-        worst = end.worst_old
-        text = f"{text[:-1]} on {end.old_images}, worst of them {worst.name} ({worst.before:.3f} → {worst.after:.3f})."
-    if end.forgot:
-        what = "They are" if forgets(end.old_dice_before, end.old_dice_after) else "That one is"
-        text += f" {what} being forgotten: raise Replay or Pull to the base, or give old images."
-    return text
+    text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}{_worst(end)}."
+    if not end.forgot:
+        return text
+    whole = forgets(end.old_dice_before, end.old_dice_after)
+    return f"{text} {'They are' if whole else 'That one is'} {_FORGOTTEN}"
+
+
+_FORGOTTEN = "being forgotten: raise Replay or Pull to the base, or give old images."
+
+
+def _worst(end: RunEnded) -> str:
+    """Say how the worst of the old images fared: by a number, or by its name where that is news."""
+    if end.worst_old is None or end.kept_raw:
+        return ""
+    one, of = end.worst_old, f"mean of {end.old_images}"
+    if end.lost_image:
+        return f" ({of}; {one.name} lost most: {one.before:.3f} → {one.after:.3f})"
+    return f" ({of}; worst change {difference(one.before, one.after):+.3f})"
