@@ -54,6 +54,14 @@ def test_step_schedule_falls_to_a_tenth_after_three_quarters():
     assert [learning_rate_at(step, 100, config) for step in (0, 74, 75)] == pytest.approx([1e-3, 1e-3, 1e-4])
 
 
+def test_a_plateau_keeps_its_rate_until_the_fall_and_ends_at_one_percent():
+    config = FinetuneConfig(learning_rate=1e-3, warmup_steps=10, schedule="plateau")
+    rates = [learning_rate_at(step, 1000, config, (300, 500)) for step in range(10, 501)]
+    assert set(rates[:290]) == {1e-3} and rates[290:] == sorted(rates[290:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-5)
+    assert learning_rate_at(749, 1000, config) == 1e-3 > learning_rate_at(900, 1000, config)
+
+
 def test_the_seed_recipe_has_a_constant_rate():
     config = FinetuneConfig(preset="seed recipe")
     assert {learning_rate_at(step, 1000, config) for step in (0, 1, 500, 999)} == {1e-5}

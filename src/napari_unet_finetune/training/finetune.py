@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,7 +20,8 @@ from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model, weights_hash
 from .conclude import FinetuneResult, conclude, provenance_of
-from .keep import dice_on_old, glance_at_old, is_best, is_provisional, mean_of
+from .keep import dice_on_old, glance_at_old, is_best, is_provisional, last_step, mean_of, settles
+from .plateau import fall_from
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
 from .store import PatchStore
@@ -122,21 +123,17 @@ def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[]
     yield _run_started(setup, progress)
     yield from map(Notice, setup.notices)
     stopped = False
-    for step in range(progress.step, setup.source.steps):
+    while (step := progress.step) < last_step(setup, progress):
         if setup.config.patience and progress.validations_without_gain >= setup.config.patience:
             yield Notice(f"No better Dice in {setup.config.patience} validations: training ended early.")
             break
         if stopped := should_stop():
             break
-        yield trainer.step(step)
+        yield trainer.step(step, progress.fall)
         yield from map(Notice, trainer.take_notices())
         progress.step = step + 1
-        if progress.step % setup.source.validate_every == 0 or progress.step == setup.source.steps:
-            validation = _validate(trainer, setup, progress)
-            if validation.best:
-                store.save_best(_best_model(setup, progress))
-            store.save_state(TrainingState(progress.to_dict(), trainer.state()))
-            yield validation
+        if progress.step % setup.source.validate_every == 0 or progress.step == last_step(setup, progress):
+            yield from _validated(trainer, setup, progress, store)
     if stopped and progress.step:
         store.save_state(TrainingState(progress.to_dict(), trainer.state()))
         if progress.best is None and _validate(trainer, setup, progress).best:  # out of turn, so not part of the state
@@ -200,14 +197,30 @@ def _data_sha256(setup: Setup) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
+def _validated(trainer: Trainer, setup: Setup, progress: Progress, store: StateStore) -> Iterator[TrainingEvent]:
+    """Validate, keep on disk what came of it, and tell it."""
+    was_level = progress.fall is None
+    validation = _validate(trainer, setup, progress)
+    if validation.best:
+        store.save_best(_best_model(setup, progress))
+    store.save_state(TrainingState(progress.to_dict(), trainer.state()))
+    yield validation
+    if was_level and progress.fall is not None:
+        end = progress.fall[1]
+        yield Notice(f"Nothing more is gained: the learning rate falls from here, and the training ends at step {end}.")
+
+
 def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationEnd:
     """Score the averaged weights and remember them if they are the best; without held-out data the last are."""
     network, old = trainer.averaged_network(), None
     score = None if setup.validator is None else setup.validator.score(network)
     best = score is None or is_best(score, None, setup, progress)
-    if best and score is not None and not is_provisional(progress.step, setup):
+    waits = setup.config.schedule == "plateau" and progress.fall is None
+    if score is not None and (waits or (best and not is_provisional(progress.step, setup, progress.fall))):
         old = glance_at_old(network, setup)  # only where it can change anything: it takes time
         best = is_best(score, old, setup, progress)
+        if settles(score, old, setup, progress):
+            progress.fall = fall_from(progress.step, setup.source.steps, setup.source.validate_every)
     if best:
         progress.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
         progress.best_score, progress.best_step, progress.best_old = score, progress.step, old

@@ -14,6 +14,7 @@ from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..outcome import ENOUGH_HELD_OUT
 from .optim import learning_rate_at
+from .plateau import Fall, has_settled
 from .prepare import Setup
 from .state import Progress
 from .store import PreparedImage
@@ -59,21 +60,37 @@ def has_few_held_out(setup: Setup) -> bool:
     return len(setup.held_out) < ENOUGH_HELD_OUT
 
 
-def is_provisional(step: int, setup: Setup) -> bool:
+def is_provisional(step: int, setup: Setup, fall: Fall | None = None) -> bool:
     """Tell whether weights after `step` steps are only kept until others come, since few images judge the hot phase."""
-    return isinstance(setup.validator, ImageValidator) and has_few_held_out(setup) and is_hot(step, setup)
+    return isinstance(setup.validator, ImageValidator) and has_few_held_out(setup) and is_hot(step, setup, fall)
 
 
-def is_hot(step: int, setup: Setup) -> bool:
+def is_hot(step: int, setup: Setup, fall: Fall | None = None) -> bool:
     """Tell whether after `step` steps the learning rate is still to be above half of its peak."""
     config = setup.config
-    coming = learning_rate_at(max(step, config.warmup_steps), setup.source.steps, config)
+    coming = learning_rate_at(max(step, config.warmup_steps), setup.source.steps, config, fall)
     return coming > config.learning_rate / 2
 
 
 def weighs_old(setup: Setup) -> bool:
     """Tell whether the old images have a say in which weights are kept."""
     return bool(setup.old) and not setup.from_scratch and setup.config.tolerated_drop < 1
+
+
+def last_step(setup: Setup, progress: Progress) -> int:
+    """Return after how many steps the training ends, as far as is known by now."""
+    return setup.source.steps if progress.fall is None else progress.fall[1]
+
+
+def settles(score: float, old: float | None, setup: Setup, progress: Progress) -> bool:
+    """Note what weights of a validation are worth, and tell whether they have stopped getting better.
+
+    Only where the schedule waits for this, and images are held out.
+    """
+    if setup.config.schedule != "plateau" or progress.fall or not isinstance(setup.validator, ImageValidator):
+        return False
+    progress.worths = [*progress.worths, worth(score, _lost_of(old, progress), setup.config.tolerated_drop)]
+    return has_settled(progress.worths)
 
 
 def start_threshold(setup: Setup) -> float:
@@ -92,14 +109,15 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
     """
     if progress.best_score is None:
         return True
-    if is_provisional(progress.best_step, setup) and not is_provisional(progress.step, setup):
+    fall = progress.fall
+    if is_provisional(progress.best_step, setup, fall) and not is_provisional(progress.step, setup, fall):
         return True
     seen, seen_best = (score, _lost_of(old, progress)), (progress.best_score, _lost_of(progress.best_old, progress))
     tolerated = setup.config.tolerated_drop
     if is_better(seen, seen_best, progress.raw_score, tolerated):
         return True
     now, best = worth(*seen, tolerated), worth(*seen_best, tolerated)
-    is_last = progress.step == setup.source.steps and isinstance(setup.validator, ImageValidator)
+    is_last = progress.step == last_step(setup, progress) and isinstance(setup.validator, ImageValidator)
     raw_decides = progress.raw_score is not None and now <= progress.raw_score < best
     if not is_last or not setup.old or setup.config.schedule == "constant" or raw_decides:
         return False

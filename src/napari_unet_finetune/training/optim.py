@@ -11,6 +11,7 @@ from torch import Tensor
 from ..config import FinetuneConfig
 from ..models.attention_unet import AttentionUNet
 from ..models.layer_groups import depth_of, select_parameters
+from .plateau import Fall, latest_fall
 
 COSINE_FLOOR = 0.01
 
@@ -41,15 +42,16 @@ def start_phase(network: AttentionUNet, config: FinetuneConfig, step: int, steps
             parameter.grad = None
 
 
-def learning_rate_at(step: int, steps: int, config: FinetuneConfig) -> float:
-    """Return the learning rate of `step` (from 0) in a training of `steps`."""
+def learning_rate_at(step: int, steps: int, config: FinetuneConfig, fall: Fall | None = None) -> float:
+    """Return the learning rate of `step` (from 0) in a training of `steps`; `fall` is that of a plateau, once known."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == "constant":
         return config.learning_rate
     if config.schedule == "step":
         return config.learning_rate * (1.0 if step < 0.75 * steps else 0.1)
-    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    first, last = (fall or latest_fall(steps)) if config.schedule == "plateau" else (config.warmup_steps, steps)
+    done = max(0, step - first) / max(1, last - first)
     return config.learning_rate * (COSINE_FLOOR + (1 - COSINE_FLOOR) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
 
 

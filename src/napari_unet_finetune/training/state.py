@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 from torch import Tensor
 
 from ..models.model import Model
+from .plateau import Fall
 
 
 @dataclass
@@ -18,7 +19,8 @@ class Progress:
     `raw_score` is that of the base which sees the images as this training shows them, `raw_as_is` that of the base as
     its user has it, where that is another one. `old_before` is the base's Dice on each old image, `old_dice_before`
     their mean. `best_old` and `old_glance_before` are Dice on old images, of the best and of the base; None where these
-    have no say.
+    have no say. `worths` are those of all validations, and `fall` the steps in which the rate falls after they settled,
+    in a training without a fixed length.
     """
 
     step: int = 0
@@ -33,6 +35,8 @@ class Progress:
     best_old: float | None = None
     old_glance_before: float | None = None
     old_before: dict[str, float] = field(default_factory=dict)
+    worths: list[float] = field(default_factory=list)
+    fall: Fall | None = None
 
     @property
     def base_dice(self) -> float | None:

@@ -21,6 +21,7 @@ from .batches import BatchSource
 from .losses import Loss, build_loss
 from .optim import WeightAverage, build_optimizer, l2sp_penalty, learning_rate_at, set_learning_rate, start_phase
 from .patches import Batch
+from .plateau import Fall
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ class Trainer:
         self._base = {name: value.detach().clone() for name, value in self.network.named_parameters()}
         self._averaged = copy.deepcopy(self.network).eval()
 
-    def step(self, index: int) -> StepEnd:
-        """Make optimizer step `index`, counted from 0.
+    def step(self, index: int, fall: Fall | None = None) -> StepEnd:
+        """Make optimizer step `index`, counted from 0; `fall` as in `learning_rate_at`.
 
         Raises
         ------
@@ -64,7 +65,7 @@ class Trainer:
             If memory runs out with a single patch at a time.
         """
         start = time.perf_counter()
-        learning_rate = learning_rate_at(index, self.source.steps, self.config)
+        learning_rate = learning_rate_at(index, self.source.steps, self.config, fall)
         set_learning_rate(self.optimizer, learning_rate)
         start_phase(self.network, self.config, index, self.source.steps)
         try:
