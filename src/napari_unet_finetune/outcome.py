@@ -83,11 +83,9 @@ def _old(end: RunEnded) -> str:
     text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}{_worst(end)}."
     if not end.forgot:
         return text
-    whole = forgets(end.old_dice_before, end.old_dice_after)
-    return f"{text} {'They are' if whole else 'That one is'} {_FORGOTTEN}"
-
-
-_FORGOTTEN = "being forgotten: raise Replay or Pull to the base, or give old images."
+    if forgets(end.old_dice_before, end.old_dice_after):
+        return f"{text} They are being forgotten: raise Replay or Pull to the base, or give old images."
+    return f"{text} That one is being forgotten: raise Replay or Pull to the base, or give old images."
 
 
 def _worst(end: RunEnded) -> str:
