@@ -115,6 +115,14 @@ def test_without_masks_the_verdict_is_careful():
     assert "brighter" in text and "annotate a few images" in text
 
 
+def test_reversed_contrast_is_guessed_without_masks_and_mere_darkness_is_not():
+    base = model_of(cells(40, 200))
+    _, guess = verdict(cells(215, 55, masks=False), base)
+    assert "the contrast may be reversed" in guess and "--appearance inverted" in guess
+    for others in (cells(40, 200, masks=False), cells(10, 60, masks=False), cells(40, 200, size=60, masks=False)):
+        assert "reversed" not in verdict(others, base)[1]
+
+
 def test_a_model_without_statistics_cannot_be_compared():
     found = compare(measure(cells(40, 160), VIEW), ModelFacts("old", VIEW))
     assert found.overall_shift is None

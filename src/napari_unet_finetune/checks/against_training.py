@@ -27,6 +27,8 @@ _DIGITS = 2  # of that distance: as it is shown, it is judged
 _RAW_RATIO = 1.5
 _COLORS = ("0 (red)", "1 (green)", "2 (blue)")
 _LEAST_CONTRAST = 0.1
+# Without masks, reversed contrast is guessed where exchanging dark and bright brings images so much nearer.
+_ALIKE_IF_EXCHANGED = 0.5
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,15 @@ def _on_intensity(
     if parts["objects"] is None:
         if overall is None or overall.shift < DIFFERS:
             return _alike(model.name, base, new, "the images are")
+        turned = _shift_if_exchanged(base, new)
+        if turned < _ALIKE_IF_EXCHANGED * overall.shift:
+            return (
+                f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}, but with "
+                f"dark and bright exchanged they would be much like them (a distance of {turned:.2f} instead of "
+                f"{overall.shift:.2f}): the contrast may be reversed. Predict an image both ways, as it is and with "
+                "dark and bright exchanged (in the terminal, --appearance inverted), and look. Once some images are "
+                "annotated, finetuning chooses the better way by itself."
+            )
         return (
             f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}. That may come "
             "from other intensities or just from more or larger objects: annotate a few images and check again with "
@@ -184,6 +195,12 @@ def _on_intensity(
             "and the bright ones."
         )
     return _alike(model.name, base, new, "objects and background are")
+
+
+def _shift_if_exchanged(base: DataStatistics, new: DataStatistics) -> float:
+    """Return how far whole images would lie from those of the base if dark and bright were exchanged."""
+    exchanged = 1 - np.array(new.normalized.everywhere)[::-1]
+    return round(float(np.abs(base.normalized.everywhere - exchanged).mean()) / _span(base), _DIGITS)
 
 
 def _how(found: _Difference, verb: str) -> str:
