@@ -175,7 +175,7 @@ def _on_intensity(
         if turned < _ALIKE_IF_EXCHANGED * overall.shift:
             return (
                 f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}, but with "
-                f"dark and bright exchanged they would be much like them (a distance of {turned:.2f} instead of "
+                f"dark and bright exchanged they would be closer (a distance of {turned:.2f} instead of "
                 f"{overall.shift:.2f}): the contrast may be reversed. Predict an image both ways, as it is and with "
                 "dark and bright exchanged (in the terminal, --appearance inverted), and look. Once some images are "
                 "annotated, finetuning chooses the better way by itself."
