@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.io.disk import file_stem
+from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.text import (
     LONGEST_WORD,
     about,
@@ -110,7 +112,18 @@ def test_a_folder_of_any_name_is_told_from_the_words_around_it(path, within, sho
     assert (path_in_words(Path(path)), place_in_words(Path(path))) == (str(Path(within)), str(Path(short)))
 
 
-@pytest.mark.parametrize("odd", ["\n", "\r\n", "\x00", "\x1b[2J", "\u2028", "\udcff", "\t"])
+ODD = ["\n", "\r\n", "\x00", "\x1b[2J", "\u2028", "\udcff", "\t"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_image_is_called_so_that_its_name_stands_in_a_line_of_a_table(odd):
+    name = ImageRef(Path(f"a{odd}b.tif")).file_name
+    assert name.startswith("a\\") and name.encode() and len(name.splitlines()) == 1 and "\t" not in name
+    stem = file_stem(name)
+    assert stem == file_stem(f"a{odd}b") and stem.startswith("a_") and stem.isprintable()
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_what_a_user_reads_of_an_error_is_one_line_whatever_names_it_holds(odd):
     said = str(DataError(f"There is no image called a{odd}b."))
     assert said.startswith("There is no image called a\\") and said.encode()

@@ -2,7 +2,7 @@
 
 import errno
 
-from .text import one_line
+from .text import printable
 
 
 class FinetuneError(Exception):
@@ -10,7 +10,7 @@ class FinetuneError(Exception):
 
     def __str__(self) -> str:
         """Return the message."""
-        return one_line(super().__str__())
+        return printable(super().__str__())
 
 
 class DataError(FinetuneError):

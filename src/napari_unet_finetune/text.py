@@ -12,12 +12,13 @@ _BREAKING = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters
 LONGEST_WORD = 40  # characters that a line of a narrow dock holds
 
 
-def printable(name: str) -> str:
-    """Return the name of a file with its bytes that are no UTF-8 written out, as JSON does it.
+def printable(text: str) -> str:
+    r"""Return `text` on one line: characters that break lines, and others that no screen or file takes, written out.
 
-    Python gives each of them a character of its own, which no file, no table and no screen takes.
+    Those are control characters, such as ``\n``, and the bytes in the name of a file that are no UTF-8: Python gives
+    each of them a character of its own, such as ``\udcff``.
     """
-    return name.encode(errors="backslashreplace").decode()
+    return "".join(repr(one)[1:-1] if category(one) in _BREAKING else one for one in text)
 
 
 def path_in_words(path: Path) -> str:
@@ -33,11 +34,6 @@ def place_in_words(path: Path) -> str:
 def shortened(text: str, most: int) -> str:
     """Return `text` with at most `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def one_line(text: str) -> str:
-    """Return `text` with characters that break lines, and others that no screen takes, written out."""
-    return "".join(repr(one)[1:-1] if category(one) in _BREAKING else one for one in text)
 
 
 def count_of(number: int, noun: str) -> str:

@@ -549,10 +549,12 @@ class TestNames:
             pytest.skip("no such file names there")
         write_image(tmp_path / "i" / "a.tif").rename(tmp_path / "i" / f"{name}.tif")
         project = Project.open(tmp_path / "i")
-        image = project.save_labels(name, BLOB, "painted")
+        (shown,) = project.names
+        assert shown == name.replace("\n", "\\n")
+        image = project.save_labels(shown, BLOB, "painted")
         assert image.mask.parent == project.folder / "labels"
         assert reopened(project).images == project.images
-        project.remove_labels(name)
+        project.remove_labels(shown)
 
     def test_frames_of_stacks_are_images_of_their_own(self, tmp_path):
         project = Project.open(write_image(tmp_path / "stack.tif", (3, *SIZE)))
