@@ -81,16 +81,24 @@ def wrong_papers(tag: str, wheel: Path) -> Iterator[str]:
     version = tag.removeprefix("v")
     if wheel.name.split("-")[1] != version:
         yield f"{wheel.name} is not of version {version}: is the tag on this commit?"
-    if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", _text("CHANGELOG.md"), re.MULTILINE):
+    dated = _said("CHANGELOG.md", rf"^## \[{re.escape(version)}\] - (\d{{4}}-\d\d-\d\d)$")
+    if dated is None:
         yield f"CHANGELOG.md has no section '## [{version}] - YYYY-MM-DD'."
-    if not re.search(rf"^version: {re.escape(version)}$", _text("CITATION.cff"), re.MULTILINE):
-        yield f"CITATION.cff is not of version {version}."
-    if not re.search(r"^date-released: ", _text("CITATION.cff"), re.MULTILINE):
+    released = _said("CITATION.cff", r"^date-released: *['\"]?([\d-]+)")
+    if released is None:
         yield "CITATION.cff does not say when it was released: date-released."
+    elif dated is not None and released != dated:
+        yield f"CITATION.cff was released on {released}, but CHANGELOG.md dates the section {dated}."
+    for name in ("CITATION.cff", "recipe/recipe.yaml"):
+        named = _said(name, r"^ *version: *['\"]?([^'\"\s]+)")
+        if named != version:
+            yield f"{name} is of version {named}, not {version}."
 
 
-def _text(name: str) -> str:
-    return (REPOSITORY / name).read_text(encoding="utf-8")
+def _said(name: str, pattern: str) -> str | None:
+    """Return what the first line of a file that matches `pattern` says in its group."""
+    found = re.search(pattern, (REPOSITORY / name).read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else None
 
 
 def render_recipe() -> None:
