@@ -146,6 +146,9 @@ class User:
                 QTest.keyClicks(edit, str(path))
                 self.texts += 1
                 return False
+            if (popup := QApplication.activePopupWidget()) is not None:  # completions, which would take the click
+                popup.hide()
+                return False
             accept = next(one for one in buttons.buttons() if _accepts(buttons, one))
             if not accept.isEnabled():  # it has not found the folder yet
                 return False

@@ -186,7 +186,7 @@ def test_its_card_says_what_it_is(pack):
 def test_its_card_says_what_else_is_done_to_values(pack):
     linear = {"id": "scale_linear", "kwargs": {"gain": -1.0, "offset": 1.0}}
     card = read_card(pack(described(before=[RANGE, {"id": "clip", "kwargs": {"min": 0, "max": 1}}, linear])))
-    assert card.provenance.notes[-1] == "Values are then cut off below 0 and above 1; then multiplied by -1, plus 1."
+    assert card.provenance.notes[-1].endswith("cut off below 0 and above 1; then multiplied by -1, plus 1.")
     assert [step.id for step in steps_of(card)] == ["clip", "scale_linear"]
 
 

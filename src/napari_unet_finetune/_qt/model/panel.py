@@ -11,7 +11,7 @@ from ...models.card import FileCard, read_card
 from ...models.packages import is_foreign
 from ...text import elided
 from ..session.dock import Panel
-from ..session.known_models import KnownModel, accept_model, ask_for_model, name_of_model, parent_of
+from ..session.known_models import LOAD_TIP, KnownModel, accept_model, ask_for_model, name_of_model, parent_of
 from ..session.session import Session
 from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.message_line import MessageLine
@@ -34,11 +34,7 @@ class ModelPanel(Panel):
         self.base = tipped(ModelBox(), "The model that every finetuning starts from.")
         self.predictor = ModelBox(_SAME)
         self.to_base = push_button("", "Choose the base of this model as the one that finetunings start from.")
-        self.load_button = push_button(
-            "Load…",
-            "Choose a model file or package made by this program, a PAULow .pth file, or a package of another program "
-            "with a network in ONNX, which can only predict.",
-        )
+        self.load_button = push_button("Load…", LOAD_TIP)
         self.warning, self.card = MessageLine(), ModelCardView()
         self.seen = tipped(
             QCheckBox("What the model sees"),

@@ -14,7 +14,7 @@ from ...text import count_of, place_in_words
 from ..layers.frames import current_frame, frame_name
 from ..model.choices import ModelBox, list_choices, output_name
 from ..session.dock import Panel
-from ..session.known_models import accept_model, ask_for_model
+from ..session.known_models import LOAD_TIP, accept_model, ask_for_model
 from ..session.session import Session
 from ..widgets.channel_box import ChannelBox
 from ..widgets.editors import ChoiceBox
@@ -55,7 +55,7 @@ class PredictPanel(Panel):
             "If unticked, images that already have a labels file are skipped. Images are never overwritten.",
         )
         self.model = tipped(ModelBox(), "The model that predicts.")
-        self.load = push_button("Load…", "Choose a model file or package made by this program, or a PAULow .pth file.")
+        self.load = push_button("Load…", LOAD_TIP)
         self.channel = ChannelBox()
         self.appearance = tipped(
             ChoiceBox(_APPEARANCES),

@@ -200,8 +200,9 @@ class QuestionsController:
         """Return that a network which only predicts cannot answer a question; empty if it can."""
         if question in ("can_learn", "cross_validate"):
             return self.session.base_problem
-        if question == "suggest" and (reason := read_card(self.session.predictor).why_not_trained):
-            return f"{reason} Choose another model to predict with: this looks into the network."
+        if question == "suggest" and read_card(self.session.predictor).only_predicts:
+            name = name_of_model(self.session, self.session.predictor)
+            return f"{name} is a network of another program, into which nobody can look. Predict with another model."
         return ""
 
     def _time_of_trial(self) -> str:

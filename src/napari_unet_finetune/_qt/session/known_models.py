@@ -18,6 +18,10 @@ from .history import History
 from .session import Session
 
 _FILES = "Models (*.safetensors *.zip *.pth *.pt);;All files (*)"
+LOAD_TIP = (
+    "Choose a model file or package made by this program, a PAULow .pth file, or a package of another program with a "
+    "network in ONNX, which can only predict."
+)
 TRAININGS, CURVES = "Finetuned on this dataset", "Learning curve"
 SHIPPED, FILES = "Shipped", "Recent files"
 

@@ -54,7 +54,8 @@ class Step:
     def in_words(self) -> str:
         """What it does, as part of a sentence."""
         if self.id != "clip":
-            return f"multiplied by {self.kwargs['gain']:.4g}, plus {self.kwargs['offset']:.4g}"
+            gain, offset = self.kwargs["gain"], self.kwargs["offset"]
+            return f"multiplied by {gain:.4g}, {'minus' if offset < 0 else 'plus'} {abs(offset):.4g}"
         limits = (("min", "below"), ("max", "above"))
         found = [f"{word} {self.kwargs[name]:.4g}" for name, word in limits if name in self.kwargs]
         return f"cut off {' and '.join(found)}"
@@ -289,7 +290,7 @@ def _cut(normalization: Normalization, steps: tuple[Step, ...]) -> Iterator[str]
 def _further(steps: tuple[Step, ...]) -> Iterator[str]:
     """Say what else is done to the values of a normalized image."""
     if steps:
-        yield f"Values are then {'; then '.join(step.in_words for step in steps)}."
+        yield f"Normalized values are then {'; then '.join(step.in_words for step in steps)}."
 
 
 def _provenance(path: Path, model: Rdf, *notes: str) -> Provenance:
