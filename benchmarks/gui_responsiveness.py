@@ -69,34 +69,34 @@ def measure(arm: str, steps: int) -> dict[str, Any]:
     viewer.window.resize(1280, 800)
     painter = _Painter(viewer)
     beats: list[float] = []
-    beat, stroke = _timer(lambda: beats.append(time.perf_counter())), _timer(painter.move)
+    beat, stroke = new_timer(lambda: beats.append(time.perf_counter())), new_timer(painter.move)
     beat.setTimerType(Qt.TimerType.PreciseTimer)
     with tempfile.TemporaryDirectory() as folder:
         dock = _open_dock(viewer, Path(folder), steps)
         session = dock.session
-        turn = _timer(lambda: annotation_of(session).next() if session.trainings.is_running else None)
+        turn = new_timer(lambda: annotation_of(session).next() if session.trainings.is_running else None)
         if arm == "thread":
             session.trainings._runner = session.jobs._runner = _run_in_thread
-        _let(seconds=3)  # the window has been drawn, layers and thumbnails have been prepared
+        let(seconds=3)  # the window has been drawn, layers and thumbnails have been prepared
         beat.start(BEAT_MS)
         stroke.start(STROKE_MS)
         turn.start(TURN_MS)
         start = time.perf_counter()
         if arm == "idle":
-            _let(seconds=10)
+            let(seconds=10)
         else:
             dock.finetune.button.click()
-            _let(until=lambda: not session.trainings.is_running)
+            let(until=lambda: not session.trainings.is_running)
         seconds = time.perf_counter() - start
         if arm != "idle":
-            _let(until=lambda: not session.jobs.is_running)
-            _let(seconds=1)
+            let(until=lambda: not session.jobs.is_running)
+            let(seconds=1)
         beat.stop()
         stroke.stop()
         turn.stop()
         print(session.message.text, file=sys.stderr)
         viewer.close()
-        _let(seconds=0.2)
+        let(seconds=0.2)
     late = np.maximum(np.diff(beats) * 1000 - BEAT_MS, 0)
     p50, p99 = np.percentile(late, (50, 99))
     steps_per_s = 0.0 if arm == "idle" else steps / seconds
@@ -187,7 +187,8 @@ class _Painter:
         self._labels.paint(here, 1)
 
 
-def _timer(action: Callable[[], object]) -> Any:
+def new_timer(action: Callable[[], object]) -> Any:
+    """Return a timer of the event loop that does something, not yet started."""
     from qtpy.QtCore import QTimer
 
     timer = QTimer()
@@ -195,7 +196,7 @@ def _timer(action: Callable[[], object]) -> Any:
     return timer
 
 
-def _let(seconds: float = 0.0, until: Callable[[], bool] | None = None) -> None:
+def let(seconds: float = 0.0, until: Callable[[], bool] | None = None) -> None:
     """Let the event loop run."""
     from qtpy.QtCore import QEventLoop, QTimer
 

@@ -137,6 +137,7 @@ class TestCluster:
 
     def test_a_large_image_has_the_pixels_of_a_plain_prediction_though_a_worker_is_killed(self, cluster, tmp_path):
         from napari_unet_finetune.inference.folder import predict_folder
+        from napari_unet_finetune.inference.pieces import Cut
         from napari_unet_finetune.inference.predict import Predictor
         from napari_unet_finetune.inference.spread import Spread
         from napari_unet_finetune.models.load import load_model
@@ -144,7 +145,7 @@ class TestCluster:
         write_cells(tmp_path / "images" / "slide.tif")
         one = Predictor(load_model("nuclei-fluorescence"), PredictConfig(device="cpu", instances=True))
         drain(predict_folder(tmp_path / "images", tmp_path / "plain", one))
-        events = predict_folder(tmp_path / "images", tmp_path / "out", Spread(one, cluster), chunk=160)
+        events = predict_folder(tmp_path / "images", tmp_path / "out", Spread(one, cluster), cut=Cut(160))
         next(events)
         os.kill(next(iter(cluster.client.run(os.getpid).values())), signal.SIGKILL)
         (target,) = drain(events).written

@@ -148,6 +148,25 @@ class TileEnd(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PieceEnd(Event):
+    """A piece of a file that is predicted in parts is finished, number `done` of `total`, and kept in `file`.
+
+    It is the region `top`, `left`, `bottom`, `right` of frame number `frame`, counted from 0.
+    """
+
+    kind: ClassVar[str] = "piece_end"
+    path: Path
+    file: Path
+    frame: Count
+    top: Count
+    left: Count
+    bottom: Count
+    right: Count
+    done: Count
+    total: Count
+
+
+@dataclass(frozen=True, slots=True)
 class ImageEnd(Event):
     """One file is dealt with, number `done` of `total`.
 
@@ -270,7 +289,7 @@ class JobFailed(Event):
 _KINDS: dict[str, type[Any]] = {
     cls.kind: cls
     for cls in (
-        RunStarted, StepEnd, ValidationEnd, Notice, RunEnded, TileEnd, ImageEnd, ImageSeen, ImagePredicted,
+        RunStarted, StepEnd, ValidationEnd, Notice, RunEnded, TileEnd, PieceEnd, ImageEnd, ImageSeen, ImagePredicted,
         ImageCompared, PreviewReady, PartStarted, Alive, JobEnded, JobFailed,
     )
 }  # fmt: skip

@@ -36,11 +36,11 @@ class HereJob:
         self.said.append("close")
 
 
-def run_here(job: Job) -> HereJob:
+def run_here(job: Job, control: Control | None = None) -> HereJob:
     """Carry out `job` before returning."""
     from napari_unet_finetune.jobs.table import events_of
 
-    reports = report(events_of(job.folder, Control()))
+    reports = report(events_of(job.folder, control or Control()))
     while True:
         try:
             job.on_report(next(reports))

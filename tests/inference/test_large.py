@@ -8,11 +8,12 @@ import tifffile
 from scipy import ndimage
 
 from napari_unet_finetune.config import PredictConfig
-from napari_unet_finetune.events import TileEnd, drain
+from napari_unet_finetune.events import PieceEnd, TileEnd, drain
 from napari_unet_finetune.inference.folder import predict_folder
-from napari_unet_finetune.inference.pieces import side_of_chunks
+from napari_unet_finetune.inference.pieces import Cut, side_of_chunks
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.io.images import ImageRef, list_images, read_image
+from napari_unet_finetune.io.regions.region import InView, Region
 from napari_unet_finetune.models.model import Model
 
 from .test_folder import Counting, Killed
@@ -43,7 +44,7 @@ def test_regions_of_any_size_give_the_labels_of_one_piece(tmp_path, model: Model
     write_blobs(tmp_path / "images" / "slide.tif")
     one = Bright(model, PredictConfig(device="cpu", **settings))
     for name, side in (("whole", None), ("cut", chunk)):
-        assert drain(predict_folder(tmp_path / "images", tmp_path / name, one, chunk=side)).written
+        assert drain(predict_folder(tmp_path / "images", tmp_path / name, one, cut=Cut(side))).written
     whole, cut = (tifffile.imread(tmp_path / name / "slide_labels.tif") for name in ("whole", "cut"))
     assert whole.any()
     np.testing.assert_array_equal(cut, whole)
@@ -54,7 +55,7 @@ def test_its_labels_are_tiled_and_keep_the_size_of_a_pixel(tmp_path, model: Mode
     size = {"resolution": (1e4, 2e4), "resolutionunit": "CENTIMETER"}
     write_blobs(tmp_path / "images" / "slide.tif", (700, 530), **size)
     one = Bright(model, PredictConfig(device="cpu", instances=True))
-    drain(predict_folder(tmp_path / "images", tmp_path / "out", one, chunk=400))
+    drain(predict_folder(tmp_path / "images", tmp_path / "out", one, cut=Cut(400)))
     with tifffile.TiffFile(tmp_path / "out" / "slide_labels.tif") as file:
         assert file.pages[0].is_tiled
     read = read_image(ImageRef(tmp_path / "out" / "slide_labels.tif"), as_labels=True)
@@ -75,9 +76,9 @@ def test_what_was_killed_goes_on_with_the_regions_that_were_finished(tmp_path, m
     drain(predict_folder(tmp_path / "images", tmp_path / "at once", one))
     one.seen, one.most = 0, 5
     with pytest.raises(Killed):
-        drain(predict_folder(tmp_path / "images", tmp_path / "out", one, chunk=50))
+        drain(predict_folder(tmp_path / "images", tmp_path / "out", one, cut=Cut(50)))
     one.seen, one.most = 0, 99
-    assert drain(predict_folder(tmp_path / "images", tmp_path / "out", one, chunk=50)).written
+    assert drain(predict_folder(tmp_path / "images", tmp_path / "out", one, cut=Cut(50))).written
     assert one.seen == 9 - 5
     at_once, later = (tifffile.imread(tmp_path / name / "slide_labels.tif") for name in ("at once", "out"))
     np.testing.assert_array_equal(at_once, later)
@@ -86,7 +87,7 @@ def test_what_was_killed_goes_on_with_the_regions_that_were_finished(tmp_path, m
 def test_progress_goes_up_to_the_end_of_the_image(tmp_path, model: Model) -> None:
     write_blobs(tmp_path / "images" / "slide.tif")
     one = Bright(model, PredictConfig(device="cpu"))
-    events = list(predict_folder(tmp_path / "images", tmp_path / "out", one, chunk=50))
+    events = list(predict_folder(tmp_path / "images", tmp_path / "out", one, cut=Cut(50)))
     shares = [event.done / event.total for event in events if isinstance(event, TileEnd)]
     assert shares == sorted(shares) and shares[-1] == 1
 
@@ -101,7 +102,7 @@ def test_labels_of_an_ome_zarr_are_one_that_others_validate(tmp_path, model: Mod
     write_store(tmp_path / "stores" / "slide.ome.zarr", pixels[:, None], "tcyx", version=version, chunk=256)
     one = Bright(model, PredictConfig(device="cpu", instances=True))
     drain(predict_folder(tmp_path / "images", tmp_path / "out", one))
-    report = drain(predict_folder(tmp_path / "stores", tmp_path / "out", one, chunk=512))
+    report = drain(predict_folder(tmp_path / "stores", tmp_path / "out", one, cut=Cut(512)))
     target = tmp_path / "out" / "slide_labels.ome.zarr"
     assert report.written == (target,)
     expected = tifffile.imread(tmp_path / "out" / "slide_labels.tif")
@@ -120,3 +121,41 @@ def test_labels_of_an_ome_zarr_are_one_that_others_validate(tmp_path, model: Mod
     replaced = drain(predict_folder(tmp_path / "stores", tmp_path / "out", one, overwrite=True))
     assert replaced.written == (target,)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"slide_labels.tif", "slide_labels.ome.zarr"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"instances": True, "fill_holes": True}], ids=["plain", "numbered"])
+def test_what_is_in_view_comes_first_and_the_labels_are_the_same(tmp_path, model: Model, settings) -> None:
+    frames = np.stack([write_blobs(tmp_path / "images" / "slide.tif")] * 2)
+    tifffile.imwrite(tmp_path / "images" / "slide.tif", frames, photometric="minisblack", metadata={"axes": "TYX"})
+    one = Bright(model, PredictConfig(device="cpu", **settings))
+    view = InView(1, Region(60, 90, 100, 120))
+    events = {
+        name: list(predict_folder(tmp_path / "images", tmp_path / name, one, cut=Cut(50, first=first)))
+        for name, first in (("in order", None), ("in view", view))
+    }
+    told = {name: [event for event in events[name] if isinstance(event, PieceEnd)] for name in events}
+    assert [event.frame for event in told["in order"]] == [0] * 9 + [1] * 9
+    assert [event.frame for event in told["in view"]] == [1] * 9 + [0] * 9
+    corners = [(event.top, event.left) for event in told["in view"]]
+    assert set(corners[:2]) == {(50, 50), (50, 100)} and corners[8] == (0, 0)
+    assert [(event.done, event.total) for event in told["in view"]] == [(done, 18) for done in range(1, 19)]
+    one_way, other = (tifffile.imread(tmp_path / name / "slide_labels.tif") for name in events)
+    assert one_way.any()
+    np.testing.assert_array_equal(one_way, other)
+
+
+def test_pieces_that_are_there_are_told_of_again_and_only_the_others_are_made(tmp_path, model: Model) -> None:
+    write_blobs(tmp_path / "images" / "slide.tif")
+    one = Counting(model, PredictConfig(device="cpu"))
+    stop = iter([False] * 3 + [True] * 99).__next__
+    events = list(predict_folder(tmp_path / "images", tmp_path / "out", one, cut=Cut(50), should_stop=stop))
+    before = [event for event in events if isinstance(event, PieceEnd)]
+    assert 0 < len(before) < 9
+    one.seen = 0
+    view = InView(0, Region(120, 120, 150, 131))
+    events = list(predict_folder(tmp_path / "images", tmp_path / "out", one, cut=Cut(50, first=view)))
+    after = [event for event in events if isinstance(event, PieceEnd)]
+    assert after[: len(before)] == before
+    assert [event.done for event in after] == list(range(1, 10)) and len({event.file for event in after}) == 9
+    assert (after[len(before)].top, after[len(before)].left) == (100, 100)
+    assert one.seen == 9 - len(before)

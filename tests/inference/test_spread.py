@@ -10,6 +10,7 @@ from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import ImageEnd, TileEnd, drain
 from napari_unet_finetune.inference.folder import PredictedFolder, predict_folder
+from napari_unet_finetune.inference.pieces import Cut
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.spread import Spread
 from napari_unet_finetune.io.images import list_images, read_image
@@ -46,7 +47,7 @@ def predictor(model: Model) -> Predictor:
 def plain(source, predictor, tmp_path_factory) -> tuple[Path, PredictedFolder]:
     """Return what a plain prediction writes, and its report."""
     out = tmp_path_factory.mktemp("plain") / "out"
-    return out, drain(predict_folder(source, out, predictor, chunk=CHUNK))
+    return out, drain(predict_folder(source, out, predictor, cut=Cut(CHUNK)))
 
 
 def assert_same(out: Path, plain: Path) -> None:
@@ -68,7 +69,7 @@ def as_names(report) -> dict:
 @pytest.mark.parametrize("seed", range(2))
 def test_files_and_report_are_those_of_a_plain_prediction(source, predictor, plain, tmp_path, seed) -> None:
     out = tmp_path / "out"
-    events = predict_folder(source, out, Spread(predictor, Untidy(seed)), chunk=CHUNK)
+    events = predict_folder(source, out, Spread(predictor, Untidy(seed)), cut=Cut(CHUNK))
     told = []
     while True:
         try:
@@ -88,7 +89,7 @@ def test_what_is_there_is_kept_and_small_images_share_a_piece(source, predictor,
     out.mkdir()
     (out / "img1_labels.tif").write_text("mine")
     engine = Untidy()
-    report = drain(predict_folder(source, out, Spread(predictor, engine), chunk=CHUNK))
+    report = drain(predict_folder(source, out, Spread(predictor, engine), cut=Cut(CHUNK)))
     assert report.skipped == (out / "img1_labels.tif",)
     assert (out / "img1_labels.tif").read_text() == "mine"
     assert sum("img" in name for name in engine.names) < 3
@@ -97,11 +98,11 @@ def test_what_is_there_is_kept_and_small_images_share_a_piece(source, predictor,
 def test_once_the_cluster_is_gone_the_same_prediction_goes_on(source, predictor, plain, tmp_path) -> None:
     out = tmp_path / "out"
     with pytest.raises(ConnectionError):
-        drain(predict_folder(source, out, Spread(predictor, Untidy(1, fails_after=8)), chunk=CHUNK))
+        drain(predict_folder(source, out, Spread(predictor, Untidy(1, fails_after=8)), cut=Cut(CHUNK)))
     assert not list(out.glob(".spread-*"))
     kept = len(list(out.glob(".slide*/*.npz")))
     rest = Untidy(2)
-    drain(predict_folder(source, out, Spread(predictor, rest), chunk=CHUNK))
+    drain(predict_folder(source, out, Spread(predictor, rest), cut=Cut(CHUNK)))
     assert_same(out, plain[0])
     assert kept and len([name for name in rest.names if name.startswith("slide at")]) == 12 - kept
 
@@ -112,9 +113,9 @@ def test_what_was_stopped_is_told_and_goes_on_spread_or_not(source, predictor, t
     spread = Spread(predictor, engine)
     stop = lambda: any("slide" in name and "intensities" not in name for name in engine.names)  # noqa: E731
     slide = source / "slide.tif"
-    report = drain(predict_folder(slide, out, spread, chunk=CHUNK, should_stop=stop))
+    report = drain(predict_folder(slide, out, spread, cut=Cut(CHUNK), should_stop=stop))
     assert report.stopped and "1 of its 12 parts are finished and kept" in report.notes[0]
-    drain(predict_folder(slide, out, predictor if ends_plain else Spread(predictor, Untidy()), chunk=CHUNK))
+    drain(predict_folder(slide, out, predictor if ends_plain else Spread(predictor, Untidy()), cut=Cut(CHUNK)))
     drain(predict_folder(slide, tmp_path / "plain", predictor))
     assert_same(out, tmp_path / "plain")
 
@@ -123,12 +124,12 @@ def test_parts_of_another_model_stay_those_of_that_model(source, predictor, mode
     out = tmp_path / "out"
     slide = source / "slide.tif"
     with pytest.raises(ConnectionError):
-        drain(predict_folder(slide, out, Spread(predictor, Untidy(fails_after=4)), chunk=CHUNK))
+        drain(predict_folder(slide, out, Spread(predictor, Untidy(fails_after=4)), cut=Cut(CHUNK)))
     other = Predictor(model, PredictConfig(device="cpu", precision="fp32", threshold=0.2))
-    (failed,) = drain(predict_folder(slide, out, Spread(other, Untidy()), chunk=CHUNK)).failed
+    (failed,) = drain(predict_folder(slide, out, Spread(other, Untidy()), cut=Cut(CHUNK))).failed
     assert "(" in failed.reason and "of its parts are kept" in failed.reason
-    drain(predict_folder(slide, out, Spread(other, Untidy()), chunk=CHUNK, overwrite=True))
-    drain(predict_folder(slide, tmp_path / "plain", other, chunk=CHUNK))
+    drain(predict_folder(slide, out, Spread(other, Untidy()), cut=Cut(CHUNK), overwrite=True))
+    drain(predict_folder(slide, tmp_path / "plain", other, cut=Cut(CHUNK)))
     assert_same(out, tmp_path / "plain")
 
 
@@ -147,7 +148,7 @@ def test_relative_paths_are_those_of_this_program(source, predictor, monkeypatch
             yield from super().finished(next_piece, folder, **how)
 
     monkeypatch.chdir(source.parent)
-    report = drain(predict_folder(Path("images"), Path("here"), Spread(predictor, Elsewhere()), chunk=CHUNK))
+    report = drain(predict_folder(Path("images"), Path("here"), Spread(predictor, Elsewhere()), cut=Cut(CHUNK)))
     assert {path.parent for path in report.written} == {Path("here")} and len(report.written) == 6
     assert (source.parent / "here" / "slide_labels.tif").is_file()
 
@@ -159,13 +160,13 @@ def test_a_stack_of_regions_and_a_store_are_spread_too(model, tmp_path, write_st
     tifffile.imwrite(tmp_path / "images" / "stack.tif", pixels, photometric="minisblack", metadata={"axes": "TYX"})
     write_store(tmp_path / "images" / "cells.ome.zarr", pixels[:, None], "tcyx")
     one = Predictor(model, PredictConfig(device="cpu", precision="fp32", fill_holes=True))
-    drain(predict_folder(tmp_path / "images", tmp_path / "plain", one, chunk=40))
-    drain(predict_folder(tmp_path / "images", tmp_path / "out", Spread(one, Untidy()), chunk=40))
+    drain(predict_folder(tmp_path / "images", tmp_path / "plain", one, cut=Cut(40)))
+    drain(predict_folder(tmp_path / "images", tmp_path / "out", Spread(one, Untidy()), cut=Cut(40)))
     assert_same(tmp_path / "out", tmp_path / "plain")
 
 
 def test_a_folder_is_predicted_by_one_program_at_a_time(source, predictor, tmp_path) -> None:
-    first = predict_folder(source, tmp_path / "out", Spread(predictor, Untidy()), chunk=CHUNK)
+    first = predict_folder(source, tmp_path / "out", Spread(predictor, Untidy()), cut=Cut(CHUNK))
     next(first)
     with pytest.raises(DataError, match="being worked on already"):
         drain(predict_folder(source, tmp_path / "out", Spread(predictor, Untidy())))

@@ -7,7 +7,9 @@ import pytest
 import tifffile
 
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.io.images import ImageRef, list_images, read_image, write_labels
+from napari_unet_finetune.io.images import ImageRef, list_images, open_in_parts, read_image, write_labels
+from napari_unet_finetune.io.regions.region import Region
+from napari_unet_finetune.io.writing import new_image_file
 
 LABELS = np.zeros((30, 40), np.int64)
 LABELS[5:9, 3:7] = 1
@@ -85,3 +87,19 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     with pytest.raises(DataError, match=r"a\.tif cannot be written \(.*\)\. Free some space"):
         write_labels(tmp_path / "a.tif", noise)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "bool", "int64", "float16"])
+@pytest.mark.parametrize(("axes", "shape"), [("YX", (30, 40)), ("CYX", (2, 30, 40)), ("TCYX", (5, 2, 30, 40))])
+def test_an_image_that_is_filled_bit_by_bit_is_read_in_parts(tmp_path, dtype, axes, shape):
+    path = tmp_path / "sub" / "big.ome.tif"
+    pixels = np.random.default_rng(0).integers(0, 2, shape).astype(dtype)
+    array = new_image_file(path, shape, np.dtype(dtype), axes, (0.5, 0.25), "um")
+    for top in (0, 17):
+        array[..., top : top + 17, :] = pixels[..., top : top + 17, :]
+    refs = list_images(path)
+    assert len(refs) == (5 if "T" in axes else 1)
+    image = open_in_parts(refs[-1])
+    last = pixels[-1] if "T" in axes else pixels
+    np.testing.assert_array_equal(image.read(Region(10, 5, 20, 15)), last[..., 10:20, 5:15])
+    assert (image.scale, image.unit) == ((0.5, 0.25), "um")

@@ -17,6 +17,7 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import ModelError
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.folder import predict_folder
+from napari_unet_finetune.inference.pieces import Cut
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.spread import Spread
 from napari_unet_finetune.models.card import read_card
@@ -170,7 +171,7 @@ def test_workers_load_it_from_its_file(pack, image, tmp_path):
     np.save(tmp_path / "images" / "a.npy", image)
     one = Predictor.of(pack())
     for name, how in (("plain", one), ("spread", Spread(one, Untidy()))):
-        assert drain(predict_folder(tmp_path / "images", tmp_path / name, how, chunk=40)).written
+        assert drain(predict_folder(tmp_path / "images", tmp_path / name, how, cut=Cut(40))).written
     spread, plain = (tifffile.imread(tmp_path / name / "a_labels.tif") for name in ("spread", "plain"))
     assert plain.any() and np.array_equal(spread, plain)
 

@@ -156,6 +156,7 @@ def predict(
 ) -> None:
     """Predict a file or a folder of images into labels files; what exists is skipped, what was stopped goes on."""
     from ..inference.folder import predict_folder
+    from ..inference.pieces import Cut
     from ..inference.predict import Predictor
     from ..inference.spread import Spread
 
@@ -172,7 +173,7 @@ def predict(
     predictor = Predictor.of(model, config)
     with workers_asked_for(workers, scheduler) as cluster, stops_on_interrupt() as stop:
         how = predictor if cluster is None else Spread(predictor, cluster)
-        events = predict_folder(images, out, how, overwrite=overwrite, chunk=chunk, should_stop=stop)
+        events = predict_folder(images, out, how, overwrite=overwrite, cut=Cut(chunk), should_stop=stop)
         result = watch(events, "Predict", quiet=as_json)
     values = {**result.to_json(), "threshold": predictor.threshold}
     finish(values, as_json=as_json, show=lambda console: _show_files(console, result, out))

@@ -14,7 +14,7 @@ from ..data.appearance import Appearance
 from ..data.folders import open_unannotated, read_unannotated
 from ..data.normalize import Sight
 from ..errors import DataError, DeviceError, FinetuneError, lacks_memory
-from ..events import ImageEnd, Run, TileEnd, never
+from ..events import ImageEnd, PieceEnd, Run, TileEnd, never
 from ..io.disk import file_stamp
 from ..io.images import ImageHeader, ImageRef, read_headers, write_labels
 from ..io.regions.ome_zarr import is_zarr, zarr_stamp
@@ -22,7 +22,7 @@ from ..io.regions.ome_zarr_labels import write_zarr_labels
 from ..io.regions.parts import Parts
 from ..io.regions.region import LazyImage, Region
 from ..io.writing import write_label_pages, write_label_tiles
-from .pieces import Pieces, side_of_chunks, tidied
+from .pieces import IN_ORDER, Cut, Pieces, side_of_chunks, tidied
 from .postprocess import to_labels
 from .predict import Predictor
 
@@ -53,21 +53,21 @@ class Stopped:
     notes: tuple[str, ...] = ()
 
 
-_Outcome = Generator[TileEnd, None, ImageEnd | Stopped]
+_Outcome = Generator[TileEnd | PieceEnd, None, ImageEnd | Stopped]
 
 
 def predict_file(
     file: ImageFile,
     predictor: Predictor,
     *,
-    chunk: int | None = None,
+    cut: Cut = IN_ORDER,
     overwrite: bool = False,
     should_stop: Callable[[], bool] = never,
 ) -> _Outcome:
     """Write the labels of a file; yield progress, return what became of it.
 
     Frames of a stack, and regions of a large image, are kept on disk as soon as they are finished, and an attempt that
-    was killed goes on with them. Regions are those of `chunk` pixels a side.
+    was killed goes on with them.
 
     Raises
     ------
@@ -75,9 +75,9 @@ def predict_file(
         If the device's memory does not hold a single tile.
     """
     try:
-        if not is_in_parts(file, chunk):
+        if not is_in_parts(file, cut.chunk):
             return (yield from _predict_image(file, predictor, should_stop))
-        return (yield from _predict_in_parts(file, predictor, chunk, overwrite, should_stop))
+        return (yield from _predict_in_parts(file, predictor, cut, overwrite, should_stop))
     except DeviceError:
         raise  # no other file would fare better
     except FinetuneError as error:
@@ -101,7 +101,7 @@ def is_in_parts(file: ImageFile, chunk: int | None) -> bool:
     return file.frames[0].frame is not None or file.is_zarr or side_of_chunks(file.header.size, chunk) is not None
 
 
-def begin_parts(file: ImageFile, predictor: Predictor, chunk: int | None, *, anew: bool) -> list[Pieces]:
+def begin_parts(file: ImageFile, predictor: Predictor, cut: Cut, *, anew: bool) -> list[Pieces]:
     """Return the pieces of each frame, those that an earlier attempt has left among them; `anew` as `Parts.begin`.
 
     Raises
@@ -111,20 +111,27 @@ def begin_parts(file: ImageFile, predictor: Predictor, chunk: int | None, *, ane
     """
     if len({header.size for header in read_headers(file.path)}) > 1:
         raise DataError(f"{file.path.name}: its frames differ in size. Save them as files of their own.")
-    side = side_of_chunks(file.header.size, chunk)
+    side = side_of_chunks(file.header.size, cut.chunk)
     parts = Parts.begin(file.target, {**plan_of(file, predictor), "chunk": side}, anew=anew)
-    return [Pieces(parts, f"{place:06d}", file.header.size, side) for place in range(len(file.frames))]
+    in_view = {cut.first.frame: cut.first.region} if cut.first is not None else {}
+    return [
+        Pieces(parts, f"{place:06d}", file.header.size, side, first=in_view.get(place))
+        for place in range(len(file.frames))
+    ]
 
 
 def _predict_in_parts(
-    file: ImageFile, predictor: Predictor, chunk: int | None, overwrite: bool, should_stop: Callable[[], bool]
+    file: ImageFile,
+    predictor: Predictor,
+    cut: Cut,
+    overwrite: bool,
+    should_stop: Callable[[], bool],
 ) -> _Outcome:
     """Predict frame by frame and region by region; what is finished lies on disk, and only that in work in memory."""
-    frames = begin_parts(file, predictor, chunk, anew=overwrite)
+    frames = begin_parts(file, predictor, cut, anew=overwrite)
     try:
-        for ref, pieces in zip(file.frames, frames, strict=True):
-            if (yield from _predict_frame(ref, pieces, predictor, should_stop)) is None:
-                return as_stopped(file, frames)
+        if not (yield from _predict_pieces(file, frames, predictor, should_stop)):
+            return as_stopped(file, frames)
     except FinetuneError:
         as_stopped(file, frames)  # where nothing is finished, nothing stays
         raise
@@ -138,23 +145,55 @@ def _predict_in_parts(
     return ImageEnd(file.path, labels=file.target, shown=", or ".join(shown), notes=notes)
 
 
+def _predict_pieces(
+    file: ImageFile, frames: Sequence[Pieces], predictor: Predictor, should_stop: Callable[[], bool]
+) -> Generator[TileEnd | PieceEnd, None, bool]:
+    """Predict what of a file is not finished, what is in view first, and tell of all pieces; False if stopped before.
+
+    Those that an earlier attempt has left are told of at once.
+    """
+    places = [(place, region) for place, pieces in enumerate(frames) for region in pieces.regions()]
+    found = [(place, region) for place, region in places if frames[place].name(region) in frames[place].parts]
+    for done, (place, region) in enumerate(found, start=1):
+        yield _piece_end(file, frames, place, region, (done, len(places)))
+    done = len(found)
+    for place in sorted(range(len(frames)), key=lambda place: frames[place].first is None):
+        events = Run(_predict_frame(file.frames[place], frames[place], predictor, should_stop))
+        for event in events:
+            if isinstance(event, Region):
+                done += 1
+                yield _piece_end(file, frames, place, event, (done, len(places)))
+            else:
+                yield event
+        if not events.result:
+            return False
+    return True
+
+
+def _piece_end(
+    file: ImageFile, frames: Sequence[Pieces], place: int, region: Region, counts: tuple[int, int]
+) -> PieceEnd:
+    kept = frames[place].parts.file(frames[place].name(region))
+    return PieceEnd(file.path, kept, place, region.top, region.left, region.bottom, region.right, *counts)
+
+
 def _predict_frame(
     ref: ImageRef, pieces: Pieces, predictor: Predictor, should_stop: Callable[[], bool]
-) -> Generator[TileEnd, None, Pieces | None]:
-    """Predict what of a frame is not finished; None if it is stopped before."""
-    regions, todo = list(pieces.regions()), pieces.unfinished()
+) -> Generator[TileEnd | Region, None, bool]:
+    """Predict what of a frame is not finished, and yield each region that is; False if it is stopped before."""
+    todo, count = pieces.unfinished(), sum(1 for _ in pieces.regions())
     if not todo:
-        return pieces
+        return True
     image = open_unannotated(ref)
     sight = predictor.measure(image)
-    for region in todo:
-        before = regions.index(region)
+    for before, region in enumerate(todo, start=count - len(todo)):
         tiles = Run(predict_region(image, pieces, region, sight, predictor, should_stop))
         for event in tiles:  # regions at the edge have fewer tiles, which does not matter to a bar
-            yield TileEnd(before * event.total + event.done, len(regions) * event.total)
+            yield TileEnd(before * event.total + event.done, count * event.total)
         if not tiles.result:
-            return None
-    return pieces
+            return False
+        yield region
+    return True
 
 
 def predict_region(

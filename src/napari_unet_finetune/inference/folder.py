@@ -13,7 +13,7 @@ from typing import Any
 from ..config import PredictConfig
 from ..engine import Engine, remove_shared_folders, shared_folder
 from ..errors import DataError
-from ..events import ImageEnd, Run, TileEnd, as_run, never
+from ..events import ImageEnd, PieceEnd, Run, TileEnd, as_run, never
 from ..io.content import is_image_file
 from ..io.disk import PASSING_LOCK, locked, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
@@ -22,6 +22,7 @@ from ..models.model import Model
 from ..result import FailedFile, Result
 from ..text import count_of, first_of
 from .file import ImageFile, Stopped, predict_file
+from .pieces import IN_ORDER, Cut
 from .predict import Predictor
 from .spread import Spread, spread_files
 
@@ -54,7 +55,7 @@ class PredictedFolder(Result):
         return self.notes
 
 
-FolderEvent = TileEnd | ImageEnd
+FolderEvent = TileEnd | PieceEnd | ImageEnd
 _NO_FILE_TAKES_S = 3600
 
 
@@ -91,7 +92,7 @@ def predict_files(
     """
     predictor = Predictor(model, PredictConfig.given(None, settings))
     how = predictor if cluster is None else Spread(predictor, cluster)
-    return (yield from predict_folder(Path(images), Path(out), how, overwrite=overwrite, chunk=chunk))
+    return (yield from predict_folder(Path(images), Path(out), how, overwrite=overwrite, cut=Cut(chunk)))
 
 
 def predict_folder(
@@ -100,7 +101,7 @@ def predict_folder(
     predictor: Predictor | Spread,
     *,
     overwrite: bool = False,
-    chunk: int | None = None,
+    cut: Cut = IN_ORDER,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[FolderEvent, None, PredictedFolder]:
     """Write ``<name>_labels.tif`` into `out` for each image file in `source`; yield progress, return what happened.
@@ -110,9 +111,9 @@ def predict_folder(
     labels written there before are then not taken for images, nor ever replaced. `should_stop` is asked before
     every batch of tiles; the file in work is then not written, but what is finished of it, frames of a stack or
     regions of a large image, is kept beside it, also when the process is killed, and the next prediction of the same
-    folder goes on with that. Images larger than `chunk` (default: than 4,096 x 4,096 pixels) are predicted in squares
-    of `chunk` pixels (2,048), which gives the same labels in little memory. Labels of an OME-Zarr image are one. Work
-    that is spread gives the same files; what is finished is then told in any order.
+    folder goes on with that. Large images are predicted in pieces, as `cut` says, which gives the same labels in little
+    memory. Labels of an OME-Zarr image are one. Work that is spread gives the same files; what is finished is then told
+    in any order.
 
     Raises
     ------
@@ -138,19 +139,19 @@ def predict_folder(
                     spread_files,
                     spread=predictor,
                     folder=folder,
-                    chunk=chunk,
+                    cut=cut,
                     overwrite=overwrite,
                     should_stop=should_stop,
                 )
                 return (yield from _predict_spread(listing, files, spread, overwrite))
-        predict = partial(predict_file, predictor=predictor, chunk=chunk, overwrite=overwrite, should_stop=should_stop)
+        predict = partial(predict_file, predictor=predictor, cut=cut, overwrite=overwrite, should_stop=should_stop)
         return (yield from _predict_files(listing, files, predict, overwrite))
 
 
 def _predict_files(
     listing: Listing,
     files: Sequence[ImageFile],
-    predict: Callable[[ImageFile], Generator[TileEnd, None, ImageEnd | Stopped]],
+    predict: Callable[[ImageFile], Generator[TileEnd | PieceEnd, None, ImageEnd | Stopped]],
     overwrite: bool,
 ) -> Generator[FolderEvent, None, PredictedFolder]:
     ends = [ImageEnd(path, error=reason) for path, reason in listing.unreadable]

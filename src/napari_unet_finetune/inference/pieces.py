@@ -13,13 +13,33 @@ from numpy.typing import NDArray
 
 from ..config import PredictConfig
 from ..io.regions.parts import Parts
-from ..io.regions.region import Region, regions_of
+from ..io.regions.region import InView, Region, regions_of
 from .objects import CORNERS, WINDOW_PX, Components, filled_windows, split_touching
 
 CHUNK_PX = 2048
 _LARGE_PX = 4096**2  # images of more pixels are predicted in chunks
 _LARGEST_SPLIT_PX = 2048**2
 _KEPT_PIECES = 12  # in memory; they are read row by row
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How large images are cut into pieces; whatever is chosen, their labels are the same.
+
+    Parameters
+    ----------
+    chunk
+        Images larger than this are cut into squares of so many pixels a side; None: those of more than 4,096 x 4,096
+        pixels into squares of 2,048.
+    first
+        What somebody looks at: the pieces there are made first, then those that lie near.
+    """
+
+    chunk: int | None = None
+    first: InView | None = None
+
+
+IN_ORDER = Cut()
 
 
 def side_of_chunks(shape: tuple[int, int], chunk: int | None) -> int | None:
@@ -34,13 +54,17 @@ def side_of_chunks(shape: tuple[int, int], chunk: int | None) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """An image of `shape` (Y, X) in squares of `side` pixels, or in one piece, each a part on disk."""
+    """An image of `shape` (Y, X) in squares of `side` pixels, or in one piece, each a part on disk.
+
+    What lies near the region `first` is made first.
+    """
 
     parts: Parts
     called: str
     shape: tuple[int, int]
     side: int | None
     numbers: NDArray[np.int64] | None = None  # what those that are kept become
+    first: Region | None = None
     _kept: OrderedDict[str, NDArray[Any]] = field(default_factory=OrderedDict)
 
     def regions(self) -> Iterator[Region]:
@@ -49,8 +73,10 @@ class Pieces:
         return regions_of(self.shape, height, width)
 
     def unfinished(self) -> list[Region]:
-        """Return the regions of the pieces that are still to be made."""
-        return [region for region in self.regions() if self.name(region) not in self.parts]
+        """Return the regions of the pieces that are still to be made, those first that are wanted first."""
+        regions = [region for region in self.regions() if self.name(region) not in self.parts]
+        first = self.first
+        return regions if first is None else sorted(regions, key=first.distance)
 
     def name(self, region: Region) -> str:
         """Return the name of the part that holds the piece at a region."""

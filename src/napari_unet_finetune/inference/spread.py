@@ -20,7 +20,7 @@ from ..io.images import ImageRef
 from ..io.regions.region import LazyImage, Region
 from ..models.model import Model
 from .file import ImageFile, Stopped, as_stopped, begin_parts, is_in_parts, predict_file, predict_region, stamp_of
-from .pieces import Pieces
+from .pieces import IN_ORDER, Cut, Pieces
 from .predict import Predictor
 
 _ENOUGH_PX = 1024**2  # of small images for one piece of work: about a second
@@ -40,11 +40,11 @@ class _Task:
 
     model: Path
     config: PredictConfig
-    chunk: int | None
+    cut: Cut
     overwrite: bool
 
     @classmethod
-    def of(cls, predictor: Predictor, folder: Path, *, chunk: int | None, overwrite: bool) -> Self:
+    def of(cls, predictor: Predictor, folder: Path, *, cut: Cut, overwrite: bool) -> Self:
         """Write the model into a folder that all workers see; a network of another program is taken where it is."""
         file = folder / "model.safetensors"
         if isinstance(predictor.model, Model):
@@ -52,7 +52,7 @@ class _Task:
         else:
             assert predictor.source is not None, "a network of another program is loaded by `Predictor.of`"
             file = Path(predictor.source).absolute()
-        return cls(file, predictor.config, chunk, overwrite)
+        return cls(file, predictor.config, cut, overwrite)
 
     def predictor(self) -> Predictor:
         """Return the model made ready; a process keeps the last one."""
@@ -91,9 +91,7 @@ class _Files:
         ends, task = [], self.task
         for file in self.files:
             end = drain(
-                predict_file(
-                    file, task.predictor(), chunk=task.chunk, overwrite=task.overwrite, should_stop=should_stop
-                )
+                predict_file(file, task.predictor(), cut=task.cut, overwrite=task.overwrite, should_stop=should_stop)
             )
             if isinstance(end, Stopped):
                 break
@@ -221,11 +219,11 @@ class _Board:
                 return self._of(one, piece)
         if not self._files:
             return None
-        if not is_in_parts(self._files[0], self._task.chunk):
+        if not is_in_parts(self._files[0], self._task.cut.chunk):
             return _Files(tuple(self._small()), self._task)
         file = self._files.popleft()
         try:
-            frames = begin_parts(file, self._task.predictor(), self._task.chunk, anew=self._task.overwrite)
+            frames = begin_parts(file, self._task.predictor(), self._task.cut, anew=self._task.overwrite)
         except FinetuneError:
             return _Files((file,), self._task)  # which says why
         begun = self.in_parts[file.path] = _InParts(file, frames, self._task)
@@ -239,7 +237,7 @@ class _Board:
 
     def _small(self) -> Iterator[ImageFile]:
         pixels = 0
-        while self._files and pixels < _ENOUGH_PX and not is_in_parts(self._files[0], self._task.chunk):
+        while self._files and pixels < _ENOUGH_PX and not is_in_parts(self._files[0], self._task.cut.chunk):
             pixels += prod(self._files[0].header.size)
             yield self._files.popleft()
 
@@ -260,7 +258,7 @@ def spread_files(
     spread: Spread,
     folder: Path,
     *,
-    chunk: int | None = None,
+    cut: Cut = IN_ORDER,
     overwrite: bool = False,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[TileEnd | ImageEnd, None, Stopped | None]:
@@ -276,7 +274,7 @@ def spread_files(
         If the workers are gone.
     """
     known = {file.path.absolute(): file for file in files}
-    task = _Task.of(spread.predictor, folder, chunk=chunk, overwrite=overwrite)
+    task = _Task.of(spread.predictor, folder, cut=cut, overwrite=overwrite)
     board = _Board([_absolute(file) for file in files], task)
     is_left = set(known)
     for piece, result in spread.engine.finished(board.next, folder, should_stop=should_stop):

@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .disk import file_stem, write_file
+from .disk import file_stem, not_written, write_file
 from .regions.ome_zarr_labels import LazyLabels
 from .regions.region import regions_of
 
@@ -194,6 +194,36 @@ def write_label_tiles(
         )  # fmt: skip
 
     write_file(path, write)
+
+
+def new_image_file(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], axes: str, scale: tuple[float, float], unit: str
+) -> NDArray[Any]:
+    """Return an empty image in a new OME-TIFF file, an array that is written to the disk as it is filled.
+
+    Parameters
+    ----------
+    shape, dtype, axes
+        Of the array, with one letter for each axis, as ``"TCYX"``; of a type that OME-TIFF lacks, one that holds it.
+    scale, unit
+        Size of a pixel along Y and X.
+
+    Raises
+    ------
+    DataError
+        If the disk does not take it.
+    """
+    stored = _storable(np.zeros((1, 1), dtype)).dtype if dtype.itemsize < 8 else np.dtype(np.float64)
+    big = prod(shape) * stored.itemsize > _LARGEST_IMAGEJ
+    options = _ome_options(axes, scale, unit)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        array: NDArray[Any] = tifffile.memmap(
+            path, shape=shape, dtype=stored, photometric="minisblack", bigtiff=big, **options
+        )
+    except OSError as error:
+        raise DataError(not_written(path, error)) from error
+    return array
 
 
 def _smallest(name: str, labels: NDArray[np.generic]) -> NDArray[np.generic]:

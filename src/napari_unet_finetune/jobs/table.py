@@ -77,10 +77,16 @@ def _preview(run: Any, image: ImageRef, step: int) -> PreviewReady:
 
 def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Control) -> Generator[Event, None, Path]:
     from ..inference.folder import predict_folder
+    from ..inference.pieces import Cut
 
     predictor = _predictor(request.checkpoint, request.config)
     yield from predict_folder(
-        request.source, request.out, predictor, overwrite=request.overwrite, should_stop=control.should_stop
+        request.source,
+        request.out,
+        predictor,
+        overwrite=request.overwrite,
+        cut=Cut(request.chunk, request.first),
+        should_stop=control.should_stop,
     )
     return request.out
 

@@ -17,6 +17,7 @@ from ..errors import RunError
 from ..events import JobEnded
 from ..io.disk import write_file
 from ..io.images import ImageRef
+from ..io.regions.region import InView
 from ..result import Result
 
 
@@ -137,6 +138,8 @@ class PredictFolderRequest(_Request):
     source: Path
     out: Path
     overwrite: bool = False
+    chunk: int | None = None
+    first: InView | None = None
     config: PredictConfig = PredictConfig()
 
 

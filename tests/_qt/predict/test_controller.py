@@ -466,11 +466,3 @@ def test_a_prediction_of_an_image_that_was_left_is_not_laid_over_another(viewer,
     assert list(viewer.layers) == layers
     assert "before its prediction arrived" in session.message.text
     annotation.release()
-
-
-def test_a_layer_that_would_fill_the_memory_is_not_read_but_told_where_it_is_predicted(viewer, predicting):
-    slide = da.zeros((20_000, 20_000), np.uint8, chunks=2000)
-    viewer.add_image(slide, name="slide", contrast_limits=(0, 255), visible=False)  # napari would read it to show it
-    predicting.predict(whole=False)
-    assert predicting.task is None
-    assert "20000 x 20000 pixels is too large" in predicting.session.message.text

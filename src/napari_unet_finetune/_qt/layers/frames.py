@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...io.regions.region import Region
 from .layers import PLANE
 
 if TYPE_CHECKING:
@@ -79,11 +80,29 @@ def channel_axis(layer: Image | Labels) -> int | None:
     return next((axis for axis, label in enumerate(labels) if label in CHANNEL_AXES), None)
 
 
-def _plane(layer: Image | Labels, index: tuple[int, ...]) -> NDArray[Any]:
+def region_of(layer: Image, index: tuple[int, ...], region: Region) -> NDArray[Any]:
+    """Return a copy of a region of a frame in full size, (Y, X) or (C, Y, X); of a lazy array no more is read."""
+    return _plane(layer, index, region)
+
+
+def in_view(layer: Image) -> Region:
+    """Return what of a frame of `layer` the canvas shows, in pixels of the full size; all of it if that is nothing."""
+    factors = layer.downsample_factors[layer.data_level] if layer.multiscale else np.ones(layer.ndim)
+    size = [int(length) for length in layer.data.shape[: layer.ndim][-PLANE:]]
+    first, last = layer.corner_pixels * factors, (layer.corner_pixels + 1) * factors
+    (top, left), (bottom, right) = (
+        np.clip(corner[-PLANE:].astype(int), 0, size).tolist() for corner in (first[0], last[1])
+    )
+    return Region(top, left, bottom, right) if top < bottom and left < right else Region.whole((size[0], size[1]))
+
+
+def _plane(layer: Image | Labels, index: tuple[int, ...], region: Region | None = None) -> NDArray[Any]:
     data = layer.data[0] if layer.multiscale else layer.data
     place: list[Any] = [slice(None)] * data.ndim
     for axis, number in zip(_frame_axes(layer), index, strict=True):
         place[axis] = number
+    if region is not None:
+        place[layer.ndim - PLANE : layer.ndim] = region.slices
     plane = np.array(data[tuple(place)])  # a copy, and computed if it is lazy
     return np.moveaxis(plane[..., :3], -1, 0) if getattr(layer, "rgb", False) else plane
 

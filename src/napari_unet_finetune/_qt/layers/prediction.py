@@ -118,7 +118,7 @@ class PredictionLayer:
         self.layer = self._viewer.add_labels(
             self.labels,
             name=f"{self.stack.name} prediction",
-            metadata={OURS: PREDICTION, _MADE_OF: self._source and self._source.unique_id},
+            metadata={OURS: PREDICTION, **made_of(self._source)},
             opacity=0.5,
             colormap=palette(PREDICTED),
             **self.stack.placement,
@@ -146,6 +146,11 @@ def show_probabilities(viewer: ViewerModel, stack: Stack, array: NDArray[np.uint
         opacity=0.7,
         **stack.placement,
     )
+
+
+def made_of(image: Image | None) -> dict[str, Any]:
+    """Return what the metadata of labels say of the layer that a model saw, for `is_made_of`."""
+    return {_MADE_OF: image and image.unique_id}
 
 
 def is_made_of(labels: Any, image: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from ...config import AppearanceName, ChannelRule, PredictConfig
 from ...errors import DataError, FinetuneError
 from ...events import Event, ImagePredicted
 from ...io.axes import COLORS
+from ...io.images import ImageRef
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE
 from ..layers.frames import channel_axis, current_frame
 from ..layers.layers import mark_of
-from ..layers.prediction import PREDICTION, is_prediction
+from ..layers.prediction import PREDICTION, is_made_of, is_prediction
 from ..layers.stacks import Stack, stack_of
 from ..session.known_models import name_of_model
 from ..session.predict_frames import predict_frames
@@ -26,14 +28,14 @@ from ..session.session import Session, tells_errors
 from ..session.settings import default_device
 from ..session.stage import Place
 from .folder import FolderController
+from .large import LargeController, is_large
+from .large_source import LargeTask
 from .live_prediction import LivePrediction
 from .measure_controller import MeasureController
 from .task import Task, write_task
 
 if TYPE_CHECKING:
     from napari.layers import Image
-
-_LARGEST_PX = 8192**2  # such an image takes 1.3 GB
 
 
 class PredictController:
@@ -51,6 +53,7 @@ class PredictController:
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
         self._folder = session.scratch()
         self.files, self.measuring = FolderController(session), MeasureController(session)
+        self.large = LargeController(session)
         session.viewer.layers.events.removed.connect(self._on_layer_removed)
         session.stage.join(Place.PREDICTION, self)
 
@@ -98,7 +101,7 @@ class PredictController:
         if isinstance(active, Image) and not is_prediction(active):
             return active
         if active is not None and mark_of(active) == PREDICTION:
-            of_active = (live.source for live in self.results if live.output.layer is active and live.source in layers)
+            of_active = (layer for layer in layers if isinstance(layer, Image) and is_made_of(active, layer))
             if (found := next(of_active, None)) is not None:
                 return found
         images = [layer for layer in reversed(layers) if isinstance(layer, Image) and not is_prediction(layer)]
@@ -130,14 +133,36 @@ class PredictController:
         return stack_of(layer, (self.session.current or "") if mark_of(layer) == IMAGE else "")
 
     @tells_errors
-    def predict(self, *, whole: bool) -> None:
-        """Predict the frame that is looked at or, if `whole`, all frames of the image; the user is told of errors."""
+    def predict(self, *, whole: bool, out: Path | None = None, overwrite: bool = False) -> None:
+        """Predict the frame that is looked at or, if `whole`, all frames of the image; the user is told of errors.
+
+        A large image is predicted in pieces, and its labels are written into the folder `out`.
+        """
         layer = self._checked_source()
         stack = self.stack(layer)
-        _check_size(stack)
         indices = tuple(stack.indices) if whole else (current_frame(self.session.viewer, layer),)
         self.session.about_to_read_files.emit()
-        self._start(Task(layer, stack, indices, self.session.predictor))
+        if is_large(layer):
+            self._start_large(LargeTask(layer, stack, indices, self._own_ref(layer)), out, overwrite=overwrite)
+        else:
+            self._start(Task(layer, stack, indices, self.session.predictor))
+
+    def _own_ref(self, layer: Image) -> ImageRef | None:
+        """Return the image of the dataset that a layer shows, None if it shows none."""
+        project, current = self.session.project, self.session.current
+        return project.image(current).ref if self.is_own(layer) and project and current else None
+
+    def _start_large(self, task: LargeTask, out: Path | None, *, overwrite: bool) -> None:
+        if out is None:
+            raise DataError(f"{task.stack.name} is in no file of its own. Choose a folder for its labels.")
+        is_own = self.is_own(task.layer)
+        seen = {
+            "device": default_device(),
+            "channels": self.channels(self.channel_names(task.layer), is_own=is_own),
+            "appearance": self.appearance,
+        }
+        config = self.config_of(self.session.predictor).model_copy(update=seen)
+        self.large.predict(task, config, out, overwrite=overwrite)
 
     def _checked_source(self) -> Image:
         self.session.jobs.require_free()
@@ -150,9 +175,10 @@ class PredictController:
 
     def _start(self, task: Task) -> None:
         """Start the child; an image of the dataset is read from its own file."""
-        project, current = self.session.project, self.session.current
-        is_own = self.is_own(task.source) and current == task.stack.name
-        images = [project.image(current).ref] if is_own and project and current else partial(write_task, task)
+        current = self.session.current
+        own = self._own_ref(task.source) if current == task.stack.name else None
+        is_own = own is not None
+        images = [own] if own is not None else partial(write_task, task)
         ahead = [image.ref for image in annotation_of(self.session).waiting[:1]] if is_own else []
         channels = self.channels(self.channel_names(task.source), is_own=self.is_own(task.source))
         config = PredictConfig(device=default_device(), channels=channels, appearance=self.appearance)
@@ -251,13 +277,3 @@ class PredictController:
 def predict_controller_of(session: Session) -> PredictController:
     """Return what the docks of `session` share for predicting, made for the first of them."""
     return session.shared(PredictController)
-
-
-def _check_size(stack: Stack) -> None:
-    """Refuse images that a layer of probabilities and one of labels would fill the memory for."""
-    height, width = stack.size
-    if height * width > _LARGEST_PX:
-        raise DataError(
-            f"{stack.name}: an image of {width} x {height} pixels is too large to be predicted as a layer. Predict the "
-            "folder that it is in (A folder of images): there it is predicted in parts."
-        )

@@ -10,8 +10,10 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ...config import AppearanceName
 from ...io.images import channel_names
+from ...io.regions.ome_zarr import is_zarr
 from ...text import count_of, place_in_words
 from ..layers.frames import current_frame, frame_name
+from ..layers.layers import file_of
 from ..model.choices import ModelBox, list_choices, output_name
 from ..session.dock import Panel
 from ..session.known_models import LOAD_TIP, accept_model, ask_for_model
@@ -22,6 +24,7 @@ from ..widgets.layout import in_column, in_form, in_row, push_button, tipped
 from ..widgets.path_box import PathBox
 from ..widgets.wrapped_label import WrappedLabel
 from .controller import PredictController
+from .large import is_large
 
 Source = Literal["image", "stack", "dataset", "folder"]
 
@@ -36,7 +39,13 @@ _APPEARANCES: tuple[tuple[str, AppearanceName], ...] = (
     ("as they are", "as they are"),
     ("exchanged", "inverted"),
 )
-_BESIDE = "beside the images"
+_OF_LAYERS = ("image", "stack")
+_BESIDE, _CHOOSE_OUT = "beside the images", "Choose a folder for the labels"
+
+
+def beside(source: Path) -> Path:
+    """Return the folder that labels go to which lie beside the images of a folder or file."""
+    return source.parent if source.is_file() or is_zarr(source) else source
 
 
 class PredictPanel(Panel):
@@ -49,7 +58,7 @@ class PredictPanel(Panel):
             ChoiceBox(_SOURCES), "Select an image in the layer list to predict it; stacks are predicted frame by frame."
         )
         self.about = WrappedLabel()
-        self.images, self.out = PathBox("Choose the folder with the images"), PathBox("Choose a folder for the labels")
+        self.images, self.out = PathBox("Choose the folder with the images"), PathBox(_CHOOSE_OUT)
         self.overwrite = tipped(
             QCheckBox("Overwrite existing labels"),
             "If unticked, images that already have a labels file are skipped. Images are never overwritten.",
@@ -75,10 +84,9 @@ class PredictPanel(Panel):
     def start(self) -> None:
         """Predict what is chosen."""
         match self.source.value():
-            case "image":
-                self.predicting.predict(whole=False)
-            case "stack":
-                self.predicting.predict(whole=True)
+            case "image" | "stack" as kind:
+                _, out = self.folders()
+                self.predicting.predict(whole=kind == "stack", out=out, overwrite=self.overwrite.isChecked())
             case _:
                 source, out = self.folders()
                 if source is not None and out is not None:
@@ -99,8 +107,11 @@ class PredictPanel(Panel):
         """Return where the images are and where labels go, None where that is not chosen."""
         if self.source.value() == "folder":
             source = self.images.value()
-            beside = source.parent if source is not None and source.is_file() else source
-            return source, self.out.value() or beside
+            return source, self.out.value() or (None if source is None else beside(source))
+        layer = self.predicting.source()
+        if self.source.value() in _OF_LAYERS and layer is not None and not self.predicting.is_own(layer):
+            file = file_of(layer)
+            return file, self.out.value() or (None if file is None else beside(file))
         project = self.session.project
         if project is None:
             return None, None
@@ -110,11 +121,12 @@ class PredictPanel(Panel):
     def refresh(self) -> None:
         """Show what would be predicted, or why nothing can."""
         kind = self.source.value()
-        is_files = kind in ("dataset", "folder")
+        is_files = kind in ("dataset", "folder") or self._is_large()
         for row, shown in ((self.images, kind == "folder"), (self.out, is_files), (self.overwrite, is_files)):
             self._form.setRowVisible(row, shown)
         _, out = self.folders()
-        self.out.set_hint(_BESIDE if kind == "folder" and self.out.value() is None else str(out or ""))
+        is_beside = kind != "dataset" and not self._is_own(kind) and self.out.value() is None
+        self.out.set_hint(_BESIDE if is_beside and (kind == "folder" or out) else str(out or _CHOOSE_OUT))
         names = self._channel_names(kind)
         self.channel.set_channels(names, self.predicting.channels(names, is_own=self._is_own(kind)))
         self._form.setRowVisible(self.channel, len(names) > 1)
@@ -125,6 +137,11 @@ class PredictPanel(Panel):
         busy = self.session.jobs.busy
         self.button.setEnabled(can and not busy)
         self.button.setToolTip(busy or ("" if can else words))
+
+    def _is_large(self) -> bool:
+        """Tell whether a layer would be predicted that is too large to be predicted in memory."""
+        layer = self.predicting.source()
+        return self.source.value() in _OF_LAYERS and layer is not None and layer.ndim > 1 and is_large(layer)
 
     def _is_own(self, kind: Source) -> bool:
         """Tell whether images of the dataset would be predicted."""
@@ -178,10 +195,11 @@ class PredictPanel(Panel):
         for length in stack.frames:
             count *= length
         size = " × ".join(map(str, stack.size))
+        pieces = ", in pieces: what you look at first" if is_large(layer) else ""
         if whole:
-            return f"{stack.name} · {count_of(count, 'frame')} of {size} px", True
+            return f"{stack.name} · {count_of(count, 'frame')} of {size} px{pieces}", True
         name = frame_name(stack.name, current_frame(self.session.viewer, layer), stack.frames)
-        return f"{name} · {size} px", True
+        return f"{name} · {size} px{pieces}", True
 
     def _lay_out(self) -> None:
         self._form = in_form(

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ..disk import not_written, path_within, put_in_place
 from .ome_zarr import StoreAxes, axes_of_store, is_zarr, load_zarr
-from .region import Region, regions_of
+from .region import Region, level_shapes, regions_of
 
 _CHUNK_PX, _WRITTEN_PX = 512, 2048
-_SMALLEST_PX = 512  # a level is added until both sides are below
 
 
 class LazyLabels(Protocol):
@@ -70,7 +69,7 @@ def _fill(
     axes = axes_of_store(image)
     group = zarr.create_group(folder, zarr_format=3 if axes.is_new else 2)
     leading = axes.sizes[:-2]
-    levels = _level_shapes(frames[0].shape)
+    levels = level_shapes(frames[0].shape)
     arrays = [
         group.create_array(
             str(level),
@@ -90,13 +89,6 @@ def _fill(
                 source = (*index, *(slice(2 * one.start, 2 * one.stop, 2) for one in region.slices))
                 coarser[(*index, *region.slices)] = finer[source]
     _describe(group, axes, len(levels), source=path_within(target.absolute(), image.absolute()))
-
-
-def _level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    shapes = [shape]
-    while max(shapes[-1]) > _SMALLEST_PX:
-        shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
-    return shapes
 
 
 def _describe(group: Any, axes: StoreAxes, levels: int, *, source: str) -> None:

@@ -67,7 +67,7 @@ class Parts:
 
     def __contains__(self, name: str) -> bool:
         """Tell whether a part is finished."""
-        return self._path(name).is_file()
+        return self.file(name).is_file()
 
     def __len__(self) -> int:
         """Return how many parts are finished."""
@@ -85,9 +85,9 @@ class Parts:
         try:
             with partial.open("xb") as file:  # not synced: what a loss of power leaves of it is found when it is read
                 np.savez_compressed(file, array=array, note=np.array(note))
-            put_in_place(partial, self._path(name))
+            put_in_place(partial, self.file(name))
         except OSError as error:
-            raise DataError(not_written(self._path(name), error)) from error
+            raise DataError(not_written(self.file(name), error)) from error
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -109,11 +109,10 @@ class Parts:
 
     def _read(self, name: str, what: str) -> Any:
         try:
-            with self._path(name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return stored[what]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            return read_part(self.file(name), what)
+        except DAMAGED as error:
             with suppress(OSError):
-                self._path(name).unlink(missing_ok=True)
+                self.file(name).unlink(missing_ok=True)
             raise DataError(
                 f"{self.target.name}: a part of it that was kept is damaged. Predict it again: only that part is made "
                 "anew."
@@ -129,8 +128,18 @@ class Parts:
         except (OSError, ValueError):
             return None
 
-    def _path(self, name: str) -> Path:
+    def file(self, name: str) -> Path:
+        """Return the file of a part, which is there once it is finished; `read_part` reads it."""
         return self.folder / f"{name}-{self.made_by}{_SUFFIX}"
+
+
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def read_part(file: Path, what: str = "array") -> Any:
+    """Return what the file of a finished part holds; raises one of `DAMAGED` if it is damaged or gone."""
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        return stored[what]
 
 
 def _difference(found: str, plan: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import hypot
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,12 +63,43 @@ class Region:
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Region(top, left, bottom, right) if top < bottom and left < right else None
 
+    def distance(self, other: Region) -> tuple[float, float]:
+        """Return how far it lies from `other`: the pixels between them, then those between their middles."""
+        gaps = (
+            max(self.top - other.bottom, other.top - self.bottom, 0),
+            max(self.left - other.right, other.left - self.right, 0),
+        )
+        middles = (
+            (self.top + self.bottom - other.top - other.bottom) / 2,
+            (self.left + self.right - other.left - other.right) / 2,
+        )
+        return hypot(*gaps), hypot(*middles)
+
+
+@dataclass(frozen=True)
+class InView:
+    """What somebody looks at of the images of a file: a frame, counted from 0, and a region of it."""
+
+    frame: int
+    region: Region
+
 
 def regions_of(shape: tuple[int, int], height: int, width: int) -> Iterator[Region]:
     """Yield regions of `height` and `width`, or less at the end, that tile an image of `shape` (Y, X) row by row."""
     for top in range(0, shape[0], height):
         for left in range(0, shape[1], width):
             yield Region(top, left, min(top + height, shape[0]), min(left + width, shape[1]))
+
+
+_SMALLEST_LEVEL_PX = 512  # a level is added until both sides are below
+
+
+def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the sizes (Y, X) of a pyramid: `shape`, and halves of it, rounded up, until one is small."""
+    shapes = [shape]
+    while max(shapes[-1]) > _SMALLEST_LEVEL_PX:
+        shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
+    return shapes
 
 
 class LazyImage(Protocol):
