@@ -241,7 +241,11 @@ STATE_DICT = {
             described(weights={"torchscript": {"source": "weights.pt", "pytorch_version": "2.9"}}),
             "no ONNX weights, but torchscript",
         ),
-        (described(inputs=[{**described()["inputs"][0], "axes": axes(z=True)}]), "sees the axes batch, channel, z, y"),
+        (described(inputs=[{**described()["inputs"][0], "axes": axes(z=True)}]), "sees volumes, with an axis z"),
+        (
+            described(inputs=[{**described()["inputs"][0], "axes": [*axes(), {"type": "time", "size": 3}]}]),
+            "sees the axes batch, channel, y, x, time, not batch, channel, y, x",
+        ),
         (described(outputs=[*described()["outputs"], {**described()["outputs"][0], "id": "b"}]), "has 2 results"),
         (described(**outputs(axes=[*axes(2)[:2], *described()["outputs"][0]["axes"][2:]])), "result has 2 channels"),
         (

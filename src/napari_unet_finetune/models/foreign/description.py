@@ -185,6 +185,8 @@ def _only(tensors: tuple[Tensor, ...], what: str) -> Tensor:
 
 def _check_axes(tensor: Tensor, does: str) -> None:
     axes = [axis.name for axis in tensor.axes]
+    if "z" in axes:
+        raise _UnknownError(f"it {does} volumes, with an axis z, not two-dimensional images")
     if axes != _AXES:
         named = shortened(", ".join(axes), 100)
         raise _UnknownError(f"it {does} the axes {named}, not {', '.join(_AXES)}")
