@@ -160,6 +160,7 @@ class AugmentConfig(_Config):
 
 
 AppearanceName = Literal["auto", "as they are", "inverted"]
+FittedAppearance = Literal["auto", "as they are", "inverted", "curve"]
 
 
 class FinetuneConfig(_Config):
@@ -192,7 +193,7 @@ class FinetuneConfig(_Config):
     false_positive_weight: float = Field(0.5, ge=0.05, le=0.95, title="Penalty on false positives", description="Weight of false positives against missed pixels in the region loss; above 0.5 the model predicts less.")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, title="Augmentation", description="Random changes of the training patches.")
 
-    appearance: AppearanceName = Field("auto", title="Dark and bright", description="Whether dark and bright of the new images are exchanged before the network sees them; auto tries both with the base model on the annotated images.")
+    appearance: FittedAppearance = Field("auto", title="Dark and bright", description="Whether dark and bright of the new images are exchanged before the network sees them; auto tries both with the base model on the annotated images; curve does so, too, and fits a curve over their intensities, which is kept where the base model gains clearly by it.")
     in_channels: int | None = Field(None, ge=1, le=64, title="Channels of the model", description="Give the model this many input channels by repeating or summing its first filters; empty keeps them, but gives a gray model the channels of color images unless a channel rule is set.")
     channels: ChannelRule | None = Field(None, title="Channel rule", description="How images with other channels are brought to the model's; empty keeps the base model's rule.")
     rescale: float | None = Field(None, ge=0, le=8, title="Rescale", description="Images are resampled by this factor before the network sees them, and results brought back; 0 estimates it from the size of the objects, empty keeps the base model's.")

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet_finetune.config import Normalization
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.appearance import AS_THEY_ARE, Appearance, candidates, likeliest, nearest, quantiles_of
+from napari_unet_finetune.data.appearance import (
+    AS_THEY_ARE,
+    KNOTS,
+    Appearance,
+    candidates,
+    likeliest,
+    nearest,
+    quantiles_of,
+)
 from napari_unet_finetune.data.normalize import ModelView, as_shown, network_input
+from napari_unet_finetune.models.curves import Curves
 
 INVERTED = Appearance(inverted=(0,))
 DTYPES = (np.uint8, np.uint16, np.int16, np.float32)
@@ -71,11 +81,52 @@ def test_a_network_of_other_channels_inverts_what_it_inverted(old, new):
         assert (len(other.inverted) == new) == (len(one.inverted) == old) or len(one.inverted) < old
 
 
+STRAIGHT = tuple(np.linspace(0, 1, KNOTS).tolist())
+BENT = tuple((np.linspace(0, 1, KNOTS) ** 2).tolist())
+values = st.floats(-1, 3, width=32)
+
+
 @pytest.mark.parametrize(
-    "damaged", [Appearance(inverted=(3,)), Appearance(inverted=(0, 0)), Appearance(quantiles=(0.5,))]
+    "damaged",
+    [
+        Appearance(inverted=(3,)),
+        Appearance(inverted=(0, 0)),
+        Appearance(quantiles=(0.5,)),
+        Appearance(curves=(STRAIGHT, STRAIGHT)),
+        Appearance(curves=(STRAIGHT[:-1],)),
+        Appearance(curves=(STRAIGHT[::-1],)),
+        Appearance(curves=((0.5,) * KNOTS,)),
+    ],
 )
 def test_a_damaged_appearance_does_not_fit(damaged):
     assert not damaged.fits(1)
+
+
+@given(st.lists(values, min_size=2, max_size=40), st.lists(st.floats(0.01, 3), min_size=KNOTS, max_size=KNOTS))
+def test_a_curve_keeps_the_order_of_intensities_and_is_the_same_in_a_network(intensities, rises):
+    curve = tuple((np.cumsum(rises) - 1).tolist())
+    pixels = np.array(intensities, np.float32).reshape(1, 1, -1)
+    seen = Appearance(curves=(curve,)).curved(pixels)
+    order = np.argsort(pixels.ravel(), kind="stable")
+    assert (np.diff(seen.ravel()[order]) >= -1e-4).all()
+    inside = (pixels >= 0) & (pixels <= 1)
+    np.testing.assert_allclose(seen[inside], np.interp(pixels[inside], np.linspace(0, 1, KNOTS), curve), atol=1e-4)
+    network = Curves([curve])(torch.from_numpy(pixels)[None])[0].detach().numpy()
+    np.testing.assert_allclose(network, seen, rtol=1e-5, atol=1e-5)
+
+
+def test_a_straight_curve_changes_nothing_also_beyond_the_range():
+    pixels = np.array([[[-1, -0.2, 0, 0.31, 1, 1.5, 3]]], np.float32)
+    np.testing.assert_allclose(Appearance(curves=(STRAIGHT,)).curved(pixels), pixels, atol=1e-6)
+
+
+def test_each_channel_has_its_curve_and_it_is_told():
+    both = Appearance(inverted=(0, 1), curves=(STRAIGHT, BENT))
+    pixels = np.full((2, 1, 1), 0.5, np.float32)
+    assert both.curved(pixels).ravel().tolist() == pytest.approx([0.5, 0.255], abs=1e-3)
+    assert both.fits(2) and not both.fits(1) and "exchanged and a curve" in both.in_words(2)
+    assert Appearance(curves=(BENT,)).in_words(1) == "with a curve over their intensities"
+    assert Appearance(curves=(BENT,)).for_channels(1, 3).curves == (BENT,) * 3
 
 
 def test_two_ways_are_open_only_where_intensities_do_not_tell_them_apart():

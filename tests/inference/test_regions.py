@@ -70,6 +70,7 @@ def test_any_rectangle_is_that_of_the_whole(data, mirrored):
 
 
 DARK = Appearance(inverted=(0,), quantiles=tuple(np.linspace(1, 0, 51).tolist()))
+BENT = DARK.model_copy(update={"curves": (tuple((np.linspace(0, 1, 8) ** 2).tolist()),)})
 BRIGHT = Appearance(quantiles=tuple(np.linspace(0, 1, 51).tolist()))
 
 
@@ -83,8 +84,9 @@ BRIGHT = Appearance(quantiles=tuple(np.linspace(0, 1, 51).tolist()))
         {"normalization": Normalization(method="none")},
         {"knows": (DARK,)},
         {"knows": (BRIGHT, DARK), "rescale": 0.7},
+        {"knows": (BRIGHT, BENT)},
     ],
-    ids=["percentiles", "z-score", "none", "inverted", "one of two"],
+    ids=["percentiles", "z-score", "none", "inverted", "one of two", "on a curve"],
 )
 def test_however_an_image_is_shown(dtype, channels, of_card):
     one, image = predictor(True, channels=ChannelRule(), **of_card), noise((40, 37), dtype, channels)

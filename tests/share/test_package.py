@@ -36,6 +36,7 @@ ABOUT = Provenance(
     base_citation="Caicedo JC et al., Nature Methods 16 (2019), doi:10.1038/s41592-019-0612-7.",
 )
 INVERTED = Appearance(inverted=(0,))
+CURVES = tuple(tuple((np.linspace(0, 1, 8) ** power).tolist()) for power in (0.5, 2))
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +146,7 @@ def test_it_holds_the_network_in_two_forms_and_no_python(package):
     [
         (1, {}, {}),
         (1, {"knows": (INVERTED,)}, {"mask": True}),
+        (2, {"knows": (Appearance(inverted=(0,), curves=CURVES),)}, {"torchscript": True}),
         (1, {"normalization": Normalization(method="zscore"), "knows": (INVERTED,)}, {}),
         (1, {"normalization": Normalization(method="none"), "threshold": 0.62}, {"mask": True}),
         (3, {"knows": (Appearance(inverted=(1,)),)}, {}),

@@ -12,6 +12,7 @@ from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import knows_mirrored
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.training import settle
 from napari_unet_finetune.training.finetune import finetune
 
 from .conftest import make_squares, tiny_config
@@ -87,6 +88,69 @@ def test_what_is_shown_as_the_model_learned_to_see_costs_the_old_images_nothing(
     turned = drain(finetune(trained.model, INVERTED, settings)).ended
     learned = drain(finetune(trained.model, INVERTED, settings.model_copy(update={"appearance": "as they are"}))).ended
     assert turned.old_dice_after > learned.old_dice_after + 0.05
+
+
+def dulled(images):
+    """Return images whose objects are hardly brighter than the ground, but for a few pixels that set the range."""
+    changed = []
+    for image in images:
+        pixels = 60 + (image.image.astype(float) - 60).clip(0) * 0.25
+        pixels[0, :12], pixels[-1, :12] = 0, 255
+        changed.append(replace(image, image=pixels.astype(np.uint8)))
+    return changed
+
+
+DULL = dulled(make_squares(6, seed=1))
+
+
+@pytest.fixture(scope="module")
+def short():
+    """Return settings of a training that learns nothing but a curve, for which it has as many steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settle, "FIT_SHARE", 1)
+        yield tiny_config(appearance="curve", steps=30, learning_rate=1e-12, validate_every=30)
+
+
+@pytest.fixture(scope="module")
+def curved(trained, short):
+    """Return the events and the result of a training that fits a curve and learns nothing."""
+    return collect(finetune(trained.model, DULL, short))
+
+
+def test_a_curve_finds_dull_objects_with_the_network_as_it_is(trained, curved):
+    events, result = curved
+    before, new = result.model.card.knows
+    assert not before.changes and len(new.curves) == 1 and not new.inverted
+    raw, shown = np.mean(scores(trained.model, DULL)), np.mean(scores(result.model, DULL))
+    assert raw < 0.6 and shown > raw + 0.2
+    unseen = dulled(make_squares(4, seed=7))
+    assert np.mean(scores(result.model, unseen)) > np.mean(scores(trained.model, unseen)) + 0.2
+    old = make_squares(4, seed=5)
+    assert scores(result.model, old) == pytest.approx(scores(trained.model, old), abs=1e-3)
+    assert any("A curve over the intensities" in event.message for event in events if isinstance(event, Notice))
+
+
+def test_a_curve_stands_in_the_file_and_comes_out_the_same_each_time(trained, curved, short, tmp_path):
+    _, result = curved
+    result.model.save(tmp_path / "model.safetensors")
+    assert load_model(tmp_path / "model.safetensors").card.knows == result.model.card.knows
+    again = drain(finetune(trained.model, DULL, short))
+    assert again.model.card.knows == result.model.card.knows
+
+
+def test_no_curve_where_the_base_finds_the_objects_or_it_is_not_wanted(trained, short):
+    kept = short.model_copy(update={"keep_raw": False})
+    fine = drain(finetune(trained.model, make_squares(5, seed=9), kept))
+    assert not fine.model.card.knows[-1].changes
+    for appearance in ("auto", "as they are"):
+        unwanted = drain(finetune(trained.model, DULL, kept.model_copy(update={"appearance": appearance})))
+        assert not unwanted.model.card.knows[-1].changes
+
+
+def test_a_training_that_is_stopped_while_its_curve_is_fitted_makes_no_step(trained, short):
+    asked = iter(range(100))
+    result = drain(finetune(trained.model, DULL, short, should_stop=lambda: next(asked) > 3))
+    assert result.ended.stopped and result.ended.steps == 0 and result.ended.kept_raw
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet_finetune.events import Notice, StepEnd
-from napari_unet_finetune.training import plateau
+from napari_unet_finetune.training import optim
 from napari_unet_finetune.training.finetune import finetune
-from napari_unet_finetune.training.plateau import WINDOW, fall_from, has_settled, latest_fall
+from napari_unet_finetune.training.optim import WINDOW, fall_from, has_settled, latest_fall
 
 from .conftest import MemoryStore, make_squares, tiny_config
 from .test_finetune import collect, same
@@ -40,8 +40,8 @@ def test_a_fall_lies_inside_the_training_and_ends_with_a_validation_or_with_the_
 
 @pytest.fixture
 def never_gains(monkeypatch):
-    monkeypatch.setattr(plateau, "GAIN", 2.0)
-    monkeypatch.setattr(plateau, "SHORTEST_FALL", 4)
+    monkeypatch.setattr(optim, "GAIN", 2.0)
+    monkeypatch.setattr(optim, "SHORTEST_FALL", 4)
 
 
 @pytest.mark.usefixtures("never_gains")
@@ -49,7 +49,7 @@ def test_a_training_ends_early_where_nothing_is_gained_and_says_so(untrained):
     config = tiny_config(schedule="plateau", steps=100, validate_every=2)
     events, result = collect(finetune(untrained, make_squares(5), config))
     settled = 2 * WINDOW * config.validate_every
-    assert result.ended.steps == settled + 2 * (-(-round(plateau.FALL_SHARE * settled) // 2))
+    assert result.ended.steps == settled + 2 * (-(-round(optim.FALL_SHARE * settled) // 2))
     assert any(f"ends at step {result.ended.steps}" in one.message for one in events if isinstance(one, Notice))
     rates = [one.learning_rate for one in events if isinstance(one, StepEnd)]
     assert all(before >= after for before, after in itertools.pairwise(rates[config.warmup_steps :]))

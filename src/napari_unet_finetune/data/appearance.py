@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..config import AppearanceName
+from ..config import FittedAppearance
 from ..text import first_of
 
 # Percentiles that stand for a distribution: 0, 2, … 100 %.
@@ -26,6 +27,9 @@ class Appearance(BaseModel):
     ----------
     inverted
         Channels of the network whose dark and bright are exchanged, counted from 0.
+    curves
+        Of each channel the values, rising, that normalized intensities of 0, 1/7, … 1 become, straight lines between
+        and beyond them; empty for intensities that stay.
     quantiles
         Quantiles (`LEVELS`) of the normalized intensities, of images as they are, the mean over images; empty where
         nothing is known of them.
@@ -36,6 +40,7 @@ class Appearance(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     inverted: tuple[int, ...] = ()
+    curves: tuple[tuple[float, ...], ...] = ()
     quantiles: tuple[float, ...] = ()
     object_share: float | None = Field(None, ge=0, le=1)
 
@@ -47,8 +52,25 @@ class Appearance(BaseModel):
         turned[places] = ~pixels[places] if pixels.dtype.kind in "iub" else 1 - pixels[places]
         return turned
 
+    @property
+    def changes(self) -> bool:
+        """Whether anything is done to the images."""
+        return bool(self.inverted or self.curves)
+
+    def is_shown_as(self, other: Appearance) -> bool:
+        """Tell whether the same is done to the images of both datasets."""
+        return (self.inverted, self.curves) == (other.inverted, other.curves)
+
+    def curved(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return normalized intensities (C, Y, X) as the curves have them, each pixel for itself."""
+        if not self.curves:
+            return seen
+        return np.stack([_bent(plane, curve) for plane, curve in zip(seen, self.curves, strict=True)])
+
     def fits(self, channels: int) -> bool:
         """Tell whether this can be the appearance of images for a network of so many channels."""
+        if self.curves and not (len(self.curves) == channels and all(map(is_curve, self.curves))):
+            return False
         in_range = all(0 <= place < channels for place in self.inverted)
         return in_range and len(set(self.inverted)) == len(self.inverted) and len(self.quantiles) in (0, len(LEVELS))
 
@@ -60,23 +82,46 @@ class Appearance(BaseModel):
 
     def in_words(self, channels: int) -> str:
         """Return what is done with images for a network of so many channels."""
-        if not self.inverted:
+        if not self.changes:
             return "as they are"
-        if len(self.inverted) == channels:
-            return "with dark and bright exchanged"
-        return f"with dark and bright of channel {first_of([str(place) for place in self.inverted])} exchanged"
+        curve = "a curve over their intensities" if self.curves else ""
+        if not self.inverted:
+            return f"with {curve}"
+        which = f" of channel {first_of([str(place) for place in self.inverted])}"
+        exchanged = f"with dark and bright{'' if len(self.inverted) == channels else which} exchanged"
+        return f"{exchanged} and {curve}" if curve else exchanged
 
     def for_channels(self, old: int, new: int) -> Appearance:
         """Return the same for a network whose `old` channels became `new` ones."""
         everything = tuple(range(new))
         kept = everything if len(self.inverted) == old else tuple(place for place in self.inverted if place < new)
-        return self.model_copy(update={"inverted": kept if self.inverted else ()})
+        curves = self.curves * new if old == 1 else () if old != new else self.curves
+        return self.model_copy(update={"inverted": kept if self.inverted else (), "curves": curves})
 
 
 AS_THEY_ARE = Appearance()
 
+# Points of a curve over the intensities, and where they lie.
+KNOTS = 8
+PLACES = np.linspace(0, 1, KNOTS)
 
-def named(appearance: AppearanceName, channels: int) -> Appearance | None:
+
+def is_curve(values: Sequence[float]) -> bool:
+    """Tell whether these can be the values of a curve: as many as it has points, and rising."""
+    return len(values) == KNOTS and all(low < high for low, high in pairwise(values))
+
+
+def _bent(plane: NDArray[np.float32], curve: Sequence[float]) -> NDArray[np.float32]:
+    """Return a channel with its intensities on a curve; in single precision and in order, as a network would do it."""
+    step = np.float32(1 / (KNOTS - 1))
+    bent = np.full_like(plane, np.float32(curve[0]))
+    for index, slope in enumerate(np.diff(np.asarray(curve, np.float32)) / step):
+        least, most = np.float32(0 if index else -np.inf), step if index < KNOTS - 2 else np.float32(np.inf)
+        bent += slope * np.clip(plane - np.float32(PLACES[index]), least, most)
+    return bent
+
+
+def named(appearance: FittedAppearance, channels: int) -> Appearance | None:
     """Return the appearance that a setting names for a network of so many channels; ``None`` where it is open."""
     return {"as they are": AS_THEY_ARE, "inverted": Appearance(inverted=tuple(range(channels)))}.get(appearance)
 
@@ -112,7 +157,7 @@ def likeliest(known: Sequence[Appearance], quantiles: Sequence[float]) -> list[A
     """
     first = known[nearest(known, quantiles)]
     distance = first.distance(quantiles)
-    others = [one for one in known if one.inverted != first.inverted and one.quantiles]
+    others = [one for one in known if not one.is_shown_as(first) and one.quantiles]
     if distance is None or not others:
         return [first]
     other = others[nearest(others, quantiles)]

@@ -120,7 +120,7 @@ def possible_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
             check_range(_bands(image, view, AS_THEY_ARE), image.name)
         return measure_intensities(bands, view.normalization, name=image.name)
 
-    if len({one.inverted for one in view.knows}) == 1:
+    if view.knows and all(one.is_shown_as(view.knows[0]) for one in view.knows):
         yield Sight(view.knows[0], measured(view.knows[0]))
         return
     as_they_are = measured(AS_THEY_ARE)
@@ -142,7 +142,7 @@ def see(image: LazyImage, view: ModelView, sight: Sight, region: Region | None =
     """
     part = read_part(image, region or Region.whole(image.shape))
     pixels = sight.appearance.shown(to_channels(part, view.in_channels, view.channels))
-    return apply_intensities(pixels, view.normalization, sight.intensities)
+    return sight.appearance.curved(apply_intensities(pixels, view.normalization, sight.intensities))
 
 
 def read_part(image: LazyImage, region: Region) -> AnnotatedImage:
@@ -208,8 +208,8 @@ def model_input(
 ) -> NDArray[np.float32]:
     """Return the network's view of `image`: float32 (in_channels, Y, X).
 
-    Channels are brought to the model's number first, then dark and bright are exchanged where `appearance` says so, and
-    intensities are normalized over the whole image.
+    Channels are brought to the model's number first, then dark and bright are exchanged where `appearance` says so,
+    intensities are normalized over the whole image, and its curves are applied.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def model_input(
     pixels = to_channels(image, in_channels, channels)
     if appearance.inverted and normalization.method == "none":
         check_range(Bands.of(pixels), image.name)
-    return normalize(appearance.shown(pixels), normalization, name=image.name)
+    return appearance.curved(normalize(appearance.shown(pixels), normalization, name=image.name))
 
 
 def raw_input(image: AnnotatedImage, *, in_channels: int, channels: ChannelRule) -> NDArray[np.float32] | None:

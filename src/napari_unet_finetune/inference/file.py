@@ -242,7 +242,7 @@ def as_stopped(file: ImageFile, frames: Sequence[Pieces]) -> Stopped:
 
 
 def _shown(appearance: Appearance, predictor: Predictor) -> str:
-    return appearance.in_words(predictor.channels) if appearance.inverted else ""
+    return appearance.in_words(predictor.channels) if appearance.changes else ""
 
 
 def stamp_of(path: Path) -> Any:

@@ -96,7 +96,7 @@ class Predictions:
                 return None
             probabilities = np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8)
             appearance = prediction.appearance
-            shown = appearance.in_words(predictor.channels) if appearance.inverted else ""
+            shown = appearance.in_words(predictor.channels) if appearance.changes else ""
             self._keep(key, Seen(probabilities, shown))
         return self._seen[key]
 

@@ -74,7 +74,7 @@ def _written(model: Model, kind: ExportFormat, recipe: Recipe, config: ExportCon
     facts = facts_of(model, recipe, config)
     if kind == "bioimageio":
         return write_package(model, recipe, config, facts)
-    network = Outside(model, threshold=recipe.threshold if config.mask else None)
+    network = Outside(model, curves=recipe.curves, threshold=recipe.threshold if config.mask else None)
     if kind == "torchscript":
         return to_torchscript(network, model, facts)
     return to_onnx(network, model, "mask" if config.mask else "probability", facts)

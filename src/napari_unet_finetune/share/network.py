@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from zipfile import ZipFile
@@ -16,6 +16,7 @@ from torch.jit._trace import TracerWarning
 
 from ..errors import ModelError
 from ..models.attention_unet import fold_standardization
+from ..models.curves import Curves
 from ..models.extra import needed_for
 from ..models.header import KEY
 from ..models.model import Model
@@ -26,16 +27,27 @@ _BATCH = 2  # a trace of one tile would take the batch for a constant
 
 
 class Outside(nn.Module):
-    """A network with what follows it: nothing where `logits` are wanted, else probabilities, or 1 above a threshold."""
+    """A network with what follows it: nothing where `logits` are wanted, else probabilities, or 1 above a threshold.
 
-    def __init__(self, model: Model, *, logits: bool = False, threshold: float | None = None) -> None:
+    Before it stand the curves over the intensities of a dataset, if it has any: no format can say them otherwise.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        curves: Sequence[Sequence[float]] = (),
+        logits: bool = False,
+        threshold: float | None = None,
+    ) -> None:
         super().__init__()
         self.network = fold_standardization(model.build_network())
+        self.curves = Curves(curves) if curves else nn.Identity()
         self.logits, self.threshold = logits, threshold
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Map normalized tiles (B, C, tile, tile) to the result (B, 1, tile, tile), float32."""
-        found: Tensor = self.network(tiles)
+        found: Tensor = self.network(self.curves(tiles))
         if self.logits:
             return found
         probabilities = torch.sigmoid(found)

@@ -117,7 +117,7 @@ class _Content:
     def _write_weights(self, folder: Path) -> dict[str, Any]:
         import torch
 
-        network = Outside(self.model, logits=True)
+        network = Outside(self.model, curves=self.recipe.curves, logits=True)
         (folder / _ONNX).write_bytes(to_onnx(network, self.model, self.output))
         weights: dict[str, Any] = {"onnx": {"source": _ONNX, "opset_version": OPSET}}
         if self.config.torchscript:

@@ -42,6 +42,8 @@ class Recipe:
         Probability above which a pixel is an object.
     inverted
         Channels whose dark and bright are exchanged, which is among the steps.
+    curves
+        Of each channel the curve over its intensities (`Appearance.curves`), which the network in the file begins with.
     remarks
         What the steps do not say, in sentences.
     """
@@ -53,6 +55,7 @@ class Recipe:
     after: tuple[Step, ...]
     threshold: float
     inverted: tuple[int, ...]
+    curves: tuple[tuple[float, ...], ...]
     remarks: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -86,6 +89,7 @@ def recipe_of(card: ModelCard, *, dataset: int | None = None, mask: bool = False
         after=(Step("sigmoid", {}), *([Step("binarize", {"threshold": card.threshold})] if mask else [])),
         threshold=card.threshold,
         inverted=appearance.inverted,
+        curves=appearance.curves,
         remarks=(*_choice(card, appearance), *_remarks(card, appearance, mirrored=mirrored)),
     )
 
@@ -174,6 +178,8 @@ def _remarks(card: ModelCard, appearance: Appearance, *, mirrored: bool) -> Iter
         yield f"Images are resampled by {card.rescale:g} before all of this, and the result is brought back."
     if _knows_white(card, appearance):
         yield f"The steps are those for images of 8 bits: for others write the largest value instead of {WHITE}."
+    if appearance.curves:
+        yield "The network in the file begins with a curve over the intensities, which was fitted to these images."
     views = ", every second one mirrored" if mirrored else ""
     yield (
         f"napari-unet-finetune blends tiles that overlap by {percent(PredictConfig().overlap)}{views}; a program that "

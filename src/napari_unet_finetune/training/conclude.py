@@ -89,7 +89,7 @@ def _is_raw(kept: Kept, setup: Setup, progress: Progress) -> bool:
     """Tell whether nothing new comes of the training: neither weights nor a gain by how new images are shown."""
     if kept.share > 0:
         return False
-    if not progress.step or setup.from_scratch or not setup.base.card.knows[-1].inverted:
+    if not progress.step or setup.from_scratch or not setup.base.card.knows[-1].changes:
         return True
     before, shown = progress.raw_as_is, progress.raw_score
     return before is not None and shown is not None and shown <= before

@@ -21,7 +21,7 @@ from ..models.card import ModelCard
 from ..models.model import Model, weights_hash
 from .conclude import FinetuneResult, conclude, provenance_of
 from .keep import dice_on_old, glance_at_old, is_best, is_provisional, last_step, mean_of, settles
-from .plateau import fall_from
+from .optim import fall_from
 from .prepare import Setup, prepare
 from .state import NoStore, Progress, StateStore, TrainingState
 from .store import PatchStore

@@ -13,8 +13,7 @@ from ..events import ImageChange
 from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..outcome import ENOUGH_HELD_OUT
-from .optim import learning_rate_at
-from .plateau import Fall, has_settled
+from .optim import Fall, has_settled, learning_rate_at
 from .prepare import Setup
 from .state import Progress
 from .store import PreparedImage

@@ -1,9 +1,10 @@
-"""Who is trained, at which rate, and when: parameter groups, phases, schedule, L2-SP, weight averaging."""
+"""Who is trained, at which rate, when and how long: parameter groups, phases, schedules, L2-SP, weight averaging."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -11,9 +12,19 @@ from torch import Tensor
 from ..config import FinetuneConfig
 from ..models.attention_unet import AttentionUNet
 from ..models.layer_groups import depth_of, select_parameters
-from .plateau import Fall, latest_fall
 
 COSINE_FLOOR = 0.01
+
+# How a training without a fixed length sees that its weights are worth no more than before: so many validations in a
+# row are compared with as many before them, since one alone is chance, and less than this is no gain.
+WINDOW = 3
+GAIN = 0.003
+# Then its rate falls. The fall takes so much of the steps before it, and at least so many.
+FALL_SHARE, SHORTEST_FALL = 0.5, 200
+# A training that never settles falls in this last share of its steps.
+LAST_SHARE = 0.25
+
+Fall = tuple[int, int]  # the steps from and to which the rate falls
 
 
 def build_optimizer(network: AttentionUNet, config: FinetuneConfig) -> torch.optim.Optimizer:
@@ -52,7 +63,31 @@ def learning_rate_at(step: int, steps: int, config: FinetuneConfig, fall: Fall |
         return config.learning_rate * (1.0 if step < 0.75 * steps else 0.1)
     first, last = (fall or latest_fall(steps)) if config.schedule == "plateau" else (config.warmup_steps, steps)
     done = max(0, step - first) / max(1, last - first)
-    return config.learning_rate * (COSINE_FLOOR + (1 - COSINE_FLOOR) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+    return config.learning_rate * cosine(done)
+
+
+def cosine(done: float) -> float:
+    """Return the share of the peak rate after this share of a fall, from 1 to `COSINE_FLOOR`."""
+    return COSINE_FLOOR + (1 - COSINE_FLOOR) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+def has_settled(worths: Sequence[float]) -> bool:
+    """Tell whether the last validations are worth no more than those before them."""
+    if len(worths) < 2 * WINDOW:
+        return False
+    return fmean(worths[-WINDOW:]) < fmean(worths[-2 * WINDOW : -WINDOW]) + GAIN
+
+
+def latest_fall(steps: int) -> Fall:
+    """Return the fall of a training of `steps` that never settles."""
+    return round((1 - LAST_SHARE) * steps), steps
+
+
+def fall_from(step: int, steps: int, validate_every: int) -> Fall:
+    """Return the fall that begins after `step`, which ends with a validation or with the last of all `steps`."""
+    length = max(SHORTEST_FALL, round(FALL_SHARE * step))
+    end = step + -(-length // validate_every) * validate_every
+    return min(step, latest_fall(steps)[0]), min(end, steps)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -25,7 +25,7 @@ from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
 from .patches import PatchSampler
 from .replay import imitated, imitation_notice, settle_pull, store_patches
-from .settle import fit_channels, settle_appearance, settle_orientation
+from .settle import fit_channels, settle_appearance, settle_curve, settle_orientation
 from .store import PatchStore, PreparedImage, free_bytes
 from .validation import ImageValidator, PatchValidator, Validator
 
@@ -76,6 +76,11 @@ class _Loaded:
     held_out_places: tuple[int, ...] = ()  # which of the images that were given
     held_out_records: tuple[TrainingImage, ...] = ()
 
+    @property
+    def stores(self) -> tuple[PatchStore, PatchStore]:
+        """What is trained on, and what is held out."""
+        return self.train, self.held_out
+
 
 def prepare(
     model: Model,
@@ -110,11 +115,14 @@ def prepare(
     shown, about_shown = (AS_THEY_ARE, "") if from_scratch else settle_appearance(base, images, config, device)
     loaded = _load(base.with_card(knows=(shown,)), images, config, device)
     _check_annotations(loaded.train)
+    curved, about_curve = (shown, "") if from_scratch else settle_curve(base, shown, loaded.stores, config, should_stop)
+    if curved != shown:
+        shown, loaded = curved, _load(base.with_card(knows=(curved,)), images, config, device)
     old = _load_old(model, base_images, base.with_card(knows=before), config, device, should_stop)
     has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
     original = model.with_card(knows=(shown,)) if has_same_channels else model
     held_out = _seen_by_base(original, base.with_card(knows=(shown,)), images, loaded)
-    as_is = _seen_by_base(model, base.with_card(knows=(shown,)), images, loaded) if shown.inverted else None
+    as_is = _seen_by_base(model, base.with_card(knows=(shown,)), images, loaded) if shown.changes else None
     model, base = _with_new(model, base, before, shown, loaded)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
     about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
@@ -132,7 +140,7 @@ def prepare(
         old=tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
         records=loaded.records,
         statistics=loaded.statistics,
-        notices=tuple(filter(None, (*about_base, about_shown, *loaded.notices, about_layers, *about_old))),
+        notices=tuple(filter(None, (*about_base, about_shown, about_curve, *loaded.notices, about_layers, *about_old))),
         from_scratch=from_scratch,
         raw_held_out=held_out,
         raw_as_is=as_is,
@@ -228,7 +236,7 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
         records.append(TrainingImage.of(image))
         places.append(place)
-        as_it_is = None if seen.appearance.inverted else seen.pixels
+        as_it_is = None if seen.appearance.changes else seen.pixels
         measured.append(measure_image(image, base.card.view, normalized=as_it_is))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
@@ -266,7 +274,7 @@ def _with_new(
     has_masks = all(image.anywhere is None for image in loaded.train.images)
     knows = (*before, _measured(shown, loaded.statistics, has_masks=has_masks))
     has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
-    return model.with_card(knows=knows) if shown.inverted and has_same_channels else model, base.with_card(knows=knows)
+    return model.with_card(knows=knows) if shown.changes and has_same_channels else model, base.with_card(knows=knows)
 
 
 def _seen_by_base(original: Model, base: Model, images: Sequence[AnnotatedImage], loaded: _Loaded) -> PatchStore | None:

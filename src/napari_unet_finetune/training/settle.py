@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
-from ..config import ChannelRule, FinetuneConfig
+from ..config import AugmentConfig, ChannelRule, FinetuneConfig
 from ..data import objects
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance, candidates, named
+from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, candidates, named
 from ..data.channels import ALL
 from ..data.normalize import network_input
 from ..device import pick_precision
 from ..inference.views import knows_mirrored
 from ..models.attention_unet import AttentionUNet
+from ..models.curves import bent
 from ..models.model import Model
 from ..text import count_of
+from .losses import build_loss
+from .optim import cosine
+from .patches import PatchSampler
 from .store import PatchStore, PreparedImage
 from .validation import mean_dice, predict_all
 
@@ -103,6 +111,8 @@ CLEAR_GAIN = 0.05
 CLEAR_SHARE = 0.75
 # Looked at to decide; more would only take time.
 _SCORED = 12
+# A curve is fitted in so many steps, and takes no more than a share of 1 / FIT_SHARE of the training's.
+FIT_STEPS, FIT_SHARE = 100, 4
 
 
 def settle_appearance(
@@ -135,6 +145,39 @@ def settle_appearance(
     )
 
 
+def settle_curve(
+    base: Model,
+    shown: Appearance,
+    stores: tuple[PatchStore, PatchStore],
+    config: FinetuneConfig,
+    should_stop: Callable[[], bool],
+) -> tuple[Appearance, str]:
+    """Return the appearance with a curve over the intensities, where that is clearly better, and a sentence about it.
+
+    `stores` are images to train on, on which the curve is fitted, and held-out ones, shown as `shown` has it. All of
+    them decide.
+    """
+    train, held_out = stores
+    steps = min(FIT_STEPS, config.steps // FIT_SHARE)
+    if config.appearance != "curve" or base.card.normalization.method == "zscore" or not steps:
+        return shown, ""
+    network = base.build_network().to(train.device)
+    windows = [image.cropped(config.validation_crop_px) for image in [*train.images, *held_out.images][:_SCORED]]
+    before = _window_scores(network, base, windows, config, train.device)
+    if before.mean() > 1 - CLEAR_GAIN:
+        return shown, ""
+    curved = shown.model_copy(update={"curves": fit_curves(network, train, config, steps, should_stop)})
+    bent = [replace(one, pixels=torch.from_numpy(curved.curved(one.pixels.float().cpu().numpy()))) for one in windows]
+    gains = _window_scores(network, base, bent, config, train.device) - before
+    if should_stop() or gains.mean() < CLEAR_GAIN or (gains > 0).mean() < CLEAR_SHARE:
+        return shown, ""
+    return curved, (
+        f"A curve over the intensities of the new images, fitted to the base model as it is, raises its Dice from "
+        f"{before.mean():.3f} to {(before + gains).mean():.3f} on {count_of(len(windows), 'annotated image')}, before "
+        "anything is learned: they are shown so."
+    )
+
+
 def _scores_shown(
     network: AttentionUNet,
     base: Model,
@@ -149,7 +192,60 @@ def _scores_shown(
         seen = network_input(image, view)
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
     windows = [image.cropped(config.validation_crop_px) for image in store.images]
+    return _window_scores(network, base, windows, config, device)
+
+
+def _window_scores(
+    network: AttentionUNet, base: Model, windows: Sequence[PreparedImage], config: FinetuneConfig, device: torch.device
+) -> NDArray[np.float64]:
+    """Return Dice (images,) of the base model, whose `network` it is, on `windows` as they are shown."""
     precision = pick_precision(config.precision, device)
     found = predict_all(network, windows, config, knows_mirrored(base), device, precision)
     pairs = zip(windows, found, strict=True)
     return np.array([mean_dice([window], [seen], base.card.threshold) for window, seen in pairs])
+
+
+_RATE = 0.03
+# Weighs the squared distance from the straight line, so that values that are rare keep near it.
+_PULL = 0.02
+_DIGITS = 4
+_LEAST_SLOPE = 0.01
+
+
+def fit_curves(
+    network: AttentionUNet, images: PatchStore, config: FinetuneConfig, steps: int, should_stop: Callable[[], bool]
+) -> tuple[tuple[float, ...], ...]:
+    """Return curves, one of each channel, behind which `network` finds the objects of `images` best.
+
+    They follow from the seed. The network is frozen and stays as it is. Once `should_stop` says yes, what was found
+    until then is returned.
+    """
+    plain = config.model_copy(update={"augment": AugmentConfig.none()})
+    sampler, loss = PatchSampler(images, plain, stream=5), build_loss("bce_dice", config.false_positive_weight)
+    network.eval().requires_grad_(False)
+    channels = network.config.in_channels
+    straight = torch.full((channels, KNOTS - 1), math.log(math.expm1(1.0)), device=images.device)
+    slopes, starts = (
+        straight.clone().requires_grad_(),
+        torch.zeros(channels, 1, device=images.device, requires_grad=True),
+    )
+    optimizer = torch.optim.Adam([slopes, starts], lr=_RATE)
+    for step in range(steps):
+        if should_stop():
+            break
+        optimizer.param_groups[0]["lr"] = _RATE * cosine(step / steps)
+        batch = sampler.batch(step, step * config.batch_size, config.batch_size)
+        found = network(bent(batch.images, _values(slopes, starts)))
+        far = (slopes - straight).pow(2).sum() + starts.pow(2).sum()
+        optimizer.zero_grad()
+        (loss(found, batch.target, batch.annotated) + _PULL * far).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return tuple(
+        tuple(round(value, _DIGITS) for value in row) for row in _values(slopes, starts).detach().cpu().tolist()
+    )
+
+
+def _values(slopes: Tensor, starts: Tensor) -> Tensor:
+    """Return the values of rising curves (C, KNOTS)."""
+    rises = (F.softplus(slopes) + _LEAST_SLOPE) / (KNOTS - 1)
+    return torch.cat([starts, starts + rises.cumsum(dim=1)], dim=1)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from torch import Tensor
 
 from ..models.model import Model
-from .plateau import Fall
+from .optim import Fall
 
 
 @dataclass

@@ -19,9 +19,8 @@ from ..events import StepEnd
 from ..models.attention_unet import AttentionUNet
 from .batches import BatchSource
 from .losses import Loss, build_loss
-from .optim import WeightAverage, build_optimizer, l2sp_penalty, learning_rate_at, set_learning_rate, start_phase
+from .optim import Fall, WeightAverage, build_optimizer, l2sp_penalty, learning_rate_at, set_learning_rate, start_phase
 from .patches import Batch
-from .plateau import Fall
 
 logger = logging.getLogger(__name__)
 

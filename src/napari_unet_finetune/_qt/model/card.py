@@ -61,7 +61,7 @@ def card_rows(card: FileCard) -> Iterator[tuple[str, str]]:
         yield "Trained on", card.images_in_words
     if card.view.in_channels == 1 and card.channels.title:
         yield "Channel", card.channels.title
-    if any(one.inverted for one in card.knows):
+    if any(one.changes for one in card.knows):
         yield "Dark and bright", _intensities(card)
     if scores := card.scores_in_words:
         yield "Dice", ", ".join(scores)

@@ -96,7 +96,7 @@ class ModelSight(Listener):
         viewer, limits = self.session.viewer, (-1.0, 3.0) if card.normalization.method == "zscore" else (0.0, 1.0)
         with selection_kept(viewer):
             self._removing = True  # a layer that does not fit is replaced
-            how = f", {appearance.in_words(len(seen))}" if appearance.inverted else ""
+            how = f", {appearance.in_words(len(seen))}" if appearance.changes else ""
             image = ImagePixels(array, pixels.scale, pixels.unit)
             title = f"{name} as {card.name} sees it{how}"
             layer = show_image(viewer, SIGHT, title, image, below=PAINTING, shares_contrast=True)

@@ -173,9 +173,9 @@ class Session:
 
     @property
     def knows_exchanged(self) -> bool:
-        """Whether the model that predicts was trained on images with dark and bright exchanged, too."""
+        """Whether the model that predicts was trained on images of which it is shown others than they are."""
         try:
-            return any(one.inverted for one in read_card(self.predictor).knows)
+            return any(one.changes for one in read_card(self.predictor).knows)
         except FinetuneError:  # said where the model is used
             return False
 
