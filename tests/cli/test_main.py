@@ -7,6 +7,7 @@ import sys
 import pytest
 import typer
 
+import napari_unet_finetune as nuf
 from napari_unet_finetune.cli import app
 
 COMMANDS = sorted(typer.main.get_command(app).commands)
@@ -27,6 +28,11 @@ def test_help_of_every_command_reads_well(invoke, command):
     assert result.exit_code == 0
     assert "Usage: " in result.stdout
     assert "Traceback" not in result.output
+
+
+def test_the_version_is_that_of_the_package(invoke):
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout.split()) == (0, ["unet-finetune", nuf.__version__])
 
 
 def test_help_does_not_wait_for_torch():
