@@ -154,7 +154,7 @@ def test_every_command_in_the_text_is_understood(page: Path) -> None:
     [
         ("fine-tune --images a", "no command"),
         ("check --imges a", "--imges"),
-        ("predict --model m --images a", "--out"),
+        ("suggest --model m", "--images"),
         ("finetune … --set false_positiv_weight=0.7", "false_positiv_weight"),
         ("finetune … --preset sed-recipe", "sed-recipe"),
         ("evaluate … --set steps=3", "steps"),

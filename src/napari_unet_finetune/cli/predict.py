@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from ..config import SURFACE_TOLERANCE_PX
+from ..errors import DataError
 from ..events import ImageSeen
 from ..io.disk import check_suffix, write_file
 from ..text import count_of, first_of, number, path_in_words
@@ -33,7 +34,6 @@ from .options import (
     Images,
     Masks,
     Model,
-    Out,
     Scheduler,
     Set,
     Sparse,
@@ -132,7 +132,10 @@ def show_rows(console: Console, rows: list[Any], *, split: bool) -> None:
 def predict(
     model: Model,
     images: Images,
-    out: Out,
+    out: Annotated[Path | None, typer.Option(help="Folder for the labels files.")] = None,
+    into_image: Annotated[
+        bool, typer.Option("--into-image", help="Write the labels of OME-Zarr images into these, among their `labels`.")
+    ] = False,
     threshold: Threshold = None,
     channel: Channel = None,
     min_size: Annotated[int | None, typer.Option(min=0, help="Remove objects with fewer pixels.")] = None,
@@ -160,6 +163,8 @@ def predict(
     from ..inference.predict import Predictor
     from ..inference.spread import Spread
 
+    if (out is None) != into_image:
+        raise DataError("Labels go into a folder or into the images: give --out or --into-image, and not both.")
     config = prediction_config(
         changes,
         threshold=threshold,
@@ -181,7 +186,8 @@ def predict(
         raise typer.Exit(INTERRUPTED if result.stopped else FAILED)
 
 
-def _show_files(console: Console, result: PredictedFolder, out: Path) -> None:
+def _show_files(console: Console, result: PredictedFolder, out: Path | None) -> None:
     show_result(console, result, result.failed)
     again = " --overwrite predicts them anew." if result.skipped else ""
-    console.print(f"Labels files are in {path_in_words(out)}.{again}", soft_wrap=True)
+    where = f"Labels files are in {path_in_words(out)}." if out else "The labels are in the images."
+    console.print(f"{where}{again}", soft_wrap=True)

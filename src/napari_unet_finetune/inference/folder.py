@@ -18,6 +18,7 @@ from ..io.content import is_image_file
 from ..io.disk import PASSING_LOCK, locked, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
 from ..io.regions.ome_zarr import is_zarr
+from ..io.regions.ome_zarr_labels import labels_inside
 from ..models.model import Model
 from ..result import FailedFile, Result
 from ..text import count_of, first_of
@@ -63,7 +64,7 @@ _NO_FILE_TAKES_S = 3600
 def predict_files(
     model: Model,
     images: Path | str,
-    out: Path | str,
+    out: Path | str | None,
     *,
     overwrite: bool = False,
     chunk: int | None = None,
@@ -74,6 +75,8 @@ def predict_files(
 
     Parameters
     ----------
+    out
+        None writes the labels of OME-Zarr images into these, as ``labels/unet-finetune``.
     overwrite
         Predict again where labels exist.
     chunk
@@ -92,12 +95,16 @@ def predict_files(
     """
     predictor = Predictor(model, PredictConfig.given(None, settings))
     how = predictor if cluster is None else Spread(predictor, cluster)
-    return (yield from predict_folder(Path(images), Path(out), how, overwrite=overwrite, cut=Cut(chunk)))
+    return (
+        yield from predict_folder(
+            Path(images), None if out is None else Path(out), how, overwrite=overwrite, cut=Cut(chunk)
+        )
+    )
 
 
 def predict_folder(
     source: Path,
-    out: Path,
+    out: Path | None,
     predictor: Predictor | Spread,
     *,
     overwrite: bool = False,
@@ -112,14 +119,15 @@ def predict_folder(
     every batch of tiles; the file in work is then not written, but what is finished of it, frames of a stack or
     regions of a large image, is kept beside it, also when the process is killed, and the next prediction of the same
     folder goes on with that. Large images are predicted in pieces, as `cut` says, which gives the same labels in little
-    memory. Labels of an OME-Zarr image are one. Work that is spread gives the same files; what is finished is then told
-    in any order.
+    memory. Labels of an OME-Zarr image are one; if `out` is None, they are written into the image. Work that is spread
+    gives the same files; what is finished is then told in any order.
 
     Raises
     ------
     DataError
-        If `source` holds no images, if `out` cannot be written to or another prediction writes there, if two images
-        would get the same labels file, or if labels would replace a file of `source`.
+        If `source` holds no images, or, where there is no `out`, one into which no labels can be written; if `out`
+        cannot be written to or another prediction writes there, if two images would get the same labels file, or if
+        labels would replace a file of `source`.
     DeviceError
         If the device is absent or its memory does not hold a single tile.
     RunError
@@ -127,7 +135,11 @@ def predict_folder(
     """
     listing = list_images(source)
     stacks = {path: tuple(frames) for path, frames in groupby(listing.images, key=lambda ref: ref.path)}
-    targets = plan_labels_files(stacks, out, overwrite=overwrite)
+    if out is None:
+        targets = {path: labels_inside(path) for path in stacks}
+        out = source / "labels" if is_zarr(source) else source  # what only passes lies there
+    else:
+        targets = plan_labels_files(stacks, out, overwrite=overwrite)
     _make_folder(out)
     with locked(out, name=PASSING_LOCK, error=DataError):  # labels of two models side by side would look like one's
         remove_partial(out, older_than_s=_NO_FILE_TAKES_S)  # another program may write there too

@@ -77,6 +77,7 @@ class LargeController:
 
         def prepare() -> Generator[str, None, PredictFolderRequest]:
             source = yield from self._copies.source(task)
+            _load_what_labels_need()
             seen = config if source.channel is None else config.model_copy(update={"channels": source.channel})
             return PredictFolderRequest(
                 checkpoint=model,
@@ -117,7 +118,7 @@ class LargeController:
         name, end, (done, total) = arriving.stack.name, arriving.end, arriving.counts
         if end is None:
             kept = f": {done} of {total} pieces are finished and kept. Predict goes on with them" if done else ""
-            self.session.tell(f"Stopped{kept}.")
+            self.session.tell(f"Stopped{kept}.", holds=lambda: self.task is None)
         elif end.error is not None:
             self.session.tell(end.error, "error")
         elif end.skipped:
@@ -129,6 +130,13 @@ class LargeController:
     def _on_over(self, *_: object) -> None:
         self.task = None
         self.changed.emit()
+
+
+def _load_what_labels_need() -> None:
+    """Have napari load, in this thread, what its first layer of labels takes seconds to load."""
+    from napari.layers import Labels
+
+    Labels(np.zeros((1, 1), np.uint8))
 
 
 def _frame_looked_at(task: LargeTask, viewer: Any) -> int:

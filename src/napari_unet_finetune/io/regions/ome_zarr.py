@@ -65,21 +65,29 @@ def has_zarr() -> bool:
 
 
 @dataclass(frozen=True)
+class StoreLevel:
+    """A level of an image in a store: pixels along each axis, the size of one, and where the first one lies."""
+
+    sizes: tuple[int, ...]
+    steps: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class StoreAxes:
     """The axes of an image in a store, without channels, y and x last.
 
     Parameters
     ----------
-    sizes, steps
-        Pixels along each, and the size of one.
+    levels
+        What there is along each: the full resolution or, if they were asked for, all levels.
     kinds
         Name, type and unit of each, as OME-Zarr has them.
     is_new
         Whether the store is of version 0.5 and not 0.4.
     """
 
-    sizes: tuple[int, ...]
-    steps: tuple[float, ...]
+    levels: tuple[StoreLevel, ...]
     kinds: tuple[dict[str, str], ...]
     is_new: bool
 
@@ -262,7 +270,31 @@ def axes_of_store(path: Path) -> StoreAxes:
         return store.described
     leading = (store.frames,) if frame_axes(store.axes) else ()
     kinds = tuple({"name": name, "type": "space"} for name in "zyx"[-2 - len(leading) :])
-    return StoreAxes((*leading, *store.shape), (1.0,) * len(kinds), kinds, is_new=True)
+    level = StoreLevel((*leading, *store.shape), (1.0,) * len(kinds), (0.0,) * len(kinds))
+    return StoreAxes((level,), kinds, is_new=True)
+
+
+def levels_of_store(path: Path) -> StoreAxes:
+    """Return the axes of the image in a store with what there is along each in all of its levels.
+
+    Raises
+    ------
+    DataError
+        If a level is missing, or has other axes.
+    """
+    store, group = _open(path), load_zarr(path).open_group(path, mode="r")
+    attributes = dict(group.attrs)
+    described = attributes.get("ome", attributes)
+    multiscale = _validated(path, described, is_new="ome" in attributes).multiscales[0]
+    with _said(path.name):
+        levels = [_level_of(group[one.path], one, multiscale, _kept_of(store.axes)) for one in multiscale.datasets]
+    assert store.described is not None, "see describes_itself"
+    return replace(store.described, levels=tuple(levels))
+
+
+def describes_itself(path: Path) -> bool:
+    """Tell whether a store holds an image with OME-Zarr metadata, and not an array alone; raises `DataError`."""
+    return _open(path).described is not None
 
 
 def _open(path: Path) -> Store:
@@ -301,22 +333,39 @@ def _of_group(path: Path, group: Any) -> Store:
     if len(names) != array.ndim or not {"y", "x"} <= set(names):
         raise DataError(f"{path.name}: its axes are {', '.join(names)}, but y and x are needed. Save it again.")
     axes = "".join(_LETTERS.get(name.casefold(), "Q") for name in names)
-    changes = (*dataset.coordinateTransformations, *(multiscale.coordinateTransformations or ()))
-    steps = np.prod([change.scale for change in changes if change.type == "scale"], axis=0)
+    steps, _ = _place_of(dataset, multiscale)
     units = [str(getattr(axis, "unit", None) or "") for axis in multiscale.axes]
     plane = [axes.index(letter) for letter in "YX"]
     size = declared_size([float(steps[axis]) for axis in plane], [units[axis] for axis in plane])
     more = len(image.multiscales) - 1
     note = f"holds {more + 1} images, of which the first is read" if more else ""
-    order = [*frame_axes(axes), *plane]
+    order = _kept_of(axes)
     kinds = [multiscale.axes[axis].model_dump(mode="json", exclude_none=True) for axis in order]
-    kept = StoreAxes(
-        tuple(int(array.shape[axis]) for axis in order),
-        tuple(float(steps[axis]) for axis in order),
-        tuple(kinds),
-        is_new="ome" in attributes,
-    )
+    level = _level_of(array, dataset, multiscale, order)
+    kept = StoreAxes((level,), tuple(kinds), is_new="ome" in attributes)
     return Store(array, axes, size, _channels_of(described.get("omero")), note, kept)
+
+
+def _kept_of(axes: str) -> list[int]:
+    """Return the axes without channels, y and x last."""
+    return [*frame_axes(axes), *(axes.index(letter) for letter in "YX")]
+
+
+def _level_of(array: Any, dataset: Any, multiscale: Any, order: list[int]) -> StoreLevel:
+    steps, offsets = _place_of(dataset, multiscale)
+    return StoreLevel(*(tuple(np.asarray(values)[order].tolist()) for values in (array.shape, steps, offsets)))
+
+
+def _place_of(dataset: Any, multiscale: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the size of a pixel of a level along each axis, and where its first pixel lies."""
+    count = len(multiscale.axes)
+    steps, offsets = np.ones(count), np.zeros(count)
+    for change in (*dataset.coordinateTransformations, *(multiscale.coordinateTransformations or ())):
+        if change.type == "scale":
+            steps, offsets = steps * change.scale, offsets * change.scale
+        elif change.type == "translation":
+            offsets = offsets + change.translation
+    return steps, offsets
 
 
 def _channels_of(omero: Any) -> tuple[str, ...]:
