@@ -226,7 +226,7 @@ def test_the_dock_says_where_labels_go(tmp_path, viewer, predicting, slide, qtbo
     panel.release()
 
 
-def test_a_layer_that_was_deleted_stays_so(tmp_path, viewer, run, slide):
+def test_a_layer_that_was_deleted_stays_so(tmp_path, viewer, run, slide, qtbot):
     image = viewer.add_image(slide, name="slide")
 
     def delete(layer):
@@ -235,5 +235,5 @@ def test_a_layer_that_was_deleted_stays_so(tmp_path, viewer, run, slide):
 
     viewer.layers.events.inserted.connect(lambda event: delete(event.value))
     run(image, tmp_path)
-    assert [layer.name for layer in viewer.layers] == ["slide"]
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["slide"])
     assert (tmp_path / "slide_labels.tif").is_file()
