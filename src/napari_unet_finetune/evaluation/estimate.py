@@ -64,7 +64,7 @@ def estimate(
         counts.append(areas if isinstance(objects, str) else replace(areas, objects=(objects.predicted, objects.true)))
         if maps is not None:
             _write_map(Path(maps), index, image, prediction)
-    return estimate_areas(
+    found = estimate_areas(
         counts,
         thresholds,
         threshold=predictor.threshold,
@@ -72,6 +72,7 @@ def estimate(
         seed=seed,
         trained_on=known,
     )
+    return replace(found, balancing_weight=None) if isinstance(model, ForeignModel) else found  # it is not finetuned
 
 
 def trained_weight(model: Model | ForeignModel) -> float:
