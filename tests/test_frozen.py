@@ -15,7 +15,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_unet_finetune import load_model, predict
+from napari_unet_finetune import load_model, predict, weigh
 from napari_unet_finetune.cli import app
 from napari_unet_finetune.comparison.cache import read_last_comparison
 from napari_unet_finetune.jobs.answers import last_answers
@@ -367,3 +367,13 @@ def test_a_run_with_an_appearance_tells_how_it_ended(frozen):
     assert (past.end.steps, past.end.raw_dice, past.image_count) == (12, 0.0, 5)
     assert past.end.finetuned_dice == pytest.approx(0.97147, abs=1e-5)
     assert past.start.validation_images == ("d",)
+
+
+def test_the_base_of_an_earlier_run_is_weighed_against_its_model(frozen):
+    run, before = run_of(frozen / "dark", "5-images"), files_of(frozen)
+    found, end = weigh(run, (0.5,)).result, PastRun(RunFolder(run)).end
+    base, half, last = found.rows
+    assert (found.base, found.held_out, base.new) == ("bright", 1, end.raw_dice)
+    assert last.new == pytest.approx(end.finetuned_dice, abs=1e-3)
+    assert half.new is not None and found.old_images and min(base.old, half.old, last.old) > 0
+    assert files_of(frozen) == before

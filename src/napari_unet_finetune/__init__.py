@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .models.model import Model as Model
     from .questions.can_learn import can_learn as can_learn
     from .questions.cross_validate import cross_validate as cross_validate
+    from .questions.weigh import mixed_model as mixed_model
+    from .questions.weigh import weigh as weigh
     from .report.write import report as report
     from .runs.request import CurveRequest as CurveRequest
     from .share.export import export_model as export_model
@@ -66,6 +68,7 @@ _NAMES_OF = {
     "models.model": ("Model",),
     "questions.can_learn": ("can_learn",),
     "questions.cross_validate": ("cross_validate",),
+    "questions.weigh": ("mixed_model", "weigh"),
     "report.write": ("report",),
     "runs.request": ("CurveRequest",),
     "share.export": ("export_model",),

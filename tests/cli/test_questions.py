@@ -2,6 +2,7 @@
 
 import json
 
+from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
 
@@ -80,3 +81,18 @@ def test_forecast_of_a_study(answer, invoke, complaint, tmp_path):
     for nonsense in ("x", "0"):
         assert complaint("forecast", tmp_path, "--more", nonsense).startswith(f"'{nonsense}' is not a list of numbers")
     assert "no scores of a study" in complaint("forecast", tmp_path / "rows")
+
+
+def test_old_or_new_is_a_table_and_writes_the_mix_that_is_asked_for(invoke, answer, complaint, data, model, tmp_path):
+    run, out, rate = tmp_path / "run", tmp_path / "mix.safetensors", ("--set=keep_raw=false", "--set=learning_rate=0.003")
+    _, trained = answer("finetune", *data, "--model", model, "--out", run, *TINY, *rate)
+    code, found = answer("weigh", run)
+    assert code == 0 and [row["share"] for row in found["rows"]] == [tenth / 10 for tenth in range(11)]
+    assert (found["rows"][0]["new"], found["rows"][-1]["new"]) == (trained["raw_dice"], trained["finetuned_dice"])
+    shown = invoke("weigh", run, "--share", "0.6", "--out", out).stdout
+    assert "Dice new" in shown and "0 (base)" in shown and f"{found['rows'][6]['new']:.3f}" in shown
+    scores = read_card(out).provenance.scores
+    assert scores["finetuned_share"] == 0.6 and scores["val_dice"] == found["rows"][6]["new"]
+    assert "exists already" in complaint("weigh", run, "--share", "0.6", "--out", out)
+    assert "belong together" in complaint("weigh", run, "--share", "0.6")
+    assert "not the folder of a run" in complaint("weigh", tmp_path / "gone")

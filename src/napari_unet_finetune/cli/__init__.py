@@ -55,6 +55,7 @@ for command in (
     questions.can_learn,
     questions.cross_validate,
     questions.forecast,
+    questions.weigh,
     learning_curve.curve,
     learning_curve.report,
     learning_curve.demo,

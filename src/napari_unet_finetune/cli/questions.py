@@ -1,4 +1,4 @@
-"""Commands that answer a question about a model or its data: `estimate`, `can-learn`, `cross-validate`, `forecast`."""
+"""Commands that answer a question: `estimate`, `can-learn`, `cross-validate`, `forecast`, `weigh`."""
 
 from __future__ import annotations
 
@@ -191,6 +191,33 @@ def forecast(
 
     numbers = None if more is None else image_counts(more)
     _finish(look_ahead(study, more=numbers, dataset=dataset, seed=seed), as_json=as_json)
+
+
+@reports_errors
+def weigh(
+    run: Annotated[Path, typer.Argument(help="Folder of a finetuning that has ended.")],
+    share: Annotated[
+        float | None, typer.Option(help="Only this mix: 0 is the base, 1 the finetuned model. Needs --out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="New file for the model of --share, ending in .safetensors.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace that file if it exists.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; by default that of the training.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Old or new: score the models between base and finetuned one on old and new images, or write one of them."""
+    from ..questions.weigh import keep_mix
+    from ..questions.weigh import weigh as run_weighing
+
+    if (share is None) != (out is None):
+        raise OptionError("--share and --out belong together: the model of that share is written into that file.")
+    on = None if device is None else prediction_config(None, device=device).device
+    with stops_on_interrupt() as stop:
+        if share is None or out is None:
+            events = run_weighing(run, device=on, should_stop=stop)
+        else:
+            events = keep_mix(run, share, out, overwrite=overwrite, device=on, should_stop=stop)
+        found = watch(events, "Old or new", quiet=as_json)
+    _finish(stop_if_none(found), as_json=as_json, run=str(run))
 
 
 def _finish(result: Result, *, as_json: bool, **asked: str | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from ..checked_json import parse_json
 from ..checks.checkup import Checkup
@@ -33,6 +34,24 @@ RESULTS: dict[Question, type[Result]] = {
 }
 
 
+A = TypeVar("A", bound=Result)
+
+
+def read_result(file: Path, kind: type[A]) -> A:
+    """Return the result of `kind` that a job wrote into `file`.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read.
+    """
+    try:
+        found: A = parse_json(file.read_bytes(), kind)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file.parent}: the answer cannot be read. Ask again.") from error
+    return found
+
+
 @dataclass(frozen=True)
 class KeptAnswer:
     """An answer in the folder of its job; files are read once.
@@ -53,11 +72,7 @@ class KeptAnswer:
     @cached_property
     def result(self) -> Result:
         """What came of it."""
-        try:
-            found: Result = parse_json((self.folder / RESULT).read_bytes(), RESULTS[self.asked.question])
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.folder}: the answer cannot be read. Ask again.") from error
-        return found
+        return read_result(self.folder / RESULT, RESULTS[self.asked.question])
 
     @property
     def when(self) -> str:

@@ -13,9 +13,10 @@ from ..events import Event, until
 
 if TYPE_CHECKING:
     from ..checks.checkup import Checkup
+    from ..questions.weigh import Weighing
     from ..report.files import ReportFiles
     from ..result import Result
-    from ..runs.request import CheckRequest, QuestionRequest, ReportRequest, SuggestRequest
+    from ..runs.request import CheckRequest, QuestionRequest, ReportRequest, SuggestRequest, WeighRequest
     from ..runs.serve import Control
     from ..suggest.suggestion import Suggestions
 
@@ -72,6 +73,15 @@ def ask(_folder: Path, request: QuestionRequest, control: Control) -> Generator[
         seconds, steps = request.seconds or TRIAL_SECONDS, request.steps or TRIAL_STEPS
         return (yield from can_learn(model, images, config, seconds=seconds, steps=steps, should_stop=stop))
     return (yield from cross_validate(model, images, config, folds=request.folds, should_stop=stop))
+
+
+def weigh(_folder: Path, request: WeighRequest, control: Control) -> Generator[Event, None, Weighing | None]:
+    """Score the models between old and new, or write one of them."""
+    from ..questions.weigh import keep_mix, weigh
+
+    if request.share is None or request.out is None:
+        return (yield from weigh(request.run, should_stop=control.should_stop))
+    return (yield from keep_mix(request.run, request.share, request.out, should_stop=control.should_stop))
 
 
 def report(_folder: Path, request: ReportRequest, control: Control) -> Generator[Event, None, ReportFiles]:

@@ -130,4 +130,5 @@ _JOBS: dict[str, Callable[[Path, Any, Control], Generator[Event, None, Result | 
     "can_learn": questions.ask,
     "cross_validate": questions.ask,
     "report": questions.report,
+    "weigh": questions.weigh,
 }

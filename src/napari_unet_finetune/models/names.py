@@ -12,8 +12,10 @@ from .zoo import find_model
 
 STAMP = "%Y%m%d-%H%M%S"  # begins the names of folders of runs
 RESULTS = ("model", "best")  # as runs call the files of theirs
+MIX = "mix-"  # begins the names of files of models between base and result of a run; the share in percent follows
 _STAMPED = re.compile(r"(\d{8}-\d{6})(?:-(.+))?")
 _COUNTED = re.compile(r"(?:.*-)?(\d+)-images?(?:-(\d+))?")
+_MIX = re.compile(rf"{MIX}(\d{{1,3}})(?:-(\d+))?")
 _ARM = re.compile(r"(\d+)-images-seed-(\d+)")
 
 
@@ -26,7 +28,13 @@ def when_of(folder: Path) -> str:
 def name_of_file(model: str | Path) -> str:
     """Return how to call the model in a file, or a model that ships."""
     path = Path(model)
-    return _name_of_run(path.absolute().parent) if path.stem in RESULTS else path.stem
+    if path.stem in RESULTS:
+        return _name_of_run(path.absolute().parent)
+    mix = _MIX.fullmatch(path.stem)
+    if mix is None or not _STAMPED.fullmatch(path.absolute().parent.name):
+        return path.stem
+    again = f" ({mix[2]})" if mix[2] else ""
+    return f"{_name_of_run(path.absolute().parent)}, mix {mix[1]} %{again}"
 
 
 def unique_names(models: Iterable[str | Path]) -> dict[str, str]:

@@ -84,14 +84,20 @@ def _start(
         load_model(request.checkpoint),
         images,
         request.config,
-        base_images=_old_images_of(request),
+        base_images=old_images_of(request),
         should_stop=should_stop,
         store=folder,
     )
 
 
-def _old_images_of(request: FinetuneRequest) -> Sequence[AnnotatedImage] | None:
-    """Return the images of the old dataset, with their masks if there are any; None if no folder was given."""
+def old_images_of(request: FinetuneRequest) -> Sequence[AnnotatedImage] | None:
+    """Return the images of the old dataset, with their masks if there are any; None if no folder was given.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing.
+    """
     if request.base_images is None:
         return None
     if request.base_masks is None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import RunError
 from ..events import RunStarted, StepEnd, TrainingEvent, ValidationEnd, from_json, to_json
-from ..io.disk import check_crc, locked, not_written, remove_partial, write_file
+from ..io.disk import check_crc, file_stamp, locked, not_written, remove_partial, write_file
+from ..models.names import MIX
 from .request import FinetuneRequest, read_request, write_request
 
 if TYPE_CHECKING:
@@ -81,6 +82,22 @@ class RunFolder:
     def best_path(self) -> Path:
         """Where the best model so far lies."""
         return self.path / BEST
+
+    @property
+    def mixes(self) -> tuple[Path, ...]:
+        """Models between its base and its own that the user kept, in the order of their names."""
+        return tuple(sorted(self.path.glob(f"{MIX}*.safetensors")))
+
+    def new_mix(self, share: float) -> Path:
+        """Return a file that is not there yet for the model of a `share` of the way from its base to its own."""
+        stem = f"{MIX}{round(100 * share)}"
+        names = (f"{stem}{mark}.safetensors" for mark in ("", *(f"-{number}" for number in range(2, 1000))))
+        return next(file for name in names if not (file := self.path / name).exists())
+
+    def mixes_of(self, model: Path) -> tuple[Path, ...]:
+        """Return those of the mixes that were written after the run's `model`, the newest last."""
+        written = {mix: file_stamp(mix)[1] for mix in self.mixes}
+        return tuple(sorted((mix for mix in written if written[mix] >= file_stamp(model)[1]), key=written.__getitem__))
 
     @property
     def is_finished(self) -> bool:

@@ -13,7 +13,7 @@ from ..config import FinetuneConfig
 from ..errors import RunError
 from ..events import RunEnded, RunStarted, TrainingEvent
 from ..models.card import read_card
-from ..models.names import STAMP, when_of
+from ..models.names import MIX, STAMP, when_of
 from ..outcome import summarized
 from ..progress import RunProgress, fold
 from ..text import first_of
@@ -69,6 +69,18 @@ class PastRun:
         if self.folder.is_finished:
             return self.folder.result_path
         return self.folder.best_path if self.end and self.folder.best_path.is_file() else None
+
+    @property
+    def newest_mix(self) -> Path | None:
+        """The mix of its base and its model that the user kept last, None if there is none of this model."""
+        model = self.model
+        return next(reversed(self.folder.mixes_of(model)), None) if model is not None else None
+
+    def kept_mix(self, share: float) -> Path | None:
+        """Return the mix of that `share` of its model that the user kept before, None if there is none."""
+        stem, model = f"{MIX}{round(100 * share)}", self.model
+        mixes = self.folder.mixes_of(model) if model is not None else ()
+        return next((mix for mix in mixes if mix.stem == stem or mix.stem.startswith(f"{stem}-")), None)
 
     @property
     def is_interrupted(self) -> bool:

@@ -254,6 +254,24 @@ class QuestionRequest(_Request):
     maps: Path | None = None
 
 
+class WeighRequest(_Request):
+    """What models between the base of the finetuning in `run` and its model are worth; see `questions.weigh`.
+
+    With a `share`, that model is written into the new file `out`.
+    """
+
+    task: Literal["weigh"] = "weigh"
+    run: Path
+    share: float | None = Field(None, ge=0, le=1)
+    out: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_file(self) -> Self:
+        if (self.share is None) != (self.out is None):
+            raise ValueError("a model of one share needs a file, and a file a share: give both or neither")
+        return self
+
+
 class ReportRequest(_Request):
     """A page about the run or study in `run`; see `report.write`."""
 
@@ -302,7 +320,8 @@ JobRequest = Annotated[
     | ExportRequest
     | FigureRequest
     | QuestionRequest
-    | ReportRequest,
+    | ReportRequest
+    | WeighRequest,
     Field(discriminator="task"),
 ]
 

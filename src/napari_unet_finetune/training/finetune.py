@@ -119,7 +119,7 @@ def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[]
     trainer = Trainer(
         setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
     )
-    progress = _resume(trainer, setup, store) or _start(trainer, setup)
+    progress = _resume(trainer, setup, store) or before_training(trainer.network, setup)
     yield _run_started(setup, progress)
     yield from map(Notice, setup.notices)
     stopped = False
@@ -148,16 +148,16 @@ def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[]
     return result
 
 
-def _start(trainer: Trainer, setup: Setup) -> Progress:
-    """Score the raw model on all that is held out, before anything changes."""
+def before_training(network: AttentionUNet, setup: Setup) -> Progress:
+    """Score the raw model on all that is held out, before anything changes; `network` is that of `setup.base`."""
     score, as_is = (_raw_score(setup, held_out) for held_out in (setup.raw_held_out, setup.raw_as_is))
-    old = dice_on_old(trainer.network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
+    old = dice_on_old(network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
     return Progress(
         raw_score=score,
         old_dice_before=mean_of(old),
-        data_sha256=_data_sha256(setup),
+        data_sha256=data_sha256(setup),
         raw_as_is=as_is,
-        old_glance_before=glance_at_old(trainer.network, setup),
+        old_glance_before=glance_at_old(network, setup),
         old_before=old,
     )
 
@@ -186,12 +186,12 @@ def _resume(trainer: Trainer, setup: Setup, store: StateStore) -> Progress | Non
         trainer.restore(state.trainer)
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise RunError("The saved state is of another version or another model. Start a new run.") from error
-    if progress.data_sha256 != _data_sha256(setup):
+    if progress.data_sha256 != data_sha256(setup):
         raise RunError("Images, masks or the base model have changed since this run began. Start a new run.")
     return progress
 
 
-def _data_sha256(setup: Setup) -> str:
+def data_sha256(setup: Setup) -> str:
     """Return a hash of all images and the base model, to notice on resuming that one of them has changed."""
     parts = [record.sha256 for record in (*setup.records, *setup.old_records)] + [weights_hash(setup.base.weights)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()

@@ -190,7 +190,7 @@ def choose_weights(network: AttentionUNet, setup: Setup, progress: Progress) -> 
         return Kept(progress.best, 1.0, old)
     if config.tolerated_drop >= 1 or setup.from_scratch:
         return Kept(base, 0.0, old)
-    mixes = {share: _mixed(base, progress.best, share) for share in ((1.0, *SHARES) if gains else SHARES)}
+    mixes = {share: mixed(base, progress.best, share) for share in ((1.0, *SHARES) if gains else SHARES)}
     seen = {share: _seen(network, mix, setup, progress) for share, mix in mixes.items()}
     raw, best = _new_dice_of_base(network, setup, progress), next(iter(seen))
     for share in seen:
@@ -221,7 +221,8 @@ def _raw_is_as_good(network: AttentionUNet, setup: Setup, progress: Progress) ->
     return float(np.mean(finetuned)) <= float(np.mean(raw)) + NOISE
 
 
-def _mixed(base: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], share: float) -> Mapping[str, Tensor]:
+def mixed(base: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], share: float) -> Mapping[str, Tensor]:
+    """Return weights `share` of the way from the base's to the finetuned ones, to the last bit at both ends."""
     if share == 1:
         return finetuned
     return {name: torch.lerp(base[name], value, share) for name, value in finetuned.items()}

@@ -20,6 +20,7 @@ from ...runs.history import PastRun
 from ..session.history import History, new_run
 from ..session.jobs import Job
 from ..session.session import Message, Session, tells_errors
+from ..session.settings import default_device
 from .preview_layers import RunLayers
 
 
@@ -67,6 +68,17 @@ class FinetuneController:
         if session.project is not None:
             session.look_back()
             self._on_project_changed()
+
+    @property
+    def model(self) -> Path | None:
+        """The model that the last training left, None if it left none."""
+        return self.outcome.model if self.outcome is not None else None
+
+    def use(self, model: Path, config: PredictConfig | None = None) -> None:
+        """Predict with a new `model` from now on, at once the image that is shown."""
+        self.session.models_changed.emit()
+        self.session.predictor = model
+        self.layers.finish(model, config or PredictConfig(device=default_device()))
 
     @tells_errors
     def start(self, config: FinetuneConfig, old: OldImages | None = None) -> None:
@@ -163,10 +175,11 @@ class FinetuneController:
         """Say what came of a training with `config`, and predict with its model from now on."""
         self.outcome = outcome
         self.session.tell(outcome.message.text, outcome.message.tone)
-        self.session.models_changed.emit()
         if outcome.model is not None:
-            self.session.predictor = outcome.model
-        self.layers.finish(outcome.model, PredictConfig(device=config.device))
+            self.use(outcome.model, PredictConfig(device=config.device))
+        else:
+            self.session.models_changed.emit()
+            self.layers.finish(None, PredictConfig())
         self._look_for_interrupted()
 
     def _on_project_changed(self) -> None:
@@ -181,7 +194,7 @@ class FinetuneController:
             note = self.session.history.other_images(last.folder.path)
             self.outcome = Outcome.of(last.progress, last.model, last.when, note)
             if self.outcome.model is not None:
-                self.session.predictor = self.outcome.model
+                self.session.predictor = last.newest_mix or self.outcome.model
         self._look_for_interrupted()
 
     def _look_for_interrupted(self) -> None:

@@ -11,6 +11,7 @@ from ..widgets.curves import TrainingCurve
 from ..widgets.layout import in_column, in_row, push_button
 from ..widgets.message_line import MessageLine
 from .controller import Outcome
+from .weigh_box import WeighBox
 
 
 class OutcomeBox(QWidget):
@@ -19,6 +20,7 @@ class OutcomeBox(QWidget):
     compare_requested = Signal()
     predict_requested = Signal()
     annotate_requested = Signal()
+    weigh_requested = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,12 +30,18 @@ class OutcomeBox(QWidget):
         self.annotate = push_button(
             "Annotate more", "Go to the next image, with the new model's prediction over it."
         )  # fmt: skip
+        self.weigh = push_button(
+            "Old or new…", "Choose between the base and the new model by what old and new images are worth to you."
+        )
+        self.weighing = WeighBox()
         self._buttons = QWidget()
-        self._buttons.setLayout(in_row(self.compare, self.predict, self.annotate))
+        first = in_row(self.compare, self.predict, self.annotate)
+        self._buttons.setLayout(in_column(first, in_row(self.weigh, None), self.weighing))
         self.setLayout(in_column(self.when, self.message, self._buttons, self.curve))
         self.compare.clicked.connect(self.compare_requested)
         self.predict.clicked.connect(self.predict_requested)
         self.annotate.clicked.connect(self.annotate_requested)
+        self.weigh.clicked.connect(self.weigh_requested)
         self.setVisible(False)
 
     def set_outcome(self, outcome: Outcome | None) -> None:
@@ -47,7 +55,7 @@ class OutcomeBox(QWidget):
         self.curve.setVisible(bool(outcome.progress.losses))
         self.curve.set_progress(outcome.progress)
         self._buttons.setVisible(outcome.message.tone != "error")
-        for button in (self.compare, self.predict):
+        for button in (self.compare, self.predict, self.weigh):
             button.setEnabled(outcome.model is not None)
 
 

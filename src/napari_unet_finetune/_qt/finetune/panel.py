@@ -30,6 +30,7 @@ from .data_check import DataCheck
 from .old_images import OldImagesForm
 from .outcome_box import InterruptedBox, OutcomeBox
 from .settings_form import SettingsForm
+from .weigh_controller import WeighController
 
 _SOON_MS = 400
 
@@ -45,6 +46,7 @@ class FinetunePanel(Panel):
         super().__init__(parent)
         self.session = session
         self.finetuning, self.check = session.shared(FinetuneController), DataCheck()
+        self.weighing = session.shared(WeighController)
         self.interrupted, self.outcome = InterruptedBox(), OutcomeBox()
         self.settings, self.old = SettingsForm(), OldImagesForm()
         self.base, self.words = WrappedLabel(), WrappedLabel()
@@ -62,6 +64,7 @@ class FinetunePanel(Panel):
         self._connect()
         self._recall()
         self._on_finetuning_changed()
+        self._show_weighing()
 
     @property
     def config(self) -> FinetuneConfig | None:
@@ -144,6 +147,9 @@ class FinetunePanel(Panel):
         self.outcome.compare_requested.connect(self.compare_requested)
         self.outcome.predict_requested.connect(self.predict_requested)
         self.outcome.annotate_requested.connect(self._annotate_more)
+        self.outcome.weigh_requested.connect(self.weighing.ask)
+        self.outcome.weighing.keep_requested.connect(self.weighing.keep)
+        self.listen(self.weighing.changed, self._show_weighing)
         self.interrupted.resume_requested.connect(lambda: self._with_interrupted(self.finetuning.resume))
         self.interrupted.best_requested.connect(lambda: self._with_interrupted(self.finetuning.use_best))
         self.interrupted.discard_requested.connect(lambda: self._with_interrupted(self.finetuning.discard))
@@ -203,6 +209,9 @@ class FinetunePanel(Panel):
         self.interrupted.set_run(interrupted[0] if interrupted else None, is_busy=self.session.trainings.is_running)
         self.outcome.set_outcome(self.finetuning.outcome)
         self.refresh()
+
+    def _show_weighing(self) -> None:
+        self.outcome.weighing.set_weighing(self.weighing.weighing)
 
     def _look(self) -> None:
         """Have the data looked at, if the section is in sight."""

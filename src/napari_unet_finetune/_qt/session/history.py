@@ -54,6 +54,11 @@ class History:
         return tuple(run for one in stamped if (run := _read(*one)) is not None)
 
     @cached_property
+    def mixes(self) -> tuple[tuple[PastRun, Path], ...]:
+        """The mixes of base and model that were kept of trainings, each with its training, oldest training first."""
+        return tuple((run, file) for run in self.trainings for file in run.folder.mixes)
+
+    @cached_property
     def unreadable(self) -> tuple[tuple[RunFolder, str], ...]:
         """The trainings that cannot be read, oldest first, each with the reason."""
         return tuple(unreadable_trainings(self.folders))

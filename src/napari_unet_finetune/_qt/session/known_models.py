@@ -78,7 +78,8 @@ def known_models(session: Session, files: Iterable[str | Path] = ()) -> tuple[Kn
     history = session.history
     bases = (base for run in history.trainings if (base := run.request.checkpoint) and find_model_file(base).is_file())
     others = (*files, *session.recent.paths, *bases, session.model, session.predictor)
-    found = (*_shipped(), *_trained(history), *_of_damaged(history), *_of_curves(history), *map(_in_file, others))
+    trained = (*_trained(history), *_mixes(history), *_of_damaged(history), *_of_curves(history))
+    found = (*_shipped(), *trained, *map(_in_file, others))
     distinct = {one.file: one for one in reversed(found)}
     known = [one for one in found if distinct[one.file] is one]
     names = unique_names(one.model for one in known)
@@ -114,6 +115,17 @@ def _trained(history: History) -> Iterator[KnownModel]:
             details = "" if dice is None else f"Dice {number(dice)}"
             tip = f"Finetuned on {run.when}\n{run.model}"
             yield KnownModel(str(run.model), "", tip, TRAININGS, details, run.image_count)
+
+
+def _mixes(history: History) -> Iterator[KnownModel]:
+    for run, file in history.mixes:
+        try:
+            dice = read_card(file).provenance.scores.get("val_dice")
+        except FinetuneError:  # a file of another program that happens to be called so
+            continue
+        tip = f"A mix of base and model of the finetuning of {run.when}\n{file}"
+        details = "" if dice is None else f"Dice {number(dice)}"
+        yield KnownModel(str(file), "", tip, TRAININGS, details, run.image_count)
 
 
 def _of_damaged(history: History) -> Iterator[KnownModel]:

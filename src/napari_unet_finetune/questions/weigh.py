@@ -1,0 +1,381 @@
+"""Old or new: what weights between those of a base and its finetuned model are worth, and the model of such a mix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..checked_json import Count, Score
+from ..config import DeviceName
+from ..data.folders import AnnotatedFolder
+from ..errors import DataError, RunError
+from ..events import Event, ImageChange, PartStarted, as_run, drain, forgets, never
+from ..io.disk import check_suffix
+from ..models.card import find_model_file
+from ..models.names import name_of_file
+from ..result import Result, ResultTable
+from ..runs.folder import RunFolder
+from ..runs.history import PastRun
+from ..text import count_of, first_of, number, percent
+
+if TYPE_CHECKING:
+    from ..models.model import Model
+    from ..models.provenance import Provenance
+    from ..training.prepare import Setup
+
+SHARES = tuple(tenth / 10 for tenth in range(11))
+"""The shares that are tried: of the way from the base's weights to those of the finetuned model."""
+
+
+@dataclass(frozen=True)
+class ShareScores:
+    """What the model has whose weights lie `share` of the way from the base's (0) to the finetuned model's (1).
+
+    `new` is the mean Dice on held-out new images, `old` that on old images; None where there are none. `worst_old` is
+    the old image that lost most or gained least over the base, None where there is no more than one.
+    """
+
+    share: Score
+    new: Score | None
+    old: Score | None
+    worst_old: ImageChange | None = None
+
+    @property
+    def title(self) -> str:
+        """The share, and what it is at both ends."""
+        ends = {0.0: " (base)", 1.0: " (finetuned)"}
+        return f"{self.share:g}{ends.get(self.share, '')}"
+
+    @property
+    def worst_in_words(self) -> str:
+        """How the worst old image fares; a dash where nobody knows."""
+        one = self.worst_old
+        return "–" if one is None else f"{one.name}: {one.before:.3f} → {one.after:.3f}"
+
+
+@dataclass(frozen=True)
+class Weighing(Result):
+    """Scores of the weights between `base` and the finetuned `model`, by share, the first and last being these two.
+
+    New images are `held_out` ones of that training, windows of which are scored as there; old ones are those it was
+    given or, without any, those whose patches the base carries. `mix` is the file of a model that was written.
+    """
+
+    base: str
+    model: str
+    held_out: Count
+    old_images: Count
+    rows: tuple[ShareScores, ...]
+    mix: Path | None = None
+
+    @property
+    def headline(self) -> str:
+        """From where to where the scores go."""
+        first, last = self.rows[0], self.rows[-1]
+        parts = [
+            f"Dice {number(before)} → {number(after)} on {count_of(count, f'{kind} image')}"
+            for kind, count, before, after in (
+                ("held-out new", self.held_out, first.new, last.new),
+                ("old", self.old_images, first.old, last.old),
+            )
+            if count
+        ]
+        return f"From {self.base} to {self.model}: {'; '.join(parts)}."
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Up to which share old images keep what they had, and where a mix was written."""
+        return tuple(filter(None, (self._spared(), f"The mix is {self.mix}." if self.mix else "")))
+
+    @property
+    def table(self) -> ResultTable:
+        """The scores of each share."""
+        rows = tuple((row.title, number(row.new), number(row.old), row.worst_in_words) for row in self.rows)
+        note = "Share: of the way from the base's weights to those of the finetuned model."
+        return ResultTable(("share", "Dice new", "Dice old", "worst old image"), rows, note=note)
+
+    def at(self, share: float) -> ShareScores:
+        """Return the scores of the tried share that is the nearest one."""
+        return min(self.rows, key=lambda row: abs(row.share - share))
+
+    def _spared(self) -> str:
+        first = self.rows[0]
+        if first.old is None or len(self.rows) < len(SHARES):
+            return ""
+        lost = next((place for place, row in enumerate(self.rows) if forgets(first.old, row.old)), None)
+        if lost is None:
+            return "At no share do old images lose more than 0.01 on average."
+        if lost == 1:
+            return "At every share that was tried old images lose more than 0.01 on average."
+        kept = self.rows[lost - 1]
+        new = "" if kept.new is None else f"; new ones have {kept.new:.3f} there"
+        return f"Up to share {kept.share:g} old images lose no more than 0.01 on average{new}."
+
+
+@as_run
+def weigh(
+    run: Path | str,
+    shares: Sequence[float] = SHARES,
+    *,
+    device: DeviceName | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> Generator[Event, None, Weighing | None]:
+    """Score the models between the base of a finetuning and its model; yield how far it is, return the scores.
+
+    Parameters
+    ----------
+    run
+        Folder of a finetuning that has ended; only read.
+    shares
+        Which mixes are scored, from 0 (the base as it is) to 1 (the model as it was kept); these two always are.
+    device
+        That of the training if left out.
+    should_stop
+        Asked before each share; None is returned when it says yes.
+
+    Raises
+    ------
+    DataError
+        If a share is none, or the images are gone.
+    RunError
+        If the run has no model yet or no base, or images have changed since, or there are none to score with.
+    ModelError
+        If base or model cannot be read.
+    DeviceError
+        If the device is absent.
+    """
+    found = yield from _weighed(Path(run), shares, device, should_stop)
+    return None if found is None else found[1]
+
+
+@as_run
+def keep_mix(
+    run: Path | str,
+    share: float,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    device: DeviceName | None = None,
+    should_stop: Callable[[], bool] = never,
+) -> Generator[Event, None, Weighing | None]:
+    """Write the model of one share to the file `out`; return its scores beside those of base and finetuned model.
+
+    Raises what `weigh` raises, and `DataError` if the file is there already (unless it is to `overwrite` it) or is one
+    of these two models themselves.
+    """
+    run, out = Path(run), Path(out)
+    base, kept = _files_of(PastRun(RunFolder(run)))
+    if not 0 < share < 1:
+        _check_share(share)
+        raise DataError(f"Share {share:g} is no mix: that model is {kept if share else base} itself.")
+    check_suffix(out, ".safetensors")
+    if out.absolute() in (base.absolute(), kept.absolute()):
+        raise DataError(f"{out} is one of the models that are mixed. Choose another name.")
+    if out.exists() and not overwrite:
+        raise DataError(f"{out} exists already. Choose another name.")
+    found = yield from _weighed(run, (share,), device, should_stop)
+    if found is None:
+        return None
+    scales, weighing = found
+    scales.model(share, weighing).save(out)
+    return replace(weighing, mix=out)
+
+
+def mixed_model(run: Path | str, share: float, *, device: DeviceName | None = None) -> Model:
+    """Return the model whose weights lie `share` of the way from the base's to those of a finetuning's model.
+
+    Its card tells the share, its scores, and its parent, which is the base; the threshold stays that of the finetuned
+    model. Share 0 gives the base as it is, share 1 the finetuned model. Raises what `weigh` raises.
+    """
+    found = drain(_weighed(Path(run), (share,), device, never))
+    assert found is not None
+    scales, weighing = found
+    return scales.model(share, weighing)
+
+
+@dataclass(frozen=True)
+class _Scales:
+    """The two models of a finetuning, and its images, on which what lies between them is scored."""
+
+    base: Model
+    kept: Model
+    setup: Setup
+
+    def mix(self, share: float) -> Model:
+        """Return the model of a share, with the card of the finetuned one; both ends are the models themselves."""
+        from ..training.keep import mixed
+
+        if share in (0, 1):
+            return self.kept if share else self.base
+        return replace(self.kept, weights=mixed(self.setup.base.weights, self.kept.weights, share))
+
+    def model(self, share: float, scores: Weighing) -> Model:
+        """Return the model of a share with a card that says what it is, and its `scores`."""
+        if share in (0, 1):
+            return self.mix(share)
+        return self.mix(share).with_card(provenance=self._provenance(scores.rows[0], scores.at(share), scores.model))
+
+    def _provenance(self, base: ShareScores, mix: ShareScores, kept: str) -> Provenance:
+        from ..models.provenance import Provenance, package_versions
+
+        own, fresh = self.kept.card.provenance, Provenance()
+        scores = {
+            "val_dice": mix.new,
+            "raw_val_dice": base.new,
+            "old_dice_before": base.old,
+            "old_dice_after": mix.old,
+            "finetuned_share": mix.share * own.scores.get("finetuned_share", 1.0),
+        }
+        note = f"A mix that was chosen by hand: {percent(mix.share)} of the way from the base's weights to {kept}."
+        changes = {
+            "name": "",
+            "created": fresh.created,
+            "package_version": fresh.package_version,
+            "versions": package_versions(),
+            "scores": {name: score for name, score in scores.items() if score is not None},
+            "notes": (*own.notes, note),
+        }
+        return own.model_copy(update=changes)
+
+    def base_scores(self) -> tuple[ShareScores, dict[str, float]]:
+        """Return what the base has as its user knows it, as the training scored it, and its Dice on each old image."""
+        from ..training.finetune import before_training
+
+        setup = self.setup
+        progress = before_training(setup.base.build_network().to(setup.device), setup)
+        return ShareScores(0.0, progress.base_dice, progress.old_dice_before), progress.old_before
+
+    def scores(self, share: float, old_before: dict[str, float]) -> ShareScores:
+        """Return the scores of a mix or the finetuned model, found as at the end of the training."""
+        from ..inference.views import trains_mirrored
+        from ..training.keep import dice_on_old, mean_of, worst_change
+        from ..training.validation import ImageValidator
+
+        setup, model = self.setup, self.mix(share)
+        network, threshold = model.build_network().to(setup.device), model.card.threshold
+        new = None
+        if isinstance(setup.validator, ImageValidator):
+            mirrored = trains_mirrored(setup.config.augment)
+            new = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored).score(network)
+        old = dice_on_old(network, setup, threshold)
+        return ShareScores(share, new, mean_of(old), worst_change(old_before, old))
+
+
+def _weighed(
+    run: Path, shares: Sequence[float], device: DeviceName | None, should_stop: Callable[[], bool]
+) -> Generator[Event, None, tuple[_Scales, Weighing] | None]:
+    from ..device import free_memory
+
+    for share in shares:
+        _check_share(share)
+    past = PastRun(RunFolder(run))
+    base, kept = _files_of(past)
+    between = sorted({0.0, 1.0, *map(float, shares)} - {0.0})
+    total = len(between) + 2
+    yield PartStarted("reading the images", 1, total)
+    scales = _scales(past, base, kept, device, should_stop)
+    if should_stop():
+        return None
+    yield PartStarted("the base", 2, total)
+    first, old = scales.base_scores()
+    rows = [first]
+    for index, share in enumerate(between, start=3):
+        if should_stop():
+            return None
+        yield PartStarted(f"share {share:g}", index, total)
+        rows.append(scales.scores(share, old))
+    free_memory(scales.setup.device)
+    held_out = len(scales.setup.held_out) if rows[-1].new is not None else 0
+    return scales, Weighing(name_of_file(base), name_of_file(kept), held_out, len(old), tuple(rows))
+
+
+def _check_share(share: float) -> None:
+    if not 0 <= share <= 1:
+        raise DataError(f"Share {share:g} does not lie between the models. Choose one from 0 (base) to 1 (finetuned).")
+
+
+def _files_of(past: PastRun) -> tuple[Path, Path]:
+    """Return the files of base and finetuned model."""
+    run, request = past.folder.path, past.request
+    if request.task != "finetune" or request.checkpoint is None:
+        raise RunError(f"{run}: this training began from scratch, so there is no base. Choose a finetuning.")
+    kept = past.model
+    if kept is None:
+        raise RunError(f"{run}: this finetuning has not ended with a model. Resume it, or choose another one.")
+    base = find_model_file(request.checkpoint)
+    if not base.is_file():
+        raise RunError(f"{run}: its base model is not where it was ({base}). Put that file back there.")
+    return base, kept
+
+
+def _scales(
+    past: PastRun, base_file: Path, kept_file: Path, device: DeviceName | None, should_stop: Callable[[], bool]
+) -> _Scales:
+    """Read models and images as the training did, and refuse those that are no longer the same."""
+    from ..models.load import load_model
+    from ..runs.execute import old_images_of
+    from ..training.prepare import prepare
+    from ..training.validation import ImageValidator
+
+    run, request = past.folder.path, past.request
+    base, kept = load_model(base_file), load_model(kept_file)
+    if kept.identity == base.identity:
+        raise RunError(_no_way(run))
+    if kept.card.provenance.parent_sha256 not in (None, base.identity):
+        raise RunError(f"{run}: {base_file} is no longer the base model of this finetuning. Put the former file back.")
+    config = request.config.model_copy(update={"device": device or request.config.device})
+    images = _images_of(past, kept)
+    setup = prepare(base, images, config, base_images=old_images_of(request), should_stop=should_stop)
+    if kept.identity == setup.base.identity:  # with other channels than the base as it was given
+        raise RunError(_no_way(run))
+    if not should_stop():
+        _refuse_changes(past, kept, setup)
+        if not setup.old and not isinstance(setup.validator, ImageValidator):
+            raise RunError(
+                f"{run}: no image was held out of this finetuning and it has no old images with masks, so there is "
+                "nothing to weigh a mix with. Hold out images, or give old ones, in the next finetuning."
+            )
+    return _Scales(base, kept, setup)
+
+
+def _no_way(run: Path) -> str:
+    return (
+        f"{run}: this finetuning kept the weights of its base, so there is nothing between the two. Raise Tolerated "
+        "loss on old images in the next one to get finetuned ones."
+    )
+
+
+def _images_of(past: PastRun, kept: Model) -> AnnotatedFolder:
+    """Return the images that the model learned from and that were held out; those annotated since take no part."""
+    from ..runs.execute import images_of
+
+    names = [image.name for image in kept.card.provenance.images]
+    images = images_of(past.request)
+    if gone := [name for name in names if name not in images.names]:
+        raise RunError(f"{past.folder.path}: {first_of(gone)} of this finetuning is gone. Put image and mask back.")
+    return images.only(names or None)
+
+
+def _refuse_changes(past: PastRun, kept: Model, setup: Setup) -> None:
+    """Refuse images that are not those of the training: their scores would tell something else."""
+    from ..training.finetune import data_sha256
+
+    run = past.folder.path
+    before = {image.name: image.sha256 for image in kept.card.provenance.images}
+    changed = [image.name for image in setup.records if before and before.get(image.name) != image.sha256]
+    if changed:
+        raise RunError(
+            f"{run}: image or mask of {first_of(changed)} has changed since this finetuning, so scores would tell "
+            "something else. Finetune anew."
+        )
+    state = None
+    with suppress(RunError):  # a state that cannot be read tells nothing
+        state = past.folder.load_state()
+    if state is not None and state.progress.get("data_sha256") != data_sha256(setup):
+        raise RunError(
+            f"{run}: the old images have changed since this finetuning, so scores would tell something else. Finetune "
+            "anew."
+        )
