@@ -84,7 +84,8 @@ def test_forecast_of_a_study(answer, invoke, complaint, tmp_path):
 
 
 def test_old_or_new_is_a_table_and_writes_the_mix_that_is_asked_for(invoke, answer, complaint, data, model, tmp_path):
-    run, out, rate = tmp_path / "run", tmp_path / "mix.safetensors", ("--set=keep_raw=false", "--set=learning_rate=0.003")
+    run, out = tmp_path / "run", tmp_path / "mix.safetensors"
+    rate = ("--set=keep_raw=false", "--set=learning_rate=0.003")
     _, trained = answer("finetune", *data, "--model", model, "--out", run, *TINY, *rate)
     code, found = answer("weigh", run)
     assert code == 0 and [row["share"] for row in found["rows"]] == [tenth / 10 for tenth in range(11)]

@@ -291,7 +291,7 @@ def test_a_mix_is_called_after_its_run(tmp_path):
     run = RunFolder(tmp_path / "20260105-101500-default-6-images")
     run.path.mkdir()
     first = run.new_mix(0.6)
-    assert name_of_file(first) == "6 images, 05 Jan 10:15, mix 60 %"
+    assert name_of_file(first) == "mix 60 %, 6 images, 05 Jan 10:15"
     first.touch()
-    assert name_of_file(run.new_mix(0.6)) == "6 images, 05 Jan 10:15, mix 60 % (2)" and run.mixes == (first,)
+    assert name_of_file(run.new_mix(0.6)) == "mix 60 % (2), 6 images, 05 Jan 10:15" and run.mixes == (first,)
     assert name_of_file(tmp_path / "mix-60.safetensors") == "mix-60"

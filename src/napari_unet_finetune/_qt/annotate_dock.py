@@ -46,6 +46,7 @@ class AnnotateAndFinetuneWidget(Dock):
         self.images.view.open_requested.connect(lambda _name: self.accordion.open(ANNOTATE))
         self.finetune.compare_requested.connect(lambda: open_dock(napari_viewer, "Compare models"))
         self.finetune.predict_requested.connect(lambda: self._predict_all(napari_viewer))
+        self.finetune.weighed.connect(lambda: self.accordion.show_part(FINETUNE, self.finetune.outcome.weighing))
         self.finetune.annotate_requested.connect(lambda: self.accordion.open(ANNOTATE))
         self.questions.rescale_requested.connect(lambda factor: self._use_setting("rescale", factor))
         self.questions.penalty_requested.connect(lambda weight: self._use_setting("false_positive_weight", weight))

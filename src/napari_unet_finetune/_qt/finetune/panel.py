@@ -41,6 +41,7 @@ class FinetunePanel(Panel):
     compare_requested = Signal()
     predict_requested = Signal()
     annotate_requested = Signal()
+    weighed = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -212,6 +213,8 @@ class FinetunePanel(Panel):
 
     def _show_weighing(self) -> None:
         self.outcome.weighing.set_weighing(self.weighing.weighing)
+        if self.weighing.weighing is not None:
+            self.weighed.emit()
 
     def _look(self) -> None:
         """Have the data looked at, if the section is in sight."""

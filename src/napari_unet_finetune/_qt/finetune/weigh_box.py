@@ -29,7 +29,7 @@ class WeighBox(QWidget):
         self.slider.setPageStep(1)
         self.slider.setAccessibleName("old or new images")
         self.old, self.new, self.worst, self.what = QLabel(), QLabel(), WrappedLabel(), WrappedLabel()
-        self.new.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.new.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.keep = push_button(
             "Keep this mix", "Write it as a new model beside the finetuned one, which stays, and predict with it."
         )

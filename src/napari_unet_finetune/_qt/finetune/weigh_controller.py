@@ -22,7 +22,7 @@ from .controller import FinetuneController
 class WeighController:
     """Weighs the base of the last training against its model.
 
-    `changed` is emitted when there is another weighing, or none any more.
+    `changed` is emitted when there is another weighing, or none any more, and when a mix was kept.
     """
 
     changed = Signal()
@@ -82,13 +82,14 @@ class WeighController:
 
     def _show(self, found: Weighing) -> None:
         self.weighing = found
-        self.session.tell(f"{found.headline} {found.summary}")
+        self.session.tell(found.summary or found.headline)
         self.changed.emit()
 
     def _use(self, mix: Path) -> None:
         session = self.session
         self.finetuning.use(mix)
         session.tell(f"'{name_of_model(session, mix)}' predicts from now on. The finetuned model stays beside it.")
+        self.changed.emit()
 
     def _on_finetuning_changed(self) -> None:
         """Forget the weighing of another model."""

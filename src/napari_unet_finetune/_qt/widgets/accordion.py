@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QSizePolicy, QStyle, QVBoxLayout, QWidget
 
 _CLOSED, _OPEN = "▶", "▼"
 _MIN_HEIGHT_PX = 120
+_SOON_MS = 50
 
 
 class Accordion(QWidget):
@@ -20,6 +21,11 @@ class Accordion(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(4, 4, 4, 4)
         self._layout.setSpacing(4)
+        self._wanted: tuple[int, QWidget] | None = None  # a part of a section, to be brought into sight
+        self._soon = QTimer(self)  # once all is laid out anew
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON_MS)
+        self._soon.timeout.connect(self._show_wanted)
         self._rest = QWidget()  # takes the room while nothing is open
         self._layout.addWidget(self._rest, stretch=1)
 
@@ -46,6 +52,16 @@ class Accordion(QWidget):
         """Scroll section `index` up to its beginning."""
         if bar := self._bodies[index].verticalScrollBar():
             bar.setValue(0)
+
+    def show_part(self, index: int, part: QWidget) -> None:
+        """Scroll section `index`, as soon as it has its new height, as far as it takes to see `part` of it."""
+        self._wanted = (index, part)
+        self._soon.start()
+
+    def _show_wanted(self) -> None:
+        if self._wanted is not None:
+            (index, part), self._wanted = self._wanted, None
+            self._bodies[index].ensureWidgetVisible(part, 0, 0)
 
     def open(self, index: int | None) -> None:
         """Open section `index` and close the others; None closes all."""
