@@ -7,6 +7,7 @@ from napari_unet_finetune.project.mask_import import import_masks, plan_import
 from napari_unet_finetune.project.project import Project
 
 from .conftest import TINY
+from .test_reference import keys_in_the_reference
 
 CPU = ["--device", "cpu"]
 
@@ -90,6 +91,7 @@ def test_old_or_new_is_a_table_and_writes_the_mix_that_is_asked_for(invoke, answ
     code, found = answer("weigh", run)
     assert code == 0 and [row["share"] for row in found["rows"]] == [tenth / 10 for tenth in range(11)]
     assert (found["rows"][0]["new"], found["rows"][-1]["new"]) == (trained["raw_dice"], trained["finetuned_dice"])
+    assert set(found) == keys_in_the_reference("weigh")
     shown = invoke("weigh", run, "--share", "0.6", "--out", out).stdout
     assert "Dice new" in shown and "0 (base)" in shown and f"{found['rows'][6]['new']:.3f}" in shown
     scores = read_card(out).provenance.scores
