@@ -167,6 +167,24 @@ def write_cells(path: Path) -> None:
 COMMAND = [sys.executable, "-m", "napari_unet_finetune"]
 
 
+@pytest.mark.full
+@pytest.mark.filterwarnings("default")
+def test_a_scheduler_without_workers_is_told_once_and_waited_for(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("napari_unet_finetune.engine._SILENCE_S", 0.1)
+    told = []
+    with distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as idle:
+        looks = iter([False] * 4 + [True] * 99)
+        with (
+            Cluster(scheduler=idle.scheduler_address, tell=told.append) as cluster,
+            shared_folder(tmp_path) as folder,
+        ):
+            for _ in cluster.finished(in_turn([Worth(0)]), folder, should_stop=lambda: next(looks)):
+                pass
+    (sentence,) = told
+    assert sentence.startswith(f"The scheduler at {idle.scheduler_address} has no workers now.")
+
+
 @pytest.fixture
 def scheduler(tmp_path):
     """Yield the file of a scheduler that runs with two workers, in processes of their own, and those processes."""

@@ -27,8 +27,10 @@ _DISTRIBUTION = "napari-unet-finetune"
 _SHARED, _AT_WORK = ".spread-", "at-work"
 _WINDOW = 4  # pieces that are handed out at a time for each worker: their number is bounded, and no worker waits
 _LEAST_HANDED_OUT = 16  # a cluster that grows with its work must see some
+_LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _CONNECTION_S, _RESTART_S = 30, 60
+_SILENCE_S = 5  # without workers, before that is said
 _OF_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _RETRIES = 3  # of what failed for another reason than one that a user can put right
 
@@ -115,6 +117,8 @@ class Cluster:
         Number of worker processes to start on this computer.
     scheduler
         Instead: address of a scheduler that is running (``tcp://host:8786``), or the file in which it wrote it.
+    tell
+        Called with a sentence where a scheduler has no workers, which are waited for; a line of the log if not given.
 
     Raises
     ------
@@ -122,13 +126,20 @@ class Cluster:
         If Dask is not installed, or there is no such scheduler.
     """
 
-    def __init__(self, workers: int | None = None, scheduler: str | None = None) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        *,
+        tell: Callable[[str], object] = _LOG.warning,
+    ) -> None:
         if (workers is None) == (scheduler is None):
             raise ValueError("Give a number of workers, or a scheduler, and not both.")
         self._distributed = _load_distributed()
         for name in ("distributed", "distributed.client"):  # what they would tell of lost connections is an error here
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._cluster: Any = None
+        self._tell, self._is_told = tell, False
         self.scheduler = scheduler or ""
         self._seen = time.monotonic()  # when there were workers
         self.client = self._begin(workers) if workers is not None else self._connect(self.scheduler)
@@ -192,7 +203,7 @@ class Cluster:
                     _tell_to_stop(folder)
                 else:
                     self._hand_out(next_piece, folder, handed_out)
-                if not handed_out:
+                if not handed_out or (has_stopped and not self._workers()):  # without workers nothing comes back
                     return
                 for future in self._some_done(list(handed_out)):
                     piece = handed_out.pop(future)
@@ -227,8 +238,16 @@ class Cluster:
     def _workers(self) -> int:
         with self._told_if_gone():
             workers = len(self.client.nthreads())
-        self._seen = time.monotonic() if workers or self._cluster is None else self._seen
-        if time.monotonic() > self._seen + _RESTART_S:  # elsewhere, a queue may take hours to start one
+        if workers:
+            self._seen, self._is_told = time.monotonic(), False
+        waited = time.monotonic() - self._seen
+        if self._cluster is None and waited > _SILENCE_S and not self._is_told:
+            self._is_told = True
+            self._tell(
+                f"The scheduler at {self.scheduler} has no workers now. This goes on as soon as one has joined it; "
+                "Ctrl-C ends the waiting."
+            )
+        if self._cluster is not None and waited > _RESTART_S:  # elsewhere, a queue may take hours to start one
             raise RunError(
                 "All workers have ended, and no new one begins. What is finished is kept: give the same command again, "
                 "with fewer workers if memory is short."

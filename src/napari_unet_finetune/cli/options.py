@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..config import PRESETS, ChannelRule, FinetuneConfig, PredictConfig, PresetName, explain, fields_of, group_of
 from ..errors import DataError
-from .console import OptionError
+from .console import OptionError, messages
 
 if TYPE_CHECKING:
     from ..engine import Cluster
@@ -68,7 +69,8 @@ def workers_asked_for(workers: int | None, scheduler: str | None) -> Iterator[Cl
         raise OptionError("--workers starts workers on this computer, and --scheduler takes others. Give one of them.")
     from ..engine import Cluster
 
-    with Cluster(workers, scheduler) as cluster:
+    tell = partial(messages.print, soft_wrap=True)
+    with Cluster(workers, scheduler, tell=tell) as cluster:
         yield cluster
 
 

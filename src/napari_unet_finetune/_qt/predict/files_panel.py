@@ -41,11 +41,12 @@ class FilesPanel(Panel):
         with QSignalBlocker(self.list):
             if self.list.count() > len(ends):
                 self.list.clear()
-            for end in ends[self.list.count() :]:
-                self.list.addItem(_item(end))
+            if self.list.count() < len(ends):
+                for end in ends[self.list.count() :]:
+                    self.list.addItem(_item(end))
                 self.list.scrollToBottom()
         self.setVisible(bool(ends))
-        self.measure.setEnabled(bool(self.files.measurable) and not self.files.is_busy)
+        self.measure.setEnabled(self.files.can_measure and not self.files.is_busy)
 
     def open(self, row: int) -> None:
         """Open the file in a row."""

@@ -50,7 +50,7 @@ class FolderController:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.ends: tuple[ImageEnd, ...] = ()
+        self.ends: list[ImageEnd] = []
         self.is_predicting = self.is_measuring = False
         self._failed: list[ImageEnd] = []
 
@@ -58,6 +58,11 @@ class FolderController:
     def is_busy(self) -> bool:
         """Tell whether one of its jobs is under way."""
         return self.is_predicting or self.is_measuring
+
+    @property
+    def can_measure(self) -> bool:
+        """Tell whether an image has a labels file now."""
+        return any(end.labels for end in self.ends)
 
     @property
     def measurable(self) -> tuple[FilePair, ...]:
@@ -116,7 +121,7 @@ class FolderController:
         session.about_to_read_files.emit()
         self._failed = []
         if not measuring:
-            self.ends = ()
+            self.ends = []
         self.is_predicting, self.is_measuring = not measuring, measuring
         job = Job(session.scratch(), title, request, is_temporary=True)
         job.event.connect(self._on_event)
@@ -133,7 +138,7 @@ class FolderController:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, ImageEnd):
             if self.is_predicting:
-                self.ends = (*self.ends, event)
+                self.ends.append(event)
             if event.error:
                 self._failed.append(event)
         self.changed.emit()
