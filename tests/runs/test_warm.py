@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import chain
 
 import psutil
 import pytest
 
 from napari_unet_finetune.errors import RunError
-from napari_unet_finetune.events import JobEnded
+from napari_unet_finetune.events import Alive, JobEnded
 from napari_unet_finetune.runs.child import LOG, Child, ChildJob, WarmChild
 from napari_unet_finetune.runs.request import FigureRequest, write_request
 
@@ -101,6 +102,12 @@ def test_a_job_that_is_closed_takes_its_process_along(warm, folders):
     with pytest.raises(RunError):
         list(job.events())
     assert warm.pid is None
+
+
+def test_a_sign_of_life_of_a_process_that_ends_slowly_does_not_undo_the_end_of_its_job(folders, monkeypatch):
+    job, reported = ChildJob(folders("a")), Child.reported
+    monkeypatch.setattr(Child, "reported", lambda child: chain(reported(child), [Alive()]))
+    assert list(job.events())[-1] == JobEnded()
 
 
 def test_the_last_sign_of_life_comes_before_the_output_is_closed():

@@ -159,6 +159,8 @@ class ChildJob:
         """
         last: Event = Alive()
         for event in self._reported():
+            if isinstance(last, JobEnded):  # a sign of life may follow, until a process of one job has ended
+                continue
             last = event
             if isinstance(event, JobFailed):
                 break
