@@ -31,7 +31,7 @@ LayerGroup = Literal["first", "spot", "encoder", "decoder", "last", "norm", "all
 LossName = Literal["bce_dice", "dynamic", "dynamic_safe", "tversky", "focal_tversky"]
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
-PresetName = Literal["default", "fast", "seed recipe", "from scratch"]
+PresetName = Literal["default", "plateau", "fast", "seed recipe", "from scratch"]
 ExportFormat = Literal["bioimageio", "onnx", "torchscript"]
 
 
@@ -249,6 +249,7 @@ class FinetuneConfig(_Config):
 
 PRESETS: dict[PresetName, dict[str, Any]] = {
     "default": {},
+    "plateau": {"schedule": "plateau"},
     "fast": {"steps": 300},
     "seed recipe": {
         "optimizer": "adam",

@@ -57,13 +57,17 @@ class StepEnd(Event):
 
 @dataclass(frozen=True, slots=True)
 class ValidationEnd(Event):
-    """The averaged weights were scored on what is held out; `val_loss` only where the study's recipe asks for it."""
+    """The averaged weights were scored on what is held out; `val_loss` only where the study's recipe asks for it.
+
+    `last_step` is when the training ends, if that is other than was told at its start.
+    """
 
     kind: ClassVar[str] = "validation_end"
     step: Count
     val_dice: Score | None
     val_loss: Number | None
     best: bool
+    last_step: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)

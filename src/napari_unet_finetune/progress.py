@@ -142,6 +142,8 @@ def _restart(progress: RunProgress, event: RunStarted) -> RunProgress:
 
 
 def _validated(progress: RunProgress, event: ValidationEnd) -> RunProgress:
+    if event.last_step is not None:
+        progress = replace(progress, steps=event.last_step)
     if event.val_dice is None:
         return progress
     updated = replace(progress, val_dices=(*progress.val_dices, (event.step, event.val_dice)))

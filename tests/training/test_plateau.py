@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet_finetune.events import Notice, StepEnd
+from napari_unet_finetune.progress import fold
 from napari_unet_finetune.training import optim
 from napari_unet_finetune.training.finetune import finetune
 from napari_unet_finetune.training.optim import WINDOW, fall_from, has_settled, latest_fall
@@ -50,6 +51,7 @@ def test_a_training_ends_early_where_nothing_is_gained_and_says_so(untrained):
     events, result = collect(finetune(untrained, make_squares(5), config))
     settled = 2 * WINDOW * config.validate_every
     assert result.ended.steps == settled + 2 * (-(-round(optim.FALL_SHARE * settled) // 2))
+    assert fold(events).steps == result.ended.steps == fold(events[:-1]).steps < config.steps
     assert any(f"ends at step {result.ended.steps}" in one.message for one in events if isinstance(one, Notice))
     rates = [one.learning_rate for one in events if isinstance(one, StepEnd)]
     assert all(before >= after for before, after in itertools.pairwise(rates[config.warmup_steps :]))

@@ -227,7 +227,8 @@ def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationE
     progress.validations_without_gain = 0 if best else progress.validations_without_gain + 1
     by_loss = isinstance(setup.validator, PatchValidator)
     val_loss = -score if by_loss and score is not None else None
-    return ValidationEnd(progress.step, None if by_loss else score, val_loss, best)
+    last = last_step(setup, progress) if progress.fall else None
+    return ValidationEnd(progress.step, None if by_loss else score, val_loss, best, last)
 
 
 def _best_model(setup: Setup, progress: Progress) -> Model:
@@ -239,7 +240,7 @@ def _run_started(setup: Setup, progress: Progress) -> RunStarted:
     return RunStarted(
         device=setup.device.type,
         precision=setup.precision,
-        steps=setup.source.steps,
+        steps=last_step(setup, progress),
         first_step=progress.step,
         train_images=tuple(image.name for image in setup.train.images),
         validation_images=tuple(image.name for image in setup.held_out.images),

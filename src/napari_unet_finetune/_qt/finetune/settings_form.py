@@ -43,6 +43,7 @@ WORDS: Mapping[str, Mapping[Any, str]] = {
 }
 _PRESETS: Mapping[PresetName, str] = {
     "default": "Default",
+    "plateau": "As long as it gains",
     "fast": "Fast",
     "seed recipe": "Seed recipe, as in the study",
     "from scratch": "From scratch, without a base",
@@ -153,7 +154,8 @@ class SettingsForm(QWidget):
             config, chosen = FinetuneConfig(preset=name), self._config
             if chosen is not None and chosen.preset == name:
                 config = chosen
-            details = f"{config.epochs} epochs" if config.epochs else f"{config.steps} steps"
+            most = "at most " if config.schedule == "plateau" else ""
+            details = f"{config.epochs} epochs" if config.epochs else f"{most}{config.steps} steps"
             if self._pace is not None and not config.epochs:
                 details += f", {about(self._pace * config.trained_px)}"
             self.preset.setItemText(place, f"{_PRESETS[name]} ({details})")
