@@ -2,8 +2,9 @@
 
 All arms run the same network with the same weights, one after the other in every round, so that a busy machine
 slows them alike; of each arm the fastest round counts, in CPU seconds of the process where it computes on the CPU.
-MONAI gets the network as it is trained, which is what a user would hand it. With `--set overlap=0.25` of `predict` there
-are less than half of the tiles. `--levers` adds arms that switch on one thing after the other, to tell what each one gives.
+MONAI gets the network as it is trained, which is what a user would hand it. With `--set overlap=0.25` of `predict`
+there are less than half of the tiles. `--levers` adds arms that switch on one thing after the other, to tell what each
+one gives.
 
     python benchmarks/predict_speed.py --size 2048 --width 16 --threads 2
     python benchmarks/predict_speed.py --model MODEL --images DIR --masks DIR    # also Dice of all
