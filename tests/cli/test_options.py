@@ -14,7 +14,7 @@ def test_presets_are_found_however_their_words_are_joined(name):
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
-    with pytest.raises(DataError, match=r"'best' does not exist.*default, fast, seed recipe, from scratch"):
+    with pytest.raises(DataError, match=r"'best' does not exist.*default, plateau, fast, seed recipe, from scratch"):
         preset_name("best")
 
 

@@ -25,7 +25,7 @@ class Curves(nn.Module):
 def bent(tiles: Tensor, values: Tensor) -> Tensor:
     """Return tiles (B, C, Y, X) with the intensities of each channel on the curve through its `values` (C, KNOTS)."""
     step = 1 / (KNOTS - 1)
-    slopes = (values.diff(dim=1) / step)[..., None, None]
+    slopes = ((values[:, 1:] - values[:, :-1]) / step)[..., None, None]  # ONNX does not know `diff`
     result = values[:, :1, None].expand_as(tiles)
     for index in range(KNOTS - 1):
         beyond = tiles - float(PLACES[index])
