@@ -121,6 +121,14 @@ def test_reversed_contrast_is_guessed_without_masks_and_mere_darkness_is_not():
     assert "the contrast may be reversed" in guess and "--appearance inverted" in guess
     for others in (cells(40, 200, masks=False), cells(10, 60, masks=False), cells(40, 200, size=60, masks=False)):
         assert "reversed" not in verdict(others, base)[1]
+    standardized = ModelView(normalization=Normalization(method="zscore"))
+    assert "may be reversed" in verdict(cells(215, 55, masks=False), model_of(cells(40, 200), standardized))[1]
+
+
+def test_channels_that_are_exchanged_for_each_other_are_no_reversed_contrast():
+    base = model_of(in_color(cells(40, 160), True, False, True), ModelView(in_channels=3))
+    others = in_color(cells(40, 160, masks=False), False, True, True)
+    assert "reversed" not in verdict(others, base)[1]
 
 
 def test_a_model_without_statistics_cannot_be_compared():

@@ -272,8 +272,8 @@ def rows(*scores, new=True):
     [
         ([0.9] * 11, "At no share"),
         ([0.9] * 7 + [0.85] * 4, "Up to share 0.6 old images lose no more than 0.01 on average; new ones have 0.560"),
-        ([0.9] + [0.8] * 10, "At every share"),
-        ([0.9, 0.7] + [0.9] * 9, "At every share"),
+        ([0.9] + [0.8] * 10, "Already at share 0.1"),
+        ([0.9, 0.7] + [0.9] * 9, "Already at share 0.1"),
     ],
 )
 def test_the_words_say_up_to_which_share_old_images_are_spared(old, said):

@@ -53,6 +53,12 @@ def test_of_several_datasets_the_newest_is_taken_and_another_can_be_chosen():
         recipe_of(card, dataset=3)
 
 
+def test_datasets_on_different_curves_are_told_apart():
+    one, other = (Appearance(curves=(tuple((np.linspace(0, 1, 8) ** power).tolist()),)) for power in (1, 2))
+    assert any("knows 2 datasets" in remark for remark in recipe_of(card_of(knows=(one, other))).remarks)
+    assert not any("knows 2 datasets" in remark for remark in recipe_of(card_of(knows=(one, one))).remarks)
+
+
 @pytest.mark.parametrize("knows", [(), (Appearance(),), (Appearance(inverted=(0,)),) * 2], ids=len)
 def test_nothing_is_said_of_datasets_that_are_seen_alike(knows):
     assert not any("datasets" in remark for remark in recipe_of(card_of(knows=knows)).remarks)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet_finetune.config import PredictConfig
+from napari_unet_finetune.config import ChannelRule, PredictConfig
+from napari_unet_finetune.data.appearance import KNOTS, Appearance
 from napari_unet_finetune.events import Notice, drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import knows_mirrored
@@ -15,7 +16,7 @@ from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.training import settle
 from napari_unet_finetune.training.finetune import finetune
 
-from .conftest import make_squares, tiny_config
+from .conftest import MemoryStore, make_squares, tiny_config
 from .test_finetune import collect
 
 INVERTED = make_squares(6, bright=False, seed=1)
@@ -151,6 +152,25 @@ def test_a_training_that_is_stopped_while_its_curve_is_fitted_makes_no_step(trai
     asked = iter(range(100))
     result = drain(finetune(trained.model, DULL, short, should_stop=lambda: next(asked) > 3))
     assert result.ended.stopped and result.ended.steps == 0 and result.ended.kept_raw
+
+
+def test_a_training_that_goes_on_keeps_its_curve_also_if_it_is_stopped_at_once(trained, short):
+    config, store = short.model_copy(update={"learning_rate": 1e-3, "validate_every": 10}), MemoryStore()
+    whole = drain(finetune(trained.model, DULL, config, store=store))
+    stopped = drain(finetune(trained.model, DULL, config, store=MemoryStore(store.states[0]), should_stop=lambda: True))
+    assert stopped.ended.stopped and whole.model.card.knows[-1].curves
+    assert stopped.model.card.knows[-1].curves == whole.model.card.knows[-1].curves
+
+
+@pytest.mark.parametrize("known", [1, 3])
+def test_a_model_that_gets_other_channels_takes_what_it_knows_along(trained, known):
+    curve, new = tuple(np.linspace(0.1, 0.9, KNOTS).tolist()), 4 - known
+    knows = Appearance(inverted=tuple(range(known)), curves=(curve,) * known)
+    base = trained.model.with_in_channels(known).with_card(knows=(knows,))
+    images = [replace(one, image=np.stack([one.image] * new)) for one in make_squares(4, seed=3)]
+    settings = tiny_config(steps=1, keep_raw=False, in_channels=new, channels=ChannelRule(method="mean"))
+    before, _ = drain(finetune(base, images, settings)).model.card.knows
+    assert before.fits(new) and len(before.inverted) == new
 
 
 @pytest.fixture(scope="module")

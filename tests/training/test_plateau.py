@@ -31,6 +31,12 @@ def test_what_rises_has_not_settled_and_what_does_not_has_whatever_the_noise(see
     assert settled is not None and 8 <= settled <= 40
 
 
+def test_a_model_that_has_not_begun_to_learn_has_not_settled(untrained):
+    config = tiny_config(schedule="plateau", validate_every=1, learning_rate=1e-12)
+    _, result = collect(finetune(untrained, make_squares(5), config))
+    assert result.ended.steps == config.steps
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 100))
 def test_a_fall_lies_inside_the_training_and_ends_with_a_validation_or_with_the_last_step(validations, more, every):
     step, steps = validations * every, (validations + more) * every

@@ -171,8 +171,8 @@ def _on_intensity(
     if parts["objects"] is None:
         if overall is None or overall.shift < DIFFERS:
             return _alike(model.name, base, new, "the images are")
-        turned = _shift_if_exchanged(base, new)
-        if turned < _ALIKE_IF_EXCHANGED * overall.shift:
+        turned = _shift_if_exchanged(base, new, model.view.normalization.method)
+        if not overall.where and turned < _ALIKE_IF_EXCHANGED * overall.shift:
             return (
                 f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}, but with "
                 f"dark and bright exchanged they would be closer (a distance of {turned:.2f} instead of "
@@ -197,9 +197,9 @@ def _on_intensity(
     return _alike(model.name, base, new, "objects and background are")
 
 
-def _shift_if_exchanged(base: DataStatistics, new: DataStatistics) -> float:
+def _shift_if_exchanged(base: DataStatistics, new: DataStatistics, method: str) -> float:
     """Return how far whole images would lie from those of the base if dark and bright were exchanged."""
-    exchanged = 1 - np.array(new.normalized.everywhere)[::-1]
+    exchanged = (0 if method == "zscore" else 1) - np.array(new.normalized.everywhere)[::-1]
     return round(float(np.abs(base.normalized.everywhere - exchanged).mean()) / _span(base), _DIGITS)
 
 

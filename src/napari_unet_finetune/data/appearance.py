@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..config import FittedAppearance
 from ..text import first_of
 
+Curves = tuple[tuple[float, ...], ...]  # of each channel; empty for intensities that stay
+
 # Percentiles that stand for a distribution: 0, 2, … 100 %.
 LEVELS = np.linspace(0, 1, 51)
 _MAX_PIXELS = 2**17
@@ -40,7 +42,7 @@ class Appearance(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     inverted: tuple[int, ...] = ()
-    curves: tuple[tuple[float, ...], ...] = ()
+    curves: Curves = ()
     quantiles: tuple[float, ...] = ()
     object_share: float | None = Field(None, ge=0, le=1)
 

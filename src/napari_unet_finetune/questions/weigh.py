@@ -109,7 +109,7 @@ class Weighing(Result):
         if lost is None:
             return "At no share do old images lose more than 0.01 on average."
         if lost == 1:
-            return "At every share that was tried old images lose more than 0.01 on average."
+            return f"Already at share {self.rows[1].share:g} old images lose more than 0.01 on average."
         kept = self.rows[lost - 1]
         new = "" if kept.new is None else f"; new ones have {kept.new:.3f} there"
         return f"Up to share {kept.share:g} old images lose no more than 0.01 on average{new}."
@@ -328,7 +328,9 @@ def _scales(
         raise RunError(f"{run}: {base_file} is no longer the base model of this finetuning. Put the former file back.")
     config = request.config.model_copy(update={"device": device or request.config.device})
     images = _images_of(past, kept)
-    setup = prepare(base, images, config, base_images=old_images_of(request), should_stop=should_stop)
+    curves = kept.card.knows[-1].curves if kept.card.knows else ()
+    old = old_images_of(request)
+    setup = prepare(base, images, config, base_images=old, curves=curves, should_stop=should_stop)
     if kept.identity == setup.base.identity:  # with other channels than the base as it was given
         raise RunError(_no_way(run))
     if not should_stop():
@@ -343,8 +345,8 @@ def _scales(
 
 def _no_way(run: Path) -> str:
     return (
-        f"{run}: this finetuning kept the weights of its base, so there is nothing between the two. Raise Tolerated "
-        "loss on old images in the next one to get finetuned ones."
+        f"{run}: this finetuning kept the weights of its base, so there is nothing between the two. What it ended with "
+        "says why."
     )
 
 

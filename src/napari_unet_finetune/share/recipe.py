@@ -159,7 +159,7 @@ def _exchange(appearance: Appearance, channels: int, white: float) -> Step:
 def _choice(card: ModelCard, appearance: Appearance) -> Iterator[str]:
     """Say which dataset the steps belong to, where that makes a difference."""
     ways = [one.in_words(card.shape.in_channels) for one in card.knows]
-    if len(set(ways)) < 2:
+    if not any(not one.is_shown_as(card.knows[0]) for one in card.knows):
         return
     chosen = max(place for place, one in enumerate(card.knows) if one == appearance)
     listed = "; ".join(f"{place}: {words}" for place, words in enumerate(ways, start=1))

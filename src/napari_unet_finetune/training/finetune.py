@@ -114,12 +114,13 @@ def random_model(shape: ModelConfig, config: FinetuneConfig) -> Model:
     )
 
 
-def _fit(begin: Callable[[], Setup], store: StateStore, should_stop: Callable[[], bool]) -> Training:
-    setup = begin()
+def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[], bool]) -> Training:
+    state = store.load_state()
+    setup = begin(curves=state.progress.get("curves") if state else None)
     trainer = Trainer(
         setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
     )
-    progress = _resume(trainer, setup, store) or before_training(trainer.network, setup)
+    progress = _resume(trainer, setup, state) if state else before_training(trainer.network, setup)
     yield _run_started(setup, progress)
     yield from map(Notice, setup.notices)
     stopped = False
@@ -159,6 +160,7 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
         raw_as_is=as_is,
         old_glance_before=glance_at_old(network, setup),
         old_before=old,
+        curves=setup.base.card.knows[-1].curves if setup.base.card.knows else (),
     )
 
 
@@ -177,10 +179,7 @@ def _raw_score(setup: Setup, held_out: PatchStore | None) -> float | None:
     return validator.score(setup.original.build_network().to(setup.device))
 
 
-def _resume(trainer: Trainer, setup: Setup, store: StateStore) -> Progress | None:
-    state = store.load_state()
-    if state is None:
-        return None
+def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:
     try:
         progress = Progress.from_dict(state.progress)
         trainer.restore(state.trainer)
@@ -188,6 +187,10 @@ def _resume(trainer: Trainer, setup: Setup, store: StateStore) -> Progress | Non
         raise RunError("The saved state is of another version or another model. Start a new run.") from error
     if progress.data_sha256 != data_sha256(setup):
         raise RunError("Images, masks or the base model have changed since this run began. Start a new run.")
+    if setup.old and not progress.old_before:  # an earlier version scored them together
+        fresh = before_training(setup.base.build_network().to(setup.device), setup)
+        progress.old_before, progress.old_dice_before = fresh.old_before, fresh.old_dice_before
+        progress.old_glance_before, progress.best_old = fresh.old_glance_before, None
     return progress
 
 
@@ -205,7 +208,7 @@ def _validated(trainer: Trainer, setup: Setup, progress: Progress, store: StateS
         store.save_best(_best_model(setup, progress))
     store.save_state(TrainingState(progress.to_dict(), trainer.state()))
     yield validation
-    if was_level and progress.fall is not None:
+    if was_level and progress.fall is not None and progress.fall[0] == progress.step < progress.fall[1]:
         end = progress.fall[1]
         yield Notice(f"Nothing more is gained: the learning rate falls from here, and the training ends at step {end}.")
 

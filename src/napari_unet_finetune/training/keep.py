@@ -89,7 +89,8 @@ def settles(score: float, old: float | None, setup: Setup, progress: Progress) -
     if setup.config.schedule != "plateau" or progress.fall or not isinstance(setup.validator, ImageValidator):
         return False
     progress.worths = [*progress.worths, worth(score, _lost_of(old, progress), setup.config.tolerated_drop)]
-    return has_settled(progress.worths)
+    is_learning = max(progress.worths) > 0 and progress.step > setup.config.warmup_steps
+    return is_learning and has_settled(progress.worths)
 
 
 def start_threshold(setup: Setup) -> float:

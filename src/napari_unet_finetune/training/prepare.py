@@ -10,7 +10,7 @@ import torch
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance
+from ..data.appearance import AS_THEY_ARE, Appearance, Curves
 from ..data.normalize import network_input
 from ..data.split import Split, keep_holding_out, split_at, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, estimate_rescale, measure_image
@@ -82,19 +82,21 @@ class _Loaded:
         return self.train, self.held_out
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - each says another thing of the same training
     model: Model,
     images: Sequence[AnnotatedImage],
     config: FinetuneConfig,
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
     from_scratch: bool = False,
+    curves: Curves | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> Setup:
     """Check and normalize the images, split them, and set up batches and validation.
 
-    `from_scratch` says that `model` is untrained: there is nothing old to keep. `should_stop` cuts short what
-    takes long; the training then stops before its first step.
+    `from_scratch` says that `model` is untrained: there is nothing old to keep. `curves` are those of a training that
+    goes on; without any it is seen whether there are to be some. `should_stop` cuts short what takes long; the training
+    then stops before its first step.
 
     Raises
     ------
@@ -111,11 +113,13 @@ def prepare(
     precision = pick_precision(config.precision, device)
     config = config.model_copy(update={"patch_size": config.patch_size or model.card.patch_size})
     base, about_base = _fit_base(model, images, config, from_scratch=from_scratch)
-    before = () if from_scratch else _known_before(model)
+    before = () if from_scratch else _known_before(base)
     shown, about_shown = (AS_THEY_ARE, "") if from_scratch else settle_appearance(base, images, config, device)
     loaded = _load(base.with_card(knows=(shown,)), images, config, device)
     _check_annotations(loaded.train)
-    curved, about_curve = (shown, "") if from_scratch else settle_curve(base, shown, loaded.stores, config, should_stop)
+    curved, about_curve = shown.model_copy(update={"curves": curves or ()}), ""
+    if curves is None and not from_scratch:
+        curved, about_curve = settle_curve(base, shown, loaded.stores, config, should_stop)
     if curved != shown:
         shown, loaded = curved, _load(base.with_card(knows=(curved,)), images, config, device)
     old = _load_old(model, base_images, base.with_card(knows=before), config, device, should_stop)

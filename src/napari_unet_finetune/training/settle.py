@@ -18,7 +18,8 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, candidates, named
 from ..data.channels import ALL
 from ..data.normalize import network_input
-from ..device import pick_precision
+from ..device import free_memory, pick_precision
+from ..errors import lacks_memory
 from ..inference.views import knows_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..models.curves import bent
@@ -154,19 +155,25 @@ def settle_curve(
 ) -> tuple[Appearance, str]:
     """Return the appearance with a curve over the intensities, where that is clearly better, and a sentence about it.
 
-    `stores` are images to train on, on which the curve is fitted, and held-out ones, shown as `shown` has it. All of
-    them decide.
+    `stores` are images to train on, on which the curve is fitted, and held-out ones, shown as `shown` has it. Both
+    decide, held-out ones first.
     """
     train, held_out = stores
     steps = min(FIT_STEPS, config.steps // FIT_SHARE)
     if config.appearance != "curve" or base.card.normalization.method == "zscore" or not steps:
         return shown, ""
     network = base.build_network().to(train.device)
-    windows = [image.cropped(config.validation_crop_px) for image in [*train.images, *held_out.images][:_SCORED]]
+    windows = [image.cropped(config.validation_crop_px) for image in [*held_out.images, *train.images][:_SCORED]]
     before = _window_scores(network, base, windows, config, train.device)
     if before.mean() > 1 - CLEAR_GAIN:
         return shown, ""
-    curved = shown.model_copy(update={"curves": fit_curves(network, train, config, steps, should_stop)})
+    try:
+        curved = shown.model_copy(update={"curves": fit_curves(network, train, config, steps, should_stop)})
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        free_memory(train.device)
+        return shown, "The memory does not hold a batch to fit a curve over the intensities with: there is none."
     bent = [replace(one, pixels=torch.from_numpy(curved.curved(one.pixels.float().cpu().numpy()))) for one in windows]
     gains = _window_scores(network, base, bent, config, train.device) - before
     if should_stop() or gains.mean() < CLEAR_GAIN or (gains > 0).mean() < CLEAR_SHARE:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 
 from torch import Tensor
 
+from ..data.appearance import Curves
 from ..models.model import Model
 from .optim import Fall
 
@@ -20,7 +21,8 @@ class Progress:
     its user has it, where that is another one. `old_before` is the base's Dice on each old image, `old_dice_before`
     their mean. `best_old` and `old_glance_before` are Dice on old images, of the best and of the base; None where these
     have no say. `worths` are those of all validations, and `fall` the steps in which the rate falls after they settled,
-    in a training without a fixed length.
+    in a training without a fixed length. `curves` are those over the intensities of the new images, None in runs of
+    earlier versions, which have none.
     """
 
     step: int = 0
@@ -37,6 +39,7 @@ class Progress:
     old_before: dict[str, float] = field(default_factory=dict)
     worths: list[float] = field(default_factory=list)
     fall: Fall | None = None
+    curves: Curves | None = None
 
     @property
     def base_dice(self) -> float | None:
