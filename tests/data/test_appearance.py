@@ -20,7 +20,7 @@ from napari_unet_finetune.data.appearance import (
     quantiles_of,
 )
 from napari_unet_finetune.data.normalize import ModelView, as_shown, network_input
-from napari_unet_finetune.models.curves import Curves
+from napari_unet_finetune.models.curves import OnCurves
 
 INVERTED = Appearance(inverted=(0,))
 DTYPES = (np.uint8, np.uint16, np.int16, np.float32)
@@ -111,7 +111,7 @@ def test_a_curve_keeps_the_order_of_intensities_and_is_the_same_in_a_network(int
     assert (np.diff(seen.ravel()[order]) >= -1e-4).all()
     inside = (pixels >= 0) & (pixels <= 1)
     np.testing.assert_allclose(seen[inside], np.interp(pixels[inside], np.linspace(0, 1, KNOTS), curve), atol=1e-4)
-    network = Curves([curve])(torch.from_numpy(pixels)[None])[0].detach().numpy()
+    network = OnCurves([curve])(torch.from_numpy(pixels)[None])[0].detach().numpy()
     np.testing.assert_allclose(network, seen, rtol=1e-5, atol=1e-5)
 
 

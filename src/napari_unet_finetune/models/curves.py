@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..data.appearance import KNOTS, PLACES
 
 
-class Curves(nn.Module):
+class OnCurves(nn.Module):
     """Does to normalized tiles (B, C, Y, X) what `Appearance.curved` does to an image; `values` are (C, KNOTS)."""
 
     def __init__(self, values: Sequence[Sequence[float]]) -> None:

@@ -12,7 +12,7 @@ from ..checked_json import Count, Score
 from ..config import DeviceName
 from ..data.folders import AnnotatedFolder
 from ..errors import DataError, RunError
-from ..events import Event, ImageChange, PartStarted, as_run, drain, forgets, never
+from ..events import TOLERATED_DROP, Event, ImageChange, PartStarted, as_run, drain, forgets, never
 from ..io.disk import check_suffix
 from ..models.card import find_model_file
 from ..models.names import name_of_file
@@ -107,12 +107,12 @@ class Weighing(Result):
             return ""
         lost = next((place for place, row in enumerate(self.rows) if forgets(first.old, row.old)), None)
         if lost is None:
-            return "At no share do old images lose more than 0.01 on average."
+            return f"At no share do old images lose more than {TOLERATED_DROP:g} on average."
         if lost == 1:
-            return f"Already at share {self.rows[1].share:g} old images lose more than 0.01 on average."
+            return f"Already at share {self.rows[1].share:g} old images lose more than {TOLERATED_DROP:g} on average."
         kept = self.rows[lost - 1]
         new = "" if kept.new is None else f"; new ones have {kept.new:.3f} there"
-        return f"Up to share {kept.share:g} old images lose no more than 0.01 on average{new}."
+        return f"Up to share {kept.share:g} old images lose no more than {TOLERATED_DROP:g} on average{new}."
 
 
 @as_run

@@ -18,7 +18,7 @@ from ..colors import ERRORS
 from ..config import SURFACE_TOLERANCE_PX, PredictConfig
 from ..evaluation.areas import CONFIDENCE, FEW_IMAGES
 from ..evaluation.figures import OverlayRow, panels
-from ..events import forgets
+from ..events import TOLERATED_DROP, forgets
 from ..inference.views import trains_mirrored
 from ..metrics import MATCH_IOUS, MATCHING
 from ..models.provenance import DISTRIBUTION, installed_version
@@ -75,7 +75,7 @@ def _environment() -> Any:
     environment.globals.update(
         count_of=count_of, difference=difference, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
         today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
-        chosen_by_held_out=chosen_by_held_out,
+        chosen_by_held_out=chosen_by_held_out, TOLERATED_DROP=TOLERATED_DROP,
         CONFIDENCE=CONFIDENCE, trains_mirrored=trains_mirrored, overlap=PredictConfig().overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}", MATCH_IOUS=MATCH_IOUS,
         MATCHING=MATCHING,

@@ -39,10 +39,8 @@ class Example:
 
 def make_example(model: Model, recipe: Recipe) -> Example:
     """Return an example for `model` from images that this program generates, shown to it as `recipe` says."""
-    network, view = (
-        model.build_network(),
-        model.card.view.as_one_of(Appearance(inverted=recipe.inverted, curves=recipe.curves)),
-    )
+    appearance = Appearance(inverted=recipe.inverted, curves=recipe.curves)
+    network, view = model.build_network(), model.card.view.as_one_of(appearance)
     examples = []
     for dataset, first in _CANDIDATES:
         pixels = _tile(dataset, first, recipe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from zipfile import ZipFile
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
+from ..data.appearance import Curves
 from ..errors import ModelError
 from ..models.attention_unet import fold_standardization
-from ..models.curves import Curves
+from ..models.curves import OnCurves
 from ..models.extra import needed_for
 from ..models.header import KEY
 from ..models.model import Model
@@ -36,13 +37,13 @@ class Outside(nn.Module):
         self,
         model: Model,
         *,
-        curves: Sequence[Sequence[float]] = (),
+        curves: Curves = (),
         logits: bool = False,
         threshold: float | None = None,
     ) -> None:
         super().__init__()
         self.network = fold_standardization(model.build_network())
-        self.curves = Curves(curves) if curves else nn.Identity()
+        self.curves = OnCurves(curves) if curves else nn.Identity()
         self.logits, self.threshold = logits, threshold
 
     def forward(self, tiles: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..config import Normalization, PredictConfig
-from ..data.appearance import AS_THEY_ARE, Appearance
+from ..data.appearance import AS_THEY_ARE, Appearance, Curves
 from ..data.view.intensities import VALUE_RANGE
 from ..errors import ModelError
 from ..io.colors import LUMINANCE
@@ -55,7 +55,7 @@ class Recipe:
     after: tuple[Step, ...]
     threshold: float
     inverted: tuple[int, ...]
-    curves: tuple[tuple[float, ...], ...]
+    curves: Curves
     remarks: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..config import AugmentConfig, ChannelRule, FinetuneConfig
 from ..data import objects
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, candidates, named
+from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, Curves, candidates, named
 from ..data.channels import ALL
 from ..data.normalize import network_input
 from ..device import free_memory, pick_precision
@@ -174,8 +174,8 @@ def settle_curve(
             raise
         free_memory(train.device)
         return shown, "The memory does not hold a batch to fit a curve over the intensities with: there is none."
-    bent = [replace(one, pixels=torch.from_numpy(curved.curved(one.pixels.float().cpu().numpy()))) for one in windows]
-    gains = _window_scores(network, base, bent, config, train.device) - before
+    shown_so = [replace(one, pixels=_curved(one.pixels, curved)) for one in windows]
+    gains = _window_scores(network, base, shown_so, config, train.device) - before
     if should_stop() or gains.mean() < CLEAR_GAIN or (gains > 0).mean() < CLEAR_SHARE:
         return shown, ""
     return curved, (
@@ -183,6 +183,10 @@ def settle_curve(
         f"{before.mean():.3f} to {(before + gains).mean():.3f} on {count_of(len(windows), 'annotated image')}, before "
         "anything is learned: they are shown so."
     )
+
+
+def _curved(pixels: Tensor, appearance: Appearance) -> Tensor:
+    return torch.from_numpy(appearance.curved(pixels.float().cpu().numpy()))
 
 
 def _scores_shown(
@@ -221,7 +225,7 @@ _LEAST_SLOPE = 0.01
 
 def fit_curves(
     network: AttentionUNet, images: PatchStore, config: FinetuneConfig, steps: int, should_stop: Callable[[], bool]
-) -> tuple[tuple[float, ...], ...]:
+) -> Curves:
     """Return curves, one of each channel, behind which `network` finds the objects of `images` best.
 
     They follow from the seed. The network is frozen and stays as it is. Once `should_stop` says yes, what was found
@@ -232,10 +236,8 @@ def fit_curves(
     network.eval().requires_grad_(False)
     channels = network.config.in_channels
     straight = torch.full((channels, KNOTS - 1), math.log(math.expm1(1.0)), device=images.device)
-    slopes, starts = (
-        straight.clone().requires_grad_(),
-        torch.zeros(channels, 1, device=images.device, requires_grad=True),
-    )
+    slopes = straight.clone().requires_grad_()
+    starts = torch.zeros(channels, 1, device=images.device, requires_grad=True)
     optimizer = torch.optim.Adam([slopes, starts], lr=_RATE)
     for step in range(steps):
         if should_stop():
