@@ -247,7 +247,7 @@ def test_a_window_stays_on_the_screen_when_docks_are_opened_that_do_not_fit_on_t
     second = open_dock(window, "Compare models")
     qtbot.waitUntil(lambda: frame.tabifiedDockWidgets(first.parent()) == [second.parent()])
     qtbot.wait(200)
-    assert frame.height() == 800
+    qtbot.waitUntil(lambda: frame.height() == 800)
 
 
 def test_a_dock_stays_where_the_user_has_put_it(window: Any, qtbot: Any) -> None:

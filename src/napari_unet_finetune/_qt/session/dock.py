@@ -37,6 +37,7 @@ def open_dock(viewer: Any, title: str) -> Any:
 
 
 MIN_WIDTH_PX = 384
+_PLACING_MS = 2_000  # by then a window is laid out around a new dock, even on a busy machine
 # napari's style sheet draws no sign of the keyboard's focus; the border takes its room from the padding.
 _FOCUS = """
 QPushButton:focus, QComboBox:focus, QAbstractSpinBox:focus, QLineEdit:focus, QAbstractItemView:focus, QCheckBox:focus,
@@ -63,10 +64,11 @@ class Dock(QWidget, Listener):
         self._is_released = self._has_place = False
         self._window: Callable[[], QObject | None] = lambda: None  # not kept alive by what outlives it
         self._height = _height_of(self._others())
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
+        self._soon, self._placing = QTimer(self), QTimer(self)
         self._soon.timeout.connect(self._keep_height)
+        for timer, wait_ms in ((self._soon, 0), (self._placing, _PLACING_MS)):
+            timer.setSingleShot(True)
+            timer.setInterval(wait_ms)
         self.setMinimumWidth(MIN_WIDTH_PX)
         self._mark_focus()
         self.listen(self._viewer.events.theme, self._mark_focus)
@@ -122,21 +124,28 @@ class Dock(QWidget, Listener):
         if others and own not in window.tabifiedDockWidgets(others[-1]):
             window.tabifyDockWidget(others[-1], own)
             own.raise_()
-            self._keep_height()
-            self._soon.start()  # a stack that is not laid out yet grows the window only then
+            self._soon.start()
+            self._placing.start()
 
     def _keep_height(self) -> None:
-        """Take back what the window grew by when napari stacked the docks: its lower edge may lie below the screen."""
+        """Take back what the window grew by when napari stacked the docks: its lower edge may lie below the screen.
+
+        It can grow, and be allowed to shrink again, only with a later layout.
+        """
         window = self._window()
         if not isinstance(window, QMainWindow) or window.isMaximized() or window.isFullScreen():
             return
-        if 0 < self._height < window.height():
+        if window.minimumHeight() <= self._height < window.height():
             window.resize(window.width(), self._height)
+            self._placing.stop()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Save what is unsaved when the window is about to close, whether or not it then does."""
-        if watched is self._window() and event is not None and event.type() == QEvent.Type.Close:
-            self.session.about_to_read_files.emit()
+        if watched is self._window() and event is not None:
+            if event.type() == QEvent.Type.Close:
+                self.session.about_to_read_files.emit()
+            elif event.type() == QEvent.Type.LayoutRequest and self._placing.isActive():
+                self._soon.start()
         return bool(super().eventFilter(watched, event))
 
     def release(self) -> None:
