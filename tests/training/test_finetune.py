@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from napari_unet_finetune.training.finetune import finetune, random_model, train
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.replay import PULL_WITHOUT_REPLAY
 from napari_unet_finetune.training.state import TrainingState
+from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.trainer import Trainer
 from napari_unet_finetune.training.validation import ImageValidator
 
@@ -190,6 +192,35 @@ def test_the_patch_size_is_the_base_models_unless_asked_otherwise(untrained):
     events, changed = collect(finetune(untrained, make_squares(4), tiny_config(steps=2, patch_size=40, keep_raw=False)))
     assert changed.model.card.patch_size == 40
     assert any("patches of 32 px" in event.message for event in events if isinstance(event, Notice))
+
+
+class Lent:
+    """Images that are made anew whenever they are asked for, as from files, and known as long as someone has them."""
+
+    def __init__(self, images):
+        self._images, self.alive = images, WeakSet()
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, index):
+        lent = replace(self._images[index])
+        self.alive.add(lent)
+        return lent
+
+
+def test_what_is_prepared_takes_the_place_of_what_was_read(untrained, monkeypatch):
+    images, at_once = Lent(make_squares(9)), []
+    add = PatchStore.add
+
+    def counted(store, *what):
+        at_once.append(len(images.alive) + len(store))
+        add(store, *what)
+
+    monkeypatch.setattr(PatchStore, "add", counted)
+    setup = prepare(untrained, images, tiny_config(appearance="as they are"))
+    assert max(at_once) <= 9 and len(setup.train) + len(setup.held_out) == 9
+    assert not images.alive
 
 
 def strokes(image, *, background=True):

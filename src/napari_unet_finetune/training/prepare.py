@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
@@ -115,13 +115,13 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     base, about_base = _fit_base(model, images, config, from_scratch=from_scratch)
     before = () if from_scratch else _known_before(base)
     shown, about_shown = (AS_THEY_ARE, "") if from_scratch else settle_appearance(base, images, config, device)
-    loaded = _load(base.with_card(knows=(shown,)), images, config, device)
+    loaded = _load(base.with_card(knows=(shown,)), images.given_out(), config, device)
     _check_annotations(loaded.train)
     curved, about_curve = shown.model_copy(update={"curves": curves or ()}), ""
     if curves is None and not from_scratch:
         curved, about_curve = settle_curve(base, shown, loaded.stores, config, should_stop)
     if curved != shown:
-        shown, loaded = curved, _load(base.with_card(knows=(curved,)), images, config, device)
+        shown, loaded = curved, _load(base.with_card(knows=(curved,)), images.given_out(), config, device)
     old = _load_old(model, base_images, base.with_card(knows=before), config, device, should_stop)
     has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
     original = model.with_card(knows=(shown,)) if has_same_channels else model
@@ -171,13 +171,24 @@ class _ReadOnce(Sequence[AnnotatedImage]):
         if index in self._kept:
             return self._kept[index]
         image = self._images[index]
-        self._budget -= sum(part.nbytes for part in (image.image, image.labels, image.annotated) if part is not None)
-        if self._budget > 0:
+        if (size := _bytes_of(image)) <= self._budget:
+            self._budget -= size
             self._kept[index] = image
         return image
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def given_out(self) -> Iterator[AnnotatedImage]:
+        """Yield every image and keep it no longer: it is about to be kept as it is trained on."""
+        for index in range(len(self)):
+            yield self[index]
+            if index in self._kept:
+                self._budget += _bytes_of(self._kept.pop(index))
+
+
+def _bytes_of(image: AnnotatedImage) -> int:
+    return sum(part.nbytes for part in (image.image, image.labels, image.annotated) if part is not None)
 
 
 def _settle(
