@@ -6,6 +6,7 @@ step, so that a busy machine slows them alike; of each the median counts.
 
     python benchmarks/train_speed.py --width 16 --threads 1
     python benchmarks/train_speed.py --width 16 --threads 2 --modes    # fp32 and bf16, both memory layouts
+    python benchmarks/train_speed.py --width 16 --threads 1 --validation    # the time that held-out images take
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ def main() -> None:
     """Parse, time, print."""
     options = parse()
     torch.set_num_threads(options.threads)
+    if options.validation:
+        show_validation(options)
+        return
     trainer = build_trainer(options)
     if options.modes:
         show_modes(trainer, options)
@@ -55,6 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=8, help="steps per round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--modes", action="store_true", help="time the bare pass in every precision and layout")
+    parser.add_argument("--validation", action="store_true", help="time validations of images of 512 x 512 px")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     return parser.parse_args()
 
@@ -100,6 +105,26 @@ def show_modes(trainer: Trainer, options: argparse.Namespace) -> None:
         print(
             f"{precision}  {layout:14} {1000 * min(seconds[1:]) / options.steps:8.1f} ms per batch of {options.batch}"
         )
+
+
+def show_validation(options: argparse.Namespace) -> None:
+    """Print the share of a default training that its validations take, for few and many images of 512 x 512 px."""
+    config = FinetuneConfig(batch_size=options.batch, device=options.device, appearance="as they are")
+    base = random_model(ModelConfig(width=options.width), config)
+    for count in (5, 20, 50):
+        setup = prepare(base, make_microtube(2, count=count, shape=(512, 512)), config)
+        trainer = Trainer(
+            setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
+        )
+        step_s, score_s = [], []
+        for step in range(options.steps):
+            step_s.append(_seconds(trainer.step, range(step, step + 1), trainer.device))
+            if step % 4 == 0 and setup.validator is not None:
+                network, score = trainer.averaged_network(), setup.validator.score
+                score_s.append(_seconds(lambda _, of=network, score=score: score(of), range(1), trainer.device))
+        between, once = config.validate_every * median(step_s), median(score_s)
+        window, held_out = setup.config.validation_crop_px, len(setup.held_out)
+        print(f"{count:3} images, {held_out:2} held out, windows of {window} px: {once / (once + between):6.1%}")
 
 
 def forward_backward(trainer: Trainer, batch: Batch) -> None:

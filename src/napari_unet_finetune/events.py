@@ -29,7 +29,8 @@ class Event:
 class RunStarted(Event):
     """The training is set up: what it runs on, with which images, for how long.
 
-    One that goes on after an interruption begins after step `first_step`, with the best that was seen until then.
+    One that goes on after an interruption begins after step `first_step`, with the best that was seen until then. Of
+    held-out images windows of at most `window_px` a side are scored, as the network sees them.
     """
 
     kind: ClassVar[str] = "run_started"
@@ -42,6 +43,7 @@ class RunStarted(Event):
     raw_dice: Score | None
     best_dice: Score | None = None
     best_step: Count = 0
+    window_px: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,30 @@ def test_test_images_whose_masks_are_accepted_predictions_are_told(finetuned, tm
     assert "is a prediction of wbc, accepted as it was" in page.read_text(encoding="utf-8")
 
 
+def with_event(run, kind, **changes):
+    """Let the events of a run tell something else."""
+    file = run / "events.jsonl"
+    events = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    told = [{**event, **changes} if event["kind"] == kind else event for event in events]
+    file.write_text("".join(json.dumps(event) + "\n" for event in told), "utf-8")
+
+
+def test_one_old_image_that_is_lost_is_told_though_the_mean_is_well(own_copy, tmp_path):
+    worst = {"name": "old <7>", "before": 0.9, "after": 0.8}
+    with_event(own_copy.run, "run_ended", old_dice_before=0.9, old_dice_after=0.895, old_images=12, worst_old=worst)
+    page = written(own_copy.run, tmp_path / "lost.html")[1]
+    assert "One old image (old &lt;7&gt;) lost 0.100 Dice" in page and "worst of 12" in page
+    with_event(own_copy.run, "run_ended", worst_old={**worst, "after": 0.88})
+    assert "One old image" not in written(own_copy.run, tmp_path / "kept.html")[1]
+
+
+@pytest.mark.parametrize(("window", "is_part"), [(16, True), (4000, False)])
+def test_that_only_a_window_was_scored_is_told_with_its_size(own_copy, tmp_path, window, is_part):
+    with_event(own_copy.run, "run_started", window_px=window)
+    page = written(own_copy.run, tmp_path / "page.html")[1]
+    assert ("scored on a window of at most 16 px" in page) == is_part
+
+
 def test_changed_images_are_told(own_copy, tmp_path):
     file = own_copy.new / "masks" / "img_00.png"
     iio.imwrite(file, iio.imread(file)[::-1])

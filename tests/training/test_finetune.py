@@ -516,7 +516,7 @@ def test_raw_and_finetuned_are_scored_on_the_same_part_of_an_image_whatever_its_
     monkeypatch.setattr(
         ImageValidator, "score", lambda self, model: sides.append(self.images[0].shape[0]) or seen(self, model)
     )
-    settings = tiny_config(steps=1, rescale=0.5, validation_crop_px=64)
+    settings = tiny_config(steps=1, rescale=0.5, validation_crop_px=64, validate_every=50)
     drain(finetune(untrained, make_squares(4, size=192), settings))
     assert sides == [128, 64]
 

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, PredictConfig
+from napari_unet_finetune.inference.tiles import plan_tiles
 from napari_unet_finetune.training.finetune import random_model
 from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.validation import (
+    TILES_PER_PATCH,
+    affordable_window,
     calibrate_threshold,
     dice_by_image,
     dice_of_patches,
@@ -95,3 +99,34 @@ def test_old_images_have_one_score_be_they_seen_in_batches_or_one_by_one(shapes)
     threshold = float(np.median(alone[0]))
     score = dice_of_patches(network, images, config, threshold, cpu, "fp32")
     assert 0 < score < 1 and score == pytest.approx(mean_over_images(images, alone, threshold), abs=1e-2)
+
+
+@pytest.mark.parametrize("side", [300, 512, 1500])
+@pytest.mark.parametrize("count", [1, 2, 4, 20])
+@pytest.mark.parametrize("every", [10, 50, 400])
+@pytest.mark.parametrize("flips", [False, True])
+def test_windows_are_as_large_as_a_tenth_of_the_time_allows(side, count, every, flips):
+    config = FinetuneConfig(validate_every=every, augment=AugmentConfig(orientation="any", flips=flips))
+    window = affordable_window([(side, side)] * count, config)
+    assert 192 <= window <= 512
+    learned = every * config.batch_size * TILES_PER_PATCH
+
+    def share(px):
+        shape = (min(px, side), min(px, side))
+        seen = count * len(plan_tiles(shape, config.patch_px, PredictConfig().overlap, mirrored=flips).tiles)
+        return seen / (seen + learned)
+
+    assert share(window) <= 0.1 or window == 192
+    assert share(window + 64) > 0.1 or window == 512
+
+
+def test_a_window_that_the_user_set_is_never_exceeded():
+    assert affordable_window([(2000, 2000)] * 9, FinetuneConfig(validation_crop_px=128)) == 128
+    assert affordable_window([], FinetuneConfig()) == 512
+
+
+@pytest.mark.parametrize("patch", [16, 32, 64, 256])
+def test_a_window_is_one_that_can_be_set(patch):
+    config = FinetuneConfig(validate_every=1, patch_size=patch)
+    window = affordable_window([(2000, 2000)] * 9, config)
+    assert FinetuneConfig(validation_crop_px=window).validation_crop_px == window <= 512

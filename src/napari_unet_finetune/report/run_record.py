@@ -142,7 +142,13 @@ class RunRecord:
     def is_validated_in_part(self) -> bool:
         """Tell whether a held-out image was larger than the window on which it was scored while training."""
         held_out = (image.size for image in self.images if image.role == "held out")
-        return any(size and max(size) > self.config.validation_crop_px for size in held_out)
+        return any(size and max(size) > self.window_px for size in held_out)
+
+    @property
+    def window_px(self) -> int:
+        """The largest side of what was scored of a held-out image while training."""
+        seen = self.started.window_px or self.config.validation_crop_px
+        return round(seen / self.model.card.rescale)
 
     @property
     def settings(self) -> tuple[Setting, ...]:

@@ -250,4 +250,5 @@ def _run_started(setup: Setup, progress: Progress) -> RunStarted:
         raw_dice=progress.base_dice,
         best_dice=progress.best_score if isinstance(setup.validator, ImageValidator) else None,
         best_step=progress.best_step,
+        window_px=setup.config.validation_crop_px,
     )

@@ -27,7 +27,7 @@ from .patches import PatchSampler
 from .replay import imitated, imitation_notice, settle_pull, store_patches
 from .settle import fit_channels, settle_appearance, settle_curve, settle_orientation
 from .store import PatchStore, PreparedImage, free_bytes
-from .validation import ImageValidator, PatchValidator, Validator
+from .validation import ImageValidator, PatchValidator, Validator, affordable_window
 
 # Masks with more objects than this are inverted, or are the images themselves.
 NEARLY_ALL = 0.98
@@ -130,6 +130,8 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     model, base = _with_new(model, base, before, shown, loaded)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
     about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
+    window = affordable_window([image.shape for image in loaded.held_out.images], config)
+    config = config.model_copy(update={"validation_crop_px": window})
     source, validator = _batches(loaded, replay, config, base, precision)
     return Setup(
         original=model,

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..config import FinetuneConfig, PrecisionName, PredictConfig
+from ..config import SMALLEST_WINDOW_PX, FinetuneConfig, PrecisionName, PredictConfig
 from ..device import autocast
 from ..events import drain
-from ..inference.tiles import blend_tiles
+from ..inference.tiles import blend_tiles, plan_tiles
+from ..inference.views import trains_mirrored
 from ..metrics import dice
 from ..models.attention_unet import AttentionUNet, made_for_prediction
 from .losses import Loss
@@ -23,6 +24,10 @@ from .store import PatchStore, PreparedImage
 THRESHOLDS = np.linspace(0.1, 0.9, 33)
 # A threshold other than the old one must gain this much Dice; smaller gains are noise of few images.
 THRESHOLD_GAIN = 0.002
+# Validations take no more than this share of a training …
+VALIDATION_SHARE = 0.1
+# … in which a patch that is learned from takes as long as so many tiles that are looked at (docs/benchmarks.md).
+TILES_PER_PATCH = 3
 
 
 class Validator(Protocol):
@@ -30,6 +35,25 @@ class Validator(Protocol):
 
     def score(self, network: AttentionUNet) -> float:
         """Return the score of `network`."""
+
+
+def affordable_window(shapes: Sequence[tuple[int, int]], config: FinetuneConfig) -> int:
+    """Return the largest side of windows of images of these `shapes` (Y, X) that a training has the time to validate.
+
+    At most what the settings say, in steps of half a patch, and never less than one and a half.
+    """
+    patch, mirrored = config.patch_px, trains_mirrored(config.augment)
+    learned = config.validate_every * config.batch_size * TILES_PER_PATCH
+    affordable = learned * VALIDATION_SHARE / (1 - VALIDATION_SHARE)
+
+    def tiles(side: int) -> int:
+        windows = [(min(height, side), min(width, side)) for height, width in shapes]
+        plans = [plan_tiles(window, patch, PredictConfig().overlap, mirrored=mirrored) for window in windows]
+        return sum(len(plan.tiles) for plan in plans)
+
+    least = min(config.validation_crop_px, max(SMALLEST_WINDOW_PX, patch + patch // 2))
+    sides = range(config.validation_crop_px, least, -(patch // 2))
+    return next((side for side in sides if tiles(side) <= affordable), least)
 
 
 class ImageValidator:
