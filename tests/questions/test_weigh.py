@@ -100,6 +100,15 @@ def test_the_ends_have_the_scores_that_the_training_told(run, weighing):
     assert [row.share for row in weighing.rows] == list(SHARES)
 
 
+def test_what_showing_images_otherwise_brings_is_not_taken_for_the_weights(home, tmp_path, weighing):
+    assert weighing.shown is None and not any("shown" in sentence for sentence in weighing.sentences)
+    turned = drain(weigh(finetuned(tmp_path / "run", home, appearance="inverted").path, (0.001,)))
+    base, nearly, _ = turned.rows
+    assert turned.shown > base.new + 0.2
+    assert nearly.new == pytest.approx(turned.shown, abs=0.02)
+    assert f"its weights have {turned.shown:.3f}, before anything is learned" in turned.sentences[-1]
+
+
 def test_each_share_is_a_step_and_json_gives_the_scores_back(run, weighing):
     parts = [event for event in weigh(run.path, (0.5,)) if isinstance(event, PartStarted)]
     assert [part.label for part in parts] == ["reading the images", "the base", "share 0.5", "share 1"]

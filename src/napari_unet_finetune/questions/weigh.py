@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..models.provenance import Provenance
     from ..training.prepare import Setup
+    from ..training.state import Progress
 
 SHARES = tuple(tenth / 10 for tenth in range(11))
 """The shares that are tried: of the way from the base's weights to those of the finetuned model."""
@@ -61,7 +62,8 @@ class Weighing(Result):
     """Scores of the weights between `base` and the finetuned `model`, by share, the first and last being these two.
 
     New images are `held_out` ones of that training, windows of which are scored as there; old ones are those it was
-    given or, without any, those whose patches the base carries. `mix` is the file of a model that was written.
+    given or, without any, those whose patches the base carries. `mix` is the file of a model that was written. Where
+    new images are shown to the finetuned model in another way than to the base, `shown` is the base's Dice on them so.
     """
 
     base: str
@@ -70,6 +72,7 @@ class Weighing(Result):
     old_images: Count
     rows: tuple[ShareScores, ...]
     mix: Path | None = None
+    shown: Score | None = None
 
     @property
     def headline(self) -> str:
@@ -87,8 +90,8 @@ class Weighing(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Up to which share old images keep what they had, and where a mix was written."""
-        return tuple(filter(None, (self._spared(), f"The mix is {self.mix}." if self.mix else "")))
+        """Up to which share old images keep what they had, what is no gain of weights, and where a mix was written."""
+        return tuple(filter(None, (self._spared(), self._about_shown(), f"The mix is {self.mix}." if self.mix else "")))
 
     @property
     def table(self) -> ResultTable:
@@ -100,6 +103,14 @@ class Weighing(Result):
     def at(self, share: float) -> ShareScores:
         """Return the scores of the tried share that is the nearest one."""
         return min(self.rows, key=lambda row: abs(row.share - share))
+
+    def _about_shown(self) -> str:
+        if self.shown is None:
+            return ""
+        return (
+            "Share 0 is the base as it is. With new images shown as to the finetuned model its weights have "
+            f"{self.shown:.3f}, before anything is learned: up to there the gain is that of how they are shown."
+        )
 
     def _spared(self) -> str:
         first = self.rows[0]
@@ -240,13 +251,13 @@ class _Scales:
         }
         return own.model_copy(update=changes)
 
-    def base_scores(self) -> tuple[ShareScores, dict[str, float]]:
-        """Return what the base has as its user knows it, as the training scored it, and its Dice on each old image."""
+    def base_scores(self) -> tuple[ShareScores, Progress]:
+        """Return what the base has as its user knows it, as the training scored it, and all that was seen of it."""
         from ..training.finetune import before_training
 
         setup = self.setup
         progress = before_training(setup.base.build_network().to(setup.device), setup)
-        return ShareScores(0.0, progress.base_dice, progress.old_dice_before), progress.old_before
+        return ShareScores(0.0, progress.base_dice, progress.old_dice_before), progress
 
     def scores(self, share: float, old_before: dict[str, float]) -> ShareScores:
         """Return the scores of a mix or the finetuned model, found as at the end of the training."""
@@ -280,7 +291,8 @@ def _weighed(
     if should_stop():
         return None
     yield PartStarted("the base", 2, total)
-    first, old = scales.base_scores()
+    first, before = scales.base_scores()
+    old = before.old_before
     rows = [first]
     for index, share in enumerate(between, start=3):
         if should_stop():
@@ -289,7 +301,8 @@ def _weighed(
         rows.append(scales.scores(share, old))
     free_memory(scales.setup.device)
     held_out = len(scales.setup.held_out) if rows[-1].new is not None else 0
-    return scales, Weighing(name_of_file(base), name_of_file(kept), held_out, len(old), tuple(rows))
+    shown = None if before.raw_as_is is None else before.raw_score
+    return scales, Weighing(name_of_file(base), name_of_file(kept), held_out, len(old), tuple(rows), shown=shown)
 
 
 def _check_share(share: float) -> None:
