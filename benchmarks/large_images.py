@@ -1,12 +1,14 @@
-"""How much memory a prediction takes that is larger than memory: an OME-Zarr slide, a movie, a folder of many images.
+"""How much memory is taken by what is larger than memory: an OME-Zarr slide, a movie, a folder of many images.
 
     python benchmarks/large_images.py slide --size 20000
     python benchmarks/large_images.py slide --size 6000 --instances
     python benchmarks/large_images.py movie --frames 5000
     python benchmarks/large_images.py folder --files 10000
+    python benchmarks/large_images.py training --size 20000 --steps 40
 
 All that `predict` does, but the network is one multiplication unless `--network` is given: memory, reading and writing
-are real, the time is not. Needs the extra zarr.
+are real, the time is not. `training` is a finetuning on 20 annotated regions of a slide, with the network. Needs the
+extra zarr.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import tempfile
 import time
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -24,6 +27,7 @@ from scipy import ndimage
 
 MIB = 1024  # ru_maxrss counts KiB on Linux
 TILE_PX = 1000
+REGIONS, REGION_PX = 20, 512
 
 
 def main() -> None:
@@ -34,15 +38,16 @@ def main() -> None:
         make = get_context("spawn").Process(target=write, args=(source, arguments))
         make.start()
         make.join()
-        predict(source, Path(folder) / "labels", arguments)
+        (finetune if arguments.kind == "training" else predict)(source, Path(folder) / "out", arguments)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("kind", choices=("slide", "movie", "folder"))
+    parser.add_argument("kind", choices=("slide", "movie", "folder", "training"))
     parser.add_argument("--size", type=int, default=20_000, help="side of the slide in pixels")
     parser.add_argument("--frames", type=int, default=5_000, help="frames of 256 x 256 of the movie")
     parser.add_argument("--files", type=int, default=10_000, help="images of 64 x 64 of the folder")
+    parser.add_argument("--steps", type=int, default=40, help="of the training")
     parser.add_argument("--instances", action="store_true")
     parser.add_argument("--network", action="store_true", help="predict with the network itself")
     return parser.parse_args()
@@ -63,19 +68,39 @@ def write(folder: Path, arguments: argparse.Namespace) -> None:
         for number in range(arguments.files):
             tifffile.imwrite(folder / f"{number}.tif", np.roll(tile, number, 0)[:64, :64], photometric="minisblack")
         return
-    import zarr
-
     size = arguments.size
-    group = zarr.create_group(folder / "slide.ome.zarr")
-    array = group.create_array("0", shape=(size, size), dtype="u1", chunks=(TILE_PX, TILE_PX))
+    slide = _new_store(folder / "slide.ome.zarr", size)
     for top in range(0, size, TILE_PX):
         for left in range(0, size, TILE_PX):
-            part = np.roll(tile, (top // 7, left // 3), (0, 1))[: size - top, : size - left]
-            array[top : top + TILE_PX, left : left + TILE_PX] = part
+            slide[top : top + TILE_PX, left : left + TILE_PX] = _part(tile, top, left)[: size - top, : size - left]
+    if arguments.kind == "training":
+        _write_strokes(folder / "slide_mask.ome.zarr", tile, size)
+
+
+def _part(tile: np.ndarray, top: int, left: int) -> np.ndarray:
+    """Return what the slide shows from this pixel on."""
+    return np.roll(tile, (top // 7, left // 3), (0, 1))
+
+
+def _write_strokes(path: Path, tile: np.ndarray, size: int) -> None:
+    """Write strokes of background (1) and of what is bright (2) in squares of the slide."""
+    strokes, corners = _new_store(path, size), np.random.default_rng(1)
+    for place in corners.permutation((size // TILE_PX) ** 2)[:REGIONS]:
+        top, left = (int(step) * TILE_PX for step in np.unravel_index(place, (size // TILE_PX,) * 2))
+        is_object = _part(tile, top, left)[:REGION_PX, :REGION_PX] > 160
+        strokes[top : top + REGION_PX, left : left + REGION_PX] = np.where(is_object, 2, 1)
+
+
+def _new_store(path: Path, size: int) -> Any:
+    import zarr
+
+    group = zarr.create_group(path)
+    array = group.create_array("0", shape=(size, size), dtype="u1", chunks=(TILE_PX, TILE_PX), fill_value=0)
     scale = [{"type": "scale", "scale": [0.5, 0.5]}]
     axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
     multiscale = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
     group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    return array
 
 
 def predict(source: Path, out: Path, arguments: argparse.Namespace) -> None:
@@ -99,6 +124,35 @@ def predict(source: Path, out: Path, arguments: argparse.Namespace) -> None:
     print(
         f"CPU {time.process_time() - start:.0f} s, peak {_peak():.0f} MiB, of which {before:.0f} before the first image"
     )
+
+
+def finetune(source: Path, out: Path, arguments: argparse.Namespace) -> None:
+    """Finetune on the annotated regions as the command does, and print time and memory."""
+    from napari_unet_finetune.config import FinetuneConfig
+    from napari_unet_finetune.events import Notice, Run
+    from napari_unet_finetune.models.zoo import find_model
+    from napari_unet_finetune.runs.execute import run_here
+    from napari_unet_finetune.runs.folder import RunFolder
+    from napari_unet_finetune.runs.request import FinetuneRequest
+
+    request = FinetuneRequest(
+        task="finetune",
+        images=source / "slide.ome.zarr",
+        masks=source / "slide_mask.ome.zarr",
+        sparse=True,
+        checkpoint=str(find_model("nuclei-fluorescence")),
+        config=FinetuneConfig(device="cpu", steps=arguments.steps),
+    )
+    before, start, begun = _peak(), time.process_time(), 0.0
+    events = Run(run_here(RunFolder.create(out, request)))
+    for event in events:
+        if isinstance(event, Notice):
+            print(event.message)
+        if not begun:
+            begun = time.process_time() - start
+            print(f"before the first step: CPU {begun:.0f} s, peak {_peak():.0f} MiB")
+    print(events.result.ended.summary)
+    print(f"CPU {time.process_time() - start:.0f} s, peak {_peak():.0f} MiB, of which {before:.0f} before all")
 
 
 def _peak() -> float:

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from napari_unet_finetune.config import ChannelRule, Normalization
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.normalize import LUMINANCE, model_input, normalize, to_channels
+from napari_unet_finetune.data.normalize import LUMINANCE, model_input, to_channels
 from napari_unet_finetune.data.view.intensities import VALUE_RANGE
 from napari_unet_finetune.errors import DataError
 
@@ -27,6 +27,10 @@ def seen(image, *, in_channels=1, channels=None, normalization=PERCENTILE):
     return model_input(
         annotated, in_channels=in_channels, channels=channels or ChannelRule(), normalization=normalization
     )
+
+
+def normalize(pixels, rule):
+    return seen(pixels, in_channels=len(pixels), normalization=rule)
 
 
 def test_objects_on_a_third_of_a_percent_of_the_area_keep_their_contrast():

@@ -13,6 +13,7 @@ from ..data.pairing import LeftOver, Pair, Pairing
 from ..data.statistics import DataStatistics, ModelFacts, combine
 from ..events import ImageSeen, as_run
 from ..io.images import ImageRef, list_images, without_labels
+from ..io.regions.region import LazyImage
 from ..result import Offer, Result, ResultTable
 from ..text import count_of, number, percent
 from .advice import Unpaired, give_advice, name_doubts, name_problems, name_shared
@@ -206,11 +207,11 @@ def check_images(
     alone = [one.ref for one in pairing.images_without_mask]
     todo: list[tuple[ImageRef, Pair | None]] = [(pair.image, pair) for pair in pairing.pairs]
     todo += [(ref, None) for ref in (*alone, *test_images)]
-    looks = []
+    looks, opened = list[Look](), dict[ImageRef, LazyImage]()
     for done, (ref, pair) in enumerate(todo, start=1):
         is_test = done > len(todo) - len(test_images)
-        looks.append(look_at(ref, pair, view=model.view if model and not is_test else None))
-        yield ImageSeen(ref.name, done, len(todo))
+        looks.append(look_at(ref, pair, view=model.view if model and not is_test else None, opened=opened))
+        yield ImageSeen(pair.name if pair else ref.name, done, len(todo))
     known = len(todo) - len(test_images)
     return _summary(source, looks[:known], looks[known:], model)
 

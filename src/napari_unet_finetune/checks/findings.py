@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import read_mask
+from ..data.folders import Opened, read_mask, read_pixels
 from ..data.masks import LabelReading
 from ..data.objects import measure_objects
 from ..data.pairing import Pair
@@ -93,7 +93,7 @@ class Look:
     statistics: DataStatistics | None = None
 
 
-def look_at(image: ImageRef, pair: Pair | None, *, view: ModelView | None) -> Look:
+def look_at(image: ImageRef, pair: Pair | None, *, view: ModelView | None, opened: Opened) -> Look:
     """Return what is to be noted of an image and its mask; what is wrong with them is in the findings.
 
     Parameters
@@ -104,18 +104,21 @@ def look_at(image: ImageRef, pair: Pair | None, *, view: ModelView | None) -> Lo
         Image and mask, ``None`` without a mask.
     view
         How a model looks at images, for the statistics; ``None`` takes none.
+    opened
+        Images of which regions are looked at; see `data.folders.read_pair`.
     """
-    findings = ImageFindings(image.name, str(image.path))
+    findings = ImageFindings(image.name if pair is None else pair.name, str(image.path))
     if pair is not None:
         findings = replace(findings, mask=str(pair.mask.path), reason=pair.reason)
     fingerprint = None
     try:
-        pixels = read_image(image)
-        fingerprint = take_fingerprint(image.name, pixels.array)
+        pixels = read_image(image) if pair is None else read_pixels(pair, opened)
+        fingerprint = take_fingerprint(findings.name, pixels.array)
         findings = _with_pixels(findings, pixels, fingerprint.sha256)
-        reading = None if pair is None else _read_mask(pair, findings)
+        reading = None if pair is None else _read_mask(pair, findings, opened)
         labels, known = (reading.labels, reading.annotated) if reading else (None, None)
-        annotated = AnnotatedImage(image.name, pixels.array, labels, known)
+        whole = None if pair is None or pair.region is None else opened[image]
+        annotated = AnnotatedImage(findings.name, pixels.array, labels, known, part_of=whole)
         statistics = None if view is None else measure_image(annotated, view)
     except DataError as error:
         return Look(replace(findings, problem=str(error)), fingerprint)
@@ -144,8 +147,8 @@ def _percentiles(array: NDArray[Any]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def _read_mask(pair: Pair, image: ImageFindings) -> LabelReading:
-    reading = read_mask(pair)
+def _read_mask(pair: Pair, image: ImageFindings, opened: Opened) -> LabelReading:
+    reading = read_mask(pair, opened)
     if reading.labels.shape != image.size:
         raise DataError(
             f"{image.name}: image is {image.size} but its mask is {reading.labels.shape}. Draw the mask on this image."

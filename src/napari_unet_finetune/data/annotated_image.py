@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..io.axes import COLOR_SIZES
-from ..io.regions.region import Region
+from ..io.regions.region import LazyImage, Region
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class AnnotatedImage:
         Size of a pixel along Y and X, in `unit`.
     channel_names
         Names of the channels, where they are known.
+    part_of
+        The image of which it is a region, over which intensities are measured; ``None`` if it is no such region.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class AnnotatedImage:
     scale: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
     channel_names: tuple[str, ...] = ()
+    part_of: LazyImage | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and types."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import overload
 
 from ..errors import DataError
 from ..io.images import ImageRef, Listing, list_images, open_in_parts, read_image, without_labels
-from ..io.regions.region import LazyImage
+from ..io.pixels import ImageHeader, ImagePixels
+from ..io.regions.occupied import occupied_regions
+from ..io.regions.region import LARGE_PX, LazyImage, Region
 from ..text import count_of, first_of, path_in_words, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import WHOLE, LabelReading, read_labels, say_doubts
@@ -19,6 +22,7 @@ from .painted import UNSEEN, accepted_note, list_masks, makers_of, meaning_of, r
 from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
 
 _DOUBTED = 20  # masks that are read for what is doubtful about them
+Opened = dict[ImageRef, LazyImage]  # images of which regions are read, for as long as more of them may be
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,14 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         Files that could not be read when the folders were listed, each with the reason.
     told
         What there is to know of the files, in sentences.
+    opened
+        Images of which regions are read, once one was.
     """
 
     pairing: Pairing
     unreadable: tuple[tuple[Path, str], ...] = ()
     told: tuple[str, ...] = ()
+    opened: Opened = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> AnnotatedFolder:
@@ -113,7 +120,7 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
         """
         if isinstance(index, slice):
             return self._with(self.pairing.pairs[index])
-        return read_pair(self.pairing.pairs[index])
+        return read_pair(self.pairing.pairs[index], self.opened)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -170,7 +177,8 @@ def open_folder(
         A folder or a stack file.
     masks
         The same for the masks, or the folder of the images again if it holds both. Without it, labels that `predict`
-        has written beside the images are passed over.
+        has written beside the images are passed over. Of large images with strokes, each region that is annotated
+        counts as an image.
     sparse
         The masks hold strokes: 0 is not annotated, 1 background, 2 object. Of masks that were painted in napari, the
         record beside their folder tells what they hold; then it says only that what is not painted is not annotated.
@@ -205,7 +213,49 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool = False) -> Annotate
     pairing = pairing.without(unseen_masks(masks), UNSEEN).explained(unreadable)
     told = tuple(dict.fromkeys(found.notes + found_masks.notes))
     pairing = pairing.read_as(partial(meaning_of, sparse=sparse)).made_by(makers_of(masks))
-    return AnnotatedFolder(pairing, unreadable, told)
+    return _with_regions(AnnotatedFolder(pairing, unreadable, told), {**found.headers, **found_masks.headers})
+
+
+def _with_regions(folder: AnnotatedFolder, headers: Mapping[ImageRef, ImageHeader]) -> AnnotatedFolder:
+    """Return the same with each annotated region of a large image by itself, where not all of it is annotated."""
+    pairs, notes = list[Pair](), list[str]()
+    for pair in folder.pairing.pairs:
+        sizes = {headers[ref].size for ref in (pair.image, pair.mask) if ref in headers}
+        is_large = len(sizes) == 1 and prod(sizes.pop()) > LARGE_PX
+        regions, note = _annotated_regions(pair, folder.opened) if is_large else ((), "")
+        pairs += [replace(pair, region=region) for region in regions] or [pair]
+        notes.append(note)
+    pairing = replace(folder.pairing, pairs=tuple(pairs))
+    return replace(folder, pairing=pairing, told=(*folder.told, *filter(None, notes)))
+
+
+def _annotated_regions(pair: Pair, opened: Opened) -> tuple[tuple[Region, ...], str]:
+    """Return the annotated regions of a large image, none if all of it is to be read, and a sentence about that."""
+    if not pair.meaning.sparse:
+        return (), (
+            f"{pair.name} is large, and all of it is read, since its mask says something of every pixel. If 0 is not "
+            "annotated in it, 1 background and 2 object, have it read as strokes (option --sparse): then only what is "
+            "annotated is read."
+        )
+    try:
+        for ref in (pair.image, pair.mask):
+            found = open_in_parts(ref)
+            if found is None:
+                return (), (
+                    f"{ref.path.name} cannot be read in parts, so all of {pair.name} is read, which takes much memory. "
+                    "Save it as OME-Zarr or tiled TIFF to have only annotated regions read."
+                )
+            opened[ref] = found
+        regions = occupied_regions(opened[pair.mask])
+    except DataError:  # said when it is used
+        return (), ""
+    if not regions:  # of which is said that nothing is annotated
+        return (Region.middle(opened[pair.image].shape, 1),), ""
+    return regions, (
+        f"{pair.name} is large, so its annotated parts are read and not all of it: "
+        f"{count_of(len(regions), 'region')}, each as an image of its own. Held-out regions lie elsewhere in the same "
+        "image: their Dice says little of other images."
+    )
 
 
 def _without_masks(images: Path, found: Listing) -> tuple[ImageRef, ...]:
@@ -219,18 +269,45 @@ def _without_masks(images: Path, found: Listing) -> tuple[ImageRef, ...]:
     return refs
 
 
-def read_pair(pair: Pair) -> AnnotatedImage:
-    """Read an image and its mask.
+def read_pair(pair: Pair, opened: Opened | None = None) -> AnnotatedImage:
+    """Read an image and its mask, or a region of both.
+
+    Parameters
+    ----------
+    opened
+        Images of which regions are read; what is not among them yet is opened and added.
 
     Raises
     ------
     DataError
         If one of them cannot be read or used, or their sizes differ.
     """
-    pixels, reading = read_image(pair.image), read_mask(pair)
+    opened = {} if opened is None else opened
+    pixels, reading = read_pixels(pair, opened), read_mask(pair, opened)
     return AnnotatedImage(
-        pair.name, pixels.array, reading.labels, reading.annotated, pixels.scale, pixels.unit, pixels.channels
+        pair.name,
+        pixels.array,
+        reading.labels,
+        reading.annotated,
+        pixels.scale,
+        pixels.unit,
+        pixels.channels,
+        None if pair.region is None else opened[pair.image],
     )
+
+
+def read_pixels(pair: Pair, opened: Opened) -> ImagePixels:
+    """Read the image of a pair, or a region of it; see `read_pair`. Raises `DataError` if it cannot be read."""
+    if pair.region is None:
+        return read_image(pair.image)
+    image = _opened(pair.image, opened)
+    return ImagePixels(image.read(pair.region), image.scale, image.unit, image.channel_names)
+
+
+def _opened(ref: ImageRef, opened: Opened) -> LazyImage:
+    if ref not in opened:
+        opened[ref] = open_unannotated(ref)
+    return opened[ref]
 
 
 def read_unannotated(ref: ImageRef) -> AnnotatedImage:
@@ -244,15 +321,19 @@ def open_unannotated(ref: ImageRef) -> LazyImage:
     return open_in_parts(ref) or read_unannotated(ref)
 
 
-def read_mask(pair: Pair) -> LabelReading:
-    """Read the mask of a pair and say how it was understood.
+def read_mask(pair: Pair, opened: Opened | None = None) -> LabelReading:
+    """Read the mask of a pair, or a region of it, and say how it was understood; see `read_pair`.
 
     Raises
     ------
     DataError
         If it cannot be read or understood.
     """
-    return read_labels(read_image(pair.mask, as_labels=True).array, name=pair.mask.name, meaning=pair.meaning)
+    if pair.region is None:
+        array = read_image(pair.mask, as_labels=True).array
+    else:
+        array = _opened(pair.mask, {} if opened is None else opened).read(pair.region)
+    return read_labels(array, name=pair.mask.name, meaning=pair.meaning)
 
 
 def _nothing_pairs(images: Path, masks: Path, pairing: Pairing) -> str:

@@ -1,9 +1,10 @@
-"""From pixels of any type and number of channels to what the network sees, always from the whole image."""
+"""From pixels of any type and number of channels to what the network sees, always measured over the whole image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,14 +107,27 @@ def possible_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
     """Yield how a model with `view` may see `image`, which is read from top to bottom, in bands; the likeliest first.
 
     There is more than one only where the model knows images that are shown otherwise, and the intensities of this one
-    do not clearly say which of them it is like.
+    do not clearly say which of them it is like. A region of an image is seen as the whole is, which is read once.
 
     Raises
     ------
     DataError
         If the image's channels or values do not fit the model.
     """
+    whole = image.part_of if isinstance(image, AnnotatedImage) else None
+    if whole is None:
+        yield from _measured_sights(image, view)
+        return
+    known = _sights.setdefault(whole, {})
+    if view not in known:
+        known[view] = tuple(_measured_sights(whole, view))
+    yield from known[view]
 
+
+_sights: WeakKeyDictionary[LazyImage, dict[ModelView, tuple[Sight, ...]]] = WeakKeyDictionary()  # of wholes
+
+
+def _measured_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
     def measured(appearance: Appearance) -> Intensities:
         bands = _bands(image, view, appearance)
         if appearance.inverted and view.normalization.method == "none":
@@ -216,10 +230,8 @@ def model_input(
     DataError
         If `channels` does not say how to bring the image to `in_channels`, or its floats have no known range.
     """
-    pixels = to_channels(image, in_channels, channels)
-    if appearance.inverted and normalization.method == "none":
-        check_range(Bands.of(pixels), image.name)
-    return appearance.curved(normalize(appearance.shown(pixels), normalization, name=image.name))
+    view = ModelView(in_channels=in_channels, channels=channels, normalization=normalization, knows=(appearance,))
+    return as_shown(image, view)[0]
 
 
 def raw_input(image: AnnotatedImage, *, in_channels: int, channels: ChannelRule) -> NDArray[np.float32] | None:
@@ -282,16 +294,3 @@ def _weighted(pixels: NDArray[np.generic], weights: tuple[float, ...]) -> NDArra
     for channel, weight in zip(pixels, weights, strict=True):  # no matrix product, which rounds by the image's size
         mean += np.float32(weight) * channel.astype(np.float32)
     return mean / np.float32(largest_value(pixels.dtype)) if np.issubdtype(pixels.dtype, np.integer) else mean
-
-
-def normalize(pixels: NDArray[np.generic], rule: Normalization, *, name: str = "image") -> NDArray[np.float32]:
-    """Return `pixels` (C, Y, X) as float32 with intensities normalized by `rule`.
-
-    A constant image becomes zeros (percentile, zscore).
-
-    Raises
-    ------
-    DataError
-        If nothing is to be normalized and `pixels` are floats beyond 0 to 1.
-    """
-    return apply_intensities(pixels, rule, measure_intensities(Bands.of(pixels), rule, name=name))

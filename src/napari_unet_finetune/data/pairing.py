@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..io.images import ImageRef
+from ..io.regions.region import Region
 from ..text import first_of
 from .masks import WHOLE, Meaning
 from .same_stem import hold_areas, masks_by_suffix
@@ -84,7 +85,7 @@ class Pair:
     """An image, its mask, why they belong together, and what the mask means.
 
     `made_by` names the model whose prediction the mask is, accepted as it was; empty if that is not known, ``None``
-    for any other mask.
+    for any other mask. With a `region`, only that of the two is read.
     """
 
     image: ImageRef
@@ -92,11 +93,13 @@ class Pair:
     reason: str = "given"
     meaning: Meaning = WHOLE
     made_by: str | None = None
+    region: Region | None = None
 
     @property
     def name(self) -> str:
-        """How messages and tables call the image."""
-        return self.image.name
+        """How messages and tables call the image; a region of it by the row and column of its first pixel."""
+        place = "" if self.region is None else f"[y{self.region.top} x{self.region.left}]"
+        return f"{self.image.name}{place}"
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from ..config import PredictConfig
 from ..io.regions.parts import Parts
-from ..io.regions.region import InView, Region, regions_of
+from ..io.regions.region import LARGE_PX, InView, Region, regions_of
 from .objects import CORNERS, WINDOW_PX, Components, filled_windows, split_touching
 
 CHUNK_PX = 2048
-_LARGE_PX = 4096**2  # images of more pixels are predicted in chunks
 _LARGEST_SPLIT_PX = 2048**2
 _KEPT_PIECES = 12  # in memory; they are read row by row
 
@@ -49,7 +48,7 @@ def side_of_chunks(shape: tuple[int, int], chunk: int | None) -> int | None:
     """
     if chunk is not None:
         return chunk if max(shape) > chunk else None
-    return CHUNK_PX if prod(shape) > _LARGE_PX else None
+    return CHUNK_PX if prod(shape) > LARGE_PX else None
 
 
 @dataclass(frozen=True, eq=False)

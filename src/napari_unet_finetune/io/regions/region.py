@@ -63,6 +63,15 @@ class Region:
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Region(top, left, bottom, right) if top < bottom and left < right else None
 
+    def around(self, other: Region) -> Region:
+        """Return the smallest region that holds it and `other`."""
+        return Region(
+            min(self.top, other.top),
+            min(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
     def distance(self, other: Region) -> tuple[float, float]:
         """Return how far it lies from `other`: the pixels between them, then those between their middles."""
         gaps = (
@@ -148,6 +157,7 @@ class LazyImage(Protocol):
         """
 
 
+LARGE_PX = 4096**2  # images of more pixels are read in parts, where they can be
 _MOST_PIXELS_OF_A_BAND = 2**25
 
 

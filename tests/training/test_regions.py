@@ -1,0 +1,45 @@
+"""A training on regions of a large image in a file draws what one on regions of the same image in memory draws."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.folders import open_folder
+from napari_unet_finetune.data.normalize import network_input
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.training.finetune import train
+from napari_unet_finetune.training.patches import PatchSampler
+from napari_unet_finetune.training.store import PatchStore
+
+from ..data.test_annotated_regions import VIEWS, in_memory, slide, small_is_large, write
+from .conftest import TINY, tiny_config
+
+__all__ = ["small_is_large"]  # a fixture
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_patches_are_those_of_the_same_regions_in_memory(tmp_path, name: str) -> None:
+    pixels, strokes = slide(channels=3 if name in ("a mean", "each channel") else 1)
+    regions = open_folder(*write(tmp_path, pixels, strokes), sparse=True)
+    config = FinetuneConfig(patch_size=64)
+    batches = []
+    for images in (regions, in_memory(regions, pixels, strokes)):
+        store = PatchStore(torch.device("cpu"))
+        for image in images:
+            found = network_input(image, VIEWS[name])
+            store.add(image.name, found.pixels, found.target, found.annotated)
+        batches.append(PatchSampler(store, config).batch(3, 0, 16))
+    for part in ("images", "target", "annotated"):
+        np.testing.assert_array_equal(*(getattr(batch, part).numpy() for batch in batches))
+
+
+def test_a_training_ends_with_the_same_weights(tmp_path) -> None:
+    pixels, strokes = slide()
+    regions = open_folder(*write(tmp_path, pixels, strokes), sparse=True)
+    models = [
+        drain(train(images, tiny_config(), shape=TINY)).model
+        for images in (regions, in_memory(regions, pixels, strokes))
+    ]
+    (weights, others) = (model.weights for model in models)
+    assert all(torch.equal(weights[name], others[name]) for name in weights)
