@@ -167,6 +167,12 @@ def test_the_larger_an_image_the_more_of_it_must_be_in_the_file(declared, stored
             check_unpacked_size("a.tif", declared, stored)
 
 
+def test_what_is_read_in_parts_may_be_nearly_empty():
+    check_unpacked_size("a.tif", 1024 * MIB, MIB // 4, in_parts=True)
+    with pytest.raises(DataError, match=r"a\.tif declares"):
+        check_unpacked_size("a.tif", 1024 * MIB, 3000, in_parts=True)
+
+
 def test_an_image_beside_a_text_is_found_in_an_npz(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("readme.txt", "about the pixels")

@@ -16,6 +16,8 @@ MAX_IMAGE_BYTES = 2 * 2**30
 # How many bytes of pixels a byte of the file may stand for, by the size of the image: an empty mask of 64 MiB may take
 # a few bytes, one of 256 MiB what deflate makes of it (1032:1); what is larger and packed tighter is a bomb.
 _DENSEST = ((64 * 2**20, inf), (256 * 2**20, 1100), (inf, 250))
+# Where no more than a part is unpacked at once: a mask of a slide may be annotated in few places.
+_DENSEST_IN_PARTS = ((64 * 2**20, inf), (inf, 2**14))
 # More frames than this must be in the file, each with as many bytes as no real one goes without.
 _UNSUSPECTED_FRAMES = 2**16
 _FEWEST_FRAME_BYTES = 100
@@ -82,12 +84,13 @@ def check_declared_size(name: str, nbytes: int, stored_bytes: int, *, in_parts: 
             f"{name} declares {nbytes / 2**30:.1f} GiB of pixels in one image, but at most "
             f"{MAX_IMAGE_BYTES // 2**30} GiB are read. Cut it into smaller images."
         )
-    check_unpacked_size(name, nbytes, stored_bytes)
+    check_unpacked_size(name, nbytes, stored_bytes, in_parts=in_parts)
 
 
-def check_unpacked_size(name: str, nbytes: int, stored_bytes: int) -> None:
+def check_unpacked_size(name: str, nbytes: int, stored_bytes: int, *, in_parts: bool = False) -> None:
     """Check that a file of `stored_bytes` is no bomb that unpacks into `nbytes`; raises `DataError` if it is."""
-    if nbytes > stored_bytes * next(ratio for size, ratio in _DENSEST if nbytes <= size):
+    densest = _DENSEST_IN_PARTS if in_parts else _DENSEST
+    if nbytes > stored_bytes * next(ratio for size, ratio in densest if nbytes <= size):
         raise DataError(
             f"{name} declares {nbytes / 2**20:.0f} MiB of pixels but holds only {stored_bytes} bytes. "
             "If it is not damaged, cut it into smaller images or save it with less compression."

@@ -96,9 +96,8 @@ def open_tiff_frame(path: Path, frame: int | None, *, name: str) -> ZarrImage | 
             return image_of(Store(array, image.series.axes, image.size, _channel_names(image)), index, name=name)
     zarr = load_zarr(path)
     tif = TiffFile(path)  # stays open as long as the image is there
-    store = Store(
-        zarr.open(tif.series[number].aszarr(), mode="r"), image.series.axes, image.size, _channel_names(image)
-    )
+    full = zarr.open(tif.series[number].aszarr(level=0), mode="r")
+    store = Store(full, image.series.axes, image.size, _channel_names(image))
     finalize(store, tif.close)
     if isinstance(store.array, zarr.Array) and store.array.shape == image.series.shape:
         return image_of(store, index, name=name)

@@ -69,6 +69,22 @@ def test_what_is_not_shown_as_it_is_stored_is_read_whole(tmp_path, kind):
     assert open_in_parts(ImageRef(tmp_path / "img.tif")) is None
 
 
+@pytest.mark.parametrize("kind", ["ome", "other"])
+@pytest.mark.parametrize("inside", [True, False], ids=["inside the page", "as pages"])
+def test_of_a_pyramid_the_full_resolution_is_read_in_parts(tmp_path, kind, inside):
+    full = noise(200, 180)
+    options = {"photometric": "minisblack", **TILED}
+    with tifffile.TiffWriter(tmp_path / "img.ome.tif", ome=kind == "ome") as file:
+        file.write(full, subifds=2 if inside else None, **options)
+        for step in (2, 4):
+            file.write(full[::step, ::step], subfiletype=1, **options, metadata=None if kind == "other" else {})
+    (ref,) = list_images(tmp_path)
+    image = open_in_parts(ref)
+    assert image is not None
+    for region in regions_of(image.shape, 77, 91):
+        np.testing.assert_array_equal(image.read(region), full[region.slices])
+
+
 def test_without_the_extra_files_are_read_whole(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "img.tif", noise(100, 90), photometric="minisblack", **TILED)
     monkeypatch.setattr(tiff, "has_zarr", lambda: False)

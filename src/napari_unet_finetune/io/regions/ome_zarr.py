@@ -250,8 +250,8 @@ def pixels_of(image: ZarrImage, *, most_bytes: int) -> ImagePixels:
     if nbytes > most_bytes:
         raise DataError(
             f"{image.name} holds {nbytes / 2**30:.1f} GiB of pixels in one image, but at most "
-            f"{most_bytes // 2**30} GiB are read at once. predict reads it in parts; for all else cut it into smaller "
-            "images."
+            f"{most_bytes // 2**30} GiB are read at once. predict reads it in parts, and so does a training on strokes "
+            "(option --sparse); for all else cut it into smaller images."
         )
     return ImagePixels(image.read(Region.whole(image.shape)), image.scale, image.unit, image.channel_names)
 
