@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.folders import pair_folders
+from ..data.folders import Opened, pair_folders
 from ..data.pairing import LeftOver, Pair, Pairing
 from ..data.statistics import DataStatistics, ModelFacts, combine
 from ..events import ImageSeen, as_run
 from ..io.images import ImageRef, list_images, without_labels
-from ..io.regions.region import LazyImage
 from ..result import Offer, Result, ResultTable
 from ..text import count_of, number, percent
 from .advice import Unpaired, give_advice, name_doubts, name_problems, name_shared
@@ -207,7 +206,8 @@ def check_images(
     alone = [one.ref for one in pairing.images_without_mask]
     todo: list[tuple[ImageRef, Pair | None]] = [(pair.image, pair) for pair in pairing.pairs]
     todo += [(ref, None) for ref in (*alone, *test_images)]
-    looks, opened = list[Look](), dict[ImageRef, LazyImage]()
+    looks = []
+    opened: Opened = {}
     for done, (ref, pair) in enumerate(todo, start=1):
         is_test = done > len(todo) - len(test_images)
         looks.append(look_at(ref, pair, view=model.view if model and not is_test else None, opened=opened))
