@@ -249,7 +249,10 @@ class ImageCompared(Event):
 
 @dataclass(frozen=True, slots=True)
 class PreviewReady(Event):
-    """What the best model so far, of `step`, sees in `image`: `file` holds labels, a uint8 array (Y, X)."""
+    """What the best model so far, of `step`, sees in `image`: `file` holds labels, a uint8 array (Y, X).
+
+    That of step 0 is the base as it is.
+    """
 
     kind: ClassVar[str] = "preview_ready"
     step: Count

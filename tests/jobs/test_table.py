@@ -3,7 +3,7 @@
 import pytest
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
-from napari_unet_finetune.events import JobEnded, Notice, PreviewReady
+from napari_unet_finetune.events import JobEnded, Notice, PreviewReady, StepEnd, ValidationEnd
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.jobs.table import events_of
 from napari_unet_finetune.runs.folder import RunFolder
@@ -32,7 +32,10 @@ def events_with_preview_of(run, path):
 
 def test_the_image_that_is_looked_at_is_predicted_while_the_model_learns(run):
     events = events_with_preview_of(run, run.request.images / "img_00.png")
-    assert any(isinstance(event, PreviewReady) for event in events)
+    previews = [event for event in events if isinstance(event, PreviewReady)]
+    better = [event.step for event in events if isinstance(event, ValidationEnd) and event.best]
+    assert [preview.step for preview in previews] == [0, *better] and better
+    assert events.index(previews[0]) < next(place for place, one in enumerate(events) if isinstance(one, StepEnd))
 
 
 def test_a_preview_that_fails_is_told_and_the_training_goes_on(run):

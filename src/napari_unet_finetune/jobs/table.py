@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.folders import read_unannotated
 from ..errors import FinetuneError, lacks_memory
-from ..events import Event, JobEnded, Notice, PartStarted, PreviewReady, ValidationEnd
+from ..events import Event, JobEnded, Notice, PartStarted, PreviewReady, RunStarted, ValidationEnd
 from ..result import Result
 from . import compare, questions
 from .predictions import PREDICTIONS, write_array
@@ -18,6 +18,7 @@ from .predictions import PREDICTIONS, write_array
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
     from ..io.images import ImageRef
+    from ..runs.folder import RunFolder
     from ..runs.request import ExportRequest, FinetuneRequest, MeasureRequest, PredictFolderRequest
     from ..runs.serve import Control
     from ..share.exported import Exported
@@ -49,16 +50,28 @@ def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Generat
     yield from run.learned()
     for event in run_here(run, should_stop=control.should_stop):
         yield event
-        if isinstance(event, ValidationEnd) and event.best and control.preview:
-            yield _preview_or_notice(run, control.preview, event.step)
+        if control.preview and (found := _seen_at(event, run)):
+            yield _preview_or_notice(run, control.preview, *found)
     files = (run.result_path, run.best_path)  # only the best if it was stopped, none if before a step
     return next((file for file in files if file.is_file()), None)
 
 
-def _preview_or_notice(run: Any, image: ImageRef, step: int) -> Event:
+def _seen_at(event: Event, run: RunFolder) -> tuple[str, int] | None:
+    """Return the model that a preview is due of after `event`, and its step: first the base, then each better one.
+
+    The best model so far is on disk before its validation is reported.
+    """
+    if isinstance(event, ValidationEnd) and event.best:
+        return str(run.best_path), event.step
+    if isinstance(event, RunStarted) and not event.first_step and run.request.checkpoint is not None:
+        return run.request.checkpoint, 0
+    return None
+
+
+def _preview_or_notice(run: RunFolder, image: ImageRef, model: str, step: int) -> Event:
     """Return the preview, or why there is none: what is only looked at must not end a training."""
     try:
-        return _preview(run, image, step)
+        return _preview(run, image, model, step)
     except FinetuneError as error:
         return Notice(f"No preview of {image.name}: {error}")
     except (MemoryError, RuntimeError) as error:
@@ -67,9 +80,8 @@ def _preview_or_notice(run: Any, image: ImageRef, step: int) -> Event:
         return Notice(f"No preview of {image.name}: it does not fit in memory beside the training.")
 
 
-def _preview(run: Any, image: ImageRef, step: int) -> PreviewReady:
-    """Predict `image` with the best model so far, which is on disk before its validation is reported."""
-    prediction = _predictor(str(run.best_path), run.request.config.device).predict(read_unannotated(image))
+def _preview(run: RunFolder, image: ImageRef, model: str, step: int) -> PreviewReady:
+    prediction = _predictor(model, run.request.config.device).predict(read_unannotated(image))
     file = run.path / PREVIEW
     write_array(file, prediction.labels.astype(np.uint8))
     return PreviewReady(step, image.name, file)

@@ -137,8 +137,9 @@ def test_a_preview_is_drawn_over_the_current_image_and_refreshed_in_place(ready,
     finetuning.start(CONFIG)
     assert runner.job.said[-1].name == "img_04"
     report = Reporter(runner)
-    report(STARTED, _preview(tmp_path, "img_04"))
+    report(STARTED, _preview(tmp_path, "img_04", step=0))
     layer = find_ours(session.viewer, RUN_PREVIEW)
+    assert layer.name == "preview · base model"
     array = layer.data
     assert array.dtype == np.uint8 and array.all() and not layer.editable
     assert tuple(layer.scale) == tuple(find_ours(session.viewer, "image").scale)

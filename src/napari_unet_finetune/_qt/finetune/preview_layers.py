@@ -59,7 +59,8 @@ class RunLayers:
             return
         if current != event.image or not event.file.is_file():
             return
-        self._show(PREVIEW, f"preview · step {event.step}", np.load(event.file))
+        seen_by = f"step {event.step}" if event.step else "base model"
+        self._show(PREVIEW, f"preview · {seen_by}", np.load(event.file))
 
     def finish(self, model: Path | None, config: PredictConfig) -> None:
         """Predict the current image and the next to annotate with a new `model`, or take the preview away."""
