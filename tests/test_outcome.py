@@ -92,3 +92,11 @@ def test_what_the_appearance_alone_gains_is_told_as_such():
     told = _told(shown, ENOUGH_HELD_OUT)
     assert "0.410 → 0.880" in told and "the base's" in told and "0.870" in told and "threshold" not in told
     assert not shown.is_disappointing
+
+
+def test_images_that_the_model_mistakes_are_named_with_what_to_do():
+    worst = ImageChange("old image 3", 0.9, 0.1)
+    end = replace(END, old_images=5, worst_old=worst, sorted_out=8, mistaken=("old image 3", "img_04"))
+    assert "Of 8 old and new images the model takes 2 for the other kind (old image 3, img_04): choose" in _told(end)
+    assert end.forgot and "old image 3 lost most" in _told(end) and "Replay" not in _told(end)
+    assert "other kind" not in _told(replace(END, sorted_out=8))

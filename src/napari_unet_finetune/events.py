@@ -95,7 +95,9 @@ class RunEnded(Event):
 
     The model lies `share` of the way from the base's weights to the finetuned ones; where that is not all of it,
     `unmixed_dice` and `unmixed_old_dice` are what these had alone. Those on the old dataset are means over `old_images`
-    images, 0 in runs of earlier versions; `worst_old` is the one that lost most, where more than one is known.
+    images, 0 in runs of earlier versions; `worst_old` is the one that lost most, where more than one is known. Where
+    datasets are shown to the network in different ways, `sorted_out` old and new images were told apart as they are
+    when the model predicts, and those of these names were `mistaken`; old ones are scored so.
     """
 
     kind: ClassVar[str] = "run_ended"
@@ -113,6 +115,8 @@ class RunEnded(Event):
     unmixed_old_dice: Score | None = None
     old_images: Count = 0
     worst_old: ImageChange | None = None
+    sorted_out: Count = 0
+    mistaken: tuple[str, ...] = ()
 
     @property
     def forgot(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from .config import FinetuneConfig
 from .events import RunEnded, forgets
-from .text import count_of, difference, listed, number, percent
+from .text import count_of, difference, first_of, listed, number, percent
 
 # With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
 # models on the held-out ones decides nothing alone.
@@ -17,7 +17,9 @@ def summarized(end: RunEnded, config: FinetuneConfig, held_out: int) -> RunEnded
     """Return `end` with its summary, after a training with `config` and `held_out` images held out."""
     if not end.steps:
         return replace(end, summary="Stopped before the first step: nothing has changed.")
-    return replace(end, summary=f"{_begin(end)}{_scores(end, config, held_out)}{_old(end)}{_mixed(end)}")
+    return replace(
+        end, summary=f"{_begin(end)}{_scores(end, config, held_out)}{_old(end)}{_mixed(end)}{_mistaken(end)}"
+    )
 
 
 def _begin(end: RunEnded) -> str:
@@ -77,11 +79,21 @@ def _mixed(end: RunEnded) -> str:
     return f" Kept is a mix, {percent(end.share)} of the way from the base's weights to the finetuned ones{alone}."
 
 
+def _mistaken(end: RunEnded) -> str:
+    """Say which images the model takes for those of the other dataset when it is not told."""
+    if not end.mistaken:
+        return ""
+    return (
+        f" Of {end.sorted_out} old and new images the model takes {len(end.mistaken)} for the other kind "
+        f"({first_of(end.mistaken)}): choose Dark and bright (--appearance) when you predict such images."
+    )
+
+
 def _old(end: RunEnded) -> str:
     if end.old_dice_before is None or end.old_dice_after is None:
         return "" if end.raw_dice is None or end.kept_raw else " Old images: not measured."
     text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}{_worst(end)}."
-    if not end.forgot:
+    if not end.forgot or (end.worst_old is not None and end.worst_old.name in end.mistaken):  # said after it
         return text
     if forgets(end.old_dice_before, end.old_dice_after):
         return f"{text} They are being forgotten: raise Replay or Pull to the base, or give old images."

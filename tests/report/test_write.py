@@ -192,6 +192,12 @@ def test_one_old_image_that_is_lost_is_told_though_the_mean_is_well(own_copy, tm
     assert "One old image" not in written(own_copy.run, tmp_path / "kept.html")[1]
 
 
+def test_images_that_the_model_mistakes_are_named(own_copy, tmp_path):
+    with_event(own_copy.run, "run_ended", sorted_out=9, mistaken=["old <7>", "img_01"])
+    page = written(own_copy.run, tmp_path / "mistaken.html")[1]
+    assert "Of 9 old and new images the model takes 2 for the other kind (old &lt;7&gt;, img_01)" in page
+
+
 @pytest.mark.parametrize(("window", "is_part"), [(16, True), (4000, False)])
 def test_that_only_a_window_was_scored_is_told_with_its_size(own_copy, tmp_path, window, is_part):
     with_event(own_copy.run, "run_started", window_px=window)

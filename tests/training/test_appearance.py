@@ -14,7 +14,9 @@ from napari_unet_finetune.inference.views import knows_mirrored
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.training import settle
+from napari_unet_finetune.training.conclude import sort_out
 from napari_unet_finetune.training.finetune import finetune
+from napari_unet_finetune.training.prepare import prepare
 
 from .conftest import MemoryStore, make_squares, tiny_config
 from .test_finetune import collect
@@ -81,6 +83,24 @@ def test_a_second_dataset_keeps_what_the_model_knows_of_the_first(turned):
     _, result = turned
     third = drain(finetune(result.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))
     assert [one.inverted for one in third.model.card.knows] == [(), (0,), ()]
+
+
+def test_images_that_the_model_takes_for_those_of_the_other_dataset_are_told_and_old_ones_scored_so(turned, trained):
+    _, result = turned
+    ended, model = result.ended, result.model
+    setup = prepare(trained.model, INVERTED, tiny_config())
+    assert ended.sorted_out == ended.old_images + len(INVERTED) and not ended.mistaken
+    old, new = model.card.knows
+    swapped = [one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old))]
+    confused = sort_out(model.with_card(knows=tuple(swapped)), setup)
+    assert sorted(confused.new) == sorted(image.name for image in INVERTED)
+    assert len(confused.old) == ended.old_images == confused.tried - len(INVERTED)
+    assert max(confused.old.values()) < ended.old_dice_after - 0.2
+
+
+def test_where_all_images_are_shown_alike_none_is_mistaken(trained):
+    result = drain(finetune(trained.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))
+    assert (result.ended.sorted_out, result.ended.mistaken) == (0, ())
 
 
 def test_what_is_shown_as_the_model_learned_to_see_costs_the_old_images_nothing(trained):

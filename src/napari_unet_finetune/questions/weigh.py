@@ -262,6 +262,7 @@ class _Scales:
     def scores(self, share: float, old_before: dict[str, float]) -> ShareScores:
         """Return the scores of a mix or the finetuned model, found as at the end of the training."""
         from ..inference.views import trains_mirrored
+        from ..training.conclude import sort_out
         from ..training.keep import dice_on_old, mean_of, worst_change
         from ..training.validation import ImageValidator
 
@@ -271,7 +272,7 @@ class _Scales:
         if isinstance(setup.validator, ImageValidator):
             mirrored = trains_mirrored(setup.config.augment)
             new = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored).score(network)
-        old = dice_on_old(network, setup, threshold)
+        old = {**dice_on_old(network, setup, threshold), **sort_out(model, setup).old}
         return ShareScores(share, new, mean_of(old), worst_change(old_before, old))
 
 

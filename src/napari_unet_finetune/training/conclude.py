@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ..events import RunEnded
+from ..config import ChannelRule, PredictConfig
+from ..data.annotated_image import AnnotatedImage
+from ..data.appearance import Appearance
+from ..events import RunEnded, drain
+from ..inference.predict import LOOKED_AT_PX, Predictor
 from ..inference.views import trains_mirrored
+from ..io.regions.region import Region
 from ..models.attention_unet import AttentionUNet
 from ..models.model import Model, weights_hash
 from ..models.provenance import Provenance, package_versions
@@ -30,12 +36,14 @@ from .replay import collect_patches
 from .state import Progress
 from .store import PreparedImage
 from .trainer import Trainer
-from .validation import ImageValidator, calibrate_threshold, mean_dice, mean_over_images, predict_all
+from .validation import ImageValidator, calibrate_threshold, dice_by_image, mean_dice, mean_over_images, predict_all
 
 Probabilities = NDArray[np.float32]
 
 # A calibrated threshold may cost the old dataset this much Dice; it seldom gains more on the new one.
 THRESHOLD_COST = 0.005
+# New images that are told from old ones at the end of a training; more would only take time.
+_SORTED_OUT = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +52,28 @@ class FinetuneResult:
 
     model: Model
     ended: RunEnded
+
+
+@dataclass(frozen=True)
+class SortedOut:
+    """Which images a model takes for those of another dataset where only their intensities and objects tell.
+
+    `tried` is the number of images, 0 where all datasets are shown to the network alike. Of old images that were
+    mistaken there is the Dice that they then have, by name, of new ones the names.
+    """
+
+    tried: int = 0
+    old: Mapping[str, float] = field(default_factory=dict)
+    new: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Mean Dice on held-out images, Dice on each old image, and which images are mistaken for others."""
+
+    new: float | None
+    old: Mapping[str, float]
+    sorted_out: SortedOut
 
 
 def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
@@ -58,26 +88,22 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
     network.load_state_dict(kept.weights)
     threshold, dice = _choose_threshold(network, setup, progress, calibrate=setup.config.calibrate and not stopped)
     seen = kept.unmixed_old if kept.share == 1 and threshold == start_threshold(setup) else {}
-    scores = (dice, seen or dice_on_old(network, setup, threshold))
-    ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     rehearsal = setup.base.rehearsal
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
-    return FinetuneResult(
-        replace(
-            setup.base.with_card(threshold=threshold, provenance=provenance_of(setup, ended)),
-            weights=kept.weights,
-            rehearsal=rehearsal,
-        ),
-        ended,
-    )
+    model = replace(setup.base.with_card(threshold=threshold), weights=kept.weights, rehearsal=rehearsal)
+    scores = _Scores(dice, seen or dice_on_old(network, setup, threshold), sort_out(model, setup))
+    ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
+    return FinetuneResult(model.with_card(provenance=provenance_of(setup, ended)), ended)
 
 
 def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
     """Return the base: as it was given, or as a new model where it gains by how it is shown the new images."""
-    scores = (progress.raw_score, progress.old_before)
-    ended = _ended(kept, setup, progress, scores, setup.original.card.threshold, stopped=stopped)
-    if ended.kept_raw:
+    threshold, is_raw = setup.original.card.threshold, _is_raw(kept, setup, progress)
+    sorted_out = SortedOut() if is_raw else sort_out(setup.base, setup)
+    scores = _Scores(progress.raw_score, progress.old_before, sorted_out)
+    ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
+    if is_raw:
         return FinetuneResult(setup.original, ended)
     provenance = provenance_of(setup, ended)
     views = setup.original.card.provenance.config.get("augment", {})  # which it knows stays what it was
@@ -99,14 +125,14 @@ def _ended(
     kept: Kept,
     setup: Setup,
     progress: Progress,
-    scores: tuple[float | None, Mapping[str, float]],
+    scores: _Scores,
     threshold: float,
     *,
     stopped: bool,
 ) -> RunEnded:
-    """Return how the training ended with a model of these `scores`: mean Dice on held-out images, on each old image."""
+    """Return how the training ended with a model of these `scores`."""
     kept_raw = _is_raw(kept, setup, progress)
-    finetuned_dice, old = scores
+    old = {**scores.old, **scores.sorted_out.old}
     is_mixed = kept.share < 1 and progress.best is not None
     by_dice = isinstance(setup.validator, ImageValidator)
     ended = RunEnded(
@@ -114,7 +140,7 @@ def _ended(
         stopped=stopped,
         kept_raw=kept_raw,
         raw_dice=progress.raw_score if kept_raw else progress.base_dice,
-        finetuned_dice=finetuned_dice,
+        finetuned_dice=scores.new,
         old_dice_before=progress.old_dice_before,
         old_dice_after=mean_of(old),
         threshold=threshold,
@@ -124,8 +150,55 @@ def _ended(
         unmixed_old_dice=mean_of(kept.unmixed_old) if is_mixed else None,
         old_images=len(old),
         worst_old=worst_change(progress.old_before, old),
+        sorted_out=scores.sorted_out.tried,
+        mistaken=(*scores.sorted_out.old, *scores.sorted_out.new),
     )
     return summarized(ended, setup.config, len(setup.held_out))
+
+
+def sort_out(model: Model, setup: Setup) -> SortedOut:
+    """Return how a finished `model` tells the images of its training apart, as it would when it predicts them."""
+    datasets = model.card.knows
+    if setup.from_scratch or not datasets or all(one.is_shown_as(datasets[0]) for one in datasets):
+        return SortedOut()
+    config = PredictConfig(device=setup.config.device, precision=setup.config.precision)
+    predictor = Predictor(model.with_card(rescale=1.0, channels=ChannelRule()), config)
+    old = [] if datasets[0].curves else _put_together(setup.old)
+    new = [] if datasets[-1].curves else [*setup.train.images, *setup.held_out.images]
+    places = np.unique(np.linspace(0, len(new) - 1, min(len(new), _SORTED_OUT)).round().astype(int))
+    mistaken_old, mistaken_new = dict[str, float](), list[str]()
+    for image in old:
+        seen = _as_it_is(image, datasets[0])
+        if not (sight := predictor.measure(seen)).appearance.is_shown_as(datasets[0]):
+            found = drain(predictor.stream_region(seen, Region.whole(seen.shape), sight))
+            assert found is not None
+            mistaken_old.update(dice_by_image([image], [found], predictor.threshold))
+    for image in (new[place].cropped(LOOKED_AT_PX) for place in places):
+        if not predictor.measure(_as_it_is(image, datasets[-1])).appearance.is_shown_as(datasets[-1]):
+            mistaken_new.append(image.name)
+    return SortedOut(len(old) + len(places), mistaken_old, tuple(mistaken_new))
+
+
+def _put_together(parts: Sequence[PreparedImage]) -> list[PreparedImage]:
+    """Return one image of all parts with the same name, side by side."""
+    together: dict[tuple[str, int], list[PreparedImage]] = {}
+    for part in parts:
+        together.setdefault((part.name, part.shape[0]), []).append(part)
+    return [
+        replace(
+            some[0],
+            pixels=torch.cat([one.pixels for one in some], -1),
+            target=torch.cat([one.target for one in some], -1),
+            annotated=torch.cat([one.annotated for one in some], -1),
+        )
+        for some in together.values()
+    ]
+
+
+def _as_it_is(image: PreparedImage, appearance: Appearance) -> AnnotatedImage:
+    """Return what was prepared as it would be read from a file: dark is dark again."""
+    pixels = appearance.shown(image.pixels.float().cpu().numpy())
+    return AnnotatedImage(image.name, pixels[0] if len(pixels) == 1 else pixels)
 
 
 def _choose_threshold(
