@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from napari_unet_finetune.checks import duplicates
 from napari_unet_finetune.checks.duplicates import Duplicate, find_duplicates, find_shared, take_fingerprint
+from napari_unet_finetune.errors import DataError
 
 
 def prints(*images):
@@ -54,14 +58,12 @@ def test_copies_are_found_across_the_rows_that_are_compared_at_a_time(monkeypatc
     seen = prints(*images)
     expected = (Duplicate("0", "5", exact=True), Duplicate("3", "6", exact=False, turned=True))
     assert find_duplicates(seen) == expected
-    monkeypatch.setattr(duplicates, "_ROWS", 2)
+    monkeypatch.setattr(duplicates, "_TILE", 2)
     assert find_duplicates(seen) == expected
 
 
 def cell(rng, size=64):
     """Return a picture of one bright cell in the middle, with a texture of its own."""
-    from scipy.ndimage import gaussian_filter
-
     down, right = (np.arange(size) - size / 2)[:, None], np.arange(size) - size / 2
     radius = rng.uniform(16, 22) + rng.uniform(1, 3) * np.cos(3 * np.arctan2(down, right) + rng.uniform(0, 6))
     inside = gaussian_filter((np.hypot(down, right) < radius).astype(float), 1.5)
@@ -97,11 +99,67 @@ def test_a_copy_of_a_cell_is_found_among_others(copy):
 
 
 def test_neighboring_slices_of_a_stack_look_alike_and_distant_ones_do_not():
-    from scipy.ndimage import gaussian_filter
-
     volume = gaussian_filter(np.random.default_rng(0).normal(size=(30, 96, 96)), (4, 2, 2))
     slices = [
         plane / volume.std() + np.random.default_rng(i).normal(0, 0.1, plane.shape) for i, plane in enumerate(volume)
     ]
     assert len(find_duplicates(prints(*slices[10:13]))) == 2
     assert find_duplicates(prints(slices[0], slices[15], slices[29])) == ()
+
+
+COPIES = {
+    "the same": lambda image: image,
+    "noisy": lambda image: image + np.random.default_rng(0).normal(0, 0.1 * image.std(), image.shape),
+    "mirrored": np.fliplr,
+    "turned": lambda image: np.rot90(image, 3),
+    "transposed": np.transpose,
+    "smaller": lambda image: image[::2, ::2],
+}
+
+
+@settings(max_examples=15)
+@given(
+    seed=st.integers(0, 10_000),
+    planted=st.lists(st.tuples(st.integers(0, 7), st.sampled_from(sorted(COPIES))), max_size=4),
+    tile=st.integers(1, 6),
+    kept=st.integers(1, 3),
+)
+def test_found_together_are_those_that_are_found_two_by_two(seed, planted, tile, kept):
+    rng = np.random.default_rng(seed)
+    images = [cell(rng) for _ in range(3)] + [gaussian_filter(rng.normal(size=(48, 64)), 2) for _ in range(2)]
+    for source, how in planted:
+        images.insert(int(rng.integers(len(images) + 1)), COPIES[how](images[source % len(images)]))
+    seen = prints(*images)
+    pairs = {}
+    for second in range(len(seen)):
+        alike = {first: found[0] for first in range(second) if (found := find_shared([seen[first]], [seen[second]]))}
+        exact = {first: found for first, found in alike.items() if found.exact}
+        if alike:
+            pairs[str(second)] = list((exact or alike).values())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(duplicates, "_TILE", tile)
+        patched.setattr(duplicates, "_DETAILS_KEPT", kept)
+        found = find_duplicates(seen)
+    assert [one.second for one in found] == list(pairs)
+    assert all(one in pairs[one.second] for one in found)
+    assert len(found) >= sum(how in ("the same", "noisy") for _, how in planted)
+
+
+def test_the_best_of_eight_symmetries_is_that_of_turning_and_mirroring_by_hand():
+    rng = np.random.default_rng(0)
+    seen = prints(*rng.normal(size=(4, 40, 40)))
+    thumbnails = [one.thumbnail.astype(float) for one in seen]
+    turned = [[np.rot90(flat, turns) for flat in (one, one.T) for turns in range(4)] for one in thumbnails]
+    expected = [[max((view * other).sum() for view in views) for other in thumbnails] for views in turned]
+    parts = duplicates.even_and_odd(seen)
+    np.testing.assert_allclose(duplicates.correlations(parts, parts), expected, atol=1e-5)
+
+
+def test_an_image_that_cannot_be_read_again_is_like_no_other():
+    def gone():
+        raise DataError("It is gone.")
+
+    image = cell(np.random.default_rng(0))
+    noisy = image + np.random.default_rng(1).normal(0, 1, image.shape)
+    assert find_shared(prints(image), prints(noisy))
+    assert find_shared(prints(image), [take_fingerprint("b", noisy, gone)]) == ()

@@ -2,14 +2,17 @@
 
 import errno
 import json
+import re
 import signal
 
 import pytest
 import typer
+from rich.console import Console
 
-from napari_unet_finetune.cli.console import finish, reports_errors, stops_on_interrupt, watch
+from napari_unet_finetune.cli.console import finish, reports_errors, show_table, stops_on_interrupt, watch
 from napari_unet_finetune.errors import NO_MEMORY, RunError
 from napari_unet_finetune.events import ImageSeen, Notice
+from napari_unet_finetune.result import ResultTable
 from napari_unet_finetune.text import number
 
 
@@ -95,3 +98,13 @@ def test_notices_are_told_while_images_are_looked_through(capsys, quiet):
 
     assert watch(look(), "Look", quiet=quiet) == "seen"
     assert ("bad.tif cannot be read" in capsys.readouterr().err) is not quiet
+
+
+@pytest.mark.parametrize("count", [3, 2000])
+def test_a_table_of_any_length_has_a_line_for_each_row(capsys, count):
+    rows = tuple((f"[b]image {row}", "1" * (row % 7)) for row in range(count))
+    show_table(Console(width=80), ResultTable(("image", "size"), rows, title="All", note="That is it."))
+    printed = capsys.readouterr().out
+    assert re.findall(r"\[b\]image (\d+)", printed) == [str(row) for row in range(count)]
+    assert "All" in printed
+    assert "That is it." in printed

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataError
 from ..io.pixels import sha256_of
 
 THUMBNAIL_PX = 32
@@ -21,21 +23,44 @@ MAY_LOOK_ALIKE = 0.76
 # of a typical block. Crops with one different nucleus each stay below 0.40, copies and neighboring slices are above 0.6
 # (benchmarks/look_alike.py).
 LOOKS_ALIKE = 0.5
-_ROWS = 256  # images compared with all others at a time, so that thousands need little memory
+_TILE = 512  # so many images are compared with as many others at a time
+_DETAILS_KEPT = 128  # 4 MB
 _MOST_CANDIDATES = 8  # the detail of so many is compared with that of an image; a copy is among the most alike
 _FARTHEST_PX = 6  # that two pictures of detail are moved to lie on each other
 _BLOCK_PX = 16
 _FINE_PX, _COARSE_PX, _CONTRAST_PX = 1.0, 4.0, 8.0  # detail lies between the first two, and is as strong everywhere
 
+Detail = NDArray[np.float16]
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Fingerprint:
-    """What is kept of an image to recognize it: the sha256 of its pixels, a small picture, and one of its detail."""
+    """What is kept of an image to recognize it, about 2 KB.
+
+    Parameters
+    ----------
+    name
+        The image.
+    sha256
+        Hash of its pixels.
+    thumbnail
+        A small picture (Y, X), half as precise as that: correlations are off by 0.00002.
+    read
+        Reads its pixels again. The detail that tells images apart takes 32 KB, and only those of a thumbnail that is
+        like another's need it.
+    """
 
     name: str
     sha256: str
-    thumbnail: NDArray[np.float64]
-    detail: NDArray[np.float16]
+    thumbnail: NDArray[np.float16]
+    read: Callable[[], NDArray[Any]]
+
+    def detail(self) -> Detail:
+        """Return its fine structure; none if the file has changed since and cannot be read."""
+        try:
+            return _detail(_gray(self.read()))
+        except DataError:
+            return np.zeros((DETAIL_PX, DETAIL_PX), np.float16)
 
 
 @dataclass(frozen=True)
@@ -48,10 +73,9 @@ class Duplicate:
     turned: bool = False
 
 
-def take_fingerprint(name: str, image: NDArray[Any]) -> Fingerprint:
-    """Return what is needed to recognize `image` (Y, X) or (C, Y, X)."""
-    gray = image if image.ndim == 2 else image.mean(axis=0)
-    return Fingerprint(name, sha256_of(image), _thumbnail(gray), _detail(gray))
+def take_fingerprint(name: str, image: NDArray[Any], read: Callable[[], NDArray[Any]] | None = None) -> Fingerprint:
+    """Return what is needed to recognize `image` (Y, X) or (C, Y, X); without `read` it is kept itself."""
+    return Fingerprint(name, sha256_of(image), _thumbnail(_gray(image)), read or (lambda: image))
 
 
 def find_duplicates(images: Sequence[Fingerprint]) -> tuple[Duplicate, ...]:
@@ -68,50 +92,88 @@ def find_shared(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) ->
 
 
 def _find(images: Sequence[Fingerprint], others: Sequence[Fingerprint], *, only_earlier: bool) -> tuple[Duplicate, ...]:
-    if not images or not others:
-        return ()
     found = _find_exact(images, others, only_earlier=only_earlier)
-    candidates = _candidates(images, others, only_earlier=only_earlier)
-    for column, rows in candidates.items():
-        if column in found:
-            continue
-        for row in rows:
-            turned = _looks_like(images[row], others[column])
+    detail_of = lru_cache(_DETAILS_KEPT)(Fingerprint.detail)
+    for start in range(0, len(others), _TILE):
+        places = [place for place in range(start, min(start + _TILE, len(others))) if place not in found]
+        search = _Search(images, others, places, detail_of)
+        search.go_through(max(places, default=0) if only_earlier else len(images), only_earlier=only_earlier)
+        found |= search.found
+    return tuple(found[place] for place in sorted(found))
+
+
+class _Search:
+    """The images that some of `others` look like: of those whose thumbnails are alike, the first, then the most alike.
+
+    Parameters
+    ----------
+    places
+        Where these are among `others`.
+    detail_of
+        Returns the detail of an image.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Fingerprint],
+        others: Sequence[Fingerprint],
+        places: Sequence[int],
+        detail_of: Callable[[Fingerprint], Detail],
+    ) -> None:
+        self.found: dict[int, Duplicate] = {}
+        self._images, self._others, self._detail_of = images, others, detail_of
+        self._places = np.array(places, np.int64)
+        self._first = np.full(len(places), -1)
+        self._best = np.full((_MOST_CANDIDATES, len(places)), -1)
+        self._correlation = np.full(self._best.shape, -np.inf, np.float32)
+
+    def go_through(self, count: int, *, only_earlier: bool) -> None:
+        """Compare with the first `count` of the images, or those of them that come earlier."""
+        parts = even_and_odd([self._others[place] for place in self._places.tolist()])
+        for start in range(0, count, _TILE):
+            open_ = np.flatnonzero([place not in self.found for place in self._places.tolist()])
+            rows = np.arange(start, min(start + _TILE, count))
+            correlation = correlations(even_and_odd(self._images[start : rows[-1] + 1]), parts[:, :, open_])
+            correlation[correlation < MAY_LOOK_ALIKE] = -np.inf
+            if only_earlier:
+                correlation[rows[:, None] >= self._places[open_]] = -np.inf
+            is_near = np.isfinite(correlation).any(axis=0)
+            self._note(open_[is_near], rows, correlation[:, is_near])
+        for place, first, best in zip(self._places.tolist(), self._first, self._best.T.tolist(), strict=True):
+            if place not in self.found:
+                self._compare(place, [row for row in best if row not in (-1, first)])
+
+    def _note(self, columns: NDArray[np.int64], rows: NDArray[np.int64], correlation: NDArray[np.float32]) -> None:
+        """Compare the detail of images (columns) that are near one for the first time; keep the most alike of them."""
+        for column, row in zip(columns.tolist(), rows[np.isfinite(correlation).argmax(axis=0)].tolist(), strict=True):
+            if self._first[column] < 0:
+                self._first[column] = row
+                self._compare(int(self._places[column]), [row])
+        seen = np.concatenate([self._correlation[:, columns], correlation])
+        where = np.concatenate([self._best[:, columns], np.broadcast_to(rows[:, None], correlation.shape)])
+        most = np.argsort(-seen, axis=0, kind="stable")[:_MOST_CANDIDATES]
+        self._correlation[:, columns] = best = np.take_along_axis(seen, most, axis=0)
+        self._best[:, columns] = np.where(np.isfinite(best), np.take_along_axis(where, most, axis=0), -1)
+
+    def _compare(self, place: int, rows: Sequence[int]) -> None:
+        other = self._others[place]
+        for image in (self._images[row] for row in rows):
+            turned = _looks_like(image, other, self._detail_of)
             if turned is not None:
-                found[column] = Duplicate(images[row].name, others[column].name, exact=False, turned=turned)
-                break
-    return tuple(found[column] for column in sorted(found))
+                self.found[place] = Duplicate(image.name, other.name, exact=False, turned=turned)
+                return
 
 
-def _candidates(
-    images: Sequence[Fingerprint], others: Sequence[Fingerprint], *, only_earlier: bool
-) -> dict[int, list[int]]:
-    """Return for each of `others` where those `images` are that it may look like: the first, then the most alike."""
-    first: dict[int, int] = {}
-    best: dict[int, list[tuple[float, int]]] = {}
-    thumbnails = np.stack([one.thumbnail for one in others]).reshape(len(others), -1).T
-    for start in range(0, len(images), _ROWS):
-        correlation = _correlations(images[start : start + _ROWS], thumbnails)
-        near = correlation >= MAY_LOOK_ALIKE
-        near = np.triu(near, start + 1) if only_earlier else near
-        for column in np.flatnonzero(near.any(axis=0)).tolist():
-            rows = np.flatnonzero(near[:, column])
-            first.setdefault(column, start + int(rows[0]))
-            found = [(-float(correlation[row, column]), start + int(row)) for row in rows]
-            best[column] = sorted(best.get(column, []) + found)[:_MOST_CANDIDATES]
-    return {column: list(dict.fromkeys([first[column], *(row for _, row in best[column])])) for column in best}
-
-
-def _looks_like(image: Fingerprint, other: Fingerprint) -> bool | None:
+def _looks_like(image: Fingerprint, other: Fingerprint, detail_of: Callable[[Fingerprint], Detail]) -> bool | None:
     """Return whether `other` looks like `image` only if mirrored or turned, None if it does not look like it."""
-    pairs = zip(_symmetries(image.thumbnail), _symmetries(image.detail), strict=True)
+    pairs = zip(_symmetries(image.thumbnail.astype(np.float64)), _symmetries(detail_of(image)), strict=True)
     alike = [(float((small * other.thumbnail).sum()), detail) for small, detail in pairs]
     best = max(alike, key=lambda one: one[0])
     is_turned = best[0] > alike[0][0] + 0.01
-    return is_turned if _common_detail((best if is_turned else alike[0])[1], other.detail) >= LOOKS_ALIKE else None
+    return is_turned if _common_detail((best if is_turned else alike[0])[1], detail_of(other)) >= LOOKS_ALIKE else None
 
 
-def _common_detail(detail: NDArray[np.float16], other: NDArray[np.float16]) -> float:
+def _common_detail(detail: Detail, other: Detail) -> float:
     """Return from 0 to 1 how much of two pictures of detail is the same, moved to lie on each other."""
     one, two = detail.astype(np.float64), other.astype(np.float64)
     spectrum = np.conj(np.fft.rfft2(one)) * np.fft.rfft2(two)
@@ -157,13 +219,33 @@ def _find_exact(
     }
 
 
-def _correlations(images: Sequence[Fingerprint], thumbnails: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the correlation of every pair, the best over the symmetries of a square."""
-    pictures = np.stack([one.thumbnail for one in images])
-    found = np.full((len(images), thumbnails.shape[1]), -np.inf)
-    for turned in _symmetries(pictures):
-        np.maximum(found, turned.reshape(len(images), -1) @ thumbnails, out=found)
-    return found
+def even_and_odd(images: Sequence[Fingerprint]) -> NDArray[np.float32]:
+    """Return thumbnails as parts (2, 2, images, 16, 16) that stay or change sign if mirrored along Y, and along X."""
+    half, shape = THUMBNAIL_PX // 2, (len(images), THUMBNAIL_PX, THUMBNAIL_PX)
+    pictures = np.array([one.thumbnail for one in images], np.float32).reshape(shape) / 2
+    top, bottom = pictures[:, :half], pictures[:, : -half - 1 : -1]
+    rows = np.stack([top + bottom, top - bottom])
+    left, right = rows[..., :half], rows[..., : -half - 1 : -1]
+    return np.stack([left + right, left - right], axis=1)
+
+
+def correlations(parts: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the correlation (images, others) of every pair, the best over the eight symmetries of a square.
+
+    To mirror a picture changes the signs of its odd parts, to transpose it exchanges two of them: so products of the
+    parts, an eighth of all that the turned pictures would take for each of two, hold all eight.
+    """
+    straight = _best_of_mirrored(parts, others)
+    return np.maximum(straight, _best_of_mirrored(parts.transpose(1, 0, 2, 4, 3), others), out=straight)
+
+
+def _best_of_mirrored(parts: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    (both, right), (down, none) = (
+        [np.einsum("iyx,jyx->ij", *two, optimize=True) for two in zip(*pair, strict=True)]
+        for pair in zip(parts, others, strict=True)
+    )
+    best: NDArray[np.float32] = np.maximum(both + right + np.abs(down + none), both - right + np.abs(down - none))
+    return best
 
 
 def _symmetries(pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -183,7 +265,7 @@ def _shrunk(gray: NDArray[Any], size: int) -> NDArray[np.float64]:
     return small
 
 
-def _detail(gray: NDArray[Any]) -> NDArray[np.float16]:
+def _detail(gray: NDArray[Any]) -> Detail:
     """Return the fine structure of an image at one size, equally strong everywhere: edges and texture, no shapes.
 
     What is left of images with one object each is what tells these objects apart.
@@ -202,7 +284,12 @@ def _detail(gray: NDArray[Any]) -> NDArray[np.float16]:
     return np.asarray(detail / (strength + typical / 4), np.float16)
 
 
-def _thumbnail(gray: NDArray[Any]) -> NDArray[np.float64]:
+def _gray(image: NDArray[Any]) -> NDArray[Any]:
+    gray: NDArray[Any] = image if image.ndim == 2 else image.mean(axis=0)
+    return gray
+
+
+def _thumbnail(gray: NDArray[Any]) -> NDArray[np.float16]:
     """Return a small picture of mean 0 and norm 1 without what its rows and columns have in common.
 
     Layers and uneven illumination would make different images of one specimen look alike.
@@ -211,6 +298,6 @@ def _thumbnail(gray: NDArray[Any]) -> NDArray[np.float64]:
     small -= small.mean(axis=0)
     small -= small.mean(axis=1, keepdims=True)
     if np.abs(small).max() <= 1e-9 * (1 + max(abs(float(gray.max())), abs(float(gray.min())))):
-        return np.zeros_like(small)
+        return np.zeros(small.shape, np.float16)
     small = np.sign(small) * np.sqrt(np.abs(small))  # a few bright objects must not be all that counts
-    return small / np.linalg.norm(small)
+    return np.asarray(small / np.linalg.norm(small), np.float16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,9 @@ def look_at(image: ImageRef, pair: Pair | None, *, view: ModelView | None, opene
         findings = replace(findings, mask=str(pair.mask.path), reason=pair.reason)
     fingerprint = None
     try:
-        pixels = read_image(image) if pair is None else read_pixels(pair, opened)
-        fingerprint = take_fingerprint(findings.name, pixels.array)
+        read = partial(_read, image, pair, opened)
+        pixels = read()
+        fingerprint = take_fingerprint(findings.name, pixels.array, lambda: read().array)
         findings = _with_pixels(findings, pixels, fingerprint.sha256)
         reading = None if pair is None else _read_mask(pair, findings, opened)
         labels, known = (reading.labels, reading.annotated) if reading else (None, None)
@@ -123,6 +125,10 @@ def look_at(image: ImageRef, pair: Pair | None, *, view: ModelView | None, opene
     except DataError as error:
         return Look(replace(findings, problem=str(error)), fingerprint)
     return Look(findings if reading is None else _with_mask(findings, reading), fingerprint, statistics)
+
+
+def _read(image: ImageRef, pair: Pair | None, opened: Opened) -> ImagePixels:
+    return read_image(image) if pair is None else read_pixels(pair, opened)
 
 
 def _with_pixels(findings: ImageFindings, pixels: ImagePixels, sha256: str) -> ImageFindings:
