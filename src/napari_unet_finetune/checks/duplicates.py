@@ -232,8 +232,8 @@ def even_and_odd(images: Sequence[Fingerprint]) -> NDArray[np.float32]:
 def correlations(parts: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the correlation (images, others) of every pair, the best over the eight symmetries of a square.
 
-    To mirror a picture changes the signs of its odd parts, to transpose it exchanges two of them: so products of the
-    parts, an eighth of all that the turned pictures would take for each of two, hold all eight.
+    To mirror a picture changes the signs of its odd parts, to transpose it exchanges two of them. So the products of
+    the parts, straight and transposed, hold all eight at the cost of two.
     """
     straight = _best_of_mirrored(parts, others)
     return np.maximum(straight, _best_of_mirrored(parts.transpose(1, 0, 2, 4, 3), others), out=straight)

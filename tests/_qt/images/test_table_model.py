@@ -147,6 +147,13 @@ class TestView:
         assert project.image("img_1").role == "train"
         assert project.image("img_0").role == "auto"
 
+    @pytest.mark.parametrize("rows", [[], [4], [0, 1, 2], [0, 2, 3, 7, 10], list(range(11))])
+    def test_exactly_the_rows_of_these_names_are_selected(self, view, rows):
+        view.select(["img_1", "img_6"])
+        names = [view.filter.names()[row] for row in rows]
+        view.select(names[::-1])
+        assert view.selected == names
+
     def test_a_role_is_chosen_for_all_selected_rows(self, view, project):
         view.select(["img_0", "img_1", "img_3"])
         assert view.selected == ["img_0", "img_1", "img_3"]

@@ -77,7 +77,8 @@ class ImageTableModel(QAbstractTableModel):
             return
         marked = {self._unsaved, unsaved} if unsaved != self._unsaved else set()
         marked |= {self._current, current} if current != self._current else set()
-        changed = [row for row, (old, new) in enumerate(zip(self._images, images, strict=True)) if old != new]
+        both = enumerate(zip(self._images, images, strict=True))
+        changed = [row for row, (old, new) in both if old is not new and old != new]  # to compare thousands takes long
         changed += [rows[name] for name in marked if name in rows]
         self._images, self._unsaved, self._current = tuple(images), unsaved, current
         for row in sorted(set(changed)):  # each alone, for the sorting looks at all that is said to have changed

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 from psygnal import Signal
-from qtpy.QtCore import QAbstractItemModel, QEvent, QItemSelectionModel, QModelIndex, QPoint, QSize, Qt
+from qtpy.QtCore import (
+    QAbstractItemModel,
+    QEvent,
+    QItemSelection,
+    QItemSelectionModel,
+    QItemSelectionRange,
+    QModelIndex,
+    QPoint,
+    QSize,
+    Qt,
+)
 from qtpy.QtGui import QAction, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QResizeEvent  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -95,6 +106,13 @@ _NARROWEST_NAME_PX = 90
 _ROWS_SHOWN = 8
 
 
+def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of rows that follow each other."""
+    for _, run in groupby(enumerate(rows), lambda one: one[1] - one[0]):
+        places = [row for _, row in run]
+        yield places[0], places[-1]
+
+
 class ImageView(QTableView):
     """Rows of images; what the user wants done with them is emitted."""
 
@@ -124,14 +142,16 @@ class ImageView(QTableView):
         """Select the rows of `names` that are shown, and scroll to the first."""
         selection = self.selectionModel()
         assert selection is not None
-        rows = [self.filter.index(row, 0) for row, name in enumerate(self.filter.names()) if name in set(names)]
-        selection.clearSelection()
-        flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
-        for index in rows:
-            selection.select(index, flags)
+        wanted, last = set(names), self.filter.columnCount() - 1
+        rows = [row for row, name in enumerate(self.filter.names()) if name in wanted]
+        chosen = QItemSelection()  # made whole, for each change of the model's selection looks at all that is selected
+        for first, end in _runs(rows):
+            chosen.append(QItemSelectionRange(self.filter.index(first, 0), self.filter.index(end, last)))
+        selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         if rows:
-            selection.setCurrentIndex(rows[0], QItemSelectionModel.SelectionFlag.NoUpdate)
-            self.scrollTo(rows[0])
+            index = self.filter.index(rows[0], 0)
+            selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.NoUpdate)
+            self.scrollTo(index)
 
     def _set_up(self) -> None:
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
