@@ -11,6 +11,7 @@ import pytest
 
 from napari_unet_finetune._qt.session.jobs import Job, report
 from napari_unet_finetune.io.images import ImageRef
+from napari_unet_finetune.io.regions.region import InView
 from napari_unet_finetune.runs.serve import Control
 
 
@@ -31,6 +32,9 @@ class HereJob:
 
     def preview(self, image: ImageRef | None) -> None:
         self.said.append(image)
+
+    def look(self, view: InView) -> None:
+        self.said.append(view)
 
     def close(self) -> None:
         self.said.append("close")

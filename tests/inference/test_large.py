@@ -144,6 +144,21 @@ def test_what_is_in_view_comes_first_and_the_labels_are_the_same(tmp_path, model
     np.testing.assert_array_equal(one_way, other)
 
 
+def test_what_is_looked_at_meanwhile_comes_next(tmp_path, model: Model) -> None:
+    frames = np.stack([write_blobs(tmp_path / "images" / "slide.tif")] * 3)
+    tifffile.imwrite(tmp_path / "images" / "slide.tif", frames, photometric="minisblack", metadata={"axes": "TYX"})
+    seen: list[PieceEnd] = []
+    views = {2: InView(0, Region(101, 101, 150, 131)), 4: InView(2, Region(0, 0, 9, 9)), 12: None}
+    cut = Cut(50, InView(0, Region(0, 0, 9, 9)), lambda: views[max((2, *(n for n in views if n <= len(seen))))])
+    one = Bright(model, PredictConfig(device="cpu"))
+    for event in predict_folder(tmp_path / "images", tmp_path / "out", one, cut=cut):
+        seen += [event] if isinstance(event, PieceEnd) else []
+    assert [event.frame for event in seen] == [0] * 9 + [2] * 9 + [1] * 9
+    assert (seen[0].top, seen[0].left) == (100, 100)
+    assert (seen[9].top, seen[9].left) == (0, 0)
+    assert len({event.file for event in seen}) == 27
+
+
 def test_pieces_that_are_there_are_told_of_again_and_only_the_others_are_made(tmp_path, model: Model) -> None:
     write_blobs(tmp_path / "images" / "slide.tif")
     one = Counting(model, PredictConfig(device="cpu"))

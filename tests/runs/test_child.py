@@ -15,11 +15,12 @@ from napari_unet_finetune.cli import run_job
 from napari_unet_finetune.errors import ModelError, RunError
 from napari_unet_finetune.events import Alive, ImagePredicted, JobEnded, PreviewReady, RunEnded, StepEnd, ValidationEnd
 from napari_unet_finetune.io.images import list_images
+from napari_unet_finetune.io.regions.region import InView, Region
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs import serve
 from napari_unet_finetune.runs.child import ChildJob
 from napari_unet_finetune.runs.folder import RunFolder
-from napari_unet_finetune.runs.request import PredictRequest, write_request
+from napari_unet_finetune.runs.request import VIEW, PredictRequest, write_request
 
 ENDLESS = 100_000
 PARENT = """
@@ -64,6 +65,14 @@ def test_a_training_in_a_child_shows_what_it_learns_and_leaves_its_model(tmp_pat
     assert events[-1] == JobEnded(folder.result_path)
     assert load_model(folder.result_path).card.provenance.scores
     assert not job.is_alive
+
+
+def test_what_is_looked_at_reaches_the_job():
+    control, view = serve.Control(), InView(2, Region(5, 6, 70, 80))
+    assert control.looked_at is None
+    control.obey(json.dumps({"do": "look", "view": VIEW.dump_python(view, mode="json")}))
+    assert control.looked_at == view
+    assert not control.should_stop()
 
 
 def test_a_stopped_child_keeps_its_best_and_can_be_resumed(long_run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def _predict_in_parts(
     """Predict frame by frame and region by region; what is finished lies on disk, and only that in work in memory."""
     frames = begin_parts(file, predictor, cut, anew=overwrite)
     try:
-        if not (yield from _predict_pieces(file, frames, predictor, should_stop)):
+        if not (yield from _predict_pieces(file, frames, predictor, cut, should_stop)):
             return as_stopped(file, frames)
     except FinetuneError:
         as_stopped(file, frames)  # where nothing is finished, nothing stays
@@ -146,7 +147,7 @@ def _predict_in_parts(
 
 
 def _predict_pieces(
-    file: ImageFile, frames: Sequence[Pieces], predictor: Predictor, should_stop: Callable[[], bool]
+    file: ImageFile, frames: Sequence[Pieces], predictor: Predictor, cut: Cut, should_stop: Callable[[], bool]
 ) -> Generator[TileEnd | PieceEnd, None, bool]:
     """Predict what of a file is not finished, what is in view first, and tell of all pieces; False if stopped before.
 
@@ -157,8 +158,13 @@ def _predict_pieces(
     for done, (place, region) in enumerate(found, start=1):
         yield _piece_end(file, frames, place, region, (done, len(places)))
     done = len(found)
-    for place in sorted(range(len(frames)), key=lambda place: frames[place].first is None):
-        events = Run(_predict_frame(file.frames[place], frames[place], predictor, should_stop))
+    waiting = sorted(range(len(frames)), key=lambda place: frames[place].first is None)
+    while waiting:
+        view = cut.looked_at()
+        place = view.frame if view is not None and view.frame in waiting else waiting[0]
+        waiting.remove(place)
+        looked_at = partial(_in_frame, place, cut)
+        events = Run(_predict_frame(file.frames[place], frames[place], predictor, looked_at, should_stop))
         for event in events:
             if isinstance(event, Region):
                 done += 1
@@ -170,6 +176,12 @@ def _predict_pieces(
     return True
 
 
+def _in_frame(place: int, cut: Cut) -> Region | None:
+    """Return what of a frame is looked at meanwhile."""
+    view = cut.looked_at()
+    return view.region if view is not None and view.frame == place else None
+
+
 def _piece_end(
     file: ImageFile, frames: Sequence[Pieces], place: int, region: Region, counts: tuple[int, int]
 ) -> PieceEnd:
@@ -178,7 +190,11 @@ def _piece_end(
 
 
 def _predict_frame(
-    ref: ImageRef, pieces: Pieces, predictor: Predictor, should_stop: Callable[[], bool]
+    ref: ImageRef,
+    pieces: Pieces,
+    predictor: Predictor,
+    looked_at: Callable[[], Region | None],
+    should_stop: Callable[[], bool],
 ) -> Generator[TileEnd | Region, None, bool]:
     """Predict what of a frame is not finished, and yield each region that is; False if it is stopped before."""
     todo, count = pieces.unfinished(), sum(1 for _ in pieces.regions())
@@ -186,7 +202,10 @@ def _predict_frame(
         return True
     image = open_unannotated(ref)
     sight = predictor.measure(image)
-    for before, region in enumerate(todo, start=count - len(todo)):
+    for before in range(count - len(todo), count):
+        view = looked_at()
+        region = todo[0] if view is None else min(todo, key=view.distance)
+        todo.remove(region)
         tiles = Run(predict_region(image, pieces, region, sight, predictor, should_stop))
         for event in tiles:  # regions at the edge have fewer tiles, which does not matter to a bar
             yield TileEnd(before * event.total + event.done, count * event.total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -21,6 +21,10 @@ _LARGEST_SPLIT_PX = 2048**2
 _KEPT_PIECES = 12  # in memory; they are read row by row
 
 
+def nowhere() -> None:
+    """Tell that nobody looks at anything else meanwhile."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """How large images are cut into pieces; whatever is chosen, their labels are the same.
@@ -32,10 +36,13 @@ class Cut:
         pixels into squares of 2,048.
     first
         What somebody looks at: the pieces there are made first, then those that lie near.
+    looked_at
+        Tells what is looked at meanwhile, asked before each piece that is not made by a worker; ``None`` for `first`.
     """
 
     chunk: int | None = None
     first: InView | None = None
+    looked_at: Callable[[], InView | None] = nowhere
 
 
 IN_ORDER = Cut()

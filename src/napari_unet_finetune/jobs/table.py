@@ -97,7 +97,7 @@ def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Contr
         request.out,
         predictor,
         overwrite=request.overwrite,
-        cut=Cut(request.chunk, request.first),
+        cut=Cut(request.chunk, request.first, lambda: control.looked_at),
         should_stop=control.should_stop,
     )
     return request.out

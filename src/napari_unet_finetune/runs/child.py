@@ -15,7 +15,8 @@ from .. import errors
 from ..errors import DeviceError, FinetuneError, RunError
 from ..events import Alive, Event, JobEnded, JobFailed, from_json
 from ..io.images import ImageRef
-from .request import IMAGE
+from ..io.regions.region import InView
+from .request import IMAGE, VIEW
 
 PACKAGE = __name__.partition(".")[0]
 LOG = "child-log.txt"
@@ -201,6 +202,10 @@ class ChildJob:
     def preview(self, image: ImageRef | None) -> None:
         """Choose the image that the child predicts now and then while it learns."""
         self._child.tell(do="preview", image=IMAGE.dump_python(image, mode="json"))
+
+    def look(self, view: InView) -> None:
+        """Say what the user looks at by now: it is predicted next."""
+        self._child.tell(do="look", view=VIEW.dump_python(view, mode="json"))
 
     def close(self) -> None:
         """End the child; what it had saved is on disk."""

@@ -35,6 +35,7 @@ def write_result(folder: Path, result: Result) -> JobEnded:
 
 REQUEST, RESULT = "request.json", "result.json"
 IMAGE: TypeAdapter[ImageRef | None] = TypeAdapter(ImageRef | None)
+VIEW: TypeAdapter[InView] = TypeAdapter(InView)
 
 
 class _Request(BaseModel):

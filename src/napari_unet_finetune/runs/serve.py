@@ -16,8 +16,9 @@ from typing import IO
 from ..errors import NO_MEMORY, DeviceError, FinetuneError, lacks_memory
 from ..events import Alive, Event, JobFailed, to_json
 from ..io.images import ImageRef
+from ..io.regions.region import InView
 from .child import LOG
-from .request import IMAGE
+from .request import IMAGE, VIEW
 
 HEARTBEAT_S = 0.5
 
@@ -29,6 +30,7 @@ class Control:
         self._changed = threading.Condition()
         self._stopped = self._paused = False
         self._preview: ImageRef | None = None
+        self._looked_at: InView | None = None
 
     def should_stop(self) -> bool:
         """Tell whether to stop; while the job is paused, wait."""
@@ -42,8 +44,14 @@ class Control:
         with self._changed:
             return self._preview
 
+    @property
+    def looked_at(self) -> InView | None:
+        """What the user looks at by now, of the images that are predicted; None while that is as it was."""
+        with self._changed:
+            return self._looked_at
+
     def obey(self, line: str) -> None:
-        """Take one line from the parent: stop, pause, resume, or the image to preview."""
+        """Take one line from the parent: stop, pause, resume, the image to preview, or what is looked at."""
         words = json.loads(line)
         with self._changed:
             match words["do"]:
@@ -56,6 +64,8 @@ class Control:
                 case "preview":
                     image = words["image"]
                     self._preview = IMAGE.validate_python(image)
+                case "look":
+                    self._looked_at = VIEW.validate_python(words["view"])
             self._changed.notify_all()
 
 

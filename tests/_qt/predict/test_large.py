@@ -12,17 +12,19 @@ from napari_unet_finetune._qt.layers.layers import mark_of
 from napari_unet_finetune._qt.predict import large
 from napari_unet_finetune._qt.predict.controller import predict_controller_of
 from napari_unet_finetune._qt.predict.panel import PredictPanel
+from napari_unet_finetune._qt.session.jobs import Report
 from napari_unet_finetune._qt.session.session import Session
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.data.samples import make_microtube
-from napari_unet_finetune.events import PieceEnd
+from napari_unet_finetune.events import Alive, PieceEnd
 from napari_unet_finetune.inference.predict import predict
 from napari_unet_finetune.io.images import list_images, read_image
 from napari_unet_finetune.io.regions import region
+from napari_unet_finetune.io.regions.region import InView
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.serve import Control
 
-from ..conftest import run_here
+from ..conftest import WaitingRunner, run_here
 
 SIZE = (230, 150)
 
@@ -127,6 +129,26 @@ def test_a_store_is_predicted_where_it_lies_what_is_looked_at_first(
     target = tmp_path / "out" / "slide_labels.ome.zarr"
     np.testing.assert_array_equal(read_image(list_images(target)[0], as_labels=True).array, expected)
     assert text == f"Predicted {image.name}. Its labels are in {target}."
+
+
+def test_what_is_looked_at_meanwhile_is_told_once(tmp_path, viewer, slide, qtbot):
+    runner = WaitingRunner()
+    predicting = predict_controller_of(Session(viewer, runner))
+    predicting.session.predictor = "microtube"
+    image = viewer.add_image([slide, slide[::2, ::2]], name="slide")
+    viewer.layers.selection.active = image
+    predicting.predict(whole=False, out=tmp_path, overwrite=False)
+    qtbot.waitUntil(lambda: runner.folder is not None, timeout=10_000)
+    job = runner.listener
+    for corners in (((10, 10), (20, 30)), ((10, 10), (20, 30)), ((60, 20), (70, 40))):
+        image.corner_pixels = np.array(corners)
+        job.on_report(Report(Alive(), job.progress))
+    step = image.downsample_factors[image.data_level][-1]
+    views = [said for said in runner.job.said if isinstance(said, InView)]
+    assert [view.region.top for view in views] == [10 * step, 60 * step]
+    viewer.layers.remove(image)
+    job.on_report(Report(Alive(), job.progress))
+    assert [said for said in runner.job.said if isinstance(said, InView)] == views
 
 
 def test_channels_that_are_layers_of_their_own_are_known_in_the_file(

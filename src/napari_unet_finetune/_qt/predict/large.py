@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -71,7 +71,7 @@ class LargeController:
     @tells_errors
     def predict(self, task: LargeTask, config: PredictConfig, out: Path, *, overwrite: bool = False) -> None:
         """Write the labels of a layer into `out`, and show each piece that is finished; the user is told of errors."""
-        session, view = self.session, in_view(task.layer)
+        session, first = self.session, self._looked_at(task)
         session.jobs.require_free()
         model = session.predictor
 
@@ -85,13 +85,15 @@ class LargeController:
                 out=out,
                 overwrite=overwrite,
                 chunk=PIECE_PX,
-                first=InView(_frame_looked_at(task, session.viewer), view),
+                first=first,
                 config=seen,
             )
 
         job = Job(session.scratch(), f"Predicting {task.stack.name} in pieces", prepare, is_temporary=True)
         arriving = self._arriving(task, config, model)
         job.event.connect(arriving.take)
+        follow = self._follow(job, task, first)
+        job.event.connect(lambda _event: next(follow))  # at least twice a second
         job.ended.connect(lambda _file: self._on_end(arriving))
         for signal in (job.ended, job.failed):
             signal.connect(self._on_over)
@@ -102,6 +104,17 @@ class LargeController:
             self._on_over()
             raise
         self.changed.emit()
+
+    def _follow(self, job: Job, task: LargeTask, seen: InView) -> Iterator[None]:
+        """Tell the job each time when, since the last time, the user has come to look at something else."""
+        while True:
+            if task.layer in self.session.viewer.layers and (view := self._looked_at(task)) != seen:
+                job.look(view)
+                seen = view
+            yield
+
+    def _looked_at(self, task: LargeTask) -> InView:
+        return InView(_frame_looked_at(task, self.session.viewer), in_view(task.layer))
 
     def _arriving(self, task: LargeTask, config: PredictConfig, model: str) -> _Arriving:
         """Return what shows the pieces: what shows those of before if they are of the same prediction."""

@@ -17,6 +17,7 @@ from qtpy.QtCore import QTimer
 from ...errors import FinetuneError, RunError
 from ...events import Event, JobEnded, StepEnd, TileEnd
 from ...io.images import ImageRef
+from ...io.regions.region import InView
 from ...progress import RunProgress, advance
 from ...runs.child import ChildJob, WarmChild
 from ...runs.request import TRAININGS, PredictRequest, write_request
@@ -53,6 +54,9 @@ class RunningJob(Protocol):
 
     def preview(self, image: ImageRef | None) -> None:
         """Choose the image it predicts as it learns."""
+
+    def look(self, view: InView) -> None:
+        """Say what the user looks at by now."""
 
     def close(self) -> None:
         """End it now."""
@@ -137,6 +141,11 @@ class Job:
         """Choose the image that a training predicts as it learns."""
         if self._process is not None:
             self._process.preview(image)
+
+    def look(self, view: InView) -> None:
+        """Have a prediction go on with what the user looks at by now."""
+        if self._process is not None:
+            self._process.look(view)
 
     def start(self, slot: JobSlot, runner: JobRunner) -> None:
         """Prepare it, write the request and begin, as the job of `slot`."""
