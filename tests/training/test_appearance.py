@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_unet_finetune.config import ChannelRule, PredictConfig
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.appearance import KNOTS, Appearance
 from napari_unet_finetune.events import Notice, drain
 from napari_unet_finetune.inference.predict import Predictor
@@ -205,6 +206,25 @@ def test_where_intensities_do_not_tell_the_network_does(undecided):
     for images, inverted in ((make_squares(4, seed=5), ()), (INVERTED, (0,))):
         assert {Predictor(undecided).predict(image).appearance.inverted for image in images} == {inverted}
         assert np.mean(scores(undecided, images)) > 0.9
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.7])
+def test_what_surrounds_is_ground_also_where_objects_cover_more(undecided, monkeypatch, share):
+    """As if the network were as sure of the ground, seen the wrong way round, as it is of the objects."""
+    side = 40
+    radius = round(side * share**0.5 / 2)
+    truth = np.zeros((side, side), np.float32)
+    middle = slice(side // 2 - radius, side // 2 + radius)
+    truth[middle, middle] = 1
+
+    def seen(_predictor, _image, _region, sight, **_settings):
+        yield from ()
+        return 0.05 + 0.9 * (truth if sight.appearance.inverted else 1 - truth)
+
+    monkeypatch.setattr(Predictor, "stream_region", seen)
+    image = AnnotatedImage("one", np.random.default_rng(0).integers(0, 255, (side, side)).astype(np.uint8))
+    shown = [one.model_copy(update={"object_share": 0.33}) for one in undecided.card.knows]
+    assert Predictor(undecided.with_card(knows=tuple(shown))).measure(image).appearance.inverted == (0,)
 
 
 def test_where_intensities_tell_the_network_is_not_asked(turned, monkeypatch):

@@ -89,6 +89,17 @@ def predict(
 LOOKED_AT_PX = 1024
 
 
+def _unusual(found: NDArray[np.bool_], usual: float) -> float:
+    """Return how far the share of objects in an image (Y, X) is from the usual one.
+
+    Along the border only more of them count: there lies what surrounds them, which is the ground unless an image is
+    seen the wrong way round. None is no sign of anything.
+    """
+    border = np.concatenate([found[0], found[-1], found[:, 0], found[:, -1]])
+    off, off_there = (_log_odds(float(part.mean())) - _log_odds(usual) for part in (found, border))
+    return (off**2 + max(0.0, off_there) ** 2) / 2
+
+
 def _log_odds(share: float) -> float:
     return float(logit(np.clip(share, 0.001, 0.999)))
 
@@ -190,7 +201,8 @@ class Predictor:
         """Return how `image` is shown to the network, for `stream_region`; all of it is read, in bands.
 
         Where its intensities do not say which of the datasets it is like that are shown otherwise, that way is taken in
-        which the network is surer of the middle of the image and sees about as many objects as it was taught.
+        which the network is surer of the middle of the image and sees about as many objects as it was taught, there and
+        along the border.
 
         Raises
         ------
@@ -209,8 +221,8 @@ class Predictor:
         found = drain(self.stream_region(image, Region.middle(image.shape, side), sight))
         assert found is not None
         unsure = float(np.mean(entr(found) + entr(1 - found)))
-        share, usual = float((found > self.threshold).mean()), sight.appearance.object_share
-        unusual = 0.0 if usual is None else (_log_odds(share) - _log_odds(usual)) ** 2 / 2
+        usual = sight.appearance.object_share
+        unusual = 0.0 if usual is None else _unusual(found > self.threshold, usual)
         return 5 * sight.distance + 20 * unsure + unusual
 
     def stream_region(
