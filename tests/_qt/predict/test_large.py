@@ -6,6 +6,7 @@ import pytest
 import tifffile
 from napari.layers import Labels
 from napari.layers._source import layer_source
+from psygnal import EmitLoopError
 from qtpy.QtCore import QTimer
 
 from napari_unet_finetune._qt.layers.layers import mark_of
@@ -131,7 +132,9 @@ def test_a_store_is_predicted_where_it_lies_what_is_looked_at_first(
     assert text == f"Predicted {image.name}. Its labels are in {target}."
 
 
-def test_what_is_looked_at_meanwhile_is_told_once(tmp_path, viewer, slide, qtbot):
+@pytest.fixture
+def waiting(tmp_path, viewer, slide, qtbot):
+    """Return a layer whose prediction has begun, and the runner that tells what happens."""
     runner = WaitingRunner()
     predicting = predict_controller_of(Session(viewer, runner))
     predicting.session.predictor = "microtube"
@@ -139,6 +142,11 @@ def test_what_is_looked_at_meanwhile_is_told_once(tmp_path, viewer, slide, qtbot
     viewer.layers.selection.active = image
     predicting.predict(whole=False, out=tmp_path, overwrite=False)
     qtbot.waitUntil(lambda: runner.folder is not None, timeout=10_000)
+    return image, runner
+
+
+def test_what_is_looked_at_meanwhile_is_told_once(viewer, waiting):
+    image, runner = waiting
     job = runner.listener
     for corners in (((10, 10), (20, 30)), ((10, 10), (20, 30)), ((60, 20), (70, 40))):
         image.corner_pixels = np.array(corners)
@@ -149,6 +157,22 @@ def test_what_is_looked_at_meanwhile_is_told_once(tmp_path, viewer, slide, qtbot
     viewer.layers.remove(image)
     job.on_report(Report(Alive(), job.progress))
     assert [said for said in runner.job.said if isinstance(said, InView)] == views
+
+
+@pytest.mark.parametrize("fails", ["current_frame", "in_view"])
+def test_a_view_that_cannot_be_told_at_one_moment_is_told_at_the_next(monkeypatch, waiting, fails):
+    image, runner = waiting
+    job, heard = runner.listener, []
+    job.event.connect(heard.append)
+    image.corner_pixels = np.array(((10, 10), (20, 30)))
+    with monkeypatch.context() as patched:
+        patched.setattr(large, fails, lambda *_: [][0])  # as while the axes of the viewer change
+        with pytest.raises(EmitLoopError, match="IndexError"):
+            job.on_report(Report(Alive(), job.progress))
+    for _ in range(2):
+        job.on_report(Report(Alive(), job.progress))
+    assert len(heard) == 2
+    assert [said.region.top for said in runner.job.said] == [10 * image.downsample_factors[image.data_level][-2]]
 
 
 def test_channels_that_are_layers_of_their_own_are_known_in_the_file(

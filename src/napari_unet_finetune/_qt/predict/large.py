@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -92,8 +92,7 @@ class LargeController:
         job = Job(session.scratch(), f"Predicting {task.stack.name} in pieces", prepare, is_temporary=True)
         arriving = self._arriving(task, config, model)
         job.event.connect(arriving.take)
-        follow = self._follow(job, task, first)
-        job.event.connect(lambda _event: next(follow))  # at least twice a second
+        job.event.connect(self._follow(job, task, first))  # at least twice a second
         job.ended.connect(lambda _file: self._on_end(arriving))
         for signal in (job.ended, job.failed):
             signal.connect(self._on_over)
@@ -105,13 +104,16 @@ class LargeController:
             raise
         self.changed.emit()
 
-    def _follow(self, job: Job, task: LargeTask, seen: InView) -> Iterator[None]:
-        """Tell the job each time when, since the last time, the user has come to look at something else."""
-        while True:
+    def _follow(self, job: Job, task: LargeTask, seen: InView) -> Callable[[Event], None]:
+        """Return what tells the job when, since the last time, the user has come to look at something else."""
+
+        def follow(_event: Event) -> None:
+            nonlocal seen
             if task.layer in self.session.viewer.layers and (view := self._looked_at(task)) != seen:
                 job.look(view)
                 seen = view
-            yield
+
+        return follow
 
     def _looked_at(self, task: LargeTask) -> InView:
         return InView(_frame_looked_at(task, self.session.viewer), in_view(task.layer))
