@@ -96,7 +96,16 @@ def test_what_the_appearance_alone_gains_is_told_as_such():
 
 def test_images_that_the_model_mistakes_are_named_with_what_to_do():
     worst = ImageChange("old image 3", 0.9, 0.1)
-    end = replace(END, old_images=5, worst_old=worst, sorted_out=8, mistaken=("old image 3", "img_04"))
-    assert "Of 8 old and new images the model takes 2 for the other kind (old image 3, img_04): choose" in _told(end)
+    taken = {"mistaken_old": ("old image 3",), "mistaken_new": ("img_04",)}
+    end = replace(END, old_images=5, worst_old=worst, sorted_out=8, **taken)
+    said = "Of the 8 images that were tried, the model takes 1 old image (old image 3) and 1 new image (img_04) for the"
+    assert said in _told(end) and "--set appearance=inverted" in _told(end)
     assert end.forgot and "old image 3 lost most" in _told(end) and "Replay" not in _told(end)
     assert "other kind" not in _told(replace(END, sorted_out=8))
+
+
+def test_forgetting_is_said_whoever_else_is_mistaken():
+    worst, namesake = ImageChange("img_04", 0.9, 0.5), {"sorted_out": 8, "mistaken_new": ("img_04",)}
+    assert "That one is being forgotten" in _told(replace(END, old_images=5, worst_old=worst, **namesake))
+    fallen = replace(END, old_dice_after=0.6, old_images=5, worst_old=worst, mistaken_old=("img_04",))
+    assert "They are being forgotten: raise Replay" in _told(fallen)

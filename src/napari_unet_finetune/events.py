@@ -30,7 +30,7 @@ class RunStarted(Event):
     """The training is set up: what it runs on, with which images, for how long.
 
     One that goes on after an interruption begins after step `first_step`, with the best that was seen until then. Of
-    held-out images windows of at most `window_px` a side are scored, as the network sees them.
+    held-out images windows of at most `window_px` pixels a side are scored.
     """
 
     kind: ClassVar[str] = "run_started"
@@ -96,8 +96,8 @@ class RunEnded(Event):
     The model lies `share` of the way from the base's weights to the finetuned ones; where that is not all of it,
     `unmixed_dice` and `unmixed_old_dice` are what these had alone. Those on the old dataset are means over `old_images`
     images, 0 in runs of earlier versions; `worst_old` is the one that lost most, where more than one is known. Where
-    datasets are shown to the network in different ways, `sorted_out` old and new images were told apart as they are
-    when the model predicts, and those of these names were `mistaken`; old ones are scored so.
+    datasets are shown to the network in different ways, `sorted_out` images were told apart, new ones and what is kept
+    of old ones; `mistaken_old` and `mistaken_new` were taken for the other kind, and old ones are scored so.
     """
 
     kind: ClassVar[str] = "run_ended"
@@ -116,7 +116,8 @@ class RunEnded(Event):
     old_images: Count = 0
     worst_old: ImageChange | None = None
     sorted_out: Count = 0
-    mistaken: tuple[str, ...] = ()
+    mistaken_old: tuple[str, ...] = ()
+    mistaken_new: tuple[str, ...] = ()
 
     @property
     def forgot(self) -> bool:

@@ -81,11 +81,13 @@ def _mixed(end: RunEnded) -> str:
 
 def _mistaken(end: RunEnded) -> str:
     """Say which images the model takes for those of the other dataset when it is not told."""
-    if not end.mistaken:
+    kinds = (("old", end.mistaken_old), ("new", end.mistaken_new))
+    mistaken = [f"{count_of(len(names), f'{kind} image')} ({first_of(names)})" for kind, names in kinds if names]
+    if not mistaken:
         return ""
     return (
-        f" Of {end.sorted_out} old and new images the model takes {len(end.mistaken)} for the other kind "
-        f"({first_of(end.mistaken)}): choose Dark and bright (--appearance) when you predict such images."
+        f" Of the {end.sorted_out} images that were tried, the model takes {listed(mistaken)} for the other kind: "
+        'choose Dark and bright (--set appearance=inverted or "appearance=as they are") when you predict such images.'
     )
 
 
@@ -93,10 +95,10 @@ def _old(end: RunEnded) -> str:
     if end.old_dice_before is None or end.old_dice_after is None:
         return "" if end.raw_dice is None or end.kept_raw else " Old images: not measured."
     text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}{_worst(end)}."
-    if not end.forgot or (end.worst_old is not None and end.worst_old.name in end.mistaken):  # said after it
-        return text
-    if forgets(end.old_dice_before, end.old_dice_after):
+    if forgets(end.old_dice_before, end.old_dice_after) and end.forgot:
         return f"{text} They are being forgotten: raise Replay or Pull to the base, or give old images."
+    if not end.forgot or (end.worst_old is not None and end.worst_old.name in end.mistaken_old):  # said after it
+        return text
     return f"{text} That one is being forgotten: raise Replay or Pull to the base, or give old images."
 
 

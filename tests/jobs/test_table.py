@@ -38,6 +38,13 @@ def test_the_image_that_is_looked_at_is_predicted_while_the_model_learns(run):
     assert events.index(previews[0]) < next(place for place, one in enumerate(events) if isinstance(one, StepEnd))
 
 
+def test_a_large_image_does_not_hold_up_the_beginning(run, monkeypatch):
+    monkeypatch.setattr("napari_unet_finetune.jobs.table._QUICK_PX", 100)
+    events = events_with_preview_of(run, run.request.images / "img_00.png")
+    previews = [event.step for event in events if isinstance(event, PreviewReady)]
+    assert previews and 0 not in previews
+
+
 def test_a_preview_that_fails_is_told_and_the_training_goes_on(run):
     events = events_with_preview_of(run, run.request.images / "gone.png")
     notices = [event.message for event in events if isinstance(event, Notice)]

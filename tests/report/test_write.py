@@ -193,9 +193,9 @@ def test_one_old_image_that_is_lost_is_told_though_the_mean_is_well(own_copy, tm
 
 
 def test_images_that_the_model_mistakes_are_named(own_copy, tmp_path):
-    with_event(own_copy.run, "run_ended", sorted_out=9, mistaken=["old <7>", "img_01"])
+    with_event(own_copy.run, "run_ended", sorted_out=9, mistaken_old=["old <7>"], mistaken_new=["img_01"])
     page = written(own_copy.run, tmp_path / "mistaken.html")[1]
-    assert "Of 9 old and new images the model takes 2 for the other kind (old &lt;7&gt;, img_01)" in page
+    assert "old &lt;7&gt;, img_01" in page and "takes 1 old and 1 new ones" in page
 
 
 @pytest.mark.parametrize(("window", "is_part"), [(16, True), (4000, False)])

@@ -90,18 +90,32 @@ def test_images_that_the_model_takes_for_those_of_the_other_dataset_are_told_and
     _, result = turned
     ended, model = result.ended, result.model
     setup = prepare(trained.model, INVERTED, tiny_config())
-    assert ended.sorted_out == ended.old_images + len(INVERTED) and not ended.mistaken
+    assert ended.sorted_out == ended.old_images + len(INVERTED)
+    assert not ended.mistaken_old and not ended.mistaken_new
     old, new = model.card.knows
     swapped = [one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old))]
     confused = sort_out(model.with_card(knows=tuple(swapped)), setup)
     assert sorted(confused.new) == sorted(image.name for image in INVERTED)
     assert len(confused.old) == ended.old_images == confused.tried - len(INVERTED)
-    assert max(confused.old.values()) < ended.old_dice_after - 0.2
+    assert set(confused.dice) <= set(confused.old) and max(confused.dice.values()) < ended.old_dice_after - 0.2
+    only_old = sort_out(model.with_card(knows=tuple(swapped)), setup, new=False)
+    assert (only_old.tried, only_old.new, only_old.dice) == (len(confused.old), (), confused.dice)
+
+
+def test_old_images_without_objects_are_scored_as_before_also_if_they_are_mistaken(turned, trained):
+    setup = prepare(trained.model, INVERTED, tiny_config())
+    empty = replace(
+        setup.old[0], name="empty", target=torch.zeros_like(setup.old[0].target), foreground=np.empty((0, 2))
+    )
+    old, new = turned[1].model.card.knows
+    swapped = [one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old))]
+    found = sort_out(turned[1].model.with_card(knows=tuple(swapped)), replace(setup, old=(*setup.old, empty)))
+    assert "empty" in found.old and "empty" not in found.dice
 
 
 def test_where_all_images_are_shown_alike_none_is_mistaken(trained):
     result = drain(finetune(trained.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))
-    assert (result.ended.sorted_out, result.ended.mistaken) == (0, ())
+    assert (result.ended.sorted_out, result.ended.mistaken_old, result.ended.mistaken_new) == (0, (), ())
 
 
 def test_what_is_shown_as_the_model_learned_to_see_costs_the_old_images_nothing(trained):

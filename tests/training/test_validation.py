@@ -7,6 +7,8 @@ import torch
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, PredictConfig
 from napari_unet_finetune.inference.tiles import plan_tiles
 from napari_unet_finetune.training.finetune import random_model
+from napari_unet_finetune.training.prepare import prepare
+from napari_unet_finetune.training.state import Begun, Progress
 from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.validation import (
     TILES_PER_PATCH,
@@ -19,7 +21,7 @@ from napari_unet_finetune.training.validation import (
     predict_all,
 )
 
-from .conftest import TINY, tiny_config
+from .conftest import TINY, make_squares, tiny_config
 
 
 def image_of(target, annotated=None, name="image"):
@@ -118,6 +120,18 @@ def test_windows_are_as_large_as_a_tenth_of_the_time_allows(side, count, every, 
 
     assert share(window) <= 0.1 or window == 192
     assert share(window + 64) > 0.1 or window == 512
+
+
+def test_a_training_that_goes_on_scores_what_it_scored_before(untrained):
+    images = make_squares(5, size=192)
+    config = tiny_config(validate_every=2, appearance="as they are")
+    fresh, old, later = (
+        prepare(untrained, images, config, begun=begun).config.validation_crop_px
+        for begun in (None, Begun(), Begun(window_px=80))
+    )
+    assert (fresh, old, later) == (64, 512, 80)
+    progress = Progress(window_px=80)
+    assert Begun.by(progress.to_dict()).window_px == 80 and Begun.by({"step": 3}) == Begun()
 
 
 def test_a_window_that_the_user_set_is_never_exceeded():

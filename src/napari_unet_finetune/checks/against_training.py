@@ -177,8 +177,8 @@ def _on_intensity(
                 f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}, but with "
                 f"dark and bright exchanged they would be closer (a distance of {turned:.2f} instead of "
                 f"{overall.shift:.2f}): the contrast may be reversed. Predict an image both ways, as it is and with "
-                "dark and bright exchanged (in the terminal, --appearance inverted), and look. Once some images are "
-                "annotated, finetuning chooses the better way by itself."
+                "dark and bright exchanged (in the terminal, --set appearance=inverted), and look. Once some images "
+                "are annotated, finetuning chooses the better way by itself."
             )
         return (
             f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}. That may come "

@@ -92,8 +92,8 @@ LOOKED_AT_PX = 1024
 def _unusual(found: NDArray[np.bool_], usual: float) -> float:
     """Return how far the share of objects in an image (Y, X) is from the usual one.
 
-    Along the border only more of them count: there lies what surrounds them, which is the ground unless an image is
-    seen the wrong way round. None is no sign of anything.
+    Along the border of what is looked at only more of them count: there lies more of what surrounds them, which is the
+    ground unless an image is seen the wrong way round. None is no sign of anything.
     """
     border = np.concatenate([found[0], found[-1], found[:, 0], found[:, -1]])
     off, off_there = (_log_odds(float(part.mean())) - _log_odds(usual) for part in (found, border))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..data.folders import read_unannotated
 from ..errors import FinetuneError, lacks_memory
-from ..events import Event, JobEnded, Notice, PartStarted, PreviewReady, RunStarted, ValidationEnd
+from ..events import Event, JobEnded, Notice, PartStarted, PreviewReady, RunStarted, ValidationEnd, drain
 from ..result import Result
 from . import compare, questions
 from .predictions import PREDICTIONS, write_array
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 PREVIEW = "preview.npy"
+_QUICK_PX = 1024**2  # a training begins at once: what the base sees in a larger image would hold it up
 
 
 def events_of(folder: Path, control: Control) -> Iterator[Event]:
@@ -51,7 +53,7 @@ def _train(folder: Path, _request: FinetuneRequest, control: Control) -> Generat
     for event in run_here(run, should_stop=control.should_stop):
         yield event
         if control.preview and (found := _seen_at(event, run)):
-            yield _preview_or_notice(run, control.preview, *found)
+            yield from _preview_or_notice(run, control.preview, *found, control.should_stop)
     files = (run.result_path, run.best_path)  # only the best if it was stopped, none if before a step
     return next((file for file in files if file.is_file()), None)
 
@@ -68,23 +70,32 @@ def _seen_at(event: Event, run: RunFolder) -> tuple[str, int] | None:
     return None
 
 
-def _preview_or_notice(run: RunFolder, image: ImageRef, model: str, step: int) -> Event:
-    """Return the preview, or why there is none: what is only looked at must not end a training."""
+def _preview_or_notice(
+    run: RunFolder, image: ImageRef, model: str, step: int, should_stop: Callable[[], bool]
+) -> Iterator[Event]:
+    """Yield the preview, or why there is none: what is only looked at must not end a training."""
     try:
-        return _preview(run, image, model, step)
+        yield from _preview(run, image, model, step, should_stop)
     except FinetuneError as error:
-        return Notice(f"No preview of {image.name}: {error}")
+        yield Notice(f"No preview of {image.name}: {error}")
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        return Notice(f"No preview of {image.name}: it does not fit in memory beside the training.")
+        yield Notice(f"No preview of {image.name}: it does not fit in memory beside the training.")
 
 
-def _preview(run: RunFolder, image: ImageRef, model: str, step: int) -> PreviewReady:
-    prediction = _predictor(model, run.request.config.device).predict(read_unannotated(image))
+def _preview(
+    run: RunFolder, image: ImageRef, model: str, step: int, should_stop: Callable[[], bool]
+) -> Iterator[PreviewReady]:
+    pixels = read_unannotated(image)
+    if not step and prod(pixels.shape) > _QUICK_PX:
+        return
+    prediction = drain(_predictor(model, run.request.config.device).stream(pixels, should_stop=should_stop))
+    if prediction is None:
+        return
     file = run.path / PREVIEW
     write_array(file, prediction.labels.astype(np.uint8))
-    return PreviewReady(step, image.name, file)
+    yield PreviewReady(step, image.name, file)
 
 
 def _predict_folder(_folder: Path, request: PredictFolderRequest, control: Control) -> Generator[Event, None, Path]:

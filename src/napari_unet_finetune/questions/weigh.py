@@ -107,9 +107,12 @@ class Weighing(Result):
     def _about_shown(self) -> str:
         if self.shown is None:
             return ""
+        as_it_is = self.rows[0].new
+        gains = as_it_is is not None and self.shown > as_it_is
+        why = "up to there the gain is that of how they are shown" if gains else "they are not shown better so"
         return (
             "Share 0 is the base as it is. With new images shown as to the finetuned model its weights have "
-            f"{self.shown:.3f}, before anything is learned: up to there the gain is that of how they are shown."
+            f"{self.shown:.3f}, before anything is learned: {why}."
         )
 
     def _spared(self) -> str:
@@ -272,7 +275,7 @@ class _Scales:
         if isinstance(setup.validator, ImageValidator):
             mirrored = trains_mirrored(setup.config.augment)
             new = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored).score(network)
-        old = {**dice_on_old(network, setup, threshold), **sort_out(model, setup).old}
+        old = {**dice_on_old(network, setup, threshold), **sort_out(model, setup, new=False).dice}
         return ShareScores(share, new, mean_of(old), worst_change(old_before, old))
 
 
@@ -332,6 +335,7 @@ def _scales(
     from ..models.load import load_model
     from ..runs.execute import old_images_of
     from ..training.prepare import prepare
+    from ..training.state import Begun
     from ..training.validation import ImageValidator
 
     run, request = past.folder.path, past.request
@@ -342,9 +346,10 @@ def _scales(
         raise RunError(f"{run}: {base_file} is no longer the base model of this finetuning. Put the former file back.")
     config = request.config.model_copy(update={"device": device or request.config.device})
     images = _images_of(past, kept)
-    curves = kept.card.knows[-1].curves if kept.card.knows else ()
+    window = kept.card.provenance.config.get("validation_crop_px")
+    begun = Begun(kept.card.knows[-1].curves if kept.card.knows else (), window)
     old = old_images_of(request)
-    setup = prepare(base, images, config, base_images=old, curves=curves, should_stop=should_stop)
+    setup = prepare(base, images, config, base_images=old, begun=begun, should_stop=should_stop)
     if kept.identity == setup.base.identity:  # with other channels than the base as it was given
         raise RunError(_no_way(run))
     if not should_stop():

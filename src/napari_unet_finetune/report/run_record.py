@@ -146,9 +146,8 @@ class RunRecord:
 
     @property
     def window_px(self) -> int:
-        """The largest side of what was scored of a held-out image while training."""
-        seen = self.started.window_px or self.config.validation_crop_px
-        return round(seen / self.model.card.rescale)
+        """The largest side of what was scored of a held-out image while training, in its pixels."""
+        return self.started.window_px or self.config.validation_crop_px
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -173,7 +172,7 @@ class RunRecord:
 
 
 def _setting(name: str, value: str, asked: str | None, preset: str | None) -> Setting:
-    origin: SetBy = "user" if asked != preset else "preset" if value == preset else "program"
+    origin: SetBy = "program" if value not in (asked, preset) else "user" if asked != preset else "preset"
     return Setting(name, value, "–" if preset is None else preset, origin)
 
 

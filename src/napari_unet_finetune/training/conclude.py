@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..config import ChannelRule, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import Appearance
+from ..errors import FinetuneError
 from ..events import RunEnded, drain
-from ..inference.predict import LOOKED_AT_PX, Predictor
+from ..inference.predict import Predictor
 from ..inference.views import trains_mirrored
 from ..io.regions.region import Region
 from ..models.attention_unet import AttentionUNet
@@ -58,13 +59,14 @@ class FinetuneResult:
 class SortedOut:
     """Which images a model takes for those of another dataset where only their intensities and objects tell.
 
-    `tried` is the number of images, 0 where all datasets are shown to the network alike. Of old images that were
-    mistaken there is the Dice that they then have, by name, of new ones the names.
+    `tried` is the number of images, 0 where all datasets are shown to the network alike. `dice` is what old images that
+    were mistaken then have, those with objects.
     """
 
     tried: int = 0
-    old: Mapping[str, float] = field(default_factory=dict)
+    old: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
+    dice: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
     model = replace(setup.base.with_card(threshold=threshold), weights=kept.weights, rehearsal=rehearsal)
-    scores = _Scores(dice, seen or dice_on_old(network, setup, threshold), sort_out(model, setup))
+    sorted_out = SortedOut() if stopped else _sorted_out(model, setup)
+    scores = _Scores(dice, seen or dice_on_old(network, setup, threshold), sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     return FinetuneResult(model.with_card(provenance=provenance_of(setup, ended)), ended)
 
@@ -100,7 +103,7 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
 def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
     """Return the base: as it was given, or as a new model where it gains by how it is shown the new images."""
     threshold, is_raw = setup.original.card.threshold, _is_raw(kept, setup, progress)
-    sorted_out = SortedOut() if is_raw else sort_out(setup.base, setup)
+    sorted_out = SortedOut() if is_raw or stopped else _sorted_out(setup.base, setup)
     scores = _Scores(progress.raw_score, progress.old_before, sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     if is_raw:
@@ -132,7 +135,7 @@ def _ended(
 ) -> RunEnded:
     """Return how the training ended with a model of these `scores`."""
     kept_raw = _is_raw(kept, setup, progress)
-    old = {**scores.old, **scores.sorted_out.old}
+    old = {**scores.old, **scores.sorted_out.dice}
     is_mixed = kept.share < 1 and progress.best is not None
     by_dice = isinstance(setup.validator, ImageValidator)
     ended = RunEnded(
@@ -151,32 +154,53 @@ def _ended(
         old_images=len(old),
         worst_old=worst_change(progress.old_before, old),
         sorted_out=scores.sorted_out.tried,
-        mistaken=(*scores.sorted_out.old, *scores.sorted_out.new),
+        mistaken_old=scores.sorted_out.old,
+        mistaken_new=scores.sorted_out.new,
     )
     return summarized(ended, setup.config, len(setup.held_out))
 
 
-def sort_out(model: Model, setup: Setup) -> SortedOut:
-    """Return how a finished `model` tells the images of its training apart, as it would when it predicts them."""
+def _sorted_out(model: Model, setup: Setup) -> SortedOut:
+    """Return the same, or nothing where that fails: a model that is finished is not lost for it."""
+    try:
+        return sort_out(model, setup)
+    except FinetuneError:
+        return SortedOut()
+
+
+def sort_out(model: Model, setup: Setup, *, new: bool = True) -> SortedOut:
+    """Return how a finished `model` tells the images of its training apart: old ones and, if wanted, `new` ones.
+
+    Of old images what is kept of them is looked at, which need not be all; of regions their pixels alone.
+    """
     datasets = model.card.knows
     if setup.from_scratch or not datasets or all(one.is_shown_as(datasets[0]) for one in datasets):
         return SortedOut()
     config = PredictConfig(device=setup.config.device, precision=setup.config.precision)
     predictor = Predictor(model.with_card(rescale=1.0, channels=ChannelRule()), config)
-    old = [] if datasets[0].curves else _put_together(setup.old)
-    new = [] if datasets[-1].curves else [*setup.train.images, *setup.held_out.images]
-    places = np.unique(np.linspace(0, len(new) - 1, min(len(new), _SORTED_OUT)).round().astype(int))
-    mistaken_old, mistaken_new = dict[str, float](), list[str]()
+    # What a curve has bent is not brought back, and old images that are given may be of any dataset that is known.
+    is_told = not datasets[0].curves and not (setup.old_records and len(datasets) > 2)
+    old = _put_together(setup.old) if is_told else []
+    fresh = [*setup.train.images, *setup.held_out.images] if new and not datasets[-1].curves else []
+    places = np.unique(np.linspace(0, len(fresh) - 1, min(len(fresh), _SORTED_OUT)).round().astype(int))
+    some = [fresh[place] for place in places]
+    mistaken, dice = list[str](), dict[str, float]()
     for image in old:
         seen = _as_it_is(image, datasets[0])
-        if not (sight := predictor.measure(seen)).appearance.is_shown_as(datasets[0]):
+        sight = predictor.measure(seen)
+        if sight.appearance.is_shown_as(datasets[0]):
+            continue
+        mistaken.append(image.name)
+        if len(image.foreground):
             found = drain(predictor.stream_region(seen, Region.whole(seen.shape), sight))
             assert found is not None
-            mistaken_old.update(dice_by_image([image], [found], predictor.threshold))
-    for image in (new[place].cropped(LOOKED_AT_PX) for place in places):
-        if not predictor.measure(_as_it_is(image, datasets[-1])).appearance.is_shown_as(datasets[-1]):
-            mistaken_new.append(image.name)
-    return SortedOut(len(old) + len(places), mistaken_old, tuple(mistaken_new))
+            dice.update(dice_by_image([image], [found], predictor.threshold))
+    mistaken_new = tuple(image.name for image in some if not _is_known_as(datasets[-1], image, predictor))
+    return SortedOut(len(old) + len(some), tuple(mistaken), mistaken_new, dice)
+
+
+def _is_known_as(appearance: Appearance, image: PreparedImage, predictor: Predictor) -> bool:
+    return predictor.measure(_as_it_is(image, appearance)).appearance.is_shown_as(appearance)
 
 
 def _put_together(parts: Sequence[PreparedImage]) -> list[PreparedImage]:
@@ -190,6 +214,7 @@ def _put_together(parts: Sequence[PreparedImage]) -> list[PreparedImage]:
             pixels=torch.cat([one.pixels for one in some], -1),
             target=torch.cat([one.target for one in some], -1),
             annotated=torch.cat([one.annotated for one in some], -1),
+            foreground=np.concatenate([one.foreground for one in some]),
         )
         for some in together.values()
     ]

@@ -23,7 +23,7 @@ from .conclude import FinetuneResult, conclude, provenance_of
 from .keep import dice_on_old, glance_at_old, is_best, is_provisional, last_step, mean_of, settles
 from .optim import fall_from
 from .prepare import Setup, prepare
-from .state import NoStore, Progress, StateStore, TrainingState
+from .state import Begun, NoStore, Progress, StateStore, TrainingState
 from .store import PatchStore
 from .trainer import Trainer
 from .validation import ImageValidator, PatchValidator
@@ -116,7 +116,7 @@ def random_model(shape: ModelConfig, config: FinetuneConfig) -> Model:
 
 def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[], bool]) -> Training:
     state = store.load_state()
-    setup = begin(curves=state.progress.get("curves") if state else None)
+    setup = begin(begun=Begun.by(state.progress) if state else None)
     trainer = Trainer(
         setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
     )
@@ -161,6 +161,7 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
         old_glance_before=glance_at_old(network, setup),
         old_before=old,
         curves=setup.base.card.knows[-1].curves if setup.base.card.knows else (),
+        window_px=setup.config.validation_crop_px,
     )
 
 
@@ -250,5 +251,5 @@ def _run_started(setup: Setup, progress: Progress) -> RunStarted:
         raw_dice=progress.base_dice,
         best_dice=progress.best_score if isinstance(setup.validator, ImageValidator) else None,
         best_step=progress.best_step,
-        window_px=setup.config.validation_crop_px,
+        window_px=round(setup.config.validation_crop_px / setup.base.card.rescale),
     )

@@ -10,7 +10,7 @@ import torch
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance, Curves
+from ..data.appearance import AS_THEY_ARE, Appearance
 from ..data.normalize import network_input
 from ..data.split import Split, keep_holding_out, split_at, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, estimate_rescale, measure_image
@@ -26,6 +26,7 @@ from .losses import build_loss
 from .patches import PatchSampler
 from .replay import imitated, imitation_notice, settle_pull, store_patches
 from .settle import fit_channels, settle_appearance, settle_curve, settle_orientation
+from .state import Begun
 from .store import PatchStore, PreparedImage, free_bytes
 from .validation import ImageValidator, PatchValidator, Validator, affordable_window
 
@@ -89,14 +90,14 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
     from_scratch: bool = False,
-    curves: Curves | None = None,
+    begun: Begun | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> Setup:
     """Check and normalize the images, split them, and set up batches and validation.
 
-    `from_scratch` says that `model` is untrained: there is nothing old to keep. `curves` are those of a training that
-    goes on; without any it is seen whether there are to be some. `should_stop` cuts short what takes long; the training
-    then stops before its first step.
+    `from_scratch` says that `model` is untrained: there is nothing old to keep. `begun` is what was settled of a
+    training that goes on; without it, it is settled. `should_stop` cuts short what takes long; the training then stops
+    before its first step.
 
     Raises
     ------
@@ -117,8 +118,8 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     shown, about_shown = (AS_THEY_ARE, "") if from_scratch else settle_appearance(base, images, config, device)
     loaded = _load(base.with_card(knows=(shown,)), images.given_out(), config, device)
     _check_annotations(loaded.train)
-    curved, about_curve = shown.model_copy(update={"curves": curves or ()}), ""
-    if curves is None and not from_scratch:
+    curved, about_curve = shown.model_copy(update={"curves": begun.curves if begun else ()}), ""
+    if begun is None and not from_scratch:
         curved, about_curve = settle_curve(base, shown, loaded.stores, config, should_stop)
     if curved != shown:
         shown, loaded = curved, _load(base.with_card(knows=(curved,)), images.given_out(), config, device)
@@ -130,8 +131,8 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     model, base = _with_new(model, base, before, shown, loaded)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
     about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
-    window = affordable_window([image.shape for image in loaded.held_out.images], config)
-    config = config.model_copy(update={"validation_crop_px": window})
+    window = begun.window_px if begun else affordable_window([one.shape for one in loaded.held_out.images], config)
+    config = config.model_copy(update={"validation_crop_px": window or config.validation_crop_px})
     source, validator = _batches(loaded, replay, config, base, precision)
     return Setup(
         original=model,

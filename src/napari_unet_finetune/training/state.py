@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 
@@ -21,8 +22,9 @@ class Progress:
     its user has it, where that is another one. `old_before` is the base's Dice on each old image, `old_dice_before`
     their mean. `best_old` and `old_glance_before` are Dice on old images, of the best and of the base; None where these
     have no say. `worths` are those of all validations, and `fall` the steps in which the rate falls after they settled,
-    in a training without a fixed length. `curves` are those over the intensities of the new images, None in runs of
-    earlier versions, which have none.
+    in a training without a fixed length. `curves` are those over the intensities of the new images, and `window_px` the
+    largest side of what is scored of a held-out image, None in runs of earlier versions, which have none and score what
+    the settings say.
     """
 
     step: int = 0
@@ -40,6 +42,7 @@ class Progress:
     worths: list[float] = field(default_factory=list)
     fall: Fall | None = None
     curves: Curves | None = None
+    window_px: int | None = None
 
     @property
     def base_dice(self) -> float | None:
@@ -54,6 +57,19 @@ class Progress:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the progress that `to_dict` wrote."""
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What was settled when a training began, and stays so when it goes on or is looked at again."""
+
+    curves: Curves = ()
+    window_px: int | None = None  # that of the settings
+
+    @classmethod
+    def by(cls, progress: Mapping[str, Any]) -> Begun:
+        """Return what the `progress` of a state says; it may be that of an earlier version."""
+        return cls(progress.get("curves") or (), progress.get("window_px"))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .store import PatchStore, PreparedImage
 THRESHOLDS = np.linspace(0.1, 0.9, 33)
 # A threshold other than the old one must gain this much Dice; smaller gains are noise of few images.
 THRESHOLD_GAIN = 0.002
-# Validations take no more than this share of a training …
+# Validations of new images take about this share of a training …
 VALIDATION_SHARE = 0.1
 # … in which a patch that is learned from takes as long as so many tiles that are looked at (docs/benchmarks.md).
 TILES_PER_PATCH = 3
