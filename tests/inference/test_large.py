@@ -26,6 +26,16 @@ class Bright(Predictor):
         return 8 * (tiles - 0.5)
 
 
+class Measuring(Bright):
+    """Counts how often an image is measured."""
+
+    measured = 0
+
+    def measure(self, image):
+        self.measured += 1
+        return super().measure(image)
+
+
 def write_blobs(path: Path, shape: tuple[int, int] = (150, 131), **options) -> np.ndarray:
     noise = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=shape), 2.5)
     pixels = (128 + 900 * noise).clip(0, 255).astype(np.uint8)
@@ -148,15 +158,19 @@ def test_what_is_looked_at_meanwhile_comes_next(tmp_path, model: Model) -> None:
     frames = np.stack([write_blobs(tmp_path / "images" / "slide.tif")] * 3)
     tifffile.imwrite(tmp_path / "images" / "slide.tif", frames, photometric="minisblack", metadata={"axes": "TYX"})
     seen: list[PieceEnd] = []
-    views = {2: InView(0, Region(101, 101, 150, 131)), 4: InView(2, Region(0, 0, 9, 9)), 12: None}
-    cut = Cut(50, InView(0, Region(0, 0, 9, 9)), lambda: views[max((2, *(n for n in views if n <= len(seen))))])
-    one = Bright(model, PredictConfig(device="cpu"))
+    corner, other = Region(0, 0, 9, 9), Region(101, 101, 150, 131)
+    views = {0: InView(0, other), 4: InView(2, corner), 7: InView(1, other), 8: InView(2, other), 18: None}
+    cut = Cut(50, InView(0, corner), lambda: views[max(n for n in views if n <= len(seen))])
+    one = Measuring(model, PredictConfig(device="cpu"))
     for event in predict_folder(tmp_path / "images", tmp_path / "out", one, cut=cut):
         seen += [event] if isinstance(event, PieceEnd) else []
-    assert [event.frame for event in seen] == [0] * 9 + [2] * 9 + [1] * 9
-    assert (seen[0].top, seen[0].left) == (100, 100)
-    assert (seen[9].top, seen[9].left) == (0, 0)
-    assert len({event.file for event in seen}) == 27
+    assert [event.frame for event in seen] == [0] * 4 + [2] * 3 + [1] + [2] * 6 + [0] * 5 + [1] * 8
+    assert [(seen[n].top, seen[n].left) for n in (0, 4, 7, 8)] == [(100, 100), (0, 0), (100, 100), (100, 100)]
+    assert [event.done for event in seen] == list(range(1, 28)) and len({event.file for event in seen}) == 27
+    assert one.measured == 3
+    drain(predict_folder(tmp_path / "images", tmp_path / "in order", one, cut=Cut(50)))
+    labels = (tifffile.imread(tmp_path / name / "slide_labels.tif") for name in ("out", "in order"))
+    np.testing.assert_array_equal(*labels)
 
 
 def test_pieces_that_are_there_are_told_of_again_and_only_the_others_are_made(tmp_path, model: Model) -> None:

@@ -21,7 +21,7 @@ from ..io.images import ImageHeader, ImageRef, read_headers, write_labels
 from ..io.regions.ome_zarr import is_zarr, zarr_stamp
 from ..io.regions.ome_zarr_labels import write_zarr_labels
 from ..io.regions.parts import Parts
-from ..io.regions.region import LazyImage, Region
+from ..io.regions.region import InView, LazyImage, Region
 from ..io.writing import write_label_pages, write_label_tiles
 from .pieces import IN_ORDER, Cut, Pieces, side_of_chunks, tidied
 from .postprocess import to_labels
@@ -159,12 +159,12 @@ def _predict_pieces(
         yield _piece_end(file, frames, place, region, (done, len(places)))
     done = len(found)
     waiting = sorted(range(len(frames)), key=lambda place: frames[place].first is None)
+    sights: dict[ImageRef, Sight] = {}  # all of a frame was read for it, which is not done again when it was left
     while waiting:
         view = cut.looked_at()
         place = view.frame if view is not None and view.frame in waiting else waiting[0]
-        waiting.remove(place)
-        looked_at = partial(_in_frame, place, cut)
-        events = Run(_predict_frame(file.frames[place], frames[place], predictor, looked_at, should_stop))
+        choose = partial(_choose, cut.looked_at, place, waiting)
+        events = Run(_predict_frame(file.frames[place], frames[place], predictor, sights, choose, should_stop))
         for event in events:
             if isinstance(event, Region):
                 done += 1
@@ -173,13 +173,22 @@ def _predict_pieces(
                 yield event
         if not events.result:
             return False
+        if not frames[place].unfinished():
+            waiting.remove(place)
     return True
 
 
-def _in_frame(place: int, cut: Cut) -> Region | None:
-    """Return what of a frame is looked at meanwhile."""
-    view = cut.looked_at()
-    return view.region if view is not None and view.frame == place else None
+_Choose = Callable[[list[Region]], Region | None]
+
+
+def _choose(
+    looked_at: Callable[[], InView | None], place: int, waiting: Sequence[int], todo: list[Region]
+) -> Region | None:
+    """Return which piece of the frame at a place comes next; None if another of those that wait is looked at."""
+    view = looked_at()
+    if view is None or view.frame not in waiting:
+        return todo[0]
+    return min(todo, key=view.region.distance) if view.frame == place else None
 
 
 def _piece_end(
@@ -193,18 +202,21 @@ def _predict_frame(
     ref: ImageRef,
     pieces: Pieces,
     predictor: Predictor,
-    looked_at: Callable[[], Region | None],
+    sights: dict[ImageRef, Sight],
+    choose: _Choose,
     should_stop: Callable[[], bool],
 ) -> Generator[TileEnd | Region, None, bool]:
-    """Predict what of a frame is not finished, and yield each region that is; False if it is stopped before."""
+    """Predict what of a frame is not finished until `choose` leaves it, and yield each region that is then.
+
+    Returns False if it is stopped before. What was measured on it is kept among the `sights`.
+    """
     todo, count = pieces.unfinished(), sum(1 for _ in pieces.regions())
     if not todo:
         return True
     image = open_unannotated(ref)
-    sight = predictor.measure(image)
-    for before in range(count - len(todo), count):
-        view = looked_at()
-        region = todo[0] if view is None else min(todo, key=view.distance)
+    sight = sights[ref] = sights.get(ref) or predictor.measure(image)
+    while todo and (region := choose(todo)) is not None:
+        before = count - len(todo)
         todo.remove(region)
         tiles = Run(predict_region(image, pieces, region, sight, predictor, should_stop))
         for event in tiles:  # regions at the edge have fewer tiles, which does not matter to a bar

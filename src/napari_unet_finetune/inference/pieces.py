@@ -37,7 +37,8 @@ class Cut:
     first
         What somebody looks at: the pieces there are made first, then those that lie near.
     looked_at
-        Tells what is looked at meanwhile, asked before each piece that is not made by a worker; ``None`` for `first`.
+        Tells what is looked at meanwhile, asked before each piece that is not made by a worker, which is then of that
+        frame; ``None`` for `first`.
     """
 
     chunk: int | None = None
