@@ -1,5 +1,7 @@
 """Copies are recognized; what specimens have in common does not make them copies."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,6 +81,23 @@ def test_different_cells_in_the_middle_of_their_images_are_no_copies():
     alike = np.triu(thumbnails @ thumbnails.T, 1) > duplicates.MAY_LOOK_ALIKE
     assert alike.any()  # their shapes alone would make them copies
     assert find_duplicates(seen) == ()
+
+
+@pytest.mark.parametrize("count", [3, 160])
+def test_an_image_is_read_again_once_however_many_others_are_like_it(count):
+    rng, reads = np.random.default_rng(0), Counter()
+
+    def seen(name, image):
+        def read():
+            reads[name] += 1
+            return image
+
+        return take_fingerprint(name, image, read)
+
+    cells = [seen(str(number), cell(rng)) for number in range(count)]
+    find_duplicates(cells)
+    assert len(reads) > 0.6 * count
+    assert set(reads.values()) == {1}
 
 
 @pytest.mark.parametrize(

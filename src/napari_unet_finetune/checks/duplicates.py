@@ -24,7 +24,7 @@ MAY_LOOK_ALIKE = 0.76
 # (benchmarks/look_alike.py).
 LOOKS_ALIKE = 0.5
 _TILE = 512  # so many images are compared with as many others at a time
-_DETAILS_KEPT = 128  # 4 MB
+_DETAILS_KEPT = 2048  # 64 MB; images that are compared beyond that are read again
 _MOST_CANDIDATES = 8  # the detail of so many is compared with that of an image; a copy is among the most alike
 _FARTHEST_PX = 6  # that two pictures of detail are moved to lie on each other
 _BLOCK_PX = 16
@@ -47,7 +47,7 @@ class Fingerprint:
         A small picture (Y, X), half as precise as that: correlations are off by 0.00002.
     read
         Reads its pixels again. The detail that tells images apart takes 32 KB, and only those of a thumbnail that is
-        like another's need it.
+        like another's need it; that of so many is kept as 64 MB hold.
     """
 
     name: str
