@@ -1,6 +1,8 @@
 """Annotated regions of a large image are images of their own, seen as the whole is, and little else is read."""
 
 from pathlib import Path
+from weakref import ReferenceType
+from weakref import ref as ref_to
 
 import numpy as np
 import pytest
@@ -18,9 +20,10 @@ from napari_unet_finetune.data.normalize import ModelView, measure_sight, networ
 from napari_unet_finetune.data.statistics import measure_image
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import drain
-from napari_unet_finetune.io.regions import occupied
+from napari_unet_finetune.io.images import ImageRef, open_in_parts
+from napari_unet_finetune.io.regions import occupied, reopened
 from napari_unet_finetune.io.regions.occupied import CELL_PX, CONTEXT_PX, occupied_regions
-from napari_unet_finetune.io.regions.region import Region
+from napari_unet_finetune.io.regions.region import LazyImage, Region
 
 SHAPE = (1300, 1500)
 PLACES = [
@@ -103,7 +106,7 @@ def test_each_annotated_place_is_in_one_region_that_is_told(tmp_path) -> None:
     images = open_folder(*write(tmp_path, pixels, strokes), sparse=True)
     assert images.names == ("slide[y0 x0]", "slide[y0 x704]", "slide[y448 x0]", "slide[y896 x1152]")
     assert sum(int(image.annotated.sum()) for image in images) == np.count_nonzero(strokes)
-    assert [note for note in images.notes if "4 regions" in note and "same image" in note]
+    assert [note for note in images.notes if "4 regions" in note]
     assert images.only(["slide[y448 x0]"])[0].image.shape == images[2].image.shape
 
 
@@ -126,13 +129,84 @@ def test_what_is_not_read_in_parts_stays_whole_and_is_told(tmp_path) -> None:
     np.save(tmp_path / "strokes.npy", strokes)
     images = open_folder(image, tmp_path / "strokes.npy", sparse=True)
     assert images.names == ("slide",)
-    assert any("strokes.npy cannot be read in parts" in note for note in images.notes)
+    assert any("slide is large" in note and "its mask cannot be read in parts" in note for note in images.notes)
 
 
-def test_nothing_annotated_is_one_image_without_annotation(tmp_path) -> None:
+def write_slides(folder: Path, annotated: list[bool]) -> tuple[Path, Path]:
+    """Write slides, some of them with strokes, and return the folders of images and of masks."""
     pixels, strokes = slide()
-    images = open_folder(*write(tmp_path, pixels, np.zeros_like(strokes)), sparse=True)
-    assert [bool(image.annotated.any()) for image in images] == [False]
+    for name, has_strokes in enumerate(annotated):
+        written = write(folder, pixels, strokes * has_strokes)
+        for file, kind in zip(written, ("images", "masks"), strict=True):
+            (folder / kind).mkdir(exist_ok=True)
+            file.rename(folder / kind / f"slide{name}.tif")
+    return folder / "images", folder / "masks"
+
+
+@pytest.mark.parametrize("annotated", [[True, False], [False, True, False]])
+def test_slides_on_which_nothing_is_annotated_are_left_out_with_that_reason(tmp_path, annotated) -> None:
+    source = write_slides(tmp_path, annotated)
+    bare = [f"slide{place}" for place, one in enumerate(annotated) if not one]
+    images = open_folder(*source, sparse=True)
+    assert images.left_out == tuple((name, "nothing is annotated") for name in bare)
+    assert all(image.annotated.any() for image in images)
+    found = drain(check(*source, sparse=True))
+    told = [sentence for sentence in found.sentences if "nothing is annotated" in sentence]
+    assert len(told) == 1
+    assert all(name in told[0] for name in bare)
+    assert not found.empty_masks
+    assert not any(one.is_constant for one in (*found.images, *found.not_annotated))
+
+
+def test_nothing_annotated_at_all_is_an_error_that_says_so_and_a_question_of_the_check(tmp_path) -> None:
+    source = write_slides(tmp_path, [False])
+    with pytest.raises(DataError, match=r"nothing is annotated \(slide0\)"):
+        open_folder(*source, sparse=True)
+    found = drain(check(*source, sparse=True))
+    assert found.is_warning
+    assert any("slide0" in sentence and "nothing is annotated" in sentence for sentence in found.sentences)
+
+
+def test_many_large_images_are_told_of_in_one_sentence(tmp_path) -> None:
+    source = write_slides(tmp_path, [True] * 3)
+    for sparse, what in ((True, "12 regions in all"), (False, "--sparse")):
+        told = [note for note in open_folder(*source, sparse=sparse).notes if "large" in note]
+        assert len(told) == 1
+        assert "3 images (slide0, slide1, slide2)" in told[0]
+        assert what in told[0]
+
+
+def test_few_files_of_many_slides_are_open_and_each_is_read_as_before(tmp_path, monkeypatch) -> None:
+    opened = list[ReferenceType[LazyImage]]()
+
+    def counted(ref: ImageRef) -> LazyImage | None:
+        image = open_in_parts(ref)
+        assert image is not None
+        opened.append(ref_to(image))
+        return image
+
+    monkeypatch.setattr(folders, "open_in_parts", counted)
+    monkeypatch.setattr(reopened, "MOST_OPEN", 3)
+    images = open_folder(*write_slides(tmp_path, [True] * 4), sparse=True)
+    kept = [images[place] for place in range(len(images))]
+    assert sum(one() is not None for one in opened) <= 3 < len(opened)
+    expected, _ = slide()
+    for image, pair in zip(kept, images.pairing.pairs, strict=True):
+        np.testing.assert_array_equal(image.image, expected[pair.region.slices])
+        np.testing.assert_array_equal(image.part_of.read(pair.region), image.image)  # of a file closed meanwhile
+    wholes = {id(image.part_of) for image in kept}
+    assert len(wholes) == 4
+    assert all(id(image.part_of) in wholes for image in images)
+
+
+def test_a_large_pair_that_is_read_whole_after_an_error_is_told_of(tmp_path, monkeypatch) -> None:
+    def refused(_ref: ImageRef) -> LazyImage | None:
+        raise DataError("too many open files.")
+
+    monkeypatch.setattr(folders, "open_in_parts", refused)
+    images = open_folder(*write(tmp_path, *slide()), sparse=True)
+    assert images.names == ("slide",)
+    assert any("slide is large" in note and "too many open files" in note for note in images.notes)
 
 
 def test_a_mask_with_other_values_than_strokes_is_refused_by_its_name(tmp_path) -> None:

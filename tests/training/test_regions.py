@@ -1,13 +1,16 @@
 """A training on regions of a large image in a file draws what one on regions of the same image in memory draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.normalize import network_input
-from napari_unet_finetune.events import drain
+from napari_unet_finetune.events import Notice, drain
 from napari_unet_finetune.training.finetune import train
 from napari_unet_finetune.training.patches import PatchSampler
 from napari_unet_finetune.training.store import PatchStore
@@ -43,3 +46,19 @@ def test_a_training_ends_with_the_same_weights(tmp_path) -> None:
     ]
     (weights, others) = (model.weights for model in models)
     assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_what_held_out_regions_say_is_told_only_where_others_of_the_same_image_are_trained_on(tmp_path) -> None:
+    pixels, strokes = slide()
+    regions = open_folder(*write(tmp_path, pixels, strokes), sparse=True)
+    held_out = regions.names[:2]
+    elsewhere = [replace(image, part_of=AnnotatedImage("other", pixels)) for image in regions[:2]]
+    for images, config, is_told in (
+        (regions, tiny_config(held_out=held_out), True),
+        ([*elsewhere, *regions[2:]], tiny_config(held_out=held_out), False),
+        (regions, tiny_config(held_out=()), False),
+        (regions[:1], tiny_config(), False),
+    ):
+        messages = [event.message for event in train(images, config, shape=TINY) if isinstance(event, Notice)]
+        assert any("Held-out regions" in message for message in messages) == is_told
+    assert not any("held-out" in note.lower() for note in regions.notes)

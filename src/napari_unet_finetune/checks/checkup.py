@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.folders import Opened, pair_folders
+from ..data.folders import NOT_ANNOTATED, Opened, open_unannotated, pair_folders
 from ..data.pairing import LeftOver, Pair, Pairing
 from ..data.statistics import DataStatistics, ModelFacts, combine
 from ..events import ImageSeen, as_run
@@ -203,11 +203,11 @@ def check_images(
 ) -> Generator[ImageSeen, None, Checkup]:
     """Yield after each image and return what was found; see `check`."""
     pairing = source.pairing
-    alone = [one.ref for one in pairing.images_without_mask]
+    alone = [one.ref for one in pairing.images_without_mask if one.reason != NOT_ANNOTATED]  # those are large
     todo: list[tuple[ImageRef, Pair | None]] = [(pair.image, pair) for pair in pairing.pairs]
     todo += [(ref, None) for ref in (*alone, *test_images)]
     looks = []
-    opened: Opened = {}
+    opened = Opened(open_unannotated)
     for done, (ref, pair) in enumerate(todo, start=1):
         is_test = done > len(todo) - len(test_images)
         looks.append(look_at(ref, pair, view=model.view if model and not is_test else None, opened=opened))

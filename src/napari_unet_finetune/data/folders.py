@@ -15,6 +15,7 @@ from ..io.images import ImageRef, Listing, list_images, open_in_parts, read_imag
 from ..io.pixels import ImageHeader, ImagePixels
 from ..io.regions.occupied import occupied_regions
 from ..io.regions.region import LARGE_PX, LazyImage, Region
+from ..io.regions.reopened import OpenedImages
 from ..text import count_of, first_of, path_in_words, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import WHOLE, LabelReading, read_labels, say_doubts
@@ -22,7 +23,8 @@ from .painted import UNSEEN, accepted_note, list_masks, makers_of, meaning_of, r
 from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
 
 _DOUBTED = 20  # masks that are read for what is doubtful about them
-Opened = dict[ImageRef, LazyImage]  # images of which regions are read, for as long as more of them may be
+NOT_ANNOTATED = "nothing is annotated"
+Opened = OpenedImages[ImageRef]
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,13 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     told
         What there is to know of the files, in sentences.
     opened
-        Images of which regions are read, once one was.
+        Images of which regions are read.
     """
 
     pairing: Pairing
     unreadable: tuple[tuple[Path, str], ...] = ()
     told: tuple[str, ...] = ()
-    opened: Opened = field(default_factory=dict, repr=False, compare=False)
+    opened: Opened = field(default_factory=lambda: OpenedImages(open_unannotated), repr=False, compare=False)
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> AnnotatedFolder:
@@ -218,44 +220,59 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool = False) -> Annotate
 
 def _with_regions(folder: AnnotatedFolder, headers: Mapping[ImageRef, ImageHeader]) -> AnnotatedFolder:
     """Return the same with each annotated region of a large image by itself, where not all of it is annotated."""
-    pairs, notes = list[Pair](), list[str]()
+    pairs, left = list[Pair](), list[LeftOver]()
+    counts, reasons = dict[str, int](), dict[str, str]()
     for pair in folder.pairing.pairs:
-        sizes = {headers[ref].size for ref in (pair.image, pair.mask) if ref in headers}
-        is_large = len(sizes) == 1 and prod(sizes.pop()) > LARGE_PX
-        regions, note = _annotated_regions(pair, folder.opened) if is_large else ((), "")
-        pairs += [replace(pair, region=region) for region in regions] or [pair]
-        notes.append(note)
-    pairing = replace(folder.pairing, pairs=tuple(pairs))
-    return replace(folder, pairing=pairing, told=(*folder.told, *filter(None, notes)))
+        found = _annotated_regions(pair, folder.opened) if _is_large(pair, headers) else ""
+        if isinstance(found, str):
+            pairs.append(pair)
+            reasons[pair.name] = found
+        elif found:
+            pairs += [replace(pair, region=region) for region in found]
+            counts[pair.name] = len(found)
+        else:
+            left.append(LeftOver(pair.image, NOT_ANNOTATED))
+    without_mask = (*folder.pairing.images_without_mask, *left)
+    pairing = replace(folder.pairing, pairs=tuple(pairs), images_without_mask=without_mask)
+    return replace(folder, pairing=pairing, told=(*folder.told, *_say_large(counts, reasons)))
 
 
-def _annotated_regions(pair: Pair, opened: Opened) -> tuple[tuple[Region, ...], str]:
-    """Return the annotated regions of a large image, none if all of it is to be read, and a sentence about that."""
+def _is_large(pair: Pair, headers: Mapping[ImageRef, ImageHeader]) -> bool:
+    sizes = {headers[ref].size for ref in (pair.image, pair.mask) if ref in headers}
+    return len(sizes) == 1 and prod(sizes.pop()) > LARGE_PX
+
+
+def _annotated_regions(pair: Pair, opened: Opened) -> tuple[Region, ...] | str:
+    """Return the annotated regions of a large image; or why all of it is to be read, as it follows its name."""
     if not pair.meaning.sparse:
-        return (), (
-            f"{pair.name} is large, and all of it is read, since its mask says something of every pixel. If 0 is not "
-            "annotated in it, 1 background and 2 object, have it read as strokes (option --sparse): then only what is "
-            "annotated is read."
+        return (
+            "is large, and all of it is read, since its mask says something of every pixel. If 0 is not annotated in "
+            "it, 1 background and 2 object, have it read as strokes (option --sparse): then only what is annotated is "
+            "read"
         )
     try:
         for ref in (pair.image, pair.mask):
             found = open_in_parts(ref)
             if found is None:
-                return (), (
-                    f"{ref.path.name} cannot be read in parts, so all of {pair.name} is read, which takes much memory. "
-                    "Save it as OME-Zarr or tiled TIFF to have only annotated regions read."
+                return (
+                    "is large, and all of it is read, which takes much memory, since the file of "
+                    f"{'its mask' if ref == pair.mask else 'the image'} cannot be read in parts. Save it as OME-Zarr "
+                    "or tiled TIFF to have only annotated regions read"
                 )
-            opened[ref] = found
-        regions = occupied_regions(opened[pair.mask])
-    except DataError:  # said when it is used
-        return (), ""
-    if not regions:  # of which is said that nothing is annotated
-        return (Region.middle(opened[pair.image].shape, 1),), ""
-    return regions, (
-        f"{pair.name} is large, so its annotated parts are read and not all of it: "
-        f"{count_of(len(regions), 'region')}, each as an image of its own. Held-out regions lie elsewhere in the same "
-        "image: their Dice says little of other images."
+            opened.add(ref, found)
+        return occupied_regions(opened[pair.mask])
+    except DataError as error:
+        reason = str(error).rstrip(".")
+        return f"is large, and all of it is read, since no annotated regions of it can be found ({reason})"
+
+
+def _say_large(counts: Mapping[str, int], reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """Return sentences on large images: how many regions of them are read, or why they are read whole."""
+    regions = (
+        "is large, so its annotated parts are read and not all of it: "
+        f"{count_of(sum(counts.values()), 'region')}{' in all' if len(counts) > 1 else ''}, each as an image of its own"
     )
+    return say_doubts([*((name, regions) for name in counts), *reasons.items()], "images")
 
 
 def _without_masks(images: Path, found: Listing) -> tuple[ImageRef, ...]:
@@ -275,14 +292,14 @@ def read_pair(pair: Pair, opened: Opened | None = None) -> AnnotatedImage:
     Parameters
     ----------
     opened
-        Images of which regions are read; what is not among them yet is opened and added.
+        Images of which regions are read; without them, the files are opened for this pair alone.
 
     Raises
     ------
     DataError
         If one of them cannot be read or used, or their sizes differ.
     """
-    opened = {} if opened is None else opened
+    opened = OpenedImages(open_unannotated) if opened is None else opened
     pixels, reading = read_pixels(pair, opened), read_mask(pair, opened)
     return AnnotatedImage(
         pair.name,
@@ -300,14 +317,8 @@ def read_pixels(pair: Pair, opened: Opened) -> ImagePixels:
     """Read the image of a pair, or a region of it; see `read_pair`. Raises `DataError` if it cannot be read."""
     if pair.region is None:
         return read_image(pair.image)
-    image = _opened(pair.image, opened)
+    image = opened[pair.image]
     return ImagePixels(image.read(pair.region), image.scale, image.unit, image.channel_names)
-
-
-def _opened(ref: ImageRef, opened: Opened) -> LazyImage:
-    if ref not in opened:
-        opened[ref] = open_unannotated(ref)
-    return opened[ref]
 
 
 def read_unannotated(ref: ImageRef) -> AnnotatedImage:
@@ -332,7 +343,7 @@ def read_mask(pair: Pair, opened: Opened | None = None) -> LabelReading:
     if pair.region is None:
         array = read_image(pair.mask, as_labels=True).array
     else:
-        array = _opened(pair.mask, {} if opened is None else opened).read(pair.region)
+        array = (open_unannotated(pair.mask) if opened is None else opened[pair.mask]).read(pair.region)
     return read_labels(array, name=pair.mask.name, meaning=pair.meaning)
 
 
@@ -340,6 +351,9 @@ def _nothing_pairs(images: Path, masks: Path, pairing: Pairing) -> str:
     left, right = pairing.images_without_mask, pairing.masks_without_image
     if any(one.reason == UNSEEN for one in left):
         return f"{masks}: all masks are predictions that nobody has looked at. Correct or accept some in napari first."
+    bare = [one.ref.name for one in left if one.reason == NOT_ANNOTATED]
+    if bare:
+        return f"{masks}: nothing is annotated ({first_of(bare)}). Paint 1 for background and 2 for objects first."
     reasons = {one.reason for one in (*left, *right)}
     reason = f" ({reasons.pop()})" if len(reasons) == 1 else ""
     return (

@@ -67,13 +67,13 @@ class LabelReading:
         return _object_share(self.labels, self.annotated)
 
 
-def say_doubts(doubts: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Return sentences on masks, by the names of their files, each with its doubt; empty doubts are passed over."""
+def say_doubts(doubts: Iterable[tuple[str, str]], nouns: str = "masks") -> tuple[str, ...]:
+    """Return sentences on masks (or other `nouns`), by name, each with its doubt; empty doubts are passed over."""
     found: dict[str, list[str]] = {}
     for name, doubt in doubts:
         found.setdefault(doubt, []).append(name)
     return tuple(
-        f"{names[0]} {doubt}." if len(names) == 1 else f"Each of {len(names)} masks ({first_of(names)}) {doubt}."
+        f"{names[0]} {doubt}." if len(names) == 1 else f"Each of {len(names)} {nouns} ({first_of(names)}) {doubt}."
         for doubt, names in found.items()
         if doubt
     )

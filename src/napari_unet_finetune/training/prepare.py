@@ -18,6 +18,7 @@ from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..events import never
 from ..inference.views import trains_mirrored
+from ..io.regions.region import LazyImage
 from ..models.model import Model
 from ..models.provenance import Provenance, TrainingImage
 from ..text import count_of, first_of
@@ -243,7 +244,7 @@ def _fit_base(
 
 def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig, device: torch.device) -> _Loaded:
     """Read every image once, leave out those without annotation, and hold some out."""
-    store, records, notices, measured, places = PatchStore(device), [], [], [], []
+    store, records, notices, measured, places, wholes = PatchStore(device), [], [], [], [], []
     for place, image in enumerate(images):
         if image.annotated is not None and not image.annotated.any():
             notices.append(f"{image.name}: nothing is annotated in this image; it is left out.")
@@ -254,6 +255,7 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
         records.append(TrainingImage.of(image))
         places.append(place)
+        wholes.append(image.part_of)
         as_it_is = None if seen.appearance.changes else seen.pixels
         measured.append(measure_image(image, base.card.view, normalized=as_it_is))
     if config.validation != "images":
@@ -263,11 +265,20 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
         store.part(split.train),
         store.part(split.validation),
         tuple(records),
-        (*notices, split.note),
+        (*notices, split.note, _about_wholes(wholes, split)),
         combine(measured),
         tuple(places[index] for index in split.validation),
         tuple(records[index] for index in split.validation),
     )
+
+
+def _about_wholes(wholes: Sequence[LazyImage | None], split: Split) -> str:
+    """Say that regions of the same image are on both sides of a split; empty if none are."""
+    parts = ([wholes[index] for index in part] for part in (split.train, split.validation))
+    trained, held_out = ({id(whole) for whole in part if whole is not None} for part in parts)
+    if not trained & held_out:
+        return ""
+    return "Held-out regions lie in images of which others are trained on: their Dice says little of other images."
 
 
 def _known_before(model: Model) -> tuple[Appearance, ...]:
