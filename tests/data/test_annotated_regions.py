@@ -14,7 +14,7 @@ from napari_unet_finetune.checks.checkup import check
 from napari_unet_finetune.config import ChannelRule, Normalization
 from napari_unet_finetune.data import folders
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.appearance import Appearance
+from napari_unet_finetune.data.appearance import LEVELS, Appearance
 from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.data.normalize import ModelView, measure_sight, network_input, see
 from napari_unet_finetune.data.statistics import measure_image
@@ -64,7 +64,10 @@ VIEWS = {
     "smaller": ModelView(rescale=0.5),
     "inverted": ModelView(knows=(Appearance(inverted=(0,)),)),
     "one of two": ModelView(
-        knows=(Appearance(quantiles=(0.0,) * 21), Appearance(inverted=(0,), quantiles=(1.0,) * 21))
+        knows=(
+            Appearance(quantiles=(0.0,) * len(LEVELS)),
+            Appearance(inverted=(0,), quantiles=tuple(LEVELS.tolist())),
+        )
     ),
     "a mean": ModelView(channels=ChannelRule(method="mean")),
     "each channel": ModelView(in_channels=3, normalization=Normalization(per_channel=True)),
@@ -92,7 +95,9 @@ def test_a_region_is_seen_as_prediction_sees_it_in_the_whole(tmp_path, name: str
     pixels, strokes = slide(channels=3 if name in ("a mean", "each channel") else 1)
     regions = open_folder(*write(tmp_path, pixels, strokes), sparse=True)
     whole = AnnotatedImage("slide", pixels)
-    everywhere = see(whole, view, measure_sight(whole, view))
+    sight = measure_sight(whole, view)
+    assert sight.appearance.inverted == ((0,) if name in ("inverted", "one of two") else ())
+    everywhere = see(whole, view, sight)
     as_it_is = view.model_copy(update={"rescale": 1.0})
     for image, pair in zip(regions, regions.pairing.pairs, strict=True):
         expected = everywhere[(..., *pair.region.slices)]

@@ -97,3 +97,39 @@ def test_however_an_image_is_shown(dtype, channels, of_card):
 def test_the_size_of_batches_does_not_matter(batch_size):
     one, image = predictor(batch_size=batch_size), noise((50, 34))
     np.testing.assert_array_equal(put_together(one, image, 9, 40), one.predict(image).probabilities)
+
+
+class BrightIsObject(Predictor):
+    """A network that is sure of everything, and counts how often it is asked."""
+
+    asked = 0
+
+    def logits(self, tiles):
+        self.asked += 1
+        return (tiles - 0.5) * 40
+
+
+def test_regions_of_an_image_are_shown_as_prediction_shows_all_of_it():
+    pixels = np.full((96, 96), 230, np.uint8)
+    pixels[::3, ::3] = 20  # mostly bright, and so is its middle
+    corner = Region(0, 0, 32, 32)
+    pixels[corner.slices] = 20
+    pixels[1:32:4, 1:32:4] = 230  # mostly dark
+    unclear = tuple(np.linspace(0, 1, 51).tolist())
+    few = Appearance(quantiles=unclear, object_share=0.1)
+    known = predictor().model.with_card(
+        knows=(few, few.model_copy(update={"inverted": (0,)})), normalization=Normalization(method="none")
+    )
+    one = BrightIsObject(known, PredictConfig(device="cpu"))
+    whole = AnnotatedImage("slide", pixels)
+    places = [corner, Region(64, 64, 96, 96)]
+    alone = [one.measure(AnnotatedImage("alone", pixels[place.slices])).appearance.inverted for place in places]
+    assert alone == [(), (0,)]
+    expected = one.predict(whole).appearance
+    for place in places:
+        region = AnnotatedImage("region", pixels[place.slices], part_of=whole)
+        assert one.measure(region).appearance == expected
+        assert one.predict(region).appearance == expected
+    before = one.asked
+    one.measure(AnnotatedImage("region", pixels[:16, :16], part_of=whole))
+    assert one.asked == before

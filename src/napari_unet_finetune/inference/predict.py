@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -123,6 +124,7 @@ class Predictor:
         self.model = model.seeing(self.config.channels)
         self.threshold = self.config.threshold or model.card.threshold
         self._mirrored = self.config.augment and knows_mirrored(model)
+        self._sights: WeakKeyDictionary[LazyImage, Sight] = WeakKeyDictionary()  # of wholes
 
     @classmethod
     def of(cls, model: str | Path, config: PredictConfig | None = None) -> Predictor:
@@ -202,15 +204,23 @@ class Predictor:
 
         Where its intensities do not say which of the datasets it is like that are shown otherwise, that way is taken in
         which the network is surer of the middle of the image and sees about as many objects as it was taught, there and
-        along the border.
+        along the border. A region of an image is shown as the whole is, which is looked at once.
 
         Raises
         ------
         DataError
             If the image's channels do not fit the model.
         """
+        whole = image.part_of if isinstance(image, AnnotatedImage) else None
+        if whole is None:
+            return self._likeliest(image, image)
+        if whole not in self._sights:
+            self._sights[whole] = self._likeliest(image, whole)
+        return self._sights[whole]
+
+    def _likeliest(self, image: LazyImage, whole: LazyImage) -> Sight:
         sights = list(possible_sights(image, self._view))
-        return sights[0] if len(sights) == 1 else min(sights, key=partial(self._implausibility, image))
+        return sights[0] if len(sights) == 1 else min(sights, key=partial(self._implausibility, whole))
 
     def _implausibility(self, image: LazyImage, sight: Sight) -> float:
         """Return how little the intensities and the objects of an image, seen so, are like those of a dataset.
@@ -220,6 +230,7 @@ class Predictor:
         side = round(LOOKED_AT_PX / self._view.rescale)
         found = drain(self.stream_region(image, Region.middle(image.shape, side), sight))
         assert found is not None
+        found = found.clip(0, 1)  # by rounding, blended ones may lie beyond
         unsure = float(np.mean(entr(found) + entr(1 - found)))
         usual = sight.appearance.object_share
         unusual = 0.0 if usual is None else _unusual(found > self.threshold, usual)
