@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("qtpy")
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QDockWidget
 
@@ -248,6 +248,27 @@ def test_a_window_stays_on_the_screen_when_docks_are_opened_that_do_not_fit_on_t
     qtbot.waitUntil(lambda: frame.tabifiedDockWidgets(first.parent()) == [second.parent()])
     qtbot.wait(200)
     qtbot.waitUntil(lambda: frame.height() == 800)
+
+
+@pytest.mark.parametrize("least_px", [1, 650], ids=["a window that keeps its size", "one that grows"])
+@pytest.mark.parametrize("height", [900, 1500])
+def test_a_window_that_is_enlarged_just_after_a_dock_was_opened_stays_enlarged(
+    window: Any, qtbot: Any, least_px: int, height: int
+) -> None:
+    frame = window.window._qt_window
+    frame.resize(1280, 800)
+    first = open_dock(window)
+    first.setMinimumHeight(least_px)
+    qtbot.wait(100)
+    second = open_dock(window, "Compare models")
+    qtbot.waitUntil(lambda: frame.tabifiedDockWidgets(first.parent()) == [second.parent()])
+    first.setMinimumHeight(1)
+    qtbot.waitUntil(lambda: frame.minimumHeight() <= 800)
+    frame.resize(1280, height)
+    for _ in range(3):
+        QApplication.postEvent(frame, QEvent(QEvent.Type.LayoutRequest))
+        qtbot.wait(50)
+        assert frame.height() == height
 
 
 def test_a_dock_stays_where_the_user_has_put_it(window: Any, qtbot: Any) -> None:

@@ -64,6 +64,7 @@ class Dock(QWidget, Listener):
         self._is_released = self._has_place = False
         self._window: Callable[[], QObject | None] = lambda: None  # not kept alive by what outlives it
         self._height = _height_of(self._others())
+        self._forced: set[int] = set()  # heights below which the docks on top of one another did not let the window be
         self._soon, self._placing = QTimer(self), QTimer(self)
         self._soon.timeout.connect(self._keep_height)
         for timer, wait_ms in ((self._soon, 0), (self._placing, _PLACING_MS)):
@@ -122,6 +123,7 @@ class Dock(QWidget, Listener):
             return
         others = [dock for dock in map(_frame_of, self._others()) if _is_docked(dock, window)]
         if others and own not in window.tabifiedDockWidgets(others[-1]):
+            self._forced.add(window.minimumHeight())
             window.tabifyDockWidget(others[-1], own)
             own.raise_()
             self._soon.start()
@@ -130,13 +132,21 @@ class Dock(QWidget, Listener):
     def _keep_height(self) -> None:
         """Take back what the window grew by when napari stacked the docks: its lower edge may lie below the screen.
 
-        It can grow, and be allowed to shrink again, only with a later layout.
+        It can grow, and be allowed to shrink again, only with a later layout. A height that others gave it stays.
         """
         window = self._window()
         if not isinstance(window, QMainWindow) or window.isMaximized() or window.isFullScreen():
             return
-        if window.minimumHeight() <= self._height < window.height():
+        if window.minimumHeight() <= self._height < window.height() and window.height() in self._forced:
             window.resize(window.width(), self._height)
+            self._placing.stop()
+
+    def _notice_layout(self, window: QMainWindow, kind: QEvent.Type) -> None:
+        """Notice, while a new dock finds its place, how high the window has to be, and that somebody resizes it."""
+        self._forced.add(window.minimumHeight())
+        if kind == QEvent.Type.LayoutRequest:
+            self._soon.start()
+        elif kind == QEvent.Type.Resize and window.height() not in (self._height, *self._forced):
             self._placing.stop()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -144,8 +154,8 @@ class Dock(QWidget, Listener):
         if watched is self._window() and event is not None:
             if event.type() == QEvent.Type.Close:
                 self.session.about_to_read_files.emit()
-            elif event.type() == QEvent.Type.LayoutRequest and self._placing.isActive():
-                self._soon.start()
+            elif self._placing.isActive() and isinstance(watched, QMainWindow):
+                self._notice_layout(watched, event.type())
         return bool(super().eventFilter(watched, event))
 
     def release(self) -> None:
