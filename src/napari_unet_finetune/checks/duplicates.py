@@ -47,7 +47,7 @@ class Fingerprint:
         A small picture (Y, X), half as precise as that: correlations are off by 0.00002.
     read
         Reads its pixels again. The detail that tells images apart takes 32 KB, and only those of a thumbnail that is
-        like another's need it; that of so many is kept as 64 MB hold.
+        like another's need it; as many of them are kept as fit 64 MB.
     """
 
     name: str
