@@ -223,11 +223,12 @@ def _side_by_side(commands: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
 def _large(work: Path, count: int) -> str:
     """Look through, train on and predict few and many large images: memory must not grow with their number.
 
-    A training may keep them, while there is room: as float32 with a byte for what is true.
+    A training may keep them, while there is room: as float32 with a byte for what is true, and a tenth more for where
+    their objects lie and for what the allocator holds back.
     """
     counts = max(2, count // 10), count
     few, many = (write_dataset(work / str(number), number, _LARGE_SIDE) for number in counts)
-    kept_mib, told = (counts[1] - counts[0]) * _LARGE_SIDE**2 * 5 >> 20, []
+    kept_mib, told = (counts[1] - counts[0]) * _LARGE_SIDE**2 * 5.5 / 2**20, list[str]()
     for name in ("check", "finetune", "predict"):
         peaks = [_peak_mib(name, data, data / "out") for data in (few, many)]
         told.append(f"{name} {peaks[1]} MiB")
