@@ -118,7 +118,7 @@ def test_without_masks_the_verdict_is_careful():
 def test_reversed_contrast_is_guessed_without_masks_and_mere_darkness_is_not():
     base = model_of(cells(40, 200))
     _, guess = verdict(cells(215, 55, masks=False), base)
-    assert "the contrast may be reversed" in guess and "--appearance inverted" in guess
+    assert "the contrast may be reversed" in guess and "--set appearance=inverted" in guess
     for others in (cells(40, 200, masks=False), cells(10, 60, masks=False), cells(40, 200, size=60, masks=False)):
         assert "reversed" not in verdict(others, base)[1]
     standardized = ModelView(normalization=Normalization(method="zscore"))
