@@ -22,6 +22,7 @@ WINDOW = """
 import json, random, sys
 from pathlib import Path
 import numpy as np
+from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.project.project import Project
 
 source, own, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -43,7 +44,10 @@ for _ in range(100):
         project.set_dice({name: dice[name]})
     elif action == "look":
         for changed in project.catch_up().images:
-            labels = project.read_labels(changed)
+            try:
+                labels = project.read_labels(changed)
+            except DataError:  # the other window has removed it since
+                labels = None
             shown[changed] = np.zeros((6, 8), np.uint16) if labels is None else labels
     elif action == "remove":
         project.remove_labels(name)
