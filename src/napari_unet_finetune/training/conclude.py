@@ -161,7 +161,7 @@ def _ended(
 
 
 def _sorted_out(model: Model, setup: Setup) -> SortedOut:
-    """Return the same, or nothing where that fails: a model that is finished is not lost for it."""
+    """Return what `sort_out` does, or that none was tried where it fails: a finished model is not lost for it."""
     try:
         return sort_out(model, setup)
     except FinetuneError:
