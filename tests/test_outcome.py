@@ -104,6 +104,11 @@ def test_images_that_the_model_mistakes_are_named_with_what_to_do():
     assert "other kind" not in _told(replace(END, sorted_out=8))
 
 
+def test_why_nobody_knows_which_images_are_mistaken_is_told():
+    told = _told(replace(END, not_sorted_out="old image 2: the memory does not hold it. Choose the device 'cpu'."))
+    assert told.endswith("apart could not be tried: old image 2: the memory does not hold it. Choose the device 'cpu'.")
+
+
 def test_forgetting_is_said_whoever_else_is_mistaken():
     worst, namesake = ImageChange("img_04", 0.9, 0.5), {"sorted_out": 8, "mistaken_new": ("img_04",)}
     assert "That one is being forgotten" in _told(replace(END, old_images=5, worst_old=worst, **namesake))

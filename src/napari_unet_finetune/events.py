@@ -98,6 +98,7 @@ class RunEnded(Event):
     images, 0 in runs of earlier versions; `worst_old` is the one that lost most, where more than one is known. Where
     datasets are shown to the network in different ways, `sorted_out` images were told apart, new ones and what is kept
     of old ones; `mistaken_old` and `mistaken_new` were taken for the other kind, and old ones are scored so.
+    `not_sorted_out` says why that could not be tried, where it failed.
     """
 
     kind: ClassVar[str] = "run_ended"
@@ -118,6 +119,7 @@ class RunEnded(Event):
     sorted_out: Count = 0
     mistaken_old: tuple[str, ...] = ()
     mistaken_new: tuple[str, ...] = ()
+    not_sorted_out: str = ""
 
     @property
     def forgot(self) -> bool:

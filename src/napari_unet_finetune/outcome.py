@@ -80,7 +80,9 @@ def _mixed(end: RunEnded) -> str:
 
 
 def _mistaken(end: RunEnded) -> str:
-    """Say which images the model takes for those of the other dataset when it is not told."""
+    """Say which images the model takes for those of the other dataset when it is not told, or why nobody knows."""
+    if end.not_sorted_out:
+        return f" Whether the model tells old and new images apart could not be tried: {end.not_sorted_out}"
     kinds = (("old", end.mistaken_old), ("new", end.mistaken_new))
     mistaken = [f"{count_of(len(names), f'{kind} image')} ({first_of(names)})" for kind, names in kinds if names]
     if not mistaken:

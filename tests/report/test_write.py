@@ -198,6 +198,12 @@ def test_images_that_the_model_mistakes_are_named(own_copy, tmp_path):
     assert "old &lt;7&gt;, img_01" in page and "takes 1 old and 1 new ones" in page
 
 
+def test_why_telling_images_apart_could_not_be_tried_is_told(own_copy, tmp_path):
+    with_event(own_copy.run, "run_ended", not_sorted_out="old <7>: no memory. Choose the device 'cpu'.")
+    page = written(own_copy.run, tmp_path / "page.html")[1]
+    assert "apart could not be tried: old &lt;7&gt;: no memory." in page
+
+
 @pytest.mark.parametrize(("window", "is_part"), [(16, True), (4000, False)])
 def test_that_only_a_window_was_scored_is_told_with_its_size(own_copy, tmp_path, window, is_part):
     with_event(own_copy.run, "run_started", window_px=window)

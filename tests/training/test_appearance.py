@@ -9,6 +9,7 @@ import torch
 from napari_unet_finetune.config import ChannelRule, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.appearance import KNOTS, Appearance
+from napari_unet_finetune.errors import DeviceError
 from napari_unet_finetune.events import Notice, drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import knows_mirrored
@@ -111,6 +112,21 @@ def test_old_images_without_objects_are_scored_as_before_also_if_they_are_mistak
     swapped = [one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old))]
     found = sort_out(turned[1].model.with_card(knows=tuple(swapped)), replace(setup, old=(*setup.old, empty)))
     assert "empty" in found.old and "empty" not in found.dice
+
+
+@pytest.mark.parametrize("steps", [1, 40])
+def test_a_model_is_not_lost_where_trying_to_tell_images_apart_fails_and_why_is_told(trained, monkeypatch, steps):
+    """After one step the base's weights are kept, after many the finetuned ones: both are tried."""
+
+    def fail(*_):
+        raise DeviceError("square 1: the memory of 'cpu' does not hold an image of 48 x 48 pixels.")
+
+    monkeypatch.setattr(Predictor, "measure", fail)
+    settings = tiny_config(steps=steps, appearance="inverted", keep_raw=steps == 1, learning_rate=3e-3)
+    ended = drain(finetune(trained.model, INVERTED, settings)).ended
+    assert (ended.share == 0) == (steps == 1) and not ended.kept_raw
+    assert ended.not_sorted_out.startswith("square 1: the memory") and ended.sorted_out == 0
+    assert ended.not_sorted_out in ended.summary
 
 
 def test_where_all_images_are_shown_alike_none_is_mistaken(trained):

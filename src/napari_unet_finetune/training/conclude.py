@@ -60,13 +60,14 @@ class SortedOut:
     """Which images a model takes for those of another dataset where only their intensities and objects tell.
 
     `tried` is the number of images, 0 where all datasets are shown to the network alike. `dice` is what old images that
-    were mistaken then have, those with objects.
+    were mistaken then have, those with objects. `failure` says why it could not be tried.
     """
 
     tried: int = 0
     old: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     dice: Mapping[str, float] = field(default_factory=dict)
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,16 +157,17 @@ def _ended(
         sorted_out=scores.sorted_out.tried,
         mistaken_old=scores.sorted_out.old,
         mistaken_new=scores.sorted_out.new,
+        not_sorted_out=scores.sorted_out.failure,
     )
     return summarized(ended, setup.config, len(setup.held_out))
 
 
 def _sorted_out(model: Model, setup: Setup) -> SortedOut:
-    """Return what `sort_out` does, or that none was tried where it fails: a finished model is not lost for it."""
+    """Return what `sort_out` does, or why it fails: a finished model is not lost for it."""
     try:
         return sort_out(model, setup)
-    except FinetuneError:
-        return SortedOut()
+    except FinetuneError as error:
+        return SortedOut(failure=str(error))
 
 
 def sort_out(model: Model, setup: Setup, *, new: bool = True) -> SortedOut:
