@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet_finetune.data.split import keep_holding_out, split_images
+from napari_unet_finetune.data.split import FEWEST_WHOLES, keep_holding_out, split_at, split_images
 
 FRACTIONS = st.lists(st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.3, 0.9]), min_size=4, max_size=40)
 
@@ -78,6 +78,71 @@ def test_held_out_images_span_the_range_of_foreground(seed):
 @pytest.mark.parametrize(("count", "words"), [(5, "Only 1 held-out image"), (15, "Only 3"), (30, "6 held-out images.")])
 def test_the_note_says_how_weak_the_number_is(count, words):
     assert split_images([0.1] * count, 0.2, 0).note.startswith(words)
+
+
+SLIDES = st.lists(st.sampled_from([None, "a", "b", "c", "d", "e"]), min_size=4, max_size=30)
+
+
+def sides(held_out, wholes):
+    """Return of which slides regions are held out, and of which regions are trained on."""
+    held_out = set(held_out)
+    return [{whole for i, whole in enumerate(wholes) if whole and (i in held_out) == is_held} for is_held in (1, 0)]
+
+
+def units(wholes):
+    return len({whole or i for i, whole in enumerate(wholes)})
+
+
+@given(SLIDES, st.data(), st.floats(0.01, 0.99), st.integers(0, 9))
+def test_regions_of_a_slide_are_on_one_side_where_there_are_three_images(wholes, data, share, seed):
+    fractions = data.draw(st.lists(st.sampled_from([0.0, 0.1, 0.5]), min_size=len(wholes), max_size=len(wholes)))
+    split = split_images(fractions, share, seed, wholes=wholes)
+    assert sorted(split.train + split.validation) == list(range(len(wholes)))
+    assert split.train and split.validation
+    assert any(fractions[i] for i in split.train) == any(fractions)
+    held_out, trained = sides(split.validation, wholes)
+    if units(wholes) >= FEWEST_WHOLES:
+        assert not held_out & trained
+        assert not any(wholes.count(whole) > len(wholes) / 2 for whole in held_out)
+    is_told = "their Dice says little" in split.note
+    assert is_told == bool(held_out & trained) or "without any object" in split.note
+
+
+@settings(max_examples=60)
+@given(SLIDES, st.integers(0, 9), st.data())
+def test_slides_that_were_trained_on_are_not_held_out_and_held_out_ones_stay_so(wholes, seed, data):
+    fractions = [0.1] * len(wholes)
+    held_out, trained = set(), set()
+    for count in range(1, len(wholes) + 1):
+        now = set(
+            keep_holding_out(fractions[:count], 0.2, seed, trained=trained, held_out=held_out, wholes=wholes[:count])
+        )
+        assert held_out <= now and not now & trained
+        if units(wholes[:count]) >= FEWEST_WHOLES:
+            new, known = sides(now - held_out, wholes[:count])[0], {wholes[i] for i in trained} - {None}
+            assert not new & known
+        if data.draw(st.booleans()):
+            held_out, trained = now, set(range(count)) - now
+
+
+def test_a_slide_with_most_of_the_regions_is_trained_on():
+    wholes = ["large"] * 20 + ["small"] * 2 + [None] * 2
+    for seed in range(20):
+        assert "large" not in {wholes[i] for i in split_images([0.1] * 24, 0.5, seed, wholes=wholes).validation}
+
+
+@pytest.mark.parametrize(
+    ("wholes", "held_out", "words"),
+    [
+        ("aabbcc", [0, 1], "Only 1 held-out image: its Dice is a weak number. 2 held-out regions lie in 1 image of wh"),
+        ("aabbcc", [0, 2], "Only 2 held-out images: their Dice is a rough number. Held-out regions lie in images of"),
+        ([None, None, "a", "a", "b"], [0, 2, 3], "Only 2 held-out images: their Dice is a rough number. 2 held-out"),
+        ([None, None, "a", "a", "b"], [0], "Only 1 held-out image: its Dice is a weak number."),
+        ("aabb", [], "Nothing is held out"),
+    ],
+)
+def test_the_note_says_whether_slides_are_held_out_whole(wholes, held_out, words):
+    assert split_at(held_out, len(wholes), wholes).note.startswith(words)
 
 
 def test_held_out_images_without_objects_are_pointed_out():

@@ -1,8 +1,12 @@
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.io.regions.region import Region
+from napari_unet_finetune.models import provenance
 from napari_unet_finetune.models.provenance import Provenance, TrainingImage, installed_version, package_versions
 
 
@@ -39,3 +43,54 @@ def test_provenance_survives_json():
 def test_a_misspelt_field_is_refused():
     with pytest.raises(ValidationError, match="license"):
         Provenance(license="MIT")
+
+
+RNG = np.random.default_rng(0)
+WHOLE = RNG.integers(0, 255, (600, 800), dtype=np.uint8)
+OTHER = RNG.integers(0, 255, (600, 800), dtype=np.uint8)
+
+
+def part(region: Region, whole: np.ndarray = WHOLE, name: str = "slide") -> AnnotatedImage:
+    """Return a region of an image that is in memory, with a mask."""
+    pixels = whole[(..., *region.slices)]
+    labels = np.ones(region.shape, np.uint8)
+    return AnnotatedImage(f"{name}{region}", pixels, labels, part_of=AnnotatedImage(name, whole), region=region)
+
+
+TRAINED, HELD_OUT = Region(64, 64, 192, 192), Region(320, 64, 448, 256)
+SEEN = TrainingImage.of(part(TRAINED)), TrainingImage.of(part(HELD_OUT))
+MODEL = Provenance(images=SEEN, held_out=(SEEN[1].name,))
+
+
+@pytest.mark.parametrize(
+    ("image", "use"),
+    [
+        (part(TRAINED), "train"),
+        (part(Region(64, 0, 256, 192)), "train"),  # one more stroke has moved its edges
+        (part(TRAINED, WHOLE[None].repeat(3, 0)), "train"),  # gray as RGB
+        (part(HELD_OUT.grown(64, WHOLE.shape)), "validation"),
+        (part(TRAINED.around(HELD_OUT)), "train"),
+        (part(Region(0, 448, 128, 576)), ""),
+        (part(Region(192, 192, 256, 256)), ""),  # side by side
+        (part(TRAINED, OTHER), ""),
+        (part(TRAINED, WHOLE.astype(np.uint16)), ""),
+        (AnnotatedImage("small", WHOLE[:128, :128]), ""),
+    ],
+)
+def test_a_region_is_known_by_its_place_however_its_edges_have_moved(image: AnnotatedImage, use: str) -> None:
+    assert MODEL.use_of(TrainingImage.of(image)) == use
+
+
+def test_a_region_is_known_where_the_whole_is_large_and_the_other_way_round(monkeypatch) -> None:
+    monkeypatch.setattr(provenance, "LARGE_PX", 1000)
+    whole, region = TrainingImage.of(AnnotatedImage("whole", WHOLE)), TrainingImage.of(part(HELD_OUT))
+    assert Provenance(images=(region,), held_out=()).use_of(whole) == "train"
+    assert Provenance(images=(whole,), held_out=()).use_of(region) == "train"
+    assert not Provenance(images=(whole,)).knows(TrainingImage.of(part(HELD_OUT, OTHER)))
+
+
+def test_places_survive_json_and_only_regions_have_one() -> None:
+    small = TrainingImage.of(AnnotatedImage("small", WHOLE[:100, :100]))
+    written = Provenance(images=(*SEEN, small)).model_dump(mode="json")
+    assert Provenance.model_validate(written).images == (*SEEN, small)
+    assert ["place" in one for one in written["images"]] == [True, True, False]

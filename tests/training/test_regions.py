@@ -10,12 +10,14 @@ from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.normalize import network_input
-from napari_unet_finetune.events import Notice, drain
-from napari_unet_finetune.training.finetune import train
+from napari_unet_finetune.evaluation.evaluate import trained_on
+from napari_unet_finetune.events import Notice, RunStarted, drain
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.training.finetune import finetune, train
 from napari_unet_finetune.training.patches import PatchSampler
 from napari_unet_finetune.training.store import PatchStore
 
-from ..data.test_annotated_regions import VIEWS, in_memory, slide, small_is_large, write
+from ..data.test_annotated_regions import VIEWS, in_memory, slide, small_is_large, write, write_slides
 from .conftest import TINY, tiny_config
 
 __all__ = ["small_is_large"]  # a fixture
@@ -52,7 +54,8 @@ def test_what_held_out_regions_say_is_told_only_where_others_of_the_same_image_a
     pixels, strokes = slide()
     regions = open_folder(*write(tmp_path, pixels, strokes), sparse=True)
     held_out = regions.names[:2]
-    elsewhere = [replace(image, part_of=AnnotatedImage("other", pixels)) for image in regions[:2]]
+    other = AnnotatedImage("other", 255 - pixels)
+    elsewhere = [replace(image, part_of=other) for image in regions[:2]]
     for images, config, is_told in (
         (regions, tiny_config(held_out=held_out), True),
         ([*elsewhere, *regions[2:]], tiny_config(held_out=held_out), False),
@@ -60,5 +63,34 @@ def test_what_held_out_regions_say_is_told_only_where_others_of_the_same_image_a
         (regions[:1], tiny_config(), False),
     ):
         messages = [event.message for event in train(images, config, shape=TINY) if isinstance(event, Notice)]
-        assert any("Held-out regions" in message for message in messages) == is_told
+        assert any("Held-out regions lie in images of which others" in one for one in messages) == is_told
     assert not any("held-out" in note.lower() for note in regions.notes)
+
+
+def test_a_model_knows_a_region_whose_edges_a_stroke_has_moved(tmp_path) -> None:
+    pixels, strokes = slide()
+    before = open_folder(*write(tmp_path, pixels, strokes), sparse=True)
+    drain(train(before, tiny_config(held_out=()), shape=TINY)).model.save(tmp_path / "model.safetensors")
+    strokes[250:260, 60:70] = 2  # beside the first
+    (tmp_path / "later").mkdir()
+    after = open_folder(*write(tmp_path / "later", pixels, strokes), sparse=True)
+    moved = after.names[0]
+    assert before[0].shape != after[0].shape
+    model = load_model(tmp_path / "model.safetensors")
+    assert moved in trained_on(model, after)
+    config = tiny_config(held_out=(moved,))
+    told = [event.message for event in finetune(model, after, config) if isinstance(event, Notice)]
+    assert any("will be too good" in message and moved in message for message in told)
+
+
+@pytest.mark.parametrize(("slides", "is_whole"), [(1, False), (2, False), (3, True), (4, True)])
+def test_slides_are_held_out_with_all_their_regions_where_there_are_three(tmp_path, slides, is_whole) -> None:
+    regions = open_folder(*write_slides(tmp_path, [True] * slides), sparse=True)
+    events = list(train(regions, tiny_config(), shape=TINY))
+    held_out = next(event.validation_images for event in events if isinstance(event, RunStarted))
+    assert held_out
+    of_slides = {name.partition("[")[0] for name in held_out}
+    assert (len(held_out) == 4 * len(of_slides)) == is_whole
+    told = " ".join(event.message for event in events if isinstance(event, Notice))
+    assert ("4 held-out regions lie in 1 image of which nothing is trained on." in told) == is_whole
+    assert ("their Dice says little" in told) == (not is_whole)

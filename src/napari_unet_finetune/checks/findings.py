@@ -119,8 +119,9 @@ def look_at(image: ImageRef, pair: Pair | None, *, view: ModelView | None, opene
         findings = _with_pixels(findings, pixels, fingerprint.sha256)
         reading = None if pair is None else _read_mask(pair, findings, opened)
         labels, known = (reading.labels, reading.annotated) if reading else (None, None)
-        whole = None if pair is None or pair.region is None else opened[image]
-        annotated = AnnotatedImage(findings.name, pixels.array, labels, known, part_of=whole)
+        region = None if pair is None else pair.region
+        whole = None if region is None else opened[image]
+        annotated = AnnotatedImage(findings.name, pixels.array, labels, known, part_of=whole, region=region)
         statistics = None if view is None else measure_image(annotated, view)
     except DataError as error:
         return Look(replace(findings, problem=str(error)), fingerprint)

@@ -31,8 +31,9 @@ class AnnotatedImage:
         Size of a pixel along Y and X, in `unit`.
     channel_names
         Names of the channels, where they are known.
-    part_of
-        The image of which it is a region, over which intensities are measured; ``None`` if it is no such region.
+    part_of, region
+        The image of which it is a region, over which intensities are measured, and where in it that region lies;
+        ``None`` if it is no such region.
 
     Raises
     ------
@@ -48,6 +49,7 @@ class AnnotatedImage:
     unit: str = "px"
     channel_names: tuple[str, ...] = ()
     part_of: LazyImage | None = None
+    region: Region | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and types."""

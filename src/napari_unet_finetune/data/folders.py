@@ -310,6 +310,7 @@ def read_pair(pair: Pair, opened: Opened | None = None) -> AnnotatedImage:
         pixels.unit,
         pixels.channels,
         None if pair.region is None else opened[pair.image],
+        pair.region,
     )
 
 

@@ -1,8 +1,13 @@
-"""Choose whole images to hold out for validation, and say how much a score on them is worth."""
+"""Choose whole images to hold out for validation, and say how much a score on them is worth.
+
+Where annotated regions of large images count as images, `wholes` tell of each which one it is a region of, in values
+that differ as they do, ``None`` of an image by itself. From three images on each is held out with all its regions, for
+those of one image are alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -13,6 +18,8 @@ from ..text import count_of, verb_for
 
 MIN_IMAGES = 4
 SOLID_IMAGES = 5
+FEWEST_WHOLES = 3
+Wholes = Sequence[Hashable | None]
 
 
 @dataclass(frozen=True)
@@ -24,62 +31,101 @@ class Split:
     note: str
 
 
-def split_images(foreground_fractions: Sequence[float], share: float, seed: int) -> Split:
+def split_images(fractions: Sequence[float], share: float, seed: int, *, wholes: Wholes = ()) -> Split:
     """Hold out a `share` of the images, at least one from four images on and none below.
 
     The images are sorted by their foreground and cut into as many groups as there are images to hold out; one image
     from the middle of each group is drawn, so that the held-out images are like the rest. Training always keeps an
-    image with foreground, and validation gets one if there are two.
+    image with foreground, and validation gets one if there are two. An image of more than half of all regions is
+    trained on.
 
     Parameters
     ----------
-    foreground_fractions
+    fractions
         Share of object pixels of each image.
     share
         Share of the images to hold out, between 0 and 1.
     seed
         The same seed gives the same choice.
+    wholes
+        Which image each is a region of; empty if none is one.
     """
-    count = len(foreground_fractions)
+    count, units = len(fractions), units_of(wholes, len(fractions))
     if count < MIN_IMAGES:
         images = f"{count_of(count, 'image')} {verb_for(count, 'be')}"
         return Split(tuple(range(count)), (), f"{images} too few to hold one out: there is no held-out Dice.")
-    held_out = min(count - 1, max(1, round(share * count)))
+    chosen = _draw(_means(fractions, units), share, seed, barred=_largest(units, count))
+    held_out = _members(units, chosen)
+    return Split(_all_but(held_out, count), held_out, _note(held_out, fractions, wholes))
+
+
+def units_of(wholes: Wholes, count: int) -> tuple[tuple[int, ...], ...]:
+    """Return the positions among `count` images of those that are held out or trained on together, in their order.
+
+    That is each image by itself, or all regions of a whole where there are wholes enough.
+    """
+    units: dict[Hashable, list[int]] = {}
+    for place, whole in enumerate(wholes or [None] * count):
+        units.setdefault((None, place) if whole is None else (whole,), []).append(place)
+    return tuple(map(tuple, units.values())) if len(units) >= FEWEST_WHOLES else tuple((i,) for i in range(count))
+
+
+def _means(fractions: Sequence[float], units: Sequence[tuple[int, ...]]) -> list[float]:
+    return [sum(fractions[i] for i in unit) / len(unit) for unit in units]
+
+
+def _members(units: Sequence[tuple[int, ...]], chosen: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(i for unit in chosen for i in units[unit]))
+
+
+def _largest(units: Sequence[tuple[int, ...]], count: int) -> frozenset[int]:
+    """Return which of the units has more than half of the images, if one has."""
+    return frozenset(place for place, unit in enumerate(units) if len(unit) > max(1, count / 2))
+
+
+def _draw(fractions: Sequence[float], share: float, seed: int, *, barred: AbstractSet[int]) -> list[int]:
+    """Return which units to hold out, see `split_images`; none that is `barred`."""
+    count = len(fractions)
     rng = np.random.default_rng(seed)
-    by_foreground = np.argsort(foreground_fractions, kind="stable")
-    chosen = [int(rng.choice(_middle(group))) for group in np.array_split(by_foreground, held_out)]
-    chosen = _with_objects(chosen, foreground_fractions, rng)
-    return Split(_all_but(chosen, count), tuple(sorted(chosen)), _note(chosen, foreground_fractions))
+    by_foreground = [i for i in np.argsort(fractions, kind="stable") if i not in barred]
+    held_out = min(count - 1, len(by_foreground), max(1, round(share * count)))
+    groups = np.array_split(np.array(by_foreground, np.intp), held_out)
+    return _with_objects([int(rng.choice(_middle(group))) for group in groups], fractions, rng, barred)
 
 
 def keep_holding_out(
-    foreground_fractions: Sequence[float],
+    fractions: Sequence[float],
     share: float,
     seed: int,
     *,
     trained: AbstractSet[int] = frozenset(),
     held_out: AbstractSet[int] = frozenset(),
+    wholes: Wholes = (),
 ) -> tuple[int, ...]:
     """Return which images of a dataset that grows are held out: those of before, and new ones with their number.
 
     However many images follow, what is held out of the first ones stays the same. At least one is held out from four
     images on, if one is left that was not trained on; one with objects as soon as two have some. Training always keeps
-    an image with objects.
+    an image with objects. Of an image that was trained on, new regions are trained on too; until it was used, they may
+    change what is held out.
 
     Parameters
     ----------
-    foreground_fractions
+    fractions
         Share of object pixels of each image, in the order in which the images were annotated.
-    share, seed
+    share, seed, wholes
         As in `split_images`.
     trained, held_out
         Positions of images that were trained on, and of those that were held out, before.
     """
-    chosen = set(held_out)
-    for count in range(MIN_IMAGES, len(foreground_fractions) + 1):
-        while (pool := _to_choose_from(foreground_fractions, count, share, chosen, trained)).size:
+    units = units_of(wholes, len(fractions))
+    known = {place for place, unit in enumerate(units) if not trained.isdisjoint(unit)}
+    chosen = {place for place, unit in enumerate(units) if not held_out.isdisjoint(unit)} - known
+    means, kept = _means(fractions, units), known | _largest(units, len(fractions))
+    for count in range(MIN_IMAGES if len(units) == len(fractions) else FEWEST_WHOLES, len(units) + 1):
+        while (pool := _to_choose_from(means, count, share, chosen, kept)).size:
             chosen.add(int(np.random.default_rng([seed, count, len(chosen)]).choice(pool)))
-    return tuple(sorted(chosen))
+    return tuple(sorted({*_members(units, chosen), *held_out}))
 
 
 def _to_choose_from(
@@ -104,8 +150,8 @@ def _to_choose_from(
     return _middle(np.array(pool, np.intp))
 
 
-def split_by_name(names: Sequence[str], held_out: Sequence[str]) -> Split:
-    """Hold out the images called `held_out`.
+def split_by_name(names: Sequence[str], held_out: Sequence[str], wholes: Wholes = ()) -> Split:
+    """Hold out the images called `held_out`; `wholes` as in `split_images`.
 
     Raises
     ------
@@ -118,12 +164,12 @@ def split_by_name(names: Sequence[str], held_out: Sequence[str]) -> Split:
     chosen = [index for index, name in enumerate(names) if name in held_out]
     if len(chosen) == len(names):
         raise DataError("All annotated images are for validation, so none is left to train on. Give some to training.")
-    return split_at(chosen, len(names))
+    return split_at(chosen, len(names), wholes)
 
 
-def split_at(held_out: Sequence[int], count: int) -> Split:
-    """Hold out the images at these positions among `count`."""
-    note = _note_on(len(held_out)) if held_out else "Nothing is held out: there is no held-out Dice."
+def split_at(held_out: Sequence[int], count: int, wholes: Wholes = ()) -> Split:
+    """Hold out the images at these positions among `count`; `wholes` as in `split_images`."""
+    note = _note_on(held_out, count, wholes) if held_out else "Nothing is held out: there is no held-out Dice."
     return Split(_all_but(held_out, count), tuple(held_out), note)
 
 
@@ -133,16 +179,19 @@ def _middle(group: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tupl
     return group[margin : len(group) - margin]
 
 
-def _with_objects(chosen: list[int], fractions: Sequence[float], rng: np.random.Generator) -> list[int]:
-    """Exchange one of the chosen images if otherwise only one side of the split had images with foreground."""
+def _with_objects(
+    chosen: list[int], fractions: Sequence[float], rng: np.random.Generator, barred: AbstractSet[int]
+) -> list[int]:
+    """Exchange one of the chosen units if otherwise only one side of the split had units with foreground."""
     full = [i for i, fraction in enumerate(fractions) if fraction > 0]
     empty = [i for i, fraction in enumerate(fractions) if fraction == 0]
-    chosen_full = [i for i in chosen if i in full]
-    if not chosen_full and len(full) > 1:
-        return [*chosen[1:], int(rng.choice(full))]
-    outside_empty = [i for i in empty if i not in chosen]
-    if len(chosen_full) == len(full) and chosen_full and outside_empty:
-        return [*(i for i in chosen if i != chosen_full[0]), int(rng.choice(outside_empty))]
+    chosen_full, free = [i for i in chosen if i in full], [i for i in full if i not in barred]
+    if not chosen_full and len(full) > 1 and free:
+        return [*chosen[1:], int(rng.choice(free))]
+    outside_empty = [i for i in empty if i not in chosen and i not in barred]
+    if len(chosen_full) == len(full) and chosen_full:
+        others = [i for i in chosen if i != chosen_full[0]]
+        return [*others, int(rng.choice(outside_empty))] if outside_empty else others or chosen
     return chosen
 
 
@@ -150,16 +199,35 @@ def _all_but(chosen: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(i for i in range(count) if i not in chosen)
 
 
-def _note(chosen: Sequence[int], fractions: Sequence[float]) -> str:
+def _note(chosen: Sequence[int], fractions: Sequence[float], wholes: Wholes) -> str:
     if not any(fractions[i] > 0 for i in chosen):
         images = count_of(len(chosen), "held-out image")
         return f"{images} without any object: the Dice says only whether the model finds objects where there are none."
-    return _note_on(len(chosen))
+    return _note_on(chosen, len(fractions), wholes)
 
 
-def _note_on(count: int) -> str:
-    if count == 1:
-        return "Only 1 held-out image: its Dice is a weak number."
-    if count < SOLID_IMAGES:
-        return f"Only {count} held-out images: their Dice is a rough number."
-    return f"{count} held-out images."
+def _note_on(held_out: Sequence[int], count: int, wholes: Wholes) -> str:
+    worth, about = how_held_out(held_out, count, wholes)
+    if worth == 1:
+        told = "Only 1 held-out image: its Dice is a weak number."
+    elif worth < SOLID_IMAGES:
+        told = f"Only {worth} held-out images: their Dice is a rough number."
+    else:
+        told = f"{worth} held-out images."
+    return " ".join(filter(None, (told, about)))
+
+
+def how_held_out(held_out: Sequence[int], count: int, wholes: Wholes) -> tuple[int, str]:
+    """Return on how many images a score is, and what there is to say of those of which regions are held out.
+
+    Regions of an image of which nothing is trained on count as one.
+    """
+    trained = {wholes[i] for i in _all_but(held_out, count)} if wholes else set()
+    tested = [wholes[i] for i in held_out if wholes and wholes[i] is not None]
+    if not trained.isdisjoint(tested):
+        others = "Held-out regions lie in images of which others are trained on"
+        return len(held_out), f"{others}: their Dice says little of other images."
+    images = len(set(tested))
+    regions, lie = count_of(len(tested), "held-out region"), verb_for(len(tested), "lie")
+    about = f"{regions} {lie} in {count_of(images, 'image')} of which nothing is trained on." if tested else ""
+    return len(held_out) - len(tested) + images, about

@@ -5,14 +5,24 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
-from math import isfinite
+from math import isfinite, prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from ..data.annotated_image import AnnotatedImage
 from ..data.statistics import DataStatistics
 from ..io.pixels import sha256_of
+from ..io.regions.identity import identity_of
+from ..io.regions.region import LARGE_PX, Region
 
 DISTRIBUTION = "napari-unet-finetune"
 _RECORDED = (
@@ -50,23 +60,64 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Place(_Record):
+    """A region, and of which large image: `whole` is its `identity_of`."""
+
+    whole: str
+    region: Region
+
+    @classmethod
+    def of(cls, image: AnnotatedImage) -> Self | None:
+        """Return where `image` lies: in the one that it is a region of, or in itself if it is large; else ``None``.
+
+        Raises
+        ------
+        DataError
+            If the image that it is a region of cannot be read.
+        """
+        if image.part_of is not None and image.region is not None:
+            return cls(whole=identity_of(image.part_of), region=image.region)
+        is_large = prod(image.shape) > LARGE_PX
+        return cls(whole=identity_of(image), region=Region.whole(image.shape)) if is_large else None
+
+
 class TrainingImage(_Record):
-    """One training image: its name, the sha256 of its pixels with their labels, and that of its pixels alone."""
+    """One training image: its name, the sha256 of its pixels with their labels, and that of its pixels alone.
+
+    Of a large image, or a region of one, the `place` is kept, by which the pixels are known when a region of them has
+    other edges; ``None`` for others, and in older files.
+    """
 
     name: str
     sha256: str
     pixels_sha256: str | None = None  # None in older files
+    place: Place | None = None
 
     def is_same(self, other: TrainingImage) -> bool:
-        """Tell whether both have the same pixels, with the same labels or others."""
+        """Tell whether both have the same pixels, or some of one image, with the same labels or others."""
         pixels = self.pixels_sha256
-        return self.sha256 == other.sha256 or (pixels is not None and pixels == other.pixels_sha256)
+        is_equal = self.sha256 == other.sha256 or (pixels is not None and pixels == other.pixels_sha256)
+        return is_equal or (self.shares_image(other) and self._overlaps(other))
+
+    def shares_image(self, other: TrainingImage) -> bool:
+        """Tell whether both are regions of one image."""
+        return self.place is not None and other.place is not None and self.place.whole == other.place.whole
+
+    def _overlaps(self, other: TrainingImage) -> bool:
+        assert self.place is not None
+        assert other.place is not None
+        return self.place.region.common(other.place.region) is not None
 
     @classmethod
     def of(cls, image: AnnotatedImage) -> Self:
-        """Return what is kept of `image`."""
+        """Return what is kept of `image`; raises `DataError` as `Place.of` does."""
         whole = sha256_of(image.image, image.labels, image.annotated)
-        return cls(name=image.name, sha256=whole, pixels_sha256=sha256_of(image.image))
+        return cls(name=image.name, sha256=whole, pixels_sha256=sha256_of(image.image), place=Place.of(image))
+
+    @model_serializer(mode="wrap")
+    def _without_empty_place(self, write: SerializerFunctionWrapHandler, _info: SerializationInfo) -> dict[str, Any]:
+        """Leave out the place where there is none: earlier versions know no such field."""
+        return {name: value for name, value in write(self).items() if name != "place" or value is not None}
 
 
 class Provenance(_Record):

@@ -29,7 +29,7 @@ State = Literal["unchanged", "changed", "missing", "not recorded"]
 
 @dataclass(frozen=True)
 class UsedImage:
-    """An image of the run as it is now; `state` compares it with what the training saw."""
+    """An image of the run as it is now, without `record` if it is gone; `state` compares it with what was recorded."""
 
     name: str
     role: RunRole
@@ -38,7 +38,7 @@ class UsedImage:
     size: tuple[int, int] | None = None
     channels: int | None = None
     foreground: float | None = None
-    pixels_sha256: str | None = None
+    record: TrainingImage | None = None
 
     @property
     def row(self) -> dict[str, Any]:
@@ -167,8 +167,9 @@ class RunRecord:
 
     def leaked(self, tests: Sequence[UsedImage]) -> list[str]:
         """Return the names of those of `tests` that trained or validated."""
-        used = {image.pixels_sha256 for image in self.used} - {None}
-        return [image.name for image in tests if image.pixels_sha256 in used]
+        used = [image.record for image in self.used if image.record is not None]
+        known = ((test.name, test.record) for test in tests if test.record is not None)
+        return [name for name, record in known if any(record.is_same(one) for one in used)]
 
 
 def _setting(name: str, value: str, asked: str | None, preset: str | None) -> Setting:
@@ -331,5 +332,5 @@ def describe(image: AnnotatedImage, role: RunRole, recorded: dict[str, str]) -> 
         size=image.shape,
         channels=image.channels,
         foreground=image.foreground if image.known.any() else None,
-        pixels_sha256=record.pixels_sha256,
+        record=record,
     )

@@ -12,13 +12,13 @@ from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import AS_THEY_ARE, Appearance
 from ..data.normalize import network_input
-from ..data.split import Split, keep_holding_out, split_at, split_by_name, split_images
+from ..data.split import Split, Wholes, keep_holding_out, split_at, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, estimate_rescale, measure_image
 from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..events import never
 from ..inference.views import trains_mirrored
-from ..io.regions.region import LazyImage
+from ..io.regions.identity import identity_of
 from ..models.model import Model
 from ..models.provenance import Provenance, TrainingImage
 from ..text import count_of, first_of
@@ -255,30 +255,21 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
         store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
         records.append(TrainingImage.of(image))
         places.append(place)
-        wholes.append(image.part_of)
+        wholes.append(identity_of(image.part_of) if image.part_of is not None else None)
         as_it_is = None if seen.appearance.changes else seen.pixels
         measured.append(measure_image(image, base.card.view, normalized=as_it_is))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
-    split = _split(store, config, records, base.card.provenance)
+    split = _split(store, config, records, base.card.provenance, wholes)
     return _Loaded(
         store.part(split.train),
         store.part(split.validation),
         tuple(records),
-        (*notices, split.note, _about_wholes(wholes, split)),
+        (*notices, split.note),
         combine(measured),
         tuple(places[index] for index in split.validation),
         tuple(records[index] for index in split.validation),
     )
-
-
-def _about_wholes(wholes: Sequence[LazyImage | None], split: Split) -> str:
-    """Say that regions of the same image are on both sides of a split; empty if none are."""
-    parts = ([wholes[index] for index in part] for part in (split.train, split.validation))
-    trained, held_out = ({id(whole) for whole in part if whole is not None} for part in parts)
-    if not trained & held_out:
-        return ""
-    return "Held-out regions lie in images of which others are trained on: their Dice says little of other images."
 
 
 def _known_before(model: Model) -> tuple[Appearance, ...]:
@@ -321,17 +312,20 @@ def _seen_by_base(original: Model, base: Model, images: Sequence[AnnotatedImage]
     return store
 
 
-def _split(store: PatchStore, config: FinetuneConfig, records: Sequence[TrainingImage], base: Provenance) -> Split:
+def _split(
+    store: PatchStore, config: FinetuneConfig, records: Sequence[TrainingImage], base: Provenance, wholes: Wholes
+) -> Split:
     """Hold some images out: those that are named, or a share of them, of which the `base` was not trained on any."""
     names, fractions = [image.name for image in store.images], [image.foreground_share for image in store.images]
     if config.held_out is not None:
-        return split_by_name(names, config.held_out)
+        return split_by_name(names, config.held_out, wholes)
     before = [base.use_of(record) for record in records]
     trained, held_out = ({i for i, use in enumerate(before) if use == one} for one in ("train", "validation"))
+    share, seed = config.validation_share, config.seed
     if not trained and not held_out:
-        return split_images(fractions, config.validation_share, config.seed)
-    chosen = keep_holding_out(fractions, config.validation_share, config.seed, trained=trained, held_out=held_out)
-    return split_at(chosen, len(names))
+        return split_images(fractions, share, seed, wholes=wholes)
+    chosen = keep_holding_out(fractions, share, seed, trained=trained, held_out=held_out, wholes=wholes)
+    return split_at(chosen, len(names), wholes)
 
 
 def _check_annotations(train: PatchStore) -> None:
