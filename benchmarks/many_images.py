@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -71,15 +72,19 @@ def measure_check(count: int) -> dict[str, float]:
     """Return what `unet-finetune check` costs."""
     from napari_unet_finetune.cli import app
 
+    printed = io.StringIO()
+
     def check(folder: Path) -> None:
-        with redirect_stdout(io.StringIO()):
+        with redirect_stdout(printed):
             app(["check", "--images", str(folder)], standalone_mode=False)
 
     with tempfile.TemporaryDirectory() as place:
         _leaving(check, write(Path(place) / "few", FEW))
         images, before = write(Path(place) / "many", count), _peak()
         seconds = _timed(lambda: _leaving(check, images))
-    return {"CPU s": seconds, "KB per image": (_peak() - before) / count}
+    found = re.findall(r"(\d+) images? looks? like an earlier one", printed.getvalue())
+    row = {"CPU s": seconds, "KB per image": (_peak() - before) / count}
+    return {**row, "copies": (count - 1) // COPIES, "found": float(found[-1]) if found else 0}
 
 
 def measure_dock(count: int) -> dict[str, float]:

@@ -142,8 +142,9 @@ COPIES = {
     planted=st.lists(st.tuples(st.integers(0, 7), st.sampled_from(sorted(COPIES))), max_size=4),
     tile=st.integers(1, 6),
     kept=st.integers(1, 3),
+    leaf=st.sampled_from([2, 3, 1024]),
 )
-def test_found_together_are_those_that_are_found_two_by_two(seed, planted, tile, kept):
+def test_found_together_are_those_that_are_found_two_by_two(seed, planted, tile, kept, leaf):
     rng = np.random.default_rng(seed)
     images = [cell(rng) for _ in range(3)] + [gaussian_filter(rng.normal(size=(48, 64)), 2) for _ in range(2)]
     for source, how in planted:
@@ -158,10 +159,50 @@ def test_found_together_are_those_that_are_found_two_by_two(seed, planted, tile,
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(duplicates, "_TILE", tile)
         patched.setattr(duplicates, "_DETAILS_KEPT", kept)
+        patched.setattr(duplicates, "_LEAF", leaf)
+        patched.setattr(duplicates, "_TREES", 1 if leaf == 1024 else 50)
+        patched.setattr(duplicates, "_in_trees", lambda *_: leaf < 1024)
         found = find_duplicates(seen)
     assert [one.second for one in found] == list(pairs)
     assert all(one in pairs[one.second] for one in found)
     assert len(found) >= sum(how in ("the same", "noisy") for _, how in planted)
+
+
+def crowd(count, copies):
+    """Return different pictures and, last, `copies` of the first of them, of all kinds in turn."""
+    rng = np.random.default_rng(0)
+    pictures = [gaussian_filter(rng.normal(size=(48, 48)), rng.uniform(1, 3)) for _ in range(count)]
+    kinds = [COPIES[how] for how in sorted(COPIES)]
+    return prints(*pictures, *(kinds[place % len(kinds)](pictures[place]) for place in range(copies)))
+
+
+@pytest.mark.parametrize(
+    "find", [find_duplicates, lambda seen: find_shared(seen[:900], seen[900:])], ids=["duplicates", "shared"]
+)
+def test_in_a_crowd_trees_find_the_copies_that_are_found_if_all_are_compared(monkeypatch, find):
+    seen = crowd(900, 60)
+    expected = find(seen)
+    assert len(expected) > 50
+    monkeypatch.setattr(duplicates, "_LEAF", 32)
+    monkeypatch.setattr(duplicates, "_in_trees", lambda *_: True)
+    assert find(seen) == expected
+
+
+def test_the_time_that_a_crowd_takes_grows_with_the_number_of_images_and_not_of_their_pairs(monkeypatch):
+    monkeypatch.setattr(duplicates, "_LEAF", 16)
+    monkeypatch.setattr(duplicates, "_TILE", 8)
+    pairs, plain = [], duplicates.correlations
+
+    def counted(images, others):
+        pairs[-1] += images.shape[2] * others.shape[2]
+        return plain(images, others)
+
+    monkeypatch.setattr(duplicates, "correlations", counted)
+    seen = crowd(1200, 0)
+    for count in (300, 600, 1200):
+        pairs.append(0)
+        find_duplicates(seen[:count])
+    assert pairs[2] < 1.2 * 2 * pairs[1] < 1.2**2 * 4 * pairs[0]
 
 
 def test_the_best_of_eight_symmetries_is_that_of_turning_and_mirroring_by_hand():

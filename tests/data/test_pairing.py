@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from napari_unet_finetune.data import pairing as module
 from napari_unet_finetune.data.folders import open_folder
-from napari_unet_finetune.data.pairing import pair_images
+from napari_unet_finetune.data.pairing import Pair, core, pair_images
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.io.images import ImageRef, list_images
 
@@ -214,11 +215,112 @@ def test_accents_of_macos_are_those_of_other_systems():
     ]
 
 
-def test_thousands_of_files_are_paired_at_once():
-    images, masks = (refs([f"cell_{number}" for number in range(4000)], folder) for folder in ("images", "masks"))
+MANY = {
+    "equal": (lambda n: refs([f"cell_{n}"]), lambda n: refs([f"cell_{n}"], "masks"), True),
+    "words around it": (lambda n: refs([f"a_{n}"]), lambda n: refs([f"our a_{n} nuclei"], "masks"), True),
+    "frames": (lambda n: stack(f"a_{n}", 2), lambda n: refs([f"a_{n}_t1", f"a_{n}_t2"], "masks"), True),
+    "two names of masks": (lambda n: refs([f"a_{n}"]), lambda n: refs([f"a_{n}", f"a_{n}_mask"], "masks"), False),
+    "two words": (lambda n: refs([f"a_{n}"]), lambda n: refs([f"a_{n}_one", f"a_{n}_two"], "masks"), False),
+    "one for all": (lambda n: refs([f"cells_{n}"]), lambda n: refs(["cells"] if n == 0 else [], "masks"), False),
+    "channels": (lambda n: refs([f"cells_{n:04d}"]), lambda n: refs(["cells"] if n == 0 else [], "masks"), False),
+    "all for one": (lambda n: refs(["cells"] if n == 0 else []), lambda n: refs([f"cells_{n}"], "masks"), False),
+    "a stray mask": (
+        lambda n: refs([f"cells_{n}"]),
+        lambda n: refs([f"cells_{n}_one", *["cells"] * (n == 0)], "masks"),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_thousands_of_files_are_paired_at_once(kind):
+    image, mask, is_paired = MANY[kind]
+    images, masks = ([ref for n in range(4000) for ref in make(n)] for make in (image, mask))
     start = time.process_time()
-    assert len(pair_images(images, masks).pairs) == 4000
-    assert time.process_time() - start < 3
+    pairing = pair_images(images, masks)
+    assert time.process_time() - start < 5
+    assert len(pairing.pairs) == (len(images) if is_paired else 0)
+    assert all(len(one.reason) < 400 for one in pairing.images_without_mask + pairing.masks_without_image)
+
+
+class Plain(module._Matching):
+    """Looks at each image and each mask together."""
+
+    def by_frame(self):
+        for image in [file for file in self.images if len(file.refs) > 1]:
+            numbered = [(mask, plain_frame(core(image.stem), core(mask.stem))) for mask in self.masks]
+            masks = [mask for mask, number in numbered if number is not None and len(mask.refs) == 1]
+            found = {number: mask for mask, number in numbered if mask in masks}
+            first = module._first_number(found, len(image.refs)) if found else None
+            if first is None or len(found) < len(masks):
+                self._refuse("not clear", [image, *masks] if masks else [])
+                continue
+            self.of_frames += [Pair(image.refs[n - first], found[n].refs[0], f"from {first}") for n in found]
+            self.images.remove(image)
+            self.masks = [mask for mask in self.masks if mask not in masks]
+        self._forget_settled()
+
+    def by_part(self):
+        pairs = [(i, m) for i in self.images for m in self.masks if self.belong(i, m) or self.belong(m, i)]
+        for image, mask in pairs:
+            of_mask, of_image = [i for i, m in pairs if m is mask], [m for i, m in pairs if i is image]
+            if len(of_mask) == len(of_image) == 1:
+                self.matches.append((image, mask, "the name of one contains that of the other"))
+            else:
+                self._refuse_ambiguous(of_mask, of_image)
+        self._forget_settled()
+
+    def belong(self, inner, outer):
+        """Tell whether a name is part of another, and no longer one of its side that contains it is."""
+        rivals = self.images if inner in self.images else self.masks
+        for key in (module._tokens, core):
+            part, whole = key(inner.stem), key(outer.stem)
+            others = [key(one.stem) for one in rivals if says_something(one, key)]
+            longer = any(is_inside(part, one) and is_inside(one, whole) for one in others)
+            if says_something(inner, key) and is_inside(part, whole) and not longer:
+                return True
+        return False
+
+
+def says_something(file, key):
+    return bool(core(file.stem)) and any(isinstance(part, str) for part in key(file.stem))
+
+
+def is_inside(part, whole):
+    return len(part) < len(whole) and any(part == whole[at : at + len(part)] for at in range(len(whole)))
+
+
+def plain_frame(part, whole):
+    at = next((at for at in range(len(whole)) if part and whole[at : at + len(part)] == part), None)
+    rest = [] if at is None else [one for one in whole[:at] + whole[at + len(part) :] if isinstance(one, int)]
+    return rest[0] if len(rest) == 1 else None
+
+
+WORDS = ["a", "b", "mov", "img", "mask", "1", "2", "02"]
+NAMES = st.lists(st.sampled_from(["a", "b", "mov", "img", "mask", "1", "2", "02"]), min_size=1, max_size=4).map(
+    "_".join
+)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(NAMES, st.integers(1, 3), max_size=6), st.dictionaries(NAMES, st.integers(1, 2), max_size=6))
+def test_pairs_are_those_that_are_found_by_looking_at_each_image_with_each_mask(images, masks):
+    given_refs = [
+        [ref for name, frames in files.items() for ref in (stack(name, frames, to) if frames > 1 else refs([name], to))]
+        for files, to in ((images, "images"), (masks, "masks"))
+    ]
+    found = pair_images(*given_refs)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_Matching", Plain)
+        plain = pair_images(*given_refs)
+    assert [(pair.image, pair.mask) for pair in found.pairs] == [(pair.image, pair.mask) for pair in plain.pairs]
+    for one, other in zip(left_over(found), left_over(plain), strict=True):
+        assert one.ref == other.ref
+        assert one.reason.startswith("no ") == other.reason.startswith("no ")
+
+
+def left_over(pairing):
+    return pairing.images_without_mask + pairing.masks_without_image
 
 
 def test_an_image_is_never_its_own_mask():

@@ -264,20 +264,22 @@ class _Matching:
 
     def by_frame(self) -> None:
         """Pair masks that are single files with frames of an image file by their numbers."""
-        for image in [file for file in self.images if len(file.refs) > 1]:
-            numbered = [(mask, frame_number(image.stem, mask.stem)) for mask in self.masks if len(mask.refs) == 1]
-            found = {number: mask for mask, number in numbered if number is not None}
-            masks = [mask for mask, number in numbered if number is not None]
-            if not found:
+        stacks = [file for file in self.images if len(file.refs) > 1]
+        numbers = _frame_numbers(stacks, [file for file in self.masks if len(file.refs) == 1])
+        taken: set[Path] = set()
+        for image in stacks:
+            numbered = [(mask, number) for mask, number in numbers[core(image.stem)] if mask.path not in taken]
+            if not numbered:
                 continue
+            found, masks = {number: mask for mask, number in numbered}, [mask for mask, _ in numbered]
             first = _first_number(found, len(image.refs))
             if first is None or len(found) < len(masks):
                 self._refuse(_which_frame(image, masks), [image, *masks])
                 continue
             reason = f"same frame, counted from {first}"
             self.of_frames += [Pair(image.refs[number - first], found[number].refs[0], reason) for number in found]
-            self.images.remove(image)
-            self.masks = [mask for mask in self.masks if mask not in masks]
+            taken |= {image.path, *(mask.path for mask in masks)}
+        self._forget(taken)
         self._forget_settled()
 
     def by_part(self) -> None:
@@ -288,14 +290,15 @@ class _Matching:
         for image, mask in partners:
             images_of.setdefault(mask.path, []).append(image)
             masks_of.setdefault(image.path, []).append(mask)
+        candidates, fitting = ({path: _names(found) for path, found in of.items()} for of in (images_of, masks_of))
+        of_channels = {path: _of_nnunet(found) for path, found in images_of.items() if _are_channels(_stems(found))}
         for image, mask in partners:
-            images, masks = images_of[mask.path], masks_of[image.path]
-            if len(images) == len(masks) == 1:
+            if len(images_of[mask.path]) == len(masks_of[image.path]) == 1:
                 self.matches.append((image, mask, "the name of one contains that of the other"))
-            elif len(masks) == 1 and _are_channels([file.stem for file in images]):
-                self._refuse(_of_nnunet(images), [*images, mask])
+            elif len(masks_of[image.path]) == 1 and mask.path in of_channels:
+                self._refuse(of_channels[mask.path], [image, mask])
             else:
-                self._refuse_ambiguous(images, masks)
+                self._refuse(_not_clear(candidates[mask.path], fitting[image.path]), [image, mask])
         self._forget_settled()
 
     def by_number(self) -> None:
@@ -327,25 +330,34 @@ class _Matching:
     def _refuse_rivals(self) -> None:
         """Undo a match if a second mask has the image's name too, be it with another suffix."""
         rivals = _grouped(self.masks, [core(file.stem) for file in self.masks])
-        for match in list(self.matches):
-            others = rivals.get(core(match[0].stem))
-            if others:
-                self.matches.remove(match)
-                self._refuse_ambiguous([match[0]], [match[1], *others])
+        matches, self.matches = self.matches, []
+        for image, mask, reason in matches:
+            if others := rivals.get(core(image.stem)):
+                self._refuse_ambiguous([image], [mask, *others])
+            else:
+                self.matches.append((image, mask, reason))
         self._forget_settled()
 
     def _refuse_ambiguous(self, images: list[_File], masks: list[_File]) -> None:
-        fitting = ", ".join(sorted(file.path.name for file in masks))
-        candidates = ", ".join(sorted(file.path.name for file in images))
-        self._refuse(f"not clear which belong together: {candidates} and {fitting}", images + masks)
+        self._refuse(_not_clear(_names(images), _names(masks)), images + masks)
 
     def _refuse(self, reason: str, files: Iterable[_File]) -> None:
         self.refused.update((file.path, reason) for file in files)
 
     def _forget_settled(self) -> None:
-        settled = {file.path for match in self.matches for file in match[:2]} | self.refused.keys()
+        self._forget({file.path for match in self.matches for file in match[:2]} | self.refused.keys())
+
+    def _forget(self, settled: Collection[Path]) -> None:
         self.images = [file for file in self.images if file.path not in settled]
         self.masks = [file for file in self.masks if file.path not in settled]
+
+
+def _names(files: Sequence[_File]) -> str:
+    return first_of(sorted(file.path.name for file in files))
+
+
+def _not_clear(images: str, masks: str) -> str:
+    return f"not clear which belong together: {images} and {masks}"
 
 
 def _separated(images: Refs, masks: Refs) -> tuple[Refs, Refs, str]:
@@ -390,13 +402,22 @@ def _by_order(images: Sequence[_File], masks: Sequence[_File]) -> list[Pair]:
     return [Pair(image, mask, BY_ORDER) for image, mask in zip(image_refs, mask_refs, strict=True)]
 
 
-def frame_number(image: str, mask: str) -> int | None:
-    """Return the only number that the name of a mask holds beside that of an image file; ``None`` if there is none."""
-    whole, part = core(mask), core(image)
-    starts = [at for at in range(len(whole) - len(part) + 1) if part and whole[at : at + len(part)] == part]
-    if not starts:
-        return None
-    rest = [one for one in whole[: starts[0]] + whole[starts[0] + len(part) :] if isinstance(one, int)]
+def _frame_numbers(stacks: Sequence[_File], masks: Sequence[_File]) -> dict[Core, list[tuple[_File, int]]]:
+    """Return for what is left of the name of each stack the masks with that in their names, and their frames."""
+    found: dict[Core, list[tuple[_File, int]]] = {core(image.stem): [] for image in stacks}
+    for mask in masks if stacks else ():
+        whole = core(mask.stem)
+        for part in _parts(whole) & found.keys():
+            number = _number_beside(part, whole)
+            if number is not None:
+                found[part].append((mask, number))
+    return found
+
+
+def _number_beside(part: Core, whole: Core) -> int | None:
+    """Return the only number that a name holds beside the first `part` in it; ``None`` if there is none."""
+    start = next(at for at in range(len(whole)) if whole[at : at + len(part)] == part)
+    rest = [one for one in whole[:start] + whole[start + len(part) :] if isinstance(one, int)]
     return rest[0] if len(rest) == 1 else None
 
 
