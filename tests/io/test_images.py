@@ -2,6 +2,7 @@
 
 import gc
 import struct
+import time
 import warnings
 import zipfile
 import zlib
@@ -13,11 +14,13 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from tifffile import TiffFile
 
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.io import tiff
+from napari_unet_finetune.io import images, tiff
 from napari_unet_finetune.io.images import ImageRef, list_images, read_headers, read_image, write_labels
 from napari_unet_finetune.project.project import Project
 
@@ -535,3 +538,23 @@ def test_subfolders_with_images_of_their_own_are_told(tmp_path, inside, told):
     found = list_images(tmp_path)
     assert [folder.name for folder in found.elsewhere] == list(told)
     assert all(name in " ".join(found.notes) for name in told) and bool(found.notes) == bool(told)
+
+
+def test_thousands_of_images_with_as_many_files_that_are_passed_over_are_listed_at_once(tmp_path):
+    for number in range(3000):
+        (tmp_path / f"{number}.png").touch()
+        (tmp_path / f"{number}_seg.npy").touch()
+    for well in range(100):
+        (tmp_path / f"well {well}").mkdir()
+        for field in "bcdefghijk":
+            (tmp_path / f"well {well}" / f"field {field}.png").touch()
+    iio.imwrite(tmp_path / "zz.png", np.zeros((5, 5), np.uint8))
+    start = time.process_time()
+    listing = list_images(tmp_path)
+    assert time.process_time() - start < 3
+    assert (len(listing.unreadable), len(listing.passed_over), len(listing.elsewhere)) == (3000, 3000, 100)
+
+
+@given(st.sets(st.text("ab_1", min_size=1, max_size=4), max_size=5), st.text("ab_1", min_size=1, max_size=6))
+def test_a_name_is_related_to_those_that_it_is_in_and_those_in_it(stems, name):
+    assert images._related_to(stems)(name) == any(name in stem or stem in name for stem in stems)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -259,20 +259,31 @@ def _with_other_images(source: Path, files: Sequence[Path]) -> tuple[Path, ...]:
     """
     if is_image_file(source):
         return ()
-    stems = {path.stem.casefold() for path in files}
     with looked_at(source):
         folders = [path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")]
     folders.sort(key=lambda path: natural_key(path.name))
-    return tuple(path for path in folders if not is_zarr(path) and _has_other_images(path, stems))
+    related = _related_to({path.stem.casefold() for path in files})
+    return tuple(path for path in folders if not is_zarr(path) and _has_other_images(path, related))
 
 
-def _has_other_images(folder: Path, stems: Collection[str]) -> bool:
+def _related_to(stems: Collection[str]) -> Callable[[str], bool]:
+    """Return what tells whether a name is in one of `stems` or one of these in it, however many there are."""
+    joined = "\0".join(stems)  # no name holds this character
+
+    def is_related(name: str) -> bool:
+        ends = range(1, len(name) + 1)
+        return name in joined or any(name[start:end] in stems for end in ends for start in range(end))
+
+    return is_related
+
+
+def _has_other_images(folder: Path, is_related: Callable[[str], bool]) -> bool:
     try:
         glance = list(islice(folder.iterdir(), _LOOKED_AT))
     except OSError:  # of somebody else
         return False
     found = [path.stem.casefold() for path in glance if is_read(path) and path.is_file()]
-    return bool(found) and not any(one in stem or stem in one for one in found for stem in stems)
+    return bool(found) and not any(map(is_related, found))
 
 
 def _count_inside(folder: Path) -> int:
@@ -351,9 +362,9 @@ def _candidates(source: Path) -> tuple[list[Path], tuple[Path, ...]]:
             return [source], ()
         files = [path for path in source.iterdir() if not path.name.startswith(".") and is_image_file(path)]
     files.sort(key=lambda path: (natural_key(path.name), path.name))
-    passed_over = tuple(path for path in files if is_passed_over(path))
-    images = [path for path in files if is_read(path) or path.is_dir()]
-    return [path for path in images if path not in passed_over], passed_over
+    passed_over = dict.fromkeys(path for path in files if is_passed_over(path))
+    images = [path for path in files if path not in passed_over and (is_read(path) or path.is_dir())]
+    return images, tuple(passed_over)
 
 
 def _nothing_found(source: Path, unreadable: Sequence[tuple[Path, str]], passed_over: Sequence[Path]) -> str:
