@@ -128,7 +128,7 @@ def test_weights_that_cost_much_are_mixed_with_the_bases_and_the_result_says_so(
     alone = drain(finetune(base, NEW, forgetting(tolerated_drop=1, keep_raw=False)))
     assert alone.ended.share == 1 and alone.ended.forgot
     # Half of the way is worth most here, whatever the squares say.
-    monkeypatch.setattr(keep, "_seen", lambda _network, weights, *_: (0.9, abs(_share(base, alone, weights) - 0.5)))
+    monkeypatch.setattr(keep, "_seen", lambda _network, weights, *_: ([0.9], abs(_share(base, alone, weights) - 0.5)))
     mixed = drain(finetune(base, NEW, forgetting(keep_raw=False)))
     assert mixed.ended.share == 0.5
     assert between(base.weights, alone.model.weights, mixed.model.weights) == pytest.approx(0.5, abs=1e-3)
@@ -154,6 +154,19 @@ def _share(base, alone, weights):
 def test_old_images_cost_at_most_a_quarter_of_what_new_ones_gain(one, other, better):
     assert is_better(one, other, 0.5, 0.01) is better
     assert is_better(other, one, 0.5, 0.01) is (not better)
+
+
+@pytest.mark.parametrize(
+    ("raw", "scores", "few", "gains"),
+    [
+        ((0.90, 0.79, 0.92, 0.96), (0.915, 0.95, 0.936, 0.973), True, False),  # one odd image, learned by heart
+        ((0.94, 0.93, 0.95, 0.98), (0.97, 0.97, 0.98, 0.97), True, True),  # one image on which the base was right
+        ((0.90, 0.90, 0.90), (0.905, 0.905, 0.80), False, True),  # none of them was trained on
+        ((0.90, 0.90, 0.90), (0.90, 0.90, 0.99), False, False),
+    ],
+)
+def test_most_images_must_gain_and_those_that_were_trained_on_more(raw, scores, few, gains):
+    assert keep.gains_beyond_chance(raw, scores, few=few) is gains
 
 
 def test_the_mix_is_worth_no_less_than_the_finetuned_weights_or_the_base(base):
