@@ -24,6 +24,8 @@ TRIAL_KEEPS = (
     "false_positive_weight",
 )  # fmt: skip
 MAX_PATCH_PX = 1024  # a network at work takes about 0.25 GB for a tile of this size
+# A training of fewer steps is over before it could be seen that nothing more is gained.
+LONG_STEPS = 1000
 _MOST = 2**31 - 1
 # The thresholds that can be set in the docks.
 THRESHOLD_RANGE = (0.05, 0.95)
@@ -177,7 +179,7 @@ class FinetuneConfig(_Config):
     optimizer: Literal["adamw", "adam"] = Field("adamw", title="Optimizer", description="AdamW or plain Adam.")
     learning_rate: float = Field(1e-3, gt=0, lt=1, title="Learning rate", description="Largest step size of the optimizer.")
     weight_decay: float = Field(1e-4, ge=0, lt=1, title="Weight decay", description="Pull of AdamW towards zero.")
-    schedule: Literal["cosine", "step", "constant", "plateau"] = Field("cosine", title="Schedule", description="cosine: falls smoothly to 1 %; step: a tenth after three quarters; constant; plateau: constant until old and new held-out images gain nothing more, then a fall to 1 % over half as many steps again, at most as many steps as are set.")
+    schedule: Literal["auto", "cosine", "step", "constant", "plateau"] = Field("auto", title="Schedule", description="cosine: falls smoothly to 1 %; step: a tenth after three quarters; constant; plateau: constant until old and new held-out images gain nothing more, then a fall to 1 % over half as many steps again, at most as many steps as are set; auto: plateau for a long training with one or two held-out images, else cosine.")
     warmup_steps: int = Field(30, ge=0, title="Warm-up (steps)", description="Steps over which the learning rate rises.")
     gradient_clip: float = Field(1.0, ge=0, title="Gradient clip", description="Largest norm of the gradient; 0 switches it off.")
     dropout: float | None = Field(None, ge=0, lt=1, title="Dropout", description="Share of feature maps dropped in each level of the decoder; empty takes the model's own.")
@@ -229,6 +231,12 @@ class FinetuneConfig(_Config):
         """Pixels of all patches of a training of so many steps, to which its time is proportional."""
         return int(self.steps * self.batch_size * self.patch_px**2)
 
+    @property
+    def may_end_early(self) -> bool:
+        """Whether the steps are the most that are made: with `schedule` auto they are made with many images."""
+        is_long = self.epochs is None and self.steps >= LONG_STEPS
+        return self.schedule == "plateau" or (self.schedule == "auto" and is_long)
+
     @model_validator(mode="before")
     @classmethod
     def _begin_with_the_preset(cls, values: Any) -> Any:
@@ -279,6 +287,7 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
     },
     "from scratch": {
         "steps": 2400,
+        "schedule": "cosine",
         "validate_every": 100,
         "augment": AugmentConfig(p_affine=0.5, p_gamma=0.5, p_brightness=0.3, p_contrast=0.3, p_noise=0.3, p_blur=0.3, p_low_resolution=0.2, p_invert=0.3),
         "replay_share": 0.0,

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet_finetune.config import LONG_STEPS, FinetuneConfig
 from napari_unet_finetune.events import Notice, StepEnd
 from napari_unet_finetune.progress import fold
 from napari_unet_finetune.training import optim
 from napari_unet_finetune.training.finetune import finetune
 from napari_unet_finetune.training.optim import WINDOW, fall_from, has_settled, latest_fall
+from napari_unet_finetune.training.prepare import prepare
+from napari_unet_finetune.training.settle import settle_schedule
 
 from .conftest import MemoryStore, make_squares, tiny_config
 from .test_finetune import collect, same
@@ -78,3 +81,30 @@ def test_without_held_out_images_all_steps_are_made(untrained):
     config = tiny_config(schedule="plateau", validate_every=1)
     _, result = collect(finetune(untrained, make_squares(3), config))
     assert result.ended.steps == config.steps
+
+
+@pytest.mark.parametrize(
+    ("settings", "held_out", "schedule"),
+    [
+        ({}, 0, "cosine"),
+        ({}, 1, "plateau"),
+        ({}, 2, "plateau"),
+        ({}, 3, "cosine"),
+        ({"steps": LONG_STEPS}, 2, "plateau"),
+        ({"steps": LONG_STEPS - 1}, 2, "cosine"),
+        ({"preset": "fast"}, 2, "cosine"),
+        ({"preset": "from scratch"}, 2, "cosine"),
+        ({"preset": "plateau"}, 3, "plateau"),
+        ({"preset": "seed recipe"}, 1, "constant"),
+        ({"schedule": "step"}, 1, "step"),
+    ],
+)
+def test_a_long_training_with_one_or_two_held_out_images_may_end_early(settings, held_out, schedule):
+    assert settle_schedule(FinetuneConfig(**settings), held_out).schedule == schedule
+
+
+@pytest.mark.parametrize(("images", "schedule"), [(3, "cosine"), (5, "plateau"), (15, "cosine")])
+def test_the_number_of_images_decides_whether_a_default_training_may_end_early(untrained, images, schedule):
+    config = tiny_config(steps=LONG_STEPS)
+    assert config.may_end_early
+    assert prepare(untrained, make_squares(images), config).config.schedule == schedule

@@ -26,7 +26,7 @@ from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
 from .patches import PatchSampler
 from .replay import imitated, imitation_notice, settle_pull, store_patches
-from .settle import fit_channels, settle_appearance, settle_curve, settle_orientation
+from .settle import fit_channels, settle_appearance, settle_curve, settle_orientation, settle_schedule
 from .state import Begun
 from .store import PatchStore, PreparedImage, free_bytes
 from .validation import ImageValidator, PatchValidator, Validator, affordable_window
@@ -132,6 +132,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     model, base = _with_new(model, base, before, shown, loaded)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
     about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
+    config = settle_schedule(config, len(loaded.held_out))
     window = begun.window_px if begun else affordable_window([one.shape for one in loaded.held_out.images], config)
     config = config.model_copy(update={"validation_crop_px": window or config.validation_crop_px})
     source, validator = _batches(loaded, replay, config, base, precision)

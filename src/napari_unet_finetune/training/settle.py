@@ -1,4 +1,4 @@
-"""What the images settle before a training: how patches are turned, the number of channels, what is inverted."""
+"""What the images settle before a training: schedule, how patches are turned, channels, what is inverted."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..inference.views import knows_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..models.curves import bent
 from ..models.model import Model
+from ..outcome import ENOUGH_HELD_OUT
 from ..text import count_of
 from .losses import build_loss
 from .optim import cosine
@@ -50,6 +51,17 @@ def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) 
         "Orientation to any (in the terminal, --set augment.orientation=any)."
     )
     return _with_orientation(config, "upright" if upright else "sideways"), note
+
+
+def settle_schedule(config: FinetuneConfig, held_out: int) -> FinetuneConfig:
+    """Return settings in which the schedule `auto` is one that suits so many `held_out` images.
+
+    Few images gain nothing by a long training, and many do (docs/experiments.md).
+    """
+    if config.schedule != "auto":
+        return config
+    is_few = 0 < held_out < ENOUGH_HELD_OUT
+    return config.model_copy(update={"schedule": "plateau" if is_few and config.may_end_early else "cosine"})
 
 
 def layering(image: PreparedImage) -> tuple[float, float]:

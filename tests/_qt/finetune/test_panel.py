@@ -182,11 +182,12 @@ def test_the_chosen_preset_says_how_long_it_trains_as_it_is_set(ready):
     others = {form.preset.itemText(place) for place in range(form.preset.count())} - {form.preset.currentText()}
     for steps in (100, 4000):
         form.essential.boxes["steps"].value = steps
-        assert form.preset.currentText() == f"Default ({steps} steps, {about(1e-5 * form.config.trained_px)})"
+        most = "at most " if form.config.may_end_early else ""
+        assert form.preset.currentText() == f"Default ({most}{steps} steps, {about(1e-5 * form.config.trained_px)})"
     assert others < {form.preset.itemText(place) for place in range(form.preset.count())}
     form.preset.set_value("fast")
     form.preset.set_value("default")
-    assert form.preset.currentText().startswith("Default (2000 steps")
+    assert form.preset.currentText().startswith("Default (at most 2000 steps")
 
 
 def test_the_end_stays_readable_with_what_to_do_next(ready, qtbot):
@@ -197,7 +198,7 @@ def test_the_end_stays_readable_with_what_to_do_next(ready, qtbot):
     assert panel.outcome.message.text == ENDED.summary
     assert panel.button.isEnabled()
     assert panel.base.text() == "Starts from microtube."
-    assert panel.settings.preset.currentText() == "Default (2000 steps, about 8 min)"
+    assert panel.settings.preset.currentText() == "Default (at most 2000 steps, about 8 min)"
     panel.show()
     for button, signal in (
         (panel.outcome.compare, panel.compare_requested),

@@ -154,7 +154,7 @@ class SettingsForm(QWidget):
             config, chosen = FinetuneConfig(preset=name), self._config
             if chosen is not None and chosen.preset == name:
                 config = chosen
-            most = "at most " if config.schedule == "plateau" else ""
+            most = "at most " if config.may_end_early else ""
             details = f"{config.epochs} epochs" if config.epochs else f"{most}{config.steps} steps"
             if self._pace is not None and not config.epochs:
                 details += f", {about(self._pace * config.trained_px)}"
