@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -722,3 +723,14 @@ def test_commands_pair_namesakes_as_they_were_painted(tmp_path, files, is_first_
         assert image.target.any(axis=1).sum() == image.image.max()
         ours = project.annotated_image(image.name)
         assert np.array_equal(ours.image, image.image) and np.array_equal(ours.labels, image.labels)
+
+
+def test_thousands_of_predictions_are_accepted_at_once_and_numbered_in_their_order(tmp_path):
+    tifffile.imwrite(tmp_path / "movie.tif", np.zeros((8000, 8, 8), np.uint8), photometric="minisblack")
+    project = Project.open(tmp_path / "movie.tif")
+    saved = project.write_labels(project.names[0], np.eye(8, dtype=np.uint16), "predicted")
+    project.keep(*(replace(saved, name=name) for name in project.names))
+    start = time.process_time()
+    project.accept(project.names)
+    assert time.process_time() - start < 2
+    assert [image.since for image in project.images] == list(range(1, 8001))

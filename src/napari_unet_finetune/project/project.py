@@ -207,8 +207,8 @@ class Project:
 
     def enter(self, *masks: SavedMask) -> None:
         """Enter masks that were written; `write_record` must follow, for nothing is on disk yet."""
+        self._number(with_mask(self.image(saved.name), saved) for saved in masks)
         for saved in masks:
-            self._images[saved.name] = self._numbered(with_mask(self.image(saved.name), saved))
             self._opened.stamps[saved.name] = saved.stamp
             self._opened.lost.pop(saved.name, None)
         self._changes += 1
@@ -246,7 +246,7 @@ class Project:
         if record is None or not (shared.news or shared.is_set_anew):
             return News()
         ours, theirs = self._record(), {(one.file, one.frame): one for one in record.images}
-        taken = {key for key in shared.news if not shared.is_changed_here(key, ours)}
+        taken = shared.news - shared.changed_here(ours)
         refs = {record_key(image.ref): image.ref for image in self.images if image.name not in unsaved}
         is_switched = shared.is_set_anew and record.sparse != self.sparse
         if shared.is_set_anew:
@@ -366,8 +366,7 @@ class Project:
     def accept(self, names: Iterable[str]) -> None:
         """Count predictions as annotations, for somebody has looked at them; other masks stay what they are."""
         unseen = [image for image in map(self.image, names) if image.is_predicted]
-        for image in unseen:
-            self._images[image.name] = self._numbered(replace(image, origin="accepted", suggested=""))
+        self._number(replace(image, origin="accepted", suggested="") for image in unseen)
         self._change({image.name: self.image(image.name) for image in unseen})
 
     def set_role(self, names: Iterable[str], role: Role) -> None:
@@ -431,11 +430,13 @@ class Project:
         """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
         return tuple(image.pair for image in self.images if image.pair and image.role in (roles or ROLES))
 
-    def _numbered(self, image: ProjectImage) -> ProjectImage:
-        """Return an image with its number among those annotated, a new one if it was not among them before."""
-        if image.since or not image.is_annotated:
-            return image
-        return replace(image, since=1 + max(one.since for one in self.images))
+    def _number(self, images: Iterable[ProjectImage]) -> None:
+        """Enter images, each with its number among those annotated, a new one if it was not among them before."""
+        last = max(one.since for one in self._images.values())
+        for image in images:
+            is_new = image.is_annotated and not image.since
+            last += is_new
+            self._images[image.name] = replace(image, since=last) if is_new else image
 
     def _mask_path(self, name: str) -> Path:
         """Return where the mask of an image is written, though an old record may still show it another one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -125,9 +125,9 @@ class SharedRecord:
         self.news -= keys
         self.is_set_anew = False
 
-    def is_changed_here(self, key: Key, ours: ProjectRecord) -> bool:
-        """Tell whether an image has changes that are not written yet."""
-        return _by_key(self._ours).get(key) != _by_key(ours).get(key)
+    def changed_here(self, ours: ProjectRecord) -> set[Key]:
+        """Return the images with changes that are not written yet."""
+        return _changed(_by_key(self._ours), _by_key(ours))
 
     def _look(self, *, anew: bool = False) -> None:
         now = file_identity(self.folder / RECORD)
@@ -137,7 +137,7 @@ class SharedRecord:
         if found is not None and found != self._on_disk:
             before = {} if self._on_disk is None else _by_key(self._on_disk)
             images = _by_key(found)
-            self.news |= {key for key in {*before, *images} if before.get(key) != images.get(key)}
+            self.news |= _changed(before, images)
             self.is_set_anew |= any(getattr(found, name) != getattr(self._on_disk, name, None) for name in _OF_ALL)
         self._seen, self._on_disk = now, found
 
@@ -189,3 +189,7 @@ def _mask_of(image: ImageRecord) -> list[object]:
 
 def _by_key(record: ProjectRecord) -> dict[Key, ImageRecord]:
     return {(image.file, image.frame): image for image in record.images}
+
+
+def _changed(before: Mapping[Key, ImageRecord], after: Mapping[Key, ImageRecord]) -> set[Key]:
+    return {key for key in {*before, *after} if before.get(key) != after.get(key)}
