@@ -15,7 +15,9 @@ from ..io.regions.region import Region, regions_of
 CORNERS = np.ones((3, 3), bool)  # pixels that meet at a corner are connected
 EDGES = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
 
-WINDOW_PX = 1024  # side of the squares in which masks are cut; any gives the same
+# Side of the squares in which masks are cut, in memory and in files: any gives the same objects, and to split touching
+# ones takes 120 bytes for each pixel of a square.
+WINDOW_PX = 512
 
 # A dip of the distance map between two centers counts as a neck if it is this deep, relative to the radius of the
 # median object, and at least as deep as the steps of a pixel grid.

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from ..config import PredictConfig
 from ..io.regions.region import Region
-from .objects import CORNERS, Components, WholeMask, split_touching
+from .objects import CORNERS, WINDOW_PX, Components, WholeMask, split_touching
 
 _Labels = NDArray[np.integer[Any]]
-_WINDOW_PX = 512  # objects are split in squares of this side, which takes 120 bytes for each pixel of one
 
 
 def to_labels(
@@ -67,7 +66,7 @@ def split_mask(mask: NDArray[np.bool_], min_size_px: int = 0) -> _Labels:
     def write(region: Region, numbers: NDArray[np.int64]) -> None:
         objects[region.slices] = numbers
 
-    parts = Components.of(WholeMask(mask), _WINDOW_PX, CORNERS)
+    parts = Components.of(WholeMask(mask), WINDOW_PX, CORNERS)
     final = split_touching(parts, write, min_size_px=min_size_px).numbers
     for window in parts.windows:
         objects[window.slices] = final[objects[window.slices]]
