@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..data.painted import dataset_folder
-from ..data.pairing import Pair
 from ..errors import DataError, FinetuneError
 from ..models.card import read_card
 from ..project.project import NotWritableError, Project
@@ -85,15 +84,14 @@ def heed_roles(request: FinetuneRequest, folder: Path) -> Heeded:
         return Heeded(request, tuple(filter(None, [roles.note])))
     if config.held_out is not None:
         return Heeded(request, ("The setting held_out is used, and not what images were used for in napari.",))
-    plan = plan_training(project, config, _known_to(request.checkpoint, project))
+    plan = plan_training(project, config, _known_to(request.checkpoint, project), sparse=request.sparse)
     if plan.problem:
         raise DataError(plan.problem)
-    pairs = [_with_strokes(pair) if request.sparse else pair for pair in plan.pairs]
     asked = {
         "images": None,
         "masks": None,
         "sparse": False,
-        "pairs": tuple(copy_masks(pairs, folder / MASKS)),
+        "pairs": tuple(copy_masks(plan.pairs, folder / MASKS)),
         "config": config.model_copy(update={"held_out": tuple(image.name for image in plan.held_out)}),
     }
     return Heeded(request.model_copy(update=asked), plan.sentences, project, plan)
@@ -105,7 +103,3 @@ def _known_to(base: str | None, project: Project) -> Known:
         with suppress(FinetuneError):
             return Known.of(read_card(base), project)
     return NOTHING
-
-
-def _with_strokes(pair: Pair) -> Pair:
-    return replace(pair, meaning=replace(pair.meaning, sparse=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import overload
 
 from ..errors import DataError
-from ..io.images import ImageRef, Listing, list_images, open_in_parts, read_image, without_labels
+from ..io.images import (
+    ImageRef,
+    Listing,
+    list_images,
+    open_in_parts,
+    read_headers,
+    read_image,
+    without_labels,
+)
 from ..io.pixels import ImageHeader, ImagePixels
 from ..io.regions.occupied import occupied_regions
 from ..io.regions.region import LARGE_PX, LazyImage, Region
@@ -24,6 +32,11 @@ from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_image
 
 _DOUBTED = 20  # masks that are read for what is doubtful about them
 NOT_ANNOTATED = "nothing is annotated"
+IS_WHOLE = "is large, and all of it is read, since its mask says something of every pixel"
+NOT_IN_PARTS = (
+    "is large, and all of it is read, which takes much memory, since the file of {} cannot be read in parts. Save it "
+    "as OME-Zarr or tiled TIFF to have only annotated regions read"
+)
 Opened = OpenedImages[ImageRef]
 
 
@@ -223,7 +236,7 @@ def _with_regions(folder: AnnotatedFolder, headers: Mapping[ImageRef, ImageHeade
     pairs, left = list[Pair](), list[LeftOver]()
     counts, reasons = dict[str, int](), dict[str, str]()
     for pair in folder.pairing.pairs:
-        found = _annotated_regions(pair, folder.opened) if _is_large(pair, headers) else ""
+        found = _annotated_regions(pair, folder.opened) if _is_large_pair(pair, headers) else ""
         if isinstance(found, str):
             pairs.append(pair)
             reasons[pair.name] = found
@@ -234,31 +247,40 @@ def _with_regions(folder: AnnotatedFolder, headers: Mapping[ImageRef, ImageHeade
             left.append(LeftOver(pair.image, NOT_ANNOTATED))
     without_mask = (*folder.pairing.images_without_mask, *left)
     pairing = replace(folder.pairing, pairs=tuple(pairs), images_without_mask=without_mask)
-    return replace(folder, pairing=pairing, told=(*folder.told, *_say_large(counts, reasons)))
+    return replace(folder, pairing=pairing, told=(*folder.told, *say_large(counts, reasons)))
 
 
-def _is_large(pair: Pair, headers: Mapping[ImageRef, ImageHeader]) -> bool:
+def is_large(shape: Sequence[int]) -> bool:
+    """Tell whether an image of `shape` (Y, X) is read by its annotated regions, where that can be."""
+    return prod(shape) > LARGE_PX
+
+
+def large_among(refs: Collection[ImageRef]) -> frozenset[ImageRef]:
+    """Return which of these images are large, as far as the headers of their files can be read."""
+    sizes: dict[tuple[Path, int], tuple[int, int]] = {}
+    for path in dict.fromkeys(ref.path for ref in refs):
+        with suppress(DataError):  # said when it is used
+            sizes |= {(path, frame): header.size for frame, header in enumerate(read_headers(path))}
+    return frozenset(ref for ref in refs if is_large(sizes.get((ref.path, ref.frame or 0), (0, 0))))
+
+
+def _is_large_pair(pair: Pair, headers: Mapping[ImageRef, ImageHeader]) -> bool:
     sizes = {headers[ref].size for ref in (pair.image, pair.mask) if ref in headers}
-    return len(sizes) == 1 and prod(sizes.pop()) > LARGE_PX
+    return len(sizes) == 1 and is_large(sizes.pop())
 
 
 def _annotated_regions(pair: Pair, opened: Opened) -> tuple[Region, ...] | str:
     """Return the annotated regions of a large image; or why all of it is to be read, as it follows its name."""
     if not pair.meaning.sparse:
         return (
-            "is large, and all of it is read, since its mask says something of every pixel. If 0 is not annotated in "
-            "it, 1 background and 2 object, have it read as strokes (option --sparse): then only what is annotated is "
-            "read"
+            f"{IS_WHOLE}. If 0 is not annotated in it, 1 background and 2 object, have it read as strokes (option "
+            "--sparse): then only what is annotated is read"
         )
     try:
         for ref in (pair.image, pair.mask):
             found = open_in_parts(ref)
             if found is None:
-                return (
-                    "is large, and all of it is read, which takes much memory, since the file of "
-                    f"{'its mask' if ref == pair.mask else 'the image'} cannot be read in parts. Save it as OME-Zarr "
-                    "or tiled TIFF to have only annotated regions read"
-                )
+                return NOT_IN_PARTS.format("its mask" if ref == pair.mask else "the image")
             opened.add(ref, found)
         return occupied_regions(opened[pair.mask])
     except DataError as error:
@@ -266,8 +288,8 @@ def _annotated_regions(pair: Pair, opened: Opened) -> tuple[Region, ...] | str:
         return f"is large, and all of it is read, since no annotated regions of it can be found ({reason})"
 
 
-def _say_large(counts: Mapping[str, int], reasons: Mapping[str, str]) -> tuple[str, ...]:
-    """Return sentences on large images: how many regions of them are read, or why they are read whole."""
+def say_large(counts: Mapping[str, int], reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """Return sentences on large images, by name: how many regions of them are read, or why they are read whole."""
     regions = (
         "is large, so its annotated parts are read and not all of it: "
         f"{count_of(sum(counts.values()), 'region')}{' in all' if len(counts) > 1 else ''}, each as an image of its own"

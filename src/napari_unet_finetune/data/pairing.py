@@ -98,8 +98,7 @@ class Pair:
     @property
     def name(self) -> str:
         """How messages and tables call the image; a region of it by the row and column of its first pixel."""
-        place = "" if self.region is None else f"[y{self.region.top} x{self.region.left}]"
-        return f"{self.image.name}{place}"
+        return f"{self.image.name}{self.region.mark if self.region else ''}"
 
 
 @dataclass(frozen=True)

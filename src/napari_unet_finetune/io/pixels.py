@@ -59,7 +59,8 @@ class ImageHeader:
     """What the header of a file tells about one image of it: (Y, X) in pixels, and the size of a pixel in `unit`.
 
     `channels` are the names of its channels, empty ones where the file tells none; there are none of a gray image.
-    `note` is what a user should know of the file, as the end of a sentence that begins with its name.
+    `note` is what a user should know of the file, as the end of a sentence that begins with its name. Of one that is
+    `read_in_parts`, regions can be read without the rest.
     """
 
     size: tuple[int, int]
@@ -67,6 +68,7 @@ class ImageHeader:
     unit: str = "px"
     channels: tuple[str, ...] = ()
     note: str = ""
+    read_in_parts: bool = False
 
 
 def check_declared_size(name: str, nbytes: int, stored_bytes: int, *, in_parts: bool = False) -> None:

@@ -171,7 +171,8 @@ def _headers(image: TiffImage, note: str) -> list[ImageHeader]:
         size, scale = size[::-1], scale[::-1]
     in_doubt = frames_or_channels(series.shape, axes) if set(series.axes[:-2]) == {"Q"} else ""
     told = "; it ".join(filter(None, (note, image.size.note, in_doubt)))
-    return [ImageHeader(size, scale, image.size.unit, _channel_names(image), told)] * _series_frames(series)
+    in_parts = _is_read_in_parts(series)
+    return [ImageHeader(size, scale, image.size.unit, _channel_names(image), told, in_parts)] * _series_frames(series)
 
 
 def _channel_names(image: TiffImage) -> tuple[str, ...]:

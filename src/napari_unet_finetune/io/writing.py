@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,11 +14,11 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .disk import file_stem, not_written, write_file
+from .disk import PARTIAL_SUFFIX, file_stem, not_written, put_in_place, write_file
 from .regions.ome_zarr_labels import LazyLabels
-from .regions.region import regions_of
+from .regions.region import LazyImage, bands_of, regions_of
 
-Frame = tuple[str, NDArray[Any], tuple[float, float], str]  # name, (Y, X) or (C, Y, X), scale, unit
+Frame = tuple[str, NDArray[Any] | LazyImage, tuple[float, float], str]  # name, (Y, X) or (C, Y, X), scale, unit
 
 _TILE_PX = 512
 _LARGEST_IMAGEJ = 2**31  # bytes; ImageJ's TIFF has no 64-bit offsets
@@ -31,6 +33,8 @@ _UNITS = {
 def write_frames(frames: Iterable[Frame], folder: Path) -> Iterator[Path]:
     """Write `frames` into `folder`, one in memory at a time, and yield each file when it is complete.
 
+    Those that are lazy images are read in bands, and written so that they can be read in parts.
+
     Raises
     ------
     DataError
@@ -41,7 +45,10 @@ def write_frames(frames: Iterable[Frame], folder: Path) -> Iterator[Path]:
     taken: set[str] = set()
     for name, pixels, scale, unit in frames:
         path = folder / f"{_free(file_stem(name), taken)}.tif"
-        _write(path, np.asarray(pixels), scale, unit)
+        if isinstance(pixels, np.ndarray):
+            _write(path, pixels, scale, unit)
+        else:
+            _write_in_bands(path, pixels)
         yield path
 
 
@@ -65,6 +72,23 @@ def _write(path: Path, pixels: NDArray[Any], scale: tuple[float, float], unit: s
         tifffile.imwrite(file, storable, ome=True, photometric="minisblack", compression="zlib", metadata=metadata)
 
     write_file(path, write)
+
+
+def _write_in_bands(path: Path, image: LazyImage) -> None:
+    partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+    is_plane = image.channels == 1
+    shape = image.shape if is_plane else (image.channels, *image.shape)
+    try:
+        file = new_image_file(partial, shape, image.dtype, "YX" if is_plane else "CYX", image.scale, image.unit)
+        for band in bands_of(image):
+            file[(..., *band.slices)] = image.read(band)
+        del file  # closed, and so on the disk
+        put_in_place(partial, path)
+    except OSError as error:
+        raise DataError(not_written(path, error)) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _storable(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -93,6 +93,11 @@ class TrainingImage(_Record):
     pixels_sha256: str | None = None  # None in older files
     place: Place | None = None
 
+    @property
+    def name_of_image(self) -> str:
+        """Its name or, of a region, that of its image."""
+        return self.name if self.place is None else self.name.removesuffix(self.place.region.mark)
+
     def is_same(self, other: TrainingImage) -> bool:
         """Tell whether both have the same pixels, or some of one image, with the same labels or others."""
         pixels = self.pixels_sha256

@@ -11,7 +11,7 @@ from ..data.split import MIN_IMAGES
 from ..errors import DataError
 from ..runs.request import CurveRequest
 from ..text import count_of, first_of, shortened, verb_for
-from .image import Use, note_on_accepted, unseen_note
+from .image import Use, note_on_accepted, unseen_note, uses_by_image
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
 from .uses import NOTHING, Known, hold_out, is_held_out
@@ -58,7 +58,8 @@ def plan_curve(
     Images of the role test are tested on or, if there are none, those that other trainings have held out, and new ones
     with their number. The rest is trained with in the order of the dataset; counts that do not fit are left out.
     """
-    annotated = [image for image in project.images if image.is_annotated and image.role != "unused"]
+    images = (image for image in project.images if image.is_annotated and image.role != "unused")
+    annotated = [piece for image in images for piece in image.pieces]
     kept = {image.name for image in annotated if _is_kept(image, base)}
     is_held_out = not any(image.role == "test" for image in annotated)
     tested = _choose(annotated, kept, base) if is_held_out else {one.name for one in annotated if one.role == "test"}
@@ -131,8 +132,11 @@ def _in_words(
 
 def note_curve_uses(project: Project, planning: CurvePlanning) -> None:
     """Remember in `project` what a curve uses its images for, so that they stay that."""
-    uses: dict[str, Use] = {image.name: "train" for image in planning.train[: max(planning.counts)]}
-    project.set_used({**uses, **{image.name: "test" for image in planning.test}})
+    kinds: tuple[tuple[Use, Sequence[ProjectImage]], ...] = (
+        ("train", planning.train[: max(planning.counts)]),
+        ("test", planning.test),
+    )
+    project.set_used(uses_by_image((image.ref, image.region, use) for use, images in kinds for image in images))
 
 
 def make_curve_request(

@@ -8,10 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
+from ..data.folders import IS_WHOLE, NOT_IN_PARTS, is_large
 from ..data.masks import WHOLE, Meaning
 from ..data.painted import ACCEPTED, PREDICTED, accepted_note
 from ..data.pairing import Pair
 from ..io.images import ImageRef
+from ..io.regions.region import Region
 from ..text import count_of, percent, printable, verb_for
 
 # predicted: a model has made it, and nobody has looked at it; accepted: somebody has; corrected: and has changed it
@@ -19,7 +21,28 @@ Origin = Literal["none", "imported", "painted", "predicted", "accepted", "correc
 Role = Literal["auto", "train", "validation", "test", "unused"]  # auto: train or validation, the training decides
 ROLES: tuple[Role, ...] = get_args(Role)
 Use = Literal["", "train", "validation", "test"]
+_STRONGEST: tuple[Use, ...] = ("train", "test", "validation")
 OWN: tuple[Origin, ...] = ("painted", "accepted", "corrected")  # masks made here, which no import replaces
+
+
+@dataclass(frozen=True)
+class Part:
+    """An annotated region of a large image, and how many pixels are painted there as objects and as background."""
+
+    region: Region
+    object_px: int = 0
+    background_px: int = 0
+
+
+@dataclass(frozen=True)
+class RegionUse:
+    """A region of an image, and what trainings used it for until now."""
+
+    region: Region
+    use: Use
+
+
+Uses = Mapping[str, Use | tuple[RegionUse, ...]]  # by the name of an image, or for each of its regions
 
 
 @dataclass(frozen=True)
@@ -49,7 +72,10 @@ class ProjectImage:
     since
         Its number in the order in which the images were annotated, from 1; 0 if that is not known.
     used_as
-        What trainings in the dataset used it for until now; once it is trained on, that stays.
+        What trainings in the dataset used it for until now; once it is trained on, that stays. Of an image of which
+        regions were used, for what the first of training, testing and validation that one of them was.
+    region_uses
+        What they used regions of it for.
     meaning
         What the values of its mask mean.
     numbered
@@ -58,6 +84,12 @@ class ProjectImage:
         Name of the model whose prediction the mask is, and nothing else.
     expects
         How the mask that is about to be written came about, if the record must know before.
+    parts
+        Of a large image, its annotated regions; ``None`` of others.
+    read_in_parts
+        Regions of its file can be read without the rest.
+    region
+        Which region of the image this is: a training takes it as an image of its own; ``None`` for the image.
     """
 
     ref: ImageRef
@@ -76,6 +108,10 @@ class ProjectImage:
     numbered: Path | None = None
     made_by: str = ""
     expects: Origin = "none"
+    region_uses: tuple[RegionUse, ...] = ()
+    parts: tuple[Part, ...] | None = None
+    read_in_parts: bool = False
+    region: Region | None = None
 
     @property
     def foreground(self) -> float | None:
@@ -92,8 +128,8 @@ class ProjectImage:
 
     @property
     def name(self) -> str:
-        """How tables and messages call the image; no two images of a project have the same name."""
-        return self.ref.name
+        """How tables and messages call the image, or region; no two images of a project have the same name."""
+        return f"{self.ref.name}{self.region.mark if self.region else ''}"
 
     @property
     def pair(self) -> Pair | None:
@@ -104,7 +140,59 @@ class ProjectImage:
         if self.numbered is not None and not self.meaning.sparse:
             whole = replace(self.meaning, background=0)
             return Pair(self.ref, ImageRef(self.numbered), meaning=whole, made_by=made_by)
-        return Pair(self.ref, ImageRef(self.mask), meaning=self.meaning, made_by=made_by)
+        return Pair(self.ref, ImageRef(self.mask), meaning=self.meaning, made_by=made_by, region=self.region)
+
+    @property
+    def is_large(self) -> bool:
+        """Tell whether it is too large to be looked at as a whole where parts of it will do."""
+        return self.size is not None and is_large(self.size)
+
+    @property
+    def is_in_regions(self) -> bool:
+        """Tell whether it is large and trained on by its annotated regions, as no more of it is annotated."""
+        return self.parts is not None and self.is_annotated and not self.why_whole
+
+    @property
+    def why_whole(self) -> str:
+        """Why all of a large image is read, as it follows its name; empty if it need not be."""
+        if self.parts is None or not self.is_annotated:
+            return ""
+        if not self.meaning.sparse:
+            return f'{IS_WHOLE}. Untick "Unpainted = background" to have only what is painted read'
+        return "" if self.read_in_parts else NOT_IN_PARTS.format("the image")
+
+    @property
+    def pieces(self) -> tuple[ProjectImage, ...]:
+        """What a training takes as images: this one or, of a large one, its annotated regions."""
+        if not self.is_in_regions:
+            return (self,)
+        assert self.parts is not None
+        return tuple(
+            replace(
+                self,
+                region=part.region,
+                size=part.region.shape,
+                object_px=part.object_px,
+                background_px=part.background_px,
+                used_as=self._use_of(part.region),
+                parts=None,
+            )
+            for part in self.parts
+        )
+
+    def _use_of(self, region: Region) -> Use:
+        """Return what was used of a region, whose edges may have been others then."""
+        if not self.region_uses:
+            return self.used_as
+        return strongest(one.use for one in self.region_uses if one.region.common(region))
+
+    def with_region_uses(self, uses: Iterable[RegionUse]) -> ProjectImage:
+        """Return it with what regions of it are used for from now on; those that lie in others say nothing new."""
+        kept = list(self.region_uses)
+        for new in uses:
+            if not any(one.use == new.use and one.region.holds(new.region) for one in kept):
+                kept = [one for one in kept if one.use != new.use or not new.region.holds(one.region)] + [new]
+        return replace(self, region_uses=tuple(kept))
 
     @property
     def is_annotated(self) -> bool:
@@ -138,7 +226,7 @@ class SavedMask:
         Where that is now which others had written meanwhile in its place.
     made_by
         Name of the model whose prediction it is, and nothing else.
-    object_px, background_px, regions
+    object_px, background_px, regions, parts
         What it holds, as a `ProjectImage` knows it.
     """
 
@@ -154,6 +242,23 @@ class SavedMask:
     numbered: Path | None = None
     aside: Path | None = None
     made_by: str = ""
+    parts: tuple[Part, ...] | None = None
+
+
+def strongest(uses: Iterable[Use]) -> Use:
+    """Return what counts of several uses: what was trained on is known, whatever else it was used for."""
+    found = set(uses)
+    return next((use for use in _STRONGEST if use in found), "")
+
+
+def uses_by_image(uses: Iterable[tuple[ImageRef, Region | None, Use]]) -> Uses:
+    """Return what images and regions are used for, by the names of the images."""
+    found: dict[str, Use | tuple[RegionUse, ...]] = {}
+    for ref, region, use in uses:
+        before = found.get(ref.name, ())
+        known = before if isinstance(before, tuple) else ()
+        found[ref.name] = use if region is None else (*known, RegionUse(region, use))
+    return found
 
 
 def with_unique_names(
@@ -201,7 +306,9 @@ def mask_text(image: ProjectImage) -> str:
         return "○ none"
     if image.is_predicted:
         return "◌ predicted\nnot looked at"
-    if image.objects is None:
+    if image.is_in_regions:
+        text = count_of(len(image.parts or ()), "region")
+    elif image.objects is None:
         text = "strokes"
     elif image.objects == 0:
         text = "no object"

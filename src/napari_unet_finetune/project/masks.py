@@ -17,13 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.annotated_image import AnnotatedImage
+from ..data.folders import is_large
 from ..data.masks import BACKGROUND, Meaning, read_labels
 from ..data.masks import STROKES as FOREIGN_STROKES
 from ..data.painted import ASIDE_UNSEEN, REMOVED, painted_meaning
 from ..errors import DataError
 from ..io.disk import file_stamp, write_file
 from ..io.images import ImageHeader, ImageRef, read_image, write_labels
-from .image import Origin, SavedMask
+from ..io.regions.occupied import occupied_regions
+from ..io.regions.region import Region
+from .image import Origin, Part, SavedMask
 
 Labels = NDArray[np.uint16]
 
@@ -57,7 +61,22 @@ def describe_mask(path: Path, name: str, labels: Labels, origin: Origin, meaning
     background_px = int(np.count_nonzero(background))
     object_px = int(np.count_nonzero(labels)) - background_px
     objects = count_objects(np.where(background, 0, labels) if background_px else labels)
-    return SavedMask(name, path, origin, (height, width), object_px, background_px, objects, file_stamp(path), meaning)
+    return SavedMask(
+        name, path, origin, (height, width), object_px, background_px, objects, file_stamp(path), meaning,
+        parts=_annotated_parts(name, labels, background),
+    )  # fmt: skip
+
+
+def _annotated_parts(name: str, labels: Labels, background: NDArray[np.bool_]) -> tuple[Part, ...] | None:
+    """Return the annotated regions of a large mask, the same that its file has on the command line."""
+    if not is_large(labels.shape):
+        return None
+
+    def counted(region: Region) -> Part:
+        painted, background_px = (int(np.count_nonzero(array[region.slices])) for array in (labels, background))
+        return Part(region, painted - background_px, background_px)
+
+    return tuple(map(counted, occupied_regions(AnnotatedImage(name, labels))))
 
 
 def count_objects(labels: NDArray[np.generic]) -> int:

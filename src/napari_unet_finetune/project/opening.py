@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import cast
 
+from ..data.folders import is_large
 from ..data.masks import BACKGROUND, RECORD, Meaning
 from ..data.painted import LABELS, OLD_MASKS, OLD_STROKES, PREDICTED, Painted, origin_now
 from ..data.pairing import masks_among
@@ -15,9 +17,11 @@ from ..errors import DataError
 from ..io.content import is_image_file
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
-from .image import Origin, ProjectImage, SavedMask, with_unique_names
+from ..io.regions.ome_zarr import has_zarr
+from ..io.regions.region import Region
+from .image import Origin, Part, ProjectImage, SavedMask, with_unique_names
 from .masks import describe_mask, hold_same_objects, read_mask_file
-from .record import ImageRecord, ProjectRecord, found_source, read_record, record_key
+from .record import OF_IMAGE, ImageRecord, ProjectRecord, found_source, read_record, record_key
 
 DEFAULT_FOLDER = "unet-finetune"
 
@@ -168,6 +172,7 @@ def with_mask(image: ProjectImage, saved: SavedMask) -> ProjectImage:
         numbered=saved.numbered,
         made_by=saved.made_by,
         expects="none",
+        parts=saved.parts,
     )
 
 
@@ -175,7 +180,9 @@ def without_mask(image: ProjectImage) -> ProjectImage:
     """Return `image` as one that is not annotated."""
     meaning = Meaning(image.meaning.sparse)
     image = replace(image, object_px=0, background_px=0, regions=0, since=0)
-    return replace(image, mask=None, origin="none", meaning=meaning, numbered=None, made_by="", expects="none")
+    return replace(
+        image, mask=None, origin="none", meaning=meaning, numbered=None, made_by="", expects="none", parts=None
+    )
 
 
 def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> None:
@@ -185,8 +192,9 @@ def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> Non
 
 
 def _image(ref: ImageRef, header: ImageHeader, known: ImageRecord | None, meaning: Meaning) -> ProjectImage:
-    remembered = known.model_dump(include={"role", "dice", "suggested", "since", "used_as"}) if known else {}
-    return ProjectImage(ref, size=header.size, meaning=meaning, **remembered)
+    remembered = {name: getattr(known, name) for name in OF_IMAGE} if known else {}
+    in_parts = header.read_in_parts and has_zarr()  # which the masks here take
+    return ProjectImage(ref, size=header.size, meaning=meaning, read_in_parts=in_parts, **remembered)
 
 
 def enter(opened: Opened, ref: ImageRef, known: ImageRecord | None, *, is_old: bool = False) -> None:
@@ -256,11 +264,20 @@ def _remembered(
 ) -> SavedMask | None:
     if known is None or known.size is None or known.stamp is None or known.stamp != file_stamp(path):
         return None
+    if is_large(known.size) and not _are_sound(known.parts, known.size):  # not counted in earlier versions
+        return None
     counts = known.object_px, known.background_px, known.regions
     meaning, made_by = masks.meaning(path), known.made_by
     return SavedMask(
-        name, path, known.origin, known.size, *counts, known.stamp, meaning, numbered, made_by=made_by
+        name, path, known.origin, known.size, *counts, known.stamp, meaning, numbered, made_by=made_by,
+        parts=known.parts,
     )  # fmt: skip
+
+
+def _are_sound(parts: Sequence[Part] | None, size: tuple[int, int]) -> bool:
+    """Tell whether remembered regions are there and lie in an image of this size."""
+    whole = Region.whole(size)
+    return parts is not None and all(min(one.region.shape) > 0 and whole.holds(one.region) for one in parts)
 
 
 def _described(path: Path, numbered: Path | None, name: str, known: ImageRecord | None, masks: Painted) -> SavedMask:

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from ..config import ChannelRule
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import read_pair, read_unannotated
+from ..data.folders import open_unannotated, read_pair, read_unannotated
 from ..data.masks import BACKGROUND, VERSION
 from ..data.painted import ACCEPTED, OLD_MASKS, OLD_STROKES, PREDICTED
 from ..data.pairing import Pair
 from ..errors import DataError
 from ..io.disk import NO_FILE, file_identity, file_stem
 from ..io.images import ImageHeader, ImagePixels, read_image
+from ..io.regions.region import sampled
 from ..io.writing import Frame, write_frames
-from .image import OWN, ROLES, Origin, ProjectImage, Role, SavedMask, Use
+from .image import OWN, ROLES, Origin, ProjectImage, RegionUse, Role, SavedMask, Use, Uses, strongest
 from .masks import (
     NOTHING_BESIDE,
     Beside,
@@ -151,6 +152,11 @@ class Project:
     def read_image(self, name: str) -> ImagePixels:
         """Return the pixels of an image; raises `DataError` if it cannot be read."""
         return read_image(self.image(name).ref)
+
+    def sampled_image(self, name: str, size: int) -> NDArray[np.generic]:
+        """Return the pixels of an image, of a large one at most `size` rows and columns; see `read_image`."""
+        image = self.image(name)
+        return sampled(open_unannotated(image.ref), size) if image.is_large else self.read_image(name).array
 
     def read_labels(self, name: str) -> NDArray[np.uint16] | None:
         """Return the mask of an image as it was painted, strokes as strokes; ``None`` if there is none.
@@ -373,20 +379,12 @@ class Project:
         """Set what images are used for; one to test with that may be trained on from now on is an image like others."""
         images = [replace(self.image(name), role=role) for name in names]
         gives_up = role in ("auto", "train")
-        self._change(
-            {one.name: replace(one, used_as="") if gives_up and one.used_as == "test" else one for one in images}
-        )
+        self._change({one.name: _no_test(one) if gives_up else one for one in images})
 
-    def set_used(self, uses: Mapping[str, Use]) -> None:
+    def set_used(self, uses: Uses) -> None:
         """Enter what a training that begins uses images for; what was trained on, or held out, before stays that."""
-        images = {self.image(name): use for name, use in uses.items()}
-        self._change(
-            {
-                image.name: replace(image, used_as=use)
-                for image, use in images.items()
-                if use != image.used_as and (use == "train" or not image.used_as)
-            }
-        )
+        changed = {name: _used_for(self.image(name), use) for name, use in uses.items()}
+        self._change({name: image for name, image in changed.items() if image != self.image(name)})
 
     def set_dice(self, dice: Mapping[str, float]) -> None:
         """Enter the scores of the last prediction; images that are not named keep theirs."""
@@ -427,8 +425,12 @@ class Project:
         self.write_record()
 
     def pairs(self, *roles: Role) -> tuple[Pair, ...]:
-        """Return the annotated images of these roles in order, with their masks; all roles if none is given."""
-        return tuple(image.pair for image in self.images if image.pair and image.role in (roles or ROLES))
+        """Return the annotated images of these roles in order, with their masks; all roles if none is given.
+
+        Of large images, these are their annotated regions.
+        """
+        chosen = (image for image in self.images if image.role in (roles or ROLES))
+        return tuple(piece.pair for image in chosen for piece in image.pieces if piece.pair)
 
     def _number(self, images: Iterable[ProjectImage]) -> None:
         """Enter images, each with its number among those annotated, a new one if it was not among them before."""
@@ -449,6 +451,21 @@ class Project:
         self._images.update(images)
         self._changes += bool(images)
         self.write_record()
+
+
+def _used_for(image: ProjectImage, use: Use | tuple[RegionUse, ...]) -> ProjectImage:
+    """Return an image with what it, or regions of it, are used for from now on."""
+    if isinstance(use, tuple):
+        image = image.with_region_uses(use)
+        use = strongest(one.use for one in image.region_uses)
+    return replace(image, used_as=use) if use == "train" or not image.used_as else image
+
+
+def _no_test(image: ProjectImage) -> ProjectImage:
+    """Return an image as one that is not to be tested with any more."""
+    kept = tuple(one for one in image.region_uses if one.use != "test")
+    used_as = "" if image.used_as == "test" else image.used_as
+    return replace(image, used_as=strongest(one.use for one in kept) or used_as, region_uses=kept)
 
 
 def _check_replaceable(image: ProjectImage) -> None:

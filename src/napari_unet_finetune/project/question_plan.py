@@ -77,7 +77,7 @@ def subject_of(question: Question, project: Project, known: Known) -> Subject:
         return Subject(problem=f"Annotate at least {_FEWEST_TO_CROSS} images.")
     if not images:
         return Subject(problem="Annotate at least 1 image.")
-    all_of_them = sum(image.is_annotated for image in project.images)
+    all_of_them = sum(len(image.pieces) for image in project.images if image.is_annotated)
     about = _count(images, "annotated image")
     return Subject(images, about if len(images) == all_of_them else f"{len(images)} of {all_of_them} annotated images")
 
@@ -111,7 +111,8 @@ def _judged(project: Project, known: Known) -> Subject:
 
 
 def _annotated(project: Project, *roles: Role) -> tuple[ProjectImage, ...]:
-    return tuple(image for image in project.images if image.is_annotated and image.role in roles)
+    images = (image for image in project.images if image.is_annotated and image.role in roles)
+    return tuple(piece for image in images for piece in image.pieces)
 
 
 def make_question(
@@ -124,8 +125,9 @@ def make_question(
     RunError
         If a mask cannot be copied.
     """
-    images = [project.image(name) for name in asked.images]
-    pairs = pairs_of(images)
+    pieces = {piece.name: piece for image in project.images for piece in image.pieces}
+    images = [pieces.get(name) or project.image(name) for name in asked.images]
+    pairs = pairs_of(piece for image in images for piece in image.pieces)
     if asked.question == "suggest":
         return SuggestRequest(
             checkpoint=asked.model,

@@ -15,12 +15,9 @@ from ..data.painted import OLD_MASKS, OLD_STROKES, newer_version
 from ..errors import DataError
 from ..io.disk import path_within, write_file
 from ..io.images import ImageRef
-from .image import Origin, ProjectImage, Role, Use
+from .image import Origin, Part, ProjectImage, RegionUse, Role, Use
 
-_REMEMBERED = (
-    "name", "origin", "role", "size", "object_px", "background_px", "regions", "dice", "suggested", "since", "used_as",
-    "made_by", "expects",
-)  # fmt: skip
+OF_IMAGE = ("role", "dice", "suggested", "since", "used_as", "region_uses")
 OF_MASK = (
     "mask",
     "numbered",
@@ -30,9 +27,11 @@ OF_MASK = (
     "object_px",
     "background_px",
     "regions",
+    "parts",
     "made_by",
     "expects",
 )
+_REMEMBERED = ("name", *OF_IMAGE, *(name for name in OF_MASK if name not in ("mask", "numbered", "stamp")))
 
 
 _LONGEST_NAME = 255
@@ -74,6 +73,8 @@ class ImageRecord(BaseModel):
     suggested: str = ""
     since: int = 0
     used_as: Use = ""
+    region_uses: tuple[RegionUse, ...] = ()
+    parts: tuple[Part, ...] | None = None
     made_by: str = ""
     expects: Origin = "none"  # of the mask that is about to be written; all else is of the one before
 

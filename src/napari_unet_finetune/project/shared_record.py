@@ -12,7 +12,7 @@ from ..data.masks import RECORD
 from ..data.painted import LABELS, REMOVED
 from ..errors import DataError
 from ..io.disk import acquired_lock, file_identity, file_stamp, not_written, remove_partial
-from .record import OF_MASK, ImageRecord, ProjectRecord, read_record, write_record
+from .record import OF_IMAGE, OF_MASK, ImageRecord, ProjectRecord, read_record, write_record
 
 LOCK = "project.lock"
 _LONGEST_WAIT_S = 20.0  # for another window; it holds the lock while it writes one file
@@ -169,7 +169,7 @@ class SharedRecord:
         known = next(images[key] for images in (mine, other, before) if key in images)
         plain = ImageRecord(file=known.file, frame=known.frame, name=known.name)
         was, ours, theirs = (images.get(key, plain) for images in (before, mine, other))
-        values = {name: getattr(ours, name) for name in _SINGLE if getattr(ours, name) != getattr(was, name)}
+        values = {name: getattr(ours, name) for name in OF_IMAGE if getattr(ours, name) != getattr(was, name)}
         if _mask_of(ours) != _mask_of(was) and (_mask_of(theirs) == _mask_of(was) or not self._is_there(theirs)):
             values |= {name: getattr(ours, name) for name in OF_MASK}
         record = theirs.model_copy(update=values)
@@ -179,7 +179,6 @@ class SharedRecord:
         return image.mask is not None and file_stamp(self.folder / image.mask) == image.stamp
 
 
-_SINGLE = ("role", "dice", "suggested", "since", "used_as")
 _OF_ALL = ("sparse", "channels")
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from ..config import FinetuneConfig
+from ..data.folders import say_large
 from ..data.pairing import Pair
-from ..data.split import MIN_IMAGES, SOLID_IMAGES
+from ..data.split import MIN_IMAGES, SOLID_IMAGES, how_held_out
 from ..errors import RunError
 from ..runs.request import FinetuneRequest
 from ..text import count_of, first_of, percent, size_in_px
-from .image import Use, note_on_accepted, unseen_note
+from .image import Use, Uses, note_on_accepted, unseen_note, uses_by_image
 from .project import Project, ProjectImage, Role
-from .uses import NOTHING, Known, hold_out, is_held_out
+from .uses import NOTHING, Known, hold_out, is_held_out, wholes_of
 
 MASKS = "masks"
 # Fewer images than this do not teach a network from nothing.
@@ -69,12 +72,12 @@ class TrainingPlan:
         return pairs_of(self.used)
 
     @property
-    def uses(self) -> dict[str, Use]:
-        """What it uses images for, by their names; for `Project.set_used` once a model has learned from them."""
+    def uses(self) -> Uses:
+        """What it uses images for; for `Project.set_used` once a model has learned from them."""
         fates: tuple[tuple[Use, tuple[ProjectImage, ...]], ...] = (
             ("train", self.train), ("validation", self.held_out), ("test", self.test)
         )  # fmt: skip
-        return {image.name: use for use, images in fates for image in images}
+        return uses_by_image((image.ref, image.region, use) for use, images in fates for image in images)
 
     @property
     def title(self) -> str:
@@ -84,7 +87,12 @@ class TrainingPlan:
     @property
     def counts(self) -> str:
         """How many images are annotated, and what each of them is used for."""
-        return _counted(self, "annotated")
+        return _counted(self, _NOUNS[_kind_of(self.annotated)][0])
+
+    @property
+    def annotated(self) -> tuple[ProjectImage, ...]:
+        """All that is annotated, whatever becomes of it."""
+        return (*self.train, *self.held_out, *self.test, *self.unused)
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -92,14 +100,18 @@ class TrainingPlan:
         return tuple(_in_words(self)) if self.used else tuple(filter(None, [self.unseen]))
 
 
-def plan_training(project: Project, config: FinetuneConfig, base: Known = NOTHING) -> TrainingPlan:
+def plan_training(
+    project: Project, config: FinetuneConfig, base: Known = NOTHING, *, sparse: bool = False
+) -> TrainingPlan:
     """Return which images of `project` a training with `config` uses, from a model that has seen `base`.
 
     Images with the role auto go to training, and to validation as the program chooses if no image has that role. What
-    was held out before stays so, and what was trained on is never held out.
+    was held out before stays so, and what was trained on is never held out. Annotated regions of large images count as
+    images. With `sparse`, what is not painted is unknown, whatever holds in the project.
     """
     fates: dict[str, list[ProjectImage]] = {"train": [], "validation": [], "test": [], "unused": []}
-    annotated = [image for image in project.images if image.is_annotated]
+    images = [_as_strokes(image) if sparse else image for image in project.images]
+    annotated = [piece for image in images if image.is_annotated for piece in image.pieces]
     is_chosen = not any(image.role == "validation" for image in annotated)
     chosen = _choose(annotated, config, base, is_chosen=is_chosen)
     for image in annotated:
@@ -111,6 +123,10 @@ def plan_training(project: Project, config: FinetuneConfig, base: Known = NOTHIN
     unseen = unseen_note(project.images)
     plan = TrainingPlan(used, train, validation, test, unused, is_chosen, note=note, unseen=unseen)
     return replace(plan, problem=_problem(plan))
+
+
+def _as_strokes(image: ProjectImage) -> ProjectImage:
+    return replace(image, meaning=replace(image.meaning, sparse=True))
 
 
 _NOTES = {
@@ -169,6 +185,19 @@ def summarize(images: Sequence[ProjectImage], plan: TrainingPlan) -> str:
     return " · ".join(parts)
 
 
+_Kind = Literal["images", "regions", "both"]
+_NOUNS: dict[_Kind, tuple[str, str]] = {  # of what is annotated, in few words and in more
+    "images": ("annotated", "annotated image"),
+    "regions": ("annotated region", "annotated region"),
+    "both": ("annotated images and regions", "annotated images and regions"),
+}
+
+
+def _kind_of(images: Sequence[ProjectImage]) -> _Kind:
+    count = sum(image.region is not None for image in images)
+    return "images" if not count else "regions" if count == len(images) else "both"
+
+
 def _counted(plan: TrainingPlan, what: str, held_out: str = "") -> str:
     """Return how many images there are of `what`, and what each is used for; `held_out` names those held out."""
     fates = (
@@ -176,7 +205,7 @@ def _counted(plan: TrainingPlan, what: str, held_out: str = "") -> str:
         (plan.test, "kept for testing"), (plan.unused, "left out"),
     )  # fmt: skip
     count = sum(len(images) for images, _ in fates)
-    total = count_of(count, what) if " " in what else f"{count} {what}"
+    total = count_of(count, what) if what.endswith(("image", "region")) else f"{count} {what}"
     parts = [f"{len(images)} {fate}" for images, fate in fates if images]
     if plan.train and not plan.held_out:
         parts.insert(1, "none held out")
@@ -186,7 +215,8 @@ def _counted(plan: TrainingPlan, what: str, held_out: str = "") -> str:
 def _in_words(plan: TrainingPlan) -> Iterator[str]:
     chosen = ", chosen by the program" if plan.is_chosen else ""
     names = f" ({first_of([image.name for image in plan.held_out])}{chosen})"
-    yield f"{_counted(plan, 'annotated image', names)}."
+    yield f"{_counted(plan, _NOUNS[_kind_of(plan.annotated)][1], names)}."
+    yield from _large(plan.annotated)
     if accepted := note_on_accepted(plan.held_out):
         yield accepted
     new = [image.name for image in plan.held_out if not image.used_as]
@@ -199,13 +229,29 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
         yield f"A score takes at least {MIN_IMAGES} annotated images."
     elif not plan.held_out:
         yield "Nothing is held out, so the model gets no score."
-    elif len(plan.held_out) < SOLID_IMAGES:
-        worth = "weak" if len(plan.held_out) == 1 else "rough"
-        yield f"A Dice on {count_of(len(plan.held_out), 'image')} is a {worth} number."
+    else:
+        yield from _worth(plan)
     if plan.unseen:
         yield plan.unseen
     yield from _balance(plan.used)
     yield from _sizes(plan.used)
+
+
+def _worth(plan: TrainingPlan) -> Iterator[str]:
+    """Say how far to trust a score on what is held out."""
+    names = {image.name for image in plan.held_out}
+    held_out = [place for place, image in enumerate(plan.used) if image.name in names]
+    count, about = how_held_out(held_out, len(plan.used), wholes_of(plan.used))
+    if count < SOLID_IMAGES:
+        yield f"A Dice on {count_of(count, 'image')} is a {'weak' if count == 1 else 'rough'} number."
+    if about:
+        yield about
+
+
+def _large(images: Sequence[ProjectImage]) -> tuple[str, ...]:
+    """Say which of the images are large, and what of them is read."""
+    counts = Counter(image.ref.name for image in images if image.region is not None)
+    return say_large(counts, {image.name: image.why_whole for image in images if image.why_whole})
 
 
 def _balance(images: Sequence[ProjectImage]) -> Iterator[str]:
@@ -225,10 +271,13 @@ def _sizes(images: Sequence[ProjectImage]) -> Iterator[str]:
         yield f"Sizes from {size_in_px(sizes[0])} to {size_in_px(sizes[-1])}."
 
 
-def uses_of(request: FinetuneRequest) -> dict[str, Use]:
-    """Return what a training uses its images for, by their names."""
+def uses_of(request: FinetuneRequest) -> Uses:
+    """Return what a training uses its images for."""
     held_out = request.config.held_out or ()
-    return {pair.name: "validation" if pair.name in held_out else "train" for pair in request.pairs or ()}
+    pairs = request.pairs or ()
+    return uses_by_image(
+        (pair.image, pair.region, "validation" if pair.name in held_out else "train") for pair in pairs
+    )
 
 
 def make_request(
@@ -264,12 +313,20 @@ def pairs_of(images: Iterable[ProjectImage]) -> tuple[Pair, ...]:
 
 
 def copy_masks(pairs: Sequence[Pair], folder: Path) -> Iterator[Pair]:
-    """Copy the masks of `pairs` into `folder` and yield the pairs with the copies; raises `RunError` if it fails."""
+    """Copy the masks of `pairs` into `folder` and yield the pairs with the copies; raises `RunError` if it fails.
+
+    Regions of one image have one copy.
+    """
+    copies: dict[Path, Path] = {}
     for index, pair in enumerate(pairs):
+        if pair.mask.path in copies:
+            yield replace(pair, mask=replace(pair.mask, path=copies[pair.mask.path]))
+            continue
         copy = folder / f"{index:04d}-{pair.mask.path.name}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(pair.mask.path, copy)
         except OSError as error:
             raise RunError(f"{pair.mask.path} cannot be copied to {copy} ({error.strerror}).") from error
+        copies[pair.mask.path] = copy.absolute()
         yield replace(pair, mask=replace(pair.mask, path=copy.absolute()))

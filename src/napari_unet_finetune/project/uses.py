@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..data.split import keep_holding_out
 from ..errors import RunError
 from ..io.content import is_image_file
 from ..io.images import ImageRef
+from ..io.regions.region import Region
 from ..models.card import FileCard
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
@@ -29,37 +30,64 @@ class Known:
         """Return which images of `project` a model has seen, be it finetuned or trained from scratch."""
         seen = images_seen(card, project)
         start = PastRun(RunFolder(card.path.parent)).start if seen else None
-        held_out = _named_in_run(card, project, start.validation_images) & seen if start is not None else frozenset()
-        return cls(seen - held_out, held_out)
+        if start is None:
+            return cls(seen)
+        names = {image.name for image in card.provenance.images}
+        trained = _named_in_run(card, project, names.difference(start.validation_images))
+        return cls(trained, _named_in_run(card, project, names.intersection(start.validation_images)) - trained)
 
 
 def images_seen(card: FileCard, project: Project) -> frozenset[str]:
-    """Return the names of the images of `project` that took part in a model's training, as its run tells.
+    """Return the names of the images of `project`, and of regions, that took part in a model's training.
 
-    That names are equal says little: half the world calls its images 001, 002, and so on. So the files must be the
-    same, but for runs of this dataset, which may have been moved with it. Of a model that was taken out of the folder
-    of its run nothing is known; a job that has the pixels at hand compares those.
+    Its run tells that. That names are equal says little: half the world calls its images 001, 002, and so on. So the
+    files must be the same, but for runs of this dataset, which may have been moved with it. Of a model that was taken
+    out of the folder of its run nothing is known; a job that has the pixels at hand compares those.
     """
     return _named_in_run(card, project, {image.name for image in card.provenance.images})
 
 
 def _named_in_run(card: FileCard, project: Project, used: Collection[str]) -> frozenset[str]:
-    """Return how `project` calls the images that a model's run knows under the names `used`."""
+    """Return how `project` calls the images and regions that a model's run knows under the names `used`.
+
+    A region is known if any of it is; an image is, if a region of it is.
+    """
     try:
         request = RunFolder(card.path.parent).request
     except RunError:
         return frozenset()
+    known: dict[_File | str, list[Region | None]] = {}
     if request.pairs is not None:
         is_own = card.path.absolute().is_relative_to(project.folder)
-        files = {_file(pair.image, is_own) for pair in request.pairs if pair.name in used}
-        return frozenset(image.name for image in project.images if _file(image.ref, is_own) in files)
-    assert request.images is not None
-    folder = (request.images.parent if is_image_file(request.images) else request.images).resolve()
-    there = (image for image in project.images if image.ref.path.resolve().parent == folder)
-    return frozenset(image.name for image in there if image.ref.file_name in used)
+        for pair in request.pairs:
+            if pair.name in used:
+                known.setdefault(_file(pair.image, is_own), []).append(pair.region)
+        there = ((image, known.get(_file(image.ref, is_own), [])) for image in project.images)
+    else:
+        assert request.images is not None
+        for record in card.provenance.images:
+            if record.name in used:
+                region = None if record.place is None else record.place.region
+                known.setdefault(record.name_of_image, []).append(region)
+        folder = (request.images.parent if is_image_file(request.images) else request.images).resolve()
+        images = (image for image in project.images if image.ref.path.resolve().parent == folder)
+        there = ((image, known.get(image.ref.file_name, [])) for image in images)
+    return frozenset(name for image, regions in there for name in _names_in(image, regions))
 
 
-def _file(ref: ImageRef, by_name: bool) -> tuple[str, int | None]:
+def _names_in(image: ProjectImage, regions: Sequence[Region | None]) -> Iterator[str]:
+    """Yield what an image is called of which these regions, ``None`` for all of it, are known, and its own regions."""
+    if regions:
+        yield image.name
+    for piece in image.pieces:
+        if piece.region and any(one is None or one.common(piece.region) for one in regions):
+            yield piece.name
+
+
+_File = tuple[str, int | None]
+
+
+def _file(ref: ImageRef, by_name: bool) -> _File:
     return ref.path.name if by_name else str(ref.path.resolve()), ref.frame
 
 
@@ -81,10 +109,16 @@ def hold_out(
     before = {i for i, image in enumerate(ordered) if is_held_out(image, base)} - trained
     fractions = [image.foreground or 0.0 for image in ordered]
     made = {i for i, image in enumerate(ordered) if image.is_accepted}  # they judge no model that has to do with them
-    chosen = keep_holding_out(fractions, share, seed, trained=trained | made, held_out=before)
+    wholes = wholes_of(ordered)
+    chosen = keep_holding_out(fractions, share, seed, trained=trained | made, held_out=before, wholes=wholes)
     if not chosen:
-        chosen = keep_holding_out(fractions, share, seed, trained=trained, held_out=before)
+        chosen = keep_holding_out(fractions, share, seed, trained=trained, held_out=before, wholes=wholes)
     return frozenset(ordered[index].name for index in chosen)
+
+
+def wholes_of(images: Iterable[ProjectImage]) -> tuple[ImageRef | None, ...]:
+    """Return which image each of `images` is a region of, as `data.split` has it."""
+    return tuple(None if image.region is None else image.ref for image in images)
 
 
 def is_held_out(image: ProjectImage, base: Known = NOTHING) -> bool:

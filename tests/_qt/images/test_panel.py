@@ -20,7 +20,12 @@ from napari_unet_finetune._qt.images import panel as panel_module
 from napari_unet_finetune._qt.images.import_dialog import NO_MASK, ImportDialog
 from napari_unet_finetune._qt.images.panel import ImagesPanel
 from napari_unet_finetune._qt.images.table_model import Column
+from napari_unet_finetune._qt.layers import layer_image
 from napari_unet_finetune._qt.widgets.tick_dialog import TickDialog
+from napari_unet_finetune.data import folders
+from napari_unet_finetune.io.images import open_in_parts
+from napari_unet_finetune.io.regions import region as regions
+from napari_unet_finetune.io.regions.region import Region
 from napari_unet_finetune.project import opening
 from napari_unet_finetune.project.project import Project
 
@@ -340,6 +345,35 @@ class TestLayers:
         assert session.project.names == ("colors", "lazy[000]", "lazy[001]", "lazy[002]", "lazy[003]")
         np.testing.assert_array_equal(session.project.read_image("colors").array, np.moveaxis(colors, -1, 0))
         assert int(session.project.read_image("lazy[003]").array.max()) == 3
+
+    @pytest.mark.parametrize("levels", [1, 2])
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_a_large_lazy_layer_is_read_in_bands_and_written_to_be_read_in_parts(
+        self, panel, qtbot, viewer, session, tmp_path, monkeypatch, levels, channels
+    ):
+        da, shape, read = pytest.importorskip("dask.array"), (600, 500), []
+
+        def noted(_layer, _index, part):
+            read.append(part.shape)
+            return pixels[(..., *part.slices)]
+
+        monkeypatch.setattr(folders, "LARGE_PX", 400 * 400)
+        monkeypatch.setattr(regions, "_MOST_PIXELS_OF_A_BAND", 100 * 500 * channels)
+        monkeypatch.setattr(layer_image, "region_of", noted)
+        pixels = np.random.default_rng(0).integers(0, 999, (channels, *shape), np.uint16)
+        pixels = pixels[0] if channels == 1 else pixels
+        lazy = da.from_array(pixels, chunks=(*(1,) * (channels > 1), 50, 500))
+        data = [lazy, lazy[..., ::2, ::2]] if levels > 1 else lazy
+        axes = ("c", "y", "x")[-pixels.ndim :]
+        viewer.add_image(data, name="slide", multiscale=levels > 1, contrast_limits=(0, 999), axis_labels=axes)
+        panel._opener._choose_folder = lambda _why, _near: tmp_path / "copy"
+        panel._opener.open_layers(panel._opener.choices())
+        qtbot.waitUntil(lambda: session.project is not None)
+        assert set(read) == {(100, 500)}
+        assert [file.name for file in (tmp_path / "copy" / "images").iterdir()] == ["slide.tif"]
+        image = session.project.image("slide")
+        assert image.read_in_parts and image.is_large
+        np.testing.assert_array_equal(open_in_parts(image.ref).read(Region.whole(shape)), pixels)
 
     def test_a_layer_that_was_read_from_a_file_uses_that_file(self, panel, qtbot, viewer, session, tmp_path):
         from napari.layers import Image

@@ -96,7 +96,7 @@ class Annotation(Listener):
         self.removed: tuple[Removed, ...] = ()
         self._is_released = False
         self._autosave: Autosave | None = None
-        self._kind = (False, False, False)
+        self._kind = (False, False, False, 1)
         self._image: Image | None = None
         self._brush: Brush | None = None
         self._histories = Histories()
@@ -446,7 +446,7 @@ class Annotation(Listener):
         return autosave
 
     def _on_saved(self, name: str) -> None:
-        """Tell those who count images with a mask, or with objects, only if this one is new among them or gone."""
+        """Tell those who count images and regions with a mask, or with objects, only if one is new or gone."""
         before, self._kind = self._kind, self._kind_of(name)
         if before == self._kind:
             self.session.mask_saved.emit(name)
@@ -460,11 +460,11 @@ class Annotation(Listener):
             "warning",
         )
 
-    def _kind_of(self, name: str) -> tuple[bool, bool, bool]:
-        """Return whether an image is annotated, or predicted, and whether with an object."""
+    def _kind_of(self, name: str) -> tuple[bool, bool, bool, int]:
+        """Return whether an image is annotated, or predicted, and whether with an object, and in how many regions."""
         assert self._autosave is not None
         image = self._autosave.project.image(name)
-        return image.is_annotated, image.is_predicted, bool(image.foreground)
+        return image.is_annotated, image.is_predicted, bool(image.foreground), len(image.pieces)
 
     def _on_layer_removed(self, event: Any) -> None:
         """Save the paint of a layer that the user deletes; it is made anew when its image is opened again."""

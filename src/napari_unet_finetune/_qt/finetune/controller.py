@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from ...config import FinetuneConfig, PredictConfig
 from ...errors import RunError
 from ...io.disk import file_stamp
 from ...progress import RunProgress
-from ...project.image import Use
+from ...project.image import Uses
 from ...project.project import Project
 from ...project.training_plan import OldImages, make_request, plan_training, title_of, uses_of
 from ...runs.folder import RunFolder
@@ -59,7 +58,7 @@ class FinetuneController:
         self.interrupted: tuple[PastRun, ...] = ()
         self.changed_since: tuple[str, ...] = ()
         self.pace: float | None = None  # seconds per patch pixel of the last training
-        self._uses: Mapping[str, Use] = {}  # of images by the training under way, until it has done a step
+        self._uses: Uses = {}  # of images by the training under way, until it has done a step
         self._stamps: dict[str, tuple[int, int]] = {}
         self._project: Project | None = None
         session.project_changed.connect(self._on_project_changed)
@@ -98,7 +97,7 @@ class FinetuneController:
             plan, folder, config, checkpoint=session.model, old=old
         )  # fmt: skip
         RunFolder.create(folder, request)
-        self._stamps = {image.name: file_stamp(image.mask) for image in plan.used if image.mask}
+        self._stamps = {image.ref.name: file_stamp(image.mask) for image in plan.used if image.mask}
         self._run(folder, plan.title, config, plan.uses)
 
     @tells_errors
@@ -125,9 +124,7 @@ class FinetuneController:
         self.session.look_back()
         self._look_for_interrupted()
 
-    def _run(
-        self, folder: Path, title: str, config: FinetuneConfig, uses: Mapping[str, Use], *, is_resumed: bool = False
-    ) -> None:
+    def _run(self, folder: Path, title: str, config: FinetuneConfig, uses: Uses, *, is_resumed: bool = False) -> None:
         """Carry a training out; images count as used once a model has learned from them."""
         session, project = self.session, self.session.project
         self.outcome, self.changed_since = None, ()
@@ -174,7 +171,8 @@ class FinetuneController:
     def _conclude(self, outcome: Outcome, config: FinetuneConfig) -> None:
         """Say what came of a training with `config`, and predict with its model from now on."""
         self.outcome = outcome
-        self.session.tell(outcome.message.text, outcome.message.tone)
+        large = self.layers.about_large if outcome.model is not None else ""
+        self.session.tell(" ".join(filter(None, (outcome.message.text, large))), outcome.message.tone)
         if outcome.model is not None:
             self.use(outcome.model, PredictConfig(device=config.device))
         else:

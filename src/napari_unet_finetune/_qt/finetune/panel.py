@@ -87,7 +87,7 @@ class FinetunePanel(Panel):
         """Show what a training would use, and whether it can start."""
         self._look_up()
         project = self.session.project
-        annotated = sum(image.is_annotated for image in project.images) if project else 0
+        annotated = sum(len(image.pieces) for image in project.images if image.is_annotated) if project else 0
         self.settings.offer("from scratch", annotated >= ENOUGH_FROM_SCRATCH)
         self.settings.set_pace(self.finetuning.pace)
         self._name_base()

@@ -47,10 +47,19 @@ class RunLayers:
         session.jobs.changed.connect(self._predict_when_free)
 
     def watch(self) -> None:
-        """Have the training that runs show the current image."""
+        """Have the training that runs show the current image, unless it is large, which would take long."""
         job, project, current = self.session.trainings.job, self.session.project, self.session.current
         if job is not None:
-            job.preview(None if project is None or current is None else project.image(current).ref)
+            image = None if project is None or current is None else project.image(current)
+            job.preview(None if image is None or image.is_large else image.ref)
+
+    @property
+    def about_large(self) -> str:
+        """That the current image is not predicted by itself, in a sentence; empty if it is."""
+        project, current = self.session.project, self.session.current
+        if project is None or current is None or not project.image(current).is_large:
+            return ""
+        return f"{current} is large: what the model finds in it is shown by the dock Predict."
 
     def on_event(self, event: Event) -> None:
         """Show a preview, if it is of the image that is shown."""
@@ -128,9 +137,11 @@ class RunLayers:
             session.fail(error)
 
     def _first_looks(self) -> tuple[str, ...]:
-        """Return the names of the current image and of the one that is annotated next."""
-        waiting = [image.name for image in annotation_of(self.session).waiting]
-        return tuple(name for name in (self.session.current, *waiting[:1]) if name is not None)
+        """Return the names of the current image and of the one that is annotated next, but for large ones."""
+        project, current = self.session.project, self.session.current
+        images = [] if project is None or current is None else [project.image(current)]
+        images += annotation_of(self.session).waiting[:1]
+        return tuple(image.name for image in images if not image.is_large)
 
     def _show_prediction(self) -> None:
         current = self.session.current

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from ...data.folders import is_large
 from ...errors import DataError
 from ...io.content import is_image_file, is_read
 from ...io.images import about_subfolders, subfolders_with_images
@@ -16,8 +17,10 @@ from ...io.writing import Frame, write_frames
 from ...project.project import NotWritableError, Project
 from ...text import count_of, place_in_words, verb_for
 from ..annotate.annotation import annotation_of
-from ..layers.frames import frame_shape, frames_of
+from ..layers.frames import frame_name, frame_shape, frames_of
+from ..layers.layer_image import LayerImage
 from ..layers.layers import file_of, mark_of
+from ..layers.stacks import stack_of
 from ..session.dock import PLUGIN
 from ..session.listener import Listener
 from ..session.session import Session
@@ -147,8 +150,7 @@ class Opener(Listener):
     def _write(self, layers: Sequence[Image], folder: Path, total: int) -> None:
         def frames() -> Iterator[Frame]:
             for layer in layers:
-                for frame in frames_of(layer):
-                    yield frame.name, frame.pixels, frame.scale, frame.unit
+                yield from _frames(layer)
 
         def load() -> Generator[str, None, Project]:
             yield f"Writing {total} images …"
@@ -214,6 +216,17 @@ class Opener(Listener):
     def _end(self) -> None:
         self._work, self.doing = None, ""
         self.changed.emit()
+
+
+def _frames(layer: Image) -> Iterator[Frame]:
+    """Yield the frames of a layer to be written; large ones are read while that is done."""
+    stack = stack_of(layer)
+    if not is_large(stack.size):
+        yield from ((frame.name, frame.pixels, frame.scale, frame.unit) for frame in frames_of(layer))
+        return
+    for index in stack.indices:
+        image = LayerImage(layer, stack, index)
+        yield frame_name(stack.name, index, stack.frames), image, image.scale, image.unit
 
 
 def _about_masks(project: Project) -> str:

@@ -1,4 +1,4 @@
-"""Thumbnails for the table of images, made in the background: one image in memory, what was asked for last first."""
+"""Thumbnails for the table of images, made in the background: at most one image in memory, the last wanted first."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ThumbnailLoader:
         while self._wanted:
             name = self._wanted.pop()
             try:
-                array: NDArray[Any] = self._project.read_image(name).array
+                array = self._project.sampled_image(name, THUMBNAIL_PX)
             except FinetuneError:  # said when the image is opened
                 continue
             yield name, thumbnail(array, THUMBNAIL_PX)

@@ -20,7 +20,8 @@ from ...io.disk import file_stem
 from ...io.images import ImageRef, list_images, open_in_parts
 from ...io.regions.region import LazyImage, Region, bands_of
 from ...io.writing import new_image_file
-from ..layers.frames import channel_axis, frame_name, region_of
+from ..layers.frames import frame_name
+from ..layers.layer_image import LayerImage
 from ..layers.layers import file_of
 from ..layers.prediction import Index
 from ..layers.stacks import Stack
@@ -78,13 +79,13 @@ class Copies:
             return made[task.indices]
         single = frame_name(stack.name, task.indices[0], stack.frames) if len(task.indices) == 1 else stack.name
         path = Path(tempfile.mkdtemp(dir=self.folder)) / f"{file_stem(single)}.ome.tif"
-        first = _LayerImage(task, task.indices[0])
+        first = LayerImage(task.layer, stack, task.indices[0])
         count, inner = len(task.indices), (*((first.channels,) if first.channels > 1 else ()), *first.shape)
         shape, axes = (inner, "") if count == 1 else ((count, *inner), "T")
         axes += "CYX" if first.channels > 1 else "YX"
         file = new_image_file(path, shape, first.dtype, axes, stack.pixel, stack.unit)
         for place, index in enumerate(task.indices):
-            image = _LayerImage(task, index)
+            image = LayerImage(task.layer, stack, index)
             for band in bands_of(image):
                 target = file if count == 1 else file[place]
                 target[(..., *band.slices)] = image.read(band)
@@ -92,57 +93,6 @@ class Copies:
                 yield f"Reading {stack.name}: {done:.0%}"
         made[task.indices] = path
         return path
-
-
-@dataclass(frozen=True, eq=False)
-class _LayerImage:
-    """A frame of a layer as an image that is read in parts, see `LazyImage`."""
-
-    task: LargeTask
-    index: Index
-
-    @property
-    def name(self) -> str:
-        return self.task.stack.name
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.task.stack.size
-
-    @property
-    def channels(self) -> int:
-        layer = self.task.layer
-        if layer.rgb:
-            return 3
-        axis = channel_axis(layer)
-        return 1 if axis is None else int(layer.data.shape[axis])
-
-    @property
-    def channel_names(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = np.dtype(self.task.layer.data.dtype)
-        return dtype
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        return self.task.stack.pixel
-
-    @property
-    def unit(self) -> str:
-        return self.task.stack.unit
-
-    @property
-    def stored_rows(self) -> int:
-        layer = self.task.layer
-        chunks = getattr(layer.data[0] if layer.multiscale else layer.data, "chunks", None)
-        rows = chunks[layer.ndim - 2] if chunks else 1
-        return int(rows if isinstance(rows, int) else max(rows))  # dask lists the chunks of each axis
-
-    def read(self, region: Region) -> NDArray[np.generic]:
-        return region_of(self.task.layer, self.index, region)
 
 
 def _shown_file(task: LargeTask) -> Source | None:
@@ -153,12 +103,13 @@ def _shown_file(task: LargeTask) -> Source | None:
     try:
         refs = list_images(path)
         image = open_in_parts(refs[0]) if len(refs) == len(task.indices) else None
-        return _compared(path, image, _LayerImage(task, task.indices[0])) if image is not None else None
+        shown = LayerImage(task.layer, task.stack, task.indices[0])
+        return _compared(path, image, shown) if image is not None else None
     except DataError:  # napari reads it otherwise
         return None
 
 
-def _compared(path: Path, image: LazyImage, shown: _LayerImage) -> Source | None:
+def _compared(path: Path, image: LazyImage, shown: LayerImage) -> Source | None:
     """Compare the middle of both, as far as that tells anything."""
     if image.shape != shown.shape:
         return None

@@ -30,15 +30,17 @@ class History:
 
     def __init__(self, project: Project | None = None) -> None:
         self.project = project
-        self._known: dict[str, Known] = {}
+        self._known: dict[tuple[str, frozenset[str]], Known] = {}
 
     def known_to(self, model: str) -> Known:
         """Return which images of the dataset `model` has seen, once looked up; raises `FinetuneError` if it is none."""
         if self.project is None:
             return NOTHING
-        if model not in self._known:  # the log of a run is long
-            self._known[model] = Known.of(read_card(model), self.project)
-        return self._known[model]
+        pieces = (image.pieces for image in self.project.images if image.is_in_regions)
+        key = model, frozenset(piece.name for regions in pieces for piece in regions)  # strokes may make others of them
+        if key not in self._known:  # the log of a run is long
+            self._known[key] = Known.of(read_card(model), self.project)
+        return self._known[key]
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:

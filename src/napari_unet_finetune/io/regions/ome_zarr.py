@@ -140,7 +140,7 @@ def read_zarr_headers(path: Path) -> list[ImageHeader]:
 def headers_of(store: Store) -> list[ImageHeader]:
     """Return size and pixel size of each two-dimensional image of an opened store."""
     told = "; it ".join(filter(None, (store.size.note, store.note)))
-    return [ImageHeader(store.shape, store.size.scale, store.size.unit, store.names, told)] * store.frames
+    return [ImageHeader(store.shape, store.size.scale, store.size.unit, store.names, told, True)] * store.frames
 
 
 @dataclass(frozen=True, eq=False)

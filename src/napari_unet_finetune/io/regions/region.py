@@ -37,6 +37,15 @@ class Region:
         return self.bottom - self.top, self.right - self.left
 
     @property
+    def mark(self) -> str:
+        """What follows the name of its image to tell it from others: the row and column of its first pixel."""
+        return f"[y{self.top} x{self.left}]"
+
+    def holds(self, other: Region) -> bool:
+        """Tell whether all of `other` lies in it."""
+        return self.common(other) == other
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Where it lies in the image (Y, X)."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
@@ -155,6 +164,18 @@ class LazyImage(Protocol):
         DataError
             If they cannot be read, or are NaN or infinite.
         """
+
+
+def sampled(image: LazyImage, size: int) -> NDArray[np.generic]:
+    """Return every so manieth row and column of an image, (Y, X) or (C, Y, X) of at most `size` pixels a side.
+
+    One row is in memory at a time. Raises `DataError` if it cannot be read.
+    """
+    height, width = image.shape
+    step = max(1, -(-max(image.shape) // size))
+    down, across = (slice(min(step // 2, side - 1), None, step) for side in image.shape)
+    rows = (image.read(Region(row, 0, row + 1, width))[..., across] for row in range(height)[down])
+    return np.concatenate(list(rows), axis=-2)
 
 
 LARGE_PX = 4096**2  # images of more pixels are read in parts, where they can be

@@ -1,0 +1,238 @@
+"""Of large images in a dataset, the annotated regions are trained on, and are what they are on the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.data import folders
+from napari_unet_finetune.data.folders import open_folder
+from napari_unet_finetune.data.masks import BACKGROUND
+from napari_unet_finetune.events import RunStarted
+from napari_unet_finetune.io.images import ImageRef
+from napari_unet_finetune.io.regions.region import Region
+from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.provenance import Place, Provenance, TrainingImage
+from napari_unet_finetune.project.curve_plan import note_curve_uses, plan_curve
+from napari_unet_finetune.project.image import ProjectImage, RegionUse, mask_text
+from napari_unet_finetune.project.project import Project
+from napari_unet_finetune.project.question_plan import Asked, make_question, subject_of
+from napari_unet_finetune.project.training_plan import make_request, plan_training, summarize, uses_of
+from napari_unet_finetune.project.uses import NOTHING, Known
+from napari_unet_finetune.runs.execute import images_of
+from napari_unet_finetune.runs.folder import RunFolder
+from napari_unet_finetune.runs.request import read_request, write_request
+
+from ..data.test_annotated_regions import PLACES, SHAPE, slide, small_is_large
+
+__all__ = ["small_is_large"]  # a fixture
+
+CONFIG = FinetuneConfig()
+NEW = Region(1000, 700, 1050, 750)  # far from all PLACES
+NAMES = ("slide0[y0 x0]", "slide0[y0 x704]", "slide0[y448 x0]", "slide0[y896 x1152]")
+
+
+def strokes(places=PLACES) -> np.ndarray:
+    labels = np.zeros(SHAPE, np.uint16)
+    for place in places:
+        labels[place.slices] = BACKGROUND
+        labels[place.grown(-20, SHAPE).slices] = 1
+    return labels
+
+
+def dataset(folder: Path, slides: int = 1, small: int = 0, **options) -> Project:
+    """Return a dataset with strokes on slides, and on images that are not large."""
+    images = folder / "images"
+    images.mkdir(parents=True)
+    options = {"photometric": "minisblack"} | (options or {"tile": (256, 256), "compression": "zlib"})
+    for number in range(slides):
+        tifffile.imwrite(images / f"slide{number}.tif", slide(seed=number)[0], **options)
+    for number in range(small):
+        tifffile.imwrite(images / f"small{number}.tif", slide(seed=number)[0][:300, :300])
+    project = Project.open(images, folder / "project")
+    project.sparse = True
+    for name in project.names:
+        labels = strokes()
+        project.save_labels(name, labels if name.startswith("slide") else labels[:300, :300], "painted")
+    return project
+
+
+def reopened(project: Project) -> Project:
+    return Project.open(project.source, project.folder)
+
+
+def names(images) -> list[str]:
+    return [image.name for image in images]
+
+
+def test_they_are_those_of_the_command_line(tmp_path) -> None:
+    project = dataset(tmp_path, slides=2, small=1)
+    pairs = plan_training(project, CONFIG).pairs
+    found = open_folder(project.source, project.folder / "labels")
+    assert [(pair.name, pair.region) for pair in pairs] == [(pair.name, pair.region) for pair in found.pairing.pairs]
+    for pair, other in zip(pairs, found, strict=True):
+        image = folders.read_pair(pair)
+        for part in ("image", "labels", "annotated"):
+            np.testing.assert_array_equal(getattr(image, part), getattr(other, part))
+
+
+def test_what_a_training_is_asked_for_is_read_in_parts_from_one_copy_of_the_mask(tmp_path, monkeypatch) -> None:
+    project = dataset(tmp_path)
+    write_request(
+        tmp_path / "run", make_request(plan_training(project, CONFIG), tmp_path / "run", CONFIG, checkpoint="")
+    )
+
+    def refused(*_args, **_options):
+        raise AssertionError("read as a whole")
+
+    monkeypatch.setattr(folders, "read_image", refused)
+    images = images_of(read_request(tmp_path / "run"))
+    assert images.names == NAMES
+    assert sum(int(image.annotated.sum()) for image in images) == np.count_nonzero(strokes())
+    assert len({pair.mask for pair in images.pairing.pairs}) == len(list((tmp_path / "run" / "masks").iterdir())) == 1
+
+
+def test_plan_and_table_count_them_and_say_why(tmp_path) -> None:
+    project = dataset(tmp_path)
+    plan = plan_training(project, CONFIG)
+    assert summarize(project.images, plan).startswith("1 image · 4 annotated regions: 3 to train on, 1 held out")
+    assert plan.sentences[0].startswith("4 annotated regions: 3 to train on, 1 held out (slide0[y")
+    assert any("slide0 is large" in sentence and "4 regions" in sentence for sentence in plan.sentences)
+    assert any("says little of other images" in sentence for sentence in plan.sentences)
+    assert mask_text(project.image("slide0")).startswith("● 4 regions\npainted")
+    assert sum(piece.object_px for piece in plan.used) == project.image("slide0").object_px > 0
+    assert sum(piece.background_px for piece in plan.used) == project.image("slide0").background_px > 0
+    both = plan_training(dataset(tmp_path / "both", small=2), CONFIG)
+    assert both.counts.startswith("6 annotated images and regions: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "sparse", "reason"),
+    [
+        ({}, False, 'all of it is read, since its mask says something of every pixel. Untick "Unpainted = background"'),
+        ({"compression": "zlib", "rowsperstrip": 1, "photometric": "miniswhite"}, True, "cannot be read in parts"),
+    ],
+)
+def test_what_is_read_as_a_whole_is_told_of(tmp_path, options, sparse, reason) -> None:
+    project = dataset(tmp_path, **options)
+    project.sparse = sparse
+    plan = plan_training(project, CONFIG)
+    assert names(plan.used) == ["slide0"] and plan.pairs[0].region is None
+    assert any("slide0 is large" in sentence and reason in sentence for sentence in plan.sentences)
+    assert not any("region" in text for text in (plan.counts, mask_text(project.image("slide0"))))
+
+
+def test_they_are_remembered_and_found_in_records_that_do_not_have_them(tmp_path) -> None:
+    project = dataset(tmp_path)
+    plan, file = plan_training(project, CONFIG), project.folder / "project.json"
+    assert plan_training(reopened(project), CONFIG) == plan
+    record = json.loads(file.read_text())
+    outside = [{"region": {"top": -64, "left": 0, "bottom": 9999, "right": 64}, "object_px": 1, "background_px": 1}]
+    for parts in (None, outside):
+        record["images"][0]["parts"] = parts
+        file.write_text(json.dumps(record))
+        assert plan_training(reopened(project), CONFIG) == plan
+
+
+def test_removing_a_mask_and_bringing_it_back_keeps_them(tmp_path) -> None:
+    project = dataset(tmp_path)
+    plan = plan_training(project, CONFIG)
+    aside = project.remove_labels("slide0")
+    assert project.image("slide0").parts is None and not plan_training(project, CONFIG).used
+    project.restore_labels("slide0", aside, "painted")
+    assert plan_training(project, CONFIG) == plan
+
+
+def test_what_a_region_was_used_for_stays_though_its_edges_move(tmp_path) -> None:
+    project = dataset(tmp_path)
+    plan = plan_training(project, CONFIG)
+    project.set_used(plan.uses)
+    assert project.image("slide0").used_as == "train"
+    project.save_labels("slide0", strokes([*PLACES, *(place.grown(64, SHAPE) for place in PLACES[2:]), NEW]), "painted")
+    again = plan_training(reopened(project), CONFIG)
+    assert sorted(piece.used_as for piece in again.used) == ["", "train", "train", "train", "validation"]
+    assert len({pair.region for pair in plan.pairs} & {pair.region for pair in again.pairs}) == 2
+    assert {piece.used_as for piece in again.held_out} <= {"validation", ""}
+    assert "validation" in {piece.used_as for piece in again.held_out}
+    assert not any(piece.used_as == "validation" for piece in again.train)
+
+
+def test_uses_of_regions_do_not_pile_up() -> None:
+    slide0 = ProjectImage(ImageRef(Path("slide0.tif")))
+    small, large = Region(0, 0, 64, 64), Region(0, 0, 128, 128)
+    for regions in ([small], [large], [small], [large]):
+        slide0 = slide0.with_region_uses([RegionUse(region, "train") for region in regions])
+    slide0 = slide0.with_region_uses([RegionUse(small, "validation")])
+    assert slide0.region_uses == (RegionUse(large, "train"), RegionUse(small, "validation"))
+
+
+@pytest.mark.parametrize("slides", [1, 2, 3, 5])
+def test_whole_slides_are_held_out_where_there_are_three(tmp_path, slides) -> None:
+    project = dataset(tmp_path, slides=slides)
+    plan = plan_training(project, CONFIG)
+    held_out, trained = ({image.ref.name for image in images} for images in (plan.held_out, plan.train))
+    assert held_out
+    assert held_out.isdisjoint(trained) == (slides >= 3)
+    told = "4 held-out regions lie in 1 image of which nothing is trained on."
+    assert (told in plan.sentences) == (slides >= 3)
+    if slides >= 3:
+        assert "A Dice on 1 image is a weak number." in plan.sentences
+        project.set_used(plan.uses)
+        kept = next(iter(held_out))
+        assert project.image(kept).used_as == "validation"
+        project.save_labels(kept, strokes([*PLACES, NEW]), "painted")
+        assert len(plan_training(project, CONFIG).held_out) == 5  # its new region too
+
+
+def test_roles_are_those_of_the_slide(tmp_path) -> None:
+    project = dataset(tmp_path, slides=3)
+    for role, fate in (("validation", "held_out"), ("test", "test"), ("unused", "unused"), ("train", "train")):
+        project.set_role(["slide1"], role)
+        assert {"slide1"} <= {image.ref.name for image in getattr(plan_training(project, CONFIG), fate)}
+    project.set_role(["slide1"], "test")
+    assert len(project.pairs("test")) == 4 and all(pair.region for pair in project.pairs("test"))
+
+
+def test_a_curve_and_questions_take_them_too(tmp_path) -> None:
+    project = dataset(tmp_path, slides=3)
+    curve = plan_curve(project, (2,))
+    assert not curve.problem
+    assert (len(curve.train), len(curve.test)) == (8, 4)
+    assert len({image.ref for image in curve.test}) == 1
+    note_curve_uses(project, curve)
+    assert names(plan_training(project, CONFIG).test) == names(curve.test)
+    for question in ("check", "can_learn", "cross_validate", "estimate"):
+        subject = subject_of(question, project, NOTHING)
+        asked = Asked(question=question, model="model", images=subject.names)
+        pairs = make_question(asked, project, CONFIG, tmp_path / question).pairs
+        assert pairs and all(pair.region for pair in pairs), question
+
+
+@pytest.mark.parametrize("by_pairs", [True, False])
+def test_a_model_of_the_dataset_knows_regions_whose_edges_have_moved(tmp_path, model, by_pairs) -> None:
+    project = dataset(tmp_path)
+    plan = plan_training(project, CONFIG)
+    request = make_request(plan, tmp_path / "run", CONFIG, checkpoint=str(model))
+    assert set(uses_of(request)["slide0"]) == set(plan.uses["slide0"])
+    if not by_pairs:
+        given = {"pairs": None, "images": project.source, "masks": project.folder / "labels"}
+        request = request.model_copy(update=given)
+    folder = RunFolder.create(tmp_path / "run", request)
+    folder.append(RunStarted("cpu", "fp32", 1, 0, tuple(names(plan.train)), tuple(names(plan.held_out)), None))
+    records = tuple(
+        TrainingImage(name=pair.name, sha256="", place=Place(whole="", region=pair.region)) for pair in plan.pairs
+    )
+    load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
+    project.save_labels("slide0", strokes([*PLACES, *(place.grown(64, SHAPE) for place in PLACES[2:]), NEW]), "painted")
+    known = Known.of(read_card(folder.result_path), project)
+    assert "slide0" in known.trained
+    assert len(known.trained) == 1 + 3
+    assert len(known.held_out) == 1
+    (new,) = {piece.name for piece in project.image("slide0").pieces} - known.trained - known.held_out
+    held_out = names(plan_training(project, CONFIG, known).held_out)
+    assert not known.trained & set(held_out) and known.held_out <= set(held_out)
+    assert new in subject_of("estimate", project, Known(known.trained)).names
