@@ -31,9 +31,10 @@ class AnnotatedImage:
         Size of a pixel along Y and X, in `unit`.
     channel_names
         Names of the channels, where they are known.
-    part_of, region
-        The image of which it is a region, over which intensities are measured, and where in it that region lies;
-        ``None`` if it is no such region.
+    part_of
+        The image of which it is a region, over which intensities are measured; ``None`` if it is no such region.
+    region
+        Where in that image it lies.
 
     Raises
     ------
