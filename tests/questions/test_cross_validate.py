@@ -9,6 +9,7 @@ from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConf
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import Notice, PartStarted, RunStarted, drain
+from napari_unet_finetune.io.regions.region import Region
 from napari_unet_finetune.measure.objects import number_objects
 from napari_unet_finetune.models.provenance import Provenance, TrainingImage
 from napari_unet_finetune.questions.cross_validate import cross_validate, mean_with_interval, split_folds
@@ -124,3 +125,30 @@ def test_folds_hold_every_image_once_and_are_even():
         4,
     }
     assert parts == split_folds(11, 3, 0) != split_folds(11, 3, 1)
+
+
+@pytest.mark.parametrize("folds", [None, 2])
+def test_regions_of_a_slide_are_in_one_fold_where_there_are_three_images(folds):
+    wholes = ["a", "b", "a", None, "c", "c"]
+    parts = split_folds(6, folds, 0, wholes=wholes)
+    assert sorted(index for part in parts for index in part) == list(range(6))
+    assert len(parts) == (folds or 4)
+    assert all({0, 2} <= set(part) or not {0, 2} & set(part) for part in parts)
+    assert len(split_folds(4, None, 0, wholes=["a", "a", "b", "b"])) == 4
+
+
+def test_what_is_left_out_of_slides_is_told(model, dataset2):
+    for count, told in ((1, "others are trained on"), (3, "nothing is trained on")):
+        slides = [replace(image, image=np.roll(image.image, place)) for place, image in enumerate(dataset2[:count])]
+        half = dataset2[0].shape[1] // 2
+        regions = [
+            AnnotatedImage(
+                f"{place}-{left}", slide.image[:, left : left + half], slide.labels[:, left : left + half],
+                part_of=slide, region=Region(0, left, slide.shape[0], left + half),
+            )
+            for place, slide in enumerate(slides)
+            for left in (0, half)
+        ]  # fmt: skip
+        events = cross_validate(model, regions, CONFIG)
+        first = next(event for event in events if isinstance(event, Notice))
+        assert told in first.message

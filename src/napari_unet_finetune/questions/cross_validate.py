@@ -11,8 +11,10 @@ import numpy as np
 
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
+from ..data.split import Wholes, how_held_out, units_of
 from ..errors import DataError
 from ..events import Event, Notice, PartStarted, Run, TrainingEvent, as_run, never
+from ..io.regions.identity import identity_of
 from ..metrics import MATCH_IOUS, MATCHING, ObjectCounts, Scores, object_score, objects_together
 from ..result import Result, ResultTable
 from ..text import count_of, difference, first_of, number, times
@@ -185,7 +187,8 @@ def cross_validate(
     config
         The settings of every training.
     folds
-        Number of trainings; None leaves one image out at a time.
+        Number of trainings; None leaves one image out at a time. Regions of an image are left out together where there
+        are three images or more, see `data.split`.
     should_stop
         Asked before every step; what is scored until then is returned, or None if that is nothing.
 
@@ -200,13 +203,15 @@ def cross_validate(
 
     config = config or FinetuneConfig(preset="fast")
     annotated = _annotated(images)
-    parts = split_folds(len(annotated), folds, config.seed)
+    parts = split_folds(len(annotated), folds, config.seed, wholes=annotated.wholes)
     predict = PredictConfig(device=config.device, precision=config.precision, channels=config.channels)
     base = Predictor(model, predict)
     scores: list[HeldOutScore] = []
     known: list[str] = []
     told: set[str] = set()
     kept_raw = 0
+    if parts and (about := how_held_out(parts[0], len(annotated), annotated.wholes)[1]):
+        yield Notice(about)
     for fold, held_out in enumerate(parts, start=1):
         names = ", ".join(annotated[index].name for index in held_out)
         yield PartStarted(f"without {names}", fold, len(parts))
@@ -232,6 +237,7 @@ class _Part(Sequence[AnnotatedImage]):
 
     images: Sequence[AnnotatedImage]
     places: Sequence[int]
+    wholes: Wholes = ()
 
     def part(self, places: Sequence[int]) -> _Part:
         """Return those at `places` of this part."""
@@ -254,7 +260,12 @@ class _Part(Sequence[AnnotatedImage]):
 
 def _annotated(images: Sequence[AnnotatedImage]) -> _Part:
     """Return the images of which anything is annotated; each is read for it and let go."""
-    return _Part(images, [place for place, one in enumerate(images) if one.annotated is None or one.annotated.any()])
+    wholes = {
+        place: None if one.part_of is None else identity_of(one.part_of)
+        for place, one in enumerate(images)
+        if one.annotated is None or one.annotated.any()
+    }
+    return _Part(images, list(wholes), list(wholes.values()))
 
 
 def _without_repeats(training: Run[TrainingEvent, FinetuneResult], told: set[str]) -> Training:
@@ -267,8 +278,10 @@ def _without_repeats(training: Run[TrainingEvent, FinetuneResult], told: set[str
     return training.result
 
 
-def split_folds(count: int, folds: int | None, seed: int) -> list[list[int]]:
+def split_folds(count: int, folds: int | None, seed: int, *, wholes: Wholes = ()) -> list[list[int]]:
     """Return the positions of the held-out images of every fold; None leaves one out at a time.
+
+    Regions of one of the `wholes` are in one fold, where `data.split` holds out wholes.
 
     Raises
     ------
@@ -277,12 +290,15 @@ def split_folds(count: int, folds: int | None, seed: int) -> list[list[int]]:
     """
     if count < 2:
         raise DataError("Cross-validation needs at least 2 annotated images: one to train on, one to score.")
+    units = units_of(wholes, count)
     if folds is None:
-        return [[index] for index in range(count)]
-    if not 2 <= folds <= count:
-        raise DataError(f"{folds} folds of {count} images are not possible. Choose a number from 2 to {count}.")
-    order = np.random.default_rng(seed).permutation(count)
-    return [sorted(part.tolist()) for part in np.array_split(order, folds)]
+        return [list(unit) for unit in units]
+    if not 2 <= folds <= len(units):
+        raise DataError(
+            f"{folds} folds of {len(units)} images are not possible. Choose a number from 2 to {len(units)}."
+        )
+    order = np.random.default_rng(seed).permutation(len(units))
+    return [sorted(place for unit in part for place in units[unit]) for part in np.array_split(order, folds)]
 
 
 def _score(image: AnnotatedImage, fold: int, base: Predictor, tuned: Predictor) -> HeldOutScore:

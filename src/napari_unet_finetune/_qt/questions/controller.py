@@ -9,6 +9,7 @@ from psygnal import Signal
 from pydantic import BaseModel
 
 from ...config import TRIAL_STEPS, FinetuneConfig, PresetName
+from ...data.split import units_of
 from ...errors import FinetuneError, RunError
 from ...jobs.answers import KeptAnswer, keep_answer, last_answers
 from ...learning_curve.forecast import forecast
@@ -16,6 +17,7 @@ from ...models.card import read_card
 from ...models.names import when_of
 from ...project.project import Project
 from ...project.question_plan import Asked, Question, Subject, make_question, make_report, subject_of
+from ...project.uses import wholes_of
 from ...result import Result
 from ...suggest.suggestion import Suggestions
 from ...text import about
@@ -212,7 +214,8 @@ class QuestionsController:
 
     def _cost_of_trainings(self, subject: Subject) -> str:
         pixels, pace = FinetuneConfig(preset="fast").trained_px, self.session.history.pace
-        time = f": {about(len(subject.images) * pace * pixels)}" if pace else ""
+        count = len(units_of(wholes_of(subject.images), len(subject.images)))
+        time = f": {about(count * pace * pixels)}" if pace else ""
         doubt = ""
         known = self.session.history.known_to(self.session.model)
         if set(subject.names) & known.trained:
@@ -220,7 +223,7 @@ class QuestionsController:
                 f" {name_of_model(self.session, self.session.model)} was trained on some of these images: choose the "
                 "base it came from in section Model first."
             )
-        return f"{len(subject.images)} short trainings, each without one of the images{time}.{doubt}"
+        return f"{count} short trainings, each without one of the images{time}.{doubt}"
 
     def _model(self, question: Question) -> str:
         """Return the model that is asked: the base where it is about a training, else the one that predicts."""
