@@ -104,6 +104,11 @@ def test_images_that_the_model_mistakes_are_named_with_what_to_do():
     assert "other kind" not in _told(replace(END, sorted_out=8))
 
 
+def test_an_old_image_that_is_mistaken_asks_for_a_second_look_also_if_it_is_not_scored():
+    assert replace(END, sorted_out=8, mistaken_old=("old image 7",)).is_disappointing
+    assert not replace(END, sorted_out=8, mistaken_new=("img_04",)).is_disappointing
+
+
 def test_why_nobody_knows_which_images_are_mistaken_is_told():
     told = _told(replace(END, not_sorted_out="old image 2: the memory does not hold it. Choose the device 'cpu'."))
     assert told.endswith("apart could not be tried: old image 2: the memory does not hold it. Choose the device 'cpu'.")

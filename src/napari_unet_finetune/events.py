@@ -97,7 +97,8 @@ class RunEnded(Event):
     `unmixed_dice` and `unmixed_old_dice` are what these had alone. Those on the old dataset are means over `old_images`
     images, 0 in runs of earlier versions; `worst_old` is the one that lost most, where more than one is known. Where
     datasets are shown to the network in different ways, `sorted_out` images were told apart, new ones and what is kept
-    of old ones; `mistaken_old` and `mistaken_new` were taken for the other kind, and old ones are scored so.
+    of old ones; `mistaken_old` and `mistaken_new` were taken for the other kind, and old ones that are scored, those
+    that were held out, are scored so.
     `not_sorted_out` says why that could not be tried, where it failed.
     """
 
@@ -133,8 +134,8 @@ class RunEnded(Event):
 
     @property
     def is_disappointing(self) -> bool:
-        """Tell whether the user should look twice: nothing was gained, or the old dataset is being forgotten."""
-        return self.kept_raw or self.forgot
+        """Tell whether the user should look twice: nothing was gained, or old images are forgotten or mistaken."""
+        return self.kept_raw or self.forgot or bool(self.mistaken_old)
 
 
 # A larger loss of Dice on the old dataset is called forgetting.

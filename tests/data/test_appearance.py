@@ -19,7 +19,14 @@ from napari_unet_finetune.data.appearance import (
     nearest,
     quantiles_of,
 )
-from napari_unet_finetune.data.normalize import ModelView, as_shown, network_input
+from napari_unet_finetune.data.normalize import (
+    ModelView,
+    as_shown,
+    network_input,
+    possible_sights,
+    see,
+    sights_of_normalized,
+)
 from napari_unet_finetune.models.curves import OnCurves
 
 INVERTED = Appearance(inverted=(0,))
@@ -138,3 +145,20 @@ def test_two_ways_are_open_only_where_intensities_do_not_tell_them_apart():
         assert likeliest([dark, bright], (value,) * 51) == ways
     assert likeliest([dark, flat(0.5)], (0.4,) * 51) == [flat(0.5)], "shown alike"
     assert likeliest([AS_THEY_ARE, bright], (0.7,) * 51) == [bright], "nothing is known of the other"
+
+
+@pytest.mark.parametrize("method", ["percentile", "zscore", "none"])
+def test_what_is_normalized_already_is_seen_as_the_image_is_in_every_way(method):
+    """By the quantiles of the whole, also where only a part is left of it."""
+    image = AnnotatedImage("one", bright_dots(np.uint8))
+    plain = ModelView(normalization=Normalization(method=method))
+    quantiles = quantiles_of(as_shown(image, plain)[0].ravel())
+    knows = (Appearance(quantiles=quantiles), Appearance(inverted=(0,), quantiles=quantiles))
+    view = plain.model_copy(update={"knows": knows})
+    part = (slice(4, 20), slice(30, 50))
+    left = AnnotatedImage("one", as_shown(image, plain)[0][0][part])
+    ways, truth = sights_of_normalized(quantiles, view), list(possible_sights(image, view))
+    assert [way.appearance for way in ways] == [way.appearance for way in truth] and len(ways) == 2
+    for way, true in zip(ways, truth, strict=True):
+        assert way.distance == pytest.approx(true.distance, abs=1e-6)
+        np.testing.assert_allclose(see(left, view, way), see(image, view, true)[:, *part], atol=1e-5)

@@ -9,9 +9,10 @@ import torch
 from napari_unet_finetune.config import ChannelRule, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.appearance import KNOTS, Appearance
+from napari_unet_finetune.data.normalize import sights_of_normalized
 from napari_unet_finetune.errors import DeviceError
 from napari_unet_finetune.events import Notice, drain
-from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.inference.predict import ALL_EDGES, Predictor
 from napari_unet_finetune.inference.views import knows_mirrored
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.load import load_model
@@ -87,20 +88,52 @@ def test_a_second_dataset_keeps_what_the_model_knows_of_the_first(turned):
     assert [one.inverted for one in third.model.card.knows] == [(), (0,), ()]
 
 
+def confused(model):
+    """Return the model as if each of two datasets had the intensities of the other."""
+    old, new = model.card.knows
+    swapped = [one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old))]
+    return model.with_card(knows=tuple(swapped))
+
+
 def test_images_that_the_model_takes_for_those_of_the_other_dataset_are_told_and_old_ones_scored_so(turned, trained):
+    """Those are tried, too, that the base was trained on; what is forgotten is only scored on those it held out."""
     _, result = turned
     ended, model = result.ended, result.model
     setup = prepare(trained.model, INVERTED, tiny_config())
-    assert ended.sorted_out == ended.old_images + len(INVERTED)
+    names = {parts[0].name for parts in setup.told_apart}
+    assert len(names) == 6 and ended.old_images == 1 == len({image.name for image in setup.old})
+    assert ended.sorted_out == len(names) + len(INVERTED)
     assert not ended.mistaken_old and not ended.mistaken_new
-    old, new = model.card.knows
-    swapped = [one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old))]
-    confused = sort_out(model.with_card(knows=tuple(swapped)), setup)
-    assert sorted(confused.new) == sorted(image.name for image in INVERTED)
-    assert len(confused.old) == ended.old_images == confused.tried - len(INVERTED)
-    assert set(confused.dice) <= set(confused.old) and max(confused.dice.values()) < ended.old_dice_after - 0.2
-    only_old = sort_out(model.with_card(knows=tuple(swapped)), setup, new=False)
-    assert (only_old.tried, only_old.new, only_old.dice) == (len(confused.old), (), confused.dice)
+    found = sort_out(confused(model), setup)
+    assert sorted(found.new) == sorted(image.name for image in INVERTED)
+    assert set(found.old) == names and found.tried == len(names) + len(INVERTED)
+    assert set(found.dice) == {image.name for image in setup.old}
+    assert max(found.dice.values()) < ended.old_dice_after - 0.2
+    only_scored = sort_out(confused(model), setup, scored=True)
+    assert (set(only_scored.old), only_scored.new, only_scored.dice) == (set(found.dice), (), found.dice)
+
+
+def test_an_old_image_that_the_base_was_trained_on_is_told_where_it_is_mistaken(turned, trained):
+    """By what its intensities are as a whole, whatever its windows show."""
+    setup, new = prepare(trained.model, INVERTED, tiny_config()), turned[1].model.card.knows[-1]
+    told = [list(parts) for parts in setup.told_apart]
+    scored = {image.name for image in setup.old}
+    odd = next(place for place, parts in enumerate(told) if parts[0].name not in scored)
+    told[odd] = [replace(part, quantiles=new.quantiles) for part in told[odd]]
+    found = sort_out(turned[1].model, replace(setup, told_apart=tuple(told)))
+    assert (found.old, found.new, found.dice) == ((told[odd][0].name,), (), {})
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_given_old_images_are_told_apart_as_wholes(turned, trained, masks):
+    """Of them, too, no more are tried than of carried ones, which are tried beside those without masks."""
+    old = [replace(one, labels=one.labels if masks else None) for one in make_squares(30, seed=3, size=96)]
+    setup = prepare(trained.model, INVERTED, tiny_config(validation_crop_px=64), base_images=old)
+    given = [parts for parts in setup.told_apart if not parts[0].name.startswith("old image")]
+    assert all([one.shape for one in parts] == [(96, 96)] for parts in given)
+    assert len(setup.told_apart) == 24 and (len(given) == 24) == masks and len(given) > 12
+    found = sort_out(confused(turned[1].model), setup)
+    assert len(found.old) == 24 and set(found.dice) == {image.name for image in setup.old} & set(found.old) != set()
 
 
 def test_old_images_without_objects_are_scored_as_before_also_if_they_are_mistaken(turned, trained):
@@ -108,9 +141,8 @@ def test_old_images_without_objects_are_scored_as_before_also_if_they_are_mistak
     empty = replace(
         setup.old[0], name="empty", target=torch.zeros_like(setup.old[0].target), foreground=np.empty((0, 2))
     )
-    old, new = turned[1].model.card.knows
-    swapped = [one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old))]
-    found = sort_out(turned[1].model.with_card(knows=tuple(swapped)), replace(setup, old=(*setup.old, empty)))
+    setup = replace(setup, old=(*setup.old, empty), told_apart=(*setup.told_apart, [empty]))
+    found = sort_out(confused(turned[1].model), setup)
     assert "empty" in found.old and "empty" not in found.dice
 
 
@@ -255,6 +287,29 @@ def test_what_surrounds_is_ground_also_where_objects_cover_more(undecided, monke
     image = AnnotatedImage("one", np.random.default_rng(0).integers(0, 255, (side, side)).astype(np.uint8))
     shown = [one.model_copy(update={"object_share": 0.33}) for one in undecided.card.knows]
     assert Predictor(undecided.with_card(knows=tuple(shown))).measure(image).appearance.inverted == (0,)
+
+
+def test_only_sides_along_the_border_of_an_image_tell_of_its_border(undecided, monkeypatch):
+    """Two windows side by side, with objects where they meet, or, seen the other way, with twice as many inside."""
+    meeting, inside = (np.full((40, 20), 0.05, np.float32) for _ in range(2))
+    meeting[:, -1] = inside[:, 10:12] = 0.95
+
+    def seen(_predictor, image, _region, sight, **_settings):
+        yield from ()
+        found = meeting if sight.appearance.inverted else inside
+        return found if image.name == "left" else found[:, ::-1]
+
+    monkeypatch.setattr(Predictor, "stream_region", seen)
+    usual = {"object_share": 1 / 20}
+    predictor = Predictor(
+        undecided.with_card(knows=tuple(one.model_copy(update=usual) for one in undecided.card.knows))
+    )
+    parts = [AnnotatedImage(name, inside) for name in ("left", "right")]
+    sights = sights_of_normalized(undecided.card.knows[0].quantiles, predictor.model.card.view)
+    outer = [(True, True, True, False), (True, True, False, True)]
+    assert predictor.likeliest(parts, outer, sights).appearance.inverted
+    assert not predictor.likeliest(parts, [ALL_EDGES] * 2, sights).appearance.inverted
+    assert predictor.likeliest(parts, [(False,) * 4] * 2, sights).appearance.inverted  # nothing is known of it
 
 
 def test_where_intensities_tell_the_network_is_not_asked(turned, monkeypatch):

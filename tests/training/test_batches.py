@@ -1,5 +1,6 @@
 """What a batch is made of: new and replayed patches in the asked share, or the study's grid."""
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,10 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
+from napari_unet_finetune.inference.predict import LOOKED_AT_PX
 from napari_unet_finetune.models.rehearsal_patches import RehearsalPatches
 from napari_unet_finetune.training.batches import GridBatches, RandomBatches, split_grid
 from napari_unet_finetune.training.patches import PatchSampler
-from napari_unet_finetune.training.replay import collect_patches, replayed_before, store_patches
+from napari_unet_finetune.training.replay import (
+    TOLD_APART,
+    collect_patches,
+    replayed_before,
+    store_patches,
+    to_tell_apart,
+)
 from napari_unet_finetune.training.store import PatchStore
 
 CPU = torch.device("cpu")
@@ -92,15 +100,19 @@ def test_patches_kept_in_a_base_model_come_back_as_they_were(with_held_out):
     assert all((image.pixels == 3).all() for image in scored.images)
 
 
-def test_scored_patches_cover_each_held_out_image_and_are_scored_by_image():
+def held_out_store():
+    """Return images of 64, 96 and 200 px, full of 1, 2 and 3, with objects in a corner."""
     held_out = PatchStore(CPU)
     for value, size in ((1.0, 64), (2.0, 96), (3.0, 200)):
-        pixels = np.full((1, size, size), value, np.float32)
         target = np.zeros((size, size), bool)
         target[:40, :40] = True
-        held_out.add(f"{size} px", pixels, target)
+        held_out.add(f"{size} px", np.full((1, size, size), value, np.float32), target)
+    return held_out
+
+
+def test_scored_patches_cover_each_held_out_image_and_are_scored_by_image():
     settings = config(rehearsal_patches=48)  # 12 of them are scored: 4 of each image
-    kept = collect_patches(constant_store(9.0), held_out, settings)
+    kept = collect_patches(constant_store(9.0), held_out_store(), settings)
     replay, scored = store_patches(kept, CPU)
     side = settings.patch_px
     names = [image.name for image in scored.images]
@@ -109,14 +121,84 @@ def test_scored_patches_cover_each_held_out_image_and_are_scored_by_image():
     whole = [image for image in scored.images if image.name == "old image 1"]
     assert sum(int(image.target.sum()) for image in whole) == 40 * 40 and 2 * side == 64  # side by side
     assert any(not image.target.any() for image in scored.images)
-    assert RehearsalPatches.unpack(kept.packed, 1).sources.tolist() == kept.sources.tolist()
-    assert kept.with_channels(3).sources is kept.sources
 
 
-def test_patches_of_earlier_versions_are_scored_together():
-    kept = replace(collect_patches(constant_store(1.0), constant_store(3.0), config(rehearsal_patches=8)), sources=None)
-    _, scored = store_patches(RehearsalPatches.unpack(kept.packed, 1), CPU)
-    assert {image.name for image in scored.images} == {"old images"}
+@pytest.mark.parametrize("count", [1, 7, 48, 256])
+@pytest.mark.parametrize(("trained", "held_out"), [(1, 0), (3, 1), (14, 3), (60, 40)])
+def test_each_patch_knows_its_image_and_those_told_apart_have_some_windows(count, trained, held_out):
+    """Each image is full of its own number, so that a patch shows whose it is; its quantiles tell it, too."""
+    train, old = (
+        constant_store(*range(start, stop), size=96) for start, stop in ((100, 100 + trained), (1, 1 + held_out))
+    )
+    kept = collect_patches(train, old, config(rehearsal_patches=count))
+    assert len(kept) == count
+    shows: dict[int, set[float]] = {}
+    for source, pixels in zip(kept.sources.tolist(), kept.normalized(), strict=True):
+        shows.setdefault(source, set()).update(np.unique(pixels).tolist())
+    assert all(len(values) == 1 for values in shows.values())
+    assert len(set.union(*shows.values())) == len(shows)  # no number stands for two images
+    for source, row in enumerate(kept.quantiles.astype(float)):
+        assert source not in shows or {row[0], row[-1]} == shows[source]
+    is_scored = np.array([shows[source] < set(range(1, 100)) for source in kept.sources.tolist()])
+    assert (is_scored == kept.held_out).all()
+    replay, scored = store_patches(kept, CPU)
+    assert not {one.name for one in replay.images} & {one.name for one in scored.images}
+    told = to_tell_apart(replay, scored)
+    replayed = Counter(kept.sources[~kept.held_out].tolist())
+    assert len(told) == min(len(shows), TOLD_APART) or count < TOLD_APART
+    assert len({parts[0].name for parts in told}) == len(told) and all(parts[0].quantiles for parts in told)
+    names = {one.name for one in scored.images}
+    others = [parts for parts in told if parts[0].name not in names]
+    assert others and len(others) >= min(trained, TOLD_APART - held_out, len(replayed))
+    assert all(len(parts) >= min(8, len(replay) // len(others)) for parts in others)
+
+
+@pytest.mark.parametrize("size", [32, 40, 96, LOOKED_AT_PX + 8])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_patch_knows_which_of_its_sides_are_the_border_of_its_image(size, axis):
+    """Each pixel holds its row or column. Of an image that is only looked at in its middle all sides are."""
+    store, places = PatchStore(CPU), np.indices((size, size), np.float32)[axis]
+    store.add("one", places[None], np.ones((size, size), bool))
+    kept = collect_patches(store, store.part([]), config(rehearsal_patches=24))
+    first, last = (kept.edges[:, 2 * axis + end] for end in (0, 1))
+    if size > LOOKED_AT_PX:
+        assert first.all() and last.all()
+    else:
+        assert (first == (kept.low == 0)).all() and (last == (kept.high == size - 1)).all()
+        assert first.any() and last.any() and (size == 32 or not first.all())
+    replay, _ = store_patches(RehearsalPatches.unpack(kept.packed, 1), CPU)
+    assert [image.edges for image in replay.images] == [tuple(row) for row in kept.edges.tolist()]
+
+
+def test_many_images_are_replayed_not_only_those_told_apart():
+    kept = collect_patches(constant_store(*range(100, 160), size=96), constant_store(1.0, size=96), config())
+    assert len(kept) == 256 and len(set(kept.sources.tolist())) == 61
+
+
+def test_what_is_known_of_patches_lasts():
+    kept = collect_patches(constant_store(9.0), held_out_store(), config(rehearsal_patches=48))
+    again = RehearsalPatches.unpack(kept.packed, 1)
+    assert again.sources.tolist() == kept.sources.tolist() and again.quantiles.tolist() == kept.quantiles.tolist()
+    for channels in (3, 1):
+        kept = kept.with_channels(channels)
+        for name in ("sources", "quantiles", "edges"):
+            np.testing.assert_array_equal(getattr(kept, name), getattr(again, name))
+
+
+def earlier(kept, *, counted):
+    """Return patches as earlier versions kept them, which knew the sources of scored ones (`counted`) or of none."""
+    sources = np.where(kept.held_out, kept.sources, -1).astype(np.int32) if counted else None
+    return RehearsalPatches.unpack(replace(kept, sources=sources, quantiles=None, edges=None).packed, 1)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_patches_of_earlier_versions_are_scored_and_told_apart_as_far_as_they_are_known(counted):
+    kept = collect_patches(constant_store(1.0, 2.0), held_out_store(), config(rehearsal_patches=48))
+    replay, scored = store_patches(earlier(kept, counted=counted), CPU)
+    names = {f"old image {number}" for number in (1, 2, 3)} if counted else {"old images"}
+    assert {image.name for image in scored.images} == names
+    assert len({image.name for image in replay.images}) == len(replay) == 36
+    assert [parts[0].name for parts in to_tell_apart(replay, scored)] == sorted(names)
 
 
 def test_no_patches_are_kept_if_switched_off():

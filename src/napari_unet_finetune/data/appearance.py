@@ -178,3 +178,8 @@ def quantiles_of(values: NDArray[Any]) -> tuple[float, ...]:
         return ()
     some = values[:: sampling_step(values.size)]
     return tuple(np.round(np.quantile(some.astype(np.float64), LEVELS), _DIGITS).tolist())
+
+
+def quantiles_of_parts(parts: Sequence[NDArray[Any]]) -> tuple[float, ...]:
+    """Return the quantiles of parts (C, Y, X) of one image together, of the mean of their channels."""
+    return quantiles_of(np.concatenate([part.mean(axis=0).ravel() for part in parts]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -144,6 +144,21 @@ def _measured_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
     quantiles = quantiles_of(_sample(image, view, as_they_are))
     for shown in likeliest(view.knows, quantiles):
         yield Sight(shown, measured(shown) if shown.inverted else as_they_are, shown.distance(quantiles) or 0.0)
+
+
+def sights_of_normalized(quantiles: Sequence[float], view: ModelView) -> list[Sight]:
+    """Return how a model with `view` may see pixels that are normalized already, the likeliest way first.
+
+    They are some of an image that has these `quantiles`, as it is: what was measured of the whole holds for them.
+    """
+    ways = likeliest(view.knows, quantiles)
+    return [Sight(way, _unchanged(way, view), way.distance(quantiles) or 0.0) for way in ways]
+
+
+def _unchanged(appearance: Appearance, view: ModelView) -> Intensities:
+    """Return the intensities of which nothing is to be normalized; turned ones have a mean of 1 that was 0."""
+    moved = appearance.inverted if view.normalization.method == "zscore" else ()
+    return Intensities(tuple(float(place in moved) for place in range(view.in_channels)), (1.0,) * view.in_channels)
 
 
 def see(image: LazyImage, view: ModelView, sight: Sight, region: Region | None = None) -> NDArray[np.float32]:

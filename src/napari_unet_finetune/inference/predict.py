@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -90,15 +91,22 @@ def predict(
 LOOKED_AT_PX = 1024
 
 
-def _unusual(found: NDArray[np.bool_], usual: float) -> float:
-    """Return how far the share of objects in an image (Y, X) is from the usual one.
+Edges = tuple[bool, bool, bool, bool]  # top, bottom, left and right of a part: whether it stands for the image's border
+ALL_EDGES: Edges = (True, True, True, True)
+
+
+def _unusual(found: Sequence[NDArray[np.bool_]], edges: Sequence[Edges], usual: float) -> float:
+    """Return how far the share of objects in parts (Y, X) of an image is from the usual one.
 
     Along the border of what is looked at only more of them count: there lies more of what surrounds them, which is the
     ground unless an image is seen the wrong way round. None is no sign of anything.
     """
-    border = np.concatenate([found[0], found[-1], found[:, 0], found[:, -1]])
-    off, off_there = (_log_odds(float(part.mean())) - _log_odds(usual) for part in (found, border))
-    return (off**2 + max(0.0, off_there) ** 2) / 2
+    everywhere = np.concatenate([part.ravel() for part in found])
+    sides = [(part[0], part[-1], part[:, 0], part[:, -1]) for part in found]
+    border = [side for of_part, count in zip(sides, edges, strict=True) for side in compress(of_part, count)]
+    known = [everywhere, np.concatenate(border)] if border else [everywhere]
+    off, *off_there = (_log_odds(float(pixels.mean())) - _log_odds(usual) for pixels in known)
+    return (off**2 + max([0.0, *off_there]) ** 2) / 2
 
 
 def _log_odds(share: float) -> float:
@@ -219,22 +227,38 @@ class Predictor:
         return self._sights[whole]
 
     def _likeliest(self, image: LazyImage, whole: LazyImage) -> Sight:
-        sights = list(possible_sights(image, self._view))
-        return sights[0] if len(sights) == 1 else min(sights, key=partial(self._implausibility, whole))
+        return self.likeliest([whole], [ALL_EDGES], list(possible_sights(image, self._view)))
 
-    def _implausibility(self, image: LazyImage, sight: Sight) -> float:
+    def likeliest(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sights: Sequence[Sight]) -> Sight:
+        """Return in which of these ways an image is seen, as `measure` does with a whole one.
+
+        `parts` of it are looked at, and as its border those of their `edges` that stand for it.
+
+        Raises
+        ------
+        DataError
+            If the channels do not fit the model.
+        """
+        return sights[0] if len(sights) == 1 else min(sights, key=partial(self._implausibility, parts, edges))
+
+    def _implausibility(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sight: Sight) -> float:
         """Return how little the intensities and the objects of an image, seen so, are like those of a dataset.
 
         The weights are those of docs/experiments.md, "Dark and bright exchanged".
         """
+        found = [self._glimpse(part, sight) for part in parts]
+        everywhere = np.concatenate([part.ravel() for part in found])
+        unsure = float(np.mean(entr(everywhere) + entr(1 - everywhere)))
+        usual = sight.appearance.object_share
+        unusual = 0.0 if usual is None else _unusual([part > self.threshold for part in found], edges, usual)
+        return 5 * sight.distance + 20 * unsure + unusual
+
+    def _glimpse(self, image: LazyImage, sight: Sight) -> NDArray[np.float32]:
+        """Return the probabilities (Y, X) of the middle of an image."""
         side = round(LOOKED_AT_PX / self._view.rescale)
         found = drain(self.stream_region(image, Region.middle(image.shape, side), sight))
         assert found is not None
-        found = found.clip(0, 1)  # by rounding, blended ones may lie beyond
-        unsure = float(np.mean(entr(found) + entr(1 - found)))
-        usual = sight.appearance.object_share
-        unusual = 0.0 if usual is None else _unusual(found > self.threshold, usual)
-        return 5 * sight.distance + 20 * unsure + unusual
+        return found.clip(0, 1)  # by rounding, blended ones may lie beyond
 
     def stream_region(
         self, image: LazyImage, region: Region, sight: Sight, *, should_stop: Callable[[], bool] = never

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.appearance import LEVELS
+
 # Of zlib, PNG and lzma with and without row differences, lzma at 2 was the smallest that takes under a second:
 # 0.9 MB for 256 nuclei patches of 128 x 128, where zlib needs 1.5 MB and PNG 1.6 MB.
 _LZMA_PRESET = 2
@@ -18,6 +20,7 @@ _LZMA_PRESET = 2
 MAX_PIXELS = 1024 * 128**2
 _MAX_VALUES = 16 * MAX_PIXELS  # of all channels
 _MAX_LZMA_MEMORY = 2**27
+_LATER = ("sources", "quantiles", "edges")  # arrays that files of earlier versions do not have
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,14 @@ class RehearsalPatches:
     held_out
         ``(N,)`` bool, patches of images that were held out, for measuring what is forgotten.
     sources
-        ``(N,)`` int32, which of the held-out images a patch is from, -1 for patches to replay; ``None`` in files of
-        earlier versions.
+        ``(N,)`` int32, which image a patch is from, counted from 0 over all of them. In files of earlier versions only
+        held-out images were counted, patches to replay have -1; in still earlier ones it is ``None``.
+    quantiles
+        ``(M, 51)`` float16, of the first M of these images what tells them from those of other datasets: the quantiles
+        (`data.appearance.LEVELS`) of all their normalized pixels; ``None`` in files of earlier versions.
+    edges
+        ``(N, 4)`` bool, which sides of a patch (top, bottom, left, right) stand for the border of its image; ``None``
+        in files of earlier versions.
 
     Raises
     ------
@@ -50,6 +59,8 @@ class RehearsalPatches:
     targets: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
     sources: NDArray[np.int32] | None = None
+    quantiles: NDArray[np.float16] | None = None
+    edges: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and types."""
@@ -63,6 +74,10 @@ class RehearsalPatches:
         _check("held_out", self.held_out, (count,), np.bool_)
         if self.sources is not None:
             _check("sources", self.sources, (count,), np.int32)
+        if self.quantiles is not None:
+            _check("quantiles", self.quantiles, (len(self.quantiles), len(LEVELS)), np.float16)
+        if self.edges is not None:
+            _check("edges", self.edges, (count, 4), np.bool_)
 
     def __len__(self) -> int:
         """Return the number of patches."""
@@ -97,7 +112,8 @@ class RehearsalPatches:
         high = images.max(axis=(1, 2, 3), initial=-np.inf).astype(np.float32)
         span = np.where(high > low, high - low, 1).astype(np.float32)
         quantized = np.rint((images - _per_patch(low)) / _per_patch(span) * 255).astype(np.uint8)
-        return cls(quantized, low, high, np.asarray(targets, dtype=bool), np.asarray(held_out, dtype=bool), sources)
+        masks = np.asarray(targets, dtype=bool), np.asarray(held_out, dtype=bool)
+        return cls(quantized, low, high, *masks, sources)
 
     def normalized(self) -> NDArray[np.float32]:
         """Return the patches (N, C, P, P) as the network sees them."""
@@ -111,7 +127,8 @@ class RehearsalPatches:
         gray = self
         if self.in_channels > 1:
             mean = self.normalized().mean(axis=1, keepdims=True, dtype=np.float32)
-            gray = RehearsalPatches.from_normalized(mean, self.targets, self.held_out, self.sources)
+            averaged = RehearsalPatches.from_normalized(mean, self.targets, self.held_out)
+            gray = replace(self, images=averaged.images, low=averaged.low, high=averaged.high)
         return replace(gray, images=np.repeat(gray.images, channels, axis=1))
 
     @cached_property
@@ -124,7 +141,7 @@ class RehearsalPatches:
             "high": self.high,
             "targets": _compress(np.packbits(self.targets)),
             "held_out": self.held_out,
-            **({} if self.sources is None else {"sources": self.sources}),
+            **{name: known for name in _LATER if (known := getattr(self, name)) is not None},
         }
 
     @classmethod
@@ -144,7 +161,8 @@ class RehearsalPatches:
             images = _decompress(arrays["images"], pixels * channels).reshape(count, channels, height, width)
             bits = np.unpackbits(_decompress(arrays["targets"], -(-pixels // 8)), count=pixels)
             targets = bits.reshape(count, height, width).astype(bool)
-            return cls(images, arrays["low"], arrays["high"], targets, arrays["held_out"], arrays.get("sources"))
+            later = (arrays.get(name) for name in _LATER)
+            return cls(images, arrays["low"], arrays["high"], targets, arrays["held_out"], *later)
         except (KeyError, lzma.LZMAError) as error:
             raise ValueError(f"rehearsal patches cannot be unpacked ({error})") from error
 

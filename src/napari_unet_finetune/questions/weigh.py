@@ -275,7 +275,7 @@ class _Scales:
         if isinstance(setup.validator, ImageValidator):
             mirrored = trains_mirrored(setup.config.augment)
             new = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored).score(network)
-        old = {**dice_on_old(network, setup, threshold), **sort_out(model, setup, new=False).dice}
+        old = {**dice_on_old(network, setup, threshold), **sort_out(model, setup, scored=True).dice}
         return ShareScores(share, new, mean_of(old), worst_change(old_before, old))
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..config import ChannelRule, PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import Appearance
+from ..data.appearance import Appearance, quantiles_of_parts
+from ..data.normalize import Sight, sights_of_normalized
 from ..errors import FinetuneError
 from ..events import RunEnded, drain
 from ..inference.predict import Predictor
@@ -40,6 +40,8 @@ from .trainer import Trainer
 from .validation import ImageValidator, calibrate_threshold, dice_by_image, mean_dice, mean_over_images, predict_all
 
 Probabilities = NDArray[np.float32]
+
+UNFINISHED = "Best model so far of a training that was not finished."
 
 # A calibrated threshold may cost the old dataset this much Dice; it seldom gains more on the new one.
 THRESHOLD_COST = 0.005
@@ -170,10 +172,12 @@ def _sorted_out(model: Model, setup: Setup) -> SortedOut:
         return SortedOut(failure=str(error))
 
 
-def sort_out(model: Model, setup: Setup, *, new: bool = True) -> SortedOut:
-    """Return how a finished `model` tells the images of its training apart: old ones and, if wanted, `new` ones.
+def sort_out(model: Model, setup: Setup, *, scored: bool = False) -> SortedOut:
+    """Return how a finished `model` tells the images of its training apart: some old ones and some new ones.
 
-    Of old images what is kept of them is looked at, which need not be all; of regions their pixels alone.
+    Of old images what is kept of them is looked at, by what their intensities are as a whole; of regions their pixels
+    alone. Those that are scored get a Dice where they are mistaken; if only these are wanted (`scored`), only they are
+    looked at.
     """
     datasets = model.card.knows
     if setup.from_scratch or not datasets or all(one.is_shown_as(datasets[0]) for one in datasets):
@@ -182,21 +186,17 @@ def sort_out(model: Model, setup: Setup, *, new: bool = True) -> SortedOut:
     predictor = Predictor(model.with_card(rescale=1.0, channels=ChannelRule()), config)
     # What a curve has bent is not brought back, and old images that are given may be of any dataset that is known.
     is_told = not datasets[0].curves and not (setup.old_records and len(datasets) > 2)
-    old = _put_together(setup.old) if is_told else []
-    fresh = [*setup.train.images, *setup.held_out.images] if new and not datasets[-1].curves else []
+    names = {image.name for image in setup.old}
+    old = [parts for parts in setup.told_apart if is_told and (parts[0].name in names or not scored)]
+    fresh = [*setup.train.images, *setup.held_out.images] if not scored and not datasets[-1].curves else []
     places = np.unique(np.linspace(0, len(fresh) - 1, min(len(fresh), _SORTED_OUT)).round().astype(int))
     some = [fresh[place] for place in places]
     mistaken, dice = list[str](), dict[str, float]()
-    for image in old:
-        seen = _as_it_is(image, datasets[0])
-        sight = predictor.measure(seen)
-        if sight.appearance.is_shown_as(datasets[0]):
-            continue
-        mistaken.append(image.name)
-        if len(image.foreground):
-            found = drain(predictor.stream_region(seen, Region.whole(seen.shape), sight))
-            assert found is not None
-            dice.update(dice_by_image([image], [found], predictor.threshold))
+    for parts in old:
+        name, sight = parts[0].name, _sight_of(parts, datasets[0], predictor)
+        if not sight.appearance.is_shown_as(datasets[0]):
+            mistaken.append(name)
+            dice |= _dice_as(sight, [one for one in setup.old if one.name == name], datasets[0], predictor)
     mistaken_new = tuple(image.name for image in some if not _is_known_as(datasets[-1], image, predictor))
     return SortedOut(len(old) + len(some), tuple(mistaken), mistaken_new, dice)
 
@@ -205,21 +205,24 @@ def _is_known_as(appearance: Appearance, image: PreparedImage, predictor: Predic
     return predictor.measure(_as_it_is(image, appearance)).appearance.is_shown_as(appearance)
 
 
-def _put_together(parts: Sequence[PreparedImage]) -> list[PreparedImage]:
-    """Return one image of all parts with the same name, side by side."""
-    together: dict[tuple[str, int], list[PreparedImage]] = {}
-    for part in parts:
-        together.setdefault((part.name, part.shape[0]), []).append(part)
-    return [
-        replace(
-            some[0],
-            pixels=torch.cat([one.pixels for one in some], -1),
-            target=torch.cat([one.target for one in some], -1),
-            annotated=torch.cat([one.annotated for one in some], -1),
-            foreground=np.concatenate([one.foreground for one in some]),
-        )
-        for some in together.values()
-    ]
+def _sight_of(parts: Sequence[PreparedImage], appearance: Appearance, predictor: Predictor) -> Sight:
+    """Return how an image would be shown, of which `parts` are kept as they are shown with this `appearance`."""
+    seen = [_as_it_is(part, appearance) for part in parts]
+    quantiles = parts[0].quantiles or quantiles_of_parts([one.image.reshape(-1, *one.shape) for one in seen])
+    sights = sights_of_normalized(quantiles, predictor.model.card.view)
+    return predictor.likeliest(seen, [part.edges for part in parts], sights)
+
+
+def _dice_as(
+    sight: Sight, parts: Sequence[PreparedImage], appearance: Appearance, predictor: Predictor
+) -> dict[str, float]:
+    """Return Dice of the image with these `parts`, shown as `sight` says; none where it has no objects."""
+    if not any(len(part.foreground) for part in parts):
+        return {}
+    wholes = [Region.whole(part.shape) for part in parts]
+    seen = [_as_it_is(part, appearance) for part in parts]
+    found = [drain(predictor.stream_region(*one, sight)) for one in zip(seen, wholes, strict=True)]
+    return dice_by_image(parts, [one for one in found if one is not None], predictor.threshold)
 
 
 def _as_it_is(image: PreparedImage, appearance: Appearance) -> AnnotatedImage:
@@ -278,7 +281,7 @@ def provenance_of(setup: Setup, ended: RunEnded | None = None) -> Provenance:
         "old_dice_after": ended.old_dice_after,
         "finetuned_share": ended.share if ended.share < 1 else None,
     }  # fmt: skip
-    unfinished = () if ended else ("Best model so far of a training that was not finished.",)
+    unfinished = () if ended else (UNFINISHED,)
     return Provenance(
         parent=base.name or None,
         parent_sha256=None if setup.from_scratch else weights_hash(setup.original.weights),

@@ -25,7 +25,7 @@ from ..text import count_of, first_of
 from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
 from .patches import PatchSampler
-from .replay import imitated, imitation_notice, settle_pull, store_patches
+from .replay import imitated, imitation_notice, settle_pull, store_patches, to_tell_apart
 from .settle import fit_channels, settle_appearance, settle_curve, settle_orientation, settle_schedule
 from .state import Begun
 from .store import PatchStore, PreparedImage, free_bytes
@@ -64,6 +64,7 @@ class Setup:
     raw_held_out: PatchStore | None
     raw_as_is: PatchStore | None = None
     old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
+    told_apart: tuple[Sequence[PreparedImage], ...] = ()  # old images, or windows of each; see `to_tell_apart`
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
         raw_held_out=held_out,
         raw_as_is=as_is,
         old_records=old.records,
+        told_apart=tuple(to_tell_apart(*old.stores)),
     )
 
 
@@ -253,12 +255,13 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
         if image.image.min() == image.image.max():
             notices.append(f"{image.name}: all pixels are alike, so nothing can be learned from this image.")
         seen = network_input(image, base.card.view)
-        store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
+        as_it_is = None if seen.appearance.changes else seen.pixels
+        measured.append(measure_image(image, base.card.view, normalized=as_it_is))
+        target, quantiles = image.target if seen.target is None else seen.target, measured[-1].normalized.everywhere
+        store.add(image.name, seen.pixels, target, seen.annotated, quantiles)
         records.append(TrainingImage.of(image))
         places.append(place)
         wholes.append(identity_of(image.part_of) if image.part_of is not None else None)
-        as_it_is = None if seen.appearance.changes else seen.pixels
-        measured.append(measure_image(image, base.card.view, normalized=as_it_is))
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
     split = _split(store, config, records, base.card.provenance, wholes)

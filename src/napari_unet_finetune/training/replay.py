@@ -13,10 +13,11 @@ from scipy.special import logit
 
 from ..config import AugmentConfig, FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
+from ..data.appearance import quantiles_of_parts
 from ..data.windows import window_starts
 from ..errors import DataError
 from ..events import drain, never
-from ..inference.predict import Predictor
+from ..inference.predict import ALL_EDGES, LOOKED_AT_PX, Predictor
 from ..models.model import Model
 from ..models.rehearsal_patches import MAX_PIXELS, RehearsalPatches
 from ..text import count_of
@@ -90,6 +91,11 @@ def _logit(probability: float | np.ndarray) -> np.ndarray:
 HELD_OUT_SHARE = 0.25
 # Of those, this share shows objects, where an image has so many windows with some.
 OBJECTS_SHARE = 0.75
+# Old images that are told from new ones at the end of a training; more would only take time, and room in the model.
+TOLD_APART = 24
+# So many windows of each of them are kept at least, and so many are looked at; with four of them the network is often
+# of another mind than with the whole image (docs/experiments.md).
+WINDOWS, MOST_WINDOWS = 8, 16
 # The pull towards the base's weights where nothing can be replayed; docs/experiments.md has what it saves and costs.
 PULL_WITHOUT_REPLAY = 0.01
 
@@ -113,15 +119,58 @@ def store_patches(rehearsal: RehearsalPatches, device: torch.device) -> tuple[Pa
     replay, held_out = PatchStore(device), PatchStore(device)
     for index, (pixels, target) in enumerate(zip(rehearsal.normalized(), rehearsal.targets, strict=True)):
         store = held_out if rehearsal.held_out[index] else replay
-        store.add(_name(rehearsal, index), pixels, target)
+        edges = ALL_EDGES if rehearsal.edges is None else tuple(rehearsal.edges[index].tolist())
+        store.add(_name(rehearsal, index), pixels, target, quantiles=_quantiles(rehearsal, index), edges=edges)
     return replay, held_out
 
 
 def _name(rehearsal: RehearsalPatches, index: int) -> str:
-    """Return the name of a patch; those of one held-out image have the same one, since they are scored together."""
-    if not rehearsal.held_out[index]:
-        return f"base patch {index + 1}"
-    return "old images" if rehearsal.sources is None else f"old image {rehearsal.sources[index] + 1}"
+    """Return the name of a patch: those of one image have the same one, as far as the file tells."""
+    source = None if rehearsal.sources is None else rehearsal.sources[index]
+    if source is not None and source >= 0:
+        return f"old image {source + 1}"
+    return "old images" if rehearsal.held_out[index] else f"base patch {index + 1}"
+
+
+def _quantiles(rehearsal: RehearsalPatches, index: int) -> tuple[float, ...]:
+    """Return the quantiles of the image that a patch is from, empty where they are not known."""
+    if rehearsal.quantiles is None or rehearsal.sources is None:
+        return ()
+    source = rehearsal.sources[index]
+    return tuple(rehearsal.quantiles[source].tolist()) if 0 <= source < len(rehearsal.quantiles) else ()
+
+
+def to_tell_apart(train: PatchStore, held_out: PatchStore) -> list[list[PreparedImage]]:
+    """Return some old images, each as one image or a few windows that stand for it; held-out ones come first.
+
+    They are those whose intensities are known as a whole; in models of earlier versions, which know none, the held-out
+    ones. How images are told apart does not depend on whether the weights have seen them.
+    """
+    scored, others = _by_name(held_out), [image for image in _by_name(train) if image[0].quantiles]
+    scored = [image for image in scored if image[0].quantiles] or scored
+    some, more = _shared_out(len(scored), len(others))
+    images = [*(scored[place] for place in some), *(others[place] for place in more)]
+    return [[image[place] for place in _evenly(len(image), MOST_WINDOWS)] for image in images]
+
+
+def _by_name(store: PatchStore) -> list[list[PreparedImage]]:
+    images: dict[str, list[PreparedImage]] = {}
+    for part in store.images:
+        images.setdefault(part.name, []).append(part)
+    return list(images.values())
+
+
+def _shared_out(scored: int, others: int) -> tuple[list[int], list[int]]:
+    """Return which of so many images that are scored, and of so many others, are told apart: half of each, or more."""
+    count = min(scored, max(TOLD_APART // 2, TOLD_APART - others))
+    return _evenly(scored, count), _evenly(others, TOLD_APART - count)
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """Return at most `most` of `count` places, spread evenly; a single one is in the middle."""
+    if most == 1 < count:
+        return [count // 2]
+    return [int(place) for place in np.linspace(0, count - 1, min(count, most)).round()]
 
 
 def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneConfig) -> RehearsalPatches | None:
@@ -132,36 +181,67 @@ def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneCon
     count = min(config.rehearsal_patches, MAX_PIXELS // config.patch_px**2)
     if count == 0 or any(image.anywhere is not None for image in train.images + held_out.images):
         return None
-    views, sources = _views_to_score(held_out, round(count * HELD_OUT_SHARE), config.patch_px)
-    plain = config.model_copy(update={"augment": AugmentConfig.none()})
-    replayed = count - len(views)
-    parts = [PatchSampler(train, plain, stream=2).batch(0, 0, replayed)] if replayed else []
-    parts += [cut_batch(views, config.patch_px, held_out.device)] if views else []
-    return RehearsalPatches.from_normalized(
-        np.concatenate([part.images.cpu().numpy() for part in parts]),
-        np.concatenate([part.target[:, 0].cpu().numpy() > 0.5 for part in parts]),
-        np.arange(count) >= replayed,
-        np.array([-1] * replayed + sources, np.int32),
+    scored = held_out.part(_evenly(len(held_out), round(count * HELD_OUT_SHARE)))
+    to_score = _views_to_score(scored.images, round(count * HELD_OUT_SHARE), config.patch_px)
+    others = train.part(_evenly(len(train), count - len(to_score)))
+    some, more = _shared_out(len(scored), len(others))
+    told = [*scored.part(some).images, *others.part(more).images]
+    to_replay = _views_to_replay(train, others.part(more).images, count - len(to_score), config)
+    numbers = _numbers([*told, *scored.images, *train.images])
+    views = [*sorted(to_replay, key=lambda view: numbers[id(view.image)]), *to_score]
+    batch = cut_batch(views, config.patch_px, train.device)
+    patches = RehearsalPatches.from_normalized(
+        batch.images.cpu().numpy(),
+        batch.target[:, 0].cpu().numpy() > 0.5,
+        np.arange(len(views)) >= len(to_replay),
+        np.array([numbers[id(view.image)] for view in views], np.int32),
     )
+    quantiles = np.array([_quantiles_of(image) for image in told], np.float16)
+    return replace(patches, quantiles=quantiles, edges=np.array([_edges(view, config.patch_px) for view in views]))
 
 
-def _views_to_score(store: PatchStore, count: int, patch: int) -> tuple[list[PatchView], list[int]]:
-    """Return at most `count` windows, the same number from each image where it has so many, and whose they are.
+def _edges(view: PatchView, patch: int) -> list[bool]:
+    """Return which sides of a patch stand for the border of what is looked at when its image is predicted.
+
+    Of an image that is looked at wholly these are the ones along its border; of a larger one, all.
+    """
+    starts = [center - (patch - 1) / 2 for center in view.center]
+    return [
+        at_border or size > LOOKED_AT_PX
+        for start, size in zip(starts, view.image.shape, strict=True)
+        for at_border in (start <= 0, start + patch >= size)
+    ]
+
+
+def _numbers(images: Sequence[PreparedImage]) -> dict[int, int]:
+    """Return the number of each image by its id, in the order in which they first come."""
+    return {one: number for number, one in enumerate(dict.fromkeys(map(id, images)))}
+
+
+def _quantiles_of(image: PreparedImage) -> tuple[float, ...]:
+    return image.quantiles or quantiles_of_parts([image.pixels.float().cpu().numpy()])
+
+
+def _views_to_replay(
+    train: PatchStore, told: Sequence[PreparedImage], count: int, config: FinetuneConfig
+) -> list[PatchView]:
+    """Return `count` windows: some of each image that is `told` apart, the others anywhere, images taking turns."""
+    each = max(1, min(WINDOWS, count // len(told)))
+    views = [view for image in told for view in _spread_out(image, each, config.patch_px)]
+    plain = config.model_copy(update={"augment": AugmentConfig.none()})
+    return [*views, *PatchSampler(train, plain, stream=2).views(count - len(views))]
+
+
+def _views_to_score(images: Sequence[PreparedImage], count: int, patch: int) -> list[PatchView]:
+    """Return at most `count` windows, the same number from each image where it has so many.
 
     They lie side by side, so that small images are covered.
     """
-    views, sources = [], []
-    some = np.linspace(0, len(store) - 1, min(len(store), count)).round().astype(int)
-    for place in some:
-        image = store.images[place]
-        for center in _spread_out(image, count // len(some), patch):
-            views.append(PatchView(image, center, np.eye(2)))
-            sources.append(int(place))
-    return views, sources
+    return [view for image in images for view in _spread_out(image, count // len(images), patch)]
 
 
-def _spread_out(image: PreparedImage, count: int, patch: int) -> list[tuple[float, float]]:
-    """Return centers of at most `count` windows with few, some and many objects, a quarter of them without any."""
+def _spread_out(image: PreparedImage, count: int, patch: int) -> list[PatchView]:
+    """Return at most `count` windows with few, some and many objects, a quarter of them without any."""
     starts = [window_starts(size, patch, patch) for size in image.shape]
     covered = {
         (row, column): int(image.target[max(0, row) : row + patch, max(0, column) : column + patch].sum())
@@ -170,13 +250,9 @@ def _spread_out(image: PreparedImage, count: int, patch: int) -> list[tuple[floa
     empty = [start for start, pixels in covered.items() if not pixels]
     others = sorted((start for start, pixels in covered.items() if pixels), key=covered.__getitem__)
     share = min(len(others), max(count - len(empty), math.ceil(OBJECTS_SHARE * count)))
-    chosen = [*_some(others, share), *_some(empty, count - share)]
-    return [(row + (patch - 1) / 2, column + (patch - 1) / 2) for row, column in chosen]
-
-
-def _some(places: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
-    """Return at most `count` of `places`, evenly taken."""
-    return [places[int(index)] for index in np.linspace(0, len(places) - 1, min(count, len(places))).round()]
+    chosen = [others[place] for place in _evenly(len(others), share)]
+    chosen += [empty[place] for place in _evenly(len(empty), count - share)]
+    return [PatchView(image, (row + (patch - 1) / 2, column + (patch - 1) / 2), np.eye(2)) for row, column in chosen]
 
 
 def replayed_before(step: int, config: FinetuneConfig) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..data.windows import window_starts
 from ..errors import RunError
+from ..inference.predict import ALL_EDGES, Edges
 
 # Centers kept per image; more would only cost memory.
 MAX_CENTERS = 20_000
@@ -33,6 +34,8 @@ class PreparedImage:
     annotated: Tensor  # (Y, X), uint8
     foreground: NDArray[np.int32]  # (n, 2) rows and columns
     anywhere: NDArray[np.int32] | None  # (n, 2) annotated pixels; None: all are
+    quantiles: tuple[float, ...] = ()  # of the whole image as it is, normalized (`data.appearance.LEVELS`); or unknown
+    edges: Edges = ALL_EDGES  # which of its sides stand for the border of the whole image
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,6 +114,8 @@ class PatchStore:
         pixels: NDArray[np.float32],
         target: NDArray[np.bool_],
         annotated: NDArray[np.bool_] | None = None,
+        quantiles: tuple[float, ...] = (),
+        edges: Edges = ALL_EDGES,
     ) -> None:
         """Take in one normalized image (C, Y, X) with its target and annotated region (Y, X)."""
         masks = [mask.astype(np.uint8) for mask in (target, annotated) if mask is not None]
@@ -125,6 +130,8 @@ class PatchStore:
                 known[0],
                 _some_centers(target if annotated is None else target & annotated),
                 None if annotated is None else _some_centers(annotated),
+                quantiles,
+                edges,
             )
         )
 
