@@ -55,7 +55,7 @@ def _kept_raw(end: RunEnded, images: str) -> str:
             f"Finetuning raised Dice from {end.raw_dice:.3f} to {end.unmixed_dice:.3f} on {images}, but lowered it on "
             f"old images from {number(end.old_dice_before)} to {number(end.unmixed_old_dice)}, and no mix of base and "
             "finetuned weights is worth that: the base model is kept. Raise Replay, give old images or, if the new "
-            "ones matter more, raise Tolerated loss on old images."
+            "ones matter more, take the finetuned weights all the same with Old or new (unet-finetune weigh)."
         )
     dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.3f} on {images})"
     return (

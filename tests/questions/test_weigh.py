@@ -24,8 +24,9 @@ from napari_unet_finetune.questions.weigh import SHARES, ShareScores, Weighing, 
 from napari_unet_finetune.runs.execute import run_here
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import FinetuneRequest
+from napari_unet_finetune.training.conclude import UNFINISHED
 from napari_unet_finetune.training.finetune import train
-from napari_unet_finetune.training.keep import mixed
+from napari_unet_finetune.training.keep import Kept, mixed
 
 # Dark squares are learned and bright ones forgotten, and nothing is done about it.
 CONFIG = FinetuneConfig(
@@ -220,7 +221,7 @@ def change(file):
         (lambda run: change(run.path.parent / "old" / "masks" / "img_01.png"), "old images have changed"),
         (lambda run: (run.path.parent / "new" / "images" / "img_02.png").unlink(), "img_02 .*is gone"),
         (lambda run: (run.path.parent / "base.safetensors").unlink(), "base model is not where it was"),
-        (lambda run: shutil.copy(run.result_path, run.path.parent / "base.safetensors"), "kept the weights"),
+        (lambda run: shutil.copy(run.result_path, run.path.parent / "base.safetensors"), "nothing between"),
         (lambda run: (run.result_path.unlink(), run.best_path.unlink()), "not ended with a model"),
         (lambda run: (run.path / "request.json").unlink(), "not the folder of a run"),
     ],
@@ -244,11 +245,54 @@ def test_a_training_from_scratch_has_nothing_to_mix(tmp_path, squares):
         drain(weigh(RunFolder.create(tmp_path / "run", request).path))
 
 
-def test_a_kept_base_leaves_nothing_between(tmp_path, home):
-    run = finetuned(tmp_path / "run", home, keep_raw=True, learning_rate=1e-7, steps=2, validate_every=1)
-    assert end_of(run).kept_raw
-    with pytest.raises(RunError, match="kept the weights of its base"):
-        drain(weigh(run.path))
+@pytest.fixture(scope="module")
+def refused(home):
+    """Return a run whose finetuned weights gained much on new images and were not kept, for what old ones lost."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_unet_finetune.training.conclude.choose_weights", keep_the_base)
+        return finetuned(home / "20260105-111500-default-6-images", home)
+
+
+def keep_the_base(_network, setup, _progress):
+    return Kept(setup.base.weights, 0.0)
+
+
+def test_where_the_training_kept_the_base_its_finetuned_weights_can_be_taken_and_what_they_cost_is_told(
+    refused, weighing, home, tmp_path
+):
+    assert end_of(refused).kept_raw
+    found = drain(weigh(refused.path))
+    assert found.kept_base and found.rows == weighing.rows  # those of the same training that kept them
+    first, last = found.rows[0], found.rows[-1]
+    costs = f"({last.new - first.new:+.3f} on new images and {last.old - first.old:+.3f} on old images)"
+    assert "kept the weights of the base" in found.summary and costs in found.summary
+    file = tmp_path / "taken.safetensors"
+    assert drain(keep_mix(refused.path, 1, file)).summary.endswith(f"The model is {file}.")
+    taken, best = load_model(file), load_model(refused.best_path)
+    assert taken.identity == best.identity != load_model(refused.result_path).identity
+    assert taken.card.provenance.scores["old_dice_after"] == last.old
+    assert "finetuned_share" not in taken.card.provenance.scores
+    assert "chosen by hand" in taken.card.provenance.notes[-1] and UNFINISHED not in taken.card.provenance.notes
+    assert find_parent(taken.card, [refused.result_path, home / "base.safetensors"]) in (
+        refused.result_path, home / "base.safetensors",
+    )  # fmt: skip
+    assert mixed_model(refused.path, 0.5).card.provenance.scores["finetuned_share"] == 0.5
+    assert mixed_model(refused.path, 0).identity == load_model(home / "base.safetensors").identity
+
+
+def test_no_model_of_a_training_that_kept_the_base_is_overwritten(refused):
+    for own in (refused.result_path, refused.best_path):
+        before = own.read_bytes()
+        with pytest.raises(DataError, match="one of the models"):
+            drain(keep_mix(refused.path, 1, own, overwrite=True))
+        assert own.read_bytes() == before
+
+
+def test_finetuned_weights_that_are_gone_cannot_be_taken_and_that_is_told(refused, tmp_path):
+    gone = RunFolder(shutil.copytree(refused.path, tmp_path / "gone"))
+    gone.best_path.unlink()
+    with pytest.raises(RunError, match=r"kept the weights of its base, and its own are in no file\. Resume it"):
+        drain(weigh(gone.path))
 
 
 def test_without_held_out_and_old_images_there_is_nothing_to_weigh_with(tmp_path, squares, model):
@@ -303,4 +347,5 @@ def test_a_mix_is_called_after_its_run(tmp_path):
     assert name_of_file(first) == "mix 60 %, 6 images, 05 Jan 10:15"
     first.touch()
     assert name_of_file(run.new_mix(0.6)) == "mix 60 % (2), 6 images, 05 Jan 10:15" and run.mixes == (first,)
+    assert name_of_file(run.new_mix(1.0)) == "finetuned weights, 6 images, 05 Jan 10:15"
     assert name_of_file(tmp_path / "mix-60.safetensors") == "mix-60"

@@ -34,7 +34,8 @@ def name_of_file(model: str | Path) -> str:
     if mix is None or not _STAMPED.fullmatch(path.absolute().parent.name):
         return path.stem
     again = f" ({mix[2]})" if mix[2] else ""
-    return f"mix {mix[1]} %{again}, {_name_of_run(path.absolute().parent)}"
+    what = "finetuned weights" if mix[1] == "100" else f"mix {mix[1]} %"
+    return f"{what}{again}, {_name_of_run(path.absolute().parent)}"
 
 
 def unique_names(models: Iterable[str | Path]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from ..models.names import name_of_file
 from ..result import Result, ResultTable
 from ..runs.folder import RunFolder
 from ..runs.history import PastRun
-from ..text import count_of, first_of, number, percent
+from ..text import count_of, first_of, listed, number, percent
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -64,6 +64,7 @@ class Weighing(Result):
     New images are `held_out` ones of that training, windows of which are scored as there; old ones are those it was
     given or, without any, those whose patches the base carries. `mix` is the file of a model that was written. Where
     new images are shown to the finetuned model in another way than to the base, `shown` is the base's Dice on them so.
+    Where the training `kept_base`, `model` are its finetuned weights, which it did not keep.
     """
 
     base: str
@@ -73,6 +74,7 @@ class Weighing(Result):
     rows: tuple[ShareScores, ...]
     mix: Path | None = None
     shown: Score | None = None
+    kept_base: bool = False
 
     @property
     def headline(self) -> str:
@@ -90,8 +92,10 @@ class Weighing(Result):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Up to which share old images keep what they had, what is no gain of weights, and where a mix was written."""
-        return tuple(filter(None, (self._spared(), self._about_shown(), f"The mix is {self.mix}." if self.mix else "")))
+        """Up to which share old images keep what they had, what is no gain of weights, and which model was written."""
+        kind = "mix" if len(self.rows) > 2 else "model"  # the ends, and what lies between
+        written = f"The {kind} is {self.mix}." if self.mix else ""
+        return tuple(filter(None, (self._about_kept(), self._spared(), self._about_shown(), written)))
 
     @property
     def table(self) -> ResultTable:
@@ -103,6 +107,21 @@ class Weighing(Result):
     def at(self, share: float) -> ShareScores:
         """Return the scores of the tried share that is the nearest one."""
         return min(self.rows, key=lambda row: abs(row.share - share))
+
+    def _about_kept(self) -> str:
+        """Say what the finetuned weights cost, where the training kept those of the base."""
+        if not self.kept_base:
+            return ""
+        first, last = self.rows[0], self.rows[-1]
+        moves = [
+            f"{after - before:+.3f} on {kind} images"
+            for kind, before, after in (("new", first.new, last.new), ("old", first.old, last.old))
+            if before is not None and after is not None
+        ]
+        return (
+            "The training kept the weights of the base. Share 1 is its best finetuned ones, which can be taken all the "
+            f"same ({listed(moves)})."
+        )
 
     def _about_shown(self) -> str:
         if self.shown is None:
@@ -144,7 +163,8 @@ def weigh(
     run
         Folder of a finetuning that has ended; only read.
     shares
-        Which mixes are scored, from 0 (the base as it is) to 1 (the model as it was kept); these two always are.
+        Which mixes are scored, from 0 (the base as it is) to 1 (the finetuned model); these two always are. Where the
+        training kept the weights of the base, 1 stands for the best that it had.
     device
         That of the training if left out.
     should_stop
@@ -177,16 +197,17 @@ def keep_mix(
 ) -> Generator[Event, None, Weighing | None]:
     """Write the model of one share to the file `out`; return its scores beside those of base and finetuned model.
 
-    Raises what `weigh` raises, and `DataError` if the file is there already (unless it is to `overwrite` it) or is one
-    of these two models themselves.
+    Share 1 is a model to write only where the training kept the weights of the base. Raises what `weigh` raises, and
+    `DataError` if the file is there already (unless it is to `overwrite` it) or is one of these two models themselves.
     """
     run, out = Path(run), Path(out)
-    base, kept = _files_of(PastRun(RunFolder(run)))
-    if not 0 < share < 1:
+    past = PastRun(RunFolder(run))
+    base, kept = _files_of(past)
+    if not (0 < share < 1 or (share == 1 and past.kept_base)):
         _check_share(share)
         raise DataError(f"Share {share:g} is no mix: that model is {kept if share else base} itself.")
     check_suffix(out, ".safetensors")
-    if out.absolute() in (base.absolute(), kept.absolute()):
+    if out.absolute() in {file.absolute() for file in (base, kept, past.model) if file is not None}:
         raise DataError(f"{out} is one of the models that are mixed. Choose another name.")
     if out.exists() and not overwrite:
         raise DataError(f"{out} exists already. Choose another name.")
@@ -202,7 +223,8 @@ def mixed_model(run: Path | str, share: float, *, device: DeviceName | None = No
     """Return the model whose weights lie `share` of the way from the base's to those of a finetuning's model.
 
     Its card tells the share, its scores, and its parent, which is the base; the threshold stays that of the finetuned
-    model. Share 0 gives the base as it is, share 1 the finetuned model. Raises what `weigh` raises.
+    model. Share 0 gives the base as it is, share 1 the finetuned model, also where the training kept the weights of the
+    base. Raises what `weigh` raises.
     """
     found = drain(_weighed(Path(run), (share,), device, never))
     assert found is not None
@@ -217,6 +239,7 @@ class _Scales:
     base: Model
     kept: Model
     setup: Setup
+    kept_base: bool = False
 
     def mix(self, share: float) -> Model:
         """Return the model of a share, with the card of the finetuned one; both ends are the models themselves."""
@@ -228,12 +251,13 @@ class _Scales:
 
     def model(self, share: float, scores: Weighing) -> Model:
         """Return the model of a share with a card that says what it is, and its `scores`."""
-        if share in (0, 1):
+        if share == 0 or (share == 1 and not self.kept_base):
             return self.mix(share)
         return self.mix(share).with_card(provenance=self._provenance(scores.rows[0], scores.at(share), scores.model))
 
     def _provenance(self, base: ShareScores, mix: ShareScores, kept: str) -> Provenance:
         from ..models.provenance import Provenance, package_versions
+        from ..training.conclude import UNFINISHED
 
         own, fresh = self.kept.card.provenance, Provenance()
         scores = {
@@ -241,16 +265,19 @@ class _Scales:
             "raw_val_dice": base.new,
             "old_dice_before": base.old,
             "old_dice_after": mix.old,
-            "finetuned_share": mix.share * own.scores.get("finetuned_share", 1.0),
+            "finetuned_share": None if mix.share == 1 else mix.share * own.scores.get("finetuned_share", 1.0),
         }
-        note = f"A mix that was chosen by hand: {percent(mix.share)} of the way from the base's weights to {kept}."
+        what = f"A mix that was chosen by hand: {percent(mix.share)} of the way from the base's weights to {kept}"
+        if mix.share == 1:
+            what = f"Weights that were chosen by hand: the finetuned ones of {kept}"
+        note = f"{what}, whose training kept those of the base." if self.kept_base else f"{what}."
         changes = {
             "name": "",
             "created": fresh.created,
             "package_version": fresh.package_version,
             "versions": package_versions(),
             "scores": {name: score for name, score in scores.items() if score is not None},
-            "notes": (*own.notes, note),
+            "notes": (*(one for one in own.notes if one != UNFINISHED), note),
         }
         return own.model_copy(update=changes)
 
@@ -306,7 +333,8 @@ def _weighed(
     free_memory(scales.setup.device)
     held_out = len(scales.setup.held_out) if rows[-1].new is not None else 0
     shown = None if before.raw_as_is is None else before.raw_score
-    return scales, Weighing(name_of_file(base), name_of_file(kept), held_out, len(old), tuple(rows), shown=shown)
+    names = name_of_file(base), name_of_file(kept)
+    return scales, Weighing(*names, held_out, len(old), tuple(rows), shown=shown, kept_base=scales.kept_base)
 
 
 def _check_share(share: float) -> None:
@@ -315,13 +343,20 @@ def _check_share(share: float) -> None:
 
 
 def _files_of(past: PastRun) -> tuple[Path, Path]:
-    """Return the files of base and finetuned model."""
+    """Return the files of base and finetuned model: that of its best weights if the training kept those of the base."""
     run, request = past.folder.path, past.request
     if request.task != "finetune" or request.checkpoint is None:
         raise RunError(f"{run}: this training began from scratch, so there is no base. Choose a finetuning.")
     kept = past.model
     if kept is None:
         raise RunError(f"{run}: this finetuning has not ended with a model. Resume it, or choose another one.")
+    if past.kept_base:
+        kept = past.folder.best_path
+        if not past.folder.is_finished or not kept.is_file():
+            raise RunError(
+                f"{run}: this finetuning kept the weights of its base, and its own are in no file. Resume it, or "
+                "finetune anew."
+            )
     base = find_model_file(request.checkpoint)
     if not base.is_file():
         raise RunError(f"{run}: its base model is not where it was ({base}). Put that file back there.")
@@ -341,7 +376,7 @@ def _scales(
     run, request = past.folder.path, past.request
     base, kept = load_model(base_file), load_model(kept_file)
     if kept.identity == base.identity:
-        raise RunError(_no_way(run))
+        raise RunError(f"{run}: there is nothing between its model and the base, which have the same weights.")
     if kept.card.provenance.parent_sha256 not in (None, base.identity):
         raise RunError(f"{run}: {base_file} is no longer the base model of this finetuning. Put the former file back.")
     config = request.config.model_copy(update={"device": device or request.config.device})
@@ -350,8 +385,6 @@ def _scales(
     begun = Begun(kept.card.knows[-1].curves if kept.card.knows else (), window)
     old = old_images_of(request)
     setup = prepare(base, images, config, base_images=old, begun=begun, should_stop=should_stop)
-    if kept.identity == setup.base.identity:  # with other channels than the base as it was given
-        raise RunError(_no_way(run))
     if not should_stop():
         _refuse_changes(past, kept, setup)
         if not setup.old and not isinstance(setup.validator, ImageValidator):
@@ -359,14 +392,7 @@ def _scales(
                 f"{run}: no image was held out of this finetuning and it has no old images with masks, so there is "
                 "nothing to weigh a mix with. Hold out images, or give old ones, in the next finetuning."
             )
-    return _Scales(base, kept, setup)
-
-
-def _no_way(run: Path) -> str:
-    return (
-        f"{run}: this finetuning kept the weights of its base, so there is nothing between the two. What it ended with "
-        "says why."
-    )
+    return _Scales(base, kept, setup, past.kept_base)
 
 
 def _images_of(past: PastRun, kept: Model) -> AnnotatedFolder:

@@ -71,6 +71,11 @@ class PastRun:
         return self.folder.best_path if self.end and self.folder.best_path.is_file() else None
 
     @property
+    def kept_base(self) -> bool:
+        """Tell whether its model has the weights of the base, since its own were worth no more."""
+        return self.end is not None and (self.end.kept_raw or self.end.share == 0)
+
+    @property
     def newest_mix(self) -> Path | None:
         """The mix of its base and its model that the user kept last, None if there is none of this model."""
         model = self.model

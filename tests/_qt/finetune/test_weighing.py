@@ -1,5 +1,7 @@
 """Old or new: a slider shows what each mix of base and finetuned model is worth, and one can be kept."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("qtpy")
@@ -20,6 +22,7 @@ from napari_unet_finetune.models.parents import find_parent
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.questions.weigh import ShareScores, Weighing
 from napari_unet_finetune.text import number
+from napari_unet_finetune.training.keep import Kept
 
 from ..conftest import run_here
 from ..finetuning_data import ENDED, STARTED, TINY, Reporter, annotated_project, save_model
@@ -56,6 +59,20 @@ def test_the_slider_begins_at_the_finetuned_model_and_shows_both_scores(box, qtb
     assert kept.args == [0.6]
     qtbot.keyClick(box.slider, Qt.Key.Key_Home)
     assert not box.keep.isEnabled() and box.what.text() == "base, the base."
+
+
+def test_where_the_training_kept_the_base_the_slider_begins_there_and_the_finetuned_weights_can_be_kept(box, qtbot):
+    box.set_weighing(replace(SCORES, kept_base=True))
+    assert box.scores.share == 0 and not box.keep.isEnabled()
+    box.slider.setValue(10)
+    assert box.what.text() == "The finetuned weights, which the training did not keep."
+    assert box.old.text().endswith("0.900 → 0.700") and box.new.text().endswith("0.400 → 0.800")
+    box.show()
+    with qtbot.waitSignal(box.keep_requested) as kept:
+        click(qtbot, box.keep)
+    assert kept.args == [1.0] and box.keep.text() == "Keep these weights"
+    box.slider.setValue(6)
+    assert box.keep.isEnabled() and box.keep.text() == "Keep this mix"
 
 
 def test_what_was_not_measured_is_said(box):
@@ -109,6 +126,38 @@ def test_a_mix_is_kept_by_a_click_predicts_and_is_found_again(panel, session, qt
     assert again.predictor == str(mix) and other.finetuning.model == model
     assert mix in [one.file for one in list_models_to_compare(again)]
     other.release()
+
+
+def test_finetuned_weights_that_a_training_did_not_keep_are_taken_by_a_click(
+    session, tmp_path, write_squares, qtbot, monkeypatch, viewer
+):
+    def keep_the_base(_network, setup, _progress):
+        return Kept(setup.base.weights, 0.0)
+
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.choose_weights", keep_the_base)
+    session.model = save_model(tmp_path / "base.safetensors", seed=1)
+    session.project = annotated_project(tmp_path, write_squares)
+    panel = FinetunePanel(session)
+    qtbot.addWidget(panel)
+    panel.finetuning.start(TINY.model_copy(update={"learning_rate": 3e-3}))
+    panel.show()
+    run = session.history.training
+    assert run.end.kept_raw and panel.finetuning.model is None and not panel.outcome.compare.isEnabled()
+    click(qtbot, panel.outcome.weigh)
+    box = panel.outcome.weighing
+    assert "kept the weights of the base" in session.message.text and box.isVisible()
+    box.slider.setValue(10)
+    click(qtbot, box.keep)
+    taken = run.folder.path / "mix-100.safetensors"
+    assert session.predictor == str(taken) and "finetuned weights, " in session.message.text
+    assert taken in [one.file for one in list_models_to_compare(session)]
+    again = Session(viewer, run_here)
+    again.project = Project.open(session.project.source, session.project.folder)
+    other = FinetunePanel(again)
+    qtbot.addWidget(other)
+    assert again.predictor == str(taken) and other.finetuning.model is None and other.outcome.weigh.isEnabled()
+    for one in (panel, other):
+        one.release()
 
 
 def test_while_a_training_runs_nothing_is_weighed(waiting, tmp_path, write_squares, qtbot):

@@ -25,12 +25,13 @@ from .preview_layers import RunLayers
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended: what to say, its model if it left a new one, and its curve."""
+    """How a training ended: what to say, its model if it left a new one, its curve; and its folder if it learned."""
 
     message: Message
     model: Path | None = None
     progress: RunProgress = field(default_factory=RunProgress)
     when: str = ""  # empty for the training that has just ended
+    run: Path | None = None
 
     @classmethod
     def of(cls, progress: RunProgress, model: Path | None, when: str = "", note: str = "") -> Outcome:
@@ -40,7 +41,7 @@ class Outcome:
             text = "Stopped before the first step: nothing has changed." if model is None else "The training has ended."
             return cls(Message(text), when=when)
         message = Message(" ".join(filter(None, (end.summary, note))), "warning" if end.is_disappointing else "info")
-        return cls(message, None if end.kept_raw else model, progress, when)
+        return cls(message, None if end.kept_raw else model, progress, when, model and model.parent)
 
 
 class FinetuneController:
@@ -72,6 +73,11 @@ class FinetuneController:
     def model(self) -> Path | None:
         """The model that the last training left, None if it left none."""
         return self.outcome.model if self.outcome is not None else None
+
+    @property
+    def run(self) -> Path | None:
+        """The folder of the last training, None if it learned nothing."""
+        return self.outcome.run if self.outcome is not None else None
 
     def use(self, model: Path, config: PredictConfig | None = None) -> None:
         """Predict with a new `model` from now on, at once the image that is shown."""
@@ -191,8 +197,8 @@ class FinetuneController:
         if last is not None:
             note = self.session.history.other_images(last.folder.path)
             self.outcome = Outcome.of(last.progress, last.model, last.when, note)
-            if self.outcome.model is not None:
-                self.session.predictor = last.newest_mix or self.outcome.model
+            if (newest := last.newest_mix or self.outcome.model) is not None:
+                self.session.predictor = newest
         self._look_for_interrupted()
 
     def _look_for_interrupted(self) -> None:

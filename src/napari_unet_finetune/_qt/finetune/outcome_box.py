@@ -31,7 +31,9 @@ class OutcomeBox(QWidget):
             "Annotate more", "Go to the next image, with the new model's prediction over it."
         )  # fmt: skip
         self.weigh = push_button(
-            "Old or new…", "Choose between the base and the new model by what old and new images are worth to you."
+            "Old or new…",
+            "Choose between the base and the finetuned weights, kept or not, by what old and new images are worth to "
+            "you.",
         )
         self.weighing = WeighBox()
         self._buttons = QWidget()
@@ -55,8 +57,9 @@ class OutcomeBox(QWidget):
         self.curve.setVisible(bool(outcome.progress.losses))
         self.curve.set_progress(outcome.progress)
         self._buttons.setVisible(outcome.message.tone != "error")
-        for button in (self.compare, self.predict, self.weigh):
+        for button in (self.compare, self.predict):
             button.setEnabled(outcome.model is not None)
+        self.weigh.setEnabled(outcome.run is not None)
 
 
 class InterruptedBox(QWidget):

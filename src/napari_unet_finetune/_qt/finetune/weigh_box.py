@@ -52,7 +52,7 @@ class WeighBox(QWidget):
         return self._weighing.rows[self.slider.value()]
 
     def set_weighing(self, weighing: Weighing | None) -> None:
-        """Show a weighing, beginning at the finetuned model, or nothing; the one that is shown stays as it is."""
+        """Show a weighing, beginning at the model that the training kept, or nothing; one that is shown stays."""
         if weighing is self._weighing:
             return
         self._weighing = weighing
@@ -61,7 +61,7 @@ class WeighBox(QWidget):
             return
         with QSignalBlocker(self.slider):
             self.slider.setRange(0, len(weighing.rows) - 1)
-            self.slider.setValue(self.slider.maximum())
+            self.slider.setValue(0 if weighing.kept_base else self.slider.maximum())
         self._show()
 
     def _show(self) -> None:
@@ -71,9 +71,15 @@ class WeighBox(QWidget):
         self.new.setText(_scores("Dice on new images", base.new, now.new))
         self.worst.setText(f"Worst old image: {now.worst_in_words}" if now.worst_old else "")
         self.worst.setVisible(any(row.worst_old for row in self._weighing.rows))
-        ends = {0.0: f"{self._weighing.base}, the base.", 1.0: "The finetuned model."}
-        self.what.setText(ends.get(now.share, f"{percent(now.share)} of the way from the base to the finetuned model."))
-        self.keep.setEnabled(now.share not in ends)
+        kept_base = self._weighing.kept_base
+        finetuned = "The finetuned weights, which the training did not keep." if kept_base else "The finetuned model."
+        ends = {0.0: f"{self._weighing.base}, the base.", 1.0: finetuned}
+        between = (
+            f"{percent(now.share)} of the way from the base to the finetuned {'weights' if kept_base else 'model'}."
+        )
+        self.what.setText(ends.get(now.share, between))
+        self.keep.setText("Keep these weights" if kept_base and now.share == 1 else "Keep this mix")
+        self.keep.setEnabled(now.share not in ends or (kept_base and now.share == 1))
 
 
 def _scores(title: str, base: float | None, now: float | None) -> str:

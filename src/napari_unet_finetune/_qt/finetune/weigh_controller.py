@@ -31,19 +31,19 @@ class WeighController:
         self.session = session
         self.finetuning = session.shared(FinetuneController)
         self.weighing: Weighing | None = None
-        self._model = self.finetuning.model
+        self._run = self.finetuning.run
         self.finetuning.changed.connect(self._on_finetuning_changed)
 
     @tells_errors
     def ask(self) -> None:
         """Score the mixes of base and model, in the background; what keeps it from that is told."""
-        run = self._run()
+        run = self._free_run()
         self._start("Weighing old and new images", WeighRequest(run=run.path), self._show)
 
     @tells_errors
     def keep(self, share: float) -> None:
         """Write the model of `share` beside that of the training, and predict with it from now on."""
-        run = self._run()
+        run = self._free_run()
         there = PastRun(run).kept_mix(share)
         if there is not None:
             self._use(there)
@@ -51,17 +51,17 @@ class WeighController:
         out = run.new_mix(share)
         self._start("Writing the mix", WeighRequest(run=run.path, share=share, out=out), lambda _found: self._use(out))
 
-    def _run(self) -> RunFolder:
+    def _free_run(self) -> RunFolder:
         """Return the training that is weighed; raises `RunError` if there is none or the computer has other work."""
         session = self.session
-        if self._model is None:
+        if self._run is None:
             raise RunError("There is no finetuned model. Finetune one first.")
         session.trainings.require_free()
         session.jobs.require_free()
-        return RunFolder(self._model.parent)
+        return RunFolder(self._run)
 
     def _start(self, doing: str, request: WeighRequest, then: Callable[[Weighing], None]) -> None:
-        session, model = self.session, self._model
+        session, run = self.session, self._run
 
         def on_end(file: Path | None) -> None:
             if file is None:
@@ -72,7 +72,7 @@ class WeighController:
             except FinetuneError as error:
                 session.fail(error)
                 return
-            if model == self._model:
+            if run == self._run:
                 then(found)
 
         job = Job(session.scratch(), doing, request, is_temporary=True)
@@ -88,11 +88,13 @@ class WeighController:
     def _use(self, mix: Path) -> None:
         session = self.session
         self.finetuning.use(mix)
-        session.tell(f"'{name_of_model(session, mix)}' predicts from now on. The finetuned model stays beside it.")
+        session.tell(
+            f"'{name_of_model(session, mix)}' predicts from now on. The model of the training stays beside it."
+        )
         self.changed.emit()
 
     def _on_finetuning_changed(self) -> None:
-        """Forget the weighing of another model."""
-        if self.finetuning.model != self._model:
-            self._model, self.weighing = self.finetuning.model, None
+        """Forget the weighing of another training."""
+        if self.finetuning.run != self._run:
+            self._run, self.weighing = self.finetuning.run, None
             self.changed.emit()
