@@ -32,14 +32,16 @@ def main() -> None:
     old = old.only(record.name for record in base.card.provenance.images)
     settings = FinetuneConfig.given(None, {"held_out": base.card.provenance.held_out}, preset="from scratch")
     learned = prepare(random_model(base.card.shape, settings), old, settings, from_scratch=True)
-    base = replace(base, rehearsal=replay.collect_patches(learned.train, learned.held_out, learned.config))
+    carried = replay.collect_patches(learned.train, learned.held_out, learned.config)
+    assert carried is not None
+    base = replace(base, rehearsal=replace(carried, edges=None) if options.all_sides else carried)
     new = open_folder(options.pair / "dataset2" / "images", options.pair / "dataset2" / "masks")[: options.count]
     setup = prepare(base, new, FinetuneConfig(appearance="inverted"))
     found = sort_out(setup.base, setup)
-    carried = {names_of(learned)[parts[0].name]: parts[0].name in found.old for parts in setup.told_apart}
+    by_patches = {names_of(learned)[parts[0].name]: parts[0].name in found.old for parts in setup.told_apart}
     predictor = Predictor(setup.base, PredictConfig())
     print("| old image | held out | by what is carried | by the file |\n|---|---|---|---|")
-    for name, is_mistaken in carried.items():
+    for name, is_mistaken in by_patches.items():
         truth = predictor.measure(old[old.names.index(name)]).appearance.changes
         told = ["new" if taken else "old" for taken in (is_mistaken, truth)]
         print(f"| {name} | {name in (base.card.provenance.held_out or ())} | {told[0]} | {told[1]} |", flush=True)
@@ -62,6 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--base", type=Path, required=True, help="a base model of at most 24 images of dataset1")
     parser.add_argument("--count", type=int, default=5, help="new images")
     parser.add_argument("--windows", type=int, default=replay.MOST_WINDOWS, help="of each old image that are looked at")
+    parser.add_argument("--all-sides", action="store_true", help="every side of a window counts as the image's border")
     return parser.parse_args()
 
 

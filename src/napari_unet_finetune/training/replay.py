@@ -94,7 +94,7 @@ OBJECTS_SHARE = 0.75
 # Old images that are told from new ones at the end of a training; more would only take time, and room in the model.
 TOLD_APART = 24
 # So many windows of each of them are kept at least, and so many are looked at; with four of them the network is often
-# of another mind than with the whole image (docs/experiments.md).
+# of another mind than with the whole image.
 WINDOWS, MOST_WINDOWS = 8, 16
 # The pull towards the base's weights where nothing can be replayed; docs/experiments.md has what it saves and costs.
 PULL_WITHOUT_REPLAY = 0.01
