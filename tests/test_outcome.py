@@ -41,7 +41,9 @@ def test_a_base_that_was_kept_is_said_first():
     assert "did not improve on the base model (Dice 0.410 on 2 held-out images)" in _told(kept)
     assert kept.is_disappointing
     unscored = _told(replace(kept, raw_dice=None, finetuned_dice=None), 0)
-    assert "base model is kept" in unscored and "Dice" not in unscored
+    assert "nothing was held out: the base model is kept" in unscored and "Dice" not in unscored
+    costly = _told(replace(kept, raw_dice=None, finetuned_dice=None, share=0.0, unmixed_old_dice=0.6), 0)
+    assert costly.startswith("Finetuning lowered Dice on old images from 0.950 to 0.600, and no mix")
 
 
 def test_forgetting_is_said():

@@ -11,6 +11,8 @@ from .text import count_of, difference, first_of, listed, number, percent
 # With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
 # models on the held-out ones decides nothing alone.
 ENOUGH_HELD_OUT = 3
+# On images that weights were trained on they are better by about so much than on others.
+OPTIMISM = 0.02
 
 
 def summarized(end: RunEnded, config: FinetuneConfig, held_out: int) -> RunEnded:
@@ -31,7 +33,7 @@ def _begin(end: RunEnded) -> str:
 def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
     images = count_of(held_out, "held-out image")
     if end.kept_raw:
-        return _kept_raw(end, images)
+        return _kept_raw(end, held_out)
     if config.validation == "patches":
         return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
     if end.finetuned_dice is None:
@@ -49,13 +51,21 @@ def chosen_by_held_out(end: RunEnded | None, config: FinetuneConfig, held_out: i
     return listed(["the step", *(["the share"] if share < 1 else []), *(["the threshold"] if calibrated else [])])
 
 
-def _kept_raw(end: RunEnded, images: str) -> str:
-    if end.raw_dice is not None and end.unmixed_dice is not None and end.unmixed_dice > end.raw_dice:
+def _kept_raw(end: RunEnded, held_out: int) -> str:
+    images = count_of(held_out, "held-out image")
+    is_raised = end.raw_dice is not None and end.unmixed_dice is not None and end.unmixed_dice > end.raw_dice
+    if is_raised or (not held_out and forgets(end.old_dice_before, end.unmixed_old_dice)):
+        raised = f"raised Dice from {number(end.raw_dice)} to {number(end.unmixed_dice)} on {images}, but "
         return (
-            f"Finetuning raised Dice from {end.raw_dice:.3f} to {end.unmixed_dice:.3f} on {images}, but lowered it on "
-            f"old images from {number(end.old_dice_before)} to {number(end.unmixed_old_dice)}, and no mix of base and "
-            "finetuned weights is worth that: the base model is kept. Raise Replay, give old images or, if the new "
-            "ones matter more, take the finetuned weights all the same with Old or new (unet-finetune weigh)."
+            f"Finetuning {raised if is_raised else ''}lowered Dice on old images from {number(end.old_dice_before)} to "
+            f"{number(end.unmixed_old_dice)}, and no mix of base and finetuned weights is worth that: the base model "
+            "is kept. Raise Replay, give old images or, if the new ones matter more, take the finetuned weights all "
+            "the same with Old or new (unet-finetune weigh)."
+        )
+    if not held_out and not end.stopped:
+        return (
+            f"Most images that were trained on have gained no more than {OPTIMISM:g}, as by any training, and nothing "
+            "was held out: the base model is kept. Annotate images on which it is wrong."
         )
     dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.3f} on {images})"
     return (

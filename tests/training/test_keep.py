@@ -169,6 +169,15 @@ def test_most_images_must_gain_and_those_that_were_trained_on_more(raw, scores, 
     assert keep.gains_beyond_chance(raw, scores, few=few) is gains
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_with_nothing_held_out_a_base_that_is_right_already_is_kept(base, count):
+    """Without a single image to judge by, only what no training does by itself is a gain."""
+    known = drain(finetune(base, make_squares(count, seed=7), tiny_config(steps=10))).ended
+    assert known.kept_raw and "nothing was held out: the base model is kept" in known.summary
+    learned = drain(finetune(base, NEW[:count], forgetting(replay_share=0.5, steps=60))).ended
+    assert not learned.kept_raw and learned.finetuned_dice is None
+
+
 def test_the_mix_is_worth_no_less_than_the_finetuned_weights_or_the_base(base):
     ended = drain(finetune(base, NEW, forgetting())).ended
     assert ended.share in (0.0, *SHARES, 1.0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..events import ImageChange
 from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
-from ..outcome import ENOUGH_HELD_OUT
+from ..outcome import ENOUGH_HELD_OUT, OPTIMISM
 from .optim import Fall, has_settled, learning_rate_at
 from .prepare import Setup
 from .state import Progress
@@ -27,8 +27,6 @@ SMALL_NOISE = 0.002
 PRICE = 2.0
 # Of what new images gain, at least so much is kept: for the rest the old ones may be spared.
 KEPT_GAIN = 0.75
-# On images that weights were trained on they are better by about so much than on others.
-OPTIMISM = 0.02
 # A gain of so much Dice is what a finetuning is for: the base is not given back then, whatever the old images lose.
 CLEAR_GAIN = 0.1
 # Of the way from the base's weights to the finetuned ones, tried where these cost too much or gain nothing.
@@ -218,15 +216,19 @@ def _raw_is_as_good(network: AttentionUNet, setup: Setup, progress: Progress) ->
     """Tell whether the finetuned weights gain nothing on new images over the base's.
 
     Held-out images decide. If there are only one or two and the loss on them is no more than noise, the training
-    images decide too: the base model never saw them, so a clear gain on most of them counts.
+    images decide too: the base model never saw them, so a clear gain on most of them counts. With none held out they
+    decide alone.
     """
-    if not setup.config.keep_raw or progress.best_score is None or progress.raw_score is None or progress.best is None:
+    if not setup.config.keep_raw or setup.from_scratch or progress.best is None:
         return False
-    gain = progress.best_score - progress.raw_score
-    if gain > 0:
-        return False
-    if not has_few_held_out(setup) or gain < -NOISE:
-        return True
+    if setup.validator is not None:
+        if progress.best_score is None or progress.raw_score is None:
+            return False
+        gain = progress.best_score - progress.raw_score
+        if gain > 0:
+            return False
+        if not has_few_held_out(setup) or gain < -NOISE:
+            return True
     windows = training_windows(setup)
     raw = _scores(network, setup.base.weights, windows, setup, knows_mirrored(setup.original))
     return not gains_beyond_chance(raw, _scores(network, progress.best, windows, setup), few=True)
