@@ -179,7 +179,7 @@ class FinetuneConfig(_Config):
     optimizer: Literal["adamw", "adam"] = Field("adamw", title="Optimizer", description="AdamW or plain Adam.")
     learning_rate: float = Field(1e-3, gt=0, lt=1, title="Learning rate", description="Largest step size of the optimizer.")
     weight_decay: float = Field(1e-4, ge=0, lt=1, title="Weight decay", description="Pull of AdamW towards zero.")
-    schedule: Literal["auto", "cosine", "step", "constant", "plateau"] = Field("auto", title="Schedule", description="cosine: falls smoothly to 1 %; step: a tenth after three quarters; constant; plateau: constant until old and new held-out images gain nothing more, then a fall to 1 % over half as many steps again, at most as many steps as are set; auto: plateau for a long training with one or two held-out images, else cosine.")
+    schedule: Literal["auto", "cosine", "step", "constant", "plateau"] = Field("auto", title="Schedule", description="cosine: falls smoothly to 1 %; step: a tenth after three quarters; constant; plateau: constant until old and new held-out images gain nothing more, then a fall to 1 % over half as many steps again, at most as many steps as are set; auto: plateau for a long finetuning with at most 12 images of which one or two are held out, else cosine.")
     warmup_steps: int = Field(30, ge=0, title="Warm-up (steps)", description="Steps over which the learning rate rises.")
     gradient_clip: float = Field(1.0, ge=0, title="Gradient clip", description="Largest norm of the gradient; 0 switches it off.")
     dropout: float | None = Field(None, ge=0, lt=1, title="Dropout", description="Share of feature maps dropped in each level of the decoder; empty takes the model's own.")
@@ -233,7 +233,7 @@ class FinetuneConfig(_Config):
 
     @property
     def may_end_early(self) -> bool:
-        """Whether the steps are the most that are made: with `schedule` auto they are made with many images."""
+        """Whether these settings let a training end before its last step; with `schedule` auto only one with few images."""
         is_long = self.epochs is None and self.steps >= LONG_STEPS
         return self.schedule == "plateau" or (self.schedule == "auto" and is_long)
 

@@ -100,7 +100,15 @@ def test_without_held_out_images_all_steps_are_made(untrained):
     ],
 )
 def test_a_long_training_with_one_or_two_held_out_images_may_end_early(settings, held_out, schedule):
-    assert settle_schedule(FinetuneConfig(**settings), held_out).schedule == schedule
+    assert settle_schedule(FinetuneConfig(**settings), held_out, 10).schedule == schedule
+
+
+@pytest.mark.parametrize(
+    ("annotated", "from_scratch", "schedule"),
+    [(12, False, "plateau"), (13, False, "cosine"), (10, True, "cosine")],
+)
+def test_one_image_held_out_of_many_or_a_network_from_scratch_makes_all_steps(annotated, from_scratch, schedule):
+    assert settle_schedule(FinetuneConfig(), 1, annotated, from_scratch=from_scratch).schedule == schedule
 
 
 @pytest.mark.parametrize(("images", "schedule"), [(3, "cosine"), (5, "plateau"), (15, "cosine")])

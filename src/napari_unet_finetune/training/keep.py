@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, median_low
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ PRICE = 2.0
 KEPT_GAIN = 0.75
 # A gain of so much Dice is what a finetuning is for: the base is not given back then, whatever the old images lose.
 CLEAR_GAIN = 0.1
+# Of the images that were trained on so many tell whether anything is learned; more would only take time.
+MOST_JUDGED = 24
 # Of the way from the base's weights to the finetuned ones, tried where these cost too much or gain nothing.
 SHARES = (0.9, 0.75, 0.5, 0.25)
 
@@ -168,7 +171,8 @@ def worst_change(before: Mapping[str, float], after: Mapping[str, float]) -> Ima
 class Kept:
     """The weights that are kept: `share` of the way from the base's to the finetuned ones.
 
-    `unmixed_old` is what the finetuned ones alone have on each old image, empty where nobody asked.
+    `unmixed_old` is what the finetuned ones alone have on each old image, empty where nobody asked, or where they are
+    not kept for they gain nothing on new images.
     """
 
     weights: Mapping[str, Tensor]
@@ -190,25 +194,18 @@ def choose_weights(network: AttentionUNet, setup: Setup, progress: Progress) -> 
     if gains and _lost(old, progress) <= config.tolerated_drop:
         return Kept(progress.best, 1.0, old)
     if config.tolerated_drop >= 1 or setup.from_scratch:
-        return Kept(base, 0.0, old)
+        return Kept(base, 0.0, old if gains else {})
     mixes = {share: mixed(base, progress.best, share) for share in ((1.0, *SHARES) if gains else SHARES)}
-    new, seen = dict[float, list[float]](), dict[float, tuple[float, float]]()
-    for share, mix in mixes.items():
-        new[share], lost = _seen(network, mix, setup, progress)
-        seen[share] = (float(np.mean(new[share])), lost)
-    raw_scores, best = _scores_of_base(network, setup, progress), next(iter(seen))
-    raw = float(np.mean(raw_scores))
+    seen = {share: _seen(network, mix, setup, progress) for share, mix in mixes.items()}
+    raw, best = _new_dice_of_base(network, setup, progress), next(iter(seen))
     for share in seen:
         if is_better(seen[share], seen[best], raw, config.tolerated_drop):
             best = share
     is_clear = seen[best][0] >= raw + CLEAR_GAIN
     is_worth_it = worth(*seen[best], config.tolerated_drop) > raw + chance(setup)
-    if (
-        config.keep_raw
-        and not is_clear
-        and not (is_worth_it and gains_beyond_chance(raw_scores, new[best], few=has_few_held_out(setup)))
-    ):
-        return Kept(base, 0.0, old)
+    is_learned = not has_few_held_out(setup) or _has_learned(network, mixes[best], setup)
+    if config.keep_raw and not is_clear and not (is_worth_it and is_learned):
+        return Kept(base, 0.0, old if gains else {})
     return Kept(mixes[best], best, old)
 
 
@@ -221,25 +218,34 @@ def _raw_is_as_good(network: AttentionUNet, setup: Setup, progress: Progress) ->
     """
     if not setup.config.keep_raw or setup.from_scratch or progress.best is None:
         return False
-    if setup.validator is not None:
-        if progress.best_score is None or progress.raw_score is None:
-            return False
-        gain = progress.best_score - progress.raw_score
-        if gain > 0:
-            return False
-        if not has_few_held_out(setup) or gain < -NOISE:
-            return True
-    windows = training_windows(setup)
+    if setup.validator is None:
+        is_over = progress.step >= last_step(setup, progress)
+        return is_over and not _has_learned(network, progress.best, setup)
+    if progress.best_score is None or progress.raw_score is None:
+        return False
+    gain = progress.best_score - progress.raw_score
+    if gain > 0:
+        return False
+    return not has_few_held_out(setup) or gain < -NOISE or not _has_learned(network, progress.best, setup)
+
+
+def _has_learned(network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup) -> bool:
+    """Tell whether weights have gained on images they were trained on as no training does by itself."""
+    everything = setup.train.images
+    shown = [image for image in everything if len(image.foreground)] or everything
+    places = np.unique(np.linspace(0, len(shown) - 1, min(len(shown), MOST_JUDGED)).round().astype(int))
+    windows = [shown[place].cropped(setup.config.validation_crop_px) for place in places]
     raw = _scores(network, setup.base.weights, windows, setup, knows_mirrored(setup.original))
-    return not gains_beyond_chance(raw, _scores(network, progress.best, windows, setup), few=True)
+    return gains_beyond_chance(raw, _scores(network, weights, windows, setup))
 
 
-def gains_beyond_chance(raw: Sequence[float], scores: Sequence[float], *, few: bool) -> bool:
-    """Tell whether Dice of images has risen by more than chance over the base's: on most, lest one odd image decides.
+def gains_beyond_chance(raw: Sequence[float], scores: Sequence[float]) -> bool:
+    """Tell whether Dice of images that were trained on has risen by more than it does in any training.
 
-    With `few` held-out images most of these were trained on, where any weights are better.
+    It has where it rose on more than half of them, lest one odd image decides, or clearly in the mean of all.
     """
-    return float(np.median(np.subtract(scores, raw))) > (OPTIMISM if few else SMALL_NOISE)
+    gains = [score - before for score, before in zip(scores, raw, strict=True)]
+    return median_low(gains) > OPTIMISM or fmean(gains) >= CLEAR_GAIN
 
 
 def mixed(base: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], share: float) -> Mapping[str, Tensor]:
@@ -251,18 +257,18 @@ def mixed(base: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], share: fl
 
 def _seen(
     network: AttentionUNet, weights: Mapping[str, Tensor], setup: Setup, progress: Progress
-) -> tuple[list[float], float]:
-    """Return Dice on each of the images that choose the share, and what the old ones lose."""
+) -> tuple[float, float]:
+    """Return Dice on the images that choose the share, and what the old ones lose."""
     new = _scores(network, weights, [*_held_out(setup), *_more_windows(setup)], setup)
-    return new, _lost(_old_dice(network, weights, setup), progress)
+    return float(np.mean(new)), _lost(_old_dice(network, weights, setup), progress)
 
 
-def _scores_of_base(network: AttentionUNet, setup: Setup, progress: Progress) -> list[float]:
-    """Return Dice of the base on the windows that choose the share; of held-out ones together if that is known."""
+def _new_dice_of_base(network: AttentionUNet, setup: Setup, progress: Progress) -> float:
+    """Return the mean Dice of the base on the windows that choose the share."""
     held_out, more, weights = _held_out(setup), _more_windows(setup), setup.base.weights
     known = [progress.raw_score] * len(held_out) if progress.raw_score is not None else []
     rest = [*([] if known else held_out), *more]
-    return [*known, *_scores(network, weights, rest, setup, knows_mirrored(setup.original))]
+    return float(np.mean([*known, *_scores(network, weights, rest, setup, knows_mirrored(setup.original))]))
 
 
 def _held_out(setup: Setup) -> Sequence[PreparedImage]:

@@ -32,6 +32,9 @@ from .patches import PatchSampler
 from .store import PatchStore, PreparedImage
 from .validation import mean_dice, predict_all
 
+# Annotated images that are too few to gain by a long training.
+FEW_IMAGES = 12
+
 
 def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) -> tuple[FinetuneConfig, str]:
     """Return settings in which `auto` is replaced by what the masks show, and a sentence if that limits turning."""
@@ -53,14 +56,17 @@ def settle_orientation(config: FinetuneConfig, images: Sequence[PreparedImage]) 
     return _with_orientation(config, "upright" if upright else "sideways"), note
 
 
-def settle_schedule(config: FinetuneConfig, held_out: int) -> FinetuneConfig:
-    """Return settings in which the schedule `auto` is one that suits so many `held_out` images.
+def settle_schedule(
+    config: FinetuneConfig, held_out: int, annotated: int, *, from_scratch: bool = False
+) -> FinetuneConfig:
+    """Return settings in which the schedule `auto` is one that suits so many images, some of them `held_out`.
 
-    Few images gain nothing by a long training, and many do (docs/experiments.md).
+    A finetuning with few images gained nothing by being long, one with more did (docs/experiments.md), and a network
+    from scratch may learn late.
     """
     if config.schedule != "auto":
         return config
-    is_few = 0 < held_out < ENOUGH_HELD_OUT
+    is_few = 0 < held_out < ENOUGH_HELD_OUT and annotated <= FEW_IMAGES and not from_scratch
     return config.model_copy(update={"schedule": "plateau" if is_few and config.may_end_early else "cosine"})
 
 
