@@ -299,14 +299,62 @@ def test_a_study_without_a_model_is_refused(study, tmp_path):
         drain(report(tmp_path / "early"))
 
 
-def test_a_base_model_that_was_kept_is_called_so(finetuned, tmp_path):
+@pytest.fixture(scope="module")
+def kept_base(finetuned, tmp_path_factory):
+    """Return a run that learned nothing and kept its base; never change it."""
     config = tiny(learning_rate=1e-9, warmup_steps=0, appearance="as they are")
     base = str(finetuned.base / "model.safetensors")
-    run = start(tmp_path / "run", finetuned.new, task="finetune", checkpoint=base, config=config)
-    files, page = written(run.path, tmp_path / "kept.html")
+    folder = tmp_path_factory.mktemp("kept") / "run"
+    return start(folder, finetuned.new, task="finetune", checkpoint=base, config=config).path
+
+
+def test_a_base_model_that_was_kept_is_called_so(kept_base, tmp_path):
+    files, page = written(kept_base, tmp_path / "kept.html")
     assert "the base model was used unchanged" in page and "base model is kept" in page
     assert {row["model"] for row in table(files, "scores")} == {"base"}
     assert {row["state"] for row in table(files, "images")} == {"not recorded"}
+
+
+UP, SAME = {"raw_dice": 0.5, "unmixed_dice": 0.55}, {"raw_dice": 0.8, "unmixed_dice": 0.8}
+OLD_LOST = {"old_dice_before": 0.9, "unmixed_old_dice": 0.7}
+DICE = "the Dice coefficient"
+ON_OLD = "on old images from 0.900 to 0.700"
+NO_MIX = "no mix of the base model's weights and these was worth that"
+
+
+@pytest.mark.parametrize(
+    ("held_out", "end", "said"),
+    [
+        (1, SAME, f"this did not raise {DICE} on held-out images,"),
+        (1, SAME | OLD_LOST, f"this did not raise {DICE} on held-out images and lowered that {ON_OLD}"),
+        (1, UP | OLD_LOST, f"this raised {DICE} on held-out images from 0.500 to 0.550 but lowered that {ON_OLD}"),
+        (1, UP | OLD_LOST, NO_MIX),
+        (0, {}, f"no image was held out, and this raised {DICE} on most training images by no more than 0.02"),
+        (0, OLD_LOST, f"lowered {DICE} {ON_OLD} and, as the training images showed without held-out ones, {NO_MIX}"),
+        (0, {"steps": 0}, "Since no step was made"),
+    ],
+)  # fmt: skip
+def test_why_the_base_was_kept_is_what_happened(kept_base, tmp_path, held_out, end, said):
+    run = shutil.copytree(kept_base, tmp_path / "run")
+    scores = {"raw_dice": None, "finetuned_dice": None, "unmixed_dice": None, "old_dice_before": None}
+    with_event(run, "run_ended", **{**scores, "unmixed_old_dice": None, **end})
+    images = ["img_00", "img_01", "img_02", "img_03"]
+    with_event(run, "run_started", train_images=images[held_out:], validation_images=images[:held_out])
+    text = re.sub(r"\s+", " ", html.unescape(written(run, tmp_path / "why.html")[1]))
+    why = re.search(r"Since [^.]*(?:\.\d[^.]*)*, the base model was used unchanged\.", text)
+    assert why is not None and said in why[0] and (held_out or "on held-out" not in why[0])
+
+
+@pytest.mark.parametrize(("has_card", "said"), [(True, "cosine schedule"), (False, "constant until three validations")])
+def test_the_schedule_is_named_where_the_base_was_kept(kept_base, tmp_path, has_card, said):
+    """It is what the training settled; where no card of it is left, what so many held-out images settle."""
+    run = shutil.copytree(kept_base, tmp_path / "run")
+    if not has_card:
+        (run / "best.safetensors").unlink()
+        request = RunFolder(run).request
+        longer = request.config.model_copy(update={"steps": 2000})
+        (run / "request.json").write_text(request.model_copy(update={"config": longer}).model_dump_json())
+    assert said in written(run, tmp_path / "schedule.html")[1]
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.25, "25\u00a0% was taken"), (0.0, "the base model's were used")])

@@ -22,7 +22,7 @@ from ..events import TOLERATED_DROP, forgets
 from ..inference.views import trains_mirrored
 from ..metrics import MATCH_IOUS, MATCHING
 from ..models.provenance import DISTRIBUTION, installed_version
-from ..outcome import ENOUGH_HELD_OUT, chosen_by_held_out
+from ..outcome import ENOUGH_HELD_OUT, OPTIMISM, chosen_by_held_out
 from ..text import count_of, device_name, difference, listed, number, percent, precision_name
 
 # Pictures are stored at most this large; on paper they are two to five centimeters wide.
@@ -75,7 +75,7 @@ def _environment() -> Any:
     environment.globals.update(
         count_of=count_of, difference=difference, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
         today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
-        chosen_by_held_out=chosen_by_held_out, TOLERATED_DROP=TOLERATED_DROP,
+        chosen_by_held_out=chosen_by_held_out, TOLERATED_DROP=TOLERATED_DROP, OPTIMISM=OPTIMISM,
         CONFIDENCE=CONFIDENCE, trains_mirrored=trains_mirrored, overlap=PredictConfig().overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}", MATCH_IOUS=MATCH_IOUS,
         MATCHING=MATCHING,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from ..data.annotated_image import AnnotatedImage
 from ..errors import DataError, FinetuneError, ModelError, RunError
 from ..events import Notice, RunEnded, RunStarted, StepEnd, ValidationEnd
 from ..io.disk import file_hash
+from ..models.card import ModelCard, read_card
 from ..models.load import load_model
 from ..models.model import Model, weights_hash
 from ..models.names import name_of_file, unique_names
@@ -21,6 +23,7 @@ from ..models.provenance import TrainingImage
 from ..runs.execute import images_of
 from ..runs.folder import RunFolder
 from ..runs.request import FinetuneRequest
+from ..training.settle import settle_schedule
 
 RunRole = Literal["training", "held out", "not used", "test"]
 SetBy = Literal["preset", "user", "program"]
@@ -221,7 +224,7 @@ def read_run(path: Path) -> RunRecord:
     return RunRecord(
         folder=path,
         request=request,
-        config=request.config if kept_raw else _settled(model, request.config),
+        config=_settled(_card_of_training(folder, model, kept_raw=kept_raw), request.config, happened.started),
         model_path=file,
         model=model,
         base=base,
@@ -259,12 +262,22 @@ def _happened(events: Iterable[object]) -> _Happened:
     return happened
 
 
-def _settled(model: Model, asked: FinetuneConfig) -> FinetuneConfig:
+def _card_of_training(folder: RunFolder, model: Model, *, kept_raw: bool) -> ModelCard | None:
+    """Return a card with the settings of the training, None if there is none: the base that was kept has its own."""
+    if not kept_raw:
+        return model.card
+    if folder.is_finished:  # else the file of the best is what was kept, too
+        with suppress(ModelError):
+            return read_card(folder.best_path)
+    return None
+
+
+def _settled(card: ModelCard | None, asked: FinetuneConfig, started: RunStarted) -> FinetuneConfig:
     """Return the settings as the training settled them, such as the patch size of the base model."""
-    try:
-        return FinetuneConfig.model_validate(model.card.provenance.config)
-    except ValidationError:  # a model of another version
-        return asked
+    if card is not None:
+        with suppress(ValidationError):  # of another version
+            return FinetuneConfig.model_validate(card.provenance.config)
+    return settle_schedule(asked, len(started.validation_images))
 
 
 def _base(request: FinetuneRequest, model: Model) -> tuple[Model | None, tuple[str, ...]]:
