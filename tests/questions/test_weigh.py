@@ -349,3 +349,10 @@ def test_a_mix_is_called_after_its_run(tmp_path):
     assert name_of_file(run.new_mix(0.6)) == "mix 60 % (2), 6 images, 05 Jan 10:15" and run.mixes == (first,)
     assert name_of_file(run.new_mix(1.0)) == "finetuned weights, 6 images, 05 Jan 10:15"
     assert name_of_file(tmp_path / "mix-60.safetensors") == "mix-60"
+
+
+@pytest.mark.parametrize(("share", "called"), [(1.0, "finetuned weights"), (0.997, "mix 99 %"), (0.003, "mix 1 %")])
+def test_only_the_very_end_is_called_finetuned_weights(tmp_path, share, called):
+    run = RunFolder(tmp_path / "20260105-101500-default-6-images")
+    run.path.mkdir()
+    assert name_of_file(run.new_mix(share)) == f"{called}, 6 images, 05 Jan 10:15"

@@ -197,7 +197,11 @@ def forecast(
 def weigh(
     run: Annotated[Path, typer.Argument(help="Folder of a finetuning that has ended.")],
     share: Annotated[
-        float | None, typer.Option(help="Only this mix: 0 is the base, 1 the finetuned model. Needs --out.")
+        float | None,
+        typer.Option(
+            help="Only this mix, between 0 (the base) and 1 (the finetuned model). 1 itself can be written where the "
+            "training kept its base: the finetuned weights. Needs --out."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="New file for the model of --share, ending in .safetensors.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace that file if it exists.")] = False,

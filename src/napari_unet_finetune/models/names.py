@@ -19,6 +19,12 @@ _MIX = re.compile(rf"{MIX}(\d{{1,3}})(?:-(\d+))?")
 _ARM = re.compile(r"(\d+)-images-seed-(\d+)")
 
 
+def mix_stem(share: float) -> str:
+    """Return how names of files of this `share` begin; only the very ends are called 0 and 100 percent."""
+    whole = round(100 * share)
+    return f"{MIX}{whole if share in (0, 1) else min(max(whole, 1), 99)}"
+
+
 def when_of(folder: Path) -> str:
     """Return day and time at which the run in `folder` was begun, as its name says; else that name."""
     found = _STAMPED.fullmatch(folder.name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..errors import RunError
 from ..events import RunStarted, StepEnd, TrainingEvent, ValidationEnd, from_json, to_json
 from ..io.disk import check_crc, file_stamp, locked, not_written, remove_partial, write_file
-from ..models.names import MIX
+from ..models.names import MIX, mix_stem
 from .request import FinetuneRequest, read_request, write_request
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class RunFolder:
 
     def new_mix(self, share: float) -> Path:
         """Return a file that is not there yet for the model of a `share` of the way from its base to its own."""
-        stem = f"{MIX}{round(100 * share)}"
+        stem = mix_stem(share)
         names = (f"{stem}{mark}.safetensors" for mark in ("", *(f"-{number}" for number in range(2, 1000))))
         return next(file for name in names if not (file := self.path / name).exists())
 

@@ -13,7 +13,7 @@ from ..config import FinetuneConfig
 from ..errors import RunError
 from ..events import RunEnded, RunStarted, TrainingEvent
 from ..models.card import read_card
-from ..models.names import MIX, STAMP, when_of
+from ..models.names import STAMP, mix_stem, when_of
 from ..outcome import summarized
 from ..progress import RunProgress, fold
 from ..text import first_of
@@ -83,7 +83,7 @@ class PastRun:
 
     def kept_mix(self, share: float) -> Path | None:
         """Return the mix of that `share` of its model that the user kept before, None if there is none."""
-        stem, model = f"{MIX}{round(100 * share)}", self.model
+        stem, model = mix_stem(share), self.model
         mixes = self.folder.mixes_of(model) if model is not None else ()
         return next((mix for mix in mixes if mix.stem == stem or mix.stem.startswith(f"{stem}-")), None)
 

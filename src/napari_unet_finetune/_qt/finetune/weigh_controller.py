@@ -55,7 +55,7 @@ class WeighController:
         """Return the training that is weighed; raises `RunError` if there is none or the computer has other work."""
         session = self.session
         if self._run is None:
-            raise RunError("There is no finetuned model. Finetune one first.")
+            raise RunError("There is no finetuning to weigh. Finetune first.")
         session.trainings.require_free()
         session.jobs.require_free()
         return RunFolder(self._run)
