@@ -224,7 +224,7 @@ def read_run(path: Path) -> RunRecord:
     return RunRecord(
         folder=path,
         request=request,
-        config=_settled(_card_of_training(folder, model, kept_raw=kept_raw), request.config, happened.started),
+        config=_settled(_card_of_training(folder, model, kept_raw=kept_raw), request, happened.started),
         model_path=file,
         model=model,
         base=base,
@@ -272,12 +272,14 @@ def _card_of_training(folder: RunFolder, model: Model, *, kept_raw: bool) -> Mod
     return None
 
 
-def _settled(card: ModelCard | None, asked: FinetuneConfig, started: RunStarted) -> FinetuneConfig:
+def _settled(card: ModelCard | None, request: FinetuneRequest, started: RunStarted) -> FinetuneConfig:
     """Return the settings as the training settled them, such as the patch size of the base model."""
     if card is not None:
         with suppress(ValidationError):  # of another version
             return FinetuneConfig.model_validate(card.provenance.config)
-    return settle_schedule(asked, len(started.validation_images))
+    held_out = len(started.validation_images)
+    annotated = held_out + len(started.train_images)
+    return settle_schedule(request.config, held_out, annotated, from_scratch=request.task == "train")
 
 
 def _base(request: FinetuneRequest, model: Model) -> tuple[Model | None, tuple[str, ...]]:
