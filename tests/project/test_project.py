@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -12,12 +12,13 @@ import pytest
 import tifffile
 
 from napari_unet_finetune.data.folders import open_folder
-from napari_unet_finetune.data.masks import BACKGROUND
+from napari_unet_finetune.data.masks import BACKGROUND, Meaning
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.io.disk import atomic_write
 from napari_unet_finetune.io.images import ImageRef
+from napari_unet_finetune.io.regions.region import Region
 from napari_unet_finetune.project import opening, record
-from napari_unet_finetune.project.image import with_unique_names
+from napari_unet_finetune.project.image import ProjectImage, RegionUse, with_unique_names
 from napari_unet_finetune.project.project import NotWritableError, Project
 from napari_unet_finetune.runs.folders import new_run_folder, run_folders
 
@@ -524,6 +525,46 @@ class TestNames:
             "img_1.png": ("test", 1),
             "img_1.tif": ("auto", 2),
         }
+
+    @pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"compression": "zlib"}])
+    def test_an_image_that_nobody_touched_is_not_remembered_however_its_file_is_laid_out(self, tmp_path, options):
+        for name in ("a", "b", "c"):
+            path = write_image(tmp_path / "images" / f"{name}.tif")
+            tifffile.imwrite(path, RNG.integers(0, 255, SIZE, dtype=np.uint8), photometric="minisblack", **options)
+        project = Project.open(path.parent)
+        project.save_labels("a", BLOB, "painted")
+        written = json.loads((project.folder / "project.json").read_text())
+        assert [image["file"] for image in written["images"]] == ["a.tif"]
+        path.with_name("b.tif").unlink()
+        iio.imwrite(path.with_name("b.png"), RNG.integers(0, 255, SIZE, dtype=np.uint8))
+        assert reopened(project).names == ("a", "b", "c")
+
+    def test_all_that_is_entered_of_an_image_is_remembered_and_nothing_that_its_file_tells(self, tmp_path):
+        untouched = ProjectImage(ImageRef(tmp_path / "a.tif"))
+        told = {"size": SIZE, "meaning": Meaning(sparse=True), "read_in_parts": True}
+        assert record.image_record(replace(untouched, **told), tmp_path, None) is None
+        mask = tmp_path / "labels" / "a.tif"
+        used = (RegionUse(Region.whole(SIZE), "train"),)
+        entered = {
+            "mask": mask,
+            "numbered": mask,
+            "origin": "painted",
+            "expects": "painted",
+            "role": "test",
+            "dice": 0.0,
+            "suggested": "why",
+            "since": 1,
+            "used_as": "test",
+            "region_uses": used,
+            "parts": (),
+            "made_by": "model",
+            "object_px": 1,
+            "background_px": 1,
+            "regions": 1,
+        }
+        assert entered.keys() | told.keys() | {"ref", "region"} == {one.name for one in fields(ProjectImage)}
+        for name, value in entered.items():
+            assert record.image_record(replace(untouched, **{name: value}), tmp_path, None) is not None
 
     def test_names_of_thousands_of_files_are_found_at_once(self):
         refs = [ImageRef(Path(f"img_{number}.tif")) for number in range(4000)]

@@ -1,16 +1,20 @@
 """Of large images in a dataset, the annotated regions are trained on, and are what they are on the command line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.data import folders
 from napari_unet_finetune.data.folders import open_folder
-from napari_unet_finetune.data.masks import BACKGROUND
+from napari_unet_finetune.data.masks import BACKGROUND, Meaning
 from napari_unet_finetune.events import RunStarted
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.io.regions.region import Region
@@ -18,7 +22,7 @@ from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.provenance import Place, Provenance, TrainingImage
 from napari_unet_finetune.project.curve_plan import note_curve_uses, plan_curve
-from napari_unet_finetune.project.image import ProjectImage, RegionUse, mask_text
+from napari_unet_finetune.project.image import Part, ProjectImage, RegionUse, mask_text
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.question_plan import Asked, make_question, subject_of
 from napari_unet_finetune.project.training_plan import make_request, plan_training, summarize, uses_of
@@ -168,6 +172,51 @@ def test_uses_of_regions_do_not_pile_up() -> None:
         slide0 = slide0.with_region_uses([RegionUse(region, "train") for region in regions])
     slide0 = slide0.with_region_uses([RegionUse(small, "validation")])
     assert slide0.region_uses == (RegionUse(large, "train"), RegionUse(small, "validation"))
+
+
+@pytest.mark.parametrize("first", ["regions", "whole"])
+def test_what_was_trained_on_as_a_whole_and_by_regions_is_never_held_out_again(tmp_path, first) -> None:
+    project = dataset(tmp_path)
+    for in_regions in (True, False) if first == "regions" else (False, True):
+        project.sparse = in_regions
+        plan = plan_training(project, CONFIG)
+        assert {image.region is not None for image in plan.used} == {in_regions}
+        project.set_used(plan.uses)
+    project.sparse = True
+    project.save_labels("slide0", strokes([*PLACES, NEW]), "painted")  # all of the slide was background to a training
+    again = reopened(project)
+    assert {piece.used_as for piece in again.image("slide0").pieces} == {"train"}
+    assert plan_training(again, CONFIG).held_out == ()
+
+
+ENTERED = st.one_of(
+    st.sampled_from(["train", "validation", "test"]),
+    st.lists(
+        st.builds(RegionUse, st.sampled_from(PLACES), st.sampled_from(["train", "validation", "test"])), min_size=1
+    ).map(tuple),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(ENTERED | st.sampled_from(["auto", "unused"]), max_size=5), st.booleans())
+def test_whatever_is_entered_nothing_that_was_trained_on_is_forgotten(steps, is_old) -> None:
+    whole = ProjectImage(ImageRef(Path("slide0.tif")), size=SHAPE, parts=tuple(map(Part, PLACES)), mask=Path("m"))
+    image = replace(whole, read_in_parts=True, meaning=Meaning(sparse=True))
+    if is_old:  # a record that says of no region that all of the image was trained on
+        image = replace(image, used_as="train", region_uses=(RegionUse(PLACES[0], "validation"),))
+    trained = set()
+    for step in steps:
+        changed = {}
+        kept = SimpleNamespace(image=lambda _name, image=image: image, _change=changed.update)
+        if step in ("auto", "unused"):
+            Project.set_role(kept, ["slide0"], step)
+        else:
+            Project.set_used(kept, {"slide0": step})
+            trained |= set(PLACES) if step == "train" else set()
+            trained |= {one.region for one in step if one.use == "train"} if isinstance(step, tuple) else set()
+        image = changed.get("slide0", image)
+        assert image.used_as == "train" or not (trained or is_old)
+        assert trained <= {piece.region for piece in image.pieces if piece.used_as == "train"}
 
 
 @pytest.mark.parametrize("slides", [1, 2, 3, 5])

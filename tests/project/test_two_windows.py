@@ -11,7 +11,9 @@ import pytest
 import tifffile
 
 from napari_unet_finetune.errors import DataError
+from napari_unet_finetune.io.regions.region import Region
 from napari_unet_finetune.project import shared_record
+from napari_unet_finetune.project.image import RegionUse, strongest
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.project.shared_record import FolderGoneError
 
@@ -127,6 +129,28 @@ def test_what_each_has_set_is_there(windows):
     assert (project.sparse, project.image("a").dice, project.image("e").suggested) == (True, 0.5, "why")
     assert [image.name for image in project.images if image.is_annotated] == ["a", "c", "d"]
     assert [project.image(name).origin for name in "acd"] == ["painted", "imported", "painted"]
+
+
+@pytest.mark.parametrize("used", [("train", "validation"), ("validation", "train"), ("test", "validation")])
+def test_what_images_and_regions_were_used_for_in_each_is_there(windows, used):
+    regions = Region(0, 0, 3, 8), Region(3, 0, 6, 8)
+    for window, use, region in zip(windows, used, regions, strict=True):
+        window.set_used({"a": (RegionUse(region, use),), "b": use})
+    project = Project.open(windows[0].source)
+    assert set(project.image("a").region_uses) == set(map(RegionUse, regions, used))
+    assert project.image("a").used_as == project.image("b").used_as == strongest(used)
+
+
+def test_a_region_that_one_gives_up_to_test_with_stays_given_up_and_what_the_other_trained_on_stays(windows):
+    one, other = windows
+    tested, trained = Region(0, 0, 3, 8), Region(3, 0, 6, 8)
+    one.set_used({"a": (RegionUse(tested, "test"),), "b": "test"})
+    other.catch_up()
+    one.set_role(["a", "b"], "auto")
+    other.set_used({"a": (RegionUse(trained, "train"),)})
+    project = Project.open(one.source)
+    assert project.image("a").region_uses == (RegionUse(trained, "train"),)
+    assert (project.image("a").used_as, project.image("b").used_as) == ("train", "")
 
 
 def test_a_window_takes_over_what_the_other_has_done(windows):

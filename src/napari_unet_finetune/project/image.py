@@ -187,12 +187,15 @@ class ProjectImage:
         return strongest(one.use for one in self.region_uses if one.region.common(region))
 
     def with_region_uses(self, uses: Iterable[RegionUse]) -> ProjectImage:
-        """Return it with what regions of it are used for from now on; those that lie in others say nothing new."""
-        kept = list(self.region_uses)
-        for new in uses:
-            if not any(one.use == new.use and one.region.holds(new.region) for one in kept):
-                kept = [one for one in kept if one.use != new.use or not new.region.holds(one.region)] + [new]
-        return replace(self, region_uses=tuple(kept))
+        """Return it with what regions of it are used for from now on; what all of it was used for before stays."""
+        before = self.region_uses or self.whole_use(self.used_as)
+        return replace(self, region_uses=joined_uses(before, uses))
+
+    def whole_use(self, use: Use) -> tuple[RegionUse, ...]:
+        """Return a use of all of a large image as that of a region; none of an image that is never in regions."""
+        if not use or self.parts is None or self.size is None:
+            return ()
+        return (RegionUse(Region.whole(self.size), use),)
 
     @property
     def is_annotated(self) -> bool:
@@ -249,6 +252,15 @@ def strongest(uses: Iterable[Use]) -> Use:
     """Return what counts of several uses: what was trained on is known, whatever else it was used for."""
     found = set(uses)
     return next((use for use in _STRONGEST if use in found), "")
+
+
+def joined_uses(before: Iterable[RegionUse], new: Iterable[RegionUse]) -> tuple[RegionUse, ...]:
+    """Return uses of regions with new ones; those that lie in others say nothing more."""
+    kept = list(before)
+    for use in new:
+        if not any(one.use == use.use and one.region.holds(use.region) for one in kept):
+            kept = [one for one in kept if one.use != use.use or not use.region.holds(one.region)] + [use]
+    return tuple(kept)
 
 
 def uses_by_image(uses: Iterable[tuple[ImageRef, Region | None, Use]]) -> Uses:

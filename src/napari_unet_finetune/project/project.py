@@ -382,7 +382,10 @@ class Project:
         self._change({one.name: _no_test(one) if gives_up else one for one in images})
 
     def set_used(self, uses: Uses) -> None:
-        """Enter what a training that begins uses images for; what was trained on, or held out, before stays that."""
+        """Enter what a training that begins uses images for.
+
+        What was trained on stays that; what was held out before does until it is trained on.
+        """
         changed = {name: _used_for(self.image(name), use) for name, use in uses.items()}
         self._change({name: image for name, image in changed.items() if image != self.image(name)})
 
@@ -455,17 +458,17 @@ class Project:
 
 def _used_for(image: ProjectImage, use: Use | tuple[RegionUse, ...]) -> ProjectImage:
     """Return an image with what it, or regions of it, are used for from now on."""
-    if isinstance(use, tuple):
-        image = image.with_region_uses(use)
-        use = strongest(one.use for one in image.region_uses)
-    return replace(image, used_as=use) if use == "train" or not image.used_as else image
+    if isinstance(use, str) and image.parts is None:
+        return replace(image, used_as=use) if use == "train" or not image.used_as else image
+    image = image.with_region_uses(image.whole_use(use) if isinstance(use, str) else use)
+    return replace(image, used_as=strongest((image.used_as, *(one.use for one in image.region_uses))))
 
 
 def _no_test(image: ProjectImage) -> ProjectImage:
     """Return an image as one that is not to be tested with any more."""
     kept = tuple(one for one in image.region_uses if one.use != "test")
-    used_as = "" if image.used_as == "test" else image.used_as
-    return replace(image, used_as=strongest(one.use for one in kept) or used_as, region_uses=kept)
+    used_as: Use = "" if image.used_as == "test" else image.used_as
+    return replace(image, used_as=strongest((used_as, *(one.use for one in kept))), region_uses=kept)
 
 
 def _check_replaceable(image: ProjectImage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path, PurePath
 from typing import Annotated
 
@@ -32,6 +33,8 @@ OF_MASK = (
     "expects",
 )
 _REMEMBERED = ("name", *OF_IMAGE, *(name for name in OF_MASK if name not in ("mask", "numbered", "stamp")))
+# What the file of an image tells by itself, such as its size, is nothing to remember.
+_UNTOUCHED = {one.name: one.default for one in fields(ProjectImage) if one.name in {*OF_IMAGE, *OF_MASK} - {"size"}}
 
 
 _LONGEST_NAME = 255
@@ -171,7 +174,7 @@ def image_record(
 
     `stamp` is that of its mask file; `lost` is what was remembered of a mask that could not be read this time.
     """
-    if lost is None and image == ProjectImage(image.ref, size=image.size, meaning=image.meaning):
+    if lost is None and all(getattr(image, name) == default for name, default in _UNTOUCHED.items()):
         return None
     file, frame = record_key(image.ref)
     values = {name: getattr(image, name) for name in _REMEMBERED}

@@ -12,6 +12,7 @@ from ..data.masks import RECORD
 from ..data.painted import LABELS, REMOVED
 from ..errors import DataError
 from ..io.disk import acquired_lock, file_identity, file_stamp, not_written, remove_partial
+from .image import RegionUse, Use, joined_uses, strongest
 from .record import OF_IMAGE, OF_MASK, ImageRecord, ProjectRecord, read_record, write_record
 
 LOCK = "project.lock"
@@ -170,6 +171,8 @@ class SharedRecord:
         plain = ImageRecord(file=known.file, frame=known.frame, name=known.name)
         was, ours, theirs = (images.get(key, plain) for images in (before, mine, other))
         values = {name: getattr(ours, name) for name in OF_IMAGE if getattr(ours, name) != getattr(was, name)}
+        if not values.keys().isdisjoint(("used_as", "region_uses")):
+            values |= _uses_of_both(was, ours, theirs)
         if _mask_of(ours) != _mask_of(was) and (_mask_of(theirs) == _mask_of(was) or not self._is_there(theirs)):
             values |= {name: getattr(ours, name) for name in OF_MASK}
         record = theirs.model_copy(update=values)
@@ -180,6 +183,15 @@ class SharedRecord:
 
 
 _OF_ALL = ("sparse", "channels")
+
+
+def _uses_of_both(was: ImageRecord, ours: ImageRecord, theirs: ImageRecord) -> dict[str, Use | tuple[RegionUse, ...]]:
+    """Return what an image was used for here and by others; what either has given up is given up."""
+    given_up = set(was.region_uses).difference(ours.region_uses)
+    kept = [one for one in theirs.region_uses if one not in given_up]
+    regions = joined_uses(kept, (one for one in ours.region_uses if one not in was.region_uses))
+    now = [one.used_as for one in (ours, theirs) if one.used_as != was.used_as] or [was.used_as]
+    return {"used_as": strongest((*now, *(one.use for one in regions))), "region_uses": regions}
 
 
 def _mask_of(image: ImageRecord) -> list[object]:
