@@ -1,5 +1,7 @@
 """Of a slide in the docks, a training is asked for the annotated regions; nothing looks at all of it by itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,21 @@ def test_regions_are_known_to_the_base_when_strokes_have_moved_their_edges(tmp_p
     now = {piece.name for piece in project.image("slide0").pieces}
     assert now != set(NAMES)
     assert now <= history.known_to(str(folder.result_path)).trained
+
+
+def test_a_region_that_keeps_its_name_and_grows_into_one_that_was_trained_on_is_known(tmp_path, model):
+    project = dataset(tmp_path)
+    plan = plan_training(project, CONFIG)
+    folder = RunFolder.create(tmp_path / "run", make_request(plan, tmp_path / "run", CONFIG, checkpoint=str(model)))
+    records = tuple(TrainingImage(name=pair.name, sha256="") for pair in plan.pairs)
+    load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
+    history, names = History(project), []
+    for place in (NEW, replace(NEW, bottom=PLACES[3].bottom, right=PLACES[3].right)):
+        project.save_labels("slide0", strokes([place]), "painted")
+        (piece,) = project.image("slide0").pieces
+        names.append(piece.name)
+        assert (piece.name in history.known_to(str(folder.result_path)).trained) == (place != NEW)
+    assert names[0] == names[1]
 
 
 def test_the_check_looks_at_the_regions_and_at_no_slide_without_any(tmp_path, never_whole):  # noqa: ARG001

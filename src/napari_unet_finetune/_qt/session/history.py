@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from ...io.disk import Stamp, file_stamp
+from ...io.regions.region import Region
 from ...learning_curve.folder import StudyFolder, find_studies
 from ...models.card import read_card
 from ...models.names import when_of
@@ -30,14 +31,15 @@ class History:
 
     def __init__(self, project: Project | None = None) -> None:
         self.project = project
-        self._known: dict[tuple[str, frozenset[str]], Known] = {}
+        self._known: dict[tuple[str, frozenset[tuple[str, Region | None]]], Known] = {}
 
     def known_to(self, model: str) -> Known:
         """Return which images of the dataset `model` has seen, once looked up; raises `FinetuneError` if it is none."""
         if self.project is None:
             return NOTHING
         pieces = (image.pieces for image in self.project.images if image.is_in_regions)
-        key = model, frozenset(piece.name for regions in pieces for piece in regions)  # strokes may make others of them
+        regions = frozenset((one.ref.name, one.region) for several in pieces for one in several)
+        key = model, regions  # strokes may make others of them, and move edges of those that keep their names
         if key not in self._known:  # the log of a run is long
             self._known[key] = Known.of(read_card(model), self.project)
         return self._known[key]
