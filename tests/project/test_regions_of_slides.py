@@ -21,6 +21,7 @@ from napari_unet_finetune.io.regions.region import Region
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.provenance import Place, Provenance, TrainingImage
+from napari_unet_finetune.project import opening
 from napari_unet_finetune.project.curve_plan import note_curve_uses, plan_curve
 from napari_unet_finetune.project.image import Part, ProjectImage, RegionUse, mask_text
 from napari_unet_finetune.project.project import Project
@@ -140,6 +141,23 @@ def test_they_are_remembered_and_found_in_records_that_do_not_have_them(tmp_path
         record["images"][0]["parts"] = parts
         file.write_text(json.dumps(record))
         assert plan_training(reopened(project), CONFIG) == plan
+
+
+def test_regions_that_were_found_at_opening_are_written_once_the_record_is_to_be_on_disk(tmp_path, monkeypatch) -> None:
+    project = dataset(tmp_path)
+    plan, file = plan_training(project, CONFIG), project.folder / "project.json"
+    record = json.loads(file.read_text())
+    del record["images"][0]["parts"]
+    file.write_text(json.dumps(record))
+    opened = reopened(project)
+    assert "parts" not in json.loads(file.read_text())["images"][0]  # who opens writes nothing
+    opened.write_record()
+
+    def refused(*_args, **_options):
+        raise AssertionError("read as a whole")
+
+    monkeypatch.setattr(opening, "read_mask_file", refused)
+    assert plan_training(reopened(project), CONFIG) == plan
 
 
 def test_removing_a_mask_and_bringing_it_back_keeps_them(tmp_path) -> None:

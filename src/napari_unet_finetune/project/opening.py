@@ -44,6 +44,8 @@ class Opened:
         What is remembered of images whose mask is missing or cannot be read today.
     masks_among
         Masks from elsewhere that lie among the images.
+    is_news
+        Some masks were counted anew, which is to be remembered.
     """
 
     masks: Painted
@@ -55,6 +57,7 @@ class Opened:
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     masks_among: frozenset[ImageRef] = frozenset()
     elsewhere: tuple[Path, ...] = ()
+    is_news: bool = False
 
 
 def locate(source: Path, folder: Path | None) -> tuple[Path, Path, ProjectRecord | None]:
@@ -219,6 +222,7 @@ def enter(opened: Opened, ref: ImageRef, known: ImageRecord | None, *, is_old: b
     opened.lost.pop(name, None)
     opened.images[name] = with_mask(image, saved)
     is_ours = known is not None and known.stamp == saved.stamp
+    opened.is_news |= known is not None and is_ours and known.parts != saved.parts
     if missing is not None:  # without a stamp, it is looked for again
         opened.unreadable.append((path, str(missing)))
     elif is_ours or path.parent.name != opened.masks.labels:  # what we never write to cannot be written over

@@ -73,7 +73,7 @@ class Project:
         self._own = {name: file_identity(self._mask_path(name)) for name in opened.stamps}
         self._is_new = found is None or found.labels is None  # no record says what a value in masks written here means
         self._channels = found.channels if found else None
-        self._changes = self._written = 0
+        self._changes, self._written = int(opened.is_news), 0
         self._shared = SharedRecord(folder, found, self._record())
 
     @classmethod
