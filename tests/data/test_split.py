@@ -1,11 +1,21 @@
 """The split: whole images, reproducible, alike on both sides, honest about its worth."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet_finetune.data.split import FEWEST_WHOLES, keep_holding_out, split_at, split_images
+from napari_unet_finetune.data.split import (
+    FEWEST_WHOLES,
+    MIN_IMAGES,
+    keep_holding_out,
+    split_at,
+    split_by_name,
+    split_images,
+    units_of,
+)
 
 FRACTIONS = st.lists(st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.3, 0.9]), min_size=4, max_size=40)
 
@@ -42,6 +52,56 @@ def test_what_is_held_out_stays_so_however_the_dataset_grows(fractions, share, s
     if not trained:
         assert abs(len(now) - max(1, round(share * count))) <= 1
         assert sum(fraction > 0 for fraction in fractions) < 2 or any(fractions[i] for i in now)
+
+
+def plain_choice(fractions, share, seed, trained, held_out, wholes):
+    """Return what is to be held out, found by sorting all images anew for each number of them."""
+    units = units_of(wholes, len(fractions))
+    known = {place for place, unit in enumerate(units) if trained & set(unit)}
+    chosen = {place for place, unit in enumerate(units) if held_out & set(unit)} - known
+    largest = {place for place, unit in enumerate(units) if len(unit) > max(1, len(fractions) / 2)}
+    means = [sum(fractions[i] for i in unit) / len(unit) for unit in units]
+    for count in range(MIN_IMAGES if len(units) == len(fractions) else FEWEST_WHOLES, len(units) + 1):
+        while pool := plain_pool(means, count, share, chosen, known | largest):
+            chosen.add(np.random.default_rng([seed, count, len(chosen)]).choice(pool))
+    return tuple(sorted({*(i for place in chosen for i in units[place]), *held_out}))
+
+
+def plain_pool(means, count, share, chosen, kept):
+    wanted, has_objects = min(count - 1, max(1, round(share * count))), any(means[i] > 0 for i in chosen)
+    order = sorted(range(count), key=lambda i: means[i])
+    full = [i for i in order if means[i] > 0 and i not in chosen]
+    free = [i for i in order if i not in chosen | kept and full != [i]]
+    if not has_objects and set(full) & set(free):
+        free = [i for i in free if i in full]
+    elif len(chosen) >= wanted:
+        return []
+    groups = [[i for i in group if i in free] for group in np.array_split(order, wanted) if not {*group} & chosen]
+    pool = next(filter(None, groups), free)
+    return pool[len(pool) // 4 : len(pool) - len(pool) // 4]
+
+
+@settings(max_examples=300)
+@given(FRACTIONS, st.floats(0.01, 0.99), st.integers(0, 9), st.data())
+def test_what_is_held_out_is_what_sorting_anew_for_each_number_of_images_finds(fractions, share, seed, data):
+    places = st.sets(st.integers(0, len(fractions) - 1))
+    trained, held_out = data.draw(places), data.draw(places)
+    kind = st.lists(st.sampled_from([None, None, "a", "b", "c"]), min_size=len(fractions), max_size=len(fractions))
+    wholes = data.draw(st.just(()) | kind)
+    found = keep_holding_out(fractions, share, seed, trained=trained, held_out=held_out, wholes=wholes)
+    assert found == plain_choice(fractions, share, seed, trained, held_out, wholes)
+
+
+@pytest.mark.parametrize("kind", ["trained", "empty", "new"])
+def test_of_thousands_of_images_some_are_held_out_at_once(kind):
+    count = 6000
+    fractions = [0.0 if kind == "empty" else 0.1 + i % 7 for i in range(count)]
+    start = time.process_time()
+    keep_holding_out(fractions, 0.2, 0, trained=set(range(count)) if kind == "trained" else set())
+    held_out = split_images(fractions, 0.2, 0).validation
+    names = list(map(str, range(count)))
+    split_by_name(names, [names[i] for i in held_out])
+    assert time.process_time() - start < 2
 
 
 def test_a_higher_share_holds_more_out_but_gives_nothing_back():

@@ -20,6 +20,8 @@ MIN_IMAGES = 4
 SOLID_IMAGES = 5
 FEWEST_WHOLES = 3
 Wholes = Sequence[Hashable | None]
+_Places = np.ndarray[tuple[int], np.dtype[np.intp]]
+_Marks = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -120,34 +122,45 @@ def keep_holding_out(
     """
     units = units_of(wholes, len(fractions))
     known = {place for place, unit in enumerate(units) if not trained.isdisjoint(unit)}
-    chosen = {place for place, unit in enumerate(units) if not held_out.isdisjoint(unit)} - known
-    means, kept = _means(fractions, units), known | _largest(units, len(fractions))
-    for count in range(MIN_IMAGES if len(units) == len(fractions) else FEWEST_WHOLES, len(units) + 1):
-        while (pool := _to_choose_from(means, count, share, chosen, kept)).size:
-            chosen.add(int(np.random.default_rng([seed, count, len(chosen)]).choice(pool)))
-    return tuple(sorted({*_members(units, chosen), *held_out}))
+    means, first = np.array(_means(fractions, units)), MIN_IMAGES if len(units) == len(fractions) else FEWEST_WHOLES
+    order, full = np.argsort(means, kind="stable"), means > 0
+    kept = _marked(known | _largest(units, len(fractions)), len(units))
+    chosen = _marked({place for place, unit in enumerate(units) if not held_out.isdisjoint(unit)} - known, len(units))
+    for count in range(first, len(units) + 1):
+        wanted = min(count - 1, max(1, round(share * count)))
+        while (pool := _to_choose_from(order[order < count], full, chosen, kept, wanted)).size:
+            chosen[np.random.default_rng([seed, count, chosen.sum()]).choice(pool)] = True
+    return tuple(sorted({*_members(units, np.flatnonzero(chosen).tolist()), *held_out}))
 
 
-def _to_choose_from(
-    fractions: Sequence[float], count: int, share: float, chosen: AbstractSet[int], trained: AbstractSet[int]
-) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Return of which images among the first `count` to hold out one more than those `chosen`; none if they will do."""
-    none = np.empty(0, np.intp)
-    wanted = min(count - 1, max(1, round(share * count)))
-    has_objects = any(fractions[i] > 0 for i in chosen)
-    if has_objects and len(chosen) >= wanted:
-        return none
-    order = [int(i) for i in np.argsort(fractions[:count], kind="stable")]
-    full = [i for i in order if fractions[i] > 0 and i not in chosen]
-    free = [i for i in order if i not in chosen and i not in trained and full != [i]]
-    if not has_objects and any(i in full for i in free):
-        free = [i for i in free if i in full]
-    elif len(chosen) >= wanted:
-        return none
-    groups = (set(group.tolist()) for group in np.array_split(order, wanted))
-    lonely = ([i for i in free if i in group] for group in groups if not chosen & group)
-    pool = next(filter(None, lonely), free)  # of a part of the range from which none is held out yet
-    return _middle(np.array(pool, np.intp))
+def _marked(places: Iterable[int], count: int) -> _Marks:
+    marks = np.zeros(count, bool)
+    marks[list(places)] = True
+    return marks
+
+
+def _to_choose_from(order: _Places, full: _Marks, chosen: _Marks, kept: _Marks, wanted: int) -> _Places:
+    """Return of which units to hold out one more than those `chosen`; none if they will do.
+
+    `order` are the first ones, by their foreground; `full` are those with objects, `kept` those to train on.
+    """
+    has_objects, is_enough = bool((full & chosen).any()), chosen.sum() >= wanted
+    if has_objects and is_enough:
+        return order[:0]
+    others, is_chosen = (full & ~chosen)[order], chosen[order]
+    free = ~(is_chosen | kept[order])
+    if others.sum() == 1:  # the last one with objects stays for training
+        free &= ~others
+    if not has_objects and (free & others).any():
+        free &= others
+    elif is_enough or not free.any():
+        return order[:0]
+    parts, (each, longer) = np.arange(wanted), divmod(len(order), wanted)
+    part = np.repeat(parts, each + (parts < longer))  # as np.array_split cuts, which is slow
+    lonely = free & (np.bincount(part[is_chosen], minlength=wanted) == 0)[part]
+    if lonely.any():  # of a part of the range from which none is held out yet
+        free = lonely & (part == part[lonely][0])
+    return _middle(order[free])
 
 
 def split_by_name(names: Sequence[str], held_out: Sequence[str], wholes: Wholes = ()) -> Split:
@@ -158,10 +171,11 @@ def split_by_name(names: Sequence[str], held_out: Sequence[str], wholes: Wholes 
     DataError
         If there is no image of such a name, or none is left to train on.
     """
-    missing = [name for name in held_out if name not in names]
+    known, wanted = set(names), set(held_out)
+    missing = [name for name in held_out if name not in known]
     if missing:
         raise DataError(f"There is no annotated image called {', '.join(missing)} to validate on. Check the names.")
-    chosen = [index for index, name in enumerate(names) if name in held_out]
+    chosen = [index for index, name in enumerate(names) if name in wanted]
     if len(chosen) == len(names):
         raise DataError("All annotated images are for validation, so none is left to train on. Give some to training.")
     return split_at(chosen, len(names), wholes)
@@ -173,7 +187,7 @@ def split_at(held_out: Sequence[int], count: int, wholes: Wholes = ()) -> Split:
     return Split(_all_but(held_out, count), tuple(held_out), note)
 
 
-def _middle(group: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _middle(group: _Places) -> _Places:
     """Return the middle half of a group, at least one image."""
     margin = len(group) // 4
     return group[margin : len(group) - margin]
@@ -184,11 +198,11 @@ def _with_objects(
 ) -> list[int]:
     """Exchange one of the chosen units if otherwise only one side of the split had units with foreground."""
     full = [i for i, fraction in enumerate(fractions) if fraction > 0]
-    empty = [i for i, fraction in enumerate(fractions) if fraction == 0]
-    chosen_full, free = [i for i in chosen if i in full], [i for i in full if i not in barred]
+    taken = barred | set(chosen)
+    chosen_full, free = [i for i in chosen if fractions[i] > 0], [i for i in full if i not in barred]
     if not chosen_full and len(full) > 1 and free:
         return [*chosen[1:], int(rng.choice(free))]
-    outside_empty = [i for i in empty if i not in chosen and i not in barred]
+    outside_empty = [i for i, fraction in enumerate(fractions) if fraction == 0 and i not in taken]
     if len(chosen_full) == len(full) and chosen_full:
         others = [i for i in chosen if i != chosen_full[0]]
         return [*others, int(rng.choice(outside_empty))] if outside_empty else others or chosen
@@ -196,7 +210,8 @@ def _with_objects(
 
 
 def _all_but(chosen: Sequence[int], count: int) -> tuple[int, ...]:
-    return tuple(i for i in range(count) if i not in chosen)
+    left_out = set(chosen)
+    return tuple(i for i in range(count) if i not in left_out)
 
 
 def _note(chosen: Sequence[int], fractions: Sequence[float], wholes: Wholes) -> str:

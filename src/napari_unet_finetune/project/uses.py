@@ -103,7 +103,7 @@ def hold_out(
     `fixed`; those whose masks are accepted predictions only if there are no others. What is chosen of the images that
     were annotated first does not depend on those that follow.
     """
-    ordered = sorted(images, key=lambda image: image.since)
+    ordered, fixed = sorted(images, key=lambda image: image.since), frozenset(fixed)
     trained = {i for i, image in enumerate(ordered) if image.name in fixed or image.name in base.trained}
     trained |= {i for i, image in enumerate(ordered) if image.used_as == "train"}
     before = {i for i, image in enumerate(ordered) if is_held_out(image, base)} - trained
