@@ -297,9 +297,7 @@ def plain_frame(part, whole):
 
 
 WORDS = ["a", "b", "mov", "img", "mask", "1", "2", "02"]
-NAMES = st.lists(st.sampled_from(["a", "b", "mov", "img", "mask", "1", "2", "02"]), min_size=1, max_size=4).map(
-    "_".join
-)
+NAMES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map("_".join)
 
 
 @settings(max_examples=300)
