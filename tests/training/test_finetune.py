@@ -16,6 +16,7 @@ from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.inference.views import knows_mirrored
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.training.finetune import finetune, random_model, train
+from napari_unet_finetune.training.keep import Kept, mixed
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.replay import PULL_WITHOUT_REPLAY
 from napari_unet_finetune.training.state import TrainingState
@@ -127,6 +128,23 @@ def test_stop_returns_the_best_weights_so_far(untrained):
     result = run.result
     assert result.ended.stopped and result.ended.steps == 8
     assert same(result.model.weights, store.best[-1].weights)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_stopped_training_that_goes_on_keeps_its_best_finetuned_weights_again(untrained, monkeypatch, share):
+    """A stop ends with what is worth most, be it a mix or the base; the weights to go on from are others."""
+
+    def choose(_network, setup, progress):
+        return Kept(mixed(setup.base.weights, progress.best, share), share)
+
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.choose_weights", choose)
+    store, steps = MemoryStore(), []
+    run = Run(finetune(untrained, make_squares(5), tiny_config(), store=store, should_stop=lambda: len(steps) >= 8))
+    steps.extend(event for event in run if isinstance(event, StepEnd))
+    best = store.states[-1].progress["best"]
+    assert same(store.best[-1].weights, run.result.model.weights) and not same(store.best[-1].weights, best)
+    next(finetune(untrained, make_squares(5), tiny_config(), store=store))
+    assert same(store.best[-1].weights, best)
 
 
 @pytest.mark.parametrize("steps", [0, 4])

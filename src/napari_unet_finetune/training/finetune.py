@@ -121,6 +121,8 @@ def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[
         setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
     )
     progress = _resume(trainer, setup, state) if state else before_training(trainer.network, setup)
+    if state and progress.best is not None:
+        store.save_best(_best_model(setup, progress))  # a stop has put what it ended with in its place
     yield _run_started(setup, progress)
     yield from map(Notice, setup.notices)
     stopped = False
