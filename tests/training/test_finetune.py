@@ -147,6 +147,13 @@ def test_a_stopped_training_that_goes_on_keeps_its_best_finetuned_weights_again(
     assert same(store.best[-1].weights, best)
 
 
+@pytest.mark.parametrize(("asked", "written"), [(None, 0.5), (0.3, 0.3)])
+def test_the_best_weights_so_far_predict_at_the_threshold_at_which_they_were_scored(untrained, asked, written):
+    store = MemoryStore()
+    drain(finetune(untrained, make_squares(5), tiny_config(threshold=asked), store=store))
+    assert store.best and {model.card.threshold for model in store.best} == {written}
+
+
 @pytest.mark.parametrize("steps", [0, 4])
 def test_a_stop_before_the_first_validation_is_never_below_the_base(trained, steps):
     done = []

@@ -20,7 +20,7 @@ from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model, weights_hash
 from .conclude import FinetuneResult, conclude, provenance_of
-from .keep import dice_on_old, glance_at_old, is_best, is_provisional, last_step, mean_of, settles
+from .keep import dice_on_old, glance_at_old, is_best, is_provisional, last_step, mean_of, settles, start_threshold
 from .optim import fall_from
 from .prepare import Setup, prepare
 from .state import Begun, NoStore, Progress, StateStore, TrainingState
@@ -239,7 +239,8 @@ def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationE
 
 def _best_model(setup: Setup, progress: Progress) -> Model:
     assert progress.best is not None
-    return replace(setup.base.with_card(provenance=provenance_of(setup)), weights=progress.best)
+    card = setup.base.with_card(threshold=start_threshold(setup), provenance=provenance_of(setup))
+    return replace(card, weights=progress.best)
 
 
 def _run_started(setup: Setup, progress: Progress) -> RunStarted:
