@@ -12,7 +12,7 @@ from napari_unet_finetune.events import Notice, PartStarted, RunStarted, drain
 from napari_unet_finetune.io.regions.region import Region
 from napari_unet_finetune.measure.objects import number_objects
 from napari_unet_finetune.models.provenance import Provenance, TrainingImage
-from napari_unet_finetune.questions.cross_validate import cross_validate, mean_with_interval, split_folds
+from napari_unet_finetune.questions.cross_validate import cross_validate, how_left_out, mean_with_interval, split_folds
 from napari_unet_finetune.training.finetune import random_model
 
 from ..report.conftest import Reread
@@ -137,8 +137,22 @@ def test_regions_of_a_slide_are_in_one_fold_where_there_are_three_images(folds):
     assert len(split_folds(4, None, 0, wholes=["a", "a", "b", "b"])) == 4
 
 
+@pytest.mark.parametrize(
+    ("wholes", "told"),
+    [
+        ([None, None, None], ""),
+        ([None, "a", "a"], "of which others are trained on"),  # the first fold holds no region
+        (["a", None, "b", "b"], "3 annotated regions lie in 2 images"),  # and here one of the two
+        ([None, "a", None], "1 annotated region lies in 1 image"),
+    ],
+)
+def test_what_is_said_of_regions_holds_for_all_folds(wholes, told):
+    about = how_left_out(split_folds(len(wholes), None, 0, wholes=wholes), wholes)
+    assert told in about and bool(told) == bool(about)
+
+
 def test_what_is_left_out_of_slides_is_told(model, dataset2):
-    for count, told in ((1, "others are trained on"), (3, "nothing is trained on")):
+    for count, told in ((1, "others are trained on"), (3, "6 annotated regions lie in 3 images: each fold")):
         slides = [replace(image, image=np.roll(image.image, place)) for place, image in enumerate(dataset2[:count])]
         half = dataset2[0].shape[1] // 2
         regions = [

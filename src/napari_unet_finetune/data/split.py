@@ -19,6 +19,9 @@ from ..text import count_of, verb_for
 MIN_IMAGES = 4
 SOLID_IMAGES = 5
 FEWEST_WHOLES = 3
+OTHERS_TRAINED_ON = (
+    "Held-out regions lie in images of which others are trained on: their Dice says little of other images."
+)
 Wholes = Sequence[Hashable | None]
 _Places = np.ndarray[tuple[int], np.dtype[np.intp]]
 _Marks = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -240,8 +243,7 @@ def how_held_out(held_out: Sequence[int], count: int, wholes: Wholes) -> tuple[i
     trained = {wholes[i] for i in _all_but(held_out, count)} if wholes else set()
     tested = [wholes[i] for i in held_out if wholes and wholes[i] is not None]
     if not trained.isdisjoint(tested):
-        others = "Held-out regions lie in images of which others are trained on"
-        return len(held_out), f"{others}: their Dice says little of other images."
+        return len(held_out), OTHERS_TRAINED_ON
     images = len(set(tested))
     regions, lie = count_of(len(tested), "held-out region"), verb_for(len(tested), "lie")
     about = f"{regions} {lie} in {count_of(images, 'image')} of which nothing is trained on." if tested else ""

@@ -11,13 +11,13 @@ import numpy as np
 
 from ..config import FinetuneConfig, PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.split import Wholes, how_held_out, units_of
+from ..data.split import OTHERS_TRAINED_ON, Wholes, units_of
 from ..errors import DataError
 from ..events import Event, Notice, PartStarted, Run, TrainingEvent, as_run, never
 from ..io.regions.identity import identity_of
 from ..metrics import MATCH_IOUS, MATCHING, ObjectCounts, Scores, object_score, objects_together
 from ..result import Result, ResultTable
-from ..text import count_of, difference, first_of, number, times
+from ..text import count_of, difference, first_of, number, times, verb_for
 
 if TYPE_CHECKING:
     from ..inference.predict import Predictor
@@ -210,7 +210,7 @@ def cross_validate(
     known: list[str] = []
     told: set[str] = set()
     kept_raw = 0
-    if parts and (about := how_held_out(parts[0], len(annotated), annotated.wholes)[1]):
+    if about := how_left_out(parts, annotated.wholes):
         yield Notice(about)
     for fold, held_out in enumerate(parts, start=1):
         names = ", ".join(annotated[index].name for index in held_out)
@@ -299,6 +299,24 @@ def split_folds(count: int, folds: int | None, seed: int, *, wholes: Wholes = ()
         )
     order = np.random.default_rng(seed).permutation(len(units))
     return [sorted(place for unit in part for place in units[unit]) for part in np.array_split(order, folds)]
+
+
+def how_left_out(parts: Sequence[Sequence[int]], wholes: Wholes) -> str:
+    """Return what there is to say of the folds `parts` if there are regions: whether their images are left out whole.
+
+    `wholes` as in `split_folds`; empty if there are no regions.
+    """
+    regions = Counter(whole for whole in wholes if whole is not None)
+    if not regions:
+        return ""
+    in_folds = Counter(whole for part in parts for whole in {wholes[place] for place in part} if whole is not None)
+    if in_folds.total() > len(regions):
+        return OTHERS_TRAINED_ON
+    lie = f"{count_of(regions.total(), 'annotated region')} {verb_for(regions.total(), 'lie')}"
+    return (
+        f"{lie} in {count_of(len(regions), 'image')}: each fold leaves out all regions of an image or none, so no "
+        "model is scored on an image that it was trained on."
+    )
 
 
 def _score(image: AnnotatedImage, fold: int, base: Predictor, tuned: Predictor) -> HeldOutScore:
