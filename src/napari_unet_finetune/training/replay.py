@@ -93,9 +93,12 @@ HELD_OUT_SHARE = 0.25
 OBJECTS_SHARE = 0.75
 # Old images that are told from new ones at the end of a training; more would only take time, and room in the model.
 TOLD_APART = 24
-# So many windows of each of them are kept at least, and so many are looked at; with four of them the network is often
-# of another mind than with the whole image.
+# So many windows of each of them are kept, where they have so many side by side and there is room for them, and so many
+# are looked at; with four of them the network is often of another mind than with the whole image.
 WINDOWS, MOST_WINDOWS = 8, 16
+# Where there are more images than have room for so many windows, those told apart take no more than this share of what
+# is replayed: fewer are told apart, and the others are replayed as well.
+TOLD_APART_SHARE = 0.5
 # The pull towards the base's weights where nothing can be replayed; docs/experiments.md has what it saves and costs.
 PULL_WITHOUT_REPLAY = 0.01
 
@@ -185,6 +188,8 @@ def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneCon
     to_score = _views_to_score(scored.images, round(count * HELD_OUT_SHARE), config.patch_px)
     others = train.part(_evenly(len(train), count - len(to_score)))
     some, more = _shared_out(len(scored), len(others))
+    room = _room_to_tell_apart(len(others), count - len(to_score))
+    more = _evenly(len(others), max(1, min(len(more), room // WINDOWS)))
     told = [*scored.part(some).images, *others.part(more).images]
     to_replay = _views_to_replay(train, others.part(more).images, count - len(to_score), config)
     numbers = _numbers([*told, *scored.images, *train.images])
@@ -222,14 +227,27 @@ def _quantiles_of(image: PreparedImage) -> tuple[float, ...]:
     return image.quantiles or quantiles_of_parts([image.pixels.float().cpu().numpy()])
 
 
+def _room_to_tell_apart(images: int, count: int) -> int:
+    """Return how many of `count` windows of so many images may be of those that are told apart."""
+    return count if images == 1 or images * WINDOWS <= count else int(TOLD_APART_SHARE * count)
+
+
 def _views_to_replay(
     train: PatchStore, told: Sequence[PreparedImage], count: int, config: FinetuneConfig
 ) -> list[PatchView]:
-    """Return `count` windows: some of each image that is `told` apart, the others anywhere, images taking turns."""
-    each = max(1, min(WINDOWS, count // len(told)))
+    """Return `count` windows: some of each image that is `told` apart, the rest anywhere.
+
+    Images take turns for the rest, first the others until they have as many.
+    """
+    known = set(map(id, told))
+    others = train.part(place for place, image in enumerate(train.images) if id(image) not in known)
+    each = max(1, min(WINDOWS, _room_to_tell_apart(len(train), count) // len(told)))
     views = [view for image in told for view in _spread_out(image, each, config.patch_px)]
     plain = config.model_copy(update={"augment": AugmentConfig.none()})
-    return [*views, *PatchSampler(train, plain, stream=2).views(count - len(views))]
+    for store, most in ((others, each * len(others)), (train, count)):
+        if len(store):
+            views += PatchSampler(store, plain, stream=2).views(min(most, count - len(views)))
+    return views
 
 
 def _views_to_score(images: Sequence[PreparedImage], count: int, patch: int) -> list[PatchView]:
