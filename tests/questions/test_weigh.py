@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from napari_unet_finetune import load_model, mixed_model, open_folder, weigh
 from napari_unet_finetune.checked_json import checked
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig, PredictConfig
+from napari_unet_finetune.data.split import split_at
 from napari_unet_finetune.errors import DataError, FinetuneError, ModelError, RunError
 from napari_unet_finetune.events import ImageChange, PartStarted, RunEnded, drain
 from napari_unet_finetune.inference.predict import Predictor
@@ -208,6 +209,14 @@ def test_images_annotated_since_take_no_part(moved, weighing):
     for kind in ("images", "masks"):
         shutil.copy(new / kind / "img_00.png", new / kind / "later.png")
     assert drain(weigh(moved.path)) == weighing
+
+
+def test_what_was_held_out_is_scored_whatever_would_be_held_out_now(run, weighing, monkeypatch):
+    def split(fractions, *_args, **_more):
+        return split_at((1, 3, 5), len(fractions))
+
+    monkeypatch.setattr("napari_unet_finetune.training.prepare.split_images", split)
+    assert drain(weigh(run.path)) == weighing
 
 
 def change(file):

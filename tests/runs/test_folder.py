@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from napari_unet_finetune.errors import RunError
-from napari_unet_finetune.events import Notice, StepEnd, to_json
+from napari_unet_finetune.events import Notice, RunStarted, StepEnd, to_json
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.folder import BEST, EVENTS, RESULT, STATE, RunFolder
 from napari_unet_finetune.runs.request import REQUEST, FinetuneRequest
@@ -160,3 +160,11 @@ def test_a_full_disk_is_explained(folder):
     (folder.path / EVENTS).symlink_to("/dev/full")
     with pytest.raises(RunError, match=r"events\.jsonl.*Free some space"):
         folder.append(Notice("x"))
+
+
+@pytest.mark.parametrize(("kept", "held_out"), [({}, ("b",)), ({"held_out": ("a", "c")}, ("a", "c"))])
+def test_what_an_earlier_version_held_out_is_known_from_the_record(folder, kept, held_out):
+    start = RunStarted("cpu", "fp32", 9, 0, ("a", "c"), ("b",), raw_dice=None, best_dice=None, best_step=0)
+    folder.append(start)
+    folder.save_state(TrainingState({"step": 3, **kept}, {}))
+    assert folder.load_state().progress == {"step": 3, "held_out": held_out}

@@ -10,6 +10,7 @@ import torch
 
 from napari_unet_finetune.config import AugmentConfig, ChannelRule, FinetuneConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.data.split import split_at
 from napari_unet_finetune.errors import DataError, DeviceError, RunError
 from napari_unet_finetune.events import Notice, Run, RunEnded, RunStarted, StepEnd, ValidationEnd, drain
 from napari_unet_finetune.inference.predict import Predictor
@@ -186,6 +187,34 @@ def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_ot
     result = drain(run)
     assert result.ended.finetuned_dice > result.ended.raw_dice - 0.01
     assert not result.ended.kept_raw
+
+
+def held_out_by(monkeypatch, *places):
+    """Hold out these images, as another version might."""
+    monkeypatch.setattr(
+        "napari_unet_finetune.training.prepare.split_images",
+        lambda fractions, *_args, **_more: split_at(places, len(fractions)),
+    )
+
+
+def test_a_training_that_goes_on_holds_out_what_it_held_out_before(untrained, monkeypatch):
+    config, store, images = tiny_config(keep_raw=False), MemoryStore(), make_squares(6)
+    held_out_by(monkeypatch, 1, 4)
+    whole = drain(finetune(untrained, images, config, store=store))
+    held_out_by(monkeypatch, 2)
+    events, resumed = collect(finetune(untrained, images, config, store=MemoryStore(store.states[0])))
+    assert events[0].validation_images == ("square 1", "square 4")
+    assert whole.ended == resumed.ended and same(whole.model.weights, resumed.model.weights)
+
+
+def test_a_training_that_cannot_hold_out_what_it_did_before_is_refused(untrained, monkeypatch):
+    store, images = MemoryStore(), [replace(image, name="square") for image in make_squares(6)]
+    held_out_by(monkeypatch, 1, 4)
+    drain(finetune(untrained, images, tiny_config(), store=store))
+    next(finetune(untrained, images, tiny_config(), store=MemoryStore(store.states[0])))
+    held_out_by(monkeypatch, 2)
+    with pytest.raises(RunError, match="Other images would be held out"):
+        next(finetune(untrained, images, tiny_config(), store=MemoryStore(store.states[0])))
 
 
 def test_changed_images_are_noticed_on_resuming(untrained):

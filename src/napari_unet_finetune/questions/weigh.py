@@ -381,8 +381,9 @@ def _scales(
         raise RunError(f"{run}: {base_file} is no longer the base model of this finetuning. Put the former file back.")
     config = request.config.model_copy(update={"device": device or request.config.device})
     images = _images_of(past, kept)
-    window = kept.card.provenance.config.get("validation_crop_px")
-    begun = Begun(kept.card.knows[-1].curves if kept.card.knows else (), window)
+    own = kept.card.provenance
+    window, held_out = own.config.get("validation_crop_px"), own.held_out if own.images else None
+    begun = Begun(kept.card.knows[-1].curves if kept.card.knows else (), window, held_out)
     old = old_images_of(request)
     setup = prepare(base, images, config, base_images=old, begun=begun, should_stop=should_stop)
     if not should_stop():

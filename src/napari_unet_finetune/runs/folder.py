@@ -107,6 +107,8 @@ class RunFolder:
     def load_state(self) -> TrainingState | None:
         """Return the last state, or None at the start.
 
+        What is held out is known from the record of the run where an earlier version did not put it into the state.
+
         Raises
         ------
         RunError
@@ -122,9 +124,14 @@ class RunFolder:
         try:
             check_crc(file)  # a flipped bit would go on as another training, in silence
             fields: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
-            return TrainingState(**fields)
+            state = TrainingState(**fields)
         except Exception as error:  # torch.load raises many types for a damaged file
             raise RunError(f"{file}: the saved state cannot be read. Delete it to start this run again.") from error
+        if state.progress.get("held_out") is None:
+            for event in self.events():
+                if isinstance(event, RunStarted):
+                    state.progress["held_out"] = event.validation_images
+        return state
 
     def save_state(self, state: TrainingState) -> None:
         """Keep `state`, all or nothing."""

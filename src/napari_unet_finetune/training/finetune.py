@@ -164,7 +164,12 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
         old_before=old,
         curves=setup.base.card.knows[-1].curves if setup.base.card.knows else (),
         window_px=setup.config.validation_crop_px,
+        held_out=_held_out_names(setup),
     )
+
+
+def _held_out_names(setup: Setup) -> tuple[str, ...]:
+    return tuple(image.name for image in setup.held_out.images)
 
 
 def _raw_score(setup: Setup, held_out: PatchStore | None) -> float | None:
@@ -190,6 +195,10 @@ def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:
         raise RunError("The saved state is of another version or another model. Start a new run.") from error
     if progress.data_sha256 != data_sha256(setup):
         raise RunError("Images, masks or the base model have changed since this run began. Start a new run.")
+    names = _held_out_names(setup)
+    if progress.held_out not in (None, names):
+        raise RunError("Other images would be held out than when this run began. Start a new run.")
+    progress.held_out = names
     if setup.old and not progress.old_before:  # an earlier version scored them together
         fresh = before_training(setup.base.build_network().to(setup.device), setup)
         progress.old_before, progress.old_dice_before = fresh.old_before, fresh.old_dice_before
@@ -250,7 +259,7 @@ def _run_started(setup: Setup, progress: Progress) -> RunStarted:
         steps=last_step(setup, progress),
         first_step=progress.step,
         train_images=tuple(image.name for image in setup.train.images),
-        validation_images=tuple(image.name for image in setup.held_out.images),
+        validation_images=_held_out_names(setup),
         raw_dice=progress.base_dice,
         best_dice=progress.best_score if isinstance(setup.validator, ImageValidator) else None,
         best_step=progress.best_step,

@@ -118,13 +118,13 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     base, about_base = _fit_base(model, images, config, from_scratch=from_scratch)
     before = () if from_scratch else _known_before(base)
     shown, about_shown = (AS_THEY_ARE, "") if from_scratch else settle_appearance(base, images, config, device)
-    loaded = _load(base.with_card(knows=(shown,)), images.given_out(), config, device)
+    loaded = _load(base.with_card(knows=(shown,)), images.given_out(), config, device, begun)
     _check_annotations(loaded.train)
     curved, about_curve = shown.model_copy(update={"curves": begun.curves if begun else ()}), ""
     if begun is None and not from_scratch:
         curved, about_curve = settle_curve(base, shown, loaded.stores, config, should_stop)
     if curved != shown:
-        shown, loaded = curved, _load(base.with_card(knows=(curved,)), images.given_out(), config, device)
+        shown, loaded = curved, _load(base.with_card(knows=(curved,)), images.given_out(), config, device, begun)
     old = _load_old(model, base_images, base.with_card(knows=before), config, device, should_stop)
     has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
     original = model.with_card(knows=(shown,)) if has_same_channels else model
@@ -246,7 +246,13 @@ def _fit_base(
     return base.with_card(rescale=rescale or base.card.rescale), [*notices, *about_channels, about_size]
 
 
-def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig, device: torch.device) -> _Loaded:
+def _load(
+    base: Model,
+    images: Iterable[AnnotatedImage],
+    config: FinetuneConfig,
+    device: torch.device,
+    begun: Begun | None = None,
+) -> _Loaded:
     """Read every image once, leave out those without annotation, and hold some out."""
     store, records, notices, measured, places, wholes = PatchStore(device), [], [], [], [], []
     for place, image in enumerate(images):
@@ -266,6 +272,7 @@ def _load(base: Model, images: Iterable[AnnotatedImage], config: FinetuneConfig,
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
     split = _split(store, config, records, base.card.provenance, wholes)
+    split = _as_begun(split, [image.name for image in store.images], begun, wholes)
     return _Loaded(
         store.part(split.train),
         store.part(split.validation),
@@ -331,6 +338,15 @@ def _split(
         return split_images(fractions, share, seed, wholes=wholes)
     chosen = keep_holding_out(fractions, share, seed, trained=trained, held_out=held_out, wholes=wholes)
     return split_at(chosen, len(names), wholes)
+
+
+def _as_begun(split: Split, names: Sequence[str], begun: Begun | None, wholes: Wholes) -> Split:
+    """Return the split with which the training began, as far as its images are there; another version drew others."""
+    before = begun.held_out if begun else None
+    if before is None or tuple(names[place] for place in split.validation) == before:
+        return split
+    chosen = [place for place, name in enumerate(names) if name in before]
+    return split_at(chosen, len(names), wholes) if tuple(names[place] for place in chosen) == before else split
 
 
 def _check_annotations(train: PatchStore) -> None:

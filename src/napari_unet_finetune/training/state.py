@@ -24,7 +24,7 @@ class Progress:
     have no say. `worths` are those of all validations, and `fall` the steps in which the rate falls after they settled,
     in a training without a fixed length. `curves` are those over the intensities of the new images, and `window_px` the
     largest side of what is scored of a held-out image, None in runs of earlier versions, which have none and score what
-    the settings say.
+    the settings say. `held_out` are the names of the held-out images, None in runs of earlier versions.
     """
 
     step: int = 0
@@ -43,6 +43,7 @@ class Progress:
     fall: Fall | None = None
     curves: Curves | None = None
     window_px: int | None = None
+    held_out: tuple[str, ...] | None = None
 
     @property
     def base_dice(self) -> float | None:
@@ -65,11 +66,12 @@ class Begun:
 
     curves: Curves = ()
     window_px: int | None = None  # that of the settings
+    held_out: tuple[str, ...] | None = None  # names; those that the settings and the base lead to
 
     @classmethod
     def by(cls, progress: Mapping[str, Any]) -> Begun:
         """Return what the `progress` of a state says; it may be that of an earlier version."""
-        return cls(progress.get("curves") or (), progress.get("window_px"))
+        return cls(progress.get("curves") or (), progress.get("window_px"), progress.get("held_out"))
 
 
 @dataclass(frozen=True)
