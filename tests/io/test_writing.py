@@ -1,15 +1,18 @@
 """Labels files: small, readable elsewhere, with their scale, and never over another file."""
 
+import errno
+import os
 import signal
 
 import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.io.images import ImageRef, list_images, open_in_parts, read_image, write_labels
 from napari_unet_finetune.io.regions.region import Region
-from napari_unet_finetune.io.writing import new_image_file
+from napari_unet_finetune.io.writing import new_image_file, write_frames
 
 LABELS = np.zeros((30, 40), np.int64)
 LABELS[5:9, 3:7] = 1
@@ -103,3 +106,44 @@ def test_an_image_that_is_filled_bit_by_bit_is_read_in_parts(tmp_path, dtype, ax
     last = pixels[-1] if "T" in axes else pixels
     np.testing.assert_array_equal(image.read(Region(10, 5, 20, 15)), last[..., 10:20, 5:15])
     assert (image.scale, image.unit) == ((0.5, 0.25), "um")
+
+
+allocates = pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system takes no room for a file")
+
+
+def lazy(pixels: np.ndarray):
+    """Return a frame whose pixels are read in bands."""
+    return "slide", AnnotatedImage("slide", pixels), (1.0, 1.0), "px"
+
+
+@allocates
+def test_an_image_that_is_filled_bit_by_bit_has_its_room_from_the_start(tmp_path):
+    array = new_image_file(tmp_path / "big.tif", (2000, 3000), np.dtype("uint16"), "YX", (1.0, 1.0), "px")
+    assert (tmp_path / "big.tif").stat().st_blocks * 512 >= array.nbytes
+
+
+@allocates
+def test_no_room_for_it_is_one_sentence_with_the_name_of_the_image_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    refusal = r"/{}\.tif cannot be written \(No space left on device\)"
+    with pytest.raises(DataError, match=refusal.format("slide")):
+        list(write_frames([lazy(np.zeros((300, 300), np.uint8))], tmp_path))
+    with pytest.raises(DataError, match=refusal.format("big")):
+        new_image_file(tmp_path / "big.tif", (300, 300), np.dtype("uint8"), "YX", (1.0, 1.0), "px")
+    assert not list(tmp_path.iterdir())
+
+
+OF_OTHERS = [("bool", 0, 1), ("uint8", 0, 200), ("int32", -5, 70000), ("float16", 0, 1), ("float64", 0, 2**40)]
+OF_64_BITS = [("int64", low, high) for low, high in ((0, 1), (0, 70000), (-5, 300), (0, 2**40))]
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [*OF_OTHERS, *OF_64_BITS, ("uint64", 7, 9), ("uint64", 0, 2**40)])
+def test_an_image_read_in_bands_is_stored_as_one_in_memory(tmp_path, dtype, low, high):
+    pixels = np.resize(np.array([low, high]).astype(dtype), (30, 40))
+    whole, in_bands = ("whole", pixels, (1.0, 1.0), "px"), lazy(pixels)
+    expected, found = map(tifffile.imread, write_frames([whole, in_bands], tmp_path / "images"))
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)

@@ -179,6 +179,15 @@ def check_suffix(path: Path, *suffixes: str) -> None:
         raise DataError(f"{path}: this file must end in {' or '.join(suffixes)}. Choose such a name.")
 
 
+def take_room(file: BinaryIO, size: int) -> None:
+    """Have the disk keep room for `size` bytes of an open file that is to be filled through memory.
+
+    A file with holes would end the process once the disk is full. Raises `OSError` if there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
 def not_written(path: Path, error: OSError) -> str:
     """Return the sentence for a file that the folder or the disk does not take."""
     reason = error.strerror or "the disk did not take it"  # tifffile gives no error number for a full disk

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .disk import PARTIAL_SUFFIX, file_stem, not_written, put_in_place, write_file
+from .disk import PARTIAL_SUFFIX, file_stem, not_written, put_in_place, take_room, write_file
 from .regions.ome_zarr_labels import LazyLabels
 from .regions.region import LazyImage, bands_of, regions_of
 
@@ -79,7 +79,8 @@ def _write_in_bands(path: Path, image: LazyImage) -> None:
     is_plane = image.channels == 1
     shape = image.shape if is_plane else (image.channels, *image.shape)
     try:
-        file = new_image_file(partial, shape, image.dtype, "YX" if is_plane else "CYX", image.scale, image.unit)
+        axes, dtype = "YX" if is_plane else "CYX", _storable_type(image)
+        file = _mapped(partial, shape, dtype, _ome_options(axes, image.scale, image.unit))
         for band in bands_of(image):
             file[(..., *band.slices)] = image.read(band)
         del file  # closed, and so on the disk
@@ -99,6 +100,15 @@ def _storable(pixels: NDArray[Any]) -> NDArray[Any]:
         smallest = np.result_type(np.min_scalar_type(pixels.min()), np.min_scalar_type(pixels.max()))
         return pixels.astype(smallest if smallest.itemsize < 8 else np.float64)
     return pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels
+
+
+def _storable_type(image: LazyImage) -> np.dtype[Any]:
+    """Return the type that `_storable` would give all of an image; of 64-bit integers, all are read for that."""
+    if image.dtype.kind not in "ui" or image.dtype.itemsize < 8:
+        return _storable(np.zeros(1, image.dtype)).dtype
+    bands = (image.read(band) for band in bands_of(image))
+    ends = [(band.min(), band.max()) for band in bands]
+    return _storable(np.array(ends, image.dtype)).dtype
 
 
 def write_labels(
@@ -238,15 +248,23 @@ def new_image_file(
         If the disk does not take it.
     """
     stored = _storable(np.zeros((1, 1), dtype)).dtype if dtype.itemsize < 8 else np.dtype(np.float64)
-    big = prod(shape) * stored.itemsize > _LARGEST_IMAGEJ
-    options = _ome_options(axes, scale, unit)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        array: NDArray[Any] = tifffile.memmap(
-            path, shape=shape, dtype=stored, photometric="minisblack", bigtiff=big, **options
-        )
+        return _mapped(path, shape, stored, _ome_options(axes, scale, unit))
     except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)  # what fits may have been taken
         raise DataError(not_written(path, error)) from error
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], options: dict[str, Any]) -> NDArray[Any]:
+    """Return an empty image in a new file for which the disk has room; raises `OSError` where it has not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    big = prod(shape) * dtype.itemsize > _LARGEST_IMAGEJ
+    array: NDArray[Any] = tifffile.memmap(
+        path, shape=shape, dtype=dtype, photometric="minisblack", bigtiff=big, **options
+    )
+    with path.open("r+b") as file:
+        take_room(file, path.stat().st_size)
     return array
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from torch import Tensor
 from ..data.windows import window_starts
 from ..errors import RunError
 from ..inference.predict import ALL_EDGES, Edges
+from ..io.disk import take_room
 
 # Centers kept per image; more would only cost memory.
 MAX_CENTERS = 20_000
@@ -153,8 +153,7 @@ def _in_a_file(planes: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     size, parts, start = sum(plane.nbytes for plane in planes), [], 0
     try:
         with tempfile.TemporaryFile(prefix="unet-finetune-") as file:
-            if hasattr(os, "posix_fallocate"):  # a file with holes would end the process once the disk is full
-                os.posix_fallocate(file.fileno(), 0, size)
+            take_room(file, size)
             mapped = np.memmap(file, np.uint8, "w+", shape=(size,))
     except OSError as error:
         raise RunError(
