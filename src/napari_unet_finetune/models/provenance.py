@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 from importlib import metadata
-from math import isfinite, prod
+from math import isfinite
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,10 +19,11 @@ from pydantic import (
 )
 
 from ..data.annotated_image import AnnotatedImage
+from ..data.folders import is_large
 from ..data.statistics import DataStatistics
 from ..io.pixels import sha256_of
 from ..io.regions.identity import identity_of
-from ..io.regions.region import LARGE_PX, Region
+from ..io.regions.region import Region, without_mark
 
 DISTRIBUTION = "napari-unet-finetune"
 _RECORDED = (
@@ -77,8 +78,7 @@ class Place(_Record):
         """
         if image.part_of is not None and image.region is not None:
             return cls(whole=identity_of(image.part_of), region=image.region)
-        is_large = prod(image.shape) > LARGE_PX
-        return cls(whole=identity_of(image), region=Region.whole(image.shape)) if is_large else None
+        return cls(whole=identity_of(image), region=Region.whole(image.shape)) if is_large(image.shape) else None
 
 
 class TrainingImage(_Record):
@@ -95,8 +95,8 @@ class TrainingImage(_Record):
 
     @property
     def name_of_image(self) -> str:
-        """Its name or, of a region, that of its image."""
-        return self.name if self.place is None else self.name.removesuffix(self.place.region.mark)
+        """Its name or, of a region, that of its image; in files without places, the name tells what is a region."""
+        return without_mark(self.name) if self.place is None else self.name.removesuffix(self.place.region.mark)
 
     def is_same(self, other: TrainingImage) -> bool:
         """Tell whether both have the same pixels, or some of one image, with the same labels or others."""

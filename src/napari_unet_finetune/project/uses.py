@@ -68,7 +68,8 @@ def _named_in_run(card: FileCard, project: Project, used: Collection[str]) -> fr
         for record in card.provenance.images:
             if record.name in used:
                 region = None if record.place is None else record.place.region
-                known.setdefault(record.name_of_image, []).append(region)
+                for name in {record.name, record.name_of_image}:  # an image may be called as a region would be
+                    known.setdefault(name, []).append(region)
         folder = (request.images.parent if is_image_file(request.images) else request.images).resolve()
         images = (image for image in project.images if image.ref.path.resolve().parent == folder)
         there = ((image, known.get(image.ref.file_name, [])) for image in images)

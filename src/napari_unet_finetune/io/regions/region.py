@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from math import hypot
 from typing import Any, Protocol
 
@@ -94,6 +96,11 @@ class Region:
         return hypot(*gaps), hypot(*middles)
 
 
+def without_mark(name: str) -> str:
+    """Return the name of an image of which `name` is that of a region, as its end tells; any other as it is."""
+    return re.sub(r"\[y\d+ x\d+\]$", "", name)
+
+
 @dataclass(frozen=True)
 class InView:
     """What somebody looks at of the images of a file: a frame, counted from 0, and a region of it."""
@@ -167,15 +174,16 @@ class LazyImage(Protocol):
 
 
 def sampled(image: LazyImage, size: int) -> NDArray[np.generic]:
-    """Return every so manieth row and column of an image, (Y, X) or (C, Y, X) of at most `size` pixels a side.
+    """Return evenly spaced rows and columns of an image, (Y, X) or (C, Y, X) of at most `size` pixels a side.
 
-    One row is in memory at a time. Raises `DataError` if it cannot be read.
+    Rows that are stored together are read at once, and others each by itself. Raises `DataError` if it cannot be read.
     """
     height, width = image.shape
     step = max(1, -(-max(image.shape) // size))
     down, across = (slice(min(step // 2, side - 1), None, step) for side in image.shape)
-    rows = (image.read(Region(row, 0, row + 1, width))[..., across] for row in range(height)[down])
-    return np.concatenate(list(rows), axis=-2)
+    together = (list(rows) for _, rows in groupby(range(height)[down], lambda row: row // image.stored_rows))
+    parts = (image.read(Region(rows[0], 0, rows[-1] + 1, width))[..., ::step, across] for rows in together)
+    return np.concatenate([part.copy() for part in parts], axis=-2)  # copies, as views would hold all that was read
 
 
 LARGE_PX = 4096**2  # images of more pixels are read in parts, where they can be
