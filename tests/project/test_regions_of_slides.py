@@ -118,7 +118,11 @@ def test_plan_and_table_count_them_and_say_why(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "sparse", "reason"),
     [
-        ({}, False, 'all of it is read, since its mask says something of every pixel. Untick "Unpainted = background"'),
+        (
+            {},
+            False,
+            'since its mask says something of every pixel. In napari, untick "Unpainted = background"',
+        ),
         ({"compression": "zlib", "rowsperstrip": 1, "photometric": "miniswhite"}, True, "cannot be read in parts"),
     ],
 )
@@ -303,3 +307,66 @@ def test_a_model_of_the_dataset_knows_regions_whose_edges_have_moved(tmp_path, m
     held_out = names(plan_training(project, CONFIG, known).held_out)
     assert not known.trained & set(held_out) and known.held_out <= set(held_out)
     assert new in subject_of("estimate", project, Known(known.trained)).names
+
+
+@pytest.mark.parametrize("by_place", [True, False])
+def test_a_model_trained_on_folders_knows_regions_also_where_its_file_has_no_places(tmp_path, model, by_place) -> None:
+    project = dataset(tmp_path, small=1)
+    plan = plan_training(project, CONFIG)
+    request = make_request(plan, tmp_path / "run", CONFIG, checkpoint=str(model))
+    given = {"pairs": None, "images": project.source, "masks": project.folder / "labels"}
+    folder = RunFolder.create(tmp_path / "run", request.model_copy(update=given))
+    regions = [pair for pair in plan.pairs if pair.region]
+    records = tuple(
+        TrainingImage(name=pair.name, sha256="", place=Place(whole="", region=pair.region) if by_place else None)
+        for pair in regions
+    )
+    load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
+    assert Known.of(read_card(folder.result_path), project).trained == {"slide0", *NAMES}
+
+
+def test_a_slide_whose_paint_was_erased_is_told_of_and_looked_at_as_one_that_is_not_annotated(tmp_path) -> None:
+    project = dataset(tmp_path, slides=2)
+    project.save_labels("slide0", np.zeros(SHAPE, np.uint16), "painted")
+    note = "Nothing is painted on slide0, so it is not used."
+    assert "nothing painted" in mask_text(project.image("slide0"))
+    assert note in plan_training(project, CONFIG).sentences
+    assert note in plan_curve(project, (1,)).sentences
+    asked = Asked(question="check", model="model", images=subject_of("check", project, NOTHING).names)
+    request = make_question(asked, project, CONFIG, tmp_path / "check")
+    assert [image.name for image in request.images] == ["slide0"]
+    project.save_labels("slide1", np.zeros(SHAPE, np.uint16), "painted")
+    alone = plan_training(project, CONFIG)
+    assert not alone.used
+    assert alone.sentences == ("Nothing is painted on slide0, slide1, so they are not used.",)
+
+
+@pytest.mark.parametrize(("small", "nouns"), [(0, "regions"), (1, "images and regions")])
+def test_what_counts_regions_does_not_call_them_images(tmp_path, small, nouns) -> None:
+    project = dataset(tmp_path, small=small)
+    plan, count = plan_training(project, CONFIG), 4 + small
+    assert plan.title == f"Finetuning with {count} {nouns} (1 held out)"
+    assert plan.sentences[0].startswith(f"{count} annotated {nouns}: ")
+    assert "A Dice on 1 region is a weak number." in plan.sentences or plan.held_out[0].region is None
+    for question in ("cross_validate", "estimate", "can_learn"):
+        assert subject_of(question, project, NOTHING).about == f"{count} annotated {nouns}"
+    assert subject_of("estimate", project, Known(frozenset(NAMES[:3]))).about.startswith(f"{1 + small} ")
+    curve = " ".join(plan_curve(project, (1,)).sentences)
+    assert f"{count} annotated {nouns}: " in curve
+    assert "so 1 annotated region (" in curve or small
+    assert "image to train with" not in plan_curve(project, (50,)).problem
+
+
+@pytest.mark.parametrize("slides", [1, 3])
+def test_a_curve_says_whether_its_test_regions_lie_in_images_that_it_trains_on(tmp_path, slides) -> None:
+    told = [one for one in plan_curve(dataset(tmp_path, slides=slides), (2,)).sentences if "lie in" in one]
+    assert len(told) == 1
+    assert ("says little of other images" in told[0]) == (slides == 1)
+    assert ("of which nothing is trained on" in told[0]) == (slides == 3)
+
+
+def test_sentences_on_a_dataset_name_the_program_whose_box_they_mention(tmp_path) -> None:
+    project = dataset(tmp_path)
+    project.sparse = False
+    (told,) = (one for one in plan_training(project, CONFIG).sentences if "untick" in one.lower())
+    assert "In napari, untick" in told  # the command line says it too

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..config import FinetuneConfig
-from ..data.split import MIN_IMAGES
+from ..data.split import MIN_IMAGES, how_held_out
 from ..errors import DataError
 from ..runs.request import CurveRequest
 from ..text import count_of, first_of, shortened, verb_for
-from .image import Use, note_on_accepted, unseen_note, uses_by_image
+from .image import Use, counted, note_on_accepted, unpainted_note, unseen_note, uses_by_image
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
-from .uses import NOTHING, Known, hold_out, is_held_out
+from .uses import NOTHING, Known, hold_out, is_held_out, wholes_of
 
 COUNTS = (5, 10, 15, 20)
 # Where no image has the role test, this share of the annotated ones is held out for testing.
@@ -68,10 +68,10 @@ def plan_curve(
     fitting = tuple(sorted({count for count in counts if 0 < count <= len(train)}))
     left_out = tuple(sorted({count for count in counts if count > len(train)}))
     problem = _problem(train, test, fitting, left_out)
-    numbers = _in_numbers(len(annotated), len(train), len(test))
-    words = () if problem else (numbers, *_in_words(fitting, left_out, test, seeds, is_held_out))
-    words = (*words, *filter(None, [unseen_note(project.images)]))
-    return CurvePlanning(train, test, fitting, seeds, is_held_out, problem, words)
+    planning = CurvePlanning(train, test, fitting, seeds, is_held_out, problem)
+    words = () if problem else (_in_numbers(annotated, train, test), *_in_words(planning, left_out))
+    words = (*words, *filter(None, [unpainted_note(project.images), unseen_note(project.images)]))
+    return replace(planning, sentences=words)
 
 
 def _is_kept(image: ProjectImage, base: Known) -> bool:
@@ -94,7 +94,7 @@ def _problem(
         return f"Annotate at least {MIN_IMAGES} images: some train, and at least one other has to be tested on."
     if not fitting:
         least = f" Give a count of at most {len(train)}, or annotate more." if left_out else ""
-        return f"No count of images fits: there are {count_of(len(train), 'annotated image')} to train with.{least}"
+        return f"No count of images fits: there are {counted(train, 'annotated image')} to train with.{least}"
     if not any(image.foreground for image in train[: fitting[0]]):
         return (
             f"None of the first {fitting[0]} images shows an object. Annotate one of them, or begin with more images."
@@ -102,30 +102,32 @@ def _problem(
     return ""
 
 
-def _in_numbers(annotated: int, train: int, test: int) -> str:
+def _in_numbers(annotated: Sequence[ProjectImage], train: Sequence[ProjectImage], test: Sequence[ProjectImage]) -> str:
     """Return what becomes of the annotated images; what neither trains nor tests is held out of other trainings."""
-    kept = annotated - train - test
-    parts = [f"{train} to train on", f"{test} to test on", f"{kept} held out of other trainings"]
-    return f"{count_of(annotated, 'annotated image')}: {', '.join(parts[: 3 if kept else 2])}."
+    kept = len(annotated) - len(train) - len(test)
+    parts = [f"{len(train)} to train on", f"{len(test)} to test on", f"{kept} held out of other trainings"]
+    return f"{counted(annotated, 'annotated image')}: {', '.join(parts[: 3 if kept else 2])}."
 
 
-def _in_words(
-    fitting: Sequence[int], left_out: Sequence[int], test: Sequence[ProjectImage], seeds: int, is_held_out: bool
-) -> Iterator[str]:
-    trainings = len(fitting) * seeds
+def _in_words(planning: CurvePlanning, left_out: Sequence[int]) -> Iterator[str]:
+    fitting, test = planning.counts, planning.test
+    trainings = len(fitting) * planning.seeds
     yield f"{count_of(trainings, 'training')}, with the first {_listed(fitting)} of those to train on."
     names = first_of([image.name for image in test])
     if again := [image.name for image in test if image.used_as == "train"]:
         yield f"Earlier models were trained on {first_of(again)}: compare them on other images."
     if accepted := note_on_accepted(test):
         yield accepted
-    if is_held_out:
+    if planning.is_held_out:
         yield (
-            f"No image has the role test, so {count_of(len(test), 'annotated image')} ({names}) "
+            f"No image has the role test, so {counted(test, 'annotated image')} ({names}) "
             f"{verb_for(len(test), 'be')} held out of all trainings."
         )
     else:
-        yield f"Tested on {count_of(len(test), 'test image')} ({names})."
+        yield f"Tested on {counted(test, 'test image')} ({names})."
+    used = (*planning.train[: max(fitting)], *test)
+    if about := how_held_out(range(len(used))[-len(test) :], len(used), wholes_of(used))[1]:
+        yield about
     if left_out:
         yield f"Left out, because there are too few images: {_listed(left_out)}."
 

@@ -14,7 +14,7 @@ from ..data.painted import ACCEPTED, PREDICTED, accepted_note
 from ..data.pairing import Pair
 from ..io.images import ImageRef
 from ..io.regions.region import Region
-from ..text import count_of, percent, printable, verb_for
+from ..text import count_of, first_of, percent, printable, verb_for
 
 # predicted: a model has made it, and nobody has looked at it; accepted: somebody has; corrected: and has changed it
 Origin = Literal["none", "imported", "painted", "predicted", "accepted", "corrected"]
@@ -158,7 +158,7 @@ class ProjectImage:
         if self.parts is None or not self.is_annotated:
             return ""
         if not self.meaning.sparse:
-            return f'{IS_WHOLE}. Untick "Unpainted = background" to have only what is painted read'
+            return f'{IS_WHOLE}. In napari, untick "Unpainted = background" to have only what is painted read'
         return "" if self.read_in_parts else NOT_IN_PARTS.format("the image")
 
     @property
@@ -302,6 +302,25 @@ def unseen_note(images: Iterable[ProjectImage]) -> str:
     return f"{which} {verb_for(count, 'be')} not used." if count else ""
 
 
+def unpainted_note(images: Iterable[ProjectImage]) -> str:
+    """Return which large images are not used, for all paint on them was erased; empty if none."""
+    names = [image.name for image in images if not image.pieces]
+    they = "it is" if len(names) == 1 else "they are"
+    return f"Nothing is painted on {first_of(names)}, so {they} not used." if names else ""
+
+
+def counted(images: Sequence[ProjectImage | Pair], what: str = "image") -> str:
+    """Return how many `images` there are, in words: `what`, with regions of large images called that."""
+    nouns, (first, _, rest) = nouns_of(images), what.partition("image")
+    return f"{len(images)} {first}{nouns.removesuffix('s') if len(images) == 1 else nouns}{rest}"
+
+
+def nouns_of(images: Sequence[ProjectImage | Pair]) -> str:
+    """Return whether `images` are images, regions, or images and regions."""
+    regions = sum(image.region is not None for image in images)
+    return "images" if not regions else "regions" if regions == len(images) else "images and regions"
+
+
 def note_on_accepted(images: Iterable[ProjectImage]) -> str:
     """Return whose scores are too good on those of `images` whose masks are accepted predictions; empty if none are."""
     return accepted_note({image.name: image.made_by for image in images if image.is_accepted})
@@ -319,7 +338,7 @@ def mask_text(image: ProjectImage) -> str:
     if image.is_predicted:
         return "◌ predicted\nnot looked at"
     if image.is_in_regions:
-        text = count_of(len(image.parts or ()), "region")
+        text = count_of(len(image.parts), "region") if image.parts else "nothing painted"
     elif image.objects is None:
         text = "strokes"
     elif image.objects == 0:

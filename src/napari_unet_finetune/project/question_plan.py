@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,7 +14,7 @@ from ..errors import RunError
 from ..io.disk import write_file
 from ..runs.request import CheckRequest, QuestionRequest, ReportRequest, SuggestRequest
 from ..text import count_of
-from .image import Role
+from .image import ROLES, Role, counted
 from .project import Project, ProjectImage
 from .training_plan import MASKS, copy_masks, pairs_of
 from .uses import Known
@@ -77,9 +76,9 @@ def subject_of(question: Question, project: Project, known: Known) -> Subject:
         return Subject(problem=f"Annotate at least {_FEWEST_TO_CROSS} images.")
     if not images:
         return Subject(problem="Annotate at least 1 image.")
-    all_of_them = sum(len(image.pieces) for image in project.images if image.is_annotated)
-    about = _count(images, "annotated image")
-    return Subject(images, about if len(images) == all_of_them else f"{len(images)} of {all_of_them} annotated images")
+    all_of_them = _annotated(project, *ROLES)
+    about = counted(all_of_them, "annotated image")
+    return Subject(images, about if len(images) == len(all_of_them) else f"{len(images)} of {about}")
 
 
 def _whole(question: Question, project: Project) -> Subject:
@@ -89,7 +88,7 @@ def _whole(question: Question, project: Project) -> Subject:
         return Subject(problem="All images are annotated.")
     predicted = sum(image.is_predicted for image in images)
     unseen = f", {count_of(predicted, 'prediction')} that nobody has looked at" if predicted else ""
-    return Subject(images, f"{_count(images, 'image')}, {annotated} annotated{unseen}")
+    return Subject(images, f"{counted(images, 'image')}, {annotated} annotated{unseen}")
 
 
 def _judged(project: Project, known: Known) -> Subject:
@@ -106,8 +105,8 @@ def _judged(project: Project, known: Known) -> Subject:
     )
     for images, what in choices:
         if images:
-            return Subject(images, _count(images, what))
-    return Subject(everything, f"{_count(everything, 'image')} it was trained on, so the answer may be too good")
+            return Subject(images, counted(images, what))
+    return Subject(everything, f"{counted(everything, 'image')} it was trained on, so the answer may be too good")
 
 
 def _annotated(project: Project, *roles: Role) -> tuple[ProjectImage, ...]:
@@ -138,7 +137,7 @@ def make_question(
             device=config.device,
         )
     if asked.question == "check":
-        alone = tuple(image.ref for image in images if not image.is_annotated)
+        alone = tuple(image.ref for image in images if not image.is_annotated or not image.pieces)
         return CheckRequest(pairs=pairs, images=alone, checkpoint=asked.model, channels=config.channels)
     if asked.question in ("can_learn", "estimate", "cross_validate"):
         is_long = asked.question == "cross_validate"
@@ -156,8 +155,3 @@ def make_question(
 def make_report(project: Project, run: Path, out: Path, config: FinetuneConfig) -> ReportRequest:
     """Return the request for a page about `run`, scored on the test images of `project` too."""
     return ReportRequest(run=run, out=out, tests=project.pairs("test"), device=config.device)
-
-
-def _count(images: Sequence[ProjectImage], what: str) -> str:
-    first, _, rest = what.partition("image")
-    return f"{len(images)} {first}{'image' if len(images) == 1 else 'images'}{rest}"

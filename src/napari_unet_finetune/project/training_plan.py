@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from ..config import FinetuneConfig
 from ..data.folders import say_large
@@ -16,7 +15,7 @@ from ..data.split import MIN_IMAGES, SOLID_IMAGES, how_held_out
 from ..errors import RunError
 from ..runs.request import FinetuneRequest
 from ..text import count_of, first_of, percent, size_in_px
-from .image import Use, Uses, note_on_accepted, unseen_note, uses_by_image
+from .image import Use, Uses, counted, note_on_accepted, unpainted_note, unseen_note, uses_by_image
 from .project import Project, ProjectImage, Role
 from .uses import NOTHING, Known, hold_out, is_held_out, wholes_of
 
@@ -54,6 +53,8 @@ class TrainingPlan:
         How it validates, if not on images.
     unseen
         How many predictions nobody has looked at yet, in a sentence; empty if none. They are not used.
+    unpainted
+        On which large images nothing is painted any more, in a sentence; empty if on none. They are not used.
     """
 
     used: tuple[ProjectImage, ...] = ()
@@ -65,6 +66,7 @@ class TrainingPlan:
     problem: str = ""
     note: str = ""
     unseen: str = ""
+    unpainted: str = ""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -82,12 +84,14 @@ class TrainingPlan:
     @property
     def title(self) -> str:
         """What the training is called while it runs."""
-        return title_of(len(self.used), len(self.held_out))
+        return title_of(counted(self.used), len(self.held_out))
 
     @property
     def counts(self) -> str:
         """How many images are annotated, and what each of them is used for."""
-        return _counted(self, _NOUNS[_kind_of(self.annotated)][0])
+        has_regions = any(image.region is not None for image in self.annotated)
+        few_words = f"{len(self.annotated)} annotated"
+        return _fates(self, counted(self.annotated, "annotated image") if has_regions else few_words)
 
     @property
     def annotated(self) -> tuple[ProjectImage, ...]:
@@ -97,7 +101,7 @@ class TrainingPlan:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What is used for what, how much of the pixels are objects, and of what sizes the images are."""
-        return tuple(_in_words(self)) if self.used else tuple(filter(None, [self.unseen]))
+        return tuple(_in_words(self)) if self.used else tuple(filter(None, [self.unpainted, self.unseen]))
 
 
 def plan_training(
@@ -120,8 +124,10 @@ def plan_training(
     names = {image.name for image in (*train, *validation)}
     used = tuple(image for image in annotated if image.name in names)
     is_chosen, note = is_chosen and config.validation == "images", _NOTES[config.validation]
-    unseen = unseen_note(project.images)
-    plan = TrainingPlan(used, train, validation, test, unused, is_chosen, note=note, unseen=unseen)
+    unseen, unpainted = unseen_note(project.images), unpainted_note(images)
+    plan = TrainingPlan(
+        used, train, validation, test, unused, is_chosen, note=note, unseen=unseen, unpainted=unpainted
+    )  # fmt: skip
     return replace(plan, problem=_problem(plan))
 
 
@@ -169,10 +175,10 @@ def _problem(plan: TrainingPlan) -> str:
     return ""
 
 
-def title_of(used: int, held_out: int) -> str:
-    """Return what a training is called that uses so many images."""
+def title_of(used: str, held_out: int) -> str:
+    """Return what a training is called that uses these images, in words, and holds out so many of them."""
     apart = f" ({held_out} held out)" if held_out else ""
-    return f"Finetuning with {count_of(used, 'image')}{apart}"
+    return f"Finetuning with {used}{apart}"
 
 
 def summarize(images: Sequence[ProjectImage], plan: TrainingPlan) -> str:
@@ -185,27 +191,12 @@ def summarize(images: Sequence[ProjectImage], plan: TrainingPlan) -> str:
     return " · ".join(parts)
 
 
-_Kind = Literal["images", "regions", "both"]
-_NOUNS: dict[_Kind, tuple[str, str]] = {  # of what is annotated, in few words and in more
-    "images": ("annotated", "annotated image"),
-    "regions": ("annotated region", "annotated region"),
-    "both": ("annotated images and regions", "annotated images and regions"),
-}
-
-
-def _kind_of(images: Sequence[ProjectImage]) -> _Kind:
-    count = sum(image.region is not None for image in images)
-    return "images" if not count else "regions" if count == len(images) else "both"
-
-
-def _counted(plan: TrainingPlan, what: str, held_out: str = "") -> str:
-    """Return how many images there are of `what`, and what each is used for; `held_out` names those held out."""
+def _fates(plan: TrainingPlan, total: str, held_out: str = "") -> str:
+    """Return what the images are used for that are `total` in words; `held_out` names those held out."""
     fates = (
         (plan.train, "to train on"), (plan.held_out, f"held out{held_out}"),
         (plan.test, "kept for testing"), (plan.unused, "left out"),
     )  # fmt: skip
-    count = sum(len(images) for images, _ in fates)
-    total = count_of(count, what) if what.endswith(("image", "region")) else f"{count} {what}"
     parts = [f"{len(images)} {fate}" for images, fate in fates if images]
     if plan.train and not plan.held_out:
         parts.insert(1, "none held out")
@@ -215,8 +206,10 @@ def _counted(plan: TrainingPlan, what: str, held_out: str = "") -> str:
 def _in_words(plan: TrainingPlan) -> Iterator[str]:
     chosen = ", chosen by the program" if plan.is_chosen else ""
     names = f" ({first_of([image.name for image in plan.held_out])}{chosen})"
-    yield f"{_counted(plan, _NOUNS[_kind_of(plan.annotated)][1], names)}."
+    yield f"{_fates(plan, counted(plan.annotated, 'annotated image'), names)}."
     yield from _large(plan.annotated)
+    if plan.unpainted:
+        yield plan.unpainted
     if accepted := note_on_accepted(plan.held_out):
         yield accepted
     new = [image.name for image in plan.held_out if not image.used_as]
@@ -243,7 +236,8 @@ def _worth(plan: TrainingPlan) -> Iterator[str]:
     held_out = [place for place, image in enumerate(plan.used) if image.name in names]
     count, about = how_held_out(held_out, len(plan.used), wholes_of(plan.used))
     if count < SOLID_IMAGES:
-        yield f"A Dice on {count_of(count, 'image')} is a {'weak' if count == 1 else 'rough'} number."
+        what = counted(plan.held_out) if count == len(plan.held_out) else count_of(count, "image")
+        yield f"A Dice on {what} is a {'weak' if count == 1 else 'rough'} number."
     if about:
         yield about
 

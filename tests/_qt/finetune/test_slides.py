@@ -8,9 +8,11 @@ import pytest
 pytest.importorskip("qtpy")
 
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
+from napari_unet_finetune._qt.compare.models import read_training
 from napari_unet_finetune._qt.finetune.controller import FinetuneController
 from napari_unet_finetune._qt.finetune.data_check import DataCheck
 from napari_unet_finetune._qt.images.thumbnails import THUMBNAIL_PX, ThumbnailLoader
+from napari_unet_finetune._qt.questions.controller import QuestionsController
 from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune.checks import findings
 from napari_unet_finetune.config import FinetuneConfig
@@ -57,6 +59,7 @@ def test_a_training_is_asked_for_the_regions_and_shows_nothing_of_the_whole(wait
     assert tuple(pair.name for pair in request.pairs) == NAMES
     assert all(pair.region is not None for pair in request.pairs)
     assert runner.job.said == [None]  # no preview
+    assert session.trainings.job.title == "Finetuning with 4 regions (1 held out)"
     assert finetuning.changed_since == ()
     report = Reporter(runner)
     report(STARTED, StepEnd(1, 0.1, 1e-3, 0.2))
@@ -101,6 +104,7 @@ def test_regions_are_known_to_the_base_when_strokes_have_moved_their_edges(tmp_p
     load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
     history = History(project)
     assert set(NAMES) <= history.known_to(str(folder.result_path)).trained
+    assert read_training(str(folder.result_path), project).count == len(NAMES)  # and not the slide besides
     project.save_labels("slide0", strokes([*PLACES, *(place.grown(64, SHAPE) for place in PLACES[2:])]), "painted")
     now = {piece.name for piece in project.image("slide0").pieces}
     assert now != set(NAMES)
@@ -122,6 +126,17 @@ def test_a_region_that_keeps_its_name_and_grows_into_one_that_was_trained_on_is_
     assert names[0] == names[1]
 
 
+@pytest.mark.parametrize(
+    ("slides", "small", "without"), [(1, 0, "regions"), (1, 1, "images and regions"), (3, 0, "images")]
+)
+def test_questions_say_of_what_each_training_goes_without(session, tmp_path, slides, small, without):
+    session.model, session.project = "microtube", dataset(tmp_path, slides=slides, small=small)
+    asking = QuestionsController(session)
+    assert asking.cost("cross_validate").startswith(f"{3 if slides == 3 else 4 + small} short trainings")
+    assert f"each without one of the {without}." in asking.cost("cross_validate")
+    assert asking.cost("can_learn").startswith(f"Learns two of the {without if slides == 1 else 'regions'} by heart")
+
+
 def test_the_check_looks_at_the_regions_and_at_no_slide_without_any(tmp_path, never_whole):  # noqa: ARG001
     project = dataset(tmp_path, slides=2)
     project.remove_labels("slide1")
@@ -132,7 +147,7 @@ def test_the_check_looks_at_the_regions_and_at_no_slide_without_any(tmp_path, ne
     assert found.not_annotated == () and not found.problems
 
 
-def test_a_sample_of_a_slide_is_every_so_manieth_pixel(tmp_path):
+def test_a_sample_of_a_slide_is_evenly_spaced_pixels(tmp_path):
     project = dataset(tmp_path)
     small = project.sampled_image("slide0", 32)
     whole = project.read_image("slide0").array

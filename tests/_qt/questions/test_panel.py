@@ -93,6 +93,14 @@ def test_suggested_images_are_marked_listed_and_opened(panel: QuestionsPanel) ->
     assert panel.session.current == cells(panel)[1][0]
 
 
+@pytest.mark.parametrize("mark", ["", "[y0 x0]", "[y448 x1024]"])
+def test_a_row_about_a_region_leads_to_its_image(panel: QuestionsPanel, mark: str) -> None:
+    name = panel.session.project.names[1]
+    table = SimpleNamespace(of_images=True, rows=((f"{name}{mark}", "0.9"), (f"gone{mark}", "0.8")))
+    kept: Any = SimpleNamespace(result=SimpleNamespace(table=table))
+    assert [panel.asking.image_of(kept, row) for row in range(3)] == [name, "", ""]
+
+
 def test_a_check_up_shows_numbers_and_its_factor_goes_to_the_settings(panel: QuestionsPanel, qtbot: Any) -> None:
     panel.rows["check"].button.click()
     assert ["with a mask", "4", "–"] in cells(panel)

@@ -98,7 +98,8 @@ def read_training(model: str, project: Project | None) -> Training:
     origin, known = card.provenance, Known.of(card, project) if project else Known()
     count, preset = card.image_count, card.preset
     if not card.is_finetuned and (seen := known.trained | known.held_out):
-        count, preset = len(seen), str(origin.config.get("preset", ""))
+        pieces = (piece.name for image in project.images for piece in image.pieces) if project else ()
+        count, preset = len(seen.intersection(pieces)), str(origin.config.get("preset", ""))
     return Training(count, origin.seed or 0, preset, known)
 
 

@@ -11,11 +11,12 @@ from ...config import FinetuneConfig, PredictConfig
 from ...errors import RunError
 from ...io.disk import file_stamp
 from ...progress import RunProgress
-from ...project.image import Uses
+from ...project.image import Uses, counted
 from ...project.project import Project
 from ...project.training_plan import OldImages, make_request, plan_training, title_of, uses_of
 from ...runs.folder import RunFolder
 from ...runs.history import PastRun
+from ...text import count_of
 from ..session.history import History, new_run
 from ..session.jobs import Job
 from ..session.session import Message, Session, tells_errors
@@ -111,7 +112,8 @@ class FinetuneController:
         """Go on with an interrupted training."""
         self._stamps = {}
         request = run.request
-        title = title_of(run.image_count, len(request.config.held_out or ()))
+        used = count_of(run.image_count, "image") if request.pairs is None else counted(request.pairs)
+        title = title_of(used, len(request.config.held_out or ()))
         self._run(run.folder.path, title, request.config, uses_of(request), is_resumed=True)
 
     @tells_errors

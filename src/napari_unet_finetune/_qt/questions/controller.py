@@ -11,10 +11,12 @@ from pydantic import BaseModel
 from ...config import TRIAL_STEPS, FinetuneConfig, PresetName
 from ...data.split import units_of
 from ...errors import FinetuneError, RunError
+from ...io.regions.region import without_mark
 from ...jobs.answers import KeptAnswer, keep_answer, last_answers
 from ...learning_curve.forecast import forecast
 from ...models.card import read_card
 from ...models.names import when_of
+from ...project.image import nouns_of
 from ...project.project import Project
 from ...project.question_plan import Asked, Question, Subject, make_question, make_report, subject_of
 from ...project.uses import wholes_of
@@ -84,7 +86,8 @@ class QuestionsController:
                 channel = f", {seen.title}" if seen is not None and seen.title else ""
                 return f"{subject.about}{channel}; compared with the training data of {model}."
             case "can_learn":
-                return f"Learns two of the images by heart in {self.trial_steps} steps{self._time_of_trial()}."
+                what = nouns_of(subject.images)
+                return f"Learns two of the {what} by heart in {self.trial_steps} steps{self._time_of_trial()}."
             case "estimate":
                 return f"{model} on {subject.about}."
             case "cross_validate":
@@ -129,12 +132,12 @@ class QuestionsController:
         self._start(project, folder, asked, request)
 
     def image_of(self, kept: KeptAnswer, row: int) -> str:
-        """Return which image a row of an answer's table is about; empty if it is not there (any more)."""
+        """Return which image a row of an answer's table is about, or a region of it; empty if it is not there."""
         project, table = self.session.project, kept.result.table
         if project is None or table is None or not table.of_images or row >= len(table.rows):
             return ""
         name = table.rows[row][0]
-        return name if name in project.names else ""
+        return next((one for one in (name, without_mark(name)) if one in project.names), "")
 
     def _start(self, project: Project, folder: Path, asked: Asked, request: BaseModel) -> None:
         session, doing = self.session, TEXTS[asked.question].doing
@@ -223,7 +226,8 @@ class QuestionsController:
                 f" {name_of_model(self.session, self.session.model)} was trained on some of these images: choose the "
                 "base it came from in section Model first."
             )
-        return f"{count} short trainings, each without one of the images{time}.{doubt}"
+        what = nouns_of(subject.images) if count == len(subject.images) else "images"
+        return f"{count} short trainings, each without one of the {what}{time}.{doubt}"
 
     def _model(self, question: Question) -> str:
         """Return the model that is asked: the base where it is about a training, else the one that predicts."""
