@@ -148,11 +148,11 @@ def test_each_patch_knows_its_image_and_those_told_apart_have_some_windows(count
     assert len({parts[0].name for parts in told}) == len(told) and all(parts[0].quantiles for parts in told)
     names = {one.name for one in scored.images}
     others = [parts for parts in told if parts[0].name not in names]
-    have_room = trained == 1 or trained * WINDOWS <= len(replay)
+    most, shown = max(TOLD_APART // 2, TOLD_APART - len(names)), min(trained, len(replay))
+    have_room = shown <= most or shown * WINDOWS <= len(replay)
     room = len(replay) if have_room else len(replay) // 2
-    most = max(TOLD_APART // 2, TOLD_APART - len(names))
-    assert len(others) == max(1, min(trained, most, room // WINDOWS))
-    assert len(told) - len(others) == min(len(names), max(TOLD_APART // 2, TOLD_APART - min(trained, len(replay))))
+    assert len(others) == (min(shown, most) if have_room else max(1, min(most, room // WINDOWS)))
+    assert len(told) - len(others) == min(len(names), max(TOLD_APART // 2, TOLD_APART - shown))
     assert all(len(parts) >= max(1, min(WINDOWS, room // len(others))) for parts in others)
 
 

@@ -188,8 +188,8 @@ def collect_patches(train: PatchStore, held_out: PatchStore, config: FinetuneCon
     to_score = _views_to_score(scored.images, round(count * HELD_OUT_SHARE), config.patch_px)
     others = train.part(_evenly(len(train), count - len(to_score)))
     some, more = _shared_out(len(scored), len(others))
-    room = _room_to_tell_apart(len(others), count - len(to_score))
-    more = _evenly(len(others), max(1, min(len(more), room // WINDOWS)))
+    if (room := _room_to_tell_apart(len(others), len(more), count - len(to_score))) < count - len(to_score):
+        more = _evenly(len(others), max(1, min(len(more), room // WINDOWS)))
     told = [*scored.part(some).images, *others.part(more).images]
     to_replay = _views_to_replay(train, others.part(more).images, count - len(to_score), config)
     numbers = _numbers([*told, *scored.images, *train.images])
@@ -227,9 +227,9 @@ def _quantiles_of(image: PreparedImage) -> tuple[float, ...]:
     return image.quantiles or quantiles_of_parts([image.pixels.float().cpu().numpy()])
 
 
-def _room_to_tell_apart(images: int, count: int) -> int:
-    """Return how many of `count` windows of so many images may be of those that are told apart."""
-    return count if images == 1 or images * WINDOWS <= count else int(TOLD_APART_SHARE * count)
+def _room_to_tell_apart(images: int, told: int, count: int) -> int:
+    """Return how many of `count` windows may be of the `told` ones of so many images: all if no other goes short."""
+    return count if images <= told or images * WINDOWS <= count else int(TOLD_APART_SHARE * count)
 
 
 def _views_to_replay(
@@ -241,7 +241,7 @@ def _views_to_replay(
     """
     known = set(map(id, told))
     others = train.part(place for place, image in enumerate(train.images) if id(image) not in known)
-    each = max(1, min(WINDOWS, _room_to_tell_apart(len(train), count) // len(told)))
+    each = max(1, min(WINDOWS, _room_to_tell_apart(len(train), len(told), count) // len(told)))
     views = [view for image in told for view in _spread_out(image, each, config.patch_px)]
     plain = config.model_copy(update={"augment": AugmentConfig.none()})
     for store, most in ((others, each * len(others)), (train, count)):
