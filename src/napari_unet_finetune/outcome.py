@@ -64,8 +64,8 @@ def _kept_raw(end: RunEnded, held_out: int) -> str:
         )
     if not held_out and not end.stopped:
         return (
-            f"Most images that were trained on have gained no more than {OPTIMISM:g}, as by any training, and nothing "
-            "was held out: the base model is kept. Annotate images on which it is wrong."
+            f"At least half of the images that were trained on have gained no more than {OPTIMISM:g}, as by any "
+            "training, and nothing was held out: the base model is kept. Annotate images on which it is wrong."
         )
     dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.3f} on {images})"
     return (

@@ -96,33 +96,36 @@ def test_one_more_region_is_counted_as_soon_as_it_is_painted(session, tmp_path):
     annotation.release()
 
 
-def test_regions_are_known_to_the_base_when_strokes_have_moved_their_edges(tmp_path, model):
-    project = dataset(tmp_path)
+def trained_on(project, tmp_path, model):
+    """Return the file of a model of a finished training on all regions of `project`."""
     plan = plan_training(project, CONFIG)
     folder = RunFolder.create(tmp_path / "run", make_request(plan, tmp_path / "run", CONFIG, checkpoint=str(model)))
     records = tuple(TrainingImage(name=pair.name, sha256="") for pair in plan.pairs)
     load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
+    return folder.result_path
+
+
+def test_regions_are_known_to_the_base_when_strokes_have_moved_their_edges(tmp_path, model):
+    project = dataset(tmp_path)
+    trained = trained_on(project, tmp_path, model)
     history = History(project)
-    assert set(NAMES) <= history.known_to(str(folder.result_path)).trained
-    assert read_training(str(folder.result_path), project).count == len(NAMES)  # and not the slide besides
+    assert set(NAMES) <= history.known_to(str(trained)).trained
+    assert read_training(str(trained), project).count == len(NAMES)  # and not the slide besides
     project.save_labels("slide0", strokes([*PLACES, *(place.grown(64, SHAPE) for place in PLACES[2:])]), "painted")
     now = {piece.name for piece in project.image("slide0").pieces}
     assert now != set(NAMES)
-    assert now <= history.known_to(str(folder.result_path)).trained
+    assert now <= history.known_to(str(trained)).trained
 
 
 def test_a_region_that_keeps_its_name_and_grows_into_one_that_was_trained_on_is_known(tmp_path, model):
     project = dataset(tmp_path)
-    plan = plan_training(project, CONFIG)
-    folder = RunFolder.create(tmp_path / "run", make_request(plan, tmp_path / "run", CONFIG, checkpoint=str(model)))
-    records = tuple(TrainingImage(name=pair.name, sha256="") for pair in plan.pairs)
-    load_model(model).with_card(provenance=Provenance(images=records)).save(folder.result_path)
+    trained = trained_on(project, tmp_path, model)
     history, names = History(project), []
     for place in (NEW, replace(NEW, bottom=PLACES[3].bottom, right=PLACES[3].right)):
         project.save_labels("slide0", strokes([place]), "painted")
         (piece,) = project.image("slide0").pieces
         names.append(piece.name)
-        assert (piece.name in history.known_to(str(folder.result_path)).trained) == (place != NEW)
+        assert (piece.name in history.known_to(str(trained)).trained) == (place != NEW)
     assert names[0] == names[1]
 
 

@@ -80,8 +80,7 @@ def test_what_was_not_measured_is_said(box):
     assert "not measured" in box.old.text() and box.worst.isHidden()
 
 
-@pytest.fixture
-def panel(session, tmp_path, write_squares, qtbot):
+def trained_here(session, tmp_path, write_squares, qtbot):
     """Return the section after a training in this process, with a base that knows nothing."""
     session.model = save_model(tmp_path / "base.safetensors", seed=1)
     session.project = annotated_project(tmp_path, write_squares)
@@ -89,6 +88,13 @@ def panel(session, tmp_path, write_squares, qtbot):
     qtbot.addWidget(panel)
     panel.finetuning.start(TINY.model_copy(update={"learning_rate": 3e-3}))
     panel.show()
+    return panel
+
+
+@pytest.fixture
+def panel(session, tmp_path, write_squares, qtbot):
+    """Yield the section after a training that kept its finetuned weights."""
+    panel = trained_here(session, tmp_path, write_squares, qtbot)
     yield panel
     panel.release()
 
@@ -135,12 +141,7 @@ def test_finetuned_weights_that_a_training_did_not_keep_are_taken_by_a_click(
         return Kept(setup.base.weights, 0.0)
 
     monkeypatch.setattr("napari_unet_finetune.training.conclude.choose_weights", keep_the_base)
-    session.model = save_model(tmp_path / "base.safetensors", seed=1)
-    session.project = annotated_project(tmp_path, write_squares)
-    panel = FinetunePanel(session)
-    qtbot.addWidget(panel)
-    panel.finetuning.start(TINY.model_copy(update={"learning_rate": 3e-3}))
-    panel.show()
+    panel = trained_here(session, tmp_path, write_squares, qtbot)
     run = session.history.training
     assert run.end.kept_raw and panel.finetuning.model is None and not panel.outcome.compare.isEnabled()
     click(qtbot, panel.outcome.weigh)
