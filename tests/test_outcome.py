@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.events import ImageChange, RunEnded
-from napari_unet_finetune.outcome import ENOUGH_HELD_OUT, summarized
+from napari_unet_finetune.outcome import ENOUGH_HELD_OUT, WhyBase, summarized, why_base
 
 END = RunEnded(400, False, False, 0.41, 0.88, 0.95, 0.945, 0.5, "")
 
@@ -44,6 +44,19 @@ def test_a_base_that_was_kept_is_said_first():
     assert "nothing was held out: the base model is kept" in unscored and "Dice" not in unscored
     costly = _told(replace(kept, raw_dice=None, finetuned_dice=None, share=0.0, unmixed_old_dice=0.6), 0)
     assert costly.startswith("Finetuning lowered Dice on old images from 0.950 to 0.600, and no mix")
+
+
+def test_a_base_that_was_kept_for_a_loss_on_patches_is_not_said_to_have_been_judged_by_images():
+    config = FinetuneConfig(preset="seed recipe", keep_raw=True)
+    kept = replace(END, kept_raw=True, raw_dice=None, finetuned_dice=None, old_dice_before=None, old_dice_after=None)
+    assert why_base(kept, config, 0) is WhyBase.NO_LOWER_LOSS
+    assert summarized(kept, config, 0).summary.startswith("Finetuning did not improve on the base model: the base")
+
+
+def test_the_tolerance_that_was_set_decides_whether_old_images_are_the_reason():
+    kept = replace(END, kept_raw=True, raw_dice=None, finetuned_dice=None, unmixed_old_dice=0.92)  # 0.03 less
+    whys = [why_base(kept, FinetuneConfig(tolerated_drop=tolerated), 0) for tolerated in (0, 0.01, 0.05)]
+    assert whys == [WhyBase.LOSS, WhyBase.LOSS, WhyBase.HARDLY_LEARNED]
 
 
 def test_forgetting_is_said():

@@ -18,6 +18,7 @@ from napari_unet_finetune.text import (
     duration,
     elided,
     first_of,
+    from_to,
     number,
     path_in_words,
     percent,
@@ -54,6 +55,12 @@ def test_a_size_has_its_unit():
 
 def test_of_many_names_the_first_are_told():
     assert (first_of("ab"), first_of("abcd"), first_of("abc", 2)) == ("a, b", "a, b, c, …", "a, b, …")
+
+
+def test_two_scores_have_as_many_digits_as_tell_them_apart():
+    assert [from_to(0.5, after) for after in (0.55, 0.5, 0.5002)] == [
+        "from 0.500 to 0.550", "from 0.500 to 0.500", "from 0.5000 to 0.5002"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum
 
 from .config import FinetuneConfig
 from .events import RunEnded, forgets
-from .text import count_of, difference, first_of, listed, number, percent
+from .text import count_of, difference, first_of, from_to, listed, percent
 
 # With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
 # models on the held-out ones decides nothing alone.
@@ -33,7 +34,7 @@ def _begin(end: RunEnded) -> str:
 def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
     images = count_of(held_out, "held-out image")
     if end.kept_raw:
-        return _kept_raw(end, held_out)
+        return _kept_raw(end, config, held_out)
     if config.validation == "patches":
         return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
     if end.finetuned_dice is None:
@@ -51,25 +52,58 @@ def chosen_by_held_out(end: RunEnded | None, config: FinetuneConfig, held_out: i
     return listed(["the step", *(["the share"] if share < 1 else []), *(["the threshold"] if calibrated else [])])
 
 
-def _kept_raw(end: RunEnded, held_out: int) -> str:
-    images = count_of(held_out, "held-out image")
-    is_raised = end.raw_dice is not None and end.unmixed_dice is not None and end.unmixed_dice > end.raw_dice
-    if is_raised or (not held_out and forgets(end.old_dice_before, end.unmixed_old_dice)):
-        raised = f"raised Dice from {number(end.raw_dice)} to {number(end.unmixed_dice)} on {images}, but "
+class WhyBase(Enum):
+    """Why a training kept its base, as `why_base` finds it."""
+
+    NO_STEP = "no step was made"
+    NO_GAIN = "held-out images have gained nothing"
+    NO_GAIN_AND_LOSS = "held-out images have gained nothing, and old ones have lost"
+    GAIN_BUT_LOSS = "old images have lost more than the gain of held-out ones is worth"
+    LOSS = "nothing was held out, and old images have lost more than is worth it"
+    HARDLY_LEARNED = "nothing was held out, and half of the training images have gained no more than by any training"
+    NO_LOWER_LOSS = "the loss on patches of the training images has not fallen"
+
+
+def why_base(end: RunEnded, config: FinetuneConfig, held_out: int) -> WhyBase:
+    """Return why the training that ended so, with `held_out` images held out, kept its base.
+
+    Numbers are compared as the training compared them, before they are rounded to be shown.
+    """
+    if not end.steps:
+        return WhyBase.NO_STEP
+    has_lost = _drop(end.old_dice_before, end.unmixed_old_dice) > config.tolerated_drop
+    if _drop(end.unmixed_dice, end.raw_dice) > 0:
+        return WhyBase.GAIN_BUT_LOSS
+    if held_out and config.validation != "patches":
+        return WhyBase.NO_GAIN_AND_LOSS if has_lost else WhyBase.NO_GAIN
+    if has_lost:
+        return WhyBase.LOSS
+    return WhyBase.NO_LOWER_LOSS if config.validation == "patches" else WhyBase.HARDLY_LEARNED
+
+
+def _drop(before: float | None, after: float | None) -> float:
+    return 0.0 if before is None or after is None else before - after
+
+
+def _kept_raw(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
+    why, images = why_base(end, config, held_out), count_of(held_out, "held-out image")
+    lowered = f"lowered Dice on old images {from_to(end.old_dice_before, end.unmixed_old_dice)}"
+    if why in (WhyBase.GAIN_BUT_LOSS, WhyBase.LOSS):
+        raised = f"raised Dice {from_to(end.raw_dice, end.unmixed_dice)} on {images}, but "
         return (
-            f"Finetuning {raised if is_raised else ''}lowered Dice on old images from {number(end.old_dice_before)} to "
-            f"{number(end.unmixed_old_dice)}, and no mix of base and finetuned weights is worth that: the base model "
-            "is kept. Raise Replay, give old images or, if the new ones matter more, take the finetuned weights all "
-            "the same with Old or new (unet-finetune weigh)."
+            f"Finetuning {raised if why is WhyBase.GAIN_BUT_LOSS else ''}{lowered}, and no mix of base and finetuned "
+            "weights is worth that: the base model is kept. Raise Replay, give old images or, if the new ones matter "
+            "more, take the finetuned weights all the same with Old or new (unet-finetune weigh)."
         )
-    if not held_out and not end.stopped:
+    if why is WhyBase.HARDLY_LEARNED:
         return (
             f"At least half of the images that were trained on have gained no more than {OPTIMISM:g}, as by any "
             "training, and nothing was held out: the base model is kept. Annotate images on which it is wrong."
         )
     dice = "" if end.raw_dice is None else f" (Dice {end.raw_dice:.3f} on {images})"
     return (
-        f"Finetuning did not improve on the base model{dice}: the base model is kept. "
+        f"Finetuning did not improve on the base model{dice}"
+        f"{f' and {lowered}' if why is WhyBase.NO_GAIN_AND_LOSS else ''}: the base model is kept. "
         "Check the masks, annotate more varied images, or train longer."
     )
 

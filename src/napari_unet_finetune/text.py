@@ -101,6 +101,12 @@ def difference(before: float, after: float, digits: int = 3) -> float:
     return round(round(after, digits) - round(before, digits), digits)
 
 
+def from_to(before: float | None, after: float | None) -> str:
+    """Return from what to what a score has changed, with as many digits, three at least, as tell the two apart."""
+    digits = next((some for some in range(3, 7) if number(before, some) != number(after, some)), 3)
+    return f"from {number(before, digits)} to {number(after, digits)}"
+
+
 def times(ratio: float | None) -> str:
     """Return a ratio for a table, such as ``1.25 ×``; a dash where there is none."""
     return "–" if ratio is None else f"{ratio:.2f} ×"

@@ -19,11 +19,12 @@ from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.evaluate import evaluate
-from napari_unet_finetune.events import RunEnded, drain
+from napari_unet_finetune.events import RunEnded, drain, from_json
 from napari_unet_finetune.learning_curve.plan import pairs_of_datasets
 from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.outcome import WhyBase, summarized, why_base
 from napari_unet_finetune.report.write import report
 from napari_unet_finetune.runs.folder import RunFolder
 from napari_unet_finetune.runs.request import ComparedModel, CompareRequest, CurveRequest
@@ -323,27 +324,48 @@ ON_HALF = "on at least half of the training images by no more than 0.02"
 NO_MIX = "no mix of the base model's weights and these was worth that"
 
 
+# What the last sentence of the training says for each reason.
+TOLD = {
+    WhyBase.NO_STEP: "Stopped before the first step",
+    WhyBase.NO_GAIN: "did not improve on the base model (Dice 0.800 on 1 held-out image): the",
+    WhyBase.NO_GAIN_AND_LOSS: "did not improve on the base model (Dice 0.800 on 1 held-out image) and lowered Dice on",
+    WhyBase.GAIN_BUT_LOSS: "Finetuning raised Dice from",
+    WhyBase.LOSS: "Finetuning lowered Dice on old images from",
+    WhyBase.HARDLY_LEARNED: "At least half of the images that were trained on have gained no more than 0.02",
+}
+
+
 @pytest.mark.parametrize(
-    ("held_out", "end", "said"),
+    ("held_out", "end", "why", "said"),
     [
-        (1, SAME, f"this did not raise {DICE} on held-out images,"),
-        (1, SAME | OLD_LOST, f"this did not raise {DICE} on held-out images and lowered that {ON_OLD}"),
-        (1, UP | OLD_LOST, f"this raised {DICE} on held-out images from 0.500 to 0.550 but lowered that {ON_OLD}"),
-        (1, UP | OLD_LOST, NO_MIX),
-        (0, {}, f"no image was held out, and this raised {DICE} {ON_HALF}"),
-        (0, OLD_LOST, f"lowered {DICE} {ON_OLD} and, as the training images showed without held-out ones, {NO_MIX}"),
-        (0, {"steps": 0}, "Since no step was made"),
+        (1, SAME, WhyBase.NO_GAIN, f"this did not raise {DICE} on held-out images,"),
+        (1, SAME | OLD_LOST, WhyBase.NO_GAIN_AND_LOSS, f"{DICE} on held-out images and lowered that {ON_OLD}"),
+        (1, UP | OLD_LOST, WhyBase.GAIN_BUT_LOSS, f"on held-out images from 0.500 to 0.550 but lowered that {ON_OLD}"),
+        (1, UP | OLD_LOST, WhyBase.GAIN_BUT_LOSS, NO_MIX),
+        (0, {}, WhyBase.HARDLY_LEARNED, f"no image was held out, and this raised {DICE} {ON_HALF}"),
+        (0, OLD_LOST, WhyBase.LOSS, f"{ON_OLD} and, as the training images showed without held-out ones, {NO_MIX}"),
+        (0, {"steps": 0}, WhyBase.NO_STEP, "Since no step was made"),
+        # What three digits do not show.
+        (1, {**OLD_LOST, "raw_dice": 0.8001, "unmixed_dice": 0.8002}, WhyBase.GAIN_BUT_LOSS, "0.8001 to 0.8002 but"),
+        (1, {**OLD_LOST, "raw_dice": 0.8, "unmixed_dice": 0.7999}, WhyBase.NO_GAIN_AND_LOSS, f"lowered that {ON_OLD}"),
+        (1, {**SAME, "old_dice_before": 0.95, "unmixed_old_dice": 0.9402}, WhyBase.NO_GAIN, "held-out images,"),
+        (0, {"old_dice_before": 0.9504, "unmixed_old_dice": 0.9396}, WhyBase.LOSS, "from 0.950 to 0.940"),
+        (0, {"old_dice_before": 0.9506, "unmixed_old_dice": 0.9407}, WhyBase.HARDLY_LEARNED, ON_HALF),
     ],
 )  # fmt: skip
-def test_why_the_base_was_kept_is_what_happened(kept_base, tmp_path, held_out, end, said):
+def test_why_the_base_was_kept_is_told_alike_at_the_end_and_in_a_report(kept_base, tmp_path, held_out, end, why, said):
     run = shutil.copytree(kept_base, tmp_path / "run")
     scores = {"raw_dice": None, "finetuned_dice": None, "unmixed_dice": None, "old_dice_before": None}
     with_event(run, "run_ended", **{**scores, "unmixed_old_dice": None, **end})
     images = ["img_00", "img_01", "img_02", "img_03"]
     with_event(run, "run_started", train_images=images[held_out:], validation_images=images[:held_out])
+    ended = from_json((run / "events.jsonl").read_text("utf-8").splitlines()[-1])
+    config = RunFolder(run).request.config
+    assert why_base(ended, config, held_out) is why
+    assert TOLD[why] in summarized(ended, config, held_out).summary
     text = re.sub(r"\s+", " ", html.unescape(written(run, tmp_path / "why.html")[1]))
-    why = re.search(r"Since [^.]*(?:\.\d[^.]*)*, the base model was used unchanged\.", text)
-    assert why is not None and said in why[0] and (held_out or "on held-out" not in why[0])
+    because = re.search(r"Since [^.]*(?:\.\d[^.]*)*, the base model was used unchanged\.", text)
+    assert because is not None and said in because[0] and (held_out or "on held-out" not in because[0])
 
 
 @pytest.mark.parametrize(("has_card", "said"), [(True, "cosine schedule"), (False, "constant until three validations")])

@@ -22,8 +22,8 @@ from ..events import TOLERATED_DROP, forgets
 from ..inference.views import trains_mirrored
 from ..metrics import MATCH_IOUS, MATCHING
 from ..models.provenance import DISTRIBUTION, installed_version
-from ..outcome import ENOUGH_HELD_OUT, OPTIMISM, chosen_by_held_out
-from ..text import count_of, device_name, difference, listed, number, percent, precision_name
+from ..outcome import ENOUGH_HELD_OUT, OPTIMISM, WhyBase, chosen_by_held_out, why_base
+from ..text import count_of, device_name, difference, from_to, listed, number, percent, precision_name
 
 # Pictures are stored at most this large; on paper they are two to five centimeters wide.
 MAX_PICTURE_PX = 640
@@ -75,7 +75,8 @@ def _environment() -> Any:
     environment.globals.update(
         count_of=count_of, difference=difference, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
         today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
-        chosen_by_held_out=chosen_by_held_out, TOLERATED_DROP=TOLERATED_DROP, OPTIMISM=OPTIMISM,
+        chosen_by_held_out=chosen_by_held_out, TOLERATED_DROP=TOLERATED_DROP, OPTIMISM=OPTIMISM, WhyBase=WhyBase,
+        why_base=why_base, from_to=from_to,
         CONFIDENCE=CONFIDENCE, trains_mirrored=trains_mirrored, overlap=PredictConfig().overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}", MATCH_IOUS=MATCH_IOUS,
         MATCHING=MATCHING,
