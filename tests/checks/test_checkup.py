@@ -1,5 +1,6 @@
 """The check of a folder: everything that is wrong is said, in one pass, and nothing stops it."""
 
+import gc
 import json
 
 import numpy as np
@@ -9,7 +10,8 @@ import tifffile
 from napari_unet_finetune.checked_json import checked
 from napari_unet_finetune.checks.checkup import Checkup, CheckupSource, check, check_images
 from napari_unet_finetune.config import ChannelRule
-from napari_unet_finetune.data.statistics import ModelFacts, ModelView
+from napari_unet_finetune.data.folders import open_folder
+from napari_unet_finetune.data.statistics import DataStatistics, ModelFacts, ModelView, measure
 from napari_unet_finetune.events import ImageSeen
 
 RNG = np.random.default_rng(0)
@@ -230,6 +232,19 @@ def test_an_image_that_does_not_fit_the_model_is_a_problem(folder):
     view = ModelView(channels=ChannelRule(method="none"))
     result = check(folder / "images", model=ModelFacts("base", view)).result
     assert any("005" in sentence and "channels" in sentence for sentence in result.problems)
+
+
+def _statistics_in_memory():
+    return sum(type(one) is DataStatistics for one in gc.get_objects())
+
+
+def test_statistics_of_all_images_are_kept_and_not_those_of_each(folder):
+    images = open_folder(folder / "images", folder / "masks")
+    facts = ModelFacts("base", ModelView(), measure(images, ModelView()))
+    looking, before = check(folder / "images", folder / "masks", model=facts), _statistics_in_memory()
+    for _ in looking:
+        assert _statistics_in_memory() == before
+    assert looking.result.comparison.new == facts.statistics
 
 
 def test_progress_is_told_image_by_image(folder):

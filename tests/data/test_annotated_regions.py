@@ -20,10 +20,14 @@ from napari_unet_finetune.data.normalize import ModelView, measure_sight, networ
 from napari_unet_finetune.data.statistics import measure_image
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.events import drain
-from napari_unet_finetune.io.images import ImageRef, open_in_parts
+from napari_unet_finetune.io.images import ImageRef, list_images, open_in_parts
 from napari_unet_finetune.io.regions import occupied, reopened
+from napari_unet_finetune.io.regions import region as regions
 from napari_unet_finetune.io.regions.occupied import CELL_PX, CONTEXT_PX, occupied_regions
 from napari_unet_finetune.io.regions.region import LazyImage, Region
+from napari_unet_finetune.jobs import questions
+from napari_unet_finetune.runs.request import CheckRequest
+from napari_unet_finetune.runs.serve import Control
 
 SHAPE = (1300, 1500)
 PLACES = [
@@ -36,7 +40,7 @@ PLACES = [
 
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "LARGE_PX", 1000 * 1000)
+    monkeypatch.setattr(regions, "LARGE_PX", 1000 * 1000)
 
 
 def slide(dtype: type = np.uint8, channels: int = 1, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -161,6 +165,24 @@ def test_slides_on_which_nothing_is_annotated_are_left_out_with_that_reason(tmp_
     assert all(name in told[0] for name in bare)
     assert not found.empty_masks
     assert not any(one.is_constant for one in (*found.images, *found.not_annotated))
+
+
+def test_a_slide_without_a_mask_is_not_read_where_others_have_one_on_the_command_line_as_in_the_docks(tmp_path) -> None:
+    images, masks = write_slides(tmp_path, [True, False])
+    (masks / "slide1.tif").unlink()
+    tifffile.imwrite(images / "small.tif", np.zeros((3, 40, 50), np.uint8), photometric="minisblack")
+    found = drain(check(images, masks, sparse=True))
+    pairs = open_folder(images, masks, sparse=True).pairing.pairs
+    bare = [ref for ref in list_images(images) if ref.stem != "slide0"]
+    asked = drain(questions.check(tmp_path, CheckRequest(pairs=pairs, images=bare), Control()))
+    names = [f"small[00{frame}]" for frame in range(3)]
+    assert [one.name for one in found.not_annotated] == [one.name for one in asked.not_annotated] == names
+    assert "slide1" in [one.name for one in found.images_without_mask] and not asked.problems
+
+
+def test_slides_are_looked_at_where_no_masks_are_given(tmp_path) -> None:
+    images, _ = write_slides(tmp_path, [True])
+    assert [one.size for one in drain(check(images)).images] == [SHAPE]
 
 
 def test_nothing_annotated_at_all_is_an_error_that_says_so_and_a_question_of_the_check(tmp_path) -> None:

@@ -68,6 +68,17 @@ def test_images_together_count_the_same_each():
     assert combine([]) is None
 
 
+def test_images_that_are_added_one_by_one_give_the_means_of_all():
+    rng = np.random.default_rng(0)
+    images = [image_of(background=int(rng.integers(1, 90)), labels=bool(number % 5)) for number in range(23)]
+    each = [measure_image(image, VIEW) for image in images]
+    found = combine(iter(each))
+    for part in ("everywhere", "objects", "background"):
+        known = [quantiles for one in each if (quantiles := getattr(one.raw, part))]
+        assert getattr(found.raw, part) == tuple(np.mean(known, axis=0).round(5))
+    assert found.foreground == each[1].foreground and found.object_width_px == each[1].object_width_px
+
+
 def test_sizes_are_given_as_the_network_sees_them():
     half = VIEW.model_copy(update={"rescale": 0.5})
     assert measure_image(image_of(), half).object_width_px == pytest.approx(6, abs=0.5)

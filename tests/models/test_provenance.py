@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from napari_unet_finetune.data import folders
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.io.regions import region as regions
 from napari_unet_finetune.io.regions.region import Region
 from napari_unet_finetune.models.provenance import Provenance, TrainingImage, installed_version, package_versions
 
@@ -82,7 +82,7 @@ def test_a_region_is_known_by_its_place_however_its_edges_have_moved(image: Anno
 
 
 def test_a_region_is_known_where_the_whole_is_large_and_the_other_way_round(monkeypatch) -> None:
-    monkeypatch.setattr(folders, "LARGE_PX", 1000)
+    monkeypatch.setattr(regions, "LARGE_PX", 1000)
     whole, region = TrainingImage.of(AnnotatedImage("whole", WHOLE)), TrainingImage.of(part(HELD_OUT))
     assert Provenance(images=(region,), held_out=()).use_of(whole) == "train"
     assert Provenance(images=(whole,), held_out=()).use_of(region) == "train"

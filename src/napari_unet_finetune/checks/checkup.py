@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from ..data.folders import NOT_ANNOTATED, Opened, open_unannotated, pair_folders
+from ..data.folders import Opened, open_unannotated, pair_folders
 from ..data.pairing import LeftOver, Pair, Pairing
-from ..data.statistics import DataStatistics, ModelFacts, combine
+from ..data.statistics import DataStatistics, ModelFacts, Together
+from ..errors import DataError
 from ..events import ImageSeen, as_run
-from ..io.images import ImageRef, list_images, without_labels
+from ..io.images import ImageRef, list_images, read_headers, without_labels
+from ..io.pixels import ImageHeader
+from ..io.regions.region import is_large
 from ..result import Offer, Result, ResultTable
 from ..text import count_of, number, percent
 from .advice import Unpaired, give_advice, name_doubts, name_problems, name_shared
 from .against_training import DIFFERS, DataComparison, compare
-from .duplicates import Duplicate, find_duplicates, find_shared
+from .duplicates import Duplicate, Fingerprint, find_duplicates, find_shared
 from .findings import ImageFindings, Look, look_at
 
 
@@ -201,33 +206,59 @@ def check_images(
     model: ModelFacts | None = None,
     test_images: Sequence[ImageRef] = (),
 ) -> Generator[ImageSeen, None, Checkup]:
-    """Yield after each image and return what was found; see `check`."""
-    pairing = source.pairing
-    alone = [one.ref for one in pairing.images_without_mask if one.reason != NOT_ANNOTATED]  # those are large
+    """Yield after each image and return what was found; see `check`.
+
+    Where there are masks, a large image without one is not read: of large ones, only annotated regions are.
+    """
+    pairing, headers = source.pairing, lru_cache(1)(read_headers)  # frames of a file follow each other
     todo: list[tuple[ImageRef, Pair | None]] = [(pair.image, pair) for pair in pairing.pairs]
-    todo += [(ref, None) for ref in (*alone, *test_images)]
-    looks = []
-    opened = Opened(open_unannotated)
+    todo += [(one.ref, None) for one in pairing.images_without_mask]
+    known = len(todo)
+    todo += [(ref, None) for ref in test_images]
+    seen, test, opened = _Seen(), _Seen(), Opened(open_unannotated)
     for done, (ref, pair) in enumerate(todo, start=1):
-        is_test = done > len(todo) - len(test_images)
-        looks.append(look_at(ref, pair, view=model.view if model and not is_test else None, opened=opened))
+        if done > known:
+            test.note(look_at(ref, None, view=None, opened=opened))
+        elif pair is not None or not (source.has_masks and _is_large(ref, headers)):
+            seen.note(look_at(ref, pair, view=model.view if model else None, opened=opened))
         yield ImageSeen(pair.name if pair else ref.name, done, len(todo))
-    known = len(todo) - len(test_images)
-    return _summary(source, looks[:known], looks[known:], model)
+    return _summary(source, seen, test, model)
 
 
-def _summary(source: CheckupSource, looks: list[Look], test: list[Look], model: ModelFacts | None) -> Checkup:
-    findings = tuple(look.findings for look in looks)
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What is kept of images that were looked at: of their statistics, which are large, only those of all together."""
+
+    findings: list[ImageFindings] = field(default_factory=list)
+    prints: list[Fingerprint] = field(default_factory=list)
+    statistics: Together = field(default_factory=Together)
+
+    def note(self, look: Look) -> None:
+        self.findings.append(look.findings)
+        if look.fingerprint is not None:
+            self.prints.append(look.fingerprint)
+        if look.statistics is not None:
+            self.statistics.add(look.statistics)
+
+
+def _is_large(ref: ImageRef, headers: Callable[[Path], Sequence[ImageHeader]]) -> bool:
+    """Tell whether an image is large, as far as the header of its file tells."""
+    with suppress(DataError, IndexError):  # said when it is read
+        return is_large(headers(ref.path)[ref.frame or 0].size)
+    return False
+
+
+def _summary(source: CheckupSource, seen: _Seen, test: _Seen, model: ModelFacts | None) -> Checkup:
+    findings = tuple(seen.findings)
     count = len(source.pairing.pairs) if source.has_masks else len(findings)
     images, not_annotated = findings[:count], findings[count:]
     shares = [one.foreground for one in images if one.foreground is not None]
     without_mask = _unpaired(source.pairing.images_without_mask) if source.has_masks else ()
     without_image = _unpaired(source.pairing.masks_without_image)
     unreadable = tuple(Unpaired(str(path), reason) for path, reason in source.unreadable)
-    prints, test_prints = ([look.fingerprint for look in part if look.fingerprint] for part in (looks, test))
-    duplicates, shared = find_duplicates(prints), find_shared(prints, test_prints)
+    duplicates, shared = find_duplicates(seen.prints), find_shared(seen.prints, test.prints)
     missing = () if source.may_lack_masks else without_mask
-    problems = name_problems((*findings, *(look.findings for look in test)), missing, without_image, unreadable)
+    problems = name_problems((*findings, *test.findings), missing, without_image, unreadable)
     return Checkup(
         images=images,
         not_annotated=not_annotated,
@@ -238,7 +269,7 @@ def _summary(source: CheckupSource, looks: list[Look], test: list[Look], model: 
         shared_with_test=shared,
         mean_foreground=float(np.mean(shares)) if shares else None,
         empty_masks=sum(share == 0 for share in shares),
-        comparison=compare(combine(look.statistics for look in looks if look.statistics), model) if model else None,
+        comparison=compare(seen.statistics.combined, model) if model else None,
         problems=(*problems, *name_shared(shared)),
         advice=(*source.notes, *give_advice(images, not_annotated, duplicates)),
         doubts=name_doubts(images, missing),

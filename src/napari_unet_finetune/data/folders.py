@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import prod
 from pathlib import Path
 from typing import overload
 
@@ -16,13 +15,12 @@ from ..io.images import (
     Listing,
     list_images,
     open_in_parts,
-    read_headers,
     read_image,
     without_labels,
 )
 from ..io.pixels import ImageHeader, ImagePixels
 from ..io.regions.occupied import occupied_regions
-from ..io.regions.region import LARGE_PX, LazyImage, Region
+from ..io.regions.region import LazyImage, Region, is_large
 from ..io.regions.reopened import OpenedImages
 from ..text import count_of, first_of, path_in_words, verb_for
 from .annotated_image import AnnotatedImage
@@ -248,20 +246,6 @@ def _with_regions(folder: AnnotatedFolder, headers: Mapping[ImageRef, ImageHeade
     without_mask = (*folder.pairing.images_without_mask, *left)
     pairing = replace(folder.pairing, pairs=tuple(pairs), images_without_mask=without_mask)
     return replace(folder, pairing=pairing, told=(*folder.told, *say_large(counts, reasons)))
-
-
-def is_large(shape: Sequence[int]) -> bool:
-    """Tell whether an image of `shape` (Y, X) is read by its annotated regions, where that can be."""
-    return prod(shape) > LARGE_PX
-
-
-def large_among(refs: Collection[ImageRef]) -> frozenset[ImageRef]:
-    """Return which of these images are large, as far as the headers of their files can be read."""
-    sizes: dict[tuple[Path, int], tuple[int, int]] = {}
-    for path in dict.fromkeys(ref.path for ref in refs):
-        with suppress(DataError):  # said when it is used
-            sizes |= {(path, frame): header.size for frame, header in enumerate(read_headers(path))}
-    return frozenset(ref for ref in refs if is_large(sizes.get((ref.path, ref.frame or 0), (0, 0))))
 
 
 def _is_large_pair(pair: Pair, headers: Mapping[ImageRef, ImageHeader]) -> bool:

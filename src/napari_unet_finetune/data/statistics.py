@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,10 @@ def estimate_rescale(
     return setting, f"Objects are {widths} wide; images are resampled by {setting:g}, and results brought back."
 
 
-__all__ = ["LEVELS", "DataStatistics", "Intensities", "ModelFacts", "ModelView", "combine", "measure", "measure_image"]
+__all__ = [
+    "LEVELS", "DataStatistics", "Intensities", "ModelFacts", "ModelView", "Together", "combine", "measure",
+    "measure_image",
+]  # fmt: skip
 
 _DIGITS = 5
 Parts = tuple[NDArray[np.bool_], NDArray[np.bool_]]
@@ -195,26 +199,58 @@ def measure_image(
     )
 
 
+class Together:
+    """Statistics of images that are added one by one, each counting the same: a few numbers of each are kept."""
+
+    def __init__(self) -> None:
+        self._images = 0
+        self._raw, self._normalized = _Mean(), _Mean()
+        self._channels: list[_Mean] | None = None
+        self._range: tuple[float, float] | None = None
+        self._shares: list[float] = []
+        self._shapes: list[tuple[float, float | None]] = []
+
+    def add(self, one: DataStatistics) -> None:
+        """Add the statistics of an image; raises `ValueError` if it has other channels than those before."""
+        self._channels = [_Mean() for _ in one.channels] if self._channels is None else self._channels
+        self._images += one.images
+        self._raw.add(one.raw)
+        self._normalized.add(one.normalized)
+        for mean, channel in zip(self._channels, one.channels, strict=True):
+            mean.add(channel)
+        if one.median_range is not None:
+            low, high = self._range or one.median_range
+            self._range = min(low, one.median_range[0]), max(high, one.median_range[1])
+        if one.foreground is not None:
+            self._shares.append(one.foreground)
+        if one.object_width_px is not None:
+            self._shapes.append((one.object_width_px, one.object_elongation))
+
+    @property
+    def combined(self) -> DataStatistics | None:
+        """The statistics of all that were added, ``None`` if none were."""
+        if not self._images:
+            return None
+        # an exception among layers says nothing of the others
+        has_shape = 2 * len(self._shapes) > sum(share > 0 for share in self._shares)
+        return DataStatistics(
+            images=self._images,
+            raw=self._raw.value,
+            normalized=self._normalized.value,
+            channels=tuple(mean.value for mean in self._channels or ()),
+            median_range=self._range,
+            foreground=round(float(np.mean(self._shares)), _DIGITS) if self._shares else None,
+            object_width_px=_median([width for width, _ in self._shapes]) if has_shape else None,
+            object_elongation=_median([elongation for _, elongation in self._shapes]) if has_shape else None,
+        )
+
+
 def combine(statistics: Iterable[DataStatistics]) -> DataStatistics | None:
     """Return the statistics of several images together, each image counting the same; ``None`` of none."""
-    all_of_them = tuple(statistics)
-    if not all_of_them:
-        return None
-    ranges = [one.median_range for one in all_of_them if one.median_range]
-    shares = [one.foreground for one in all_of_them if one.foreground is not None]
-    shapes = [one for one in all_of_them if one.object_width_px is not None]
-    # an exception among layers says nothing of the others
-    has_shape = 2 * len(shapes) > sum(share > 0 for share in shares)
-    return DataStatistics(
-        images=sum(one.images for one in all_of_them),
-        raw=_mean([one.raw for one in all_of_them]),
-        normalized=_mean([one.normalized for one in all_of_them]),
-        channels=tuple(map(_mean, zip(*(one.channels for one in all_of_them), strict=True))),
-        median_range=(min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None,
-        foreground=round(float(np.mean(shares)), _DIGITS) if shares else None,
-        object_width_px=_median([one.object_width_px for one in shapes]) if has_shape else None,
-        object_elongation=_median([one.object_elongation for one in shapes]) if has_shape else None,
-    )
+    together = Together()
+    for one in statistics:
+        together.add(one)
+    return together.combined
 
 
 def measure(images: Iterable[AnnotatedImage], view: ModelView) -> DataStatistics | None:
@@ -254,11 +290,20 @@ def _middle(quantiles: Sequence[float]) -> float:
     return quantiles[len(quantiles) // 2]
 
 
-def _mean(parts: Sequence[Intensities]) -> Intensities:
-    """Return the mean of each quantile over those that know it: the distribution in their middle."""
+class _Mean:
+    """The mean of each quantile over those images that know it: the distribution in their middle."""
 
-    def mean(name: str) -> tuple[float, ...]:
-        known = [values for one in parts if (values := getattr(one, name))]
-        return tuple(round(float(value), _DIGITS) for value in np.mean(known, axis=0)) if known else ()
+    def __init__(self) -> None:
+        self._sums: dict[str, NDArray[np.float64]] = {}
+        self._counts = Counter[str]()
 
-    return Intensities(everywhere=mean("everywhere"), objects=mean("objects"), background=mean("background"))
+    def add(self, one: Intensities) -> None:
+        for name in Intensities.model_fields:
+            if values := getattr(one, name):
+                self._sums[name] = self._sums.get(name, 0.0) + np.asarray(values, np.float64)
+                self._counts[name] += 1
+
+    @property
+    def value(self) -> Intensities:
+        means = {name: (total / self._counts[name]).tolist() for name, total in self._sums.items()}
+        return Intensities(**{name: tuple(round(value, _DIGITS) for value in mean) for name, mean in means.items()})

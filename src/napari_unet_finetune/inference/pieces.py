@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..config import PredictConfig
 from ..io.regions.parts import Parts
-from ..io.regions.region import LARGE_PX, InView, Region, regions_of
+from ..io.regions.region import InView, Region, is_large, regions_of
 from .objects import CORNERS, WINDOW_PX, Components, filled_windows, split_touching
 
 CHUNK_PX = 2048
@@ -56,7 +55,7 @@ def side_of_chunks(shape: tuple[int, int], chunk: int | None) -> int | None:
     """
     if chunk is not None:
         return chunk if max(shape) > chunk else None
-    return CHUNK_PX if prod(shape) > LARGE_PX else None
+    return CHUNK_PX if is_large(shape) else None
 
 
 @dataclass(frozen=True, eq=False)

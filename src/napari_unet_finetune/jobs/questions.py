@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import TRIAL_SECONDS, TRIAL_STEPS, PredictConfig
-from ..data.folders import NOT_ANNOTATED, AnnotatedFolder, large_among
+from ..data.folders import AnnotatedFolder
 from ..data.pairing import LeftOver, Pairing
 from ..events import Event, until
 
@@ -27,9 +27,7 @@ def check(_folder: Path, request: CheckRequest, control: Control) -> Generator[E
     from ..io.images import notes_of
     from ..models.card import read_card
 
-    unseen = large_among(request.images) if request.pairs else frozenset()  # as on the command line
-    reasons = ((image, NOT_ANNOTATED if image in unseen else "it is not annotated yet") for image in request.images)
-    alone = tuple(LeftOver(image, reason) for image, reason in reasons)
+    alone = tuple(LeftOver(image, "it is not annotated yet") for image in request.images)
     source = CheckupSource(
         Pairing(request.pairs, alone),
         has_masks=bool(request.pairs),

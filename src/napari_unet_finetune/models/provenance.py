@@ -19,11 +19,10 @@ from pydantic import (
 )
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import is_large
 from ..data.statistics import DataStatistics
 from ..io.pixels import sha256_of
 from ..io.regions.identity import identity_of
-from ..io.regions.region import Region, without_mark
+from ..io.regions.region import Region, is_large, without_mark
 
 DISTRIBUTION = "napari-unet-finetune"
 _RECORDED = (

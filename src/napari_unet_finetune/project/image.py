@@ -8,12 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..data.folders import IS_WHOLE, NOT_IN_PARTS, is_large
+from ..data.folders import IS_WHOLE, NOT_IN_PARTS
 from ..data.masks import WHOLE, Meaning
 from ..data.painted import ACCEPTED, PREDICTED, accepted_note
 from ..data.pairing import Pair
 from ..io.images import ImageRef
-from ..io.regions.region import Region
+from ..io.regions.region import Region, is_large
 from ..text import count_of, first_of, percent, printable, verb_for
 
 # predicted: a model has made it, and nobody has looked at it; accepted: somebody has; corrected: and has changed it

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import is_large
 from ..data.masks import BACKGROUND, Meaning, read_labels
 from ..data.masks import STROKES as FOREIGN_STROKES
 from ..data.painted import ASIDE_UNSEEN, REMOVED, painted_meaning
@@ -26,7 +25,7 @@ from ..errors import DataError
 from ..io.disk import file_stamp, write_file
 from ..io.images import ImageHeader, ImageRef, read_image, write_labels
 from ..io.regions.occupied import occupied_regions
-from ..io.regions.region import Region
+from ..io.regions.region import Region, is_large
 from .image import Origin, Part, SavedMask
 
 Labels = NDArray[np.uint16]

@@ -9,7 +9,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import cast
 
-from ..data.folders import is_large
 from ..data.masks import BACKGROUND, RECORD, Meaning
 from ..data.painted import LABELS, OLD_MASKS, OLD_STROKES, PREDICTED, Painted, origin_now
 from ..data.pairing import masks_among
@@ -18,7 +17,7 @@ from ..io.content import is_image_file
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
 from ..io.regions.ome_zarr import has_zarr
-from ..io.regions.region import Region
+from ..io.regions.region import Region, is_large
 from .image import Origin, Part, ProjectImage, SavedMask, with_unique_names
 from .masks import describe_mask, hold_same_objects, read_mask_file
 from .record import OF_IMAGE, ImageRecord, ProjectRecord, found_source, read_record, record_key

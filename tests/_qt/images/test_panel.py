@@ -22,7 +22,6 @@ from napari_unet_finetune._qt.images.panel import ImagesPanel
 from napari_unet_finetune._qt.images.table_model import Column
 from napari_unet_finetune._qt.layers import layer_image
 from napari_unet_finetune._qt.widgets.tick_dialog import TickDialog
-from napari_unet_finetune.data import folders
 from napari_unet_finetune.io.images import open_in_parts
 from napari_unet_finetune.io.regions import region as regions
 from napari_unet_finetune.io.regions.region import Region
@@ -357,7 +356,7 @@ class TestLayers:
             read.append(part.shape)
             return pixels[(..., *part.slices)]
 
-        monkeypatch.setattr(folders, "LARGE_PX", 400 * 400)
+        monkeypatch.setattr(regions, "LARGE_PX", 400 * 400)
         monkeypatch.setattr(regions, "_MOST_PIXELS_OF_A_BAND", 100 * 500 * channels)
         monkeypatch.setattr(layer_image, "region_of", noted)
         pixels = np.random.default_rng(0).integers(0, 999, (channels, *shape), np.uint16)

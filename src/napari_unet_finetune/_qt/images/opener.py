@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from ...data.folders import is_large
 from ...errors import DataError
 from ...io.content import is_image_file, is_read
 from ...io.images import about_subfolders, subfolders_with_images
+from ...io.regions.region import is_large
 from ...io.writing import Frame, write_frames
 from ...project.project import NotWritableError, Project
 from ...text import count_of, place_in_words, verb_for

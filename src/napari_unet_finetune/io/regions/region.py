@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import hypot
+from math import hypot, prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -186,7 +186,14 @@ def sampled(image: LazyImage, size: int) -> NDArray[np.generic]:
     return np.concatenate([part.copy() for part in parts], axis=-2)  # copies, as views would hold all that was read
 
 
-LARGE_PX = 4096**2  # images of more pixels are read in parts, where they can be
+LARGE_PX = 4096**2
+
+
+def is_large(shape: Sequence[int]) -> bool:
+    """Tell whether an image of `shape` (Y, X) is read and predicted in parts, where that can be."""
+    return prod(shape) > LARGE_PX
+
+
 _MOST_PIXELS_OF_A_BAND = 2**25
 
 
