@@ -17,6 +17,7 @@ from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.masks import BACKGROUND, Meaning
 from napari_unet_finetune.events import RunStarted
 from napari_unet_finetune.io.images import ImageRef
+from napari_unet_finetune.io.regions import ome_zarr
 from napari_unet_finetune.io.regions.region import Region
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
@@ -133,6 +134,18 @@ def test_what_is_read_as_a_whole_is_told_of(tmp_path, options, sparse, reason) -
     assert names(plan.used) == ["slide0"] and plan.pairs[0].region is None
     assert any("slide0 is large" in sentence and reason in sentence for sentence in plan.sentences)
     assert not any("region" in text for text in (plan.counts, mask_text(project.image("slide0"))))
+
+
+def test_without_the_extra_it_is_named_on_the_command_line_as_in_the_docks(tmp_path, monkeypatch) -> None:
+    project, whole = dataset(tmp_path), dataset(tmp_path / "plain", rowsperstrip=1)
+    monkeypatch.setattr(ome_zarr, "find_spec", lambda _name: None)
+    for one in (reopened(project), reopened(whole)):
+        plan = plan_training(one, CONFIG)
+        assert names(plan.used) == ["slide0"]
+        told = (plan.sentences, open_folder(one.source, one.folder / "labels").told)
+        for sentences in told:
+            (sentence,) = (sentence for sentence in sentences if "slide0 is large" in sentence)
+            assert sentence.endswith('is missing. Install what reads it: pip install "napari-unet-finetune[zarr]".')
 
 
 def test_they_are_remembered_and_found_in_records_that_do_not_have_them(tmp_path) -> None:

@@ -20,6 +20,7 @@ from ..io.images import (
 )
 from ..io.pixels import ImageHeader, ImagePixels
 from ..io.regions.occupied import occupied_regions
+from ..io.regions.ome_zarr import MISSING, has_zarr
 from ..io.regions.region import LazyImage, Region, is_large
 from ..io.regions.reopened import OpenedImages
 from ..text import count_of, first_of, path_in_words, verb_for
@@ -31,10 +32,6 @@ from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_image
 _DOUBTED = 20  # masks that are read for what is doubtful about them
 NOT_ANNOTATED = "nothing is annotated"
 IS_WHOLE = "is large, and all of it is read, since its mask says something of every pixel"
-NOT_IN_PARTS = (
-    "is large, and all of it is read, which takes much memory, since the file of {} cannot be read in parts. Save it "
-    "as OME-Zarr or tiled TIFF to have only annotated regions read"
-)
 Opened = OpenedImages[ImageRef]
 
 
@@ -234,7 +231,7 @@ def _with_regions(folder: AnnotatedFolder, headers: Mapping[ImageRef, ImageHeade
     pairs, left = list[Pair](), list[LeftOver]()
     counts, reasons = dict[str, int](), dict[str, str]()
     for pair in folder.pairing.pairs:
-        found = _annotated_regions(pair, folder.opened) if _is_large_pair(pair, headers) else ""
+        found = _annotated_regions(pair, headers, folder.opened) if _is_large_pair(pair, headers) else ""
         if isinstance(found, str):
             pairs.append(pair)
             reasons[pair.name] = found
@@ -253,7 +250,21 @@ def _is_large_pair(pair: Pair, headers: Mapping[ImageRef, ImageHeader]) -> bool:
     return len(sizes) == 1 and is_large(sizes.pop())
 
 
-def _annotated_regions(pair: Pair, opened: Opened) -> tuple[Region, ...] | str:
+def why_not_in_parts(file_of: str, *, has_parts: bool) -> str:
+    """Return why all of a large image is read, as it follows its name, where regions of the file of it cannot be.
+
+    If the file has parts, what reads them is not installed. `file_of` says whether it is that of the image or its mask.
+    """
+    reason = "is large, and all of it is read, which takes much memory, since"
+    if has_parts and not has_zarr():
+        return f"{reason} the extra that reads parts of {file_of} is missing. {MISSING.rstrip('.')}"
+    return (
+        f"{reason} the file of {file_of} cannot be read in parts. Save it as OME-Zarr or tiled TIFF to have only "
+        "annotated regions read"
+    )
+
+
+def _annotated_regions(pair: Pair, headers: Mapping[ImageRef, ImageHeader], opened: Opened) -> tuple[Region, ...] | str:
     """Return the annotated regions of a large image; or why all of it is to be read, as it follows its name."""
     if not pair.meaning.sparse:
         return (
@@ -264,7 +275,8 @@ def _annotated_regions(pair: Pair, opened: Opened) -> tuple[Region, ...] | str:
         for ref in (pair.image, pair.mask):
             found = open_in_parts(ref)
             if found is None:
-                return NOT_IN_PARTS.format("its mask" if ref == pair.mask else "the image")
+                file_of = "its mask" if ref == pair.mask else "the image"
+                return why_not_in_parts(file_of, has_parts=ref in headers and headers[ref].read_in_parts)
             opened.add(ref, found)
         return occupied_regions(opened[pair.mask])
     except DataError as error:

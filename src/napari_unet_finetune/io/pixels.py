@@ -60,7 +60,7 @@ class ImageHeader:
 
     `channels` are the names of its channels, empty ones where the file tells none; there are none of a gray image.
     `note` is what a user should know of the file, as the end of a sentence that begins with its name. Of one that is
-    `read_in_parts`, regions can be read without the rest.
+    `read_in_parts`, regions can be read without the rest, be it that the extra zarr is to be installed for it.
     """
 
     size: tuple[int, int]

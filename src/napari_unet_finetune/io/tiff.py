@@ -29,6 +29,7 @@ from .colors import from_cmyk, from_palette, from_ycbcr, is_turned, upright, wit
 from .content import PICTURE_HEADER, declared_size
 from .disk import Stamp, file_stamp
 from .pixels import (
+    MAX_IMAGE_BYTES,
     ImageHeader,
     ImagePixels,
     check_declared,
@@ -36,7 +37,7 @@ from .pixels import (
     check_unpacked_size,
     checked_frame,
 )
-from .regions.ome_zarr import Store, ZarrImage, has_zarr, image_of, load_zarr
+from .regions.ome_zarr import MISSING, Store, ZarrImage, has_zarr, image_of, load_zarr
 from .tiff_parts import Parts, parts_of, quiet
 from .tiff_sets import TiffImage
 
@@ -56,6 +57,7 @@ def read_tiff_headers(path: Path) -> list[ImageHeader]:
     """Return size and pixel size of each two-dimensional image of the file; no pixel is read but to know a preview."""
     with _open(path) as parts:
         for image in parts.images:
+            _check_extra(path, image.series)
             _check_size(path, image.series, in_parts=_is_read_in_parts(image.series))
         return [header for image in parts.images for header in _headers(image, parts.note)]
 
@@ -105,7 +107,12 @@ def open_tiff_frame(path: Path, frame: int | None, *, name: str) -> ZarrImage | 
 
 
 def _is_read_in_parts(series: TiffPageSeries) -> bool:
-    """Tell whether parts of a series can be read, and mean what they would in the whole."""
+    """Tell whether parts of a series can be read here, and mean what they would in the whole."""
+    return _has_parts(series) and (series.dataoffset is not None or has_zarr())
+
+
+def _has_parts(series: TiffPageSeries) -> bool:
+    """Tell the same where the extra that reads compressed parts is installed."""
     page = series.keyframe
     is_plain = page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB) or (
         page.photometric == PHOTOMETRIC.YCBCR and page.compression in _JPEG
@@ -113,7 +120,7 @@ def _is_read_in_parts(series: TiffPageSeries) -> bool:
     is_known = set(series.axes) <= set("TZCSYX") and series.dtype.kind in "buif"
     if not (is_plain and is_known) or page.extrasamples or _orientation(page) != 1:
         return False
-    return series.dataoffset is not None or (prod(page.chunks) <= _LARGEST_CHUNK and has_zarr())
+    return series.dataoffset is not None or prod(page.chunks) <= _LARGEST_CHUNK
 
 
 @contextmanager
@@ -171,7 +178,7 @@ def _headers(image: TiffImage, note: str) -> list[ImageHeader]:
         size, scale = size[::-1], scale[::-1]
     in_doubt = frames_or_channels(series.shape, axes) if set(series.axes[:-2]) == {"Q"} else ""
     told = "; it ".join(filter(None, (note, image.size.note, in_doubt)))
-    in_parts = _is_read_in_parts(series)
+    in_parts = _has_parts(series)
     return [ImageHeader(size, scale, image.size.unit, _channel_names(image), told, in_parts)] * _series_frames(series)
 
 
@@ -190,6 +197,16 @@ def _channel_names(image: TiffImage) -> tuple[str, ...]:
 def _orientation(page: TiffPage) -> int:
     tag = page.tags.get("Orientation")
     return tag.value if tag is not None and isinstance(tag.value, int) else 1
+
+
+def _check_extra(path: Path, series: TiffPageSeries) -> None:
+    """Check that what reads parts of a file is installed if an image of it is too large for all else."""
+    nbytes = series.nbytes / max(1, _series_frames(series))
+    if nbytes > MAX_IMAGE_BYTES and _has_parts(series) and not _is_read_in_parts(series):
+        raise DataError(
+            f"{path.name} declares {nbytes / 2**30:.1f} GiB of pixels in one image, so only parts of it are read. "
+            f"{MISSING}"
+        )
 
 
 def _check_size(path: Path, series: TiffPageSeries, *, in_parts: bool = False) -> None:

@@ -8,11 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..data.folders import IS_WHOLE, NOT_IN_PARTS
+from ..data.folders import IS_WHOLE, why_not_in_parts
 from ..data.masks import WHOLE, Meaning
 from ..data.painted import ACCEPTED, PREDICTED, accepted_note
 from ..data.pairing import Pair
 from ..io.images import ImageRef
+from ..io.regions.ome_zarr import has_zarr
 from ..io.regions.region import Region, is_large
 from ..text import count_of, first_of, percent, printable, verb_for
 
@@ -87,7 +88,7 @@ class ProjectImage:
     parts
         Of a large image, its annotated regions; ``None`` of others.
     read_in_parts
-        Regions of its file can be read without the rest.
+        Regions of its file can be read without the rest, where the extra zarr is installed.
     region
         Which region of the image this is: a training takes it as an image of its own; ``None`` for the image.
     """
@@ -159,7 +160,8 @@ class ProjectImage:
             return ""
         if not self.meaning.sparse:
             return f'{IS_WHOLE}. In napari, untick "Unpainted = background" to have only what is painted read'
-        return "" if self.read_in_parts else NOT_IN_PARTS.format("the image")
+        is_read_in_parts = self.read_in_parts and has_zarr()  # which the masks here take
+        return "" if is_read_in_parts else why_not_in_parts("the image", has_parts=self.read_in_parts)
 
     @property
     def pieces(self) -> tuple[ProjectImage, ...]:

@@ -16,7 +16,6 @@ from ..errors import DataError
 from ..io.content import is_image_file
 from ..io.disk import file_stamp, file_stem
 from ..io.images import ImageHeader, ImageRef, list_images, looked_at, without_labels
-from ..io.regions.ome_zarr import has_zarr
 from ..io.regions.region import Region, is_large
 from .image import Origin, Part, ProjectImage, SavedMask, with_unique_names
 from .masks import describe_mask, hold_same_objects, read_mask_file
@@ -195,8 +194,7 @@ def _check_same_images(source: Path, folder: Path, record: ProjectRecord) -> Non
 
 def _image(ref: ImageRef, header: ImageHeader, known: ImageRecord | None, meaning: Meaning) -> ProjectImage:
     remembered = {name: getattr(known, name) for name in OF_IMAGE} if known else {}
-    in_parts = header.read_in_parts and has_zarr()  # which the masks here take
-    return ProjectImage(ref, size=header.size, meaning=meaning, read_in_parts=in_parts, **remembered)
+    return ProjectImage(ref, size=header.size, meaning=meaning, read_in_parts=header.read_in_parts, **remembered)
 
 
 def enter(opened: Opened, ref: ImageRef, known: ImageRecord | None, *, is_old: bool = False) -> None:

@@ -8,7 +8,7 @@ import tifffile
 
 from napari_unet_finetune.errors import DataError
 from napari_unet_finetune.io import images, pixels, tiff
-from napari_unet_finetune.io.images import ImageRef, list_images, open_in_parts, read_image
+from napari_unet_finetune.io.images import ImageRef, list_images, open_in_parts, read_headers, read_image
 from napari_unet_finetune.io.regions.region import regions_of
 
 pytest.importorskip("zarr")
@@ -89,6 +89,9 @@ def test_without_the_extra_files_are_read_whole(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "img.tif", noise(100, 90), photometric="minisblack", **TILED)
     monkeypatch.setattr(tiff, "has_zarr", lambda: False)
     assert open_in_parts(ImageRef(tmp_path / "img.tif")) is None
+    monkeypatch.setattr(tiff, "MAX_IMAGE_BYTES", 8000)
+    with pytest.raises(DataError, match=r'^img\.tif .* Install what reads it: pip install "napari-unet-fi[^ ]*"\.$'):
+        read_headers(tmp_path / "img.tif")
 
 
 def test_an_image_of_any_size_is_listed_if_it_can_be_read_in_parts(tmp_path, monkeypatch):
