@@ -41,6 +41,17 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def images_or_regions(count: int, regions: int) -> str:
+    """Return what `count` images are called of which so many are regions: images, regions, or images and regions."""
+    return "images" if not regions else "regions" if regions == count else "images and regions"
+
+
+def count_of_images(count: int, regions: int, what: str = "image") -> str:
+    """Return a number of images of which so many are regions: ``1 image``, ``2 regions``; `what` as ``new image``."""
+    nouns, (first, _, rest) = images_or_regions(count, regions), what.partition("image")
+    return f"{count} {first}{nouns.removesuffix('s') if count == 1 else nouns}{rest}"
+
+
 def first_of(names: Sequence[str], shown: int = 3) -> str:
     """Return the first of `names`, such as ``a, b, c, …``."""
     return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")

@@ -194,6 +194,14 @@ def test_nothing_annotated_at_all_is_an_error_that_says_so_and_a_question_of_the
     assert any("slide0" in sentence and "nothing is annotated" in sentence for sentence in found.sentences)
 
 
+def test_all_regions_of_a_slide_know_it_after_it_was_looked_at_once(tmp_path, monkeypatch) -> None:
+    asked, identity_of = [], reopened.identity_of
+    monkeypatch.setattr(reopened, "identity_of", lambda image: asked.append(image.name) or identity_of(image))
+    images = open_folder(*write_slides(tmp_path, [True, True]), sparse=True)
+    wholes = [image.whole for _ in range(2) for image in images]
+    assert len(wholes) > 4 and len(set(wholes)) == 2 and asked == ["slide0", "slide1"]
+
+
 def test_many_large_images_are_told_of_in_one_sentence(tmp_path) -> None:
     source = write_slides(tmp_path, [True] * 3)
     for sparse, what in ((True, "12 regions in all"), (False, "--sparse")):

@@ -195,14 +195,22 @@ def test_a_slide_with_most_of_the_regions_is_trained_on():
     ("wholes", "held_out", "words"),
     [
         ("aabbcc", [0, 1], "Only 1 held-out image: its Dice is a weak number. 2 held-out regions lie in 1 image of wh"),
-        ("aabbcc", [0, 2], "Only 2 held-out images: their Dice is a rough number. Held-out regions lie in images of"),
+        ("aabbcc", [0, 2], "Only 2 held-out regions: their Dice is a rough number. Held-out regions lie in images o"),
         ([None, None, "a", "a", "b"], [0, 2, 3], "Only 2 held-out images: their Dice is a rough number. 2 held-out"),
         ([None, None, "a", "a", "b"], [0], "Only 1 held-out image: its Dice is a weak number."),
+        ([None, "a", "a", "b", "b"], [0, 1], "Only 2 held-out images and regions: their Dice"),
+        (["a"] * 9, [0, 1, 2, 3, 4], "5 held-out regions. Held-out regions lie in images of which"),
+        (["a"] * 4, [0], "Only 1 held-out region: its Dice is a weak number."),
         ("aabb", [], "Nothing is held out"),
     ],
 )
 def test_the_note_says_whether_slides_are_held_out_whole(wholes, held_out, words):
     assert split_at(held_out, len(wholes), wholes).note.startswith(words)
+
+
+def test_regions_without_objects_are_called_regions():
+    split = split_images([0.0] * 4, 0.2, 0, wholes=["a"] * 4)
+    assert split.note.startswith("1 held-out region without any object:")
 
 
 def test_held_out_images_without_objects_are_pointed_out():

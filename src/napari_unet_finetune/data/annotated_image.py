@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..io.axes import COLOR_SIZES
+from ..io.regions.identity import identity_of
 from ..io.regions.region import LazyImage, Region
+from ..io.regions.reopened import Reopened
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,19 @@ class AnnotatedImage:
         """Size (Y, X) in pixels."""
         height, width = self.image.shape[-2:]
         return height, width
+
+    @property
+    def whole(self) -> str | None:
+        """What tells the image of which it is a region from others; ``None`` if it is no region.
+
+        Raises
+        ------
+        DataError
+            If that image cannot be read.
+        """
+        if self.part_of is None:
+            return None
+        return self.part_of.identity if isinstance(self.part_of, Reopened) else identity_of(self.part_of)
 
     @property
     def dtype(self) -> np.dtype[Any]:

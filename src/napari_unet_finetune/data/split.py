@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from ..text import count_of, verb_for
+from ..text import count_of, count_of_images, verb_for
 
 MIN_IMAGES = 4
 SOLID_IMAGES = 5
@@ -219,20 +219,26 @@ def _all_but(chosen: Sequence[int], count: int) -> tuple[int, ...]:
 
 def _note(chosen: Sequence[int], fractions: Sequence[float], wholes: Wholes) -> str:
     if not any(fractions[i] > 0 for i in chosen):
-        images = count_of(len(chosen), "held-out image")
-        return f"{images} without any object: the Dice says only whether the model finds objects where there are none."
+        told = _counted(chosen, wholes)
+        return f"{told} without any object: the Dice says only whether the model finds objects where there are none."
     return _note_on(chosen, len(fractions), wholes)
 
 
 def _note_on(held_out: Sequence[int], count: int, wholes: Wholes) -> str:
     worth, about = how_held_out(held_out, count, wholes)
+    what = _counted(held_out, wholes) if worth == len(held_out) else count_of(worth, "held-out image")
     if worth == 1:
-        told = "Only 1 held-out image: its Dice is a weak number."
+        told = f"Only {what}: its Dice is a weak number."
     elif worth < SOLID_IMAGES:
-        told = f"Only {worth} held-out images: their Dice is a rough number."
+        told = f"Only {what}: their Dice is a rough number."
     else:
-        told = f"{worth} held-out images."
+        told = f"{what}."
     return " ".join(filter(None, (told, about)))
+
+
+def _counted(held_out: Sequence[int], wholes: Wholes) -> str:
+    regions = sum(wholes[place] is not None for place in held_out) if wholes else 0
+    return count_of_images(len(held_out), regions, "held-out image")
 
 
 def how_held_out(held_out: Sequence[int], count: int, wholes: Wholes) -> tuple[int, str]:

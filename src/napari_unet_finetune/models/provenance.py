@@ -75,8 +75,8 @@ class Place(_Record):
         DataError
             If the image that it is a region of cannot be read.
         """
-        if image.part_of is not None and image.region is not None:
-            return cls(whole=identity_of(image.part_of), region=image.region)
+        if image.whole is not None and image.region is not None:
+            return cls(whole=image.whole, region=image.region)
         return cls(whole=identity_of(image), region=Region.whole(image.shape)) if is_large(image.shape) else None
 
 
@@ -101,9 +101,9 @@ class TrainingImage(_Record):
         """Tell whether both have the same pixels, or some of one image, with the same labels or others."""
         pixels = self.pixels_sha256
         is_equal = self.sha256 == other.sha256 or (pixels is not None and pixels == other.pixels_sha256)
-        return is_equal or (self.shares_image(other) and self._overlaps(other))
+        return is_equal or (self._shares_image(other) and self._overlaps(other))
 
-    def shares_image(self, other: TrainingImage) -> bool:
+    def _shares_image(self, other: TrainingImage) -> bool:
         """Tell whether both are regions of one image."""
         return self.place is not None and other.place is not None and self.place.whole == other.place.whole
 

@@ -15,7 +15,7 @@ from ..data.pairing import Pair
 from ..io.images import ImageRef
 from ..io.regions.ome_zarr import has_zarr
 from ..io.regions.region import Region, is_large
-from ..text import count_of, first_of, percent, printable, verb_for
+from ..text import count_of, count_of_images, first_of, images_or_regions, percent, printable, verb_for
 
 # predicted: a model has made it, and nobody has looked at it; accepted: somebody has; corrected: and has changed it
 Origin = Literal["none", "imported", "painted", "predicted", "accepted", "corrected"]
@@ -313,14 +313,16 @@ def unpainted_note(images: Iterable[ProjectImage]) -> str:
 
 def counted(images: Sequence[ProjectImage | Pair], what: str = "image") -> str:
     """Return how many `images` there are, in words: `what`, with regions of large images called that."""
-    nouns, (first, _, rest) = nouns_of(images), what.partition("image")
-    return f"{len(images)} {first}{nouns.removesuffix('s') if len(images) == 1 else nouns}{rest}"
+    return count_of_images(len(images), _regions(images), what)
 
 
 def nouns_of(images: Sequence[ProjectImage | Pair]) -> str:
     """Return whether `images` are images, regions, or images and regions."""
-    regions = sum(image.region is not None for image in images)
-    return "images" if not regions else "regions" if regions == len(images) else "images and regions"
+    return images_or_regions(len(images), _regions(images))
+
+
+def _regions(images: Sequence[ProjectImage | Pair]) -> int:
+    return sum(image.region is not None for image in images)
 
 
 def note_on_accepted(images: Iterable[ProjectImage]) -> str:

@@ -14,7 +14,6 @@ from ..data.annotated_image import AnnotatedImage
 from ..data.split import OTHERS_TRAINED_ON, Wholes, units_of
 from ..errors import DataError
 from ..events import Event, Notice, PartStarted, Run, TrainingEvent, as_run, never
-from ..io.regions.identity import identity_of
 from ..metrics import MATCH_IOUS, MATCHING, ObjectCounts, Scores, object_score, objects_together
 from ..result import Result, ResultTable
 from ..text import count_of, difference, first_of, number, times, verb_for
@@ -260,11 +259,7 @@ class _Part(Sequence[AnnotatedImage]):
 
 def _annotated(images: Sequence[AnnotatedImage]) -> _Part:
     """Return the images of which anything is annotated; each is read for it and let go."""
-    wholes = {
-        place: None if one.part_of is None else identity_of(one.part_of)
-        for place, one in enumerate(images)
-        if one.annotated is None or one.annotated.any()
-    }
+    wholes = {place: one.whole for place, one in enumerate(images) if one.annotated is None or one.annotated.any()}
     return _Part(images, list(wholes), list(wholes.values()))
 
 

@@ -18,7 +18,6 @@ from ..device import pick_device, pick_precision
 from ..errors import DataError
 from ..events import never
 from ..inference.views import trains_mirrored
-from ..io.regions.identity import identity_of
 from ..models.model import Model
 from ..models.provenance import Provenance, TrainingImage
 from ..text import count_of, first_of
@@ -268,7 +267,7 @@ def _load(
         store.add(image.name, seen.pixels, target, seen.annotated, quantiles)
         records.append(TrainingImage.of(image))
         places.append(place)
-        wholes.append(identity_of(image.part_of) if image.part_of is not None else None)
+        wholes.append(image.whole)
     if config.validation != "images":
         return _Loaded(store, store.part([]), tuple(records), tuple(notices), combine(measured))
     split = _split(store, config, records, base.card.provenance, wholes)

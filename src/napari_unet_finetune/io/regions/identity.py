@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +27,6 @@ def identity_of(image: LazyImage) -> str:
     DataError
         If the image cannot be read.
     """
-    if image not in _known:
-        _known[image] = _digest_of(image)
-    return _known[image]
-
-
-_known: WeakKeyDictionary[LazyImage, str] = WeakKeyDictionary()  # each region of an image asks for it
-
-
-def _digest_of(image: LazyImage) -> str:
     digest = hashlib.sha256(repr((image.shape, image.dtype.name)).encode())
 
     def is_blank(region: Region) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .identity import identity_of
 from .region import LazyImage, Region
 
 MOST_OPEN = 8  # images; a system allows some hundred open files, and each image may take several
@@ -26,12 +28,12 @@ class OpenedImages(Generic[Ref]):
 
     def __init__(self, open_image: Callable[[Ref], LazyImage]) -> None:
         self._files = _Files(open_image)
-        self._images: dict[Ref, LazyImage] = {}
+        self._images: dict[Ref, Reopened] = {}
 
-    def __getitem__(self, ref: Ref) -> LazyImage:
+    def __getitem__(self, ref: Ref) -> Reopened:
         """Return an image, which is opened if it never was; raises `DataError` if it cannot be read."""
         if ref not in self._images:
-            self._images[ref] = _Reopened.of(ref, self._files)
+            self._images[ref] = Reopened.of(ref, self._files)
         return self._images[ref]
 
     def add(self, ref: Ref, image: LazyImage) -> None:
@@ -58,7 +60,7 @@ class _Files(Generic[Ref]):
 
 
 @dataclass(frozen=True, eq=False)
-class _Reopened:
+class Reopened:
     """What is known of an image without its file, and where its pixels are read; see `LazyImage`."""
 
     name: str
@@ -73,7 +75,8 @@ class _Reopened:
     files: _Files[Any]
 
     @classmethod
-    def of(cls, ref: Any, files: _Files[Any]) -> _Reopened:
+    def of(cls, ref: Any, files: _Files[Any]) -> Reopened:
+        """Return what is known of an image of `files`; raises `DataError` if it cannot be read."""
         image = files.get(ref)
         return cls(
             image.name,
@@ -87,6 +90,11 @@ class _Reopened:
             ref,
             files,
         )
+
+    @cached_property
+    def identity(self) -> str:
+        """What tells it from other images, found once for all its regions; raises `DataError` if it cannot be read."""
+        return identity_of(self)
 
     def read(self, region: Region) -> NDArray[np.generic]:
         """Return the pixels of a region; raises `DataError` if the file cannot be opened or read any more."""
