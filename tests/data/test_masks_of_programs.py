@@ -149,7 +149,7 @@ def macros() -> tuple[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("imagej") is None or shutil.which("xvfb-run") is None, reason="ImageJ or Xvfb is not here")
+@pytest.mark.skipif(shutil.which("imagej") is None or shutil.which("xvfb-run") is None, reason="no ImageJ or Xvfb")
 def test_the_macros_do_in_imagej_what_the_page_says(images: Path, tmp_path: Path) -> None:
     made, asked = macros()
     image = make_microtube(1, 1, shape=(HEIGHT, WIDTH))[0].image
