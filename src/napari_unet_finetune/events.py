@@ -99,7 +99,8 @@ class RunEnded(Event):
     datasets are shown to the network in different ways, `sorted_out` images were told apart, new ones and what is kept
     of old ones; `mistaken_old` and `mistaken_new` were taken for the other kind, and old ones that are scored, those
     that were held out, are scored so.
-    `not_sorted_out` says why that could not be tried, where it failed.
+    `not_sorted_out` says why that could not be tried, where it failed. With `spared_old` the old images keep the
+    weights that they had: they lose only where they are mistaken.
     """
 
     kind: ClassVar[str] = "run_ended"
@@ -121,6 +122,7 @@ class RunEnded(Event):
     mistaken_old: tuple[str, ...] = ()
     mistaken_new: tuple[str, ...] = ()
     not_sorted_out: str = ""
+    spared_old: bool = False
 
     @property
     def forgot(self) -> bool:

@@ -158,6 +158,17 @@ class Predictor:
         return pick_precision(self.config.precision, self.device)
 
     @cached_property
+    def _older(self) -> Predictor | None:
+        older = self.model.older if isinstance(self.model, Model) else None
+        return None if older is None else Predictor(older, self.config)
+
+    def _serving(self, sight: Sight) -> Predictor:
+        """Return what predicts an image seen so: this one, or that of the weights which an older dataset keeps."""
+        if self._older is None or self.model.card.is_for(sight.appearance):
+            return self
+        return self._older._serving(sight)
+
+    @cached_property
     def _network(self) -> nn.Module:
         return self.model.network_to_predict(self.device)
 
@@ -277,7 +288,7 @@ class Predictor:
             If the device is absent, or the region or a single tile does not fit into its memory.
         """
         try:
-            probabilities = yield from until(should_stop, self._blended(image, region, sight))
+            probabilities = yield from until(should_stop, self._serving(sight)._blended(image, region, sight))
         except (RuntimeError, MemoryError) as error:  # the region and its probabilities lie on the device, too
             if not lacks_memory(error):
                 raise

@@ -17,7 +17,7 @@ from ..data.channels import ALL, usual_channels
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import ModelError
 from ..text import count_of, first_of, number, shortened
-from .header import FORMAT_VERSION, is_safetensors, read_description
+from .header import FIRST_FORMAT_VERSION, FORMAT_VERSION, is_safetensors, read_description
 from .names import name_of_file
 from .packages import is_foreign
 from .provenance import Provenance, installed_version
@@ -55,6 +55,8 @@ class ModelCard(BaseModel):
         How images of each dataset are shown that it was trained on, the oldest first; empty: as they are.
     provenance
         Where the model comes from.
+    older
+        The card of the model that older datasets keep; see `serving`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -67,6 +69,7 @@ class ModelCard(BaseModel):
     rescale: float = 1.0
     knows: tuple[Appearance, ...] = ()
     provenance: Provenance = Field(default_factory=Provenance)
+    older: ModelCard | None = None
 
     @property
     def name(self) -> str:
@@ -123,6 +126,17 @@ class ModelCard(BaseModel):
         """Return the card of the same model, seeing of other channels what `channels` says; None changes nothing."""
         return self if channels is None else self.model_copy(update={"channels": channels})
 
+    def is_for(self, appearance: Appearance) -> bool:
+        """Tell whether images that are shown so are predicted with the model's own weights, not with those of `older`.
+
+        These are the images of the datasets that are shown as the newest one.
+        """
+        return self.older is None or not self.knows or appearance.is_shown_as(self.knows[-1])
+
+    def serving(self, appearance: Appearance) -> ModelCard:
+        """Return the card of the model that predicts images which are shown so: this one, or an older one."""
+        return self if self.older is None or self.is_for(appearance) else self.older.serving(appearance)
+
     def usual_channels(self, names: Sequence[str]) -> ChannelRule | None:
         """Return what this model sees of images whose channels have these names, while nobody has chosen any."""
         usual = usual_channels(names)
@@ -150,7 +164,8 @@ class ModelCard(BaseModel):
             raise ModelError(
                 f"{subject}: the rescale factor is {self.rescale}. Give a factor above 0 and up to {MAX_RESCALE:g}."
             )
-        if not all(one.fits(self.shape.in_channels) for one in self.knows):
+        is_one_family = self.older is None or self.older.shape == self.shape
+        if not is_one_family or not all(one.fits(self.shape.in_channels) for one in self.knows):
             raise ModelError(f"{subject}: what it says of the intensities of its images is damaged. {_CHOOSE}")
         if not multiple <= self.patch_size <= MAX_PATCH_PX or self.patch_size % multiple:
             raise ModelError(
@@ -160,9 +175,10 @@ class ModelCard(BaseModel):
 
     def describe(self) -> dict[str, Any]:
         """Return what a model file says, as JSON values."""
-        fields = self.model_dump(mode="json", include=set(ModelCard.model_fields))
+        left_out = {"older"} if self.older is None else set()
+        fields = self.model_dump(mode="json", include=set(ModelCard.model_fields) - left_out)
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": FIRST_FORMAT_VERSION if self.older is None else FORMAT_VERSION,
             "written_by": installed_version(),
             **_KIND,
             "model": fields.pop("shape"),

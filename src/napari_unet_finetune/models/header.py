@@ -67,7 +67,9 @@ def unreadable(path: Path, error: Exception) -> ModelError:
     return ModelError(f"{path} cannot be read ({reason}). Check its name and permissions or choose another model.")
 
 
-FORMAT_VERSION: Final = 1
+# Files say the lowest one that reads them: the second is that of models whose older datasets keep weights of their own.
+FORMAT_VERSION: Final = 2
+FIRST_FORMAT_VERSION: Final = 1
 # Room for the records of some 30,000 training images; the tensors do not count.
 MAX_HEADER_BYTES = 4 * 2**20
 MAX_TENSORS = 5000
@@ -75,7 +77,13 @@ KEY = "napari_unet_finetune"
 DIGEST_BEFORE = rb"\"payload_sha256\":\""
 NO_DIGEST = "0" * 64
 REHEARSAL = "rehearsal/"  # begins the names of tensors that are training patches
+OLDER = "older/"  # begins the names of those of the model that older datasets keep
 AGAIN = "Copy or download it again, or choose another model."
+
+
+def is_own_weight(name: str) -> bool:
+    """Tell whether a tensor of this name belongs to the network itself, which the newest images are shown to."""
+    return not name.startswith((REHEARSAL, OLDER))
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import ModelError
-from .card import find_named_model, parse_card
+from .card import ModelCard, find_named_model, parse_card
 from .foreign.model import ForeignModel, load_foreign
 from .header import (
     DIGEST_BEFORE,
     NO_DIGEST,
+    OLDER,
     REHEARSAL,
     check_version,
     damaged,
+    is_own_weight,
     is_safetensors,
     parse_description,
     read_head,
@@ -58,11 +60,18 @@ def load_to_predict(path_or_name: str | PathLike[str]) -> Model | ForeignModel:
 
 def _load_own(path: Path) -> Model:
     tensors, description = decode(path)
-    card = parse_card(path, description).plain
-    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(REHEARSAL)}
-    return Model(
-        checked_weights(str(path), weights, card.shape), card, _rehearsal(path, tensors, card.shape.in_channels)
-    )
+    return _model_of(path, tensors, parse_card(path, description).plain)
+
+
+def _model_of(path: Path, tensors: Mapping[str, Tensor], card: ModelCard) -> Model:
+    weights = {name: tensor for name, tensor in tensors.items() if is_own_weight(name)}
+    own = checked_weights(str(path), weights, card.shape)
+    older = None if card.older is None else _model_of(path, _behind(OLDER, tensors), card.older)
+    return Model(own, card, _rehearsal(path, tensors, card.shape.in_channels), older)
+
+
+def _behind(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def decode(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -98,7 +107,7 @@ def _check_digest(path: Path, data: bytes) -> None:
 
 
 def _rehearsal(path: Path, tensors: Mapping[str, Tensor], channels: int) -> RehearsalPatches | None:
-    packed = {name.removeprefix(REHEARSAL): one for name, one in tensors.items() if name.startswith(REHEARSAL)}
+    packed = _behind(REHEARSAL, tensors)
     if not packed:
         return None
     try:

@@ -13,19 +13,24 @@ from typing import Any
 import safetensors.torch
 import torch
 from pydantic import ValidationError
+from scipy.special import logit
 from torch import Tensor
 
 from ..checked_json import first_fault
 from ..config import ChannelRule, ModelConfig
+from ..data.appearance import Appearance
 from ..errors import ModelError
 from ..io.disk import atomic_write
 from ..text import shortened
 from .attention_unet import AttentionUNet, made_for_prediction
 from .card import ModelCard
-from .header import DIGEST_BEFORE, KEY, MAX_HEADER_BYTES, MAX_TENSORS, NO_DIGEST, REHEARSAL
+from .header import DIGEST_BEFORE, KEY, MAX_HEADER_BYTES, MAX_TENSORS, NO_DIGEST, OLDER, REHEARSAL
 from .layer_groups import adapt_in_channels
 from .parents import hash_of_weights
+from .provenance import Provenance
 from .rehearsal_patches import RehearsalPatches
+
+_LAST_BIAS = "final.bias"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,9 @@ class Model:
         What the model says of itself.
     rehearsal
         Training patches kept for later replay.
+    older
+        The model that predicts images of older datasets, which are shown to the network otherwise than the newest ones:
+        so they are predicted as before, whatever was learned since. None where all datasets share the weights.
 
     Raises
     ------
@@ -52,11 +60,14 @@ class Model:
     weights: Mapping[str, Tensor] = field(repr=False)
     card: ModelCard
     rehearsal: RehearsalPatches | None = field(default=None, repr=False)
+    older: Model | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Check that everything fits together, and copy the weights."""
         subject = self.card.name or "model"
         weights = checked_weights(subject, self.weights, self.card.shape)
+        older = None if self.older is None else self.older.card
+        object.__setattr__(self, "card", self.card.model_copy(update={"older": older}))
         self.card.check()
         if self.rehearsal is not None and self.rehearsal.in_channels != self.card.shape.in_channels:
             raise ModelError(
@@ -76,8 +87,9 @@ class Model:
 
     @property
     def identity(self) -> str:
-        """Sha256 of the weights; see `weights_hash`."""
-        return weights_hash(self.weights)
+        """Sha256 of the weights, and of those that older datasets keep; see `weights_hash`."""
+        own = weights_hash(self.weights)
+        return own if self.older is None else hashlib.sha256(f"{own} {self.older.identity}".encode()).hexdigest()
 
     def network_to_predict(self, device: torch.device) -> AttentionUNet:
         """Return a network on `device` that only predicts; see `made_for_prediction`."""
@@ -89,7 +101,29 @@ class Model:
 
     def seeing(self, channels: ChannelRule | None) -> Model:
         """Return this model with the card that `ModelCard.seeing` returns."""
-        return self if channels is None else self.with_card(channels=channels)
+        if channels is None:
+            return self
+        return replace(self.with_card(channels=channels), older=self.older and self.older.seeing(channels))
+
+    def serving(self, appearance: Appearance) -> Model:
+        """Return the model that predicts images which are shown so: this one, or one that older datasets keep."""
+        return self if self.older is None or self.card.is_for(appearance) else self.older.serving(appearance)
+
+    def as_older(self, threshold: float) -> Model:
+        """Return what older datasets keep of this model: all that decides over a prediction, but at another threshold.
+
+        Its last layer is shifted, so that the same pixels become objects. Patches and the records of images are left
+        to the newer model.
+        """
+        shift = float(logit(threshold) - logit(self.card.threshold))
+        history = self.card.provenance
+        settings = {name: value for name, value in history.config.items() if name == "augment"}
+        kept = Provenance(name=history.name, created=history.created, config=settings)
+        return Model(
+            {**self.weights, _LAST_BIAS: self.weights[_LAST_BIAS] + shift},
+            self.card.model_copy(update={"threshold": threshold, "provenance": kept}),
+            older=self.older and self.older.as_older(threshold),
+        )
 
     def with_in_channels(self, in_channels: int) -> Model:
         """Return this model made to see `in_channels` channels; rehearsal patches are adapted as well.
@@ -113,6 +147,7 @@ class Model:
             adapt_in_channels(self.weights, in_channels),
             self.card.model_copy(update={"shape": shape, "knows": knows}),
             self.rehearsal and self.rehearsal.with_channels(in_channels),
+            self.older and self.older.with_in_channels(in_channels),
         )
 
     def save(self, path: str | PathLike[str], *, half: bool = False) -> str:
@@ -142,7 +177,12 @@ class Model:
             if not all(tensor.isfinite().all() for tensor in weights.values()):
                 raise ModelError("The model has weights too large for half precision. Save it in full precision.")
         packed = self.rehearsal.packed if self.rehearsal is not None else {}
-        return weights | {REHEARSAL + name: torch.tensor(array) for name, array in packed.items()}
+        older = self.older._tensors(half) if self.older is not None else {}
+        return (
+            weights
+            | {REHEARSAL + name: torch.tensor(array) for name, array in packed.items()}
+            | {OLDER + name: tensor for name, tensor in older.items()}
+        )
 
 
 def encode(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> tuple[bytes, str]:

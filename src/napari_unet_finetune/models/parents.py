@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..io.disk import Stamp, file_stamp
 from .card import FileCard, ModelCard, find_model_file
-from .header import REHEARSAL, is_safetensors
+from .header import is_own_weight, is_safetensors
 from .names import name_of_file
 from .packages import is_package, open_model
 
@@ -70,7 +70,7 @@ def _weights(file: Path) -> dict[str, NDArray[Any]]:
     from safetensors import safe_open
 
     with safe_open(file, framework="numpy") as tensors:
-        names = [name for name in tensors.keys() if not name.startswith(REHEARSAL)]  # noqa: SIM118 - no mapping
+        names = [name for name in tensors.keys() if is_own_weight(name)]  # noqa: SIM118 - no mapping
         return {name: tensors.get_tensor(name) for name in names}
 
 
@@ -79,4 +79,4 @@ def _packed_weights(file: Path) -> dict[str, NDArray[Any]]:
 
     with open_model(file) as model:
         tensors = load(model.read())
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(REHEARSAL)}
+    return {name: tensor for name, tensor in tensors.items() if is_own_weight(name)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -289,7 +289,7 @@ class _Scales:
         progress = before_training(setup.base.build_network().to(setup.device), setup)
         return ShareScores(0.0, progress.base_dice, progress.old_dice_before), progress
 
-    def scores(self, share: float, old_before: dict[str, float]) -> ShareScores:
+    def scores(self, share: float, old_before: Mapping[str, float]) -> ShareScores:
         """Return the scores of a mix or the finetuned model, found as at the end of the training."""
         from ..inference.views import trains_mirrored
         from ..training.conclude import sort_out
@@ -302,7 +302,11 @@ class _Scales:
         if isinstance(setup.validator, ImageValidator):
             mirrored = trains_mirrored(setup.config.augment)
             new = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored).score(network)
-        old = {**dice_on_old(network, setup, threshold), **sort_out(model, setup, scored=True).dice}
+        spared = old_before if setup.spares_old and model.older is not None else None
+        old = {
+            **(dice_on_old(network, setup, threshold) if spared is None else spared),
+            **sort_out(model, setup, scored=True).dice,
+        }
         return ShareScores(share, new, mean_of(old), worst_change(old_before, old))
 
 
@@ -368,6 +372,7 @@ def _scales(
 ) -> _Scales:
     """Read models and images as the training did, and refuse those that are no longer the same."""
     from ..models.load import load_model
+    from ..models.model import weights_hash
     from ..runs.execute import old_images_of
     from ..training.prepare import prepare
     from ..training.state import Begun
@@ -375,9 +380,10 @@ def _scales(
 
     run, request = past.folder.path, past.request
     base, kept = load_model(base_file), load_model(kept_file)
-    if kept.identity == base.identity:
+    parent = weights_hash(base.weights)
+    if weights_hash(kept.weights) == parent:
         raise RunError(f"{run}: there is nothing between its model and the base, which have the same weights.")
-    if kept.card.provenance.parent_sha256 not in (None, base.identity):
+    if kept.card.provenance.parent_sha256 not in (None, parent):
         raise RunError(f"{run}: {base_file} is no longer the base model of this finetuning. Put the former file back.")
     config = request.config.model_copy(update={"device": device or request.config.device})
     images = _images_of(past, kept)

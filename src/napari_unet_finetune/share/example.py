@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import Appearance
 from ..data.normalize import as_shown
 from ..data.samples import SMALLEST_SIDE_PX, DatasetNumber, make_microtube
 from ..models.model import Model
@@ -39,8 +38,7 @@ class Example:
 
 def make_example(model: Model, recipe: Recipe) -> Example:
     """Return an example for `model` from images that this program generates, shown to it as `recipe` says."""
-    appearance = Appearance(inverted=recipe.inverted, curves=recipe.curves)
-    network, view = model.build_network(), model.card.view.as_one_of(appearance)
+    network, view = model.serving(recipe.appearance).build_network(), model.card.view.as_one_of(recipe.appearance)
     examples = []
     for dataset, first in _CANDIDATES:
         pixels = _tile(dataset, first, recipe)

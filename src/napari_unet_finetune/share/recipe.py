@@ -58,6 +58,11 @@ class Recipe:
     curves: Curves
     remarks: tuple[str, ...]
 
+    @property
+    def appearance(self) -> Appearance:
+        """How images are shown to the network."""
+        return Appearance(inverted=self.inverted, curves=self.curves)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return asdict(self)
@@ -80,21 +85,23 @@ def recipe_of(card: ModelCard, *, dataset: int | None = None, mask: bool = False
     ModelError
         If the model does not know such a dataset.
     """
-    appearance, channels = _appearance(card, dataset), card.shape.in_channels
+    appearance, channels = appearance_of(card, dataset), card.shape.in_channels
+    tile = card.serving(appearance).patch_size
     return Recipe(
-        tile=card.patch_size,
-        halo=round(card.patch_size * PredictConfig().overlap / 2),
+        tile=tile,
+        halo=round(tile * PredictConfig().overlap / 2),
         channels=channels,
         before=tuple(_before(card.normalization, appearance, channels)),
         after=(Step("sigmoid", {}), *([Step("binarize", {"threshold": card.threshold})] if mask else [])),
         threshold=card.threshold,
         inverted=appearance.inverted,
         curves=appearance.curves,
-        remarks=(*_choice(card, appearance), *_remarks(card, appearance, mirrored=mirrored)),
+        remarks=(*_choice(card, appearance), *_remarks(card.serving(appearance), appearance, mirrored=mirrored)),
     )
 
 
-def _appearance(card: ModelCard, dataset: int | None) -> Appearance:
+def appearance_of(card: ModelCard, dataset: int | None) -> Appearance:
+    """Return how images of a dataset are shown, as `recipe_of` takes it; raises what it raises."""
     if dataset is None:
         return card.knows[-1] if card.knows else AS_THEY_ARE
     if dataset > len(card.knows):

@@ -96,8 +96,9 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
     rehearsal = setup.base.rehearsal
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
-    model = replace(setup.base.with_card(threshold=threshold), weights=kept.weights, rehearsal=rehearsal)
+    model = replace(setup.finished(kept.weights, threshold), rehearsal=rehearsal)
     sorted_out = SortedOut() if stopped else _sorted_out(model, setup)
+    seen = progress.old_before if setup.spares_old else seen
     scores = _Scores(dice, seen or dice_on_old(network, setup, threshold), sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     return FinetuneResult(model.with_card(provenance=provenance_of(setup, ended)), ended)
@@ -106,7 +107,8 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
 def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
     """Return the base: as it was given, or as a new model where it gains by how it is shown the new images."""
     threshold, is_raw = setup.original.card.threshold, _is_raw(kept, setup, progress)
-    sorted_out = SortedOut() if is_raw or stopped else _sorted_out(setup.base, setup)
+    model = setup.finished(setup.base.weights, threshold)
+    sorted_out = SortedOut() if is_raw or stopped else _sorted_out(model, setup)
     scores = _Scores(progress.raw_score, progress.old_before, sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     if is_raw:
@@ -114,7 +116,7 @@ def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool)
     provenance = provenance_of(setup, ended)
     views = setup.original.card.provenance.config.get("augment", {})  # which it knows stays what it was
     provenance = provenance.model_copy(update={"config": {**provenance.config, "augment": views}})
-    return FinetuneResult(setup.base.with_card(provenance=provenance), ended)
+    return FinetuneResult(model.with_card(provenance=provenance), ended)
 
 
 def _is_raw(kept: Kept, setup: Setup, progress: Progress) -> bool:
@@ -160,6 +162,7 @@ def _ended(
         mistaken_old=scores.sorted_out.old,
         mistaken_new=scores.sorted_out.new,
         not_sorted_out=scores.sorted_out.failure,
+        spared_old=setup.spares_old and not kept_raw,
     )
     return summarized(ended, setup.config, len(setup.held_out))
 
@@ -183,7 +186,7 @@ def sort_out(model: Model, setup: Setup, *, scored: bool = False) -> SortedOut:
     if setup.from_scratch or not datasets or all(one.is_shown_as(datasets[0]) for one in datasets):
         return SortedOut()
     config = PredictConfig(device=setup.config.device, precision=setup.config.precision)
-    predictor = Predictor(model.with_card(rescale=1.0, channels=ChannelRule()), config)
+    predictor = Predictor(_on_its_grid(model), config)
     # What a curve has bent is not brought back, and old images that are given may be of any dataset that is known.
     is_told = not datasets[0].curves and not (setup.old_records and len(datasets) > 2)
     names = {image.name for image in setup.old}
@@ -199,6 +202,12 @@ def sort_out(model: Model, setup: Setup, *, scored: bool = False) -> SortedOut:
             dice |= _dice_as(sight, [one for one in setup.old if one.name == name], datasets[0], predictor)
     mistaken_new = tuple(image.name for image in some if not _is_known_as(datasets[-1], image, predictor))
     return SortedOut(len(old) + len(some), tuple(mistaken), mistaken_new, dice)
+
+
+def _on_its_grid(model: Model) -> Model:
+    """Return the model for images that are prepared: they have its size and channels."""
+    older = None if model.older is None else _on_its_grid(model.older)
+    return replace(model.with_card(rescale=1.0, channels=ChannelRule()), older=older)
 
 
 def _is_known_as(appearance: Appearance, image: PreparedImage, predictor: Predictor) -> bool:
@@ -243,7 +252,11 @@ def _choose_threshold(
         windows = training_windows(setup) if has_few_held_out(setup) else []
         everything = [*probabilities, *_predict(network, windows, setup)]
         threshold = calibrate_threshold([*held_out, *windows], everything, start)
-        if threshold != start and _costs_the_old_dataset(network, setup, progress, threshold, start):
+        if (
+            threshold != start
+            and not setup.spares_old
+            and _costs_the_old_dataset(network, setup, progress, threshold, start)
+        ):
             threshold = start
     if not held_out:
         return threshold, None
@@ -254,7 +267,9 @@ def _choose_threshold(
 def _costs_the_old_dataset(
     network: AttentionUNet, setup: Setup, progress: Progress, threshold: float, start: float
 ) -> bool:
-    """Tell whether a threshold that suits the new images spoils the old ones: they share it."""
+    """Tell whether a threshold that suits the new images spoils the old ones: if they share it."""
+    if setup.spares_old:
+        return False
     probabilities = _predict(network, setup.old, setup)
     if not probabilities:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -154,7 +153,7 @@ def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[
 def before_training(network: AttentionUNet, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes; `network` is that of `setup.base`."""
     score, as_is = (_raw_score(setup, held_out) for held_out in (setup.raw_held_out, setup.raw_as_is))
-    old = dice_on_old(network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
+    old = _old_dice(network, setup)
     return Progress(
         raw_score=score,
         old_dice_before=mean_of(old),
@@ -166,6 +165,15 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
         window_px=setup.config.validation_crop_px,
         held_out=_held_out_names(setup),
     )
+
+
+def _old_dice(network: AttentionUNet, setup: Setup) -> dict[str, float]:
+    """Return Dice of the raw model on each held-out old image; of the datasets it knows each may have its weights."""
+    if not setup.spares_old:
+        return dice_on_old(network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
+    assert setup.older is not None
+    owner = setup.older.serving(setup.base.card.knows[0])
+    return dice_on_old(owner.build_network().to(setup.device), setup, owner.card.threshold, knows_mirrored(owner))
 
 
 def _held_out_names(setup: Setup) -> tuple[str, ...]:
@@ -248,8 +256,7 @@ def _validate(trainer: Trainer, setup: Setup, progress: Progress) -> ValidationE
 
 def _best_model(setup: Setup, progress: Progress) -> Model:
     assert progress.best is not None
-    card = setup.base.with_card(threshold=start_threshold(setup), provenance=provenance_of(setup))
-    return replace(card, weights=progress.best)
+    return setup.finished(progress.best, start_threshold(setup)).with_card(provenance=provenance_of(setup))
 
 
 def _run_started(setup: Setup, progress: Progress) -> RunStarted:

@@ -76,7 +76,7 @@ def is_hot(step: int, setup: Setup, fall: Fall | None = None) -> bool:
 
 def weighs_old(setup: Setup) -> bool:
     """Tell whether the old images have a say in which weights are kept."""
-    return bool(setup.old) and not setup.from_scratch and setup.config.tolerated_drop < 1
+    return bool(setup.old) and not setup.spares_old and not setup.from_scratch and setup.config.tolerated_drop < 1
 
 
 def last_step(setup: Setup, progress: Progress) -> int:
@@ -122,7 +122,8 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
     now, best = worth(*seen, tolerated), worth(*seen_best, tolerated)
     is_last = progress.step == last_step(setup, progress) and isinstance(setup.validator, ImageValidator)
     raw_decides = progress.raw_score is not None and now <= progress.raw_score < best
-    if not is_last or not setup.old or setup.config.schedule == "constant" or raw_decides:
+    has_old = bool(setup.old) and not setup.spares_old
+    if not is_last or not has_old or setup.config.schedule == "constant" or raw_decides:
         return False
     return now >= best - chance(setup)
 
@@ -145,7 +146,7 @@ def glance_at_old(network: AttentionUNet, setup: Setup) -> float | None:
 def dice_on_old(
     network: AttentionUNet, setup: Setup, threshold: float, mirrored: bool | None = None
 ) -> dict[str, float]:
-    """Return Dice of each held-out image of the old dataset, by name; empty if there are none.
+    """Return Dice of each held-out image of the old dataset with the weights of `network`, by name; empty for none.
 
     `mirrored` says whether the model knows mirrored views; left out, whether this training shows them.
     """

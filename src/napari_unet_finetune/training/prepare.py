@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
 import torch
+from torch import Tensor
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
@@ -63,7 +64,20 @@ class Setup:
     raw_held_out: PatchStore | None
     raw_as_is: PatchStore | None = None
     old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
+    older: Model | None = None  # predicts images of datasets that are shown otherwise than the new one
     told_apart: tuple[Sequence[PreparedImage], ...] = ()  # old images, or windows of each; see `to_tell_apart`
+
+    @property
+    def spares_old(self) -> bool:
+        """Whether the old images that are scored are predicted with weights of their own, whatever is learned."""
+        known = self.base.card.knows
+        scored = known[:-1] if self.old_records else known[:1]
+        return self.older is not None and not any(one.is_shown_as(known[-1]) for one in scored)
+
+    def finished(self, weights: Mapping[str, Tensor], threshold: float) -> Model:
+        """Return the base with `weights` learned from the new images, and what older datasets keep beside them."""
+        older = None if self.older is None else self.older.as_older(threshold)
+        return replace(self.base.with_card(threshold=threshold), weights=weights, older=older)
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     held_out = _seen_by_base(original, base.with_card(knows=(shown,)), images, loaded)
     as_is = _seen_by_base(model, base.with_card(knows=(shown,)), images, loaded) if shown.changes else None
     model, base = _with_new(model, base, before, shown, loaded)
+    older = None if from_scratch else _older(model, base, before)
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
     about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
     held_out_count, annotated = len(loaded.held_out), len(loaded.records)
@@ -155,6 +170,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
         raw_held_out=held_out,
         raw_as_is=as_is,
         old_records=old.records,
+        older=older,
         told_apart=tuple(to_tell_apart(*old.stores)),
     )
 
@@ -306,6 +322,24 @@ def _with_new(
     knows = (*before, _measured(shown, loaded.statistics, has_masks=has_masks))
     has_same_channels = model.card.shape.in_channels == base.card.shape.in_channels
     return model.with_card(knows=knows) if shown.changes and has_same_channels else model, base.with_card(knows=knows)
+
+
+def _older(model: Model, base: Model, before: tuple[Appearance, ...]) -> Model | None:
+    """Return what predicts the datasets known `before` that are shown otherwise than the new one; None if none is.
+
+    It is the model as it was, with the channels of this training. Where the newest of those datasets is shown as the
+    new one is, it is what that one had beside it.
+    """
+    shown = base.card.knows[-1]
+    if all(one.is_shown_as(shown) for one in before):
+        return None
+    if before[-1].is_shown_as(shown):
+        return base.older
+    own = model.card
+    return replace(
+        base.with_card(knows=before, rescale=own.rescale, patch_size=own.patch_size, threshold=own.threshold),
+        rehearsal=None,
+    )
 
 
 def _seen_by_base(original: Model, base: Model, images: Sequence[AnnotatedImage], loaded: _Loaded) -> PatchStore | None:
