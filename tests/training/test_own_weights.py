@@ -1,0 +1,139 @@
+"""Old images that are shown to the network otherwise than the new ones keep the weights that they had."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet_finetune.config import ChannelRule, ExportConfig, PredictConfig
+from napari_unet_finetune.errors import ModelError
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.models import header
+from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.models.load import load_model
+from napari_unet_finetune.models.model import weights_hash
+from napari_unet_finetune.models.parents import find_parent
+from napari_unet_finetune.share.export import facts_of
+from napari_unet_finetune.share.recipe import appearance_of, recipe_of
+from napari_unet_finetune.training.finetune import finetune
+from napari_unet_finetune.training.prepare import prepare
+
+from .conftest import make_squares, tiny_config
+
+INVERTED = make_squares(6, bright=False, seed=1)
+OLD = make_squares(3, seed=5)
+LEARNING = tiny_config(steps=6, keep_raw=False, threshold=0.4, calibrate=False)
+
+
+def seen(model, images):
+    """Return labels and probabilities of images."""
+    predictor = Predictor(model, PredictConfig(device="cpu", precision="fp32"))
+    found = [predictor.predict(image) for image in images]
+    return np.stack([one.labels for one in found]), np.stack([one.probabilities for one in found])
+
+
+@pytest.fixture(scope="module")
+def spared(trained):
+    """Return what comes of a training on inverted images that has learned something."""
+    result = drain(finetune(trained.model, INVERTED, LEARNING))
+    assert weights_hash(result.model.weights) != weights_hash(trained.model.weights)
+    return result
+
+
+def test_old_images_are_predicted_as_before_and_new_ones_by_what_was_learned(trained, spared):
+    before, after = seen(trained.model, OLD), seen(spared.model, OLD)
+    assert spared.model.card.threshold != trained.model.card.threshold
+    np.testing.assert_array_equal(before[0], after[0])
+    alone = replace(spared.model, older=None)
+    assert np.abs(seen(alone, OLD)[1] - after[1]).max() > 0.01
+    np.testing.assert_array_equal(seen(spared.model, INVERTED)[1], seen(alone, INVERTED)[1])
+
+
+def test_it_is_said_and_nothing_of_old_images_is_lost(spared):
+    ended = spared.ended
+    assert ended.spared_old and ended.old_dice_before == ended.old_dice_after > 0.9
+    assert "keep the weights" in ended.summary and "forgotten" not in ended.summary
+
+
+def test_images_that_are_shown_alike_share_the_weights(trained):
+    result = drain(finetune(trained.model, make_squares(5, seed=9), LEARNING))
+    assert result.model.older is None and not result.ended.spared_old
+
+
+def test_the_file_holds_both_and_says_that_older_versions_cannot_read_it(trained, spared, tmp_path):
+    for name, model in (("base", trained.model), ("spared", spared.model)):
+        model.save(tmp_path / f"{name}.safetensors")
+    base, both = (load_model(tmp_path / f"{name}.safetensors") for name in ("base", "spared"))
+    np.testing.assert_array_equal(seen(both, OLD)[1], seen(spared.model, OLD)[1])
+    assert both.identity == spared.model.identity != replace(both, older=None).identity
+    versions = [
+        header.read_description(tmp_path / f"{name}.safetensors")["format_version"] for name in ("base", "spared")
+    ]
+    assert versions == [1, 2] and "older" not in base.card.describe()
+    card = read_card(tmp_path / "spared.safetensors")
+    assert card.older is not None and not card.older.provenance.images
+    assert find_parent(card, [tmp_path / "base.safetensors"]) == tmp_path / "base.safetensors"
+
+
+def test_weights_of_the_older_model_that_are_missing_are_told(spared, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_unet_finetune.models.model.OLDER", "elder/")
+    spared.model.save(tmp_path / "damaged.safetensors")
+    with pytest.raises(ModelError, match=r"damaged\.safetensors"):
+        load_model(tmp_path / "damaged.safetensors")
+
+
+def test_a_third_dataset_leaves_each_of_the_others_its_weights(trained, spared):
+    """Shown as the first one, it shares the weights of that; the second one keeps its own."""
+    third = drain(finetune(spared.model, make_squares(5, seed=9), LEARNING))
+    np.testing.assert_array_equal(seen(third.model, INVERTED)[0], seen(spared.model, INVERTED)[0])
+    assert not third.ended.spared_old  # its patches are those of the first dataset
+    again = drain(finetune(spared.model, make_squares(5, bright=False, seed=7), LEARNING))
+    np.testing.assert_array_equal(seen(again.model, OLD)[0], seen(trained.model, OLD)[0])
+    assert again.ended.spared_old and again.ended.old_dice_before == spared.ended.old_dice_before
+
+
+def test_given_old_images_are_scored_with_the_weights_that_they_keep(trained):
+    result = drain(finetune(trained.model, INVERTED, LEARNING, base_images=make_squares(6, seed=5)))
+    assert result.ended.spared_old and result.ended.old_dice_before == result.ended.old_dice_after > 0.9
+
+
+def test_both_take_other_channels(spared):
+    wide = spared.model.with_in_channels(3)
+    np.testing.assert_allclose(seen(wide, OLD)[1], seen(spared.model, OLD)[1], atol=5e-3)
+    rule = ChannelRule(method="channel", channel=0)
+    assert spared.model.seeing(rule).older.card.channels == rule
+
+
+def test_an_export_for_the_old_dataset_holds_the_weights_that_it_keeps(spared):
+    hashes = []
+    for dataset in (1, 2):
+        recipe = recipe_of(spared.model.card, dataset=dataset)
+        assert recipe.appearance.is_shown_as(appearance_of(spared.model.card, dataset))
+        hashes.append(facts_of(spared.model, recipe, ExportConfig())["weights_sha256"])
+    assert hashes == [weights_hash(spared.model.older.weights), weights_hash(spared.model.weights)]
+
+
+def test_a_mistaken_old_image_is_predicted_as_a_new_one(spared):
+    old, new = spared.model.card.knows
+    swapped = spared.model.with_card(
+        knows=tuple(one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old)))
+    )
+    assert seen(swapped, OLD)[0].mean() != pytest.approx(seen(spared.model, OLD)[0].mean(), abs=0.02)
+
+
+def test_the_older_model_has_nothing_that_prediction_does_not_need(trained, spared):
+    older = spared.model.older
+    assert older.rehearsal is None and spared.model.rehearsal is not None
+    assert json.dumps(older.card.describe()["provenance"]["images"]) == "[]"
+    weights = {name: torch.equal(older.weights[name], value) for name, value in trained.model.weights.items()}
+    assert [name for name, is_same in weights.items() if not is_same] == ["final.bias"]
+
+
+def test_old_images_have_no_say_in_what_is_kept(trained):
+    setup = prepare(trained.model, INVERTED, LEARNING)
+    assert setup.older is not None and setup.spares_old
+    shared = prepare(trained.model, INVERTED, tiny_config(appearance="as they are"))
+    assert shared.older is None and not shared.spares_old
