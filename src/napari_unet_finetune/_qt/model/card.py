@@ -91,7 +91,8 @@ def size(count: int) -> str:
 
 def _intensities(card: FileCard) -> str:
     ways = dict.fromkeys(one.in_words(card.shape.in_channels) for one in card.knows)
-    return f"an image is seen {', or '.join(ways)}, like those training images that it resembles most"
+    kept = "" if card.older is None else "; images of older datasets keep the weights that they had"
+    return f"an image is seen {', or '.join(ways)}, like those training images that it resembles most{kept}"
 
 
 def _knows_channels(card: FileCard) -> bool:
