@@ -206,6 +206,8 @@ class FinetuneConfig(_Config):
     l2sp: float | None = Field(None, ge=0, title="Pull to the base", description="Strength of the pull towards the base model's weights (L2-SP); empty switches it on only where there are no old images to replay.")
     rehearsal_patches: int = Field(256, ge=0, le=4096, title="Patches to keep", description="Training patches stored in the model for later replay; 0 stores none.")
 
+    unannotated_share: float = Field(0.0, ge=0, le=4, title="Images without masks", description="How many patches of images without masks are shown for each other patch: what the network itself is sure of there is learned from. 0 leaves these images out.")
+
     validation: Literal["images", "patches", "none"] = Field("images", title="Validation", description="What is held out: whole images, or random patches as in the study.")
     validation_share: float = Field(0.2, gt=0, lt=1, title="Held-out share", description="Share of the annotated images that is held out, at least one from four images on.")
     held_out: tuple[str, ...] | None = Field(None, title="Held-out images", description="Names of the images that only validate; empty lets the program choose a share of them.")
@@ -249,8 +251,8 @@ class FinetuneConfig(_Config):
 
     @model_validator(mode="after")
     def _grid_is_plain(self) -> Self:
-        if self.epochs is not None and (self.replay_share or not self.augment.is_off):
-            raise ValueError("epochs train the study's plain grid; switch replay_share and augmentation off, or give steps instead")
+        if self.epochs is not None and (self.replay_share or self.unannotated_share or not self.augment.is_off):
+            raise ValueError("epochs train the study's plain grid; switch replay_share, unannotated_share and augmentation off, or give steps instead")
         if self.validation == "patches" and self.epochs is None:
             raise ValueError("validation on patches belongs to the study's grid; give epochs, or validate on images")
         return self

@@ -27,7 +27,7 @@ from ..text import count_of, first_of, path_in_words, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import WHOLE, LabelReading, read_labels, say_doubts
 from .painted import UNSEEN, accepted_note, list_masks, makers_of, meaning_of, recorded_pairs, unseen_masks
-from .pairing import BY_ORDER, LeftOver, Pair, Pairing, name_guesses, pair_images
+from .pairing import BY_ORDER, NO_MASK, LeftOver, Pair, Pairing, name_guesses, pair_images
 
 _DOUBTED = 20  # masks that are read for what is doubtful about them
 NOT_ANNOTATED = "nothing is annotated"
@@ -65,6 +65,11 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     def names(self) -> tuple[str, ...]:
         """Names of the images."""
         return tuple(pair.name for pair in self.pairing.pairs)
+
+    @property
+    def without_mask(self) -> tuple[ImageRef, ...]:
+        """Images that have no mask yet."""
+        return tuple(one.ref for one in self.pairing.images_without_mask if one.reason in (NO_MASK, UNSEEN))
 
     @property
     def left_out(self) -> tuple[tuple[str, str], ...]:

@@ -117,6 +117,7 @@ class LeftOver:
     reason: str
 
 
+NO_MASK = "no mask has a matching name"
 RECORDED = "painted on this image"
 OF_ANOTHER = "its mask was painted on another image"
 
@@ -507,6 +508,6 @@ def _pairing(
     image_rest, mask_rest = ([ref for ref in refs if ref not in paired] for refs in (images, masks))
     return Pairing(
         tuple(sorted(pairs, key=lambda pair: order[pair.image])),
-        tuple(LeftOver(ref, refused.get(ref.path, "no mask has a matching name")) for ref in image_rest),
+        tuple(LeftOver(ref, refused.get(ref.path, NO_MASK)) for ref in image_rest),
         tuple(LeftOver(ref, refused.get(ref.path, "no image has a matching name")) for ref in mask_rest),
     )

@@ -61,6 +61,7 @@ def training_of(plan: CurveRequest, arm: Arm, base: str) -> FinetuneRequest:
     return FinetuneRequest(
         task="train" if scratch else "finetune",
         pairs=plan.train[: arm.count],
+        unannotated=tuple(pair.image for pair in plan.train[arm.count :] if pair.region is None),
         checkpoint=None if scratch else base,
         model=plan.model if scratch else None,
         config=plan.config.model_copy(update={"seed": arm.seed}),

@@ -373,7 +373,7 @@ def _scales(
     """Read models and images as the training did, and refuse those that are no longer the same."""
     from ..models.load import load_model
     from ..models.model import weights_hash
-    from ..runs.execute import old_images_of
+    from ..runs.execute import old_images_of, unannotated_of
     from ..training.prepare import prepare
     from ..training.state import Begun
     from ..training.validation import ImageValidator
@@ -391,7 +391,8 @@ def _scales(
     window, held_out = own.config.get("validation_crop_px"), own.held_out if own.images else None
     begun = Begun(kept.card.knows[-1].curves if kept.card.knows else (), window, held_out)
     old = old_images_of(request)
-    setup = prepare(base, images, config, base_images=old, begun=begun, should_stop=should_stop)
+    more = unannotated_of(request, images)
+    setup = prepare(base, images, config, base_images=old, unannotated=more, begun=begun, should_stop=should_stop)
     if not should_stop():
         _refuse_changes(past, kept, setup)
         if not setup.old and not isinstance(setup.validator, ImageValidator):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import AnnotatedFolder, open_folder
+from ..data.folders import AnnotatedFolder, UnannotatedFolder, open_folder
 from ..errors import RunError
 from ..events import Notice, Run, never
 from ..models.load import load_model
@@ -85,9 +85,17 @@ def _start(
         images,
         request.config,
         base_images=old_images_of(request),
+        unannotated=unannotated_of(request, images),
         should_stop=should_stop,
         store=folder,
     )
+
+
+def unannotated_of(request: FinetuneRequest, images: AnnotatedFolder) -> UnannotatedFolder:
+    """Return the images without masks that a training is to learn from as well; those in a folder beside `images`."""
+    if not request.config.unannotated_share:
+        return UnannotatedFolder(())
+    return UnannotatedFolder(request.unannotated or images.without_mask)
 
 
 def old_images_of(request: FinetuneRequest) -> Sequence[AnnotatedImage] | None:

@@ -83,6 +83,7 @@ class FinetuneRequest(_Request):
     """A training; images come from two folders, or pair by pair.
 
     `only` names the images of the folders to use, None takes all; `sparse` says that their masks hold strokes.
+    `unannotated` are images without masks, where these come pair by pair; in a folder they lie among the others.
     """
 
     version: int = 1
@@ -96,6 +97,7 @@ class FinetuneRequest(_Request):
     model: ModelConfig | None = None
     base_images: Path | None = None
     base_masks: Path | None = None
+    unannotated: tuple[ImageRef, ...] = ()
     config: FinetuneConfig
 
     @property

@@ -30,12 +30,13 @@ from .validation import ImageValidator, PatchValidator
 Training = Generator[TrainingEvent, None, FinetuneResult]
 
 
-def finetune(
+def finetune(  # noqa: PLR0913 - each says another thing of the same training
     model: Model,
     images: Sequence[AnnotatedImage],
     config: FinetuneConfig | None = None,
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
+    unannotated: Sequence[AnnotatedImage] = (),
     should_stop: Callable[[], bool] = never,
     store: StateStore | None = None,
     **settings: Any,
@@ -53,6 +54,9 @@ def finetune(
     base_images
         Images of the old dataset, against forgetting; without them the base model's own patches are used. If they
         have no labels, what the base model predicts in them is replayed, and what is forgotten cannot be measured.
+    unannotated
+        Images of the new dataset that nobody annotated, from which is learned where the setting `unannotated_share`
+        says so; annotated ones among them are passed over.
     should_stop
         Asked before every step; the best weights so far are returned when it says yes.
     store
@@ -70,7 +74,9 @@ def finetune(
         If the loss is not a number.
     """
     chosen = FinetuneConfig.given(config, settings)
-    begin = partial(prepare, model, images, chosen, base_images=base_images, should_stop=should_stop)
+    begin = partial(
+        prepare, model, images, chosen, base_images=base_images, unannotated=unannotated, should_stop=should_stop
+    )
     return Run(_fit(begin, store or NoStore(), should_stop))
 
 
@@ -117,7 +123,12 @@ def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[
     state = store.load_state()
     setup = begin(begun=Begun.by(state.progress) if state else None)
     trainer = Trainer(
-        setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
+        setup.base.build_network(),
+        setup.source,
+        setup.config,
+        device=setup.device,
+        precision=setup.precision,
+        unannotated=setup.unannotated,
     )
     progress = _resume(trainer, setup, state) if state else before_training(trainer.network, setup)
     if state and progress.best is not None:
@@ -216,7 +227,8 @@ def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:
 
 def data_sha256(setup: Setup) -> str:
     """Return a hash of all images and the base model, to notice on resuming that one of them has changed."""
-    parts = [record.sha256 for record in (*setup.records, *setup.old_records)] + [weights_hash(setup.base.weights)]
+    records = (*setup.records, *setup.old_records, *setup.unannotated_records)
+    parts = [*(record.sha256 for record in records), weights_hash(setup.base.weights)]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

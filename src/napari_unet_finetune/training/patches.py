@@ -67,14 +67,15 @@ class PatchSampler:
     def batch(self, step: int, first: int, count: int) -> Batch:
         """Return patches `first` to `first + count` of the endless sequence, drawn at `step`."""
         rng = np.random.default_rng((self.config.seed, self.stream, step))
-        batch = cut_batch(self._draw_views(first, count, rng), self.config.patch_px, self.store.device)
+        batch = cut_batch(self.draw_views(first, count, rng), self.config.patch_px, self.store.device)
         return Batch(change_intensities(batch.images, self.config.augment, rng), batch.target, batch.annotated)
 
     def views(self, count: int) -> list[PatchView]:
         """Return where the first `count` patches of the first step are cut."""
-        return self._draw_views(0, count, np.random.default_rng((self.config.seed, self.stream, 0)))
+        return self.draw_views(0, count, np.random.default_rng((self.config.seed, self.stream, 0)))
 
-    def _draw_views(self, first: int, count: int, rng: np.random.Generator) -> list[PatchView]:
+    def draw_views(self, first: int, count: int, rng: np.random.Generator) -> list[PatchView]:
+        """Return where patches `first` to `first + count` of the endless sequence are cut."""
         return [self._draw_view(self._image_of(first + index), rng) for index in range(count)]
 
     def _image_of(self, index: int) -> PreparedImage:

@@ -29,6 +29,7 @@ from .replay import imitated, imitation_notice, settle_pull, store_patches, to_t
 from .settle import fit_channels, settle_appearance, settle_curve, settle_orientation, settle_schedule
 from .state import Begun
 from .store import PatchStore, PreparedImage, free_bytes
+from .unannotated import UnannotatedPatches, load_unannotated
 from .validation import ImageValidator, PatchValidator, Validator, affordable_window
 
 # Masks with more objects than this are inverted, or are the images themselves.
@@ -64,6 +65,8 @@ class Setup:
     raw_held_out: PatchStore | None
     raw_as_is: PatchStore | None = None
     old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
+    unannotated: UnannotatedPatches | None = None
+    unannotated_records: tuple[TrainingImage, ...] = ()
     older: Model | None = None  # predicts images of datasets that are shown otherwise than the new one
     told_apart: tuple[Sequence[PreparedImage], ...] = ()  # old images, or windows of each; see `to_tell_apart`
 
@@ -104,6 +107,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     config: FinetuneConfig,
     *,
     base_images: Sequence[AnnotatedImage] | None = None,
+    unannotated: Sequence[AnnotatedImage] = (),
     from_scratch: bool = False,
     begun: Begun | None = None,
     should_stop: Callable[[], bool] = never,
@@ -151,6 +155,16 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     config = settle_schedule(config, held_out_count, annotated, from_scratch=from_scratch)
     window = begun.window_px if begun else affordable_window([one.shape for one in loaded.held_out.images], config)
     config = config.model_copy(update={"validation_crop_px": window or config.validation_crop_px})
+    known = (*loaded.records, *old.records)
+    more = load_unannotated(
+        unannotated,
+        base.card.view.as_one_of(shown),
+        config,
+        device,
+        annotated=known,
+        should_stop=should_stop,
+    )
+    notices = (*about_base, about_shown, about_curve, *loaded.notices, about_layers, *about_old, more.notice)
     source, validator = _batches(loaded, replay, config, base, precision)
     return Setup(
         original=model,
@@ -165,12 +179,14 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
         old=tuple(image.cropped(config.validation_crop_px) for image in old.held_out.images),
         records=loaded.records,
         statistics=loaded.statistics,
-        notices=tuple(filter(None, (*about_base, about_shown, about_curve, *loaded.notices, about_layers, *about_old))),
+        notices=tuple(filter(None, notices)),
         from_scratch=from_scratch,
         raw_held_out=held_out,
         raw_as_is=as_is,
         old_records=old.records,
         older=older,
+        unannotated=UnannotatedPatches(more.store, config) if len(more.store) else None,
+        unannotated_records=more.records,
         told_apart=tuple(to_tell_apart(*old.stores)),
     )
 

@@ -21,6 +21,7 @@ from .batches import BatchSource
 from .losses import Loss, build_loss
 from .optim import Fall, WeightAverage, build_optimizer, l2sp_penalty, learning_rate_at, set_learning_rate, start_phase
 from .patches import Batch
+from .unannotated import UnannotatedPatches
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Trainer:
         *,
         device: torch.device,
         precision: PrecisionName,
+        unannotated: UnannotatedPatches | None = None,
     ) -> None:
         self.device, self.precision = device, precision
         # channels_last pays on CUDA's tensor cores; measured on CPUs it slows this GroupNorm network.
@@ -44,7 +46,7 @@ class Trainer:
         self.network.to(memory_format=memory_format)  # type: ignore[call-overload]
         if config.dropout is not None:
             self.network.dropout.p = config.dropout
-        self.source, self.config = source, config
+        self.source, self.config, self._unannotated = source, config, unannotated
         self.loss: Loss = build_loss(config.loss, config.false_positive_weight)
         self.optimizer = build_optimizer(self.network, config)
         self.average = WeightAverage(self.network, config.weight_average)
@@ -68,7 +70,7 @@ class Trainer:
         set_learning_rate(self.optimizer, learning_rate)
         start_phase(self.network, self.config, index, self.source.steps)
         try:
-            loss = self._backward_within_limits(self.source.batch(index), index)
+            loss = self._backward_within_limits(self._batch(index), index)
             self.optimizer.step()
             self.average.update(self.network)
         except (MemoryError, RuntimeError) as error:
@@ -76,6 +78,21 @@ class Trainer:
                 raise self._no_memory() from error
             raise
         return StepEnd(index + 1, loss, learning_rate, time.perf_counter() - start)
+
+    def _batch(self, index: int) -> Batch:
+        """Return the batch of a step, patches of images without masks last."""
+        batch = self.source.batch(index)
+        if self._unannotated is None or not self._unannotated.count(index):
+            return batch
+        return batch.join(self._unannotated.batch(index, self._teach))
+
+    @torch.no_grad()
+    def _teach(self, patches: Tensor) -> Tensor:
+        """Return the probabilities (B, 1, P, P) that the averaged weights see in `patches` (B, C, P, P)."""
+        network = self.averaged_network()
+        with autocast(self.device, self.precision):
+            seen = [network(part) for part in torch.split(patches, self.micro_batch)]
+        return torch.sigmoid(torch.cat(seen).float())
 
     def averaged_network(self) -> AttentionUNet:
         """Return the network with the averaged weights; valid until the next step."""
