@@ -30,7 +30,8 @@ class RunStarted(Event):
     """The training is set up: what it runs on, with which images, for how long.
 
     One that goes on after an interruption begins after step `first_step`, with the best that was seen until then. Of
-    held-out images windows of at most `window_px` pixels a side are scored.
+    held-out images windows of at most `window_px` pixels a side are scored. `unannotated_images` have no masks and are
+    learned from as well.
     """
 
     kind: ClassVar[str] = "run_started"
@@ -44,6 +45,7 @@ class RunStarted(Event):
     best_dice: Score | None = None
     best_step: Count = 0
     window_px: Count | None = None
+    unannotated_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

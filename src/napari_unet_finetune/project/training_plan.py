@@ -55,6 +55,8 @@ class TrainingPlan:
         How many predictions nobody has looked at yet, in a sentence; empty if none. They are not used.
     unpainted
         On which large images nothing is painted any more, in a sentence; empty if on none. They are not used.
+    unannotated
+        Images without a mask that are learned from as well; none unless the settings say so.
     """
 
     used: tuple[ProjectImage, ...] = ()
@@ -67,6 +69,7 @@ class TrainingPlan:
     note: str = ""
     unseen: str = ""
     unpainted: str = ""
+    unannotated: tuple[ProjectImage, ...] = ()
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -125,10 +128,18 @@ def plan_training(
     used = tuple(image for image in annotated if image.name in names)
     is_chosen, note = is_chosen and config.validation == "images", _NOTES[config.validation]
     unseen, unpainted = unseen_note(project.images), unpainted_note(images)
+    more = tuple(filter(_may_teach_without_mask, images)) if config.unannotated_share else ()
     plan = TrainingPlan(
-        used, train, validation, test, unused, is_chosen, note=note, unseen=unseen, unpainted=unpainted
+        used, train, validation, test, unused, is_chosen, note=note, unseen=unseen, unpainted=unpainted,
+        unannotated=more,
     )  # fmt: skip
     return replace(plan, problem=_problem(plan))
+
+
+def _may_teach_without_mask(image: ProjectImage) -> bool:
+    """Tell whether an image is learned from without a mask: large ones are not, and none that only tests."""
+    is_free = image.role in ("auto", "train") and image.used_as in ("", "train")
+    return is_free and not image.is_annotated and not image.is_large
 
 
 def _as_strokes(image: ProjectImage) -> ProjectImage:
@@ -210,6 +221,8 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
     yield from _large(plan.annotated)
     if plan.unpainted:
         yield plan.unpainted
+    if plan.unannotated:
+        yield f"{count_of(len(plan.unannotated), 'image')} without a mask will be learned from as well."
     if accepted := note_on_accepted(plan.held_out):
         yield accepted
     new = [image.name for image in plan.held_out if not image.used_as]
@@ -297,6 +310,7 @@ def make_request(
         checkpoint=None if from_scratch else checkpoint,
         base_images=old and old.images,
         base_masks=old and old.masks,
+        unannotated=tuple(image.ref for image in plan.unannotated),
         config=config.model_copy(update={"held_out": held_out}),
     )
 

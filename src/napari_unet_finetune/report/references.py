@@ -30,6 +30,10 @@ REFERENCES = {
     "networks. International Conference on Machine Learning (ICML), 2018.",
     "lwf": "Li Z., Hoiem D. Learning without forgetting. IEEE Transactions on Pattern Analysis and Machine "
     "Intelligence 40, 2935–2947, 2018.",
+    "teacher": "Tarvainen A., Valpola H. Mean teachers are better role models: weight-averaged consistency targets "
+    "improve semi-supervised deep learning results. Neural Information Processing Systems (NeurIPS), 2017.",
+    "cutmix": "French G. et al. Semi-supervised semantic segmentation needs strong, varied perturbations. British "
+    "Machine Vision Conference (BMVC), 2020.",
     "mixing": "Wortsman M. et al. Robust fine-tuning of zero-shot models. IEEE/CVF Conference on Computer Vision and "
     "Pattern Recognition (CVPR), 2022. arXiv:2109.01903.",
     "augment": "Isensee F. et al. nnU-Net: a self-configuring method for deep learning-based biomedical image "

@@ -24,6 +24,7 @@ from ..runs.execute import images_of
 from ..runs.folder import RunFolder
 from ..runs.request import FinetuneRequest
 from ..training.settle import settle_schedule
+from ..training.unannotated import first_step
 
 RunRole = Literal["training", "held out", "not used", "test"]
 SetBy = Literal["preset", "user", "program"]
@@ -140,6 +141,11 @@ class RunRecord:
         """Tell whether patches of the old dataset took part in the training."""
         has_old = self.request.base_images is not None or self.model.rehearsal is not None
         return not self.from_scratch and has_old and self.config.replay_share > 0 and self.config.epochs is None
+
+    @property
+    def first_unannotated_step(self) -> int:
+        """From which step on images without masks take part, counted from 1."""
+        return first_step(self.config) + 1
 
     @property
     def is_validated_in_part(self) -> bool:

@@ -283,4 +283,5 @@ def _run_started(setup: Setup, progress: Progress) -> RunStarted:
         best_dice=progress.best_score if isinstance(setup.validator, ImageValidator) else None,
         best_step=progress.best_step,
         window_px=round(setup.config.validation_crop_px / setup.base.card.rescale),
+        unannotated_images=tuple(record.name for record in setup.unannotated_records),
     )

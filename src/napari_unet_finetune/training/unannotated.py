@@ -17,6 +17,7 @@ from torch import Tensor
 from ..config import AugmentConfig, FinetuneConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import ModelView, network_input
+from ..io.regions.region import is_large
 from ..models.provenance import TrainingImage
 from ..text import count_of, first_of
 from .augment import change_intensities
@@ -41,6 +42,12 @@ _CHANGES = {
     "p_low_resolution": 0.2,
 }
 
+
+def first_step(config: FinetuneConfig) -> int:
+    """Return the step, counted from 0, from which on images without masks take part."""
+    return min(FIRST_STEP, config.steps // 2)
+
+
 Teacher = Callable[[Tensor], Tensor]
 """Takes patches (B, C, P, P) and returns probabilities (B, 1, P, P), float32."""
 
@@ -52,7 +59,7 @@ class UnannotatedPatches:
         self._config = config
         self._sampler = PatchSampler(store, config.model_copy(update={"foreground_share": 0.0}), stream=_STREAM)
         self._augment: AugmentConfig = config.augment.model_copy(update=_CHANGES)
-        self._first_step = min(FIRST_STEP, config.steps // 2)
+        self._first_step = first_step(config)
 
     def count(self, step: int) -> int:
         """Return how many patches `step` has, counted from 0."""
@@ -92,7 +99,7 @@ def load_unannotated(
 ) -> Unannotated:
     """Return some of `images` as a model with `view` sees them, spread evenly; none where that is off.
 
-    Those that are among the `annotated` ones, whatever their names, are passed over.
+    Those that are among the `annotated` ones, whatever their names, are passed over, and large ones.
 
     Raises
     ------
@@ -106,7 +113,8 @@ def load_unannotated(
         return Unannotated(store, notice="There are no images without masks that could be learned from as well.")
     for image in _read(images, should_stop):
         record = TrainingImage.of(image)
-        if image.image.min() == image.image.max() or any(record.is_same(one) for one in known):
+        is_empty = image.image.min() == image.image.max()
+        if is_empty or is_large(image.shape) or any(record.is_same(one) for one in known):
             continue
         seen = network_input(image, view)
         store.add(image.name, seen.pixels, np.zeros(seen.pixels.shape[1:], bool))

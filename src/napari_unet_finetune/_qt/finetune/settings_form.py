@@ -17,7 +17,7 @@ from ..widgets.editors import ChoiceBox
 from ..widgets.fold import Fold
 from ..widgets.layout import in_form, tipped
 
-ESSENTIAL = ("layers", "loss", "false_positive_weight", "steps", "replay_share", "seed", "device")
+ESSENTIAL = ("layers", "loss", "false_positive_weight", "steps", "replay_share", "unannotated_share", "seed", "device")
 _IN_SIGHT = ("steps",)
 # Settled by the preset box, by the roles of the images, by their channel, or not a choice at all.
 SETTLED = ("version", "preset", "held_out", "channels")
