@@ -212,3 +212,24 @@ def test_a_run_can_be_made_now_and_trained_later(answer, invoke, data, model, tm
     assert f"unet-finetune resume {run}" in said
     code, trained = answer("resume", run)
     assert code == 0 and trained["model"] == str(run / "model.safetensors") and trained["steps"] == 2
+
+
+def test_images_of_the_folder_without_masks_are_learned_from_where_that_is_asked_for(answer, tmp_path, write_squares):
+    squares = write_squares(tmp_path / "squares", 6)
+    for name in ("img_04.tif", "img_05.tif"):
+        next((squares / "masks").glob(f"{name[:6]}*")).unlink()
+    data = ("--images", squares / "images", "--masks", squares / "masks", "--model", "microtube", *TINY)
+    _, plain = answer("finetune", *data, "--out", tmp_path / "plain")
+    assert any("2 files are left out" in notice for notice in told(tmp_path / "plain"))
+    _, more = answer(
+        "finetune", *data, "--out", tmp_path / "more", "--set", "unannotated_share=1", "--set", "keep_raw=false"
+    )
+    assert any("2 images without masks (img_04, img_05)" in notice for notice in more["notices"])
+    assert not any("left out" in notice for notice in told(tmp_path / "more"))
+    assert not any("without masks" in notice for notice in plain["notices"])
+
+
+def told(run):
+    """Return the notices of a run."""
+    lines = (json.loads(line) for line in (run / "events.jsonl").read_text().splitlines())
+    return [line["message"] for line in lines if line["kind"] == "notice"]

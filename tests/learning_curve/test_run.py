@@ -17,7 +17,7 @@ from napari_unet_finetune.events import Notice, PartStarted, StepEnd
 from napari_unet_finetune.io.disk import locked
 from napari_unet_finetune.learning_curve.examples import draw_figures
 from napari_unet_finetune.learning_curve.folder import StudyFolder
-from napari_unet_finetune.learning_curve.plan import pairs_of_datasets, read_plan
+from napari_unet_finetune.learning_curve.plan import Arm, pairs_of_datasets, read_plan, training_of
 from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.runs.folder import RunFolder
@@ -313,3 +313,10 @@ def test_the_figures_show_something(whole, tmp_path):
         assert min(picture.shape[:2]) > 200
         colors = picture[..., :3].astype(int) @ (1, 256, 65536)
         assert len(np.unique(colors)) > 20
+
+
+def test_images_that_are_not_yet_trained_with_are_there_without_masks_and_test_images_never(plan):
+    """What a training learns from them is for its settings to say."""
+    some, everything = (training_of(plan, Arm(count, 0), "base") for count in (1, 4))
+    assert some.unannotated == tuple(pair.image for pair in plan.train[1:]) and everything.unannotated == ()
+    assert not {pair.image for pair in plan.test} & set(some.unannotated)

@@ -151,3 +151,19 @@ def test_a_training_from_scratch_has_no_base(project, tmp_path):
     config = FinetuneConfig(preset="from scratch")
     request = make_request(plan_training(project, config), tmp_path / "run", config, checkpoint="microtube")
     assert (request.task, request.checkpoint) == ("train", None)
+
+
+def test_images_without_a_mask_teach_where_the_settings_say_so(project, tmp_path):
+    """Not those that only test or are left out, and not those that were a test before."""
+    more = CONFIG.model_copy(update={"unannotated_share": 1.0})
+    assert plan_training(project, more).unannotated == ()
+    for name in project.names[2:]:
+        project.remove_labels(name)
+    project.set_role([project.names[2]], "test")
+    project.set_role([project.names[3]], "unused")
+    assert plan_training(project, CONFIG).unannotated == ()
+    plan = plan_training(project, more)
+    assert _names(plan.unannotated) == list(project.names[4:])
+    assert any("2 images without a mask will be learned from as well" in one for one in plan.sentences)
+    request = make_request(plan, tmp_path / "run", more, checkpoint="microtube")
+    assert [ref.name for ref in request.unannotated] == list(project.names[4:])

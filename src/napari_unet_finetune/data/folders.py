@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -140,6 +140,11 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.pairing.pairs)
+
+    def besides(self, used: Collection[ImageRef]) -> AnnotatedFolder:
+        """Return the same pairs; of images without masks those that are `used` are not left out."""
+        left = tuple(one for one in self.pairing.images_without_mask if one.ref not in used)
+        return replace(self, pairing=replace(self.pairing, images_without_mask=left))
 
     def _with(self, pairs: Iterable[Pair]) -> AnnotatedFolder:
         return replace(self, pairing=replace(self.pairing, pairs=tuple(pairs)))

@@ -184,7 +184,7 @@ def cross_validate(
         Annotated images, two or more. A fold's images take no part in its training, not even in choosing weights or
         threshold: from the rest, some are held out for that as in every finetuning.
     config
-        The settings of every training.
+        The settings of every training. Images without masks take no part, whatever they say of these.
     folds
         Number of trainings; None leaves one image out at a time. Regions of an image are left out together where there
         are three images or more, see `data.split`.
@@ -200,7 +200,7 @@ def cross_validate(
     from ..inference.predict import Predictor
     from ..training.finetune import finetune
 
-    config = config or FinetuneConfig(preset="fast")
+    config = (config or FinetuneConfig(preset="fast")).model_copy(update={"unannotated_share": 0.0})
     annotated = _annotated(images)
     parts = split_folds(len(annotated), folds, config.seed, wholes=annotated.wholes)
     predict = PredictConfig(device=config.device, precision=config.precision, channels=config.channels)

@@ -51,8 +51,9 @@ def run_here(
 
 def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Callable[[], bool]) -> Training:
     images = images_of(request)
-    events = _start(request, images, folder, should_stop)
-    result = yield from _recorded(_with_notes(events, images.notes), folder)
+    more = unannotated_of(request, images)
+    events = _start(request, images, more, folder, should_stop)
+    result = yield from _recorded(_with_notes(events, images.besides(more.refs).notes), folder)
     if result.ended.stopped:
         folder.save_best(result.model)
     return result
@@ -74,10 +75,16 @@ def images_of(request: FinetuneRequest) -> AnnotatedFolder:
 
 
 def _start(
-    request: FinetuneRequest, images: AnnotatedFolder, folder: RunFolder, should_stop: Callable[[], bool]
+    request: FinetuneRequest,
+    images: AnnotatedFolder,
+    more: UnannotatedFolder,
+    folder: RunFolder,
+    should_stop: Callable[[], bool],
 ) -> Training:
     if request.task == "train":
-        return train(images, request.config, shape=request.model, should_stop=should_stop, store=folder)
+        return train(
+            images, request.config, shape=request.model, unannotated=more, should_stop=should_stop, store=folder
+        )
     if request.checkpoint is None:
         raise RunError(f"{folder.path}: the request names no base model. Start a new run with one.")
     return finetune(
@@ -85,7 +92,7 @@ def _start(
         images,
         request.config,
         base_images=old_images_of(request),
-        unannotated=unannotated_of(request, images),
+        unannotated=more,
         should_stop=should_stop,
         store=folder,
     )

@@ -85,6 +85,7 @@ def train(
     config: FinetuneConfig | None = None,
     *,
     shape: ModelConfig | None = None,
+    unannotated: Sequence[AnnotatedImage] = (),
     should_stop: Callable[[], bool] = never,
     store: StateStore | None = None,
     **settings: Any,
@@ -92,11 +93,12 @@ def train(
     """Train a base model of this `shape` from scratch; the same loop as `finetune`, from random weights.
 
     The model carries patches of its images, unless switched off, so that it can be finetuned without forgetting.
-    `settings` are fields of `config` by name, of which the preset is ``from scratch``. Raises what `finetune` raises.
+    `settings` are fields of `config` by name, of which the preset is ``from scratch``; `unannotated` are images as in
+    `finetune`. Raises what `finetune` raises.
     """
     chosen = FinetuneConfig.given(config, settings, preset="from scratch")
     untrained = random_model(shape or ModelConfig(), chosen)
-    begin = partial(prepare, untrained, images, chosen, from_scratch=True)
+    begin = partial(prepare, untrained, images, chosen, unannotated=unannotated, from_scratch=True)
     return Run(_fit(begin, store or NoStore(), should_stop))
 
 
