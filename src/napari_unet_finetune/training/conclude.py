@@ -252,11 +252,7 @@ def _choose_threshold(
         windows = training_windows(setup) if has_few_held_out(setup) else []
         everything = [*probabilities, *_predict(network, windows, setup)]
         threshold = calibrate_threshold([*held_out, *windows], everything, start)
-        if (
-            threshold != start
-            and not setup.spares_old
-            and _costs_the_old_dataset(network, setup, progress, threshold, start)
-        ):
+        if threshold != start and _costs_the_old_dataset(network, setup, progress, threshold, start):
             threshold = start
     if not held_out:
         return threshold, None
