@@ -5,7 +5,8 @@ the pool; what Dataset 1 loses is measured on the patches that the base model ca
 takes the first images, seed 1 those that follow them, and so on: arms are compared on the same images, and the spread
 holds that of the choice of images. The test images of either dataset are not opened. Arms that are done are not
 repeated. With --old, images of Dataset 1 that the base was not trained on are scored before and after: whether what
-the training says of old images is true of others, too. Time is that of the processor.
+the training says of old images is true of others, too. An arm with `unannotated_share`
+learns from the rest of the pool as well, without its masks. Time is that of the processor.
 
     python benchmarks/recipe_search.py PAIR/dataset2 --base MODEL --out DIR --count 5 --seeds 0 1 2
         --arm default --arm steps=800 --arm layers=spot,learning_rate=0.003
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from time import process_time
@@ -79,9 +81,11 @@ def run(arm: str, seed: int, base: Model, pool: AnnotatedFolder, options: argpar
     start = process_time()
     changes = [] if arm == PLAIN else arm.split(",")
     chosen, others = parts(pool.names, options.count, seed)
-    result = finetune(base, pool.only(chosen), training_config("default", changes, seed=seed)).result
+    rest, config = pool.only(others), training_config("default", changes, seed=seed)
+    unannotated = [replace(image, labels=None) for image in rest] if config.unannotated_share else []
+    result = finetune(base, pool.only(chosen), config, unannotated=unannotated).result
     seconds = process_time() - start
-    scores = evaluate(result.model, pool.only(others))
+    scores = evaluate(result.model, rest)
     ended = result.ended
     before, after, worst = ended.old_dice_before, ended.old_dice_after, ended.worst_old
     row = {

@@ -258,7 +258,7 @@ def _write(path, weights, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2, "written_by": "9.1.0"}, "written by version 9.1.0 .*Update napari-unet-finetune"),
+        ({"format_version": 3, "written_by": "9.1.0"}, "written by version 9.1.0 .*Update napari-unet-finetune"),
         ({"format_version": None}, "damaged"),
         ({"architecture": "vision-transformer"}, "vision-transformer"),
         ({"layer_naming": "other"}, "layer_naming 'other'"),
