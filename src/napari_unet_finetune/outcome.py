@@ -139,10 +139,12 @@ def _mistaken(end: RunEnded) -> str:
 
 def _old(end: RunEnded) -> str:
     if end.old_dice_before is None or end.old_dice_after is None:
-        return "" if end.raw_dice is None or end.kept_raw else " Old images: not measured."
+        kept = " Old images keep the weights that they had." if end.spared_old else " Old images: not measured."
+        return "" if end.raw_dice is None or end.kept_raw else kept
     text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}{_worst(end)}."
     if end.spared_old:
-        return f"{text} They keep the weights that they had, as they are shown to the model otherwise than new ones."
+        lost = ", but for those that are taken for new ones" if end.old_dice_after < end.old_dice_before else ""
+        return f"{text} They keep the weights that they had{lost}."
     if forgets(end.old_dice_before, end.old_dice_after) and end.forgot:
         return f"{text} They are being forgotten: raise Replay or Pull to the base, or give old images."
     if not end.forgot or (end.worst_old is not None and end.worst_old.name in end.mistaken_old):  # said after it

@@ -316,7 +316,9 @@ def test_the_figures_show_something(whole, tmp_path):
 
 
 def test_images_that_are_not_yet_trained_with_are_there_without_masks_and_test_images_never(plan):
-    """What a training learns from them is for its settings to say."""
+    """Where the settings say that they are learned from."""
+    assert training_of(plan, Arm(1, 0), "base").unannotated == ()
+    plan = plan.model_copy(update={"config": plan.config.model_copy(update={"unannotated_share": 1.0})})
     some, everything = (training_of(plan, Arm(count, 0), "base") for count in (1, 4))
     assert some.unannotated == tuple(pair.image for pair in plan.train[1:]) and everything.unannotated == ()
     assert not {pair.image for pair in plan.test} & set(some.unannotated)

@@ -27,7 +27,7 @@ def setup(held_out=1, *, old=True, **settings):
         old=("old",) if old else (),
         config=FinetuneConfig(**settings),
         source=SimpleNamespace(steps=STEPS),
-        spares_old=False,
+        can_spare_old=False,
         validator=ImageValidator.__new__(ImageValidator),
         from_scratch=False,
     )

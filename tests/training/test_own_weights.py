@@ -8,24 +8,27 @@ import pytest
 import torch
 
 from napari_unet_finetune.config import ChannelRule, ExportConfig, PredictConfig
+from napari_unet_finetune.data.appearance import AS_THEY_ARE, KNOTS, Appearance
 from napari_unet_finetune.errors import ModelError
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.models import header
 from napari_unet_finetune.models.card import read_card
+from napari_unet_finetune.models.header import is_own_weight
 from napari_unet_finetune.models.load import load_model
-from napari_unet_finetune.models.model import weights_hash
+from napari_unet_finetune.models.model import Model, weights_hash
 from napari_unet_finetune.models.parents import find_parent
 from napari_unet_finetune.share.export import facts_of
 from napari_unet_finetune.share.recipe import appearance_of, recipe_of
 from napari_unet_finetune.training.finetune import finetune
+from napari_unet_finetune.training.keep import costs_old, weighs_old
 from napari_unet_finetune.training.prepare import prepare
 
 from .conftest import make_squares, tiny_config
 
 INVERTED = make_squares(6, bright=False, seed=1)
 OLD = make_squares(3, seed=5)
-LEARNING = tiny_config(steps=6, keep_raw=False, threshold=0.4, calibrate=False)
+LEARNING = tiny_config(steps=6, keep_raw=False, threshold=0.4, calibrate=False, replay_share=0.0, learning_rate=0.01)
 
 
 def seen(model, images):
@@ -79,23 +82,85 @@ def test_the_file_holds_both_and_says_that_older_versions_cannot_read_it(trained
 
 
 def test_weights_of_the_older_model_that_are_missing_are_told(spared, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_unet_finetune.models.model.OLDER", "elder/")
+    whole = Model._tensors
+    own_alone = lambda model, half: {name: one for name, one in whole(model, half).items() if is_own_weight(name)}  # noqa: E731
+    monkeypatch.setattr(Model, "_tensors", own_alone)
     spared.model.save(tmp_path / "damaged.safetensors")
-    with pytest.raises(ModelError, match=r"damaged\.safetensors"):
+    with pytest.raises(ModelError, match=r"damaged\.safetensors: layer .* is missing"):
         load_model(tmp_path / "damaged.safetensors")
 
 
-def test_a_third_dataset_leaves_each_of_the_others_its_weights(trained, spared):
-    """Shown as the first one, it shares the weights of that; the second one keeps its own."""
-    third = drain(finetune(spared.model, make_squares(5, seed=9), LEARNING))
-    np.testing.assert_array_equal(seen(third.model, INVERTED)[0], seen(spared.model, INVERTED)[0])
-    assert not third.ended.spared_old  # its patches are those of the first dataset
+def test_half_of_the_digits_are_those_of_both(spared, tmp_path):
+    spared.model.save(tmp_path / "half.safetensors", half=True)
+    np.testing.assert_allclose(
+        seen(load_model(tmp_path / "half.safetensors"), OLD)[1], seen(spared.model, OLD)[1], atol=0.02
+    )
+
+
+def test_more_images_of_the_newest_kind_leave_the_older_ones_their_weights(trained, spared):
     again = drain(finetune(spared.model, make_squares(5, bright=False, seed=7), LEARNING))
     np.testing.assert_array_equal(seen(again.model, OLD)[0], seen(trained.model, OLD)[0])
     assert again.ended.spared_old and again.ended.old_dice_before == spared.ended.old_dice_before
+    assert again.model.older.older is None
 
 
-def test_given_old_images_are_scored_with_the_weights_that_they_keep(trained):
+def test_images_that_are_shown_as_older_ones_are_not_learned_by_weights_for_others(spared):
+    with pytest.raises(ModelError, match=r"seen as they are. Start from the model that it was finetuned from"):
+        drain(finetune(spared.model, make_squares(5, seed=9), LEARNING))
+
+
+def test_a_model_of_an_earlier_version_that_shares_its_weights_spares_its_oldest_dataset(spared):
+    """Also if the new images are shown as its newest ones."""
+    earlier = replace(spared.model, older=None)
+    again = drain(finetune(earlier, make_squares(5, bright=False, seed=7), LEARNING))
+    np.testing.assert_array_equal(seen(again.model, OLD)[0], seen(earlier, OLD)[0])
+
+
+def test_where_old_images_gain_all_share_what_was_learned(trained, monkeypatch):
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.costs_old", lambda *_: False)
+    result = drain(finetune(trained.model, INVERTED, LEARNING))
+    assert result.model.older is None and not result.ended.spared_old
+
+
+@pytest.mark.parametrize(
+    ("after", "costs"),
+    [({"a": 0.9, "b": 0.8}, False), ({"a": 0.99, "b": 0.78}, False), ({"a": 0.9, "b": 0.79}, True),
+     ({"a": 0.99, "b": 0.76}, True), ({}, True)],
+)  # fmt: skip
+def test_old_images_lose_on_the_mean_or_one_of_them_clearly_or_nobody_knows(after, costs):
+    assert costs_old({"a": 0.9, "b": 0.8}, after) == costs
+
+
+def test_without_old_patches_old_images_are_spared_and_nothing_is_pulled_to_the_base(trained):
+    bare = replace(trained.model, rehearsal=None)
+    setup = prepare(bare, INVERTED, tiny_config())
+    assert setup.config.l2sp == 0 and any("keep the base's weights" in notice for notice in setup.notices)
+    assert not any("cannot be measured" in notice for notice in setup.notices)
+    result = drain(finetune(bare, INVERTED, LEARNING))
+    np.testing.assert_array_equal(seen(result.model, OLD)[0], seen(bare, OLD)[0])
+    assert "Old images keep the weights that they had" in result.ended.summary
+    apart = prepare(bare, INVERTED, tiny_config(appearance="as they are"))
+    assert apart.config.l2sp > 0 and any("cannot be measured" in notice for notice in apart.notices)
+
+
+def test_which_way_an_image_is_seen_is_judged_with_one_network(spared, monkeypatch):
+    """That older images keep theirs must not decide: it may be surer of everything."""
+    known = spared.model.card.knows
+    alike = tuple(one.model_copy(update={"quantiles": known[0].quantiles}) for one in known)
+    unclear = spared.model.with_card(knows=alike)
+    predictor = Predictor(unclear, PredictConfig(device="cpu", precision="fp32"))
+    monkeypatch.setattr(Predictor, "_older", property(lambda _: pytest.fail("the other network was asked")))
+    predictor.measure(OLD[0])
+
+
+def test_an_appearance_that_no_dataset_has_is_for_the_own_weights(spared):
+    curve = tuple(np.linspace(0, 1.2, KNOTS).tolist())
+    assert spared.model.serving(Appearance(inverted=(0,), curves=(curve,))) is spared.model
+    assert spared.model.serving(AS_THEY_ARE) is spared.model.older
+
+
+def test_given_old_images_are_scored_with_the_weights_that_they_keep(trained, monkeypatch):
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.costs_old", lambda *_: True)
     result = drain(finetune(trained.model, INVERTED, LEARNING, base_images=make_squares(6, seed=5)))
     assert result.ended.spared_old and result.ended.old_dice_before == result.ended.old_dice_after > 0.9
 
@@ -134,6 +199,6 @@ def test_the_older_model_has_nothing_that_prediction_does_not_need(trained, spar
 
 def test_old_images_have_no_say_in_what_is_kept(trained):
     setup = prepare(trained.model, INVERTED, LEARNING)
-    assert setup.older is not None and setup.spares_old
+    assert setup.older is not None and setup.can_spare_old and setup.old and not weighs_old(setup)
     shared = prepare(trained.model, INVERTED, tiny_config(appearance="as they are"))
-    assert shared.older is None and not shared.spares_old
+    assert shared.older is None and not shared.can_spare_old and weighs_old(shared)

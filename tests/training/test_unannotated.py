@@ -66,7 +66,7 @@ def test_a_resumed_training_ends_with_the_same_weights_and_notices_others(traine
     again = MemoryStore(store.states[0])
     resumed = drain(finetune(trained.model, IMAGES, WITH, unannotated=MORE, store=again))
     assert same(whole.model.weights, resumed.model.weights)
-    with pytest.raises(RunError, match="have changed"):
+    with pytest.raises(RunError, match="without masks have changed"):
         drain(finetune(trained.model, IMAGES, WITH, unannotated=MORE[:2], store=MemoryStore(store.states[0])))
 
 
@@ -88,10 +88,19 @@ def test_what_is_painted_on_them_is_not_looked_at(trained):
 
 
 def test_of_many_images_some_are_taken_spread_evenly(trained, monkeypatch):
-    monkeypatch.setattr("napari_unet_finetune.training.replay.MOST_IMAGES", 2)
+    monkeypatch.setattr(unannotated, "MOST_IMAGES", 2)
     setup = prepare(trained.model, IMAGES, WITH, unannotated=MORE)
     assert [one.name for one in setup.unannotated_records] == [MORE[0].name, MORE[-1].name]
-    assert any("spread evenly over 4" in notice for notice in setup.notices)
+    assert [unannotated.some_of(count) for count in (0, 1, 3)] == [[], [0], [0, 2]]
+
+
+def test_those_that_cannot_be_used_are_told_and_the_others_learned_from(trained):
+    odd = replace(MORE[0], name="odd", image=np.zeros((6, 32, 32), np.uint8))
+    setup = prepare(trained.model, IMAGES, WITH, unannotated=[odd, *MORE])
+    assert len(setup.unannotated_records) == 4
+    assert any("1 other cannot be used: odd has 6 channels" in notice for notice in setup.notices)
+    alone = prepare(trained.model, IMAGES, WITH, unannotated=[odd])
+    assert alone.unannotated is None and any("no images without masks" in notice for notice in alone.notices)
 
 
 def test_they_are_seen_as_the_annotated_ones_are(trained):

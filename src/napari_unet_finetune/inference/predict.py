@@ -164,9 +164,7 @@ class Predictor:
 
     def _serving(self, sight: Sight) -> Predictor:
         """Return what predicts an image seen so: this one, or that of the weights which an older dataset keeps."""
-        if self._older is None or self.model.card.is_for(sight.appearance):
-            return self
-        return self._older._serving(sight)
+        return self if self._older is None or self.model.card.is_for(sight.appearance) else self._older
 
     @cached_property
     def _network(self) -> nn.Module:
@@ -265,10 +263,12 @@ class Predictor:
         return 5 * sight.distance + 20 * unsure + unusual
 
     def _glimpse(self, image: LazyImage, sight: Sight) -> NDArray[np.float32]:
-        """Return the probabilities (Y, X) of the middle of an image."""
+        """Return the probabilities (Y, X) of the middle of an image, with the same weights whatever it is like.
+
+        Weights that older datasets keep are surer of all images, or less sure of all, which tells nothing.
+        """
         side = round(LOOKED_AT_PX / self._view.rescale)
-        found = drain(self.stream_region(image, Region.middle(image.shape, side), sight))
-        assert found is not None
+        found = drain(self._seen(image, Region.middle(image.shape, side), sight))
         return found.clip(0, 1)  # by rounding, blended ones may lie beyond
 
     def stream_region(
@@ -287,13 +287,16 @@ class Predictor:
         DeviceError
             If the device is absent, or the region or a single tile does not fit into its memory.
         """
+        return (yield from until(should_stop, self._serving(sight)._seen(image, region, sight)))
+
+    def _seen(self, image: LazyImage, region: Region, sight: Sight) -> Generator[TileEnd, None, NDArray[np.float32]]:
+        """Return the probabilities (Y, X) of a region with the model's own weights, whatever the image is like."""
         try:
-            probabilities = yield from until(should_stop, self._serving(sight)._blended(image, region, sight))
+            return (yield from self._blended(image, region, sight))
         except (RuntimeError, MemoryError) as error:  # the region and its probabilities lie on the device, too
             if not lacks_memory(error):
                 raise
             raise self._too_large(image, region) from error
-        return probabilities
 
     def _blended(self, image: LazyImage, region: Region, sight: Sight) -> Generator[TileEnd, None, NDArray[np.float32]]:
         """Blend the tiles of a region of the image on the network's grid, which may be finer or coarser."""

@@ -11,6 +11,7 @@ from ..checked_json import checked, parse_json
 from ..data.folders import AnnotatedFolder, open_folder
 from ..data.pairing import Pair
 from ..errors import DataError, RunError
+from ..io.images import ImageRef
 from ..runs.request import CurveRequest, FinetuneRequest
 from ..text import count_of
 
@@ -61,11 +62,16 @@ def training_of(plan: CurveRequest, arm: Arm, base: str) -> FinetuneRequest:
     return FinetuneRequest(
         task="train" if scratch else "finetune",
         pairs=plan.train[: arm.count],
-        unannotated=tuple(pair.image for pair in plan.train[arm.count :] if pair.region is None),
+        unannotated=_unannotated(plan, arm) if plan.config.unannotated_share else (),
         checkpoint=None if scratch else base,
         model=plan.model if scratch else None,
         config=plan.config.model_copy(update={"seed": arm.seed}),
     )
+
+
+def _unannotated(plan: CurveRequest, arm: Arm) -> tuple[ImageRef, ...]:
+    """Return the images of Dataset 2 with which a model of more images is trained: without masks for this one."""
+    return tuple(pair.image for pair in plan.train[arm.count :] if pair.region is None)
 
 
 def with_images(plan: CurveRequest) -> CurveRequest:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..checked_json import first_fault
 from ..config import MAX_PATCH_PX, ChannelRule, ModelConfig, Normalization
-from ..data.appearance import Appearance
+from ..data.appearance import AS_THEY_ARE, Appearance
 from ..data.channels import ALL, usual_channels
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import ModelError
@@ -129,13 +129,15 @@ class ModelCard(BaseModel):
     def is_for(self, appearance: Appearance) -> bool:
         """Tell whether images that are shown so are predicted with the model's own weights, not with those of `older`.
 
-        These are the images of the datasets that are shown as the newest one.
+        These are the images of the datasets that are shown as the newest one, and those that are shown as none is.
         """
-        return self.older is None or not self.knows or appearance.is_shown_as(self.knows[-1])
+        if self.older is None or not self.knows or appearance.is_shown_as(self.knows[-1]):
+            return True
+        return not any(appearance.is_shown_as(one) for one in self.older.knows or (AS_THEY_ARE,))
 
     def serving(self, appearance: Appearance) -> ModelCard:
-        """Return the card of the model that predicts images which are shown so: this one, or an older one."""
-        return self if self.older is None or self.is_for(appearance) else self.older.serving(appearance)
+        """Return the card of the model that predicts images which are shown so: this one, or that of older datasets."""
+        return self if self.older is None or self.is_for(appearance) else self.older
 
     def usual_channels(self, names: Sequence[str]) -> ChannelRule | None:
         """Return what this model sees of images whose channels have these names, while nobody has chosen any."""
@@ -164,7 +166,7 @@ class ModelCard(BaseModel):
             raise ModelError(
                 f"{subject}: the rescale factor is {self.rescale}. Give a factor above 0 and up to {MAX_RESCALE:g}."
             )
-        is_one_family = self.older is None or self.older.shape == self.shape
+        is_one_family = self.older is None or (self.older.shape == self.shape and self.older.older is None)
         if not is_one_family or not all(one.fits(self.shape.in_channels) for one in self.knows):
             raise ModelError(f"{subject}: what it says of the intensities of its images is damaged. {_CHOOSE}")
         if not multiple <= self.patch_size <= MAX_PATCH_PX or self.patch_size % multiple:

@@ -106,8 +106,8 @@ class Model:
         return replace(self.with_card(channels=channels), older=self.older and self.older.seeing(channels))
 
     def serving(self, appearance: Appearance) -> Model:
-        """Return the model that predicts images which are shown so: this one, or one that older datasets keep."""
-        return self if self.older is None or self.card.is_for(appearance) else self.older.serving(appearance)
+        """Return the model that predicts images which are shown so: this one, or the one that older datasets keep."""
+        return self if self.older is None or self.card.is_for(appearance) else self.older
 
     def as_older(self, threshold: float) -> Model:
         """Return what older datasets keep of this model: all that decides over a prediction, but at another threshold.
@@ -122,7 +122,6 @@ class Model:
         return Model(
             {**self.weights, _LAST_BIAS: self.weights[_LAST_BIAS] + shift},
             self.card.model_copy(update={"threshold": threshold, "provenance": kept}),
-            older=self.older and self.older.as_older(threshold),
         )
 
     def with_in_channels(self, in_channels: int) -> Model:

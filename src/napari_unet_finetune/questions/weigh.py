@@ -302,7 +302,7 @@ class _Scales:
         if isinstance(setup.validator, ImageValidator):
             mirrored = trains_mirrored(setup.config.augment)
             new = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored).score(network)
-        spared = old_before if setup.spares_old and model.older is not None else None
+        spared = old_before if setup.can_spare_old and model.older is not None else None
         old = {
             **(dice_on_old(network, setup, threshold) if spared is None else spared),
             **sort_out(model, setup, scored=True).dice,
@@ -373,7 +373,7 @@ def _scales(
     """Read models and images as the training did, and refuse those that are no longer the same."""
     from ..models.load import load_model
     from ..models.model import weights_hash
-    from ..runs.execute import old_images_of, unannotated_of
+    from ..runs.execute import old_images_of
     from ..training.prepare import prepare
     from ..training.state import Begun
     from ..training.validation import ImageValidator
@@ -391,8 +391,7 @@ def _scales(
     window, held_out = own.config.get("validation_crop_px"), own.held_out if own.images else None
     begun = Begun(kept.card.knows[-1].curves if kept.card.knows else (), window, held_out)
     old = old_images_of(request)
-    more = unannotated_of(request, images)
-    setup = prepare(base, images, config, base_images=old, unannotated=more, begun=begun, should_stop=should_stop)
+    setup = prepare(base, images, config, base_images=old, begun=begun, should_stop=should_stop)
     if not should_stop():
         _refuse_changes(past, kept, setup)
         if not setup.old and not isinstance(setup.validator, ImageValidator):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import AnnotatedFolder, UnannotatedFolder, open_folder
-from ..errors import RunError
+from ..data.folders import AnnotatedFolder, UnannotatedFolder, open_folder, open_unannotated
+from ..errors import DataError, RunError
 from ..events import Notice, Run, never
+from ..io.images import ImageRef
+from ..io.regions.region import is_large
 from ..models.load import load_model
 from ..training.finetune import Training, finetune, train
+from ..training.unannotated import some_of
 from .folder import LOG, RunFolder
 from .request import FinetuneRequest
 
@@ -99,10 +102,20 @@ def _start(
 
 
 def unannotated_of(request: FinetuneRequest, images: AnnotatedFolder) -> UnannotatedFolder:
-    """Return the images without masks that a training is to learn from as well; those in a folder beside `images`."""
+    """Return the images without masks that a training may learn from as well; those in a folder beside `images`.
+
+    They are spread evenly over all that there are; large ones are left out, as they would be read whole.
+    """
     if not request.config.unannotated_share:
         return UnannotatedFolder(())
-    return UnannotatedFolder(request.unannotated or images.without_mask)
+    refs = request.unannotated or images.without_mask
+    return UnannotatedFolder(tuple(ref for ref in map(refs.__getitem__, some_of(len(refs))) if not _is_large(ref)))
+
+
+def _is_large(ref: ImageRef) -> bool:
+    with suppress(DataError):  # said where it is read
+        return is_large(open_unannotated(ref).shape)
+    return False
 
 
 def old_images_of(request: FinetuneRequest) -> Sequence[AnnotatedImage] | None:

@@ -96,7 +96,8 @@ class Scout:
             If the image's channels do not fit the model.
         """
         of = self.model.card
-        pixels = network_input(image, of.view).pixels
+        view = of.view if of.older is None else of.view.as_one_of(of.knows[-1])  # as those that the weights are for
+        pixels = network_input(image, view).pixels
         tiles = torch.from_numpy(spread_tiles(pixels, of.patch_size, self._per_side)).to(self._device)
         with autocast(self._device, self._precision):
             levels = self._network.encode(tiles)

@@ -24,6 +24,7 @@ from ..outcome import summarized
 from .keep import (
     Kept,
     choose_weights,
+    costs_old,
     dice_on_old,
     has_few_held_out,
     mean_of,
@@ -74,11 +75,15 @@ class SortedOut:
 
 @dataclass(frozen=True)
 class _Scores:
-    """Mean Dice on held-out images, Dice on each old image, and which images are mistaken for others."""
+    """Mean Dice on held-out images, Dice on each old image, and which images are mistaken for others.
+
+    `spared_old` says that the old ones keep their weights.
+    """
 
     new: float | None
     old: Mapping[str, float]
     sorted_out: SortedOut
+    spared_old: bool = False
 
 
 def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
@@ -92,14 +97,17 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
         return _base_result(kept, setup, progress, stopped=stopped)
     network.load_state_dict(kept.weights)
     threshold, dice = _choose_threshold(network, setup, progress, calibrate=setup.config.calibrate and not stopped)
-    seen = kept.unmixed_old if kept.share == 1 and threshold == start_threshold(setup) else {}
+    old = kept.unmixed_old if kept.share == 1 and threshold == start_threshold(setup) else {}
+    old = old or dice_on_old(network, setup, threshold)
+    is_measured = len(setup.base.card.knows) == 2  # of further datasets nothing is known
+    for_all = setup.can_spare_old and is_measured and not costs_old(progress.old_before, old)
+    spared = setup.can_spare_old and not for_all
     rehearsal = setup.base.rehearsal
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
-    model = replace(setup.finished(kept.weights, threshold), rehearsal=rehearsal)
+    model = replace(setup.finished(kept.weights, threshold, for_all=for_all), rehearsal=rehearsal)
     sorted_out = SortedOut() if stopped else _sorted_out(model, setup)
-    seen = progress.old_before if setup.spares_old else seen
-    scores = _Scores(dice, seen or dice_on_old(network, setup, threshold), sorted_out)
+    scores = _Scores(dice, progress.old_before if spared else old, sorted_out, spared)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     return FinetuneResult(model.with_card(provenance=provenance_of(setup, ended)), ended)
 
@@ -107,7 +115,7 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
 def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
     """Return the base: as it was given, or as a new model where it gains by how it is shown the new images."""
     threshold, is_raw = setup.original.card.threshold, _is_raw(kept, setup, progress)
-    model = setup.finished(setup.base.weights, threshold)
+    model = setup.finished(setup.base.weights, threshold, for_all=setup.base.older is None)
     sorted_out = SortedOut() if is_raw or stopped else _sorted_out(model, setup)
     scores = _Scores(progress.raw_score, progress.old_before, sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
@@ -162,7 +170,7 @@ def _ended(
         mistaken_old=scores.sorted_out.old,
         mistaken_new=scores.sorted_out.new,
         not_sorted_out=scores.sorted_out.failure,
-        spared_old=setup.spares_old and not kept_raw,
+        spared_old=scores.spared_old,
     )
     return summarized(ended, setup.config, len(setup.held_out))
 
@@ -264,7 +272,7 @@ def _costs_the_old_dataset(
     network: AttentionUNet, setup: Setup, progress: Progress, threshold: float, start: float
 ) -> bool:
     """Tell whether a threshold that suits the new images spoils the old ones: if they share it."""
-    if setup.spares_old:
+    if setup.can_spare_old:
         return False
     probabilities = _predict(network, setup.old, setup)
     if not probabilities:

@@ -17,7 +17,7 @@ from ..events import Notice, Run, RunStarted, TrainingEvent, ValidationEnd, neve
 from ..inference.views import knows_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
-from ..models.model import Model, weights_hash
+from ..models.model import Model
 from .conclude import FinetuneResult, conclude, provenance_of
 from .keep import dice_on_old, glance_at_old, is_best, is_provisional, last_step, mean_of, settles, start_threshold
 from .optim import fall_from
@@ -171,6 +171,7 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
         raw_score=score,
         old_dice_before=mean_of(old),
         data_sha256=data_sha256(setup),
+        unannotated=_hashes_without_masks(setup),
         raw_as_is=as_is,
         old_glance_before=glance_at_old(network, setup),
         old_before=old,
@@ -181,12 +182,12 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
 
 
 def _old_dice(network: AttentionUNet, setup: Setup) -> dict[str, float]:
-    """Return Dice of the raw model on each held-out old image; of the datasets it knows each may have its weights."""
-    if not setup.spares_old:
+    """Return Dice of the raw model on each held-out old image, with the weights that predict it."""
+    if not setup.can_spare_old:
         return dice_on_old(network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
     assert setup.older is not None
-    owner = setup.older.serving(setup.base.card.knows[0])
-    return dice_on_old(owner.build_network().to(setup.device), setup, owner.card.threshold, knows_mirrored(owner))
+    older = setup.older
+    return dice_on_old(older.build_network().to(setup.device), setup, older.card.threshold, knows_mirrored(older))
 
 
 def _held_out_names(setup: Setup) -> tuple[str, ...]:
@@ -216,6 +217,8 @@ def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:
         raise RunError("The saved state is of another version or another model. Start a new run.") from error
     if progress.data_sha256 != data_sha256(setup):
         raise RunError("Images, masks or the base model have changed since this run began. Start a new run.")
+    if progress.unannotated != _hashes_without_masks(setup):
+        raise RunError("The images without masks have changed since this run began. Start a new run.")
     names = _held_out_names(setup)
     if progress.held_out not in (None, names):
         raise RunError("Other images would be held out than when this run began. Start a new run.")
@@ -229,9 +232,13 @@ def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:
 
 def data_sha256(setup: Setup) -> str:
     """Return a hash of all images and the base model, to notice on resuming that one of them has changed."""
-    records = (*setup.records, *setup.old_records, *setup.unannotated_records)
-    parts = [*(record.sha256 for record in records), weights_hash(setup.base.weights)]
+    parts = [*(record.sha256 for record in (*setup.records, *setup.old_records)), setup.base.identity]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _hashes_without_masks(setup: Setup) -> tuple[str, ...]:
+    """Return what tells that other images without masks are learned from than before."""
+    return tuple(record.sha256 for record in setup.unannotated_records)
 
 
 def _validated(trainer: Trainer, setup: Setup, progress: Progress, store: StateStore) -> Iterator[TrainingEvent]:

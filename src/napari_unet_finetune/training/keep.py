@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..events import ImageChange
+from ..events import TOLERATED_IMAGE_DROP, ImageChange
 from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..outcome import ENOUGH_HELD_OUT, OPTIMISM
@@ -76,7 +76,7 @@ def is_hot(step: int, setup: Setup, fall: Fall | None = None) -> bool:
 
 def weighs_old(setup: Setup) -> bool:
     """Tell whether the old images have a say in which weights are kept."""
-    return bool(setup.old) and not setup.spares_old and not setup.from_scratch and setup.config.tolerated_drop < 1
+    return bool(setup.old) and not setup.can_spare_old and not setup.from_scratch and setup.config.tolerated_drop < 1
 
 
 def last_step(setup: Setup, progress: Progress) -> int:
@@ -122,7 +122,7 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
     now, best = worth(*seen, tolerated), worth(*seen_best, tolerated)
     is_last = progress.step == last_step(setup, progress) and isinstance(setup.validator, ImageValidator)
     raw_decides = progress.raw_score is not None and now <= progress.raw_score < best
-    has_old = bool(setup.old) and not setup.spares_old
+    has_old = bool(setup.old) and not setup.can_spare_old
     if not is_last or not has_old or setup.config.schedule == "constant" or raw_decides:
         return False
     return now >= best - chance(setup)
@@ -166,6 +166,14 @@ def worst_change(before: Mapping[str, float], after: Mapping[str, float]) -> Ima
     """Return the old image that lost most or gained least, None where fewer than two can be told apart."""
     changes = [ImageChange(name, before[name], score) for name, score in after.items() if name in before]
     return min(changes, key=lambda one: one.after - one.before) if len(changes) > 1 else None
+
+
+def costs_old(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+    """Tell whether old images lose: on the mean, or one of them clearly; also where nobody knows."""
+    old, new, worst = mean_of(before), mean_of(after), worst_change(before, after)
+    if old is None or new is None or new < old:
+        return True
+    return worst is not None and worst.before - worst.after > TOLERATED_IMAGE_DROP
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from ..data.normalize import network_input
 from ..data.split import Split, Wholes, keep_holding_out, split_at, split_by_name, split_images
 from ..data.statistics import DataStatistics, combine, estimate_rescale, measure_image
 from ..device import pick_device, pick_precision
-from ..errors import DataError
+from ..errors import DataError, ModelError
 from ..events import never
 from ..inference.views import trains_mirrored
 from ..models.model import Model
@@ -67,19 +67,23 @@ class Setup:
     old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
     unannotated: UnannotatedPatches | None = None
     unannotated_records: tuple[TrainingImage, ...] = ()
+    old_is_given: bool = False  # the old images that are scored are those given, not patches that the base carries
     older: Model | None = None  # predicts images of datasets that are shown otherwise than the new one
     told_apart: tuple[Sequence[PreparedImage], ...] = ()  # old images, or windows of each; see `to_tell_apart`
 
     @property
-    def spares_old(self) -> bool:
-        """Whether the old images that are scored are predicted with weights of their own, whatever is learned."""
+    def can_spare_old(self) -> bool:
+        """Whether the old images that are scored may keep their weights: they are shown otherwise than the new ones."""
         known = self.base.card.knows
-        scored = known[:-1] if self.old_records else known[:1]
+        scored = known[:-1] if self.old_is_given else known[:1]
         return self.older is not None and not any(one.is_shown_as(known[-1]) for one in scored)
 
-    def finished(self, weights: Mapping[str, Tensor], threshold: float) -> Model:
-        """Return the base with `weights` learned from the new images, and what older datasets keep beside them."""
-        older = None if self.older is None else self.older.as_older(threshold)
+    def finished(self, weights: Mapping[str, Tensor], threshold: float, *, for_all: bool = False) -> Model:
+        """Return the base with `weights` learned from the new images, and those that older datasets keep beside them.
+
+        These datasets are shown otherwise. None keeps any if the new weights are `for_all`.
+        """
+        older = None if self.older is None or for_all else self.older.as_older(threshold)
         return replace(self.base.with_card(threshold=threshold), weights=weights, older=older)
 
 
@@ -94,6 +98,7 @@ class _Loaded:
     statistics: DataStatistics | None = None
     held_out_places: tuple[int, ...] = ()  # which of the images that were given
     held_out_records: tuple[TrainingImage, ...] = ()
+    is_imitated: bool = False  # what is trained on has no masks of its own
 
     @property
     def stores(self) -> tuple[PatchStore, PatchStore]:
@@ -149,8 +154,10 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     as_is = _seen_by_base(model, base.with_card(knows=(shown,)), images, loaded) if shown.changes else None
     model, base = _with_new(model, base, before, shown, loaded)
     older = None if from_scratch else _older(model, base, before)
-    config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=from_scratch)
-    about_old = () if from_scratch else (*old.notices, about_pull, _known_to_base(loaded, model))
+    loses_nothing = from_scratch or (older is not None and not len(old.train))
+    config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=loses_nothing)
+    about_kept = (_KEPT,) if loses_nothing else old.notices
+    about_old = () if from_scratch else (*about_kept, about_pull, _known_to_base(loaded, model))
     held_out_count, annotated = len(loaded.held_out), len(loaded.records)
     config = settle_schedule(config, held_out_count, annotated, from_scratch=from_scratch)
     window = begun.window_px if begun else affordable_window([one.shape for one in loaded.held_out.images], config)
@@ -162,7 +169,6 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
         config,
         device,
         annotated=known,
-        should_stop=should_stop,
     )
     notices = (*about_base, about_shown, about_curve, *loaded.notices, about_layers, *about_old, more.notice)
     source, validator = _batches(loaded, replay, config, base, precision)
@@ -184,6 +190,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
         raw_held_out=held_out,
         raw_as_is=as_is,
         old_records=old.records,
+        old_is_given=bool(old.records) and not old.is_imitated,
         older=older,
         unannotated=UnannotatedPatches(more.store, config) if len(more.store) else None,
         unannotated_records=more.records,
@@ -340,18 +347,36 @@ def _with_new(
     return model.with_card(knows=knows) if shown.changes and has_same_channels else model, base.with_card(knows=knows)
 
 
+_KEPT = (
+    "The base model carries no patches of its old dataset and no old images were given: nothing is replayed. Old "
+    "images keep the base's weights, since they are shown to the network otherwise than the new ones."
+)
+
+
 def _older(model: Model, base: Model, before: tuple[Appearance, ...]) -> Model | None:
     """Return what predicts the datasets known `before` that are shown otherwise than the new one; None if none is.
 
-    It is the model as it was, with the channels of this training. Where the newest of those datasets is shown as the
-    new one is, it is what that one had beside it.
+    It is the model as it was, with the channels of this training, or what that has beside it, where the new dataset is
+    shown as its newest one is.
+
+    Raises
+    ------
+    ModelError
+        If the new dataset is shown otherwise, and the model keeps weights for others already.
     """
-    shown = base.card.knows[-1]
+    shown, own = base.card.knows[-1], model.card
     if all(one.is_shown_as(shown) for one in before):
         return None
-    if before[-1].is_shown_as(shown):
-        return base.older
-    own = model.card
+    if base.older is not None:
+        if before[-1].is_shown_as(shown):
+            return base.older
+        channels = base.card.shape.in_channels
+        parent = f" ({own.provenance.parent})" if own.provenance.parent else ""
+        raise ModelError(
+            f"{own.name or 'model'}: its weights are for images that are seen {before[-1].in_words(channels)}, beside "
+            f"those that it keeps for older ones, but these images would be seen {shown.in_words(channels)}. Start "
+            f"from the model that it was finetuned from{parent}."
+        )
     return replace(
         base.with_card(knows=before, rescale=own.rescale, patch_size=own.patch_size, threshold=own.threshold),
         rehearsal=None,
@@ -450,7 +475,7 @@ def _load_imitated(
         loaded = replace(loaded, train=loaded.train.joined(patches), held_out=held_out)
     # What is predicted is not recorded: another device predicts a little else, and that changes no image.
     records = tuple(record.model_copy(update={"sha256": record.pixels_sha256}) for record in loaded.records)
-    return replace(loaded, records=records, notices=(notice,))
+    return replace(loaded, records=records, notices=(notice,), is_imitated=True)
 
 
 def _batches(

@@ -24,7 +24,8 @@ class Progress:
     have no say. `worths` are those of all validations, and `fall` the steps in which the rate falls after they settled,
     in a training without a fixed length. `curves` are those over the intensities of the new images, and `window_px` the
     largest side of what is scored of a held-out image, None in runs of earlier versions, which have none and score what
-    the settings say. `held_out` are the names of the held-out images, None in runs of earlier versions.
+    the settings say. `held_out` are the names of the held-out images, None in runs of earlier versions. `unannotated`
+    are hashes of the images without masks.
     """
 
     step: int = 0
@@ -44,6 +45,7 @@ class Progress:
     curves: Curves | None = None
     window_px: int | None = None
     held_out: tuple[str, ...] | None = None
+    unannotated: tuple[str, ...] = ()
 
     @property
     def base_dice(self) -> float | None:

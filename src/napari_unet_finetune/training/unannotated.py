@@ -7,7 +7,7 @@ arXiv 1906.01916). Where the averaged weights are not sure, nothing is learned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,12 +17,12 @@ from torch import Tensor
 from ..config import AugmentConfig, FinetuneConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import ModelView, network_input
-from ..io.regions.region import is_large
+from ..errors import DataError
 from ..models.provenance import TrainingImage
 from ..text import count_of, first_of
 from .augment import change_intensities
 from .patches import Batch, PatchSampler, cut_batch
-from .replay import some_evenly
+from .replay import MOST_IMAGES
 from .store import PatchStore
 
 # A pixel is learned from where its probability is this far from undecided.
@@ -95,44 +95,42 @@ def load_unannotated(
     device: torch.device,
     *,
     annotated: Iterable[TrainingImage],
-    should_stop: Callable[[], bool],
 ) -> Unannotated:
     """Return some of `images` as a model with `view` sees them, spread evenly; none where that is off.
 
-    Those that are among the `annotated` ones, whatever their names, are passed over, and large ones.
-
-    Raises
-    ------
-    DataError
-        If one cannot be read, or does not fit the model.
+    Those that are among the `annotated` ones, whatever their names, are passed over, and those that cannot be used.
     """
     store, records, known = PatchStore(device), list[TrainingImage](), list(annotated)
     if not config.unannotated_share:
         return Unannotated(store)
-    if not len(images):
-        return Unannotated(store, notice="There are no images without masks that could be learned from as well.")
-    for image in _read(images, should_stop):
-        record = TrainingImage.of(image)
-        is_empty = image.image.min() == image.image.max()
-        if is_empty or is_large(image.shape) or any(record.is_same(one) for one in known):
+    refused = list[str]()
+    for place in some_of(len(images)):
+        try:
+            image = replace(images[place], labels=None, annotated=None)
+            record = TrainingImage.of(image)
+            if any(record.is_same(one) for one in known):
+                continue
+            seen = network_input(image, view)
+        except DataError as error:
+            refused.append(str(error))
             continue
-        seen = network_input(image, view)
         store.add(image.name, seen.pixels, np.zeros(seen.pixels.shape[1:], bool))
         records.append(record)
-    some = f", spread evenly over {len(images)}" if len(records) < len(images) else ""
+    return Unannotated(store, tuple(records), _notice(records, refused))
+
+
+def some_of(count: int) -> list[int]:
+    """Return which of so many images are learned from: all, or some that are spread evenly."""
+    return [int(place) for place in np.linspace(0, count - 1, min(count, MOST_IMAGES)).round()]
+
+
+def _notice(records: Sequence[TrainingImage], refused: Sequence[str]) -> str:
+    """Say which images without masks take part, and which cannot."""
+    left = f" {count_of(len(refused), 'other')} cannot be used: {refused[0]}" if refused else ""
+    if not records:
+        return f"There are no images without masks that could be learned from as well.{left}"
     names = first_of([record.name for record in records])
-    notice = (
-        f"Learned from as well: {count_of(len(records), 'image')} without masks ({names}{some})." if records else ""
-    )
-    return Unannotated(store, tuple(records), notice)
-
-
-def _read(images: Sequence[AnnotatedImage], should_stop: Callable[[], bool]) -> Iterator[AnnotatedImage]:
-    """Yield some of `images` without what may be painted on them."""
-    for image in some_evenly(images):
-        if should_stop():
-            return
-        yield replace(image, labels=None, annotated=None)
+    return f"Learned from as well: {count_of(len(records), 'image')} without masks ({names}).{left}"
 
 
 def _mixed(batch: Batch, rng: np.random.Generator) -> Batch:
