@@ -206,7 +206,7 @@ class FinetuneConfig(_Config):
     l2sp: float | None = Field(None, ge=0, title="Pull to the base", description="Strength of the pull towards the base model's weights (L2-SP); empty switches it on only where there are no old images to replay.")
     rehearsal_patches: int = Field(256, ge=0, le=4096, title="Patches to keep", description="Training patches stored in the model for later replay; 0 stores none.")
 
-    unannotated_share: float = Field(0.0, ge=0, le=4, title="Images without masks", description="How many patches of images without masks are shown for each other patch: what the network itself is sure of there is learned from. 0 leaves these images out.")
+    unannotated_share: float = Field(0.0, ge=0, le=4, title="Images without masks", description="Number of patches of images without masks for each other patch; what the network itself is sure of in them is learned from. 0 leaves these images out.")
 
     validation: Literal["images", "patches", "none"] = Field("images", title="Validation", description="What is held out: whole images, or random patches as in the study.")
     validation_share: float = Field(0.2, gt=0, lt=1, title="Held-out share", description="Share of the annotated images that is held out, at least one from four images on.")

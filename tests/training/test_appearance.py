@@ -283,7 +283,7 @@ def test_what_surrounds_is_ground_also_where_objects_cover_more(undecided, monke
         yield from ()
         return 0.05 + 0.9 * (truth if sight.appearance.inverted else 1 - truth)
 
-    monkeypatch.setattr(Predictor, "stream_region", seen)
+    monkeypatch.setattr(Predictor, "_seen", seen)
     image = AnnotatedImage("one", np.random.default_rng(0).integers(0, 255, (side, side)).astype(np.uint8))
     shown = [one.model_copy(update={"object_share": 0.33}) for one in undecided.card.knows]
     assert Predictor(undecided.with_card(knows=tuple(shown))).measure(image).appearance.inverted == (0,)
@@ -299,7 +299,7 @@ def test_only_sides_along_the_border_of_an_image_tell_of_its_border(undecided, m
         found = meeting if sight.appearance.inverted else inside
         return found if image.name == "left" else found[:, ::-1]
 
-    monkeypatch.setattr(Predictor, "stream_region", seen)
+    monkeypatch.setattr(Predictor, "_seen", seen)
     usual = {"object_share": 1 / 20}
     predictor = Predictor(
         undecided.with_card(knows=tuple(one.model_copy(update=usual) for one in undecided.card.knows))

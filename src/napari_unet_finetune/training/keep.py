@@ -106,8 +106,8 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
 
     `score` is their Dice on held-out images, `old` what `glance_at_old` sees; None stands for no loss. With few
     held-out images those of the hot phase give way to any later ones: they are good by chance, and the old images are
-    not yet restored. Where there is an old dataset, the last ones are kept even if they are worse by no more than
-    chance: the new images hardly lose by it, and at the end of the schedule the old ones have gained
+    not yet restored. Where an old dataset is to share them, the last ones are kept even if they are worse by no more
+    than chance: the new images hardly lose by it, and at the end of the schedule the old ones have gained
     (docs/experiments.md).
     """
     if progress.best_score is None:

@@ -91,7 +91,7 @@ def size(count: int) -> str:
 
 def _intensities(card: FileCard) -> str:
     ways = dict.fromkeys(one.in_words(card.shape.in_channels) for one in card.knows)
-    kept = "" if card.older is None else "; images of older datasets keep the weights that they had"
+    kept = "" if card.older is None else "; those seen otherwise than the newest ones keep the weights that they had"
     return f"an image is seen {', or '.join(ways)}, like those training images that it resembles most{kept}"
 
 
