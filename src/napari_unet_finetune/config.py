@@ -23,6 +23,8 @@ TRIAL_KEEPS = (
     "device", "precision", "seed", "patch_size", "batch_size", "in_channels", "channels", "loss",
     "false_positive_weight",
 )  # fmt: skip
+# Images without masks that a training learns from; more would only make its start longer.
+MOST_UNANNOTATED = 24
 MAX_PATCH_PX = 1024  # a network at work takes about 0.25 GB for a tile of this size
 # A training of fewer steps is over before it could be seen that nothing more is gained.
 LONG_STEPS = 1000

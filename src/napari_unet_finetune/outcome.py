@@ -143,7 +143,7 @@ def _old(end: RunEnded) -> str:
         return "" if end.raw_dice is None or end.kept_raw else kept
     text = f" Old images: {end.old_dice_before:.3f} → {end.old_dice_after:.3f}{_worst(end)}."
     if end.spared_old:
-        lost = ", but for those that are taken for new ones" if end.old_dice_after < end.old_dice_before else ""
+        lost = ", but for those that are taken for new ones" if end.mistaken_old else ""
         return f"{text} They keep the weights that they had{lost}."
     if forgets(end.old_dice_before, end.old_dice_after) and end.forgot:
         return f"{text} They are being forgotten: raise Replay or Pull to the base, or give old images."

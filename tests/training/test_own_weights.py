@@ -1,16 +1,15 @@
 """Old images that are shown to the network otherwise than the new ones keep the weights that they had."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from napari_unet_finetune.config import ChannelRule, ExportConfig, PredictConfig
+from napari_unet_finetune.config import ChannelRule, PredictConfig
 from napari_unet_finetune.data.appearance import AS_THEY_ARE, KNOTS, Appearance
 from napari_unet_finetune.errors import ModelError
 from napari_unet_finetune.events import drain
+from napari_unet_finetune.inference import predict
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.models import header
 from napari_unet_finetune.models.card import read_card
@@ -18,8 +17,7 @@ from napari_unet_finetune.models.header import is_own_weight
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import Model, weights_hash
 from napari_unet_finetune.models.parents import find_parent
-from napari_unet_finetune.share.export import facts_of
-from napari_unet_finetune.share.recipe import appearance_of, recipe_of
+from napari_unet_finetune.share import export
 from napari_unet_finetune.training.finetune import finetune
 from napari_unet_finetune.training.keep import costs_old, weighs_old
 from napari_unet_finetune.training.prepare import prepare
@@ -131,6 +129,13 @@ def test_old_images_lose_on_the_mean_or_one_of_them_clearly_or_nobody_knows(afte
     assert costs_old({"a": 0.9, "b": 0.8}, after) == costs
 
 
+def test_datasets_that_share_the_weights_are_pulled_to_the_base_where_there_are_no_patches(spared):
+    earlier = replace(spared.model, older=None, rehearsal=None)
+    for model in (earlier, replace(spared.model, rehearsal=None)):
+        setup = prepare(model, make_squares(5, bright=False, seed=7), tiny_config())
+        assert setup.config.l2sp > 0 and not any("keep the base's weights" in notice for notice in setup.notices)
+
+
 def test_without_old_patches_old_images_are_spared_and_nothing_is_pulled_to_the_base(trained):
     bare = replace(trained.model, rehearsal=None)
     setup = prepare(bare, INVERTED, tiny_config())
@@ -160,7 +165,7 @@ def test_an_appearance_that_no_dataset_has_is_for_the_own_weights(spared):
 
 
 def test_given_old_images_are_scored_with_the_weights_that_they_keep(trained, monkeypatch):
-    monkeypatch.setattr("napari_unet_finetune.training.conclude.costs_old", lambda *_: True)
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.costs_old", lambda *_: True)  # though they lose nothing
     result = drain(finetune(trained.model, INVERTED, LEARNING, base_images=make_squares(6, seed=5)))
     assert result.ended.spared_old and result.ended.old_dice_before == result.ended.old_dice_after > 0.9
 
@@ -172,13 +177,41 @@ def test_both_take_other_channels(spared):
     assert spared.model.seeing(rule).older.card.channels == rule
 
 
-def test_an_export_for_the_old_dataset_holds_the_weights_that_it_keeps(spared):
-    hashes = []
-    for dataset in (1, 2):
-        recipe = recipe_of(spared.model.card, dataset=dataset)
-        assert recipe.appearance.is_shown_as(appearance_of(spared.model.card, dataset))
-        hashes.append(facts_of(spared.model, recipe, ExportConfig())["weights_sha256"])
-    assert hashes == [weights_hash(spared.model.older.weights), weights_hash(spared.model.weights)]
+def test_an_export_for_the_old_dataset_holds_the_weights_that_it_keeps(spared, tmp_path, monkeypatch):
+    """And nothing is said of what was learned since."""
+    written = []
+    monkeypatch.setattr(export, "_written", lambda model, *_: written.append(model) or b"")
+    recipes = [
+        export.export_model(spared.model, tmp_path / f"{dataset}.onnx", dataset=dataset).recipe for dataset in (1, 2)
+    ]
+    assert written == [spared.model.older, spared.model] and not written[0].card.provenance.scores
+    assert [recipe.threshold for recipe in recipes] == [model.card.threshold for model in written]
+    pairs = zip(recipes, spared.model.card.knows, strict=True)
+    assert all(recipe.appearance.is_shown_as(known) for recipe, known in pairs)
+
+
+@pytest.mark.parametrize(("own", "common"), [(0.5, 0.4), (0.2, 0.9), (0.5, 0.5), (0.7, 0.3)])
+def test_one_threshold_serves_both(own, common):
+    """The pixels above it are those that lay above the own one, be they as close to it as can be."""
+    at = np.float32(own)
+    near = np.array([0, np.nextafter(at, np.float32(0)), at, np.nextafter(at, np.float32(1)), 1], np.float32)
+    found = np.concatenate([near, np.random.default_rng(0).random(1000, np.float32)])
+    moved = predict._on_scale(found, own, common)
+    assert moved.dtype == np.float32 and moved[0] == 0 and moved[4] == 1
+    np.testing.assert_array_equal(moved > common, found > own)
+    order = np.argsort(found, kind="stable")
+    assert (np.diff(moved[order]) >= 0).all()
+
+
+def test_old_images_are_predicted_at_the_threshold_that_they_had(trained, spared):
+    """Also where they are not as plain as squares, and tiles overlap."""
+    rng = np.random.default_rng(0)
+    noisy = [replace(image, image=rng.normal(image.image, 60).clip(0, 255).astype(np.uint8)) for image in OLD]
+    model = spared.model.with_card(threshold=0.2)
+    before, after = seen(trained.model, noisy)[0], seen(model, noisy)[0]
+    alone = replace(trained.model, card=trained.model.card.model_copy(update={"threshold": 0.2}))
+    assert (seen(alone, noisy)[0] != before).any()  # so it matters
+    np.testing.assert_array_equal(before, after)
 
 
 def test_a_mistaken_old_image_is_predicted_as_a_new_one(spared):
@@ -192,9 +225,16 @@ def test_a_mistaken_old_image_is_predicted_as_a_new_one(spared):
 def test_the_older_model_has_nothing_that_prediction_does_not_need(trained, spared):
     older = spared.model.older
     assert older.rehearsal is None and spared.model.rehearsal is not None
-    assert json.dumps(older.card.describe()["provenance"]["images"]) == "[]"
-    weights = {name: torch.equal(older.weights[name], value) for name, value in trained.model.weights.items()}
-    assert [name for name, is_same in weights.items() if not is_same] == ["final.bias"]
+    assert older.card.provenance.images == () and older.card.threshold == trained.model.card.threshold
+    assert weights_hash(older.weights) == weights_hash(trained.model.weights)
+
+
+def test_other_sizes_or_tiles_leave_old_images_as_they_were(trained, monkeypatch):
+    """Nothing was measured of what old images would be at the size of the new ones."""
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.costs_old", lambda *_: False)
+    for changes in ({"rescale": 2.0}, {"patch_size": 48}):
+        result = drain(finetune(trained.model, INVERTED, LEARNING.model_copy(update=changes)))
+        np.testing.assert_array_equal(seen(result.model, OLD)[0], seen(trained.model, OLD)[0])
 
 
 def test_old_images_have_no_say_in_what_is_kept(trained):

@@ -12,6 +12,7 @@ from napari_unet_finetune.training import unannotated
 from napari_unet_finetune.training.finetune import finetune
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.store import PatchStore
+from napari_unet_finetune.training.trainer import Trainer
 from napari_unet_finetune.training.unannotated import UnannotatedPatches
 
 from .conftest import MemoryStore, make_squares, tiny_config
@@ -83,12 +84,30 @@ def test_that_there_are_none_is_said(trained):
 
 def test_what_is_painted_on_them_is_not_looked_at(trained):
     painted = [replace(image, name=f"more {image.name}") for image in make_squares(4, seed=8)]
-    first, second = (drain(finetune(trained.model, IMAGES, WITH, unannotated=images)) for images in (MORE, painted))
-    assert same(first.model.weights, second.model.weights)
+    first, second = (prepare(trained.model, IMAGES, WITH, unannotated=images) for images in (MORE, painted))
+    assert first.unannotated_records == second.unannotated_records != ()
+
+
+def test_what_the_teacher_does_not_fit_into_memory_for_is_taught_in_parts(trained):
+    setup, asked = prepare(trained.model, IMAGES, WITH, unannotated=MORE), []
+    trainer = Trainer(
+        setup.base.build_network(), setup.source, setup.config, device=setup.device, precision=setup.precision
+    )
+    network = trainer.averaged_network()
+
+    def scarce(patches):
+        asked.append(len(patches))
+        if len(patches) > 1:
+            raise MemoryError
+        return network(patches)
+
+    trainer.averaged_network = lambda: scarce
+    assert trainer._teach(torch.zeros(4, 1, 32, 32)).shape == (4, 1, 32, 32)
+    assert asked == [4, 2, 1, 1, 1, 1] and trainer.micro_batch == 1
 
 
 def test_of_many_images_some_are_taken_spread_evenly(trained, monkeypatch):
-    monkeypatch.setattr(unannotated, "MOST_IMAGES", 2)
+    monkeypatch.setattr(unannotated, "MOST_UNANNOTATED", 2)
     setup = prepare(trained.model, IMAGES, WITH, unannotated=MORE)
     assert [one.name for one in setup.unannotated_records] == [MORE[0].name, MORE[-1].name]
     assert [unannotated.some_of(count) for count in (0, 1, 3)] == [[], [0], [0, 2]]

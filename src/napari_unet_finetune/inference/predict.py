@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import entr, logit
+from scipy.special import entr, expit, logit
 from torch import Tensor, nn
 
 from ..config import PrecisionName, PredictConfig
@@ -107,6 +107,18 @@ def _unusual(found: Sequence[NDArray[np.bool_]], edges: Sequence[Edges], usual: 
     known = [everywhere, np.concatenate(border)] if border else [everywhere]
     off, *off_there = (_log_odds(float(pixels.mean())) - _log_odds(usual) for pixels in known)
     return (off**2 + max([0.0, *off_there]) ** 2) / 2
+
+
+def _on_scale(probabilities: NDArray[np.float32], own: float, threshold: float) -> NDArray[np.float32]:
+    """Return probabilities such that those above their `own` threshold lie above `threshold`, which holds for all."""
+    if own == threshold:
+        return probabilities
+    with np.errstate(divide="ignore"):  # 0 and 1 stay what they are
+        moved = expit(logit(probabilities) + (logit(threshold) - logit(own))).astype(np.float32)
+    level = np.float32(threshold)
+    above = np.maximum(moved, np.nextafter(level, np.float32(1)))
+    seen: NDArray[np.float32] = np.where(probabilities > np.float32(own), above, np.minimum(moved, level))
+    return seen
 
 
 def _log_odds(share: float) -> float:
@@ -287,7 +299,9 @@ class Predictor:
         DeviceError
             If the device is absent, or the region or a single tile does not fit into its memory.
         """
-        return (yield from until(should_stop, self._serving(sight)._seen(image, region, sight)))
+        predictor = self._serving(sight)
+        found = yield from until(should_stop, predictor._seen(image, region, sight))
+        return found if found is None else _on_scale(found, predictor.threshold, self.threshold)
 
     def _seen(self, image: LazyImage, region: Region, sight: Sight) -> Generator[TileEnd, None, NDArray[np.float32]]:
         """Return the probabilities (Y, X) of a region with the model's own weights, whatever the image is like."""

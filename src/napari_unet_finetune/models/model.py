@@ -13,7 +13,6 @@ from typing import Any
 import safetensors.torch
 import torch
 from pydantic import ValidationError
-from scipy.special import logit
 from torch import Tensor
 
 from ..checked_json import first_fault
@@ -30,7 +29,7 @@ from .parents import hash_of_weights
 from .provenance import Provenance
 from .rehearsal_patches import RehearsalPatches
 
-_LAST_BIAS = "final.bias"
+_KEPT_OF_HISTORY = ("name", "created", "package_version", "licence", "citation", "base_license", "base_citation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,20 +108,15 @@ class Model:
         """Return the model that predicts images which are shown so: this one, or the one that older datasets keep."""
         return self if self.older is None or self.card.is_for(appearance) else self.older
 
-    def as_older(self, threshold: float) -> Model:
-        """Return what older datasets keep of this model: all that decides over a prediction, but at another threshold.
+    def as_older(self) -> Model:
+        """Return what older datasets keep of this model: all that decides over a prediction, and whose it is.
 
-        Its last layer is shifted, so that the same pixels become objects. Patches and the records of images are left
-        to the newer model.
+        Patches and the records of images are left to the newer model.
         """
-        shift = float(logit(threshold) - logit(self.card.threshold))
         history = self.card.provenance
         settings = {name: value for name, value in history.config.items() if name == "augment"}
-        kept = Provenance(name=history.name, created=history.created, config=settings)
-        return Model(
-            {**self.weights, _LAST_BIAS: self.weights[_LAST_BIAS] + shift},
-            self.card.model_copy(update={"threshold": threshold, "provenance": kept}),
-        )
+        kept = Provenance(config=settings, **{name: getattr(history, name) for name in _KEPT_OF_HISTORY})
+        return Model(self.weights, self.card.model_copy(update={"provenance": kept}))
 
     def with_in_channels(self, in_channels: int) -> Model:
         """Return this model made to see `in_channels` channels; rehearsal patches are adapted as well.

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..config import FinetuneConfig
+from ..config import MOST_UNANNOTATED, FinetuneConfig
 from ..data.folders import say_large
 from ..data.pairing import Pair
 from ..data.split import MIN_IMAGES, SOLID_IMAGES, how_held_out
@@ -222,7 +222,9 @@ def _in_words(plan: TrainingPlan) -> Iterator[str]:
     if plan.unpainted:
         yield plan.unpainted
     if plan.unannotated:
-        yield f"{count_of(len(plan.unannotated), 'image')} without a mask will be learned from as well."
+        few = len(plan.unannotated) <= MOST_UNANNOTATED
+        some = "" if few else f"{MOST_UNANNOTATED} of "
+        yield f"{some}{count_of(len(plan.unannotated), 'image')} without a mask will be learned from as well."
     if accepted := note_on_accepted(plan.held_out):
         yield accepted
     new = [image.name for image in plan.held_out if not image.used_as]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from ..data.annotated_image import AnnotatedImage
-from ..data.folders import AnnotatedFolder, UnannotatedFolder, open_folder, open_unannotated
+from ..data.folders import AnnotatedFolder, UnannotatedFolder, open_folder
 from ..errors import DataError, RunError
 from ..events import Notice, Run, never
-from ..io.images import ImageRef
+from ..io.images import ImageRef, read_headers
 from ..io.regions.region import is_large
 from ..models.load import load_model
 from ..training.finetune import Training, finetune, train
@@ -113,8 +113,8 @@ def unannotated_of(request: FinetuneRequest, images: AnnotatedFolder) -> Unannot
 
 
 def _is_large(ref: ImageRef) -> bool:
-    with suppress(DataError):  # said where it is read
-        return is_large(open_unannotated(ref).shape)
+    with suppress(DataError, IndexError):  # said where it is read
+        return is_large(read_headers(ref.path)[ref.frame or 0].size)
     return False
 
 

@@ -38,7 +38,7 @@ class Example:
 
 def make_example(model: Model, recipe: Recipe) -> Example:
     """Return an example for `model` from images that this program generates, shown to it as `recipe` says."""
-    network, view = model.serving(recipe.appearance).build_network(), model.card.view.as_one_of(recipe.appearance)
+    network, view = model.build_network(), model.card.view.as_one_of(recipe.appearance)
     examples = []
     for dataset, first in _CANDIDATES:
         pixels = _tile(dataset, first, recipe)

@@ -46,6 +46,7 @@ def export_model(model: Model, out: Path | str, config: ExportConfig | None = No
         raise DataError(f"{out} exists already. Choose another name.")
     mirrored = knows_mirrored(model.serving(appearance_of(model.card, config.dataset)))
     recipe = recipe_of(model.card, dataset=config.dataset, mask=config.mask, mirrored=mirrored)
+    model = model.serving(recipe.appearance)  # what is said of a newer model is not true of one that older images keep
     data = _written(model, kind, recipe, config)
     write_file(out, data)
     return Exported(out, kind, len(data), recipe, _carried(model, kind, config))
@@ -75,7 +76,6 @@ def _written(model: Model, kind: ExportFormat, recipe: Recipe, config: ExportCon
     facts = facts_of(model, recipe, config)
     if kind == "bioimageio":
         return write_package(model, recipe, config, facts)
-    model = model.serving(recipe.appearance)
     network = Outside(model, curves=recipe.curves, threshold=recipe.threshold if config.mask else None)
     if kind == "torchscript":
         return to_torchscript(network, model, facts)
@@ -86,7 +86,7 @@ def facts_of(model: Model, recipe: Recipe, config: ExportConfig) -> dict[str, An
     """Return what travels with a network, as JSON values: how to use it, whose it is, and its card."""
     return {
         "written_by": installed_version(),
-        "weights_sha256": weights_hash(model.serving(recipe.appearance).weights),
+        "weights_sha256": weights_hash(model.weights),
         "name": config.name or model.card.name,
         "authors": list(config.author_names),
         "license": config.license or model.card.provenance.licence,

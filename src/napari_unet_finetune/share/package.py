@@ -117,12 +117,11 @@ class _Content:
     def _write_weights(self, folder: Path) -> dict[str, Any]:
         import torch
 
-        model = self.model.serving(self.recipe.appearance)
-        network = Outside(model, curves=self.recipe.curves, logits=True)
-        (folder / _ONNX).write_bytes(to_onnx(network, model, self.output))
+        network = Outside(self.model, curves=self.recipe.curves, logits=True)
+        (folder / _ONNX).write_bytes(to_onnx(network, self.model, self.output))
         weights: dict[str, Any] = {"onnx": {"source": _ONNX, "opset_version": OPSET}}
         if self.config.torchscript:
-            (folder / _TORCHSCRIPT).write_bytes(to_torchscript(network, model))
+            (folder / _TORCHSCRIPT).write_bytes(to_torchscript(network, self.model))
             version = str(torch.__version__).partition("+")[0]
             weights["torchscript"] = {"source": _TORCHSCRIPT, "pytorch_version": version, "parent": "onnx"}
         return weights

@@ -31,7 +31,7 @@ def readme_of(model: Model, recipe: Recipe, config: ExportConfig) -> str:
         "## Training": [
             training_of(card),
             _carried(model, config),
-            f"SHA-256 of the weights: {weights_hash(model.serving(recipe.appearance).weights)}.",
+            f"SHA-256 of the weights: {weights_hash(model.weights)}.",
         ],
         "## Validation": list(_validation(card)),
         "## License and citation": list(_rights(card, config)),

@@ -86,17 +86,18 @@ def recipe_of(card: ModelCard, *, dataset: int | None = None, mask: bool = False
         If the model does not know such a dataset.
     """
     appearance, channels = appearance_of(card, dataset), card.shape.in_channels
-    tile = card.serving(appearance).patch_size
+    own = card.serving(appearance)
+    tile = own.patch_size
     return Recipe(
         tile=tile,
         halo=round(tile * PredictConfig().overlap / 2),
         channels=channels,
         before=tuple(_before(card.normalization, appearance, channels)),
-        after=(Step("sigmoid", {}), *([Step("binarize", {"threshold": card.threshold})] if mask else [])),
-        threshold=card.threshold,
+        after=(Step("sigmoid", {}), *([Step("binarize", {"threshold": own.threshold})] if mask else [])),
+        threshold=own.threshold,
         inverted=appearance.inverted,
         curves=appearance.curves,
-        remarks=(*_choice(card, appearance), *_remarks(card.serving(appearance), appearance, mirrored=mirrored)),
+        remarks=(*_choice(card, appearance), *_remarks(own, appearance, mirrored=mirrored)),
     )
 
 

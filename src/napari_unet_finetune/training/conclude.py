@@ -99,7 +99,7 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
     threshold, dice = _choose_threshold(network, setup, progress, calibrate=setup.config.calibrate and not stopped)
     old = kept.unmixed_old if kept.share == 1 and threshold == start_threshold(setup) else {}
     old = old or dice_on_old(network, setup, threshold)
-    is_measured = len(setup.base.card.knows) == 2  # of further datasets nothing is known
+    is_measured = len(setup.base.card.knows) == 2 and setup.sees_all_alike  # of further datasets nothing is known
     for_all = setup.can_spare_old and is_measured and not costs_old(progress.old_before, old)
     spared = setup.can_spare_old and not for_all
     rehearsal = setup.base.rehearsal
@@ -115,7 +115,7 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
 def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
     """Return the base: as it was given, or as a new model where it gains by how it is shown the new images."""
     threshold, is_raw = setup.original.card.threshold, _is_raw(kept, setup, progress)
-    model = setup.finished(setup.base.weights, threshold, for_all=setup.base.older is None)
+    model = setup.finished(setup.base.weights, threshold, for_all=setup.base.older is None and setup.sees_all_alike)
     sorted_out = SortedOut() if is_raw or stopped else _sorted_out(model, setup)
     scores = _Scores(progress.raw_score, progress.old_before, sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)

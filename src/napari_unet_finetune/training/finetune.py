@@ -19,7 +19,17 @@ from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model
 from .conclude import FinetuneResult, conclude, provenance_of
-from .keep import dice_on_old, glance_at_old, is_best, is_provisional, last_step, mean_of, settles, start_threshold
+from .keep import (
+    dice_on_old,
+    glance_at_old,
+    is_best,
+    is_provisional,
+    last_step,
+    mean_of,
+    settles,
+    start_threshold,
+    weighs_old,
+)
 from .optim import fall_from
 from .prepare import Setup, prepare
 from .state import Begun, NoStore, Progress, StateStore, TrainingState
@@ -219,6 +229,8 @@ def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:
         raise RunError("Images, masks or the base model have changed since this run began. Start a new run.")
     if progress.unannotated != _hashes_without_masks(setup):
         raise RunError("The images without masks have changed since this run began. Start a new run.")
+    if not weighs_old(setup):  # an earlier version let them have a say
+        progress.best_old = None
     names = _held_out_names(setup)
     if progress.held_out not in (None, names):
         raise RunError("Other images would be held out than when this run began. Start a new run.")

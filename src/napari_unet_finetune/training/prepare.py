@@ -72,6 +72,12 @@ class Setup:
     told_apart: tuple[Sequence[PreparedImage], ...] = ()  # old images, or windows of each; see `to_tell_apart`
 
     @property
+    def sees_all_alike(self) -> bool:
+        """Whether old images would be predicted at the same size and in the same tiles as new ones."""
+        before, now = (self.older or self.base).card, self.base.card
+        return (before.rescale, before.patch_size) == (now.rescale, now.patch_size)
+
+    @property
     def can_spare_old(self) -> bool:
         """Whether the old images that are scored may keep their weights: they are shown otherwise than the new ones."""
         known = self.base.card.knows
@@ -83,7 +89,7 @@ class Setup:
 
         These datasets are shown otherwise. None keeps any if the new weights are `for_all`.
         """
-        older = None if self.older is None or for_all else self.older.as_older(threshold)
+        older = None if self.older is None or for_all else self.older.as_older()
         return replace(self.base.with_card(threshold=threshold), weights=weights, older=older)
 
 
@@ -154,7 +160,8 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     as_is = _seen_by_base(model, base.with_card(knows=(shown,)), images, loaded) if shown.changes else None
     model, base = _with_new(model, base, before, shown, loaded)
     older = None if from_scratch else _older(model, base, before)
-    loses_nothing = from_scratch or (older is not None and not len(old.train))
+    are_apart = older is not None and not any(one.is_shown_as(shown) for one in before)
+    loses_nothing = from_scratch or (are_apart and not len(old.train))
     config, replay, (about_layers, about_pull) = _settle(config, loaded.train, old.train, from_scratch=loses_nothing)
     about_kept = (_KEPT,) if loses_nothing else old.notices
     about_old = () if from_scratch else (*about_kept, about_pull, _known_to_base(loaded, model))

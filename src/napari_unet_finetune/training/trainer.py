@@ -90,9 +90,15 @@ class Trainer:
     def _teach(self, patches: Tensor) -> Tensor:
         """Return the probabilities (B, 1, P, P) that the averaged weights see in `patches` (B, C, P, P)."""
         network = self.averaged_network()
-        with autocast(self.device, self.precision):
-            seen = [network(part) for part in torch.split(patches, self.micro_batch)]
-        return torch.sigmoid(torch.cat(seen).float())
+        while True:
+            try:
+                with autocast(self.device, self.precision):
+                    seen = [network(part) for part in torch.split(patches, self.micro_batch)]
+                return torch.sigmoid(torch.cat(seen).float())
+            except (MemoryError, RuntimeError) as error:
+                if not lacks_memory(error):
+                    raise
+                self._halve_micro_batch(error)
 
     def averaged_network(self) -> AttentionUNet:
         """Return the network with the averaged weights; valid until the next step."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import AugmentConfig, FinetuneConfig
+from ..config import MOST_UNANNOTATED, AugmentConfig, FinetuneConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.normalize import ModelView, network_input
 from ..errors import DataError
@@ -22,7 +22,6 @@ from ..models.provenance import TrainingImage
 from ..text import count_of, first_of
 from .augment import change_intensities
 from .patches import Batch, PatchSampler, cut_batch
-from .replay import MOST_IMAGES
 from .store import PatchStore
 
 # A pixel is learned from where its probability is this far from undecided.
@@ -121,7 +120,7 @@ def load_unannotated(
 
 def some_of(count: int) -> list[int]:
     """Return which of so many images are learned from: all, or some that are spread evenly."""
-    return [int(place) for place in np.linspace(0, count - 1, min(count, MOST_IMAGES)).round()]
+    return [int(place) for place in np.linspace(0, count - 1, min(count, MOST_UNANNOTATED)).round()]
 
 
 def _notice(records: Sequence[TrainingImage], refused: Sequence[str]) -> str:
