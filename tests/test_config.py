@@ -153,3 +153,8 @@ def test_settings_of_groups_are_found_by_dotted_names():
     assert fields["augment.p_blur"] is AugmentConfig.model_fields["p_blur"]
     assert fields["normalization.low"] is Normalization.model_fields["low"]
     assert set(FinetuneConfig.model_fields) < set(fields)
+
+
+def test_the_grid_of_the_study_is_of_annotated_images_alone():
+    with pytest.raises(ValidationError, match="annotated images; set unannotated_share to 0"):
+        FinetuneConfig(preset="seed recipe", unannotated_share=1.0)

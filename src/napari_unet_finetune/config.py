@@ -253,8 +253,10 @@ class FinetuneConfig(_Config):
 
     @model_validator(mode="after")
     def _grid_is_plain(self) -> Self:
-        if self.epochs is not None and (self.replay_share or self.unannotated_share or not self.augment.is_off):
-            raise ValueError("epochs train the study's plain grid; switch replay_share, unannotated_share and augmentation off, or give steps instead")
+        if self.epochs is not None and (self.replay_share or not self.augment.is_off):
+            raise ValueError("epochs train the study's plain grid; switch replay_share and augmentation off, or give steps instead")
+        if self.epochs is not None and self.unannotated_share:
+            raise ValueError("epochs train the study's plain grid of annotated images; set unannotated_share to 0, or give steps instead")
         if self.validation == "patches" and self.epochs is None:
             raise ValueError("validation on patches belongs to the study's grid; give epochs, or validate on images")
         return self
