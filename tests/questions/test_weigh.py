@@ -111,6 +111,20 @@ def test_what_showing_images_otherwise_brings_is_not_taken_for_the_weights(home,
     assert f"its weights have {turned.shown:.3f}, before anything is learned" in turned.sentences[-1]
 
 
+def test_old_images_that_keep_their_weights_lose_nothing_at_any_share(home, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.costs_old", lambda *_: True)
+    folder = finetuned(tmp_path / "run", home, appearance="inverted")
+    assert load_model(folder.result_path).older is not None and end_of(folder).spared_old
+    weighing = drain(weigh(folder.path, (0.5,)))
+    assert len({row.old for row in weighing.rows}) == 1 and weighing.rows[0].old > 0.9
+    mix = mixed_model(folder.path, 0.5)
+    predictor, base = (Predictor(model, PredictConfig(device="cpu", precision="fp32")) for model in (
+        mix, load_model(home / "base.safetensors")
+    ))  # fmt: skip
+    old = open_folder(home / "old" / "images", home / "old" / "masks")[0]
+    np.testing.assert_array_equal(predictor.predict(old).labels, base.predict(old).labels)
+
+
 def test_each_share_is_a_step_and_json_gives_the_scores_back(run, weighing):
     parts = [event for event in weigh(run.path, (0.5,)) if isinstance(event, PartStarted)]
     assert [part.label for part in parts] == ["reading the images", "the base", "share 0.5", "share 1"]

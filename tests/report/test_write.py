@@ -199,6 +199,31 @@ def test_images_that_the_model_mistakes_are_named(own_copy, tmp_path):
     assert "old &lt;7&gt;, img_01" in page and "takes 1 old and 1 new ones" in page
 
 
+def test_old_images_that_keep_their_weights_are_told_and_lose_only_where_they_are_mistaken(own_copy, tmp_path):
+    page = told(own_copy.run, tmp_path)
+    assert "with the weights of the base model, as before" not in page
+    lost = {"old_dice_before": 0.9, "old_dice_after": 0.7, "mistaken_old": ["old 7"], "sorted_out": 9}
+    with_event(own_copy.run, "run_ended", spared_old=True, share=1.0, **lost)
+    page = told(own_copy.run, tmp_path)
+    assert "with the weights of the base model, as before" in page
+    assert "since images of it are taken for new ones" in page
+    with_event(own_copy.run, "run_ended", old_dice_before=None, old_dice_after=None)
+    assert "Whether the old dataset is forgotten was not measured" not in told(own_copy.run, tmp_path)
+
+
+def test_images_without_masks_are_reported_once_they_took_part(own_copy, tmp_path):
+    with_event(own_copy.run, "run_started", unannotated_images=["x", "y"])
+    page = told(own_copy.run, tmp_path)
+    assert "patches of 2 images without masks" in page and "Mean teachers are better" in page
+    with_event(own_copy.run, "run_started", unannotated_images=[])
+    assert "images without masks" not in told(own_copy.run, tmp_path)
+
+
+def told(run, folder):
+    """Return the text of the report of a run."""
+    return re.sub(r"\s+", " ", html.unescape(written(run, folder / "page.html")[1]))
+
+
 def test_why_telling_images_apart_could_not_be_tried_is_told(own_copy, tmp_path):
     with_event(own_copy.run, "run_ended", not_sorted_out="old <7>: no memory. Choose the device 'cpu'.")
     page = written(own_copy.run, tmp_path / "page.html")[1]
