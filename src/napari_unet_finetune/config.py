@@ -152,6 +152,7 @@ class AugmentConfig(_Config):
     p_blur: float = Field(0.15, ge=0, le=1, title="Blur", description="Chance of Gaussian blur with a sigma of 0.5 to 1.5 px.")
     p_low_resolution: float = Field(0.1, ge=0, le=1, title="Low resolution", description="Chance of sampling down by up to 2 and up again.")
     p_invert: float = Field(0.0, ge=0, le=1, title="Inversion", description="Chance of exchanging bright and dark.")
+    p_objects: float = Field(0.0, ge=0, le=1, title="Objects apart", description="Chance that objects and what surrounds them each get another contrast (0.6 to 1.4) and brightness (up to 0.25 more or less); not where only some pixels are annotated.")
 
     @property
     def is_off(self) -> bool:

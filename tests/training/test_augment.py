@@ -86,3 +86,34 @@ def test_lower_resolution_removes_detail_but_not_size(patches):
     lowered = augment.lower_resolution(patches[0], 2.0)
     assert lowered.shape == patches[0].shape
     assert float(lowered.std()) < float(patches[0].std())
+
+
+def squares():
+    """Return patches with a bright square each, and where it is."""
+    target = torch.zeros(3, 1, 32, 40)
+    target[:, :, 8:20, 10:24] = 1
+    return 0.2 + 0.5 * target.expand(3, 2, 32, 40), target
+
+
+def test_objects_and_what_surrounds_them_change_each_by_itself():
+    patches, target = squares()
+    before, config = patches.clone(), AugmentConfig.none().model_copy(update={"p_objects": 1.0})
+    changed = augment.change_objects(patches, target, torch.ones_like(target), config, np.random.default_rng(0))
+    assert changed.shape == patches.shape and torch.isfinite(changed).all() and torch.equal(patches, before)
+    moved = changed - patches
+    inside, outside = moved[:, :, 14, 17], moved[:, :, 0, 0]
+    assert (inside - outside).abs().min() > 0.001 and max(inside.abs().max(), outside.abs().max()) <= 0.25 + 1e-6
+    assert torch.allclose(moved[:, 0], moved[:, 1])  # the channels of a patch alike
+    assert not torch.allclose(inside[0], inside[1])  # each patch draws its own
+
+
+@pytest.mark.parametrize("left_out", ["strokes", "no objects", "objects alone", "off"])
+def test_objects_stay_as_they_are_where_they_cannot_be_told_from_what_surrounds_them(left_out):
+    patches, target = squares()
+    annotated, share = torch.ones_like(target), 0.0 if left_out == "off" else 1.0
+    if left_out == "strokes":
+        annotated[:, :, 0, 0] = 0
+    if left_out in ("no objects", "objects alone"):
+        target = torch.full_like(target, float(left_out == "objects alone"))
+    config = AugmentConfig.none().model_copy(update={"p_objects": share})
+    assert torch.equal(augment.change_objects(patches, target, annotated, config, np.random.default_rng(0)), patches)

@@ -23,6 +23,32 @@ def change_intensities(patches: Tensor, config: AugmentConfig, rng: np.random.Ge
     return changed
 
 
+def change_objects(
+    patches: Tensor, target: Tensor, annotated: Tensor, config: AugmentConfig, rng: np.random.Generator
+) -> Tensor:
+    """Return `patches` (B, C, Y, X) some of which have objects and surroundings of other intensities, each by itself.
+
+    Only where both are there and every pixel is annotated; `target` and `annotated` are (B, 1, Y, X), 0 or 1. The
+    outlines are blurred, lest the change draws them.
+    """
+    if not config.p_objects:
+        return patches
+    changed = patches.clone()
+    for index in np.flatnonzero(rng.random(len(changed)) < config.p_objects):
+        objects = target[index] > 0
+        if bool(annotated[index].all()) and bool(objects.any()) and not bool(objects.all()):
+            share = blur(target[index], rng.uniform(0.5, 2.0))
+            inside, outside = (_shifted(changed[index], where[0], rng) for where in (objects, ~objects))
+            changed[index] = share * inside + (1 - share) * outside
+    return changed
+
+
+def _shifted(patch: Tensor, where: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return a patch (C, Y, X) with another contrast around the mean of the pixels `where` (Y, X), and brightness."""
+    mean = patch[:, where].mean(dim=1)[:, None, None]
+    return (patch - mean) * rng.uniform(0.6, 1.4) + mean + rng.uniform(-0.25, 0.25)
+
+
 def _changes(config: AugmentConfig) -> tuple[tuple[float, Change], ...]:
     """Return chance and change in the order in which an instrument would apply them: optics, sensor, display."""
     return (

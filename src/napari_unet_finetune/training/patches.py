@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..config import AugmentConfig, FinetuneConfig
 from ..data.windows import reflected_indices, window_starts
-from .augment import change_intensities
+from .augment import change_intensities, change_objects
 from .store import PatchStore, PreparedImage
 
 # Objects in layers may be tilted by as much as a specimen is.
@@ -68,7 +68,8 @@ class PatchSampler:
         """Return patches `first` to `first + count` of the endless sequence, drawn at `step`."""
         rng = np.random.default_rng((self.config.seed, self.stream, step))
         batch = cut_batch(self.draw_views(first, count, rng), self.config.patch_px, self.store.device)
-        return Batch(change_intensities(batch.images, self.config.augment, rng), batch.target, batch.annotated)
+        apart = change_objects(batch.images, batch.target, batch.annotated, self.config.augment, rng)
+        return Batch(change_intensities(apart, self.config.augment, rng), batch.target, batch.annotated)
 
     def views(self, count: int) -> list[PatchView]:
         """Return where the first `count` patches of the first step are cut."""
