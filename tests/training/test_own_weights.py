@@ -153,9 +153,15 @@ def test_which_way_an_image_is_seen_is_judged_with_one_network(spared, monkeypat
     known = spared.model.card.knows
     alike = tuple(one.model_copy(update={"quantiles": known[0].quantiles}) for one in known)
     unclear = spared.model.with_card(knows=alike)
-    predictor = Predictor(unclear, PredictConfig(device="cpu", precision="fp32"))
-    monkeypatch.setattr(Predictor, "_older", property(lambda _: pytest.fail("the other network was asked")))
+    predictor, asked, seen_by = Predictor(unclear, PredictConfig(device="cpu", precision="fp32")), [], Predictor._seen
+
+    def noted(self, image, region, sight):
+        asked.append((self, sight.appearance.inverted))
+        return seen_by(self, image, region, sight)
+
+    monkeypatch.setattr(Predictor, "_seen", noted)
     predictor.measure(OLD[0])
+    assert {who for who, _ in asked} == {predictor} and {way for _, way in asked} == {(), (0,)}
 
 
 def test_an_appearance_that_no_dataset_has_is_for_the_own_weights(spared):

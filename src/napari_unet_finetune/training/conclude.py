@@ -271,7 +271,7 @@ def _choose_threshold(
 def _costs_the_old_dataset(
     network: AttentionUNet, setup: Setup, progress: Progress, threshold: float, start: float
 ) -> bool:
-    """Tell whether a threshold that suits the new images spoils the old ones: if they share it."""
+    """Tell whether a threshold that suits the new images spoils the old ones, which share it unless they are spared."""
     if setup.can_spare_old:
         return False
     probabilities = _predict(network, setup.old, setup)
