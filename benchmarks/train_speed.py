@@ -22,7 +22,7 @@ from napari_unet_finetune.config import FinetuneConfig, ModelConfig
 from napari_unet_finetune.data.samples import make_microtube
 from napari_unet_finetune.device import autocast, synchronize
 from napari_unet_finetune.training.finetune import random_model
-from napari_unet_finetune.training.patches import Batch
+from napari_unet_finetune.training.patches.sampler import Batch
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.trainer import Trainer
 

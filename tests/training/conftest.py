@@ -8,8 +8,10 @@ from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConf
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.events import drain
 from napari_unet_finetune.training.finetune import random_model, train
+from napari_unet_finetune.training.patches.store import PatchStore
 from napari_unet_finetune.training.state import TrainingState
 
+CPU = torch.device("cpu")
 TINY = ModelConfig(width=16, levels=2)
 
 
@@ -34,6 +36,31 @@ def tiny_config(**changes):
         "rehearsal_patches": 8, "weight_average": 0.5, "augment": AugmentConfig.none(), "device": "cpu",
     }  # fmt: skip
     return FinetuneConfig(**{**small, **changes})
+
+
+def plain_config(**changes):
+    """Settings of patches that are cut and neither turned nor changed."""
+    return FinetuneConfig(patch_size=32, augment=AugmentConfig.none(), **changes)
+
+
+def store_of(*shapes, annotated=None, seed=0):
+    """Images whose pixels are 1 on objects, so that an image and its target must stay equal."""
+    rng = np.random.default_rng(seed)
+    store = PatchStore(CPU)
+    for index, shape in enumerate(shapes):
+        target = np.zeros(shape, bool)
+        for row, column in rng.integers(0, shape, (4, 2)):
+            target[row : row + 9, column : column + 13] = True
+        store.add(f"image {index}", target[None].astype(np.float32), target, annotated)
+    return store
+
+
+def constant_store(*values, size=48):
+    """Images of `size` px, each full of one value and all object."""
+    store = PatchStore(CPU)
+    for value in values:
+        store.add(f"{value}", np.full((1, size, size), value, np.float32), np.ones((size, size), bool))
+    return store
 
 
 class MemoryStore:

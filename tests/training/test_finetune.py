@@ -18,10 +18,10 @@ from napari_unet_finetune.inference.views import knows_mirrored
 from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.training.finetune import finetune, random_model, train
 from napari_unet_finetune.training.keep import Kept, mixed
+from napari_unet_finetune.training.patches.store import PatchStore
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.replay import PULL_WITHOUT_REPLAY
 from napari_unet_finetune.training.state import TrainingState
-from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.trainer import Trainer
 from napari_unet_finetune.training.validation import ImageValidator
 

@@ -6,9 +6,9 @@ import torch
 
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.data.samples import make_microtube
-from napari_unet_finetune.training.patches import PatchSampler, draw_matrix
+from napari_unet_finetune.training.patches.sampler import PatchSampler, draw_matrix
+from napari_unet_finetune.training.patches.store import PatchStore
 from napari_unet_finetune.training.settle import layering, settle_orientation
-from napari_unet_finetune.training.store import PatchStore
 
 
 def store_of(*targets):

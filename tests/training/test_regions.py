@@ -14,8 +14,8 @@ from napari_unet_finetune.evaluation.evaluate import trained_on
 from napari_unet_finetune.events import Notice, RunStarted, drain
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.training.finetune import finetune, train
-from napari_unet_finetune.training.patches import PatchSampler
-from napari_unet_finetune.training.store import PatchStore
+from napari_unet_finetune.training.patches.sampler import PatchSampler
+from napari_unet_finetune.training.patches.store import PatchStore
 
 from ..data.test_annotated_regions import VIEWS, in_memory, slide, small_is_large, write, write_slides
 from .conftest import TINY, tiny_config

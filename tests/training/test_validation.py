@@ -7,9 +7,9 @@ import torch
 from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, PredictConfig
 from napari_unet_finetune.inference.tiles import plan_tiles
 from napari_unet_finetune.training.finetune import random_model
+from napari_unet_finetune.training.patches.store import PatchStore
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.state import Begun, Progress
-from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.validation import (
     TILES_PER_PATCH,
     affordable_window,

@@ -23,8 +23,8 @@ from ..models.provenance import TrainingImage
 from ..runs.execute import images_of
 from ..runs.folder import RunFolder
 from ..runs.request import FinetuneRequest
+from ..training.patches.unannotated import first_step
 from ..training.settle import settle_schedule
-from ..training.unannotated import first_step
 
 RunRole = Literal["training", "held out", "not used", "test"]
 SetBy = Literal["preset", "user", "program"]

@@ -14,7 +14,7 @@ from ..io.images import ImageRef, read_headers
 from ..io.regions.region import is_large
 from ..models.load import load_model
 from ..training.finetune import Training, finetune, train
-from ..training.unannotated import some_of
+from ..training.patches.unannotated import some_of
 from .folder import LOG, RunFolder
 from .request import FinetuneRequest
 

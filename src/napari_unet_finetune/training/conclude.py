@@ -33,10 +33,10 @@ from .keep import (
     weighs_old,
     worst_change,
 )
+from .patches.store import PreparedImage
 from .prepare import Setup
 from .replay import collect_patches
 from .state import Progress
-from .store import PreparedImage
 from .trainer import Trainer
 from .validation import ImageValidator, calibrate_threshold, dice_by_image, mean_dice, mean_over_images, predict_all
 

@@ -31,9 +31,9 @@ from .keep import (
     weighs_old,
 )
 from .optim import fall_from
+from .patches.store import PatchStore
 from .prepare import Setup, prepare
 from .state import Begun, NoStore, Progress, StateStore, TrainingState
-from .store import PatchStore
 from .trainer import Trainer
 from .validation import ImageValidator, PatchValidator
 

@@ -15,9 +15,9 @@ from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..outcome import ENOUGH_HELD_OUT, OPTIMISM
 from .optim import Fall, has_settled, learning_rate_at
+from .patches.store import PreparedImage
 from .prepare import Setup
 from .state import Progress
-from .store import PreparedImage
 from .validation import ImageValidator, dice_by_image, dice_of_patches, mean_dice, predict_all
 
 # A difference in Dice that one or two images cannot tell from chance.

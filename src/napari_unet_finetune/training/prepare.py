@@ -22,14 +22,14 @@ from ..inference.views import trains_mirrored
 from ..models.model import Model
 from ..models.provenance import Provenance, TrainingImage
 from ..text import count_of, first_of
-from .batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .losses import build_loss
-from .patches import PatchSampler
+from .patches.batches import BatchSource, GridBatches, RandomBatches, split_grid
+from .patches.sampler import PatchSampler
+from .patches.store import PatchStore, PreparedImage, free_bytes
+from .patches.unannotated import UnannotatedPatches, load_unannotated
 from .replay import imitated, imitation_notice, settle_pull, store_patches, to_tell_apart
 from .settle import fit_channels, settle_appearance, settle_curve, settle_orientation, settle_schedule
 from .state import Begun
-from .store import PatchStore, PreparedImage, free_bytes
-from .unannotated import UnannotatedPatches, load_unannotated
 from .validation import ImageValidator, PatchValidator, Validator, affordable_window
 
 # Masks with more objects than this are inverted, or are the images themselves.

@@ -21,8 +21,8 @@ from ..inference.predict import ALL_EDGES, LOOKED_AT_PX, Predictor
 from ..models.model import Model
 from ..models.rehearsal_patches import MAX_PIXELS, RehearsalPatches
 from ..text import count_of
-from .patches import PatchSampler, PatchView, cut_batch
-from .store import PatchStore, PreparedImage
+from .patches.sampler import PatchSampler, PatchView, cut_batch
+from .patches.store import PatchStore, PreparedImage
 
 # More would only make the start of a training longer: a default one replays 1,600 patches.
 MOST_IMAGES = 24
@@ -271,8 +271,3 @@ def _spread_out(image: PreparedImage, count: int, patch: int) -> list[PatchView]
     chosen = [others[place] for place in _evenly(len(others), share)]
     chosen += [empty[place] for place in _evenly(len(empty), count - share)]
     return [PatchView(image, (row + (patch - 1) / 2, column + (patch - 1) / 2), np.eye(2)) for row, column in chosen]
-
-
-def replayed_before(step: int, config: FinetuneConfig) -> int:
-    """Return how many old patches were replayed before `step`; rounded down, so that the share holds over the steps."""
-    return int(step * (config.batch_size * config.replay_share))

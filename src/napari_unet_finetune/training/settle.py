@@ -28,8 +28,8 @@ from ..outcome import ENOUGH_HELD_OUT
 from ..text import count_of
 from .losses import build_loss
 from .optim import cosine
-from .patches import PatchSampler
-from .store import PatchStore, PreparedImage
+from .patches.sampler import PatchSampler
+from .patches.store import PatchStore, PreparedImage
 from .validation import mean_dice, predict_all
 
 # Annotated images that are too few to gain by a long training.

@@ -17,11 +17,11 @@ from ..device import autocast, free_memory
 from ..errors import DeviceError, RunError, lacks_memory
 from ..events import StepEnd
 from ..models.attention_unet import AttentionUNet
-from .batches import BatchSource
 from .losses import Loss, build_loss
 from .optim import Fall, WeightAverage, build_optimizer, l2sp_penalty, learning_rate_at, set_learning_rate, start_phase
-from .patches import Batch
-from .unannotated import UnannotatedPatches
+from .patches.batches import BatchSource
+from .patches.sampler import Batch
+from .patches.unannotated import UnannotatedPatches
 
 logger = logging.getLogger(__name__)
 

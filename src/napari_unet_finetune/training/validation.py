@@ -18,8 +18,8 @@ from ..inference.views import trains_mirrored
 from ..metrics import dice
 from ..models.attention_unet import AttentionUNet, made_for_prediction
 from .losses import Loss
-from .patches import PatchView, cut_batch
-from .store import PatchStore, PreparedImage
+from .patches.sampler import PatchView, cut_batch
+from .patches.store import PatchStore, PreparedImage
 
 THRESHOLDS = np.linspace(0.1, 0.9, 33)
 # A threshold other than the old one must gain this much Dice; smaller gains are noise of few images.

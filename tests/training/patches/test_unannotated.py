@@ -8,15 +8,15 @@ import torch
 
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.events import Notice, drain
-from napari_unet_finetune.training import unannotated
 from napari_unet_finetune.training.finetune import finetune
+from napari_unet_finetune.training.patches import unannotated
+from napari_unet_finetune.training.patches.store import PatchStore
+from napari_unet_finetune.training.patches.unannotated import UnannotatedPatches
 from napari_unet_finetune.training.prepare import prepare
-from napari_unet_finetune.training.store import PatchStore
 from napari_unet_finetune.training.trainer import Trainer
-from napari_unet_finetune.training.unannotated import UnannotatedPatches
 
-from .conftest import MemoryStore, make_squares, tiny_config
-from .test_finetune import collect, same
+from ..conftest import MemoryStore, make_squares, tiny_config
+from ..test_finetune import collect, same
 
 WITH = tiny_config(unannotated_share=1.0, keep_raw=False)
 IMAGES = make_squares(5, seed=1)

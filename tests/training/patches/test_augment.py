@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_unet_finetune.config import AugmentConfig
-from napari_unet_finetune.training import augment
+from napari_unet_finetune.training.patches import augment
 
 ALL = AugmentConfig(p_gamma=1, p_brightness=1, p_contrast=1, p_noise=1, p_blur=1, p_low_resolution=1, p_invert=1)
 

@@ -7,9 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..config import FinetuneConfig
-from .patches import Batch, PatchSampler, PatchView, cut_batch, grid_views
-from .replay import replayed_before
+from ...config import FinetuneConfig
+from .sampler import Batch, PatchSampler, PatchView, cut_batch, grid_views
 from .store import PatchStore
 
 
@@ -41,6 +40,11 @@ class RandomBatches:
             return self._new.batch(step, first_new, size)
         old = self._old.batch(step, before, replayed)
         return self._new.batch(step, first_new, size - replayed).join(old) if replayed < size else old
+
+
+def replayed_before(step: int, config: FinetuneConfig) -> int:
+    """Return how many old patches were replayed before `step`; rounded down, so that the share holds over the steps."""
+    return int(step * (config.batch_size * config.replay_share))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import AugmentConfig, FinetuneConfig
-from ..data.windows import reflected_indices, window_starts
+from ...config import AugmentConfig, FinetuneConfig
+from ...data.windows import reflected_indices, window_starts
 from .augment import change_intensities, change_objects
 from .store import PatchStore, PreparedImage
 

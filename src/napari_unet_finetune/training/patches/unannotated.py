@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import MOST_UNANNOTATED, AugmentConfig, FinetuneConfig
-from ..data.annotated_image import AnnotatedImage
-from ..data.normalize import ModelView, network_input
-from ..errors import DataError
-from ..models.provenance import TrainingImage
-from ..text import count_of, first_of
+from ...config import MOST_UNANNOTATED, AugmentConfig, FinetuneConfig
+from ...data.annotated_image import AnnotatedImage
+from ...data.normalize import ModelView, network_input
+from ...errors import DataError
+from ...models.provenance import TrainingImage
+from ...text import count_of, first_of
 from .augment import change_intensities
-from .patches import Batch, PatchSampler, cut_batch
+from .sampler import Batch, PatchSampler, cut_batch
 from .store import PatchStore
 
 # A pixel is learned from where its probability is this far from undecided.

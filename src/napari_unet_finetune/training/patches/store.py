@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.windows import window_starts
-from ..errors import RunError
-from ..inference.predict import ALL_EDGES, Edges
-from ..io.disk import take_room
+from ...data.windows import window_starts
+from ...errors import RunError
+from ...inference.predict import ALL_EDGES, Edges
+from ...io.disk import take_room
 
 # Centers kept per image; more would only cost memory.
 MAX_CENTERS = 20_000
