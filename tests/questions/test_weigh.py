@@ -229,7 +229,7 @@ def test_what_was_held_out_is_scored_whatever_would_be_held_out_now(run, weighin
     def split(fractions, *_args, **_more):
         return split_at((1, 3, 5), len(fractions))
 
-    monkeypatch.setattr("napari_unet_finetune.training.prepare.split_images", split)
+    monkeypatch.setattr("napari_unet_finetune.training.datasets.split_images", split)
     assert drain(weigh(run.path)) == weighing
 
 

@@ -192,7 +192,7 @@ def test_one_easy_held_out_image_does_not_keep_a_base_model_that_fails_on_the_ot
 def held_out_by(monkeypatch, *places):
     """Hold out these images, as another version might."""
     monkeypatch.setattr(
-        "napari_unet_finetune.training.prepare.split_images",
+        "napari_unet_finetune.training.datasets.split_images",
         lambda fractions, *_args, **_more: split_at(places, len(fractions)),
     )
 

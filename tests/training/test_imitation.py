@@ -124,7 +124,7 @@ def test_old_images_of_layers_are_not_turned(base, monkeypatch):
     layers = np.zeros((48, 48), bool)
     layers[20:30] = True
     monkeypatch.setattr(
-        "napari_unet_finetune.training.prepare.imitated",
+        "napari_unet_finetune.training.datasets.imitated",
         lambda _, images, *__, **___: (replace(one, labels=layers, annotated=np.eye(48) == 0) for one in images),
     )
     seen = []
