@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from napari_unet_finetune.config import Normalization
+from napari_unet_finetune.data.appearance import Appearance
 from napari_unet_finetune.errors import ModelError
 from napari_unet_finetune.models.card import PAULOW_THRESHOLD, parse_card, read_card
 from napari_unet_finetune.models.header import read_description
@@ -88,6 +89,28 @@ def test_a_damaged_or_missing_file_is_a_sentence(tmp_path, small_model):
         read_card(tmp_path / "gone.safetensors")
     with pytest.raises(ModelError, match="no model called 'gone'"):
         read_card("gone")
+
+
+PLAIN, TURNED = Appearance(), Appearance(inverted=(0,))
+
+
+@pytest.mark.parametrize(
+    ("knows", "of_the_oldest", "of_any"),
+    [
+        ((), False, False),
+        ((PLAIN,), False, False),
+        ((PLAIN, PLAIN), False, False),
+        ((PLAIN, TURNED), True, True),
+        ((PLAIN, TURNED, TURNED), True, False),  # those that are given may be of the second
+        ((TURNED, PLAIN, TURNED), False, False),
+    ],
+)
+def test_old_images_may_keep_their_weights_where_all_that_are_scored_are_shown_otherwise(
+    small_model, knows, of_the_oldest, of_any
+):
+    card = small_model.with_card(knows=knows).card
+    assert card.can_spare_old(are_given=False) is of_the_oldest
+    assert card.can_spare_old(are_given=True) is of_any
 
 
 def test_a_card_does_not_need_torch(loaded_by):

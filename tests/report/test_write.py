@@ -15,6 +15,7 @@ import pytest
 
 from napari_unet_finetune.comparison.run import compare_models
 from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
+from napari_unet_finetune.data.appearance import Appearance
 from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.errors import DataError, RunError
@@ -413,6 +414,19 @@ def test_weights_that_were_mixed_are_described_with_their_share(own_copy, tmp_pa
     file.write_text("\n".join([*before, mixed, ""]), encoding="utf-8")
     _, page = written(own_copy.run, tmp_path / "mixed.html")
     assert said in html.unescape(page) and ("2109.01903" in page) is (share > 0)
+
+
+@pytest.mark.parametrize(("given", "said"), [(False, "new images"), (True, "new and old images")])
+def test_old_images_are_said_to_have_a_say_where_they_had_one(own_copy, tmp_path, given, said):
+    """Those that are given may be of a dataset that is shown as the new one, and share its weights."""
+    file, run = own_copy.run / "model.safetensors", RunFolder(own_copy.run)
+    turned = Appearance(inverted=(0,))
+    load_model(file).with_card(knows=(Appearance(), turned, turned)).save(file)
+    if given:
+        request = run.request.model_copy(update={"base_images": tmp_path / "old", "base_masks": tmp_path / "masks"})
+        (own_copy.run / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
+    with_event(own_copy.run, "run_ended", share=0.25)
+    assert f"coefficient on {said}." in told(own_copy.run, tmp_path)
 
 
 def test_the_recipe_of_the_study_is_described_as_it_is(finetuned, tmp_path):

@@ -139,6 +139,14 @@ class ModelCard(BaseModel):
         """Return the card of the model that predicts images which are shown so: this one, or that of older datasets."""
         return self if self.older is None or self.is_for(appearance) else self.older
 
+    def can_spare_old(self, *, are_given: bool) -> bool:
+        """Tell whether old images may keep their weights: they are shown otherwise than those of the newest dataset.
+
+        Those that `are_given` may be of any older dataset; others are patches that the model carries, of the oldest.
+        """
+        old = self.knows[:-1] if are_given else self.knows[:1]
+        return bool(old) and not any(one.is_shown_as(self.knows[-1]) for one in old)
+
     def usual_channels(self, names: Sequence[str]) -> ChannelRule | None:
         """Return what this model sees of images whose channels have these names, while nobody has chosen any."""
         usual = usual_channels(names)

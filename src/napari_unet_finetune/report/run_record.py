@@ -143,6 +143,11 @@ class RunRecord:
         return not self.from_scratch and has_old and self.config.replay_share > 0 and self.config.epochs is None
 
     @property
+    def can_spare_old(self) -> bool:
+        """Tell whether the old images that were scored have no say, since they may keep their weights."""
+        return self.model.card.can_spare_old(are_given=self.request.base_masks is not None)
+
+    @property
     def first_unannotated_step(self) -> int:
         """From which step on images without masks take part, counted from 1."""
         return first_step(self.config) + 1

@@ -73,9 +73,7 @@ class Setup:
     @property
     def can_spare_old(self) -> bool:
         """Whether the old images that are scored may keep their weights: they are shown otherwise than the new ones."""
-        known = self.base.card.knows
-        scored = known[:-1] if self.old_is_given else known[:1]
-        return self.older is not None and not any(one.is_shown_as(known[-1]) for one in scored)
+        return self.base.card.can_spare_old(are_given=self.old_is_given)
 
     def finished(self, weights: Mapping[str, Tensor], threshold: float, *, for_all: bool = False) -> Model:
         """Return the base with `weights` learned from the new images, and those that older datasets keep beside them.
@@ -121,7 +119,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     new = load_new(base, images, config, device, begun, should_stop)
     old = load_old(model, base, base_images, config, device, should_stop)
     models = _with_new(model, base, new)
-    settled = _settle(config, new, old, models, begun, from_scratch=from_scratch)
+    settled = _settle(config, new, old, models.base, begun, from_scratch=from_scratch)
     config, known = settled.config, (*new.records, *old.records)
     more = load_unannotated(unannotated, new.view, config, device, annotated=known)
     source, validator = _batches(new, settled.replay, config, models.base, precision)
@@ -251,16 +249,14 @@ class _Settled:
 
 
 def _settle(
-    config: FinetuneConfig, new: Dataset, old: Dataset, models: _Models, begun: Begun | None, *, from_scratch: bool
+    config: FinetuneConfig, new: Dataset, old: Dataset, base: Model, begun: Begun | None, *, from_scratch: bool
 ) -> _Settled:
     """Return what the settings come to with these images."""
     settled, about_layers = settle_orientation(config, new.train.images)
     replay = None
     if len(old.train):
         replay = PatchSampler(old.train, settle_orientation(config, old.train.images)[0], stream=1)
-    *before, shown = models.base.card.knows
-    are_apart = models.older is not None and not any(one.is_shown_as(shown) for one in before)
-    loses_nothing = from_scratch or (are_apart and replay is None)
+    loses_nothing = from_scratch or (base.card.can_spare_old(are_given=True) and replay is None)
     settled, about_pull = settle_pull(settled, has_old_images=replay is not None, from_scratch=loses_nothing)
     settled = settle_schedule(settled, len(new.held_out), len(new.records), from_scratch=from_scratch)
     shapes = [image.shape for image in new.held_out.images]
