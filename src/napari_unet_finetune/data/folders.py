@@ -26,11 +26,10 @@ from ..io.regions.reopened import OpenedImages
 from ..text import count_of, first_of, path_in_words, verb_for
 from .annotated_image import AnnotatedImage
 from .masks import WHOLE, LabelReading, read_labels, say_doubts
-from .painted import UNSEEN, accepted_note, list_masks, makers_of, meaning_of, recorded_pairs, unseen_masks
-from .pairing import BY_ORDER, NO_MASK, LeftOver, Pair, Pairing, name_guesses, pair_images
+from .painted import accepted_note, list_masks, makers_of, meaning_of, recorded_pairs, unseen_masks
+from .pairing import BY_ORDER, LeftOver, NoPair, Pair, Pairing, name_guesses, pair_images
 
 _DOUBTED = 20  # masks that are read for what is doubtful about them
-NOT_ANNOTATED = "nothing is annotated"
 IS_WHOLE = "is large, and all of it is read, since its mask says something of every pixel"
 Opened = OpenedImages[ImageRef]
 
@@ -69,7 +68,9 @@ class AnnotatedFolder(Sequence[AnnotatedImage]):
     @property
     def without_mask(self) -> tuple[ImageRef, ...]:
         """Images that have no mask yet."""
-        return tuple(one.ref for one in self.pairing.images_without_mask if one.reason in (NO_MASK, UNSEEN))
+        return tuple(
+            one.ref for one in self.pairing.images_without_mask if one.reason in (NoPair.NO_MASK, NoPair.UNSEEN)
+        )
 
     @property
     def left_out(self) -> tuple[tuple[str, str], ...]:
@@ -230,7 +231,7 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool = False) -> Annotate
     unreadable = tuple(dict.fromkeys(found.unreadable + found_masks.unreadable))
     recorded = recorded_pairs(images, masks, found, found_masks)
     pairing = pair_images(found, found_masks).as_recorded(recorded, found)
-    pairing = pairing.without(unseen_masks(masks), UNSEEN).explained(unreadable)
+    pairing = pairing.without_unseen(unseen_masks(masks)).explained(unreadable)
     told = tuple(dict.fromkeys(found.notes + found_masks.notes))
     pairing = pairing.read_as(partial(meaning_of, sparse=sparse)).made_by(makers_of(masks))
     return _with_regions(AnnotatedFolder(pairing, unreadable, told), {**found.headers, **found_masks.headers})
@@ -249,7 +250,7 @@ def _with_regions(folder: AnnotatedFolder, headers: Mapping[ImageRef, ImageHeade
             pairs += [replace(pair, region=region) for region in found]
             counts[pair.name] = len(found)
         else:
-            left.append(LeftOver(pair.image, NOT_ANNOTATED))
+            left.append(LeftOver(pair.image, NoPair.NOT_ANNOTATED))
     without_mask = (*folder.pairing.images_without_mask, *left)
     pairing = replace(folder.pairing, pairs=tuple(pairs), images_without_mask=without_mask)
     return replace(folder, pairing=pairing, told=(*folder.told, *say_large(counts, reasons)))
@@ -378,9 +379,9 @@ def read_mask(pair: Pair, opened: Opened | None = None) -> LabelReading:
 
 def _nothing_pairs(images: Path, masks: Path, pairing: Pairing) -> str:
     left, right = pairing.images_without_mask, pairing.masks_without_image
-    if any(one.reason == UNSEEN for one in left):
+    if any(one.reason is NoPair.UNSEEN for one in left):
         return f"{masks}: all masks are predictions that nobody has looked at. Correct or accept some in napari first."
-    bare = [one.ref.name for one in left if one.reason == NOT_ANNOTATED]
+    bare = [one.ref.name for one in left if one.reason is NoPair.NOT_ANNOTATED]
     if bare:
         return f"{masks}: nothing is annotated ({first_of(bare)}). Paint 1 for background and 2 for objects first."
     reasons = {one.reason for one in (*left, *right)}

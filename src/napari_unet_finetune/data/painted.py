@@ -25,7 +25,6 @@ PREDICTED: Final = "predicted"  # the origin of a mask that a model has made and
 ACCEPTED: Final = "accepted"  # of one that somebody has looked at and left as it was
 ASIDE_UNSEEN = "-predicted"  # stands in the names of predictions that were put aside before anybody looked at them
 _ASIDE_UNSEEN = re.compile(rf"{ASIDE_UNSEEN}-\d{{8}}-\d{{6}}(-\d+)?$")
-UNSEEN = "its mask is a prediction that nobody has looked at"
 
 
 Recorded = dict[ImageRef, tuple[str, ImageRef]]

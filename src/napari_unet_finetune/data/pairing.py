@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 
 from ..io.images import ImageRef
@@ -109,15 +110,22 @@ class FilePair:
     labels: Path
 
 
+class NoPair(StrEnum):
+    """Reasons for which an image is in no pair and by which something is decided; others are only shown."""
+
+    NO_MASK = "no mask has a matching name"
+    UNSEEN = "its mask is a prediction that nobody has looked at"
+    NOT_ANNOTATED = "nothing is annotated"
+
+
 @dataclass(frozen=True)
 class LeftOver:
     """An image or a mask without partner, and why."""
 
     ref: ImageRef
-    reason: str
+    reason: NoPair | str
 
 
-NO_MASK = "no mask has a matching name"
 RECORDED = "painted on this image"
 OF_ANOTHER = "its mask was painted on another image"
 
@@ -157,10 +165,10 @@ class Pairing:
             masks_without_image=tuple(one for one in self.masks_without_image if one.ref not in taken),
         )
 
-    def without(self, masks: Collection[str], reason: str) -> Pairing:
-        """Return the same with images left over whose masks lie in files of the names `masks`, for this `reason`."""
+    def without_unseen(self, masks: Collection[str]) -> Pairing:
+        """Return the same with images left over whose `masks`, by the names of their files, nobody has looked at."""
         kept = tuple(pair for pair in self.pairs if pair.mask.path.name not in masks)
-        left = tuple(LeftOver(pair.image, reason) for pair in self.pairs if pair.mask.path.name in masks)
+        left = tuple(LeftOver(pair.image, NoPair.UNSEEN) for pair in self.pairs if pair.mask.path.name in masks)
         return replace(self, pairs=kept, images_without_mask=(*self.images_without_mask, *left))
 
     def explained(self, unreadable: Iterable[tuple[Path, str]]) -> Pairing:
@@ -508,6 +516,6 @@ def _pairing(
     image_rest, mask_rest = ([ref for ref in refs if ref not in paired] for refs in (images, masks))
     return Pairing(
         tuple(sorted(pairs, key=lambda pair: order[pair.image])),
-        tuple(LeftOver(ref, refused.get(ref.path, NO_MASK)) for ref in image_rest),
+        tuple(LeftOver(ref, refused.get(ref.path, NoPair.NO_MASK)) for ref in image_rest),
         tuple(LeftOver(ref, refused.get(ref.path, "no image has a matching name")) for ref in mask_rest),
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..data.painted import UNSEEN, list_masks, unseen_masks
+from ..data.painted import list_masks, unseen_masks
 from ..data.pairing import MASK_WORDS, Pair, pair_images, words_and_numbers
 from ..errors import DataError
 from ..events import drain, never
@@ -191,7 +191,7 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
         If there is no mask that can be read.
     """
     listing = list_masks(masks)
-    pairing = pair_images([image.ref for image in project.images], listing).without(unseen_masks(masks), UNSEEN)
+    pairing = pair_images([image.ref for image in project.images], listing).without_unseen(unseen_masks(masks))
     paired = {pair.image: pair for pair in pairing.pairs}
     reasons = {one.ref: one.reason for one in pairing.images_without_mask}
     sizes = {ref: header.size for ref, header in listing.headers.items()}
