@@ -124,7 +124,8 @@ def possible_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
     yield from known[view]
 
 
-_sights: WeakKeyDictionary[LazyImage, dict[ModelView, tuple[Sight, ...]]] = WeakKeyDictionary()  # of wholes
+# Kept here, as long as the whole lives, since training, check-up and statistics ask region by region, each by itself.
+_sights: WeakKeyDictionary[LazyImage, dict[ModelView, tuple[Sight, ...]]] = WeakKeyDictionary()
 
 
 def _measured_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
