@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.events import ImageChange, RunEnded
 from napari_unet_finetune.outcome import ENOUGH_HELD_OUT, WhyBase, summarized, why_base
@@ -17,6 +19,15 @@ def test_base_and_finetuned_are_said_side_by_side():
     told = _told(END)
     assert "0.410 → 0.880 on 2 held-out images" in told and "0.950 → 0.945" in told
     assert not END.is_disappointing
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"), [(0, "2 held-out images"), (1, "2 held-out images and regions"), (2, "2 held-out regions")]
+)
+def test_held_out_regions_are_called_so(regions, said):
+    kept = replace(END, kept_raw=True, finetuned_dice=0.41, old_dice_after=0.95)
+    assert f"0.410 → 0.880 on {said}," in summarized(END, FinetuneConfig(), 2, regions).summary
+    assert f"(Dice 0.410 on {said})" in summarized(kept, FinetuneConfig(), 2, regions).summary
 
 
 def test_what_was_not_measured_is_not_claimed():

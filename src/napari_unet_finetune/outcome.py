@@ -7,7 +7,7 @@ from enum import Enum
 
 from .config import FinetuneConfig
 from .events import RunEnded, forgets
-from .text import count_of, difference, first_of, from_to, listed, percent
+from .text import count_of, count_of_images, difference, first_of, from_to, listed, percent
 
 # With fewer held-out images a threshold is calibrated on all annotated images, and a small difference between two
 # models on the held-out ones decides nothing alone.
@@ -16,12 +16,15 @@ ENOUGH_HELD_OUT = 3
 OPTIMISM = 0.02
 
 
-def summarized(end: RunEnded, config: FinetuneConfig, held_out: int) -> RunEnded:
-    """Return `end` with its summary, after a training with `config` and `held_out` images held out."""
+def summarized(end: RunEnded, config: FinetuneConfig, held_out: int, regions: int = 0) -> RunEnded:
+    """Return `end` with its summary, after a training with `config` and `held_out` images held out.
+
+    So many of these are regions of large images.
+    """
     if not end.steps:
         return replace(end, summary="Stopped before the first step: nothing has changed.")
     return replace(
-        end, summary=f"{_begin(end)}{_scores(end, config, held_out)}{_old(end)}{_mixed(end)}{_mistaken(end)}"
+        end, summary=f"{_begin(end)}{_scores(end, config, held_out, regions)}{_old(end)}{_mixed(end)}{_mistaken(end)}"
     )
 
 
@@ -31,10 +34,10 @@ def _begin(end: RunEnded) -> str:
     return f"Stopped at step {end.steps}{'' if end.kept_raw else '; the best model until then is kept'}. "
 
 
-def _scores(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
-    images = count_of(held_out, "held-out image")
+def _scores(end: RunEnded, config: FinetuneConfig, held_out: int, regions: int) -> str:
+    images = count_of_images(held_out, regions, "held-out image")
     if end.kept_raw:
-        return _kept_raw(end, config, held_out)
+        return _kept_raw(end, why_base(end, config, held_out), images)
     if config.validation == "patches":
         return "Validated by loss on patches of the training images, as in the study: there is no held-out Dice."
     if end.finetuned_dice is None:
@@ -85,8 +88,7 @@ def _drop(before: float | None, after: float | None) -> float:
     return 0.0 if before is None or after is None else before - after
 
 
-def _kept_raw(end: RunEnded, config: FinetuneConfig, held_out: int) -> str:
-    why, images = why_base(end, config, held_out), count_of(held_out, "held-out image")
+def _kept_raw(end: RunEnded, why: WhyBase, images: str) -> str:
     lowered = f"lowered Dice on old images {from_to(end.old_dice_before, end.unmixed_old_dice)}"
     if why in (WhyBase.GAIN_BUT_LOSS, WhyBase.LOSS):
         raised = f"raised Dice {from_to(end.raw_dice, end.unmixed_dice)} on {images}, but "

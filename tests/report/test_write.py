@@ -429,6 +429,12 @@ def test_old_images_are_said_to_have_a_say_where_they_had_one(own_copy, tmp_path
     assert f"coefficient on {said}." in told(own_copy.run, tmp_path)
 
 
+def test_held_out_regions_of_large_images_are_called_regions(own_copy, tmp_path):
+    with_event(own_copy.run, "run_started", validation_images=["slide[y0 x0]", "slide[y0 x704]"])
+    page = told(own_copy.run, tmp_path)
+    assert "; 2 regions of the same dataset were held out." in page and "With 2 held-out regions, a mean" in page
+
+
 def test_the_recipe_of_the_study_is_described_as_it_is(finetuned, tmp_path):
     config = FinetuneConfig(preset="seed recipe", epochs=1, patch_size=32, patch_stride=32, device="cpu")
     base = str(finetuned.base / "model.safetensors")

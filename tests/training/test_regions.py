@@ -67,6 +67,18 @@ def test_what_held_out_regions_say_is_told_only_where_others_of_the_same_image_a
     assert not any("held-out" in note.lower() for note in regions.notes)
 
 
+def test_a_score_on_held_out_regions_is_said_to_be_on_regions(tmp_path) -> None:
+    regions = open_folder(*write(tmp_path, *slide()), sparse=True)
+    settings = tiny_config(held_out=regions.names[:2], keep_raw=False)
+    base = drain(train(regions, settings, shape=TINY))
+    assert "on 2 held-out regions" in base.ended.summary
+    assert base.model.card.scores_in_words[0].endswith("on 2 held-out regions")
+    assert base.model.card.images_in_words.startswith("2 regions (")
+    run = finetune(base.model, regions, settings)
+    told = [event.message for event in run if isinstance(event, Notice) and "trained on" in event.message]
+    assert any("trained on 2 of these 4 regions before" in one for one in told)
+
+
 def test_a_model_knows_a_region_whose_edges_a_stroke_has_moved(tmp_path) -> None:
     pixels, strokes = slide()
     before = open_folder(*write(tmp_path, pixels, strokes), sparse=True)

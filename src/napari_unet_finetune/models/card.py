@@ -16,7 +16,8 @@ from ..data.appearance import AS_THEY_ARE, Appearance
 from ..data.channels import ALL, usual_channels
 from ..data.statistics import ModelFacts, ModelView
 from ..errors import ModelError
-from ..text import count_of, first_of, number, shortened
+from ..io.regions.region import counted
+from ..text import first_of, number, shortened
 from .header import FIRST_FORMAT_VERSION, FORMAT_VERSION, is_safetensors, read_description
 from .names import name_of_file
 from .packages import is_foreign
@@ -97,7 +98,7 @@ class ModelCard(BaseModel):
         held_out = self.provenance.names_held_out
         trained = [record.name for record in self.provenance.images if record.name not in held_out]
         others = f"; {len(held_out)} held out ({first_of(held_out)})" if held_out else ""
-        return f"{count_of(len(trained), 'image')} ({first_of(trained)}){others}"
+        return f"{counted(trained)} ({first_of(trained)}){others}"
 
     @property
     def scores_in_words(self) -> tuple[str, ...]:
@@ -108,7 +109,7 @@ class ModelCard(BaseModel):
 
     def _measured_on(self, score: str) -> str:
         if score == "val_dice" and (held_out := self.provenance.names_held_out):
-            return f"on {count_of(len(held_out), 'held-out image')}"
+            return f"on {counted(held_out, 'held-out image')}"
         return _SCORES.get(score) or _words_of(score)
 
     @property

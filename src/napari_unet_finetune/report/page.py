@@ -20,6 +20,7 @@ from ..evaluation.areas import CONFIDENCE, FEW_IMAGES
 from ..evaluation.figures import OverlayRow, panels
 from ..events import TOLERATED_DROP, forgets
 from ..inference.views import trains_mirrored
+from ..io.regions.region import counted
 from ..metrics import MATCH_IOUS, MATCHING
 from ..models.provenance import DISTRIBUTION, installed_version
 from ..outcome import ENOUGH_HELD_OUT, OPTIMISM, WhyBase, chosen_by_held_out, why_base
@@ -73,9 +74,10 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        count_of=count_of, difference=difference, forgets=forgets, program=DISTRIBUTION, version=installed_version(),
-        today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES, ENOUGH_HELD_OUT=ENOUGH_HELD_OUT,
-        chosen_by_held_out=chosen_by_held_out, TOLERATED_DROP=TOLERATED_DROP, OPTIMISM=OPTIMISM, WhyBase=WhyBase,
+        count_of=count_of, counted=counted, difference=difference, forgets=forgets, program=DISTRIBUTION,
+        version=installed_version(), today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES,
+        ENOUGH_HELD_OUT=ENOUGH_HELD_OUT, chosen_by_held_out=chosen_by_held_out,
+        TOLERATED_DROP=TOLERATED_DROP, OPTIMISM=OPTIMISM, WhyBase=WhyBase,
         why_base=why_base, from_to=from_to,
         CONFIDENCE=CONFIDENCE, trains_mirrored=trains_mirrored, overlap=PredictConfig().overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}", MATCH_IOUS=MATCH_IOUS,

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..config import FinetuneConfig
 from ..errors import RunError
 from ..events import RunEnded, RunStarted, TrainingEvent
+from ..io.regions.region import regions_among
 from ..models.card import read_card
 from ..models.names import STAMP, mix_stem, when_of
 from ..outcome import summarized
@@ -148,7 +149,7 @@ class PastRun:
             threshold=read_card(self.folder.best_path).threshold,
             summary="",
         )
-        return summarized(end, self.request.config, len(self.scored_on))
+        return summarized(end, self.request.config, len(self.scored_on), regions_among(self.scored_on))
 
     def put_aside(self) -> Path:
         """Move its folder beside the others, out of sight, and return where it is; nothing is deleted.

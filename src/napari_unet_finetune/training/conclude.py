@@ -16,7 +16,7 @@ from ..errors import FinetuneError
 from ..events import RunEnded, drain
 from ..inference.predict import Predictor
 from ..inference.views import trains_mirrored
-from ..io.regions.region import Region
+from ..io.regions.region import Region, regions_among
 from ..models.attention_unet import AttentionUNet
 from ..models.model import Model, weights_hash
 from ..models.provenance import Provenance, package_versions
@@ -172,7 +172,8 @@ def _ended(
         not_sorted_out=scores.sorted_out.failure,
         spared_old=scores.spared_old,
     )
-    return summarized(ended, setup.config, len(setup.held_out))
+    held_out = [image.name for image in setup.held_out.images]
+    return summarized(ended, setup.config, len(held_out), regions_among(held_out))
 
 
 def _sorted_out(model: Model, setup: Setup) -> SortedOut:

@@ -16,9 +16,10 @@ from ..device import pick_device, pick_precision
 from ..errors import DataError, ModelError
 from ..events import never
 from ..inference.views import trains_mirrored
+from ..io.regions.region import counted, regions_among
 from ..models.model import Model
 from ..models.provenance import TrainingImage
-from ..text import count_of, first_of
+from ..text import first_of, images_or_regions
 from .datasets import Dataset, ReadOnce, held_out_seen_by, load_new, load_old
 from .losses import build_loss
 from .patches.batches import BatchSource, GridBatches, RandomBatches, split_grid
@@ -271,17 +272,13 @@ def _known_to_base(new: Dataset, base: Model) -> str:
     known = [record for record in new.records if base.card.provenance.use_of(record) in ("train", "any")]
     if not known:
         return ""
-    held_out = [record.name for record in known if record in new.held_out_records]
-    fate = (
-        f"the Dice on held-out images ({first_of(held_out)}) will be too good. Start from the model that it came from."
-        if held_out
-        else "none of them is held out."
-    )
-    names = first_of([record.name for record in known])
-    return (
-        f"The base model was trained on {len(known)} of these {count_of(len(new.records), 'image')} before "
-        f"({names}): {fate}"
-    )
+    held_out, fate = [record.name for record in known if record in new.held_out_records], "none of them is held out."
+    if held_out:
+        images = images_or_regions(len(held_out), regions_among(held_out))
+        fate = f"the Dice on held-out {images} ({first_of(held_out)}) will be too good. "
+        fate += "Start from the model that it came from."
+    names, images = first_of([record.name for record in known]), counted([record.name for record in new.records])
+    return f"The base model was trained on {len(known)} of these {images} before ({names}): {fate}"
 
 
 def _batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import hypot, prod
@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...text import count_of_images
 
 
 @dataclass(frozen=True, order=True)
@@ -99,6 +101,16 @@ class Region:
 def without_mark(name: str) -> str:
     """Return the name of an image of which `name` is that of a region, as its end tells; any other as it is."""
     return re.sub(r"\[y\d+ x\d+\]$", "", name)
+
+
+def regions_among(names: Iterable[str]) -> int:
+    """Return how many of these names of images are those of regions, as their ends tell."""
+    return sum(name != without_mark(name) for name in names)
+
+
+def counted(names: Collection[str], what: str = "image") -> str:
+    """Return how many images have these names, in words: `what`, with regions of large images called that."""
+    return count_of_images(len(names), regions_among(names), what)
 
 
 @dataclass(frozen=True)
