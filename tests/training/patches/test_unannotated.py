@@ -151,6 +151,17 @@ def test_the_teacher_sees_plain_patches_and_only_what_it_is_sure_of_counts(monke
     assert not torch.equal(seen[0], batch.images)  # which are changed
 
 
+def test_a_single_patch_of_a_step_holds_a_part_of_another_one_too(monkeypatch):
+    monkeypatch.setattr(unannotated, "_CHANGES", {})
+    single = patches_of(MORE, WITH.model_copy(update={"unannotated_share": 0.25}))
+    batches = []
+    for chance in (0.0, 1.0):
+        monkeypatch.setattr(unannotated, "MIXED", chance)
+        batches.append([single.batch(step, bright).images for step in range(6, 12)])
+    assert {len(images) for images in batches[0] + batches[1]} == {1}
+    assert not any(torch.equal(alone, mixed) for alone, mixed in zip(*batches, strict=True))
+
+
 def test_a_part_of_another_patch_brings_along_what_is_known_of_it(monkeypatch):
     monkeypatch.setattr(unannotated, "_CHANGES", {})
     plain = [patches_of(MORE).batch(10, bright) for _ in range(2)]

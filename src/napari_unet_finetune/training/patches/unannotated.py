@@ -70,12 +70,13 @@ class UnannotatedPatches:
         """Return the patches of `step`, with what `teacher` says of them as they are, annotated where it is sure."""
         count = self.count(step)
         rng = np.random.default_rng((self._config.seed, _STREAM, step, 1))
-        views = self._sampler.draw_views(step * count, count, rng)
+        views = self._sampler.draw_views(step * count, max(count, 2), rng)  # a single one has another to be mixed with
         plain = cut_batch(views, self._config.patch_px, self._sampler.store.device)
         seen = teacher(plain.images)
         sure = (seen - 0.5).abs() > SURE - 0.5
         changed = change_intensities(plain.images, self._augment, rng)
-        return _mixed(Batch(changed, (seen > 0.5).float(), sure.float()), rng)
+        mixed = _mixed(Batch(changed, (seen > 0.5).float(), sure.float()), rng)
+        return next(mixed.split(count))
 
 
 @dataclass(frozen=True)
