@@ -12,7 +12,7 @@ from .text import shortened
 
 CONFIG_VERSION = 1
 # Raise it when the same model and settings give other labels than before: those that were kept are then made anew.
-PREDICTION_VERSION = 3
+PREDICTION_VERSION = 4
 DEFAULT_PATCH_PX = 128
 SMALLEST_WINDOW_PX = 64
 SURFACE_TOLERANCE_PX = 2.0

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from napari_unet_finetune.config import ChannelRule, PredictConfig
 from napari_unet_finetune.data.appearance import AS_THEY_ARE, KNOTS, Appearance
@@ -29,9 +30,9 @@ OLD = make_squares(3, seed=5)
 LEARNING = tiny_config(steps=6, keep_raw=False, threshold=0.4, calibrate=False, replay_share=0.0, learning_rate=0.01)
 
 
-def seen(model, images):
+def seen(model, images, **settings):
     """Return labels and probabilities of images."""
-    predictor = Predictor(model, PredictConfig(device="cpu", precision="fp32"))
+    predictor = Predictor(model, PredictConfig(device="cpu", precision="fp32", **settings))
     found = [predictor.predict(image) for image in images]
     return np.stack([one.labels for one in found]), np.stack([one.probabilities for one in found])
 
@@ -218,6 +219,19 @@ def test_old_images_are_predicted_at_the_threshold_that_they_had(trained, spared
     alone = replace(trained.model, card=trained.model.card.model_copy(update={"threshold": 0.2}))
     assert (seen(alone, noisy)[0] != before).any()  # so it matters
     np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("chosen", [0.05, 0.3, 0.9])
+def test_a_threshold_that_is_chosen_moves_that_of_old_images_by_as_much(trained, spared, chosen):
+    """So a slider in a dock, which moves over probabilities that are there, shows what the terminal gives."""
+    rng = np.random.default_rng(0)
+    noisy = [replace(image, image=rng.normal(image.image, 60).clip(0, 255).astype(np.uint8)) for image in OLD]
+    model = spared.model.with_card(threshold=0.2)
+    labels, probabilities = seen(model, noisy, threshold=chosen)
+    np.testing.assert_array_equal(probabilities, seen(model, noisy)[1])
+    moved = float(expit(logit(trained.model.card.threshold) + logit(chosen) - logit(0.2)))
+    alone = seen(trained.model, noisy, threshold=moved)[0]
+    assert (labels != alone).mean() < 1e-3 < (labels != seen(model, noisy)[0]).mean()
 
 
 def test_a_mistaken_old_image_is_predicted_as_a_new_one(spared):

@@ -110,7 +110,10 @@ def _unusual(found: Sequence[NDArray[np.bool_]], edges: Sequence[Edges], usual: 
 
 
 def _on_scale(probabilities: NDArray[np.float32], own: float, threshold: float) -> NDArray[np.float32]:
-    """Return probabilities such that those above their `own` threshold lie above `threshold`, which holds for all."""
+    """Return probabilities such that those above their `own` threshold lie above `threshold`, which holds for all.
+
+    All are moved by as much in log odds, and so is another threshold that is chosen for all.
+    """
     if own == threshold:
         return probabilities
     with np.errstate(divide="ignore"):  # 0 and 1 stay what they are
@@ -142,7 +145,8 @@ class Predictor:
     def __init__(self, model: Model | ForeignModel, config: PredictConfig | None = None) -> None:
         self.config = config or PredictConfig()
         self.model = model.seeing(self.config.channels)
-        self.threshold = self.config.threshold or model.card.threshold
+        self._own_threshold = model.card.threshold
+        self.threshold = self.config.threshold or self._own_threshold
         self._mirrored = self.config.augment and knows_mirrored(model)
         self._sights: WeakKeyDictionary[LazyImage, Sight] = WeakKeyDictionary()  # of wholes
 
@@ -271,7 +275,7 @@ class Predictor:
         everywhere = np.concatenate([part.ravel() for part in found])
         unsure = float(np.mean(entr(everywhere) + entr(1 - everywhere)))
         usual = sight.appearance.object_share
-        unusual = 0.0 if usual is None else _unusual([part > self.threshold for part in found], edges, usual)
+        unusual = 0.0 if usual is None else _unusual([part > self._own_threshold for part in found], edges, usual)
         return 5 * sight.distance + 20 * unsure + unusual
 
     def _glimpse(self, image: LazyImage, sight: Sight) -> NDArray[np.float32]:
@@ -301,7 +305,7 @@ class Predictor:
         """
         predictor = self._serving(sight)
         found = yield from until(should_stop, predictor._seen(image, region, sight))
-        return found if found is None else _on_scale(found, predictor.threshold, self.threshold)
+        return found if found is None else _on_scale(found, predictor._own_threshold, self._own_threshold)
 
     def _seen(self, image: LazyImage, region: Region, sight: Sight) -> Generator[TileEnd, None, NDArray[np.float32]]:
         """Return the probabilities (Y, X) of a region with the model's own weights, whatever the image is like."""
