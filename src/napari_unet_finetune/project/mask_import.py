@@ -193,7 +193,7 @@ def plan_import(project: Project, masks: Path) -> ImportPlan:
     listing = list_masks(masks)
     pairing = pair_images([image.ref for image in project.images], listing).without_unseen(unseen_masks(masks))
     paired = {pair.image: pair for pair in pairing.pairs}
-    reasons = {one.ref: one.reason for one in pairing.images_without_mask}
+    reasons = {one.ref: str(one.reason) for one in pairing.images_without_mask}
     sizes = {ref: header.size for ref, header in listing.headers.items()}
     images = {image.ref for image in project.images} - {pair.mask for pair in pairing.pairs}
     plan = ImportPlan([], tuple(ref for ref in listing.images if ref not in images), sizes, listing.unreadable)
