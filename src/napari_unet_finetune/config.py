@@ -296,7 +296,7 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "steps": 2400,
         "schedule": "cosine",
         "validate_every": 100,
-        "augment": AugmentConfig(p_affine=0.5, p_gamma=0.5, p_brightness=0.3, p_contrast=0.3, p_noise=0.3, p_blur=0.3, p_low_resolution=0.2, p_invert=0.3),
+        "augment": AugmentConfig(p_affine=0.5, p_gamma=0.5, p_brightness=0.3, p_contrast=0.3, p_noise=0.3, p_blur=0.3, p_low_resolution=0.2, p_objects=0.3),
         "replay_share": 0.0,
         "keep_raw": False,
     },

@@ -70,6 +70,15 @@ def test_a_finetuned_model_is_compared_with_the_base_as_its_user_has_it(trained)
     assert result.ended.raw_dice == events[0].raw_dice == pytest.approx(scores(trained.model, INVERTED[:1])[0])
 
 
+@pytest.mark.parametrize(("inverted", "shown"), [(0, ()), (2, ()), (3, (0,)), (5, (0,))])
+def test_the_mean_over_images_decides_how_a_dataset_is_shown_whatever_single_ones_lose(trained, inverted, shown):
+    images = [*INVERTED[:inverted], *make_squares(5 - inverted, seed=7)]
+    config = tiny_config(patch_size=trained.model.card.patch_size)
+    appearance, about = settle.settle_appearance(trained.model, images, config, torch.device("cpu"))
+    assert appearance.inverted == shown
+    assert bool(about) == bool(shown)
+
+
 def test_images_that_the_base_knows_are_shown_as_they_are(trained):
     _, result = collect(finetune(trained.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))
     assert [one.inverted for one in result.model.card.knows] == [(), ()]
