@@ -79,10 +79,13 @@ class ModelConfig(_Config):
         return int(2 ** (self.levels - 1))
 
 
+NormalizationName = Literal["percentile", "zscore", "none"]
+
+
 class Normalization(_Config):
     """How intensities are brought to a common range, always from the whole image and never from a patch."""
 
-    method: Literal["percentile", "zscore", "none"] = Field(
+    method: NormalizationName = Field(
         "percentile",
         title="Normalization",
         description="percentile: the two percentiles become 0 and 1; zscore: mean 0, std 1; none: divided by the largest value of the data type.",

@@ -189,7 +189,7 @@ class ImageEnd(Event):
     """One file is dealt with, number `done` of `total`.
 
     `labels` is its labels file, `skipped` says that it was there before, `error` why there is none; `shown` says how
-    the model saw it, if not as it is, and `notes` what else there is to know, in sentences.
+    the model saw it, if that is worth a word, and `notes` what else there is to know, in sentences.
     """
 
     kind: ClassVar[str] = "image_end"
@@ -220,8 +220,8 @@ FULL_PROBABILITY = 255  # stands for a probability of 1 in a file of eight bits
 class ImagePredicted(Event):
     """The probabilities of an image are in `file`, a uint8 array (Y, X) in which 255 stands for 1.
 
-    `index` counts from 0 to `total`; `threshold` is the model's own; `shown` says how the model saw the image, if not
-    as it is.
+    `index` counts from 0 to `total`; `threshold` is the model's own; `shown` says how the model saw the image, if
+    that is worth a word.
     """
 
     kind: ClassVar[str] = "image_predicted"

@@ -9,15 +9,34 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unet_finetune.data.appearance import Appearance
+from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.objects import ONE_VALUE
+from napari_unet_finetune.data.statistics import measure_image
 from napari_unet_finetune.evaluation.rows import Row, columns_of
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.io.images import ImageRef, list_images, read_image, write_labels
+from napari_unet_finetune.models.load import load_model
 
 from .conftest import TINY
 
 KEYS = columns_of(Row)
 CPU = ["--device", "cpu", "--set", "precision=fp32"]
+
+
+def test_images_that_look_reversed_are_named_with_what_to_do(answer, squares, model, tmp_path):
+    base, images = load_model(model), tmp_path / "images"
+    known = measure_image(open_folder(squares / "images", squares / "masks")[0], base.card.view).normalized
+    base.with_card(knows=(Appearance(quantiles=known.everywhere),)).save(tmp_path / "base.safetensors")
+    images.mkdir()
+    for file in (squares / "images").iterdir():
+        pixels = iio.imread(file)
+        iio.imwrite(images / file.name, pixels if file.stem == "img_00" else 255 - pixels)
+    command = ["predict", "--model", tmp_path / "base.safetensors", "--images", images, "--out", tmp_path / "out", *CPU]
+    code, report = answer(*command)
+    (note,) = (note for note in report["notes"] if "look exchanged" in note)
+    assert code == 0 and note.startswith("The model saw 4 files unchanged")
+    assert "img_01" in note and "img_00" not in note and "--set appearance=inverted" in note
 
 
 def test_predicting_writes_labels_once_and_skips_them_later(answer, invoke, squares, model, tmp_path):

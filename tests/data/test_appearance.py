@@ -16,6 +16,7 @@ from napari_unet_finetune.data.appearance import (
     Appearance,
     candidates,
     likeliest,
+    looks_reversed,
     nearest,
     quantiles_of,
 )
@@ -72,6 +73,23 @@ def test_an_image_like_none_is_of_the_dataset_of_which_nothing_is_known():
     assert nearest((AS_THEY_ARE, known), (0.9,) * 51) == 1
     assert nearest((AS_THEY_ARE, known), (0.5,) * 51) == 0
     assert nearest((AS_THEY_ARE, INVERTED), (0.5,) * 51) == 0
+
+
+@pytest.mark.parametrize("method", ["percentile", "zscore", "none"])
+def test_an_image_looks_reversed_that_is_near_the_known_ones_only_with_dark_and_bright_exchanged(method):
+    def quantiles(image):
+        return quantiles_of(shown(image, method=method).ravel())
+
+    known = [quantiles(bright_dots(seed=seed)) for seed in range(3)]
+    assert looks_reversed(known, quantiles(exchanged(bright_dots(seed=5))), method)
+    assert not looks_reversed(known, quantiles(bright_dots(seed=5)), method)
+    both = [*known, quantiles(exchanged(bright_dots()))]
+    assert not looks_reversed(both, quantiles(exchanged(bright_dots(seed=5))), method)
+    assert not looks_reversed([], known[0], method) and not looks_reversed(known, (), method)
+
+
+def test_an_image_that_is_like_no_known_one_in_either_way_does_not_look_reversed():
+    assert not looks_reversed([(0.1,) * 51], (0.5,) * 51, "percentile")
 
 
 def test_how_an_image_was_shown_is_told():

@@ -8,11 +8,14 @@ import torch
 
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.normalize import model_input
+from napari_unet_finetune.data.appearance import Appearance
+from napari_unet_finetune.data.normalize import model_input, quantiles_seen
+from napari_unet_finetune.data.statistics import measure_image
 from napari_unet_finetune.errors import DataError, DeviceError
 from napari_unet_finetune.events import TileEnd
 from napari_unet_finetune.inference.predict import Prediction, Predictor, predict
 from napari_unet_finetune.models.model import Model
+from napari_unet_finetune.models.provenance import Provenance
 
 FP32 = PredictConfig(device="cpu", precision="fp32")
 
@@ -139,6 +142,22 @@ def test_one_predictor_serves_many_images(model: Model) -> None:
         together = predictor.predict(image)
         assert isinstance(together, Prediction)
         np.testing.assert_array_equal(alone.probabilities, together.probabilities)
+
+
+def test_an_image_that_looks_reversed_is_told_and_shown_as_it_is_unless_it_was_decided(model: Model) -> None:
+    image = AnnotatedImage("dark", np.linspace(0, 1, 40 * 40, dtype=np.float32).reshape(40, 40) ** 4)
+    dark = Predictor(model).measure(image)
+    quantiles = quantiles_seen(image, model.card.view, dark.intensities)
+    knows_dark = model.with_card(knows=(Appearance(quantiles=quantiles),))
+    bright = AnnotatedImage("bright", 1 - image.image)
+    assert predict(knows_dark, image, device="cpu").shown == ""
+    told = predict(knows_dark, bright, device="cpu")
+    assert "look exchanged" in told.shown and not told.appearance.changes
+    decided = [predict(knows_dark, bright, device="cpu", appearance=way).shown for way in ("as they are", "inverted")]
+    assert decided == ["", "with dark and bright exchanged"]
+    by_statistics = model.with_card(provenance=Provenance(statistics=measure_image(image, model.card.view)))
+    assert predict(by_statistics, bright, device="cpu").shown == told.shown
+    assert predict(model, bright, device="cpu").shown == ""
 
 
 def test_other_channels_than_the_models_are_refused_by_name(model: Model) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..config import NormalizationName
+from ..data.appearance import ALIKE_IF_EXCHANGED, exchanged
 from ..data.statistics import (
     TOLERATED_HIGH,
     TOLERATED_LOW,
@@ -27,8 +29,6 @@ _DIGITS = 2  # of that distance: as it is shown, it is judged
 _RAW_RATIO = 1.5
 _COLORS = ("0 (red)", "1 (green)", "2 (blue)")
 _LEAST_CONTRAST = 0.1
-# Without masks, reversed contrast is guessed where exchanging dark and bright brings images so much nearer.
-_ALIKE_IF_EXCHANGED = 0.5
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _on_intensity(
         if overall is None or overall.shift < DIFFERS:
             return _alike(model.name, base, new, "the images are")
         turned = _shift_if_exchanged(base, new, model.view.normalization.method)
-        if not overall.where and turned < _ALIKE_IF_EXCHANGED * overall.shift:
+        if not overall.where and turned < ALIKE_IF_EXCHANGED * overall.shift:
             return (
                 f"The intensities of whole images {_how(overall, 'are')} than in the data of {model.name}, but with "
                 f"dark and bright exchanged they would be closer (a distance of {turned:.2f} instead of "
@@ -197,10 +197,10 @@ def _on_intensity(
     return _alike(model.name, base, new, "objects and background are")
 
 
-def _shift_if_exchanged(base: DataStatistics, new: DataStatistics, method: str) -> float:
+def _shift_if_exchanged(base: DataStatistics, new: DataStatistics, method: NormalizationName) -> float:
     """Return how far whole images would lie from those of the base if dark and bright were exchanged."""
-    exchanged = (0 if method == "zscore" else 1) - np.array(new.normalized.everywhere)[::-1]
-    return round(float(np.abs(base.normalized.everywhere - exchanged).mean()) / _span(base), _DIGITS)
+    turned = exchanged(new.normalized.everywhere, method)
+    return round(float(np.abs(np.subtract(base.normalized.everywhere, turned)).mean()) / _span(base), _DIGITS)
 
 
 def _how(found: _Difference, verb: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..config import FittedAppearance
+from ..config import FittedAppearance, NormalizationName
 from ..text import first_of
 
 Curves = tuple[tuple[float, ...], ...]  # of each channel; empty for intensities that stay
@@ -136,6 +136,9 @@ def candidates(channels: int) -> list[Appearance]:
     return [Appearance(inverted=way) for way in ways]
 
 
+# Without masks, reversed contrast is guessed where exchanging dark and bright brings images so much nearer.
+ALIKE_IF_EXCHANGED = 0.5
+_FAR_FROM_KNOWN = 0.1
 # An image is taken for one of the dataset of which nothing is known where it is farther than this from all others.
 _FAR = 0.15
 # Two datasets whose distances from an image differ by less than this are not told apart by intensities alone.
@@ -165,6 +168,26 @@ def likeliest(known: Sequence[Appearance], quantiles: Sequence[float]) -> list[A
     other = others[nearest(others, quantiles)]
     apart = other.distance(quantiles)
     return [first, other] if apart is not None and apart - distance < _UNCLEAR else [first]
+
+
+def exchanged(quantiles: Sequence[float], method: NormalizationName) -> tuple[float, ...]:
+    """Return the quantiles of the same image with dark and bright exchanged, normalized by `method`."""
+    return tuple((0 if method == "zscore" else 1) - value for value in reversed(quantiles))
+
+
+def looks_reversed(known: Sequence[Sequence[float]], quantiles: Sequence[float], method: NormalizationName) -> bool:
+    """Tell whether an image is far from the `known` datasets as it is, and near one with dark and bright exchanged.
+
+    A guess for images without masks: more or larger objects change intensities, too.
+    """
+    if not quantiles or not all(known):
+        return False
+
+    def distance(of: Sequence[float]) -> float:
+        return min((float(np.abs(np.subtract(one, of)).mean()) for one in known), default=0.0)
+
+    far = distance(quantiles)
+    return far >= _FAR_FROM_KNOWN and distance(exchanged(quantiles, method)) < ALIKE_IF_EXCHANGED * far
 
 
 def sampling_step(count: int) -> int:

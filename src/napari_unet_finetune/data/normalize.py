@@ -90,12 +90,14 @@ def network_input(image: AnnotatedImage, view: ModelView) -> NetworkInput:
 class Sight:
     """How one image is shown to a network: what was measured over all of it, and holds for each part.
 
-    `distance` is how far its intensities are from the dataset that is shown so.
+    `distance` is how far its intensities are from the dataset that is shown so. It `looks_reversed` if it is shown as
+    it is, but with dark and bright exchanged would be much more like what the model was trained on.
     """
 
     appearance: Appearance
     intensities: Intensities
     distance: float = 0.0
+    looks_reversed: bool = False
 
 
 def measure_sight(image: LazyImage, view: ModelView) -> Sight:
@@ -142,7 +144,7 @@ def _measured_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
     if not view.knows:
         yield Sight(AS_THEY_ARE, as_they_are)
         return
-    quantiles = quantiles_of(_sample(image, view, as_they_are))
+    quantiles = quantiles_seen(image, view, as_they_are)
     for shown in likeliest(view.knows, quantiles):
         yield Sight(shown, measured(shown) if shown.inverted else as_they_are, shown.distance(quantiles) or 0.0)
 
@@ -189,8 +191,8 @@ def _bands(image: LazyImage, view: ModelView, appearance: Appearance) -> Bands:
     return Bands(lambda: map(shown, bands_of(image)), view.in_channels, shown(Region(0, 0, 1, 1)).dtype)
 
 
-def _sample(image: LazyImage, view: ModelView, intensities: Intensities) -> NDArray[np.float32]:
-    """Return some normalized pixels (n,), evenly taken, the mean of their channels."""
+def quantiles_seen(image: LazyImage, view: ModelView, intensities: Intensities) -> tuple[float, ...]:
+    """Return the quantiles of normalized pixels of an image as it is, evenly taken, of the mean of their channels."""
     height, width = image.shape
     step = sampling_step(height * width)
     taken, before = [], 0
@@ -198,7 +200,7 @@ def _sample(image: LazyImage, view: ModelView, intensities: Intensities) -> NDAr
         pixels = band.reshape(len(band), 1, -1)[..., -before % step :: step]
         taken.append(apply_intensities(pixels, view.normalization, intensities).mean(axis=(0, 1)))
         before += band.shape[-2] * width
-    return np.concatenate(taken)
+    return quantiles_of(np.concatenate(taken))
 
 
 def as_shown(image: LazyImage, view: ModelView) -> tuple[NDArray[np.float32], Appearance]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..config import PREDICTION_VERSION
-from ..data.appearance import Appearance
 from ..data.folders import open_unannotated, read_unannotated
 from ..data.normalize import Sight
 from ..errors import DataError, DeviceError, FinetuneError, lacks_memory
@@ -94,7 +93,7 @@ def _predict_image(file: ImageFile, predictor: Predictor, should_stop: Callable[
     if prediction is None:
         return Stopped()
     write_labels(file.target, prediction.labels, scale=prediction.scale, unit=prediction.unit, overwrite=True)
-    return ImageEnd(file.path, labels=file.target, shown=_shown(prediction.appearance, predictor))
+    return ImageEnd(file.path, labels=file.target, shown=prediction.shown)
 
 
 def is_in_parts(file: ImageFile, chunk: int | None) -> bool:
@@ -243,7 +242,7 @@ def predict_region(
         labels = to_labels(probabilities, predictor.threshold, predictor.config)
     else:
         labels = (probabilities > predictor.threshold).astype(np.uint8)
-    pieces.parts.write(pieces.name(region), labels, note=_shown(sight.appearance, predictor))
+    pieces.parts.write(pieces.name(region), labels, note=predictor.how_shown(sight))
     return True
 
 
@@ -270,10 +269,6 @@ def as_stopped(file: ImageFile, frames: Sequence[Pieces]) -> Stopped:
         return Stopped()
     done = f"{sum(finished)} of its {len(finished)} {what} are finished and kept"
     return Stopped((f"{file.path.name}: {done}. The same prediction goes on with them.",))
-
-
-def _shown(appearance: Appearance, predictor: Predictor) -> str:
-    return appearance.in_words(predictor.channels) if appearance.changes else ""
 
 
 def stamp_of(path: Path) -> Any:

@@ -262,7 +262,7 @@ def _report(ends: Sequence[ImageEnd], notes: tuple[str, ...], *, stopped: bool =
 
 
 def _about_appearance(ends: Sequence[ImageEnd]) -> Iterator[str]:
-    """Yield how images were shown to the model, if not as they are."""
+    """Yield how images were shown to the model, where that is worth a word."""
     for shown in dict.fromkeys(end.shown for end in ends if end.shown):
         names = [end.path.stem for end in ends if end.shown == shown]
         yield f"The model saw {count_of(len(names), 'file')} {shown}: {first_of(names)}."

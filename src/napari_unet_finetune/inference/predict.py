@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ..config import PrecisionName, PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance, named
-from ..data.normalize import ModelView, Sight, possible_sights, see
+from ..data.appearance import AS_THEY_ARE, Appearance, looks_reversed, named
+from ..data.normalize import ModelView, Sight, possible_sights, quantiles_seen, see
 from ..data.view.resampling import Resampling, rescaled_shape
 from ..device import autocast, pick_device, pick_precision
 from ..errors import DeviceError, lacks_memory
@@ -51,6 +51,8 @@ class Prediction:
         Size of a pixel along Y and X, as the image has it.
     appearance
         How the image was shown to the network.
+    shown
+        The same in words, where it is worth some: dark and bright are exchanged, or look as if they should be.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Prediction:
     scale: tuple[float, float]
     unit: str
     appearance: Appearance = AS_THEY_ARE
+    shown: str = ""
 
 
 def predict(
@@ -89,7 +92,12 @@ def predict(
 
 # Side (px on the network's grid) of the part that is looked at where intensities do not say how to show an image.
 LOOKED_AT_PX = 1024
-
+# Pixels of the largest image that is read once more to see whether its contrast is reversed.
+LOOKED_THROUGH_PX = 2**24
+_REVERSED = (
+    "unchanged, although dark and bright look exchanged against the training images (if objects are missed, set Dark "
+    "and bright to exchanged; in the terminal, --set appearance=inverted)"
+)
 
 Edges = tuple[bool, bool, bool, bool]  # top, bottom, left and right of a part: whether it stands for the image's border
 ALL_EDGES: Edges = (True, True, True, True)
@@ -229,8 +237,8 @@ class Predictor:
         if probabilities is None:
             return None
         labels = to_labels(probabilities, self.threshold, self.config)
-        shown = sight.appearance
-        return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit, shown)
+        shown, words = sight.appearance, self.how_shown(sight)
+        return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit, shown, words)
 
     def measure(self, image: LazyImage) -> Sight:
         """Return how `image` is shown to the network, for `stream_region`; all of it is read, in bands.
@@ -252,7 +260,23 @@ class Predictor:
         return self._sights[whole]
 
     def _likeliest(self, image: LazyImage, whole: LazyImage) -> Sight:
-        return self.likeliest([whole], [ALL_EDGES], list(possible_sights(image, self._view)))
+        sight = self.likeliest([whole], [ALL_EDGES], list(possible_sights(image, self._view)))
+        return replace(sight, looks_reversed=self._looks_reversed(whole, sight))
+
+    def _looks_reversed(self, image: LazyImage, sight: Sight) -> bool:
+        """Tell whether an image of common size, left to the model, would be more like its own if it were exchanged."""
+        known = self.model.card.quantiles if isinstance(self.model, Model) else ()
+        if not known or self.config.appearance != "auto" or image.shape[0] * image.shape[1] > LOOKED_THROUGH_PX:
+            return False
+        quantiles = quantiles_seen(image, self._view, sight.intensities)
+        return looks_reversed(known, quantiles, self._view.normalization.method)
+
+    def how_shown(self, sight: Sight) -> str:
+        """Return how an image was shown to the network, in words, or that it looks reversed; else nothing."""
+        if not sight.appearance.changes:
+            return _REVERSED if sight.looks_reversed else ""
+        why = ", as other images of its training" if self.config.appearance == "auto" else ""
+        return f"{sight.appearance.in_words(self.channels)}{why}"
 
     def likeliest(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sights: Sequence[Sight]) -> Sight:
         """Return in which of these ways an image is seen, as `measure` does with a whole one.

@@ -95,9 +95,7 @@ class Predictions:
             if prediction is None:
                 return None
             probabilities = np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8)
-            appearance = prediction.appearance
-            shown = appearance.in_words(predictor.channels) if appearance.changes else ""
-            self._keep(key, Seen(probabilities, shown))
+            self._keep(key, Seen(probabilities, prediction.shown))
         return self._seen[key]
 
     def _keep(self, key: str, seen: Seen) -> None:

@@ -123,6 +123,15 @@ class ModelCard(BaseModel):
             knows=self.knows,
         )
 
+    @property
+    def quantiles(self) -> tuple[tuple[float, ...], ...]:
+        """Quantiles of the normalized intensities of its datasets, if all are shown as they are; empty if unknown."""
+        if any(one.changes for one in self.knows):
+            return ()
+        statistics = self.provenance.statistics
+        found = [one.quantiles for one in self.knows] or ([statistics.normalized.everywhere] if statistics else [])
+        return tuple(found) if all(found) else ()
+
     def seeing(self, channels: ChannelRule | None) -> Self:
         """Return the card of the same model, seeing of other channels what `channels` says; None changes nothing."""
         return self if channels is None else self.model_copy(update={"channels": channels})

@@ -47,7 +47,7 @@ class PredictController:
         self.session = session
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
-        self.appearance: AppearanceName = "auto"  # chosen for models that know images with dark and bright exchanged
+        self.appearance: AppearanceName = "auto"
         self.elsewhere: ChannelRule | None = None  # channel chosen for images that are not in the dataset
         self._config = PredictConfig()  # as set last, for when nothing is predicted; but for the threshold
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
@@ -197,7 +197,7 @@ class PredictController:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, ImagePredicted) and event.shown:
-            self.session.tell(f"{event.image} was seen {event.shown}, as other images that the model was trained on.")
+            self.session.tell(f"{event.image} was seen {event.shown}.")
         self.changed.emit()
 
     def _on_predicted(self, task: Task, number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:

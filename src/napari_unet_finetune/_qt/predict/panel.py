@@ -68,7 +68,8 @@ class PredictPanel(Panel):
         self.channel = ChannelBox()
         self.appearance = tipped(
             ChoiceBox(_APPEARANCES),
-            "This model was trained on images with dark and bright exchanged, too: how it is to see these.",
+            "Which way round the model is to see these images. Exchanged, if objects are dark here and were bright in "
+            "the training images, or the other way round.",
         )
         self._folder_channels: tuple[Path | None, tuple[str, ...]] = (None, ())
         self.button = push_button("Predict", "Find the objects in these images.")
@@ -130,7 +131,6 @@ class PredictPanel(Panel):
         names = self._channel_names(kind)
         self.channel.set_channels(names, self.predicting.channels(names, is_own=self._is_own(kind)))
         self._form.setRowVisible(self.channel, len(names) > 1)
-        self._form.setRowVisible(self.appearance, self.session.knows_exchanged)
         words, can = self._describe(kind)
         self.about.setText(words)
         self._form.setRowVisible(self.about, bool(words))

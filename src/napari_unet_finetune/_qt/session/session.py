@@ -171,14 +171,6 @@ class Session:
         except FinetuneError:  # said where the model is used
             return usual_channels(names)
 
-    @property
-    def knows_exchanged(self) -> bool:
-        """Whether the model that predicts was trained on images of which it is shown others than they are."""
-        try:
-            return any(one.changes for one in read_card(self.predictor).knows)
-        except FinetuneError:  # said where the model is used
-            return False
-
     def seeing(self, config: Config) -> Config:
         """Return the settings of a training or a prediction in the dataset, with its channel."""
         return config.model_copy(update={"channels": self.channels})
