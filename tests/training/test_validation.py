@@ -72,24 +72,38 @@ def test_an_old_image_with_few_objects_counts_as_much_as_one_with_many(half):
 
 def test_the_threshold_moves_to_where_the_objects_are_right(half):
     overestimating = np.where(half, 0.95, 0.7).astype(np.float32)
-    threshold = calibrate_threshold([image_of(half)], [overestimating], 0.5)
+    images, probabilities = [image_of(half)] * 3, [overestimating] * 3
+    threshold = calibrate_threshold(images, probabilities, 0.5)
     assert 0.7 <= threshold < 0.95
-    assert mean_dice([image_of(half)], [overestimating], threshold) == 1
+    assert mean_dice(images, probabilities, threshold) == 1
 
 
-def test_a_gain_that_is_noise_does_not_move_the_threshold():
+@pytest.mark.parametrize("current", [0.2, 0.5, 0.875])
+def test_a_single_image_says_nothing_of_others_so_the_threshold_stays(half, current):
+    assert calibrate_threshold([image_of(half)], [np.where(half, 0.95, 0.7).astype(np.float32)], current) == current
+
+
+def test_a_threshold_that_one_image_wants_and_others_do_not_is_not_taken(half):
+    right, odd = np.where(half, 0.9, 0.1), np.where(half, 0.9, 0.7)
+    for count in range(2, 13):
+        images, others = [image_of(half)] * count, [right] * (count - 1)
+        assert calibrate_threshold(images, [*others, odd], 0.5) == 0.5
+        assert calibrate_threshold(images, [odd] * count, 0.5) >= 0.7
+
+
+def test_a_gain_that_is_too_small_to_matter_does_not_move_the_threshold():
     target = np.zeros((100, 100), bool)
     target[:, :50] = True
     probability = np.where(target, 0.9, 0.1).astype(np.float32)
     probability[0, 50:55] = 0.52  # a handful of pixels would like a higher threshold
-    assert calibrate_threshold([image_of(target)], [probability], 0.5) == 0.5
+    assert calibrate_threshold([image_of(target)] * 3, [probability] * 3, 0.5) == 0.5
 
 
 def test_of_a_plateau_of_thresholds_the_middle_is_taken_and_never_a_valley():
     target = np.zeros((100, 100), bool)
     target[:, :50] = True
     probability = np.where(target, 0.85, 0.55).astype(np.float32)
-    assert calibrate_threshold([image_of(target)], [probability], 0.5) == pytest.approx(0.7, abs=0.03)
+    assert calibrate_threshold([image_of(target)] * 2, [probability] * 2, 0.5) == pytest.approx(0.7, abs=0.03)
 
 
 @pytest.mark.parametrize("shapes", [[(32, 32)] * 5, [(32, 32), (40, 60)]])

@@ -22,7 +22,7 @@ from .patches.sampler import PatchView, cut_batch
 from .patches.store import PatchStore, PreparedImage
 
 THRESHOLDS = np.linspace(0.1, 0.9, 33)
-# A threshold other than the old one must gain this much Dice; smaller gains are noise of few images.
+# A threshold other than the old one must gain this much Dice, however sure it is.
 THRESHOLD_GAIN = 0.002
 # Validations of new images take about this share of a training …
 VALIDATION_SHARE = 0.1
@@ -137,7 +137,13 @@ def dice_of_patches(
 
 def mean_dice(images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float) -> float:
     """Return the mean over images of Dice on annotated pixels."""
-    return float(np.mean([dice(*pair) for pair in _annotated_pixels(images, probabilities, threshold)]))
+    return float(np.mean(_dice_of_each(images, probabilities, threshold)))
+
+
+def _dice_of_each(
+    images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
+) -> list[float]:
+    return [dice(*pair) for pair in _annotated_pixels(images, probabilities, threshold)]
 
 
 def dice_by_image(
@@ -181,13 +187,20 @@ def calibrate_threshold(
 ) -> float:
     """Return the probability threshold with the best mean Dice on annotated images.
 
-    `current` stays unless another one gains `THRESHOLD_GAIN`; of a plateau the middle is taken.
+    `current` stays unless another one gains `THRESHOLD_GAIN`, and more than the standard error of the gain over images:
+    a single image has none, and the gain of one among many is just as large. Of all that are no further from the best
+    one, the middle is taken.
     """
-    scores = np.array([mean_dice(images, probabilities, float(threshold)) for threshold in THRESHOLDS])
-    if scores.max() < mean_dice(images, probabilities, current) + THRESHOLD_GAIN:
+    if len(images) < 2:
         return current
-    best = int(scores.argmax())
-    good = scores >= scores.max() - THRESHOLD_GAIN / 2
-    first = best - int(np.argmin([*good[best::-1], False])) + 1
+    thresholds = [current, *THRESHOLDS]
+    scores = np.array([_dice_of_each(images, probabilities, float(threshold)) for threshold in thresholds])
+    best = 1 + int(scores[1:].mean(axis=1).argmax())
+    lost = scores[best] - scores
+    error = lost.std(axis=1, ddof=1) / np.sqrt(len(images))
+    good = lost.mean(axis=1) <= np.maximum(THRESHOLD_GAIN, error * (1 + 1e-6))
+    if good[0]:
+        return current
+    first = best - int(np.argmin([*good[best:0:-1], False])) + 1
     last = best + int(np.argmin([*good[best:], False])) - 1
-    return float(THRESHOLDS[(first + last) // 2])
+    return float(thresholds[(first + last) // 2])
