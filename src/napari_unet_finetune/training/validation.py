@@ -185,22 +185,27 @@ def _annotated_pixels(
 def calibrate_threshold(
     images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], current: float
 ) -> float:
-    """Return the probability threshold with the best mean Dice on annotated images.
+    """Return the probability threshold that is best for annotated images; see `pick_threshold`."""
+    scores = [_dice_of_each(images, probabilities, float(threshold)) for threshold in (current, *THRESHOLDS)]
+    return pick_threshold(np.array(scores), current)
+
+
+def pick_threshold(scores: NDArray[np.float64], current: float) -> float:
+    """Return the threshold with the best mean Dice; `scores` (1 + n, images) are of `current` and of `THRESHOLDS`.
 
     `current` stays unless another one gains `THRESHOLD_GAIN`, and more than the standard error of the gain over images:
     a single image has none, and the gain of one among many is just as large. Of all that are no further from the best
     one, the middle is taken.
     """
-    if len(images) < 2:
+    count = scores.shape[1]
+    if count < 2:
         return current
-    thresholds = [current, *THRESHOLDS]
-    scores = np.array([_dice_of_each(images, probabilities, float(threshold)) for threshold in thresholds])
     best = 1 + int(scores[1:].mean(axis=1).argmax())
     lost = scores[best] - scores
-    error = lost.std(axis=1, ddof=1) / np.sqrt(len(images))
+    error = lost.std(axis=1, ddof=1) / np.sqrt(count)
     good = lost.mean(axis=1) <= np.maximum(THRESHOLD_GAIN, error * (1 + 1e-6))
     if good[0]:
         return current
     first = best - int(np.argmin([*good[best:0:-1], False])) + 1
     last = best + int(np.argmin([*good[best:], False])) - 1
-    return float(thresholds[(first + last) // 2])
+    return float(THRESHOLDS[(first + last) // 2 - 1])
