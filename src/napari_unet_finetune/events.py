@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import wraps
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from .checked_json import Count, Number, Score, Seconds, checked
-from .text import difference
+from .text import count_of, difference, first_of
 
 Result = TypeVar("Result")
 One = TypeVar("One")
@@ -231,6 +231,14 @@ class ImagePredicted(Event):
     file: Path
     threshold: Score
     shown: str = ""
+
+
+def how_seen(images: Iterable[tuple[str, str]], what: str = "file") -> Iterator[str]:
+    """Yield sentences on how a model saw images, of their names and what is `shown` of each, where that is a word."""
+    told = [(name, shown) for name, shown in images if shown]
+    for shown in dict.fromkeys(shown for _, shown in told):
+        names = [name for name, same in told if same == shown]
+        yield f"The model saw {count_of(len(names), what)} {shown}: {first_of(names)}."
 
 
 @dataclass(frozen=True, slots=True)

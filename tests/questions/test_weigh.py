@@ -233,6 +233,13 @@ def test_what_was_held_out_is_scored_whatever_would_be_held_out_now(run, weighin
     assert drain(weigh(run.path)) == weighing
 
 
+def test_images_are_shown_the_way_round_in_which_they_were_trained_on(home, tmp_path, monkeypatch):
+    turned = finetuned(tmp_path / "run", home, appearance="auto")
+    before = drain(weigh(turned.path, (0.5,)))
+    monkeypatch.setattr("napari_unet_finetune.training.settle.CLEAR_GAIN", 2.0)
+    assert before.shown is not None and drain(weigh(turned.path, (0.5,))) == before
+
+
 def change(file):
     iio.imwrite(file, np.roll(iio.imread(file), 3, 0))
 

@@ -254,6 +254,15 @@ def test_a_training_that_goes_on_keeps_its_curve_also_if_it_is_stopped_at_once(t
     assert stopped.model.card.knows[-1].curves == whole.model.card.knows[-1].curves
 
 
+def test_a_training_that_goes_on_shows_images_the_way_round_in_which_it_began(trained, monkeypatch):
+    config, store = tiny_config(steps=10, keep_raw=False), MemoryStore()
+    whole = drain(finetune(trained.model, INVERTED, config, store=store))
+    monkeypatch.setattr(settle, "CLEAR_GAIN", 2.0)  # of another version, which would show them as they are
+    resumed = drain(finetune(trained.model, INVERTED, config, store=MemoryStore(store.states[0])))
+    assert resumed.model.card.knows == whole.model.card.knows and resumed.model.card.knows[-1].inverted == (0,)
+    assert resumed.ended == whole.ended
+
+
 @pytest.mark.parametrize("known", [1, 3])
 def test_a_model_that_gets_other_channels_takes_what_it_knows_along(trained, known):
     curve, new = tuple(np.linspace(0.1, 0.9, KNOTS).tolist()), 4 - known

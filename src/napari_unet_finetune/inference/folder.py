@@ -13,7 +13,7 @@ from typing import Any
 from ..config import PredictConfig
 from ..engine import Engine, remove_shared_folders, shared_folder
 from ..errors import DataError
-from ..events import ImageEnd, PieceEnd, Run, TileEnd, as_run, never
+from ..events import ImageEnd, PieceEnd, Run, TileEnd, as_run, how_seen, never
 from ..io.content import is_image_file
 from ..io.disk import PASSING_LOCK, locked, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
@@ -21,7 +21,6 @@ from ..io.regions.ome_zarr import is_zarr
 from ..io.regions.ome_zarr_labels import labels_inside
 from ..models.model import Model
 from ..result import FailedFile, Result
-from ..text import count_of, first_of
 from .file import ImageFile, Stopped, predict_file
 from .pieces import IN_ORDER, Cut
 from .predict import Predictor
@@ -257,12 +256,9 @@ def _report(ends: Sequence[ImageEnd], notes: tuple[str, ...], *, stopped: bool =
         skipped=tuple(end.labels for end in ends if end.labels and end.skipped),
         failed=tuple(FailedFile(end.path, end.error) for end in ends if end.error is not None),
         stopped=stopped,
-        notes=(*notes, *_about_appearance(ends), *(note for end in ends for note in end.notes)),
+        notes=(*notes, *how_seen((end.path.stem, end.shown) for end in ends), *_notes_of(ends)),
     )
 
 
-def _about_appearance(ends: Sequence[ImageEnd]) -> Iterator[str]:
-    """Yield how images were shown to the model, where that is worth a word."""
-    for shown in dict.fromkeys(end.shown for end in ends if end.shown):
-        names = [end.path.stem for end in ends if end.shown == shown]
-        yield f"The model saw {count_of(len(names), 'file')} {shown}: {first_of(names)}."
+def _notes_of(ends: Sequence[ImageEnd]) -> Iterator[str]:
+    return (note for end in ends for note in end.notes)

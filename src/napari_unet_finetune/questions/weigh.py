@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..checked_json import Count, Score
 from ..config import DeviceName
+from ..data.appearance import AS_THEY_ARE
 from ..data.folders import AnnotatedFolder
 from ..errors import DataError, RunError
 from ..events import TOLERATED_DROP, Event, ImageChange, PartStarted, as_run, drain, forgets, never
@@ -389,7 +390,8 @@ def _scales(
     images = _images_of(past, kept)
     own = kept.card.provenance
     window, held_out = own.config.get("validation_crop_px"), own.held_out if own.images else None
-    begun = Begun(kept.card.knows[-1].curves if kept.card.knows else (), window, held_out)
+    shown = kept.card.knows[-1] if kept.card.knows else AS_THEY_ARE
+    begun = Begun(shown.curves, window, held_out, shown.inverted)
     old = old_images_of(request)
     setup = prepare(base, images, config, base_images=old, begun=begun, should_stop=should_stop)
     if not should_stop():

@@ -128,6 +128,8 @@ def load_new(
         return load(AS_THEY_ARE)
     shown, about = settle_appearance(base, images, config, device)
     if begun:
+        if begun.inverted not in (None, shown.inverted):  # by another version, or by a little on another device
+            shown, about = Appearance(inverted=begun.inverted), ""
         shown = shown.model_copy(update={"curves": begun.curves})
     new, about_curve = load(shown), ""
     if not begun:

@@ -176,7 +176,7 @@ def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[
 def before_training(network: AttentionUNet, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes; `network` is that of `setup.base`."""
     score, as_is = (_raw_score(setup, held_out) for held_out in (setup.raw_held_out, setup.raw_as_is))
-    old = _old_dice(network, setup)
+    old, shown = _old_dice(network, setup), setup.base.card.knows[-1]
     return Progress(
         raw_score=score,
         old_dice_before=mean_of(old),
@@ -185,9 +185,10 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
         raw_as_is=as_is,
         old_glance_before=glance_at_old(network, setup),
         old_before=old,
-        curves=setup.base.card.knows[-1].curves if setup.base.card.knows else (),
+        curves=shown.curves,
         window_px=setup.config.validation_crop_px,
         held_out=_held_out_names(setup),
+        inverted=shown.inverted,
     )
 
 
@@ -234,7 +235,7 @@ def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:
     names = _held_out_names(setup)
     if progress.held_out not in (None, names):
         raise RunError("Other images would be held out than when this run began. Start a new run.")
-    progress.held_out = names
+    progress.held_out, progress.inverted = names, setup.base.card.knows[-1].inverted
     if setup.old and not progress.old_before:  # an earlier version scored them together
         fresh = before_training(setup.base.build_network().to(setup.device), setup)
         progress.old_before, progress.old_dice_before = fresh.old_before, fresh.old_dice_before

@@ -24,8 +24,9 @@ class Progress:
     have no say. `worths` are those of all validations, and `fall` the steps in which the rate falls after they settled,
     in a training without a fixed length. `curves` are those over the intensities of the new images, and `window_px` the
     largest side of what is scored of a held-out image, None in runs of earlier versions, which have none and score what
-    the settings say. `held_out` are the names of the held-out images, None in runs of earlier versions. `unannotated`
-    are hashes of the images without masks.
+    the settings say. `inverted` are the channels of the new images whose dark and bright are exchanged, and `held_out`
+    the names of the held-out images, both None in runs of earlier versions. `unannotated` are hashes of the images
+    without masks.
     """
 
     step: int = 0
@@ -46,6 +47,7 @@ class Progress:
     window_px: int | None = None
     held_out: tuple[str, ...] | None = None
     unannotated: tuple[str, ...] = ()
+    inverted: tuple[int, ...] | None = None
 
     @property
     def base_dice(self) -> float | None:
@@ -69,11 +71,13 @@ class Begun:
     curves: Curves = ()
     window_px: int | None = None  # that of the settings
     held_out: tuple[str, ...] | None = None  # names; those that the settings and the base lead to
+    inverted: tuple[int, ...] | None = None  # channels; those that the settings and the base lead to
 
     @classmethod
     def by(cls, progress: Mapping[str, Any]) -> Begun:
         """Return what the `progress` of a state says; it may be that of an earlier version."""
-        return cls(progress.get("curves") or (), progress.get("window_px"), progress.get("held_out"))
+        settled = (progress.get(name) for name in ("window_px", "held_out", "inverted"))
+        return cls(progress.get("curves") or (), *settled)
 
 
 @dataclass(frozen=True)

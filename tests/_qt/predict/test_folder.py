@@ -48,6 +48,11 @@ def test_every_file_is_predicted_and_a_broken_one_listed(files, folder, tmp_path
     assert not files.is_busy
 
 
+def test_files_that_the_model_saw_exchanged_are_told(files, folder, tmp_path):
+    files.predict(folder, tmp_path / "out", PredictConfig(appearance="inverted"))
+    assert "The model saw 2 files with dark and bright exchanged: a, s." in files.session.message.text
+
+
 def test_what_is_there_is_skipped_unless_it_is_to_be_overwritten(files, folder, tmp_path):
     out = tmp_path / "out"
     files.predict(folder, out, PredictConfig())

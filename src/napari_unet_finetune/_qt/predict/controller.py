@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from ...config import AppearanceName, ChannelRule, PredictConfig
 from ...errors import DataError, FinetuneError
-from ...events import Event, ImagePredicted
+from ...events import Event, ImagePredicted, how_seen
 from ...io.axes import COLORS
 from ...io.images import ImageRef
 from ..annotate.annotation import annotation_of
@@ -184,7 +184,7 @@ class PredictController:
         config = PredictConfig(device=default_device(), channels=channels, appearance=self.appearance)
         job = predict_frames(self.session, task.title, images, model=task.model, config=config, ahead=ahead)
         job.predicted.connect(partial(self._on_predicted, task))
-        job.event.connect(self._on_event)
+        job.event.connect(partial(self._on_event, task))
         job.ended.connect(lambda _file: self._on_end(task))
         job.failed.connect(self._end)
         self.task = task
@@ -195,9 +195,9 @@ class PredictController:
             raise
         self.changed.emit()
 
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, ImagePredicted) and event.shown:
-            self.session.tell(f"{event.image} was seen {event.shown}.")
+    def _on_event(self, task: Task, event: Event) -> None:
+        if isinstance(event, ImagePredicted):
+            task.shown.append((task.name(event.index), event.shown))
         self.changed.emit()
 
     def _on_predicted(self, task: Task, number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
@@ -244,7 +244,8 @@ class PredictController:
             self.session.tell(f"Stopped after {task.done} of {count} frames.")
         else:
             what = task.name(0) if count == 1 else f"{count} frames of {task.stack.name}"
-            self.session.tell(f"Predicted {what} with {name_of_model(self.session, task.model)}.")
+            seen = how_seen(task.shown, "image" if count == 1 else "frame")
+            self.session.tell(" ".join((f"Predicted {what} with {name_of_model(self.session, task.model)}.", *seen)))
         self._end()
 
     def _end(self) -> None:

@@ -17,7 +17,7 @@ from psygnal import Signal
 from ...config import PredictConfig
 from ...data.folders import open_unannotated
 from ...errors import FinetuneError
-from ...events import Event, ImageEnd, PieceEnd
+from ...events import Event, ImageEnd, PieceEnd, how_seen
 from ...io.images import list_images
 from ...io.regions.parts import DAMAGED, read_part
 from ...io.regions.region import InView, Region, regions_of
@@ -140,7 +140,8 @@ class LargeController:
             told = f"{end.labels} existed already and is shown. Tick Overwrite existing labels to predict {name} anew."
             self.session.tell(told)
         else:
-            self.session.tell(" ".join((f"Predicted {name}. Its labels are in {end.labels}.", *end.notes)))
+            seen = how_seen([(name, end.shown)], "image")
+            self.session.tell(" ".join((f"Predicted {name}. Its labels are in {end.labels}.", *seen, *end.notes)))
 
     def _on_over(self, *_: object) -> None:
         self.task = None

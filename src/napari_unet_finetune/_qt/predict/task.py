@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Task:
-    """Frames of a layer that are predicted with one model; `done` counts those that are."""
+    """Frames of a layer that are predicted with one model; `done` counts those that are.
+
+    `shown` says of those by name how the model saw them, as far as that is worth a word.
+    """
 
     source: Image
     stack: Stack
@@ -27,6 +30,7 @@ class Task:
     model: str
     done: int = 0
     files: list[ImageRef] = field(default_factory=list)  # that were written for it
+    shown: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def title(self) -> str:
