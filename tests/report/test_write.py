@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from napari_unet_finetune.comparison.run import compare_models
-from napari_unet_finetune.config import FinetuneConfig, ModelConfig, PredictConfig
+from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.appearance import Appearance
 from napari_unet_finetune.data.folders import AnnotatedFolder, open_folder
 from napari_unet_finetune.data.objects import ONE_VALUE
@@ -435,6 +435,12 @@ def test_held_out_regions_of_large_images_are_called_regions(own_copy, tmp_path)
     assert "; 2 regions of the same dataset were held out." in page and "With 2 held-out regions, a mean" in page
 
 
+@pytest.mark.parametrize(("images", "is_calibrated"), [(["a"], False), (["a", "b"], True)])
+def test_a_threshold_is_not_said_to_be_calibrated_on_a_single_image(own_copy, tmp_path, images, is_calibrated):
+    with_event(own_copy.run, "run_started", train_images=images, validation_images=[])
+    assert ("was calibrated on the training images" in told(own_copy.run, tmp_path)) is is_calibrated
+
+
 def test_the_recipe_of_the_study_is_described_as_it_is(finetuned, tmp_path):
     config = FinetuneConfig(preset="seed recipe", epochs=1, patch_size=32, patch_stride=32, device="cpu")
     base = str(finetuned.base / "model.safetensors")
@@ -453,8 +459,10 @@ def test_strokes_are_reported_as_strokes(finetuned, tmp_path):
         mask[::2] = 0
         iio.imwrite(file, mask)
     base = str(finetuned.base / "model.safetensors")
-    run = start(tmp_path / "run", tmp_path / "strokes", task="finetune", checkpoint=base, sparse=True)
+    config = tiny(augment=AugmentConfig(p_objects=0.3))
+    run = start(tmp_path / "run", tmp_path / "strokes", task="finetune", checkpoint=base, config=config, sparse=True)
     page = written(run.path, tmp_path / "strokes.html")[1]
+    assert "surroundings apart (of patches annotated as a whole)" in page
     assert "Annotations were brush strokes" in page and "Only annotated pixels were scored" in page
 
 
