@@ -112,7 +112,7 @@ def test_what_showing_images_otherwise_brings_is_not_taken_for_the_weights(home,
 
 
 def test_old_images_that_keep_their_weights_lose_nothing_at_any_share(home, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_unet_finetune.training.conclude.costs_old", lambda *_: True)
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.gains_for_old", lambda *_: False)
     folder = finetuned(tmp_path / "run", home, appearance="inverted")
     assert load_model(folder.result_path).older is not None and end_of(folder).spared_old
     weighing = drain(weigh(folder.path, (0.5,)))

@@ -24,8 +24,8 @@ from ..outcome import summarized
 from .keep import (
     Kept,
     choose_weights,
-    costs_old,
     dice_on_old,
+    gains_for_old,
     has_few_held_out,
     mean_of,
     start_threshold,
@@ -100,7 +100,7 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
     old = kept.unmixed_old if kept.share == 1 and threshold == start_threshold(setup) else {}
     old = old or dice_on_old(network, setup, threshold)
     is_measured = len(setup.base.card.knows) == 2 and setup.sees_all_alike  # of further datasets nothing is known
-    for_all = setup.can_spare_old and is_measured and not costs_old(progress.old_before, old)
+    for_all = setup.can_spare_old and is_measured and gains_for_old(progress.old_before, old)
     spared = setup.can_spare_old and not for_all
     rehearsal = setup.base.rehearsal
     if setup.from_scratch:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..events import TOLERATED_IMAGE_DROP, ImageChange
+from ..events import TOLERATED_DROP, TOLERATED_IMAGE_DROP, ImageChange
 from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..outcome import ENOUGH_HELD_OUT, OPTIMISM
@@ -168,12 +168,12 @@ def worst_change(before: Mapping[str, float], after: Mapping[str, float]) -> Ima
     return min(changes, key=lambda one: one.after - one.before) if len(changes) > 1 else None
 
 
-def costs_old(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
-    """Tell whether old images lose: on the mean, or one of them clearly; also where nobody knows."""
+def gains_for_old(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+    """Tell whether old images gain: on the mean by more than chance, and none loses clearly; not where nobody knows."""
     old, new, worst = mean_of(before), mean_of(after), worst_change(before, after)
-    if old is None or new is None or new < old:
-        return True
-    return worst is not None and worst.before - worst.after > TOLERATED_IMAGE_DROP
+    if old is None or new is None or new <= old + TOLERATED_DROP:
+        return False
+    return worst is None or worst.before - worst.after <= TOLERATED_IMAGE_DROP
 
 
 @dataclass(frozen=True, eq=False)
