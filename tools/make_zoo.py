@@ -99,7 +99,10 @@ def main() -> None:
 def make_microtube_model() -> None:
     """Train on Dataset 1 of the sample data, all but its last images, and score on these."""
     images = make_microtube(1)
-    config = FinetuneConfig(preset="from scratch", steps=300, rehearsal_patches=64)
+    preset = FinetuneConfig(preset="from scratch", steps=300, rehearsal_patches=64)
+    # Inverted patches, so that the base sees a part of the sample's new images as they are.
+    augment = preset.augment.model_copy(update={"p_invert": 0.3, "p_objects": 0.0})
+    config = preset.model_copy(update={"augment": augment})
     model = train(images[:-MICROTUBE_TEST_IMAGES], config).result.model
     ship(model, MICROTUBE, {"generated": images[-MICROTUBE_TEST_IMAGES:]})
 
