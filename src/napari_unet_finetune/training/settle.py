@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from ..config import AugmentConfig, ChannelRule, FinetuneConfig
 from ..data import objects
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, Curves, candidates, named
+from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, Curves, candidates, looks_reversed, named
 from ..data.channels import ALL
-from ..data.normalize import network_input
+from ..data.normalize import measure_sight, network_input, quantiles_seen
 from ..device import free_memory, pick_precision
 from ..errors import lacks_memory
 from ..inference.views import knows_mirrored
@@ -140,8 +140,8 @@ def settle_appearance(
     """Return how the new images are to be shown to the network, and a sentence if that is not as they are.
 
     Left open by the settings, the base model is asked: what it finds clearly better with dark and bright exchanged, on
-    the mean over images, is shown so. Single ones may be found worse: a dataset is shown in one way. The network learns
-    nothing by this and forgets nothing.
+    the mean over images, is shown so. Single ones may be found worse: a dataset is shown in one way. If both are found
+    about as well, so is what has clearly reversed intensities. The network learns nothing by this and forgets nothing.
     """
     channels = base.card.shape.in_channels
     chosen = named(config.appearance, channels)
@@ -154,14 +154,26 @@ def settle_appearance(
     network = base.build_network().to(device)
     plain, *others = candidates(channels)
     scores = {one: _scores_shown(network, base, some, one, config, device) for one in (plain, *others)}
-    best = max(others, key=lambda one: scores[one].mean())
-    if scores[best].mean() < scores[plain].mean() + CLEAR_GAIN:
-        return plain, ""
+    found = {one: float(score.mean()) for one, score in scores.items()}
+    best, why = max(others, key=found.__getitem__), "so the base finds their objects"
+    if found[best] < found[plain] + CLEAR_GAIN:
+        best, why = others[0], "so their intensities are like those of the base's images, where it finds them as well"
+        if found[best] <= found[plain] - CLEAR_GAIN or not _look_reversed(some, base):
+            return plain, ""
     return best, (
-        f"The new images are shown to the model {best.in_words(channels)}: so the base finds their objects, with Dice "
-        f"{scores[best].mean():.3f} instead of {scores[plain].mean():.3f} on {count_of(len(some), 'annotated image')}, "
+        f"The new images are shown to the model {best.in_words(channels)}: {why}, with Dice "
+        f"{found[best]:.3f} instead of {found[plain]:.3f} on {count_of(len(some), 'annotated image')}, "
         "before anything is learned. If that is wrong, set Dark and bright to as they are."
     )
+
+
+def _look_reversed(images: Sequence[AnnotatedImage], base: Model) -> bool:
+    """Tell whether intensities of the images, on their mean, are near those that the base knows only if exchanged."""
+    known, view = base.card.quantiles, base.card.view.as_one_of(AS_THEY_ARE)
+    if not known:
+        return False
+    found = [quantiles_seen(image, view, measure_sight(image, view).intensities) for image in images]
+    return looks_reversed(known, np.mean(found, axis=0).tolist(), view.normalization.method)
 
 
 def settle_curve(
