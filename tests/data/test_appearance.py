@@ -92,6 +92,12 @@ def test_an_image_that_is_like_no_known_one_in_either_way_does_not_look_reversed
     assert not looks_reversed([(0.1,) * 51], (0.5,) * 51, "percentile")
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_an_image_without_any_contrast_does_not_look_reversed(value):
+    known = [tuple(np.linspace(0.4, 1, 51).tolist()), tuple(np.linspace(0, 0.6, 51).tolist())]
+    assert not any(looks_reversed([one], (value,) * 51, "percentile") for one in known)
+
+
 def test_how_an_image_was_shown_is_told():
     seen = network_input(AnnotatedImage("one", bright_dots()), ModelView(rescale=0.5, knows=(INVERTED,)))
     assert seen.appearance == INVERTED

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..config import NormalizationName
-from ..data.appearance import ALIKE_IF_EXCHANGED, exchanged
+from ..data.appearance import ALIKE_IF_EXCHANGED, DIFFERS, exchanged
 from ..data.statistics import (
     TOLERATED_HIGH,
     TOLERATED_LOW,
@@ -21,10 +21,6 @@ from ..data.statistics import (
 )
 from ..text import percent
 
-# Mean distance of two intensity distributions, in units of the range the base's data fill, from which they differ.
-# Measured after normalization: 0.03 to 0.06 between nuclei that need nothing, 0.13 to 0.15 between dark and bright
-# coatings, 0.84 between backgrounds of opposite contrast.
-DIFFERS = 0.1
 _DIGITS = 2  # of that distance: as it is shown, it is judged
 _RAW_RATIO = 1.5
 _COLORS = ("0 (red)", "1 (green)", "2 (blue)")

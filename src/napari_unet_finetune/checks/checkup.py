@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.appearance import DIFFERS
 from ..data.folders import Opened, open_unannotated, pair_folders
 from ..data.pairing import LeftOver, Pair, Pairing
 from ..data.statistics import DataStatistics, ModelFacts, Together
@@ -21,7 +22,7 @@ from ..io.regions.region import is_large
 from ..result import Offer, Result, ResultTable
 from ..text import count_of, number, percent
 from .advice import Unpaired, give_advice, name_doubts, name_problems, name_shared
-from .against_training import DIFFERS, DataComparison, compare
+from .against_training import DataComparison, compare
 from .duplicates import Duplicate, Fingerprint, find_duplicates, find_shared
 from .findings import ImageFindings, Look, look_at
 
