@@ -24,7 +24,7 @@ from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.training.settle import CLEAR_GAIN, CLEAR_SHARE
 
-DRAWS = 3_000
+DRAWS = 10_000
 
 
 def main() -> None:
