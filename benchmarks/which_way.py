@@ -2,8 +2,8 @@
 
 The base predicts every image of the pool of Dataset 2 as it is and with dark and bright exchanged. Then some of them
 are drawn again and again: what would they have chosen? By the mean over images, only if it is better on three of four
-as well, or by the mean and, where that changes little, by intensities, as a finetuning does. The test images are not
-opened, and nothing is trained.
+as well, or by the mean and, where that changes little, by whether objects are brighter or darker than their
+surroundings, as a finetuning does. The test images are not opened, and nothing is trained.
 
     python benchmarks/which_way.py PAIR/dataset2 --base MODEL
 """
@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet_finetune.config import AppearanceName
-from napari_unet_finetune.data.appearance import AS_THEY_ARE, looks_reversed
+from napari_unet_finetune.data.appearance import AS_THEY_ARE
 from napari_unet_finetune.data.folders import open_folder
-from napari_unet_finetune.data.normalize import measure_sight, quantiles_seen
+from napari_unet_finetune.data.statistics import combine, have_opposite_contrast, measure_image
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.models.load import load_model
-from napari_unet_finetune.training.settle import CLEAR_GAIN, CLEAR_SHARE
+from napari_unet_finetune.training.settle import CLEAR_GAIN, CLEAR_SHARE, is_exchanged
 
 DRAWS = 10_000
 
@@ -43,18 +43,18 @@ def main() -> None:
 
     plain, exchanged = scores("as they are"), scores("inverted")
     gains, rng = exchanged - plain, np.random.default_rng(0)
-    view, known = model.card.view.as_one_of(AS_THEY_ARE), model.card.quantiles
-    quantiles = np.array([quantiles_seen(image, view, measure_sight(image, view).intensities) for image in pool])
+    view, known = model.card.view.as_one_of(AS_THEY_ARE), model.card.provenance.statistics
+    measured = [measure_image(image, view) for image in pool]
     print(f"{len(pool)} images: as they are {plain.mean():.3f}, exchanged {exchanged.mean():.3f}\n")
-    print("| images | exchanged by the mean | and if better on three of four | or by intensities |\n|---|---|---|---|")
+    print("| images | exchanged by the mean | and if better on three of four | or by objects |\n|---|---|---|---|")
     for count in options.counts:
         places = rng.permuted(np.tile(np.arange(len(gains)), (DRAWS, 1)), axis=1)[:, :count]
-        draws, mean_quantiles = gains[places], quantiles[places].mean(axis=1)
+        draws = gains[places]
         by_mean = draws.mean(axis=1) >= CLEAR_GAIN
         by_both = by_mean & ((draws > 0).mean(axis=1) >= CLEAR_SHARE)
-        reversed_ = [looks_reversed(known, of, view.normalization.method) for of in mean_quantiles.tolist()]
-        by_intensities = by_mean | ((draws.mean(axis=1) > -CLEAR_GAIN) & reversed_)
-        print(f"| {count} | {by_mean.mean():.0%} | {by_both.mean():.0%} | {by_intensities.mean():.0%} |")
+        opposite = [have_opposite_contrast(known, combine(measured[place] for place in drawn)) for drawn in places]
+        by_objects = np.array([is_exchanged(*one) for one in zip(draws.mean(axis=1), opposite, strict=True)])
+        print(f"| {count} | {by_mean.mean():.0%} | {by_both.mean():.0%} | {by_objects.mean():.0%} |")
 
 
 if __name__ == "__main__":

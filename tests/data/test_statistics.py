@@ -5,7 +5,15 @@ import pytest
 
 from napari_unet_finetune.config import Normalization
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.statistics import LEVELS, DataStatistics, ModelView, combine, measure, measure_image
+from napari_unet_finetune.data.statistics import (
+    LEVELS,
+    DataStatistics,
+    ModelView,
+    combine,
+    have_opposite_contrast,
+    measure,
+    measure_image,
+)
 
 VIEW = ModelView(normalization=Normalization(low=0, high=100))
 
@@ -89,3 +97,27 @@ def test_statistics_travel_as_json_and_are_small():
     text = found.model_dump_json()
     assert DataStatistics.model_validate_json(text) == found
     assert len(text) < 5000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "opposite"),
+    [
+        (200, 200, False),
+        (200, 10, True),
+        (10, 200, True),
+        (10, 10, False),
+        (200, 45, False),  # too little to be called darker
+        (200, None, False),
+        (None, 10, False),
+    ],
+)
+def test_objects_have_the_opposite_contrast_if_masks_of_both_say_so_clearly(old, new, opposite):
+    def measured(objects):
+        return measure_image(image_of(objects=objects or 200, labels=objects is not None), VIEW)
+
+    assert have_opposite_contrast(measured(old), measured(new)) == opposite
+
+
+def test_nothing_is_said_of_the_contrast_of_a_model_without_statistics():
+    known = measure_image(image_of(), VIEW)
+    assert not have_opposite_contrast(None, known) and not have_opposite_contrast(known, None)

@@ -83,17 +83,21 @@ def test_the_mean_over_images_decides_how_a_dataset_is_shown_whatever_single_one
     ("gain", "bright", "shown"),
     [(0.04, False, (0,)), (-0.04, False, (0,)), (-0.06, False, ()), (0.04, True, ()), (0.06, True, (0,))],
 )
-def test_where_the_base_sees_both_ways_alike_intensities_decide(trained, monkeypatch, gain, bright, shown):
+def test_where_the_base_sees_both_ways_alike_objects_decide(trained, monkeypatch, gain, bright, shown):
     def scores(_network, _base, images, appearance, *_others):
         return np.full(len(images), 0.5 + gain * bool(appearance.inverted))
 
     monkeypatch.setattr(settle, "_scores_shown", scores)
     images, config = make_squares(2, bright=bright, seed=7), tiny_config(patch_size=trained.model.card.patch_size)
-    assert settle.settle_appearance(trained.model, images, config, torch.device("cpu"))[0].inverted == shown
-    provenance = trained.model.card.provenance.model_copy(update={"statistics": None})
-    unknown = trained.model.with_card(knows=(), provenance=provenance)
-    only_clear = settle.settle_appearance(unknown, images, config, torch.device("cpu"))[0]
-    assert bool(only_clear.inverted) == (gain > 0.05)
+
+    def inverted(base):
+        return settle.settle_appearance(base, images, config, torch.device("cpu"))[0].inverted
+
+    assert inverted(trained.model) == shown
+    provenance = trained.model.card.provenance
+    unknown = trained.model.with_card(provenance=provenance.model_copy(update={"statistics": None}))
+    of_several = trained.model.with_card(knows=(Appearance(), Appearance()))
+    assert bool(inverted(unknown)) == bool(inverted(of_several)) == (gain > 0.05)
 
 
 def test_images_that_the_base_knows_are_shown_as_they_are(trained):

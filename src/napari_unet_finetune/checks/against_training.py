@@ -16,6 +16,7 @@ from ..data.statistics import (
     Intensities,
     ModelFacts,
     differ_in_shape,
+    have_opposite_contrast,
     rescale_setting,
     scale_factor,
 )
@@ -24,7 +25,6 @@ from ..text import percent
 _DIGITS = 2  # of that distance: as it is shown, it is judged
 _RAW_RATIO = 1.5
 _COLORS = ("0 (red)", "1 (green)", "2 (blue)")
-_LEAST_CONTRAST = 0.1
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def compare(new: DataStatistics | None, model: ModelFacts) -> DataComparison:
         return DataComparison(model.name, base=base, verdict=("There are no images to compare.",))
     parts = {part: _difference(base, new, part) for part in ("everywhere", "objects", "background")}
     overall, objects, background = (None if found is None else found.shift for found in parts.values())
-    inverted, factor = _is_inverted(base, new), scale_factor(base, new)
+    inverted, factor = have_opposite_contrast(base, new), scale_factor(base, new)
     setting = rescale_setting(base, new, model.view)
     setting = None if setting == model.view.rescale else setting
     intensity = _opposite(model.name, base) if inverted else _on_intensity(model, base, new, parts)
@@ -128,32 +128,15 @@ def _difference(base: DataStatistics, new: DataStatistics, part: str) -> _Differ
         pairs += zip(places, base.channels, new.channels, strict=True)
     known = [(where, getattr(old, part), getattr(now, part)) for where, old, now in pairs]
     found = [
-        _Difference(round(float(np.abs(np.subtract(now, old)).mean()) / _span(base), _DIGITS), old, now, where)
+        _Difference(round(float(np.abs(np.subtract(now, old)).mean()) / base.span, _DIGITS), old, now, where)
         for where, old, now in known
         if old and now
     ]
     return max(found, key=lambda one: one.shift, default=None)
 
 
-def _span(base: DataStatistics) -> float:
-    values = base.normalized.everywhere
-    return max(values[-1] - values[0], 1e-3)
-
-
-def _contrast(of: DataStatistics, unit: float) -> float | None:
-    """Return by how much objects are brighter than background."""
-    objects, background = of.normalized.objects, of.normalized.background
-    return (_median(objects) - _median(background)) / unit if objects and background else None
-
-
-def _is_inverted(base: DataStatistics, new: DataStatistics) -> bool:
-    old, now = _contrast(base, _span(base)), _contrast(new, _span(base))
-    return old is not None and now is not None and old * now < 0 and min(abs(old), abs(now)) >= _LEAST_CONTRAST
-
-
 def _opposite(name: str, base: DataStatistics) -> str:
-    brighter = _median(base.normalized.objects) > _median(base.normalized.background)
-    here, there = ("darker", "brighter") if brighter else ("brighter", "darker")
+    here, there = ("darker", "brighter") if (base.contrast or 0) > 0 else ("brighter", "darker")
     return (
         f"Objects are {here} than their surroundings, but {there} in the data of {name}. A model that has never seen "
         "this may confuse the two: look at a prediction. Finetuning tries images with dark and bright exchanged, too."
@@ -196,7 +179,7 @@ def _on_intensity(
 def _shift_if_exchanged(base: DataStatistics, new: DataStatistics, method: NormalizationName) -> float:
     """Return how far whole images would lie from those of the base if dark and bright were exchanged."""
     turned = exchanged(new.normalized.everywhere, method)
-    return round(float(np.abs(np.subtract(base.normalized.everywhere, turned)).mean()) / _span(base), _DIGITS)
+    return round(float(np.abs(np.subtract(base.normalized.everywhere, turned)).mean()) / base.span, _DIGITS)
 
 
 def _how(found: _Difference, verb: str) -> str:

@@ -24,6 +24,8 @@ WORTHWHILE = 1.2
 LIMITS = (0.1, 8.0)
 # Objects that differ more in their elongation are of another kind, such as filaments and cells.
 _SAME_SHAPE = 4.0
+# Share of the range of intensities by which objects must differ from background to be called brighter or darker.
+_LEAST_CONTRAST = 0.1
 
 
 def scale_factor(base: DataStatistics | None, new: DataStatistics | None) -> float | None:
@@ -64,6 +66,14 @@ def differ_in_shape(base: DataStatistics, new: DataStatistics) -> bool:
         return False
     low, high = sorted((base.object_elongation or 1, new.object_elongation or 1))
     return high > _SAME_SHAPE * low
+
+
+def have_opposite_contrast(base: DataStatistics | None, new: DataStatistics | None) -> bool:
+    """Tell whether objects are brighter than background in one and darker in the other, by masks of both."""
+    if base is None or new is None or base.contrast is None or new.contrast is None:
+        return False
+    weaker = min(abs(base.contrast), abs(new.contrast))
+    return base.contrast * new.contrast < 0 and weaker >= _LEAST_CONTRAST * base.span
 
 
 def estimate_rescale(
@@ -148,6 +158,18 @@ class DataStatistics(_Record):
     def brightest(self) -> float | None:
         """Share of the data type's range that the brightest pixels reach, if that is known."""
         return self.raw.everywhere[-1] if self.raw.everywhere else None
+
+    @property
+    def span(self) -> float:
+        """Range of the normalized intensities."""
+        values = self.normalized.everywhere
+        return max(values[-1] - values[0], 1e-3)
+
+    @property
+    def contrast(self) -> float | None:
+        """By how much objects are brighter than background, normalized, if both are known."""
+        objects, background = self.normalized.objects, self.normalized.background
+        return _middle(objects) - _middle(background) if objects and background else None
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from ..config import AugmentConfig, ChannelRule, FinetuneConfig
 from ..data import objects
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, Curves, candidates, looks_reversed, named
+from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, Curves, candidates, named
 from ..data.channels import ALL
-from ..data.normalize import measure_sight, network_input, quantiles_seen
+from ..data.normalize import network_input
+from ..data.statistics import have_opposite_contrast, measure
 from ..device import free_memory, pick_precision
 from ..errors import lacks_memory
 from ..inference.views import knows_mirrored
@@ -141,7 +142,8 @@ def settle_appearance(
 
     Left open by the settings, the base model is asked: what it finds clearly better with dark and bright exchanged, on
     the mean over images, is shown so. Single ones may be found worse: a dataset is shown in one way. If both are found
-    about as well, so is what has clearly reversed intensities. The network learns nothing by this and forgets nothing.
+    about as well, masks decide: objects that are darker than their surroundings are shown brighter where those of the
+    base's images are, and the other way round. The network learns nothing by this and forgets nothing.
     """
     channels = base.card.shape.in_channels
     chosen = named(config.appearance, channels)
@@ -157,8 +159,8 @@ def settle_appearance(
     found = {one: float(score.mean()) for one, score in scores.items()}
     best, why = max(others, key=found.__getitem__), "so the base finds their objects"
     if found[best] < found[plain] + CLEAR_GAIN:
-        best, why = others[0], "so their intensities are like those of the base's images, where it finds them as well"
-        if found[best] <= found[plain] - CLEAR_GAIN or not _look_reversed(some, base):
+        best, why = others[0], "so objects differ from their surroundings as in the base's images"
+        if not is_exchanged(found[best] - found[plain], _have_opposite_contrast(some, base)):
             return plain, ""
     return best, (
         f"The new images are shown to the model {best.in_words(channels)}: {why}, with Dice "
@@ -167,13 +169,20 @@ def settle_appearance(
     )
 
 
-def _look_reversed(images: Sequence[AnnotatedImage], base: Model) -> bool:
-    """Tell whether intensities of the images, on their mean, are near those that the base knows only if exchanged."""
-    known, view = base.card.quantiles, base.card.view.as_one_of(AS_THEY_ARE)
-    if not known:
+def is_exchanged(gain: float, has_opposite_contrast: bool) -> bool:
+    """Tell whether images are to be shown with dark and bright exchanged, which changes the base's Dice by `gain`."""
+    return gain >= CLEAR_GAIN or (has_opposite_contrast and gain > -CLEAR_GAIN)
+
+
+def _have_opposite_contrast(images: Sequence[AnnotatedImage], base: Model) -> bool:
+    """Tell whether objects are darker than their surroundings in the images and brighter in the base's, or vice versa.
+
+    Of a base of several datasets it is not known: what its file says of objects is of the newest one.
+    """
+    card = base.card
+    if len(card.knows) > 1 or any(one.changes for one in card.knows):
         return False
-    found = [quantiles_seen(image, view, measure_sight(image, view).intensities) for image in images]
-    return looks_reversed(known, np.mean(found, axis=0).tolist(), view.normalization.method)
+    return have_opposite_contrast(card.provenance.statistics, measure(images, card.view.as_one_of(AS_THEY_ARE)))
 
 
 def settle_curve(
