@@ -24,7 +24,7 @@ KEYS = columns_of(Row)
 CPU = ["--device", "cpu", "--set", "precision=fp32"]
 
 
-def test_images_that_look_reversed_are_named_with_what_to_do(answer, squares, model, tmp_path):
+def test_images_that_look_reversed_are_named_with_what_to_do(answer, invoke, squares, model, tmp_path):
     base, images = load_model(model), tmp_path / "images"
     known = measure_image(open_folder(squares / "images", squares / "masks")[0], base.card.view).normalized
     base.with_card(knows=(Appearance(quantiles=known.everywhere),)).save(tmp_path / "base.safetensors")
@@ -37,6 +37,10 @@ def test_images_that_look_reversed_are_named_with_what_to_do(answer, squares, mo
     (note,) = (note for note in report["notes"] if "look exchanged" in note)
     assert code == 0 and note.startswith("The model saw 4 files unchanged")
     assert "img_01" in note and "img_00" not in note and "--set appearance=inverted" in note
+    command = ["evaluate", "--model", tmp_path / "base.safetensors", "--images", images, "--masks", squares / "masks"]
+    code, scores = answer(*command, *CPU)
+    assert code == 0 and [bool(row["shown"]) for row in scores["rows"]] == [False, True, True, True, True]
+    assert "The model saw 4 images unchanged" in " ".join(invoke(*command, *CPU).stderr.split())
 
 
 def test_predicting_writes_labels_once_and_skips_them_later(answer, invoke, squares, model, tmp_path):
@@ -122,7 +126,7 @@ def test_a_model_scores_one_against_its_own_prediction(answer, squares, model, t
     assert scores["rows"][0] | {"image": ""} == {
         "count": 0, "seed": 0, "preset": "", "dataset": 2, "image": "", "dice": 1.0, "iou": 1.0, "surface_dice": 1.0,
         "area_ratio": 1.0, "predicted_px": scores["rows"][0]["true_px"], "true_px": scores["rows"][0]["true_px"],
-        **dict.fromkeys(KEYS[KEYS.index("true_px") + 1 :]), "no_object_scores": ONE_VALUE,
+        **dict.fromkeys(KEYS[KEYS.index("true_px") + 1 :]), "no_object_scores": ONE_VALUE, "shown": "",
     }  # fmt: skip
     with (tmp_path / "tables" / "scores.csv").open(newline="") as file:
         table = list(csv.DictReader(file))

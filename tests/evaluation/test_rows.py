@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from napari_unet_finetune.errors import DataError
@@ -17,12 +18,13 @@ from napari_unet_finetune.evaluation.rows import (
     to_csv,
     to_json,
 )
+from napari_unet_finetune.inference.predict import Prediction
 from napari_unet_finetune.metrics import MATCH_IOUS, Scores
 
 KEYS = [
     "count", "seed", "preset", "dataset", "image", "dice", "iou", "surface_dice", "area_ratio",
     "predicted_px", "true_px", "predicted_objects", "true_objects", "count_error", "precision", "recall", "f1", "ap",
-    "count_ratio", "no_object_scores",
+    "count_ratio", "no_object_scores", "shown",
 ]  # fmt: skip
 
 
@@ -32,8 +34,9 @@ def row(dice, *, count=5, seed=0, preset="default", dataset=2, image="a", ratio=
 
 def test_a_row_takes_over_the_scores():
     scores = Scores(dice=0.5, iou=0.25, surface_dice=0.75, area_ratio=None, predicted_px=7, true_px=0)
-    made = Row.of(scores, count=5, seed=1, preset="fast", dataset=1, image="b")
-    assert made == Row(5, 1, "fast", 1, "b", 0.5, 0.25, 0.75, None, 7, 0)
+    seen = Prediction("b", np.zeros((2, 2)), np.zeros((2, 2)), 0.5, (1, 1), "px", shown="exchanged")
+    made = Row.of(scores, seen, count=5, seed=1, preset="fast", dataset=1)
+    assert made == Row(5, 1, "fast", 1, "b", 0.5, 0.25, 0.75, None, 7, 0, shown="exchanged")
 
 
 def test_means_are_over_images_and_their_spread_over_seeds():
@@ -87,7 +90,7 @@ def test_images_without_a_surface_dice_do_not_count_for_its_mean():
     without = replace(row(0.5), surface_dice=None)
     assert summarize([row(0.8), without])[0].surface_dice == pytest.approx(0.2)
     assert summarize([without])[0].surface_dice is None
-    assert to_csv([without]).splitlines()[1] == f"5,0,default,2,a,0.5,0.25,,1.0,,{',' * 9}"
+    assert to_csv([without]).splitlines()[1] == f"5,0,default,2,a,0.5,0.25,,1.0,,{',' * 10}"
 
 
 def counted(predicted, true, matched, **changes):

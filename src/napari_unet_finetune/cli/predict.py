@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..config import SURFACE_TOLERANCE_PX
 from ..errors import DataError
-from ..events import ImageSeen
+from ..events import ImageSeen, how_seen
 from ..io.disk import check_suffix, write_file
 from ..text import count_of, first_of, number, path_in_words
 from .console import (
@@ -91,6 +91,8 @@ def evaluate(
         messages.print(f"The model was trained on {some}: scores on them are too good.", soft_wrap=True)
     scored = score_rows(predictor, pairs, dataset=dataset, tolerance=Tolerance(tolerance, tolerance_unit))
     rows = watch(_seen(scored, len(pairs)), "Evaluate", quiet=as_json)
+    for note in how_seen(((row.image, row.shown) for row in rows), "image"):
+        messages.print(note, soft_wrap=True)
     if csv is not None:
         write_file(csv, to_csv(rows))
     left_out = [{"file": name, "reason": reason} for name, reason in pairs.left_out]

@@ -136,12 +136,12 @@ def score_rows(
         If the device's memory does not hold one tile.
     """
     card = predictor.model.card
-    for image, _, scores in evaluate_images(predictor, images, tolerance=tolerance):
+    for _, prediction, scores in evaluate_images(predictor, images, tolerance=tolerance):
         yield Row.of(
             scores,
+            prediction,
             count=card.image_count,
             seed=card.provenance.seed or 0,
             preset=card.preset,
             dataset=dataset,
-            image=image.name,
         )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ..metrics import MATCHING, OBJECT_SCORES, ObjectCounts, Scores, object_scor
 from ..result import ResultTable
 from ..text import count_of, difference, number
 
+if TYPE_CHECKING:
+    from ..inference.predict import Prediction
+
 _COLUMNS = ("image", "predicted / true", "precision", "recall", "F1", "AP")
 
 
@@ -27,6 +30,7 @@ class Row:
 
     `count` is the number of images the model was finetuned with, 0 for the raw one; `dataset` is 1 for the old
     dataset and 2 for the new one. `surface_dice` and `area_ratio` are None where there is none, see `Scores`.
+    `shown` says how the image was shown to the network if not as it is, or that it looks reversed.
     """
 
     count: Count
@@ -44,11 +48,12 @@ class Row:
     true_objects: Count | None = None
     matches: tuple[Count, ...] | None = None
     no_object_scores: str = ""
+    shown: str = ""
 
     @classmethod
-    def of(cls, scores: Scores, *, count: int, seed: int, preset: str, dataset: int, image: str) -> Row:
-        """Return the row of `scores`."""
-        return cls(count, seed, preset, dataset, image, **asdict(scores))
+    def of(cls, scores: Scores, seen: Prediction, *, count: int, seed: int, preset: str, dataset: int) -> Row:
+        """Return the row of the `scores` of a prediction."""
+        return cls(count, seed, preset, dataset, seen.name, **asdict(scores), shown=seen.shown)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -71,9 +76,10 @@ class Row:
 
 def columns_of(kind: type[Row]) -> list[str]:
     """Return the columns of a table of rows of one class."""
-    of_all = [field.name for field in fields(Row) if field.name not in ("matches", "no_object_scores")]
+    said = ("no_object_scores", "shown")
+    of_all = [field.name for field in fields(Row) if field.name not in ("matches", *said)]
     own = [field.name for field in fields(kind)[len(fields(Row)) :]]
-    return [*of_all, "count_error", *OBJECT_SCORES, "no_object_scores", *own]
+    return [*of_all, "count_error", *OBJECT_SCORES, *said, *own]
 
 
 BASE = "base"  # tags what the models beside it were finetuned from

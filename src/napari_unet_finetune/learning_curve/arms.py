@@ -93,9 +93,9 @@ def _test_rows(plan: CurveRequest, out: Path, arm: Arm, predictor: Predictor) ->
                 write_labels(path, prediction.labels, scale=image.scale, unit=image.unit, overwrite=True)
             yield Row.of(
                 scores,
+                prediction,
                 count=arm.count,
                 seed=arm.seed,
                 preset=plan.config.preset,
                 dataset=dataset,
-                image=image.name,
             )
