@@ -28,6 +28,7 @@ from napari_unet_finetune.events import (
     drain,
     from_json,
     to_json,
+    told_of,
     until,
 )
 
@@ -149,3 +150,12 @@ def test_until_ends_the_work_when_it_is_asked_to_stop(asked, passed_on):
 
 def test_until_returns_the_result_if_nobody_asks_it_to_stop():
     assert drain(until(lambda: False, working([]))) == "result"
+
+
+def test_of_files_that_are_dealt_with_all_is_told():
+    ends = [
+        ImageEnd(Path("in/a.tif"), shown="exchanged"),
+        ImageEnd(Path("in/b.tif"), notes=("b.tif: its objects are not split.",)),
+        ImageEnd(Path("in/c.tif"), shown="exchanged"),
+    ]
+    assert list(told_of(ends)) == ["The model saw 2 files exchanged: a, c.", "b.tif: its objects are not split."]

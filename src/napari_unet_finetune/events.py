@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import wraps
@@ -239,6 +239,12 @@ def how_seen(images: Iterable[tuple[str, str]], what: str = "file") -> Iterator[
     for shown in dict.fromkeys(shown for _, shown in told):
         names = [name for name, same in told if same == shown]
         yield f"The model saw {count_of(len(names), what)} {shown}: {first_of(names)}."
+
+
+def told_of(ends: Sequence[ImageEnd]) -> Iterator[str]:
+    """Yield the sentences on files that are dealt with: how the model saw them, and what else there is to know."""
+    yield from how_seen((end.path.stem, end.shown) for end in ends)
+    yield from (note for end in ends for note in end.notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 from ..config import PredictConfig
 from ..engine import Engine, remove_shared_folders, shared_folder
 from ..errors import DataError
-from ..events import ImageEnd, PieceEnd, Run, TileEnd, as_run, how_seen, never
+from ..events import ImageEnd, PieceEnd, Run, TileEnd, as_run, never, told_of
 from ..io.content import is_image_file
 from ..io.disk import PASSING_LOCK, locked, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
@@ -256,9 +256,5 @@ def _report(ends: Sequence[ImageEnd], notes: tuple[str, ...], *, stopped: bool =
         skipped=tuple(end.labels for end in ends if end.labels and end.skipped),
         failed=tuple(FailedFile(end.path, end.error) for end in ends if end.error is not None),
         stopped=stopped,
-        notes=(*notes, *how_seen((end.path.stem, end.shown) for end in ends), *_notes_of(ends)),
+        notes=(*notes, *told_of(ends)),
     )
-
-
-def _notes_of(ends: Sequence[ImageEnd]) -> Iterator[str]:
-    return (note for end in ends for note in end.notes)

@@ -14,7 +14,7 @@ from ...colors import PREDICTED
 from ...config import PredictConfig
 from ...data.pairing import FilePair
 from ...errors import DataError, FinetuneError
-from ...events import Event, ImageEnd, how_seen
+from ...events import Event, ImageEnd, told_of
 from ...io.disk import file_stamp
 from ...io.images import list_images, read_image
 from ...io.pixels import ImagePixels
@@ -156,8 +156,7 @@ class FolderController:
         total = max((end.total for end in self.ends), default=0)
         if len(self.ends) < total:
             words.append(f"stopped after {len(self.ends)} of {total}")
-        seen = how_seen((end.path.stem, end.shown) for end in self.ends)
-        told = " ".join((f"{', '.join(words)}.{self._failures()}", *seen))
+        told = " ".join((f"{', '.join(words)}.{self._failures()}", *told_of(self.ends)))
         self.session.tell(told, "warning" if self._failed else "info")
 
     def _on_measured(self, table: Path) -> None:
