@@ -84,12 +84,15 @@ def test_a_run_begun_again_from_nothing_forgets_its_old_best():
     assert progress == fold([started()])
 
 
-def test_time_left_is_unknown_before_the_first_step_and_then_follows_the_recent_ones():
+def test_time_left_is_unknown_before_the_first_few_steps_and_then_follows_the_recent_ones():
     assert fold([started()]).seconds_left is None
     slow = [StepEnd(step, 1.0, 1e-3, 100.0) for step in range(1, 4)]
     fast = [StepEnd(step, 1.0, 1e-3, 2.0) for step in range(4, 4 + RECENT_STEPS)]
     begun = RunStarted("cpu", "fp32", 103, 0, ("a",), (), None)
-    assert fold([begun, slow[0]]).seconds_left == pytest.approx(102 * 100)
+    assert fold([begun, *slow[:2]]).seconds_left is None
+    assert fold([begun, *slow]).seconds_left == pytest.approx(100 * 100)
+    brief = RunStarted("cpu", "fp32", 1, 0, ("a",), (), None)
+    assert fold([brief, slow[0]]).seconds_left == 0
     assert fold([begun, *slow, *fast]).seconds_left == pytest.approx((103 - 3 - RECENT_STEPS) * 2)
 
 

@@ -21,6 +21,8 @@ from .events import (
 
 # Time left is estimated from the last steps only, so that a pause or a slow start does not spoil it.
 RECENT_STEPS = 50
+# The first steps also set things up: one alone would promise hours.
+FEWEST_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class RunProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated time left, or None before the first step."""
-        if not self.recent_step_s:
+        """Estimated time left, or None before the first few steps."""
+        if len(self.recent_step_s) < max(1, min(FEWEST_STEPS, self.steps)):
             return None
         return (self.steps - self.step) * sum(self.recent_step_s) / len(self.recent_step_s)
 

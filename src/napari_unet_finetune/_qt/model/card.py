@@ -92,7 +92,7 @@ def size(count: int) -> str:
 def _intensities(card: FileCard) -> str:
     ways = dict.fromkeys(one.in_words(card.shape.in_channels) for one in card.knows)
     kept = "" if card.older is None else "; those seen otherwise than the newest ones keep the weights that they had"
-    return f"an image is seen {', or '.join(ways)}, like those training images that it resembles most{kept}"
+    return f"images are seen {', or '.join(ways)}, like those training images that they resemble most{kept}"
 
 
 def _knows_channels(card: FileCard) -> bool:
