@@ -21,7 +21,8 @@ from ..conftest import HereJob
 
 TRAINING = RunProgress(
     step=120, steps=400, device="cpu", precision="fp32", raw_dice=0.53, best_dice=0.87, best_step=100,
-    losses=tuple((step, 1 / step) for step in range(1, 121)), val_dices=((50, 0.7), (100, 0.87)), recent_step_s=(0.25,) * 3,
+    losses=tuple((step, 1 / step) for step in range(1, 121)), val_dices=((50, 0.7), (100, 0.87)),
+    recent_step_s=(0.25,) * 3,
 )  # fmt: skip
 
 
