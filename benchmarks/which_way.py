@@ -3,7 +3,8 @@
 The base predicts every image of the pool of Dataset 2 as it is and with dark and bright exchanged. Then some of them
 are drawn again and again: what would they have chosen? By the mean over images, only if it is better on three of four
 as well, or by the mean and, where that changes little, by whether objects are brighter or darker than their
-surroundings, as a finetuning does. The test images are not opened, and nothing is trained.
+surroundings, as a finetuning does (which scores typical windows of them, and tries single channels, too). The test
+images are not opened, and nothing is trained.
 
     python benchmarks/which_way.py PAIR/dataset2 --base MODEL
 """
@@ -11,6 +12,7 @@ surroundings, as a finetuning does. The test images are not opened, and nothing 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +45,12 @@ def main() -> None:
 
     plain, exchanged = scores("as they are"), scores("inverted")
     gains, rng = exchanged - plain, np.random.default_rng(0)
-    view, known = model.card.view.as_one_of(AS_THEY_ARE), model.card.provenance.statistics
+    view, facts = model.card.view.as_one_of(AS_THEY_ARE), model.card.facts
     measured = [measure_image(image, view) for image in pool]
+
+    def opposite(drawn: NDArray[np.intp]) -> bool:
+        return have_opposite_contrast(facts, combine(measured[place] for place in drawn))
+
     print(f"{len(pool)} images: as they are {plain.mean():.3f}, exchanged {exchanged.mean():.3f}\n")
     print("| images | exchanged by the mean | and if better on three of four | or by objects |\n|---|---|---|---|")
     for count in options.counts:
@@ -52,8 +58,7 @@ def main() -> None:
         draws = gains[places]
         by_mean = draws.mean(axis=1) >= CLEAR_GAIN
         by_both = by_mean & ((draws > 0).mean(axis=1) >= CLEAR_SHARE)
-        opposite = [have_opposite_contrast(known, combine(measured[place] for place in drawn)) for drawn in places]
-        by_objects = np.array([is_exchanged(*one) for one in zip(draws.mean(axis=1), opposite, strict=True)])
+        by_objects = np.array([is_exchanged(float(gains[one].mean()), partial(opposite, one)) for one in places])
         print(f"| {count} | {by_mean.mean():.0%} | {by_both.mean():.0%} | {by_objects.mean():.0%} |")
 
 

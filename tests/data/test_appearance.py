@@ -186,3 +186,14 @@ def test_what_is_normalized_already_is_seen_as_the_image_is_in_every_way(method)
     for way, true in zip(ways, truth, strict=True):
         assert way.distance == pytest.approx(true.distance, abs=1e-6)
         np.testing.assert_allclose(see(left, view, way), see(image, view, true)[:, *part], atol=1e-5)
+
+
+def test_more_of_the_same_objects_do_not_look_reversed_in_units_of_the_standard_deviation():
+    def quantiles(share, brighter_by):
+        rng = np.random.default_rng(0)
+        values = rng.normal(brighter_by * (rng.random(50_000) < share), 1)
+        return quantiles_of((values - values.mean()) / values.std())
+
+    assert not looks_reversed([quantiles(0.3, 2)], quantiles(0.7, 2), "zscore")
+    clear = quantiles(0.3, 8)
+    assert looks_reversed([clear], tuple(-value for value in reversed(clear)), "zscore")

@@ -1,5 +1,7 @@
 """Statistics of a dataset: the same whatever the data type, apart for objects and background, small as JSON."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.statistics import (
     LEVELS,
     DataStatistics,
+    ModelFacts,
     ModelView,
     combine,
     have_opposite_contrast,
@@ -99,6 +102,7 @@ def test_statistics_travel_as_json_and_are_small():
     assert len(text) < 5000
 
 
+@pytest.mark.parametrize("normalization", ["percentile", "zscore", "none"])
 @pytest.mark.parametrize(
     ("old", "new", "opposite"),
     [
@@ -106,18 +110,35 @@ def test_statistics_travel_as_json_and_are_small():
         (200, 10, True),
         (10, 200, True),
         (10, 10, False),
-        (200, 45, False),  # too little to be called darker
         (200, None, False),
         (None, 10, False),
     ],
 )
-def test_objects_have_the_opposite_contrast_if_masks_of_both_say_so_clearly(old, new, opposite):
-    def measured(objects):
-        return measure_image(image_of(objects=objects or 200, labels=objects is not None), VIEW)
+def test_objects_have_the_opposite_contrast_if_masks_of_both_say_so(old, new, opposite, normalization):
+    """Whatever single hot pixels do to the range, and however dim the new images are."""
+    view = ModelView(normalization=Normalization(method=normalization))
 
-    assert have_opposite_contrast(measured(old), measured(new)) == opposite
+    def measured(objects, *, scale=1.0):
+        image = image_of(objects=objects or 200, labels=objects is not None)
+        return measure_image(replace(image, image=(image.image * scale).astype(np.uint8)), view)
+
+    assert have_opposite_contrast(ModelFacts("base", view, measured(old)), measured(new, scale=0.3)) == opposite
 
 
-def test_nothing_is_said_of_the_contrast_of_a_model_without_statistics():
-    known = measure_image(image_of(), VIEW)
-    assert not have_opposite_contrast(None, known) and not have_opposite_contrast(known, None)
+def test_objects_that_are_hardly_brighter_have_no_contrast_that_could_be_opposite():
+    rng, image = np.random.default_rng(0), image_of(objects=10)
+
+    def noisy(objects):
+        pixels = rng.normal(np.where(image.target, objects, 100), 20)
+        return measure_image(replace(image, image=pixels.clip(0, 255).astype(np.uint8)), VIEW)
+
+    bright = ModelFacts("base", VIEW, noisy(200))
+    assert have_opposite_contrast(bright, noisy(60)) and not have_opposite_contrast(bright, noisy(95))
+
+
+def test_of_a_model_without_statistics_or_of_several_datasets_no_contrast_is_known():
+    bright, dark = measure_image(image_of(), VIEW), measure_image(image_of(objects=10), VIEW)
+    assert have_opposite_contrast(ModelFacts("base", VIEW, bright), dark)
+    assert not have_opposite_contrast(ModelFacts("base", VIEW), dark)
+    assert not have_opposite_contrast(ModelFacts("base", VIEW, bright), None)
+    assert not have_opposite_contrast(ModelFacts("finetuned", VIEW, bright, is_finetuned=True), dark)

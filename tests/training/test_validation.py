@@ -11,6 +11,8 @@ from napari_unet_finetune.training.patches.store import PatchStore
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.state import Begun, Progress
 from napari_unet_finetune.training.validation import (
+    THRESHOLD_GAIN,
+    THRESHOLDS,
     TILES_PER_PATCH,
     affordable_window,
     calibrate_threshold,
@@ -18,6 +20,7 @@ from napari_unet_finetune.training.validation import (
     dice_of_patches,
     mean_dice,
     mean_over_images,
+    pick_threshold,
     predict_all,
 )
 
@@ -97,6 +100,16 @@ def test_a_gain_that_is_too_small_to_matter_does_not_move_the_threshold():
     probability = np.where(target, 0.9, 0.1).astype(np.float32)
     probability[0, 50:55] = 0.52  # a handful of pixels would like a higher threshold
     assert calibrate_threshold([image_of(target)] * 3, [probability] * 3, 0.5) == 0.5
+
+
+def test_a_threshold_that_moves_gains():
+    rng, current = np.random.default_rng(0), 0.5
+    for _ in range(2000):
+        noise = rng.normal(0, 0.02, (1 + len(THRESHOLDS), int(rng.integers(2, 5)))).cumsum(axis=0)
+        scores = np.clip(0.8 + noise, 0, 1)
+        picked = pick_threshold(scores, current)
+        mean = scores.mean(axis=1)
+        assert picked == current or mean[1 + list(THRESHOLDS).index(picked)] >= mean[0] + THRESHOLD_GAIN
 
 
 def test_of_a_plateau_of_thresholds_the_middle_is_taken_and_never_a_valley():

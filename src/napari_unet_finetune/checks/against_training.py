@@ -24,6 +24,7 @@ from ..text import percent
 
 _DIGITS = 2  # of that distance: as it is shown, it is judged
 _RAW_RATIO = 1.5
+_HALF = 0.5
 _COLORS = ("0 (red)", "1 (green)", "2 (blue)")
 
 
@@ -100,7 +101,7 @@ def compare(new: DataStatistics | None, model: ModelFacts) -> DataComparison:
         return DataComparison(model.name, base=base, verdict=("There are no images to compare.",))
     parts = {part: _difference(base, new, part) for part in ("everywhere", "objects", "background")}
     overall, objects, background = (None if found is None else found.shift for found in parts.values())
-    inverted, factor = have_opposite_contrast(base, new), scale_factor(base, new)
+    inverted, factor = have_opposite_contrast(model, new), scale_factor(base, new)
     setting = rescale_setting(base, new, model.view)
     setting = None if setting == model.view.rescale else setting
     intensity = _opposite(model.name, base) if inverted else _on_intensity(model, base, new, parts)
@@ -136,7 +137,7 @@ def _difference(base: DataStatistics, new: DataStatistics, part: str) -> _Differ
 
 
 def _opposite(name: str, base: DataStatistics) -> str:
-    here, there = ("darker", "brighter") if (base.contrast or 0) > 0 else ("brighter", "darker")
+    here, there = ("darker", "brighter") if (base.objects_brighter or 0) > _HALF else ("brighter", "darker")
     return (
         f"Objects are {here} than their surroundings, but {there} in the data of {name}. A model that has never seen "
         "this may confuse the two: look at a prediction. Finetuning tries images with dark and bright exchanged, too."

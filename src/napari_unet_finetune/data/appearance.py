@@ -136,7 +136,7 @@ def candidates(channels: int) -> list[Appearance]:
     return [Appearance(inverted=way) for way in ways]
 
 
-# Mean distance of two intensity distributions, normalized, from which they differ.
+# Mean distance of two intensity distributions, in units of the range of one of them, from which they differ.
 # Measured: 0.03 to 0.06 between nuclei that need nothing, 0.13 to 0.15 between dark and bright coatings, 0.84 between
 # backgrounds of opposite contrast.
 DIFFERS = 0.1
@@ -178,6 +178,11 @@ def exchanged(quantiles: Sequence[float], method: NormalizationName) -> tuple[fl
     return tuple((0 if method == "zscore" else 1) - value for value in reversed(quantiles))
 
 
+def span_of(quantiles: Sequence[float]) -> float:
+    """Return the range of a distribution, as a unit of distances: never 0."""
+    return max(quantiles[-1] - quantiles[0], 1e-3)
+
+
 def looks_reversed(known: Sequence[Sequence[float]], quantiles: Sequence[float], method: NormalizationName) -> bool:
     """Tell whether an image is far from the `known` datasets as it is, and near one with dark and bright exchanged.
 
@@ -188,7 +193,7 @@ def looks_reversed(known: Sequence[Sequence[float]], quantiles: Sequence[float],
         return False
 
     def distance(of: Sequence[float]) -> float:
-        return min((float(np.abs(np.subtract(one, of)).mean()) for one in known), default=0.0)
+        return min((float(np.abs(np.subtract(one, of)).mean()) / span_of(one) for one in known), default=0.0)
 
     far = distance(quantiles)
     return far >= DIFFERS and distance(exchanged(quantiles, method)) < ALIKE_IF_EXCHANGED * far

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from .annotated_image import AnnotatedImage
-from .appearance import LEVELS, quantiles_of
+from .appearance import LEVELS, quantiles_of, span_of
 from .normalize import ModelView, model_input, raw_input
 from .objects import measure_objects
 
@@ -24,8 +24,8 @@ WORTHWHILE = 1.2
 LIMITS = (0.1, 8.0)
 # Objects that differ more in their elongation are of another kind, such as filaments and cells.
 _SAME_SHAPE = 4.0
-# Share of the range of intensities by which objects must differ from background to be called brighter or darker.
-_LEAST_CONTRAST = 0.1
+# Of pairs of pixels, one of an object and one of the background, that is brighter in so many: what is called so.
+_CLEARLY = 0.75
 
 
 def scale_factor(base: DataStatistics | None, new: DataStatistics | None) -> float | None:
@@ -68,12 +68,15 @@ def differ_in_shape(base: DataStatistics, new: DataStatistics) -> bool:
     return high > _SAME_SHAPE * low
 
 
-def have_opposite_contrast(base: DataStatistics | None, new: DataStatistics | None) -> bool:
-    """Tell whether objects are brighter than background in one and darker in the other, by masks of both."""
-    if base is None or new is None or base.contrast is None or new.contrast is None:
+def have_opposite_contrast(model: ModelFacts, new: DataStatistics | None) -> bool:
+    """Tell whether objects are clearly brighter than background in a model's data and darker in `new`, or vice versa.
+
+    By masks of both. Of a finetuned model it is not known: its file describes the objects of its newest dataset only.
+    """
+    if model.is_finetuned or model.statistics is None or new is None:
         return False
-    weaker = min(abs(base.contrast), abs(new.contrast))
-    return base.contrast * new.contrast < 0 and weaker >= _LEAST_CONTRAST * base.span
+    before, now = model.statistics.objects_brighter, new.objects_brighter
+    return before is not None and now is not None and max(min(before, 1 - now), min(1 - before, now)) >= _CLEARLY
 
 
 def estimate_rescale(
@@ -162,23 +165,31 @@ class DataStatistics(_Record):
     @property
     def span(self) -> float:
         """Range of the normalized intensities."""
-        values = self.normalized.everywhere
-        return max(values[-1] - values[0], 1e-3)
+        return span_of(self.normalized.everywhere)
 
     @property
-    def contrast(self) -> float | None:
-        """By how much objects are brighter than background, normalized, if both are known."""
-        objects, background = self.normalized.objects, self.normalized.background
-        return _middle(objects) - _middle(background) if objects and background else None
+    def objects_brighter(self) -> float | None:
+        """Of pairs of pixels, one of an object and one of the background, the share in which the former is brighter.
+
+        None where either is unknown.
+        """
+        objects, background = np.array(self.normalized.objects), np.array(self.normalized.background)
+        if not objects.size or not background.size:
+            return None
+        return float(np.mean((np.sign(np.subtract.outer(objects, background)) + 1) / 2))
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What can be said of a model without its weights; older files and other programs' hold no `statistics`."""
+    """What can be said of a model without its weights; older files and other programs' hold no `statistics`.
+
+    They are those of the newest dataset of one that `is_finetuned`.
+    """
 
     name: str
     view: ModelView
     statistics: DataStatistics | None = None
+    is_finetuned: bool = False
 
 
 def measure_image(

@@ -167,7 +167,7 @@ class ModelCard(BaseModel):
     @property
     def facts(self) -> ModelFacts:
         """What images are compared with."""
-        return ModelFacts(self.name, self.view, self.provenance.statistics)
+        return ModelFacts(self.name, self.view, self.provenance.statistics, self.is_finetuned)
 
     def check(self) -> None:
         """Check that all settings are in their range.

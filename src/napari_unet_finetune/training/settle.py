@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ def _difference(base: Model, found: int) -> list[str]:
 
 # The base model must gain this much Dice, mean over images, by images that are shown otherwise than they are …
 CLEAR_GAIN = 0.05
-# … and by a curve, which is fitted to them, on at least this share of them. Figures: docs/experiments.md.
+# … and by a curve, which is fitted to them, at all on at least this share of them. Figures: docs/experiments.md.
 CLEAR_SHARE = 0.75
 # Looked at to decide; more would only take time.
 _SCORED = 12
@@ -160,29 +161,26 @@ def settle_appearance(
     best, why = max(others, key=found.__getitem__), "so the base finds their objects"
     if found[best] < found[plain] + CLEAR_GAIN:
         best, why = others[0], "so objects differ from their surroundings as in the base's images"
-        if not is_exchanged(found[best] - found[plain], _have_opposite_contrast(some, base)):
+        if not is_exchanged(found[best] - found[plain], partial(_have_opposite_contrast, some, base)):
             return plain, ""
     return best, (
         f"The new images are shown to the model {best.in_words(channels)}: {why}, with Dice "
         f"{found[best]:.3f} instead of {found[plain]:.3f} on {count_of(len(some), 'annotated image')}, "
-        "before anything is learned. If that is wrong, set Dark and bright to as they are."
+        "before anything is learned. If that is wrong, set Dark and bright to as they are (in the terminal, --set "
+        '"appearance=as they are").'
     )
 
 
-def is_exchanged(gain: float, has_opposite_contrast: bool) -> bool:
-    """Tell whether images are to be shown with dark and bright exchanged, which changes the base's Dice by `gain`."""
-    return gain >= CLEAR_GAIN or (has_opposite_contrast and gain > -CLEAR_GAIN)
+def is_exchanged(gain: float, have_opposite_contrast: Callable[[], bool]) -> bool:
+    """Tell whether images are to be shown with dark and bright exchanged, which changes the base's Dice by `gain`.
+
+    Whether they have the opposite contrast of the base's images is only asked where that leaves it open.
+    """
+    return gain >= CLEAR_GAIN or (gain > -CLEAR_GAIN and have_opposite_contrast())
 
 
 def _have_opposite_contrast(images: Sequence[AnnotatedImage], base: Model) -> bool:
-    """Tell whether objects are darker than their surroundings in the images and brighter in the base's, or vice versa.
-
-    Of a base of several datasets it is not known: what its file says of objects is of the newest one.
-    """
-    card = base.card
-    if len(card.knows) > 1 or any(one.changes for one in card.knows):
-        return False
-    return have_opposite_contrast(card.provenance.statistics, measure(images, card.view.as_one_of(AS_THEY_ARE)))
+    return have_opposite_contrast(base.card.facts, measure(images, base.card.view.as_one_of(AS_THEY_ARE)))
 
 
 def settle_curve(

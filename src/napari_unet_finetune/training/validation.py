@@ -195,7 +195,7 @@ def pick_threshold(scores: NDArray[np.float64], current: float) -> float:
 
     `current` stays unless another one gains `THRESHOLD_GAIN`, and more than the standard error of the gain over images:
     a single image has none, and the gain of one among many is just as large. Of all that are no further from the best
-    one, the middle is taken.
+    one, the middle is taken, if that gains as well.
     """
     count = scores.shape[1]
     if count < 2:
@@ -208,4 +208,5 @@ def pick_threshold(scores: NDArray[np.float64], current: float) -> float:
         return current
     first = best - int(np.argmin([*good[best:0:-1], False])) + 1
     last = best + int(np.argmin([*good[best:], False])) - 1
-    return float(THRESHOLDS[(first + last) // 2 - 1])
+    middle = (first + last) // 2
+    return current if scores[middle].mean() < scores[0].mean() + THRESHOLD_GAIN else float(THRESHOLDS[middle - 1])
