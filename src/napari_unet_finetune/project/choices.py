@@ -1,14 +1,15 @@
-"""What a user chose for the trainings of a dataset: base, settings and old images, kept beside its record."""
+"""What a user chose for the models of a dataset: base, settings, old images and more, kept beside its record."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..config import FinetuneConfig
+from ..config import AppearanceName, FinetuneConfig
 from ..errors import FinetuneError
 from ..io.disk import path_within, write_file
 from ..models.card import find_model_file
@@ -18,13 +19,17 @@ CHOICES = "choices.json"
 
 
 class Choices(BaseModel):
-    """What was chosen, None where nothing was; `base` is a file, or the name of a model that ships."""
+    """What was chosen, None where nothing was; `base` is a file, or the name of a model that ships.
+
+    `appearances` says by model, called like the base, which way round it is shown the images, where that was chosen.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     base: str | None = None
     config: FinetuneConfig | None = None
     old: OldImages | None = None
+    appearances: dict[str, AppearanceName] = {}
 
     @classmethod
     def read(cls, folder: Path) -> Choices:
@@ -37,23 +42,28 @@ class Choices(BaseModel):
             {name: value for name, value in found.items() if _is_valid(name, value)} if isinstance(found, dict) else {}
         )
         chosen = cls.model_validate(valid)
-        if chosen.base is None or not Path(chosen.base).suffix:
-            return chosen
-        return chosen.model_copy(update={"base": str(folder / chosen.base)})
+        return chosen._with_models(lambda model: str(folder / model) if Path(model).suffix else model)
 
     def keep(self, folder: Path) -> None:
-        """Write this into the project `folder`; a base within it is named so that both may move together.
+        """Write this into the project `folder`; a model within it is named so that both may move together.
 
         A disk that does not take it is no reason to disturb anybody.
         """
-        file, base = find_model_file(self.base or ""), self.base
-        if base is not None and file.is_relative_to(folder):
-            base = path_within(folder, file)
-        kept = self.model_copy(update={"base": base})
+
+        def named(model: str) -> str:
+            file = find_model_file(model)
+            return path_within(folder, file) if file.is_relative_to(folder) else model
+
+        kept = self._with_models(named)
         try:
             write_file(folder / CHOICES, kept.model_dump_json(indent=1, exclude_none=True))
         except FinetuneError:
             return
+
+    def _with_models(self, named: Callable[[str], str]) -> Choices:
+        """Return the same with each model called what `named` makes of its name."""
+        appearances = {named(model): appearance for model, appearance in self.appearances.items()}
+        return self.model_copy(update={"base": self.base and named(self.base), "appearances": appearances})
 
 
 def _is_valid(name: str, value: Any) -> bool:

@@ -182,12 +182,22 @@ class TestChoices:
         folder.rename(tmp_path / "moved")
         assert Choices.read(tmp_path / "moved").base == str(tmp_path / "moved" / "mine.safetensors")
 
+    def test_so_does_which_way_round_a_model_inside_the_dataset_is_shown_images(self, panel, tmp_path, write_squares):
+        _, session = panel
+        session.project = annotated_project(tmp_path, write_squares)
+        folder = session.project.folder
+        session.show_as(save_model(folder / "mine.safetensors"), "inverted")
+        session.show_as("microtube", "as they are")
+        folder.rename(tmp_path / "moved")
+        mine = str(tmp_path / "moved" / "mine.safetensors")
+        assert Choices.read(tmp_path / "moved").appearances == {mine: "inverted", "microtube": "as they are"}
+
     def test_opening_alone_writes_nothing_and_a_damaged_file_is_no_harm(self, panel, tmp_path, write_squares):
         _, session = panel
         project = annotated_project(tmp_path, write_squares)
         session.project = project
         assert not (project.folder / CHOICES).exists()
-        for content in ("[]", "{", '{"base": 3, "config": {"no": 1}, "else": 2}'):
+        for content in ("[]", "{", '{"base": 3, "config": {"no": 1}, "appearances": {"a": "odd"}, "else": 2}'):
             (project.folder / CHOICES).write_text(content)
             assert Choices.read(project.folder) == Choices()
 

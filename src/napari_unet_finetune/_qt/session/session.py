@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from psygnal import Signal, SignalInstance
 
-from ...config import ChannelRule, FinetuneConfig, PredictConfig
+from ...config import AppearanceName, ChannelRule, FinetuneConfig, PredictConfig
 from ...data.channels import usual_channels
 from ...errors import FinetuneError, ModelError
 from ...models.card import find_model_file, read_card
 from ...models.names import name_of_file
+from ...models.zoo import shipped_name
 from ...project.choices import Choices
 from ...project.project import Project
 from ...project.training_plan import TrainingPlan, plan_training
@@ -30,7 +31,7 @@ from ..widgets.message_line import Tone
 from .history import History
 from .jobs import JobRunner, JobSlot, Processes
 from .listener import Listener
-from .settings import recent_models_file
+from .settings import default_device, recent_models_file
 from .stage import Stage
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Session:
     model_changed = Signal()  # another base model
     predictor_changed = Signal()  # another model to predict with
     channels_changed = Signal()  # another channel for models to see
+    appearance_changed = Signal()  # which way round a model is shown images
     models_changed = Signal()  # a training left a new model
     choices_changed = Signal()  # other settings for the trainings of the dataset
     message_changed = Signal()
@@ -87,6 +89,7 @@ class Session:
         self._current: str | None = None
         self._model: str = DEFAULT_MODEL
         self._predictor: str | None = None
+        self._appearances: dict[str, AppearanceName] = {}  # by model, where one was chosen
         self.choices = Choices()  # of the dataset
         self.message = Message()
         self._shared: dict[Callable[[Session], Any], Any] = {}
@@ -175,6 +178,28 @@ class Session:
         """Return the settings of a training or a prediction in the dataset, with its channel."""
         return config.model_copy(update={"channels": self.channels})
 
+    def appearance_of(self, model: str | Path) -> AppearanceName:
+        """Return which way round `model` is shown images, as chosen for it in *Dark and bright*; else ``auto``.
+
+        The choice is about the images and one model. A base that knows one sign of contrast may need the images
+        exchanged; a model that was finetuned on them knows so itself, and shown them exchanged once more it would fail.
+        So it holds for the model it was made for, wherever the user has that predict (Predict, Annotate) or looks
+        through it (What the model sees), and is remembered with the dataset. A training tries both ways by itself, and
+        a comparison, of models of both kinds, leaves it to each of them.
+        """
+        return self._appearances.get(_known_as(model), "auto")
+
+    def show_as(self, model: str | Path, appearance: AppearanceName) -> None:
+        """Choose which way round `model` is shown images."""
+        chosen = {**self._appearances, _known_as(model): appearance}
+        self._appearances = {one: way for one, way in chosen.items() if way != "auto"}
+        self.remember(appearances=self._appearances)
+        self.appearance_changed.emit()
+
+    def prediction_by(self, model: str | Path) -> PredictConfig:
+        """Return how `model` predicts images of the dataset: on the preferred device, seeing them as was chosen."""
+        return self.seeing(PredictConfig(device=default_device(), appearance=self.appearance_of(model)))
+
     @property
     def base_problem(self) -> str:
         """Why no training can start from the base, in a sentence; empty if one can."""
@@ -190,7 +215,7 @@ class Session:
         return reason and f"{reason} Choose another model to start from in section Model."
 
     def remember(self, **choices: Any) -> None:
-        """Keep what the user chose for the trainings of the dataset, fields of `Choices` by name."""
+        """Keep what the user chose for the models of the dataset, fields of `Choices` by name."""
         chosen = self.choices.model_copy(update=choices)
         if chosen != self.choices and self._project is not None and self._project.source.exists():
             self.choices = chosen
@@ -223,6 +248,7 @@ class Session:
     def _recall_choices(self) -> None:
         """Start from what was chosen for the dataset or, where nothing was, from the base of its last training."""
         self.choices = Choices() if self._project is None else Choices.read(self._project.folder)
+        self._appearances = self.choices.appearances
         last = self.history.training
         if base := self.choices.base or (last.request.checkpoint if last is not None else None):
             self._model = base
@@ -319,6 +345,12 @@ class Session:
         folder = Path(tempfile.mkdtemp(prefix="unet-finetune-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
+
+
+def _known_as(model: str | Path) -> str:
+    """Return the name of a model that ships, be it given or its file; of another one its file."""
+    file = find_model_file(model).absolute()
+    return shipped_name(file) or str(file)
 
 
 class _InSession(Protocol):
