@@ -29,11 +29,11 @@ def predicting(waiting, tmp_path, qapp):  # noqa: ARG001 - timers need an applic
     annotation.release()
 
 
-def answer(runner, labels):
-    """Let the job find `labels`, at a threshold of 0.4."""
+def answer(runner, labels, shown=""):
+    """Let the job find `labels`, at a threshold of 0.4, in an image that was `shown` to the model so."""
     file = runner.folder / "0.npy"
     np.save(file, np.where(labels > 0, 103, 102).astype(np.uint8))
-    event = ImagePredicted(0, 1, "img_0", file, 0.4)
+    event = ImagePredicted(0, 1, "img_0", file, 0.4, shown)
     runner.listener.on_report(Report(event, RunProgress()))
     runner.listener.on_end(None)
 
@@ -193,6 +193,18 @@ def test_nothing_found_is_said_and_no_mask(predicting):
     with message("finds nothing in img_0"):
         answer(runner, np.zeros(SIZE))
     assert not annotation.session.project.image("img_0").is_annotated
+
+
+@pytest.mark.parametrize("found", [BLOB, np.zeros(SIZE)], ids=["objects", "nothing"])
+def test_how_the_model_saw_the_image_is_told_whatever_it_found(predicting, found):
+    annotation, runner = predicting
+    start_from_prediction(annotation)
+    answer(runner, found, "with dark and bright exchanged")
+    seen = "The model saw 1 image with dark and bright exchanged: img_0."
+    assert annotation.session.message.text.endswith(seen)
+    start_from_prediction(annotation)
+    answer(runner, found, "with dark and bright exchanged")  # nothing new
+    assert annotation.session.message.text.endswith(seen)
 
 
 def test_an_image_that_was_left_meanwhile_is_not_painted(predicting):

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout
 
 from napari_unet_finetune._qt.annotate import autosave, helping
 from napari_unet_finetune._qt.annotate.annotation import annotation_of
-from napari_unet_finetune._qt.annotate.first_guess import use_prediction
+from napari_unet_finetune._qt.annotate.first_guess import Found, use_prediction
 from napari_unet_finetune._qt.annotate.panel import AnnotatePanel
 from napari_unet_finetune._qt.images.panel import ImagesPanel
 from napari_unet_finetune._qt.session.dock import Dock
@@ -105,7 +105,7 @@ def helped(window, qtbot, monkeypatch):
 
     def predict(annotation, then):
         asked.append(annotation.session.current)
-        then(annotation.session.current, TWO_BLOBS)
+        then(Found(annotation.session.current, TWO_BLOBS))
 
     monkeypatch.setattr(helping, "predict_current", predict)
     dock.images.view.open_requested.emit("img_1")
@@ -154,7 +154,7 @@ def test_a_drag_with_shift_keeps_the_prediction_inside_its_rectangle(helped, qtb
     assert list(viewer.layers) == layers and viewer.layers.selection.active is layer and layer.mode == "paint"
     undo(viewer)
     assert not layer.data.any()
-    use_prediction(annotation, "img_1", TWO_BLOBS)
+    use_prediction(annotation, Found("img_1", TWO_BLOBS))
     assert annotation.session.project.image("img_1").is_predicted
     stroke(viewer, (18, 30), (25, 40), (32, 52), key=SHIFT)
     np.testing.assert_array_equal(layer.data > 0, TWO_BLOBS * (np.arange(SIZE[1]) > 20) > 0)

@@ -135,7 +135,7 @@ def test_a_store_is_predicted_where_it_lies_what_is_looked_at_first(
 def test_a_large_layer_that_the_model_saw_exchanged_is_told(tmp_path, viewer, run, predicting, slide, write_store):
     store = write_store(tmp_path / "slide.ome.zarr", slide, "yx")
     image = opened(viewer, store, levels_of(store), name="slide")
-    predicting.appearance = "inverted"
+    predicting.session.show_as(predicting.session.predictor, "inverted")
     told = run(image, tmp_path / "out")
     assert told.endswith("The model saw 1 image with dark and bright exchanged: slide.")
 

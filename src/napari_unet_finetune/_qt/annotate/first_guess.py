@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...data.painted import PREDICTED
+from ...events import how_seen
 from ...project.masks import over_background
 from ...project.project import Origin, Project
 from ..session.predict_frames import above, predict_frames
@@ -25,11 +27,26 @@ def start_from_prediction(annotation: Annotation) -> None:
     RunError
         If another such job is under way.
     """
-    predict_current(annotation, lambda name, found: use_prediction(annotation, name, found))
+    predict_current(annotation, lambda found: use_prediction(annotation, found))
 
 
-def predict_current(annotation: Annotation, then: Callable[[str, NDArray[np.uint16]], object]) -> None:
-    """Have the current model predict the current image in a job, and call `then` with its name and 1 for objects.
+class Found(NamedTuple):
+    """What a model finds in the image called `name`: `labels` (Y, X), 1 for objects.
+
+    `seen` is a sentence on how the model saw it, empty if there is nothing to say.
+    """
+
+    name: str
+    labels: NDArray[np.uint16]
+    seen: str = ""
+
+    def told(self, text: str) -> str:
+        """Return `text` and how the model saw the image."""
+        return " ".join(filter(None, (text, self.seen)))
+
+
+def predict_current(annotation: Annotation, then: Callable[[Found], object]) -> None:
+    """Have the current model predict the current image in a job, and call `then` with what it finds.
 
     Raises
     ------
@@ -42,9 +59,10 @@ def predict_current(annotation: Annotation, then: Callable[[str, NDArray[np.uint
         return
     session.jobs.require_free()
 
-    def on_predicted(_number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
+    def on_predicted(_number: int, probabilities: NDArray[np.uint8], threshold: float, shown: str) -> None:
         if session.is_open(project):
-            then(name, above(probabilities, threshold).astype(np.uint16))
+            seen = " ".join(how_seen([(name, shown)], "image"))
+            then(Found(name, above(probabilities, threshold).astype(np.uint16), seen))
 
     ahead = [image.ref for image in annotation.waiting[:1]]  # while this one is corrected
     job = predict_frames(session, f"Predicting {name}", [project.image(name).ref], ahead=ahead)
@@ -53,9 +71,10 @@ def predict_current(annotation: Annotation, then: Callable[[str, NDArray[np.uint
     session.jobs.start(job)
 
 
-def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]) -> None:
-    """Paint `labels` where the image `name` is not painted yet; what is painted stays, and one undo takes it back."""
+def use_prediction(annotation: Annotation, found: Found) -> None:
+    """Paint what is `found` where nothing is painted yet; what is painted stays, and one undo takes it back."""
     session, layer = annotation.session, annotation.layer
+    name, labels = found.name, found.labels
     if session.project is None or session.current != name or layer is None:
         session.tell(
             f"{name} was closed before its prediction arrived. Open it and start from the prediction again.",
@@ -68,19 +87,20 @@ def use_prediction(annotation: Annotation, name: str, labels: NDArray[np.uint16]
     is_current = partial(_is_current, session, session.project, name)
     if not labels.any():
         nothing = f"The model finds nothing in {name}. Paint its objects by hand."
-        session.tell(nothing, "warning", holds=lambda: is_current("none"))
+        session.tell(found.told(nothing), "warning", holds=lambda: is_current("none"))
         return
     where = " where nothing was painted" if is_painted(layer) else ""
     added = add_paint(layer, over_background(labels) if session.project.sparse else labels)
     if not added.any():
-        session.tell(f"All that the model finds in {name} is painted already.", holds=lambda: session.current == name)
+        told = found.told(f"All that the model finds in {name} is painted already.")
+        session.tell(told, holds=lambda: session.current == name)
         return
     annotation.begin_guess(added)
-    session.tell(
+    told = found.told(
         f"Added the prediction{where} ({np.count_nonzero(added):,} pixels). It is used once you correct it, or accept "
-        "it with the key A; Ctrl+Z undoes it.",
-        holds=lambda: is_current(PREDICTED),
+        "it with the key A; Ctrl+Z undoes it."
     )
+    session.tell(told, holds=lambda: is_current(PREDICTED))
 
 
 def _is_current(session: Session, project: Project, name: str, origin: Origin) -> bool:

@@ -13,7 +13,7 @@ from ...project.guess import between, kept_inside, toggled
 from ..layers.layers import OURS, selection_kept
 from ..session.listener import Listener
 from .annotation import Annotation
-from .first_guess import predict_current
+from .first_guess import Found, predict_current
 from .paint import OBJECT, change_paint
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ Point = tuple[float, float]
 class Helping(Listener):
     """Takes clicks and drags of the mouse with `KEY` pressed on the layer that is painted in; the brush stays chosen.
 
-    The current image is predicted when that is first needed, and again for another model or channel.
+    The current image is predicted when that is first needed, and again for another model or another view of it.
     """
 
     def __init__(self, annotation: Annotation) -> None:
         self._annotation = annotation
-        self._found: tuple[tuple[object, ...], NDArray[np.uint16]] | None = None
+        self._found: tuple[object, Found] | None = None
         callbacks = annotation.session.viewer.mouse_drag_callbacks
         callbacks.append(self._on_press)
         self.at_release(lambda: callbacks.remove(self._on_press))
@@ -52,11 +52,10 @@ class Helping(Listener):
                 change_paint(layer, changed)
             return changed is not None
 
-        def add(found: NDArray[np.uint16]) -> None:
-            if not change(found):
-                session, name = self._annotation.session, self._annotation.session.current
-                nothing = "The model finds no object there. Paint it by hand."
-                session.tell(nothing, holds=lambda: session.current == name)
+        def add(found: Found) -> None:
+            if not change(found.labels):
+                session, nothing = self._annotation.session, "The model finds no object there. Paint it by hand."
+                session.tell(found.told(nothing), holds=lambda: session.current == found.name)
 
         if not change(None):
             self._with_prediction(add)
@@ -68,7 +67,7 @@ class Helping(Listener):
             box = between(first, last)
             guess = self._annotation.guess
             self._with_prediction(
-                lambda found: change_paint(layer, kept_inside(np.asarray(layer.data), found, box, guess))
+                lambda found: change_paint(layer, kept_inside(np.asarray(layer.data), found.labels, box, guess))
             )
 
     def _on_press(self, _viewer: Any, event: Any) -> Iterator[None]:
@@ -121,22 +120,23 @@ class Helping(Listener):
             viewer.layers.append(rectangle)
         return rectangle
 
-    def _with_prediction(self, then: Callable[[NDArray[np.uint16]], object]) -> None:
+    def _with_prediction(self, then: Callable[[Found], object]) -> None:
         """Call `then` with what the current model finds in the current image, as soon as that is known."""
         session = self._annotation.session
-        key = (session.current, session.predictor, session.channels)
+        key = (session.current, session.predictor, session.prediction_by(session.predictor))
         if self._found is not None and self._found[0] == key:
             then(self._found[1])
             return
 
-        def on_found(name: str, found: NDArray[np.uint16]) -> None:
-            layer = self._annotation.layer
-            if layer is None or session.current != name or found.shape != layer.data.shape:
+        def on_found(found: Found) -> None:
+            layer, name = self._annotation.layer, found.name
+            if layer is None or session.current != name or found.labels.shape != layer.data.shape:
                 closed = f"{name} was closed before its prediction arrived. Open it and try again."
                 session.tell(closed, holds=lambda: session.current != name or self._annotation.layer is None)
                 return
             self._found = (key, found)
-            session.tell(f"{name} is predicted; further clicks act at once.", holds=lambda: session.current == name)
+            told = found.told(f"{name} is predicted; further clicks act at once.")
+            session.tell(told, holds=lambda: session.current == name)
             then(found)
 
         try:

@@ -271,6 +271,7 @@ class CompareController:
             images=tuple(image.ref for image in map(project.image, images.names)),
             pairs=pairs_of(map(project.image, images.names)),
             cache=labels_folder(project),
+            # which way round images are shown is left to each model, see `Session.appearance_of`
             config=self.session.seeing(PredictConfig(device=default_device(), instances=self.split)),
         )
 

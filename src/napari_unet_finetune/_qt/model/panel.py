@@ -38,7 +38,8 @@ class ModelPanel(Panel):
         self.warning, self.card = MessageLine(), ModelCardView()
         self.seen = tipped(
             QCheckBox("What the model sees"),
-            "Show the current image as it enters the network: its channels, normalized.",
+            "Show the current image as it enters the network: its channels, normalized, and exchanged where Dark and "
+            "bright in Predict says so.",
         )
         self.export_button = push_button("Export…", _EXPORT)
         self._sight = ModelSight(session)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ...data.annotated_image import AnnotatedImage
-from ...data.appearance import Appearance
+from ...data.appearance import Appearance, named
 from ...data.normalize import as_shown
 from ...io.pixels import ImagePixels
 from ...models.card import FileCard
@@ -40,7 +40,8 @@ class ModelSight(Listener):
         session.stage.join(Place.SIGHT, self)
         self.at_release(lambda: session.stage.leave(self))
         self.listen(session.viewer.layers.events.removed, self._on_removed)
-        self.listen(session.channels_changed, lambda: self.follow(session.current))
+        for signal in (session.channels_changed, session.appearance_changed):
+            self.listen(signal, lambda: self.follow(session.current))
 
     def show(self, card: FileCard) -> None:
         """Show what the model of `card` sees, now and after going to another image."""
@@ -67,6 +68,8 @@ class ModelSight(Listener):
             return
 
         view = card.seeing(self.session.channels).view
+        if (chosen := named(self.session.appearance_of(card.path), view.in_channels)) is not None:
+            view = view.as_one_of(chosen)
 
         def look() -> _Seen:
             pixels = project.read_image(name)

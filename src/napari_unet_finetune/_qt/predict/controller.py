@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ...config import AppearanceName, ChannelRule, PredictConfig
+from ...config import ChannelRule, PredictConfig
 from ...errors import DataError, FinetuneError
-from ...events import Event, ImagePredicted, how_seen
+from ...events import how_seen
 from ...io.axes import COLORS
 from ...io.images import ImageRef
 from ..annotate.annotation import annotation_of
@@ -47,7 +47,6 @@ class PredictController:
         self.session = session
         self.results: list[LivePrediction] = []
         self.task: Task | None = None
-        self.appearance: AppearanceName = "auto"
         self.elsewhere: ChannelRule | None = None  # channel chosen for images that are not in the dataset
         self._config = PredictConfig()  # as set last, for when nothing is predicted; but for the threshold
         self._thresholds: dict[str, float | None] = {}  # of each model: probabilities of another mean something else
@@ -73,6 +72,12 @@ class PredictController:
         """Return the settings of the next prediction by `model`: its own threshold, the others those of `config`."""
         shown = self.live.config if self.live else self._config
         return shown.model_copy(update={"threshold": self._thresholds.get(model)})
+
+    def config_of_files(self, channels: ChannelRule | None) -> PredictConfig:
+        """Return the settings of the next prediction into files, of images of which `channels` is seen."""
+        model = self.session.predictor
+        seen = {"device": default_device(), "channels": channels, "appearance": self.session.appearance_of(model)}
+        return self.config_of(model).model_copy(update=seen)
 
     def set_config(self, **changes: Any) -> None:
         """Change settings; the labels of the live prediction follow at once."""
@@ -155,14 +160,8 @@ class PredictController:
     def _start_large(self, task: LargeTask, out: Path | None, *, overwrite: bool) -> None:
         if out is None:
             raise DataError(f"{task.stack.name} is in no file of its own. Choose a folder for its labels.")
-        is_own = self.is_own(task.layer)
-        seen = {
-            "device": default_device(),
-            "channels": self.channels(self.channel_names(task.layer), is_own=is_own),
-            "appearance": self.appearance,
-        }
-        config = self.config_of(self.session.predictor).model_copy(update=seen)
-        self.large.predict(task, config, out, overwrite=overwrite)
+        channels = self.channels(self.channel_names(task.layer), is_own=self.is_own(task.layer))
+        self.large.predict(task, self.config_of_files(channels), out, overwrite=overwrite)
 
     def _checked_source(self) -> Image:
         self.session.jobs.require_free()
@@ -181,10 +180,10 @@ class PredictController:
         images = [own] if own is not None else partial(write_task, task)
         ahead = [image.ref for image in annotation_of(self.session).waiting[:1]] if is_own else []
         channels = self.channels(self.channel_names(task.source), is_own=self.is_own(task.source))
-        config = PredictConfig(device=default_device(), channels=channels, appearance=self.appearance)
+        config = self.session.prediction_by(task.model).model_copy(update={"channels": channels})
         job = predict_frames(self.session, task.title, images, model=task.model, config=config, ahead=ahead)
         job.predicted.connect(partial(self._on_predicted, task))
-        job.event.connect(partial(self._on_event, task))
+        job.event.connect(lambda _event: self.changed.emit())
         job.ended.connect(lambda _file: self._on_end(task))
         job.failed.connect(self._end)
         self.task = task
@@ -195,12 +194,10 @@ class PredictController:
             raise
         self.changed.emit()
 
-    def _on_event(self, task: Task, event: Event) -> None:
-        if isinstance(event, ImagePredicted):
-            task.shown.append((task.name(event.index), event.shown))
-        self.changed.emit()
-
-    def _on_predicted(self, task: Task, number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
+    def _on_predicted(
+        self, task: Task, number: int, probabilities: NDArray[np.uint8], threshold: float, shown: str
+    ) -> None:
+        task.shown.append((task.name(number), shown))
         if number < len(task.files):
             task.files[number].path.unlink(missing_ok=True)
         if self._is_out_of_sight(task):

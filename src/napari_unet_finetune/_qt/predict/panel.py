@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ...config import AppearanceName
@@ -68,8 +68,8 @@ class PredictPanel(Panel):
         self.channel = ChannelBox()
         self.appearance = tipped(
             ChoiceBox(_APPEARANCES),
-            "Which way round the model is to see these images. Exchanged, if objects are dark here and were bright in "
-            "the training images, or the other way round.",
+            "Which way round this model is to see images, here and in Annotate. Exchanged, if objects are dark here "
+            "and were bright in the training images, or the other way round.",
         )
         self._folder_channels: tuple[Path | None, tuple[str, ...]] = (None, ())
         self.button = push_button("Predict", "Find the objects in these images.")
@@ -91,9 +91,7 @@ class PredictPanel(Panel):
             case _:
                 source, out = self.folders()
                 if source is not None and out is not None:
-                    config = self.predicting.config_of(self.session.predictor)
-                    chosen = {"channels": self.channel.value(), "appearance": self.predicting.appearance}
-                    config = config.model_copy(update=chosen)
+                    config = self.predicting.config_of_files(self.channel.value())
                     self.predicting.files.predict(source, out, config, overwrite=self.overwrite.isChecked())
 
     def start_when_free(self) -> None:
@@ -131,6 +129,8 @@ class PredictPanel(Panel):
         names = self._channel_names(kind)
         self.channel.set_channels(names, self.predicting.channels(names, is_own=self._is_own(kind)))
         self._form.setRowVisible(self.channel, len(names) > 1)
+        with QSignalBlocker(self.appearance):
+            self.appearance.set_value(self.session.appearance_of(self.session.predictor))
         words, can = self._describe(kind)
         self.about.setText(words)
         self._form.setRowVisible(self.about, bool(words))
@@ -163,7 +163,7 @@ class PredictPanel(Panel):
         return self._folder_channels[1]
 
     def _on_appearance(self) -> None:
-        self.predicting.appearance = self.appearance.value()
+        self.session.show_as(self.session.predictor, self.appearance.value())
 
     def _on_channel(self) -> None:
         if self._is_own(self.source.value()):
@@ -224,6 +224,7 @@ class PredictPanel(Panel):
         self.listen(session.jobs.changed, self._on_busy)
         self.listen(self.predicting.changed, self._on_busy)
         self.listen(session.channels_changed, self.refresh)
+        self.listen(session.appearance_changed, self.refresh)
         self.channel.changed.connect(self._on_channel)
         self.appearance.changed.connect(self._on_appearance)
         self.source.changed.connect(self.refresh)

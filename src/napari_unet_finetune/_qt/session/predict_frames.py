@@ -14,16 +14,16 @@ from ...io.images import ImageRef
 from ...runs.request import PredictRequest
 from .jobs import Job, Report
 from .session import Session
-from .settings import default_device
 
 
 class FramesJob(Job):
     """A job that predicts images; `predicted` is emitted with each one.
 
-    Its arguments are the number of the image, its probabilities (Y, X) of uint8, and the threshold of the model.
+    Its arguments are the number of the image, its probabilities (Y, X) of uint8, the threshold of the model, and how it
+    was shown the image, where that is worth a word.
     """
 
-    predicted = Signal(int, object, float)
+    predicted = Signal(int, object, float, str)
 
     def on_report(self, report: Report) -> None:
         """Read what was predicted, and tell of it first."""
@@ -31,7 +31,7 @@ class FramesJob(Job):
         if isinstance(event, ImagePredicted) and self.is_running:
             probabilities = np.load(event.file)
             event.file.unlink()
-            self.predicted.emit(event.index, probabilities, event.threshold)
+            self.predicted.emit(event.index, probabilities, event.threshold, event.shown)
         super().on_report(report)
 
 
@@ -59,14 +59,15 @@ def predict_frames(
     model
         File or name; that of the session if empty.
     config
-        How to predict; on the preferred device, with the channel of the dataset, if None.
+        How to predict; as an image of the dataset if None, see `Session.prediction_by`.
     ahead
         What is likely to be predicted next, and may be begun with as soon as this has ended.
     """
+    model = model or session.predictor
     request = PredictRequest(
-        checkpoint=model or session.predictor,
+        checkpoint=model,
         images=() if callable(images) else tuple(images),
-        config=config or session.seeing(PredictConfig(device=default_device())),
+        config=config or session.prediction_by(model),
         ahead=tuple(ahead),
     )
     job = FramesJob(session.scratch(), title, request, is_temporary=True)
