@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from napari_unet_finetune.events import (
+    LOOKS_REVERSED,
     Alive,
     Event,
     ImageCompared,
@@ -27,6 +28,7 @@ from napari_unet_finetune.events import (
     as_run,
     drain,
     from_json,
+    how_seen,
     to_json,
     told_of,
     until,
@@ -42,9 +44,11 @@ EXAMPLES = [
     TileEnd(3, 12),
     PieceEnd(Path("a.tif"), Path(".a_labels.tif.parts/0.npz"), 0, 0, 1024, 1024, 2048, 3, 9),
     ImageEnd(Path("in/a.tif"), Path("out/a_labels.tif"), done=1, total=2),
+    ImageEnd(Path("in/s.tif"), Path("out/s_labels.tif"), shown=(("exchanged", "1 of 3 frames"), ("otherwise", ""))),
     ImageEnd(Path("in/b.tif"), error="b.tif cannot be read.", done=2, total=2),
     ImageSeen("a", 1, 2),
     ImageCompared("raw", "a", Path("labels/a.tif"), None, 0.5, 0.25, 0.75, 1.5, done=1, total=2),
+    ImageCompared("raw", "c", Path("labels/c.tif"), shown="exchanged"),
     ImageCompared("raw", "b", error="b.tif cannot be read.", done=2, total=2),
     ImagePredicted(0, 2, "a", Path("probabilities/00000.npy"), 0.5),
     PreviewReady(50, "a", Path("preview.npy")),
@@ -154,8 +158,21 @@ def test_until_returns_the_result_if_nobody_asks_it_to_stop():
 
 def test_of_files_that_are_dealt_with_all_is_told():
     ends = [
-        ImageEnd(Path("in/a.tif"), shown="exchanged"),
+        ImageEnd(Path("in/a.tif"), shown=(("exchanged", ""),)),
         ImageEnd(Path("in/b.tif"), notes=("b.tif: its objects are not split.",)),
-        ImageEnd(Path("in/c.tif"), shown="exchanged"),
+        ImageEnd(Path("in/c.tif"), shown=(("exchanged", "3 of 100 frames"), (LOOKS_REVERSED, "2 of 100 frames"))),
     ]
-    assert list(told_of(ends)) == ["The model saw 2 files exchanged: a, c.", "b.tif: its objects are not split."]
+    *seen, to_do, note = told_of(ends)
+    assert seen == [
+        "The model saw 2 files exchanged: a, c (3 of 100 frames).",
+        "The model saw 1 file unchanged, although dark and bright look exchanged: c (2 of 100 frames).",
+    ]
+    assert "Dark and bright" in to_do and "--set appearance=inverted" in to_do
+    assert note == "b.tif: its objects are not split."
+
+
+def test_what_to_do_is_said_once_and_only_where_images_look_reversed():
+    told = list(how_seen([("a", LOOKS_REVERSED), ("b", "exchanged"), ("c", LOOKS_REVERSED), ("d", "")], "image"))
+    assert told[0] == "The model saw 2 images unchanged, although dark and bright look exchanged: a, c."
+    assert ["--set" in sentence for sentence in told] == [False, False, True]
+    assert list(how_seen([("b", "exchanged"), ("d", "")])) == ["The model saw 1 file exchanged: b."]

@@ -13,6 +13,9 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 from .checked_json import Count, Number, Score, Seconds, checked
 from .text import count_of, difference, first_of
 
+# How a file was seen: each way in words, and which part of the file, such as ``3 of 100 frames``; empty for all of it.
+Ways = tuple[tuple[str, str], ...]
+
 Result = TypeVar("Result")
 One = TypeVar("One")
 P = ParamSpec("P")
@@ -189,7 +192,8 @@ class ImageEnd(Event):
     """One file is dealt with, number `done` of `total`.
 
     `labels` is its labels file, `skipped` says that it was there before, `error` why there is none; `shown` says how
-    the model saw it, if that is worth a word, and `notes` what else there is to know, in sentences.
+    the model saw it, or some of its frames, if that is worth a word, and `notes` what else there is to know, in
+    sentences.
     """
 
     kind: ClassVar[str] = "image_end"
@@ -199,7 +203,7 @@ class ImageEnd(Event):
     error: str | None = None
     done: Count = 0
     total: Count = 0
-    shown: str = ""
+    shown: Ways = ()
     notes: tuple[str, ...] = ()
 
 
@@ -233,12 +237,24 @@ class ImagePredicted(Event):
     shown: str = ""
 
 
-def how_seen(images: Iterable[tuple[str, str]], what: str = "file") -> Iterator[str]:
-    """Yield sentences on how a model saw images, of their names and what is `shown` of each, where that is a word."""
-    told = [(name, shown) for name, shown in images if shown]
-    for shown in dict.fromkeys(shown for _, shown in told):
-        names = [name for name, same in told if same == shown]
-        yield f"The model saw {count_of(len(names), what)} {shown}: {first_of(names)}."
+LOOKS_REVERSED = "unchanged, although dark and bright look exchanged"
+_IF_REVERSED = (
+    "If objects are missed where they look exchanged, set Dark and bright to exchanged (in the terminal, --set "
+    "appearance=inverted)."
+)
+
+
+def how_seen(images: Iterable[tuple[str, str | Ways]], what: str = "file") -> Iterator[str]:
+    """Yield sentences on how a model saw images, of their names and how each was shown, and at last what to do."""
+    names: dict[str, list[str]] = {}
+    for name, shown in images:
+        for way, part in ((shown, ""),) if isinstance(shown, str) else shown:
+            names.setdefault(way, []).append(f"{name} ({part})" if part else name)
+    names.pop("", None)
+    for way, of_way in names.items():
+        yield f"The model saw {count_of(len(of_way), what)} {way}: {first_of(of_way)}."
+    if LOOKS_REVERSED in names:
+        yield _IF_REVERSED
 
 
 def told_of(ends: Sequence[ImageEnd]) -> Iterator[str]:
@@ -251,7 +267,8 @@ def told_of(ends: Sequence[ImageEnd]) -> Iterator[str]:
 class ImageCompared(Event):
     """What the model called `model` makes of an image, number `done` of `total` of this model.
 
-    `labels` is the file of its labels, `error` says why there is none; the scores are `None` without a truth.
+    `labels` is the file of its labels, `error` says why there is none; the scores are `None` without a truth. `shown`
+    says how the model saw the image, if that is worth a word.
     """
 
     kind: ClassVar[str] = "image_compared"
@@ -269,6 +286,7 @@ class ImageCompared(Event):
     true_objects: Count | None = None
     matches: tuple[Count, ...] | None = None
     no_object_scores: str = ""
+    shown: str = ""
     done: Count = 0
     total: Count = 0
 

@@ -14,6 +14,7 @@ from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.data.statistics import measure_image
 from napari_unet_finetune.evaluation.rows import Row, columns_of
+from napari_unet_finetune.events import LOOKS_REVERSED
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.io.images import ImageRef, list_images, read_image, write_labels
 from napari_unet_finetune.models.load import load_model
@@ -34,13 +35,14 @@ def test_images_that_look_reversed_are_named_with_what_to_do(answer, invoke, squ
         iio.imwrite(images / file.name, pixels if file.stem == "img_00" else 255 - pixels)
     command = ["predict", "--model", tmp_path / "base.safetensors", "--images", images, "--out", tmp_path / "out", *CPU]
     code, report = answer(*command)
-    (note,) = (note for note in report["notes"] if "look exchanged" in note)
-    assert code == 0 and note.startswith("The model saw 4 files unchanged")
-    assert "img_01" in note and "img_00" not in note and "--set appearance=inverted" in note
+    note, to_do = report["notes"]
+    assert code == 0 and note == f"The model saw 4 files {LOOKS_REVERSED}: img_01, img_02, img_03, …."
+    assert "set Dark and bright to exchanged" in to_do and "--set appearance=inverted" in to_do
     command = ["evaluate", "--model", tmp_path / "base.safetensors", "--images", images, "--masks", squares / "masks"]
     code, scores = answer(*command, *CPU)
-    assert code == 0 and [bool(row["shown"]) for row in scores["rows"]] == [False, True, True, True, True]
-    assert "The model saw 4 images unchanged" in " ".join(invoke(*command, *CPU).stderr.split())
+    assert code == 0 and [row["shown"] for row in scores["rows"]] == ["", *[LOOKS_REVERSED] * 4]
+    told = " ".join(invoke(*command, *CPU).stderr.split())
+    assert "The model saw 4 images unchanged" in told and told.count("--set appearance=inverted") == 1
 
 
 def test_predicting_writes_labels_once_and_skips_them_later(answer, invoke, squares, model, tmp_path):

@@ -8,7 +8,7 @@ import tifffile
 
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.events import TileEnd, drain
+from napari_unet_finetune.events import LOOKS_REVERSED, TileEnd, drain
 from napari_unet_finetune.inference.folder import ImageEnd, predict_folder
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.io.images import ImageRef, read_image, write_labels
@@ -232,6 +232,22 @@ def test_a_stack_that_was_killed_goes_on_with_the_frames_that_were_finished(stac
     assert (tmp_path / "out" / "movie_labels.tif").read_bytes() == (
         tmp_path / "at once" / "movie_labels.tif"
     ).read_bytes()
+
+
+class Doubtful(Predictor):
+    """Finds the second and the fourth of all frames reversed."""
+
+    seen = 0
+
+    def how_shown(self, _sight):
+        self.seen += 1
+        return LOOKS_REVERSED if self.seen in (2, 4) else ""
+
+
+def test_how_many_frames_of_a_stack_look_reversed_is_told(stack, tmp_path, model) -> None:
+    report = drain(predict_folder(stack, tmp_path / "out", Doubtful(model, PredictConfig(device="cpu"))))
+    assert report.notes[0] == f"The model saw 1 file {LOOKS_REVERSED}: movie (2 of 5 frames)."
+    assert "Dark and bright" in report.notes[1]
 
 
 def test_stopping_tells_how_many_frames_are_kept(stack, tmp_path, counting) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from ..config import PREDICTION_VERSION
 from ..data.folders import open_unannotated, read_unannotated
 from ..data.normalize import Sight
 from ..errors import DataError, DeviceError, FinetuneError, lacks_memory
-from ..events import ImageEnd, PieceEnd, Run, TileEnd, never
+from ..events import ImageEnd, PieceEnd, Run, TileEnd, Ways, never
 from ..io.disk import file_stamp
 from ..io.images import ImageHeader, ImageRef, read_headers, write_labels
 from ..io.regions.ome_zarr import is_zarr, zarr_stamp
@@ -93,7 +94,7 @@ def _predict_image(file: ImageFile, predictor: Predictor, should_stop: Callable[
     if prediction is None:
         return Stopped()
     write_labels(file.target, prediction.labels, scale=prediction.scale, unit=prediction.unit, overwrite=True)
-    return ImageEnd(file.path, labels=file.target, shown=prediction.shown)
+    return ImageEnd(file.path, labels=file.target, shown=_ways([prediction.shown]))
 
 
 def is_in_parts(file: ImageFile, chunk: int | None) -> bool:
@@ -139,10 +140,17 @@ def _predict_in_parts(
     tidy = [(pieces, "") if side is None else tidied(pieces, predictor.config) for pieces in frames]
     _write(file, [labels for labels, _ in tidy], side)
     parts = frames[0].parts
-    shown = sorted({parts.note(pieces.name(next(pieces.regions()))) for pieces in frames} - {""})
+    shown = _ways([parts.note(pieces.name(next(pieces.regions()))) for pieces in frames])
     parts.remove()
     notes = tuple(f"{file.path.name}: {note}." for note in dict.fromkeys(note for _, note in tidy) if note)
-    return ImageEnd(file.path, labels=file.target, shown=", or ".join(shown), notes=notes)
+    return ImageEnd(file.path, labels=file.target, shown=shown, notes=notes)
+
+
+def _ways(frames: Sequence[str]) -> Ways:
+    """Return how a file was seen, from how each of its frames was, in words; nothing of those shown as they are."""
+    total = len(frames)
+    counts = sorted(Counter(frames).items())
+    return tuple((way, "" if count == total else f"{count} of {total} frames") for way, count in counts if way)
 
 
 def _predict_pieces(

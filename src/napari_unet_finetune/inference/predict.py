@@ -23,7 +23,7 @@ from ..data.normalize import ModelView, Sight, possible_sights, quantiles_seen, 
 from ..data.view.resampling import Resampling, rescaled_shape
 from ..device import autocast, pick_device, pick_precision
 from ..errors import DeviceError, lacks_memory
-from ..events import TileEnd, drain, never, until
+from ..events import LOOKS_REVERSED, TileEnd, drain, never, until
 from ..io.regions.region import LazyImage, Region
 from ..models.foreign.model import ForeignModel
 from ..models.load import load_to_predict
@@ -94,10 +94,6 @@ def predict(
 LOOKED_AT_PX = 1024
 # Pixels of the largest image that is read once more to see whether its contrast is reversed.
 LOOKED_THROUGH_PX = 2**24
-_REVERSED = (
-    "unchanged, although dark and bright look exchanged against the training images (if objects are missed, set Dark "
-    "and bright to exchanged; in the terminal, --set appearance=inverted)"
-)
 
 Edges = tuple[bool, bool, bool, bool]  # top, bottom, left and right of a part: whether it stands for the image's border
 ALL_EDGES: Edges = (True, True, True, True)
@@ -274,7 +270,7 @@ class Predictor:
     def how_shown(self, sight: Sight) -> str:
         """Return how an image was shown to the network, in words, or that it looks reversed; else nothing."""
         if not sight.appearance.changes:
-            return _REVERSED if sight.looks_reversed else ""
+            return LOOKS_REVERSED if sight.looks_reversed else ""
         why = ", as other images of its training" if self.config.appearance == "auto" else ""
         return f"{sight.appearance.in_words(self.channels)}{why}"
 
