@@ -1,5 +1,6 @@
 """Labels are kept for as long as their model and image are what they were; nothing else is ever removed."""
 
+import json
 import os
 import shutil
 
@@ -78,6 +79,14 @@ def test_a_list_that_cannot_be_read_is_empty_and_written_anew(folder, files, tex
     assert KeptCells(folder).prune() == () and kept.labels.is_file()
     KeptCells(folder).put(kept)
     assert KeptCells(folder).find(kept.made_of) == kept
+
+
+def test_cells_that_do_not_say_how_an_image_was_shown_are_read(folder, files):
+    kept = keep(folder, *files, scores=SCORES, shown="exchanged")
+    cells = json.loads((folder / "cells.json").read_text())
+    assert cells[0].pop("shown") == "exchanged"
+    (folder / "cells.json").write_text(json.dumps(cells))
+    assert KeptCells(folder).find(kept.made_of) == kept.model_copy(update={"shown": ""})
 
 
 def test_labels_that_are_gone_are_not_found(folder, files):

@@ -149,3 +149,13 @@ def test_objects_are_split_without_predicting_again(models, images, pairs, tmp_p
     for one, other in zip(split, fresh, strict=True):
         same = (read_image(ImageRef(cell.labels), as_labels=True).array for cell in (one, other))
         np.testing.assert_array_equal(*same)
+
+
+def test_how_an_image_was_shown_is_told_and_kept(models, images, tmp_path):
+    config = CPU.model_copy(update={"appearance": "inverted"})
+    split = config.model_copy(update={"instances": True})
+    for asked_for in (config, config, split):  # predicted, kept, and split without predicting again
+        cells = drain(compare_models(asked(models[:1], images[:1], tmp_path, config=asked_for)))
+        assert [cell.shown for cell in cells] == ["with dark and bright exchanged"]
+    (cell,) = drain(compare_models(asked(models[:1], images[:1], tmp_path, config=CPU)))
+    assert cell.shown == ""

@@ -107,10 +107,11 @@ class Truth(_Kept):
 
 
 class KeptCell(_Kept):
-    """Labels that a model made of an image, and how they score on the mask there was."""
+    """Labels that a model made of an image, how it saw that, and how they score on the mask there was."""
 
     made_of: MadeOf
     labels: Path
+    shown: str = ""
     truth: Truth | None = None
     scores: Scores | None = None
 
@@ -211,7 +212,7 @@ def read_last_comparison(job: Path, folder: Path, project: Project) -> LastCompa
             outdated.add(image)
         else:
             scores = asdict(cell.scores) if cell.scores else {}
-            cells[model, image] = ImageCompared(model, image, cell.labels, **scores)
+            cells[model, image] = ImageCompared(model, image, cell.labels, shown=cell.shown, **scores)
     known = {image for _, image in cells} | outdated
     images = tuple(image.name for image in request.images if image.name in known)
     config = request.config

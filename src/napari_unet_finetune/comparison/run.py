@@ -78,35 +78,32 @@ class _Column:
             if not lacks_memory(error):
                 raise
             return replace(cell, error=f"{image.name} does not fit in memory. Cut it into smaller images.")
-        return replace(cell, labels=kept.labels, **(asdict(kept.scores) if kept.scores else {}))
+        scores = asdict(kept.scores) if kept.scores else {}
+        return replace(cell, labels=kept.labels, shown=kept.shown, **scores)
 
     def _predict(
         self, ref: ImageRef, made_of: MadeOf, should_stop: Callable[[], bool]
     ) -> Generator[Event, None, KeptCell | None]:
         """Write the labels of an image; return None if it was stopped."""
-        image, whole = read_unannotated(ref), self._whole(ref)
-        if whole is not None:
-            labels = to_labels(whole, _HALF, self._config)
+        image, unsplit = read_unannotated(ref), self._unsplit(ref)
+        if unsplit is not None:
+            labels, shown = to_labels(_mask_of(unsplit), _HALF, self._config), unsplit.shown
         else:
             prediction = yield from self._loaded().stream(image, should_stop=should_stop)
             if not isinstance(prediction, Prediction):
                 return None
-            labels = prediction.labels
-        cell = self._kept.new(made_of)
+            labels, shown = prediction.labels, prediction.shown
+        cell = self._kept.new(made_of).model_copy(update={"shown": shown})
         self._kept.put(cell)  # first: labels that are not in the list would never be removed
         write_labels(cell.labels, labels, scale=image.scale, unit=image.unit)
         return cell
 
-    def _whole(self, image: ImageRef) -> NDArray[np.float32] | None:
-        """Return what was predicted without splitting, as (Y, X) of 0 and 1, if that is kept and to be split."""
+    def _unsplit(self, image: ImageRef) -> KeptCell | None:
+        """Return what was predicted without splitting, if that is kept and to be split."""
         if not self._config.instances:
             return None
         unsplit = self._config.model_copy(update={"instances": False})
-        kept = self._kept.find(MadeOf.of(self._model.model, image, unsplit))
-        if kept is None:
-            return None
-        mask: NDArray[np.bool_] = read_image(ImageRef(kept.labels), as_labels=True).array > 0  # type: ignore[operator]
-        return mask.astype(np.float32)
+        return self._kept.find(MadeOf.of(self._model.model, image, unsplit))
 
     def _loaded(self) -> Predictor:
         if self._problem is not None:
@@ -131,3 +128,9 @@ class _Column:
         labels, truth = read_image(ImageRef(cell.labels), as_labels=True).array, read_mask(pair)
         checked = AnnotatedImage(image.name, labels, truth.labels, truth.annotated)
         return score_labels(labels, checked)
+
+
+def _mask_of(cell: KeptCell) -> NDArray[np.float32]:
+    """Return the objects of a cell as (Y, X) of 0 and 1."""
+    mask: NDArray[np.bool_] = read_image(ImageRef(cell.labels), as_labels=True).array > 0  # type: ignore[operator]
+    return mask.astype(np.float32)

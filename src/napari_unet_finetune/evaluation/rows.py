@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -51,9 +51,11 @@ class Row:
     shown: str = ""
 
     @classmethod
-    def of(cls, scores: Scores, seen: Prediction, *, count: int, seed: int, preset: str, dataset: int) -> Row:
-        """Return the row of the `scores` of a prediction."""
-        return cls(count, seed, preset, dataset, seen.name, **asdict(scores), shown=seen.shown)
+    def of(
+        cls, scores: Scores, seen: Prediction, *, count: int, seed: int, preset: str, dataset: int, **own: Any
+    ) -> Self:
+        """Return the row of the `scores` of a prediction; `own` are the fields that a class of rows adds."""
+        return cls(count, seed, preset, dataset, seen.name, **asdict(scores), shown=seen.shown, **own)
 
     @property
     def values(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Models and images are chosen, a job compares them, and the table knows what came of it."""
 
+import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from napari_unet_finetune.config import ModelConfig
 from napari_unet_finetune.errors import RunError
 from napari_unet_finetune.evaluation.rows import Row, columns_of
 from napari_unet_finetune.events import ImageCompared, drain
+from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.io.images import ImageRef
 from napari_unet_finetune.jobs.table import events_of
 from napari_unet_finetune.models.names import name_of_file
@@ -373,11 +375,14 @@ def test_another_dataset_empties_the_table(comparing, session, tmp_path, write_s
     assert (comparing.columns, comparing.images, comparing.cells) == ((), (), {})
 
 
-def test_the_table_is_saved_as_csv_with_the_model(comparing, tmp_path):
+def test_the_table_is_saved_as_csv_with_the_model_and_how_it_saw_the_image(comparing, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="no score to save"):
         save_table(comparing, tmp_path / "table.csv")
+    monkeypatch.setattr(Predictor, "how_shown", lambda *_: "exchanged")
     comparing.compare()
     save_table(comparing, tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        assert [row["shown"] for row in csv.DictReader(file)] == ["exchanged"] * 4
     header, *lines = (tmp_path / "table.csv").read_text().splitlines()
     assert header.split(",") == [*columns_of(Row), "model", "tag"]
     assert [(line.split(",")[4], line.split(",")[-2]) for line in lines] == [
@@ -448,7 +453,7 @@ def test_painting_is_saved_before_it_is_compared(comparing, session):
 
 class TestReopening:
     @pytest.fixture
-    def again(self, comparing, session, qtbot):
+    def again(self, comparing, session, qtbot, monkeypatch):
         """Return a function that opens the dock and the dataset once more, as they are on disk."""
 
         def reopen(wait_for=lambda found: found.cells):
@@ -457,6 +462,7 @@ class TestReopening:
             qtbot.waitUntil(lambda: bool(wait_for(found)))
             return found
 
+        monkeypatch.setattr(Predictor, "how_shown", lambda *_: "exchanged")
         comparing.compare()
         return reopen
 
@@ -467,7 +473,7 @@ class TestReopening:
         assert [column.label for column in found.columns] == ["model-0", "model-1"]
         assert len({column.color for column in found.columns}) == 2
         assert (found.images, found.stale) == (("img_04", "img_05"), ())
-        assert len(table_rows(found)) == 4
+        assert [row.shown for row in table_rows(found)] == ["exchanged"] * 4
         assert [Path(entry.model).stem for entry in found.entries if entry.label == "model-1"] == ["model-1"]
 
     def test_they_are_shown_when_another_dataset_comes_back(self, again, session, qtbot, tmp_path, write_squares):

@@ -111,5 +111,5 @@ def _rows(comparing: CompareController) -> Iterator[ModelRow]:
             scores = {field.name: getattr(cell, field.name) for field in fields(Scores)}
             yield ModelRow(
                 count=training.count, seed=training.seed, preset=training.preset, dataset=2, image=name,
-                model=column.label, tag=column.tag, **scores,
+                shown=cell.shown, model=column.label, tag=column.tag, **scores,
             )  # fmt: skip
