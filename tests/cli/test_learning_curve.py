@@ -8,6 +8,7 @@ import pytest
 
 from napari_unet_finetune.cli import learning_curve
 from napari_unet_finetune.evaluation.rows import Row, columns_of
+from napari_unet_finetune.inference.predict import Predictor
 
 from .conftest import TINY
 
@@ -53,6 +54,13 @@ def test_the_study_writes_table_and_figures_and_goes_on_where_it_was(answer, inv
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
     assert "base)" in again.stdout and f"Table and figures: {tmp_path / 'study'}" in again.stdout
     assert json.loads((tmp_path / "study" / "plan.json").read_text())["base_config"]["patch_size"] == 32
+
+
+def test_how_the_models_saw_the_test_images_is_told_at_the_end(invoke, command, monkeypatch):
+    monkeypatch.setattr(Predictor, "how_shown", lambda *_: "exchanged")
+    told = invoke(*command).stdout
+    for images in ("2 of 2 test images of the new dataset", "1 of 1 test image of the old dataset"):
+        assert f"Without finetuning and with 4 images the model saw {images} exchanged." in told
 
 
 def test_a_plan_that_cannot_be_read_is_one_sentence(complaint, command, tmp_path):

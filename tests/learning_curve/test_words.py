@@ -8,8 +8,9 @@ import numpy as np
 from napari_unet_finetune.data.pairing import Pair
 from napari_unet_finetune.evaluation.areas import ThresholdCounts, estimate_areas
 from napari_unet_finetune.evaluation.rows import Row
+from napari_unet_finetune.events import LOOKS_REVERSED
 from napari_unet_finetune.io.images import ImageRef
-from napari_unet_finetune.learning_curve.words import curve_in_words
+from napari_unet_finetune.learning_curve.words import curve_in_words, shown_in_words
 
 
 def study(new, old=(), area=1.0):
@@ -83,6 +84,28 @@ def test_the_area_is_that_which_estimate_would_tell():
     found = estimate_areas(counts, [0.5], threshold=0.5)
     assert f"{found.area_ratio:.2f} times the true one" in study({5: 0.8}, area=areas)
     assert found.verdict == "overestimates" and "is overestimated" in study({5: 0.8}, area=areas)
+
+
+def test_test_images_that_are_shown_otherwise_are_counted():
+    def row(count, image, shown="", *, seed=0, dataset=2):
+        return Row(count, seed, "default", dataset, image, 0.8, 0, 0, None, shown=shown)
+
+    exchanged = "with dark and bright exchanged"
+    rows = [row(0, "a", LOOKS_REVERSED), row(0, "b"), row(0, "old", dataset=1)]
+    rows += [row(count, image, exchanged, seed=seed) for count in (5, 10) for image in "ab" for seed in (0, 1)]
+    rows += [row(20, "a", exchanged), row(20, "b", exchanged), row(20, "a", seed=1), row(20, "b", exchanged, seed=1)]
+    rows += [row(20, "old", exchanged, seed=seed, dataset=1) for seed in (0, 1)]
+    assert list(shown_in_words(rows)) == [
+        f"Without finetuning the model saw 1 of 2 test images of the new dataset {LOOKS_REVERSED}.",
+        f"With 5 and 10 images the model saw 2 of 2 test images of the new dataset {exchanged}.",
+        f"With 20 images the model saw 1 to 2 of 2 test images of the new dataset {exchanged}.",
+        f"With 20 images the model saw 1 of 1 test image of the old dataset {exchanged}.",
+    ]
+    (told,) = shown_in_words([row(count, "a", exchanged) for count in (0, 5)])
+    assert told.startswith("Without finetuning and with 5 images the model saw 1 of 1 test image")
+    assert list(shown_in_words([row(0, "a"), row(5, "a")])) == []
+    found = SimpleNamespace(rows_and_patches=tuple(rows), base_name="wbc", plan=SimpleNamespace(test=()))
+    assert set(shown_in_words(rows)) < set(curve_in_words(found))
 
 
 def test_whose_scores_are_too_good_is_said():

@@ -21,6 +21,7 @@ from napari_unet_finetune.data.objects import ONE_VALUE
 from napari_unet_finetune.errors import DataError, RunError
 from napari_unet_finetune.evaluation.evaluate import evaluate
 from napari_unet_finetune.events import RunEnded, drain, from_json
+from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.learning_curve.plan import pairs_of_datasets
 from napari_unet_finetune.learning_curve.run import run_study
 from napari_unet_finetune.models.card import read_card
@@ -91,6 +92,18 @@ def test_scores_are_those_of_evaluate_for_both_models(whole, finetuned):
         assert [float(row["dice"]) for row in found] == pytest.approx([row.dice for row in expected])
     groups = {role: sum(row["role"] == role for row in rows) for role in ("test", "held out", "training")}
     assert groups == {"test": 8, "held out": 2, "training": 8}
+
+
+def test_how_the_models_saw_images_is_in_the_table_and_counted_below_it(finetuned, tmp_path, monkeypatch):
+    def how_shown(self, _):
+        return "" if self.model.card.provenance.parent_sha256 else "exchanged"
+
+    monkeypatch.setattr(Predictor, "how_shown", how_shown)
+    files, page = written(finetuned.run, tmp_path / "page.html", finetuned.test)
+    rows = table(files, "scores")
+    assert {(row["tag"], row["shown"]) for row in rows} == {("base", "exchanged"), ("", "")}
+    assert f"{finetuned.base.name} saw 4 of 4 images exchanged." in page
+    assert f"{finetuned.run.name} saw" not in page
 
 
 def test_objects_are_reported_where_masks_number_them(whole, finetuned, tmp_path):
@@ -307,6 +320,16 @@ def test_a_study_is_reported_with_its_curve_and_every_model(study, tmp_path):
     methods = page.partition("<h2>Methods</h2>")[2].partition("</section>")[0]
     cited = {int(number) for group in re.findall(r"\[([\d, ]+)\]", methods) for number in group.split(",")}
     assert cited == set(range(1, methods.count("<li>") + 1))
+
+
+def test_a_study_counts_the_test_images_that_were_shown_otherwise(study, tmp_path):
+    shutil.copytree(study / "out", tmp_path / "out")
+    for file in (tmp_path / "out" / "rows").iterdir():
+        file.write_text(json.dumps([row | {"shown": "exchanged"} for row in json.loads(file.read_text())]))
+    files, page = written(tmp_path / "out", tmp_path / "study.html")
+    assert {row["shown"] for row in table(files, "scores")} == {"exchanged"}
+    for images in ("3 of 3 test images of the new", "2 of 2 test images of the old"):
+        assert f"Without finetuning and with 2, 3 and 4 images the model saw {images} dataset exchanged." in page
 
 
 def test_a_study_whose_images_are_gone_is_still_reported(study, tmp_path):

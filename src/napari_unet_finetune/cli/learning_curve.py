@@ -174,6 +174,7 @@ def run(plan: Any, out: Path, cluster: Cluster | None = None, *, as_json: bool) 
 
 def _show(console: Console, means: Sequence[Any], study: Any) -> None:
     from ..evaluation.rows import BASE
+    from ..learning_curve.words import shown_in_words
 
     columns = ["images", "Dataset 2 Dice", "± seeds", "area", "Dataset 1 Dice", "± seeds"]
     objects = ["objects F1", "AP", "count"] if any(mean.f1 is not None for mean in means) else []
@@ -192,6 +193,8 @@ def _show(console: Console, means: Sequence[Any], study: Any) -> None:
         if mean.forgetting:
             warning = f"With {mean.count} images the model forgets the old dataset: its Dice fell by {mean.drop:.3f}."
             console.print(Text(warning, style="yellow"))
+    for told in shown_in_words(study.rows):
+        console.print(Text(told), soft_wrap=True)
     console.print(f"Table and figures: {study.path}", soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ from ..data.folders import note_on_accepted
 from ..evaluation.areas import Bias, judge_bias
 from ..evaluation.rows import Row, score_by_count
 from ..events import forgets
-from ..text import count_of, number
+from ..text import count_of, listed, number
 from .folder import StudyFolder
 from .forecast import WORTHWHILE
 
@@ -21,6 +21,26 @@ def curve_in_words(study: StudyFolder) -> tuple[str, ...]:
     sentences = tuple(_sentences(study.rows_and_patches, study.base_name))
     accepted = note_on_accepted(study.plan.test) if sentences else ""
     return (*sentences, accepted) if accepted else sentences
+
+
+def shown_in_words(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how many test images were shown otherwise than as they are, or look reversed.
+
+    Models of which the same is true share a sentence; where those of several seeds differ, it says from what to what.
+    """
+    of_models: dict[tuple[int, str, str], list[int]] = {}
+    for dataset, count in sorted({(row.dataset, row.count) for row in rows}, key=lambda one: (-one[0], one[1])):
+        tested = [row for row in rows if (row.dataset, row.count) == (dataset, count)]
+        for way in sorted({row.shown for row in tested} - {""}):
+            of_models.setdefault((dataset, _how_many(tested, way), way), []).append(count)
+    for (dataset, seen, way), counts in of_models.items():
+        yield f"{_with_all(counts)} the model saw {seen} of the {'new' if dataset == 2 else 'old'} dataset {way}."
+
+
+def _how_many(tested: Sequence[Row], way: str) -> str:
+    seen = [sum(row.shown == way for row in tested if row.seed == seed) for seed in {row.seed for row in tested}]
+    some = str(min(seen)) if min(seen) == max(seen) else f"{min(seen)} to {max(seen)}"
+    return f"{some} of {count_of(len({row.image for row in tested}), 'test image')}"
 
 
 def model_in_words(rows: Sequence[Row]) -> str:
@@ -40,6 +60,7 @@ def _sentences(rows: Sequence[Row], base: str) -> Iterator[str]:
     yield f"Dice on {count_of(images, 'test image')}: {steps}."
     yield from _plateau(new)
     yield from _area(rows, max(new))
+    yield from shown_in_words(rows)
     if max(new):
         yield from _forgetting(old) if len(old) > 1 else _unknown()
 
@@ -101,3 +122,11 @@ def _unknown() -> Iterator[str]:
 
 def _with(count: int) -> str:
     return f"With {count_of(count, 'image')}" if count else "Without finetuning"
+
+
+def _with_all(counts: Sequence[int]) -> str:
+    """Return all numbers of images in one phrase; they ascend, and there is at least one."""
+    *some, last = counts
+    if some[:1] == [0]:
+        return f"{_with(0)} and {_with_all(counts[1:]).lower()}"
+    return f"With {listed([*some, count_of(last, 'image')])}" if some else _with(last)

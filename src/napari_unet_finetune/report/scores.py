@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from ..evaluation.rows import BASE, ModelRow, Summary, object_table, summarize
 from ..events import PartStarted
 from ..inference.predict import Predictor
 from ..result import ResultTable
+from ..text import count_of
 from .run_record import RunRecord, RunRole
 
 ROLES: tuple[RunRole, ...] = ("test", "held out", "training")
@@ -63,6 +65,16 @@ class Scored:
     def objects(self, role: RunRole, tag: str = "") -> ResultTable | None:
         """Return how well that model finds objects in a group of images, None where masks do not number them."""
         return object_table(self.of(role, tag))
+
+    def seen(self, role: RunRole) -> str:
+        """Return how many of a group of images each model was shown otherwise than as they are, or look reversed."""
+        of_models = [self.of(role, BASE), self.of(role)]
+        return " ".join(
+            f"{rows[0].model} saw {count} of {count_of(len(rows), 'image')} {way}."
+            for rows in of_models
+            for way, count in Counter(row.shown for row in rows).items()
+            if way
+        )
 
     @property
     def roles(self) -> list[RunRole]:
@@ -134,8 +146,8 @@ def _score(
         prediction = one.predictor.predict(image)
         scores = score_labels(prediction.labels, image)
         card = one.predictor.model.card
-        row = RoleRow(
-            card.image_count, card.provenance.seed or 0, card.preset, 2, image.name, **asdict(scores),
+        row = RoleRow.of(
+            scores, prediction, count=card.image_count, seed=card.provenance.seed or 0, preset=card.preset, dataset=2,
             model=one.name, tag=one.tag, role=role,
         )  # fmt: skip
         scored.rows.append(row)

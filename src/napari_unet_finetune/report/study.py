@@ -16,6 +16,7 @@ from ..learning_curve.examples import examples, overlay_row
 from ..learning_curve.folder import PLAN, RUNS, StudyFolder
 from ..learning_curve.forecast import Forecast, forecast
 from ..learning_curve.plan import tests_of, with_images
+from ..learning_curve.words import shown_in_words
 from .charts import study_charts
 from .page import Gallery, render
 from .references import References
@@ -54,6 +55,7 @@ class StudyRecord:
             has_scores=True,
             has_interval=False,
             gallery=self.gallery,
+            seen=" ".join(shown_in_words(self.rows)),
             counts=sorted({row.count for row in self.rows} - {0}),
             tested={dataset: len({row.image for row in self.rows if row.dataset == dataset}) for dataset in (1, 2)},
             summaries=summaries,
