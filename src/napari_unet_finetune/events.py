@@ -239,8 +239,8 @@ class ImagePredicted(Event):
 
 LOOKS_REVERSED = "unchanged, although dark and bright look exchanged"
 _IF_REVERSED = (
-    "If objects are missed where they look exchanged, set Dark and bright to exchanged (in the terminal, --set "
-    "appearance=inverted)."
+    "If objects are missed where they look exchanged, set Dark and bright in the dock Predict to exchanged (in the "
+    "terminal, --set appearance=inverted)."
 )
 
 

@@ -37,7 +37,7 @@ def test_images_that_look_reversed_are_named_with_what_to_do(answer, invoke, squ
     code, report = answer(*command)
     note, to_do = report["notes"]
     assert code == 0 and note == f"The model saw 4 files {LOOKS_REVERSED}: img_01, img_02, img_03, …."
-    assert "set Dark and bright to exchanged" in to_do and "--set appearance=inverted" in to_do
+    assert "in the dock Predict to exchanged" in to_do and "--set appearance=inverted" in to_do
     command = ["evaluate", "--model", tmp_path / "base.safetensors", "--images", images, "--masks", squares / "masks"]
     code, scores = answer(*command, *CPU)
     assert code == 0 and [row["shown"] for row in scores["rows"]] == ["", *[LOOKS_REVERSED] * 4]
