@@ -29,6 +29,8 @@ try:
 except ImportError:
     sys.exit("This needs scikit-learn: pip install scikit-learn")
 
+DATASETS = ("dataset1", "dataset2")
+VIEW = ModelView()
 SCALES_PX = (1, 2, 4, 8, 16)
 TREES, LEAST_IN_LEAF = 40, 5
 OLD_PIXELS, NEW_PIXELS = 2_000, 100_000  # of each old image, and of all new ones
@@ -43,17 +45,14 @@ def main() -> None:
     options = parser.parse_args()
     old, new = (open_folder(options.pair / name / "images", options.pair / name / "masks") for name in DATASETS)
     tests = [old[-options.tests[0] :], new[-options.tests[1] :]]
-    learned = [sample(old[: -options.tests[0]], OLD_PIXELS)]
+    pool, learned = new[: -options.tests[1]], [sample(old[: -options.tests[0]], OLD_PIXELS)]
     print("| new images | Dataset 2 Dice | Dataset 1 Dice |\n|---|---|---|")
     for count in options.counts:
-        more = [sample(new[:count], NEW_PIXELS // count)] if count else []
+        more = [sample(pool[:count], NEW_PIXELS // count)] if count else []
         values, targets = (np.concatenate(part) for part in zip(*learned, *more, strict=True))
         forest = RandomForestClassifier(TREES, min_samples_leaf=LEAST_IN_LEAF, random_state=0).fit(values, targets)
         on_old, on_new = (fmean(scores(forest, images)) for images in tests)
         print(f"| {count} | {on_new:.3f} | {on_old:.3f} |", flush=True)
-
-
-DATASETS = ("dataset1", "dataset2")
 
 
 def sample(images: Iterable[AnnotatedImage], count: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -76,9 +75,6 @@ def features(image: AnnotatedImage) -> NDArray[np.float32]:
         edges = ndimage.gaussian_gradient_magnitude(gray, scale), ndimage.gaussian_laplace(gray, scale)
         found += [smooth, *edges, np.sqrt(variance.clip(0))]
     return np.stack([one.ravel() for one in found], axis=1).astype(np.float32)
-
-
-VIEW = ModelView()
 
 
 def scores(forest: RandomForestClassifier, images: Sequence[AnnotatedImage]) -> list[float]:
