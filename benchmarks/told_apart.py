@@ -19,9 +19,9 @@ from napari_unet_finetune.data.folders import open_folder
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.training import replay
-from napari_unet_finetune.training.conclude import sort_out
 from napari_unet_finetune.training.finetune import random_model
 from napari_unet_finetune.training.prepare import Setup, prepare
+from napari_unet_finetune.training.sort_out import sort_out
 
 
 def main() -> None:

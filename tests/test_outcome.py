@@ -125,14 +125,20 @@ def test_images_that_the_model_mistakes_are_named_with_what_to_do():
     taken = {"mistaken_old": ("old image 3",), "mistaken_new": ("img_04",)}
     end = replace(END, old_images=5, worst_old=worst, sorted_out=8, **taken)
     said = "Of the 8 images that were tried, the model takes 1 old image (old image 3) and 1 new image (img_04) for the"
-    assert said in _told(end) and "--set appearance=inverted" in _told(end)
+    assert (
+        said in _told(end)
+        and "held out are scored so. Choose" in _told(end)
+        and "--set appearance=inverted" in _told(end)
+    )
     assert end.forgot and "old image 3 lost most" in _told(end) and "Replay" not in _told(end)
     assert "other kind" not in _told(replace(END, sorted_out=8))
 
 
 def test_an_old_image_that_is_mistaken_asks_for_a_second_look_also_if_it_is_not_scored():
     assert replace(END, sorted_out=8, mistaken_old=("old image 7",)).is_disappointing
-    assert not replace(END, sorted_out=8, mistaken_new=("img_04",)).is_disappointing
+    mistaken = replace(END, sorted_out=8, mistaken_new=("img_04",))
+    assert not mistaken.is_disappointing, "what was gained counts it so"
+    assert replace(mistaken, finetuned_dice=mistaken.raw_dice - 0.001).is_disappointing
 
 
 def test_why_nobody_knows_which_images_are_mistaken_is_told():

@@ -102,10 +102,9 @@ class RunEnded(Event):
     `unmixed_dice` and `unmixed_old_dice` are what these had alone. Those on the old dataset are means over `old_images`
     images, 0 in runs of earlier versions; `worst_old` is the one that lost most, where more than one is known. Where
     datasets are shown to the network in different ways, `sorted_out` images were told apart, new ones and what is kept
-    of old ones; `mistaken_old` and `mistaken_new` were taken for the other kind, and old ones that are scored, those
-    that were held out, are scored so.
-    `not_sorted_out` says why that could not be tried, where it failed. With `spared_old` the old images keep the
-    weights that they had: they lose only where they are mistaken.
+    of old ones; `mistaken_old` and `mistaken_new` were taken for the other kind, and those of them that were held out
+    are scored so. `not_sorted_out` says why that could not be tried, where it failed. With `spared_old` the old images
+    keep the weights that they had: they lose only where they are mistaken.
     """
 
     kind: ClassVar[str] = "run_ended"
@@ -141,8 +140,12 @@ class RunEnded(Event):
 
     @property
     def is_disappointing(self) -> bool:
-        """Tell whether the user should look twice: nothing was gained, or old images are forgotten or mistaken."""
-        return self.kept_raw or self.forgot or bool(self.mistaken_old)
+        """Tell whether the user should look twice.
+
+        Nothing was gained, or was but is lost where new images are mistaken, or old images are forgotten or mistaken.
+        """
+        gains_nothing = self.kept_raw or (bool(self.mistaken_new) and forgets(self.raw_dice, self.finetuned_dice, 0))
+        return gains_nothing or self.forgot or bool(self.mistaken_old)
 
 
 # A larger loss of Dice on the old dataset is called forgetting.
@@ -152,7 +155,7 @@ TOLERATED_IMAGE_DROP = 0.03
 
 
 def forgets(before: float | None, after: float | None, tolerated: float = TOLERATED_DROP) -> bool:
-    """Tell whether the old dataset lost so much Dice, to three digits as it is shown, that a warning is due."""
+    """Tell whether images, mostly old ones, lost more Dice than is `tolerated`, in three digits as it is shown."""
     return before is not None and after is not None and difference(after, before) > tolerated
 
 

@@ -134,8 +134,9 @@ def _mistaken(end: RunEnded) -> str:
     if not mistaken:
         return ""
     return (
-        f" Of the {end.sorted_out} images that were tried, the model takes {listed(mistaken)} for the other kind: "
-        'choose Dark and bright (--set appearance=inverted or "appearance=as they are") when you predict such images.'
+        f" Of the {end.sorted_out} images that were tried, the model takes {listed(mistaken)} for the other kind; "
+        "those of them that are held out are scored so. "
+        'Choose Dark and bright (--set appearance=inverted or "appearance=as they are") when you predict such images.'
     )
 
 

@@ -29,6 +29,8 @@ from napari_unet_finetune.training.conclude import UNFINISHED
 from napari_unet_finetune.training.finetune import train
 from napari_unet_finetune.training.keep import Kept, mixed
 
+from ..confused import confuse
+
 # Dark squares are learned and bright ones forgotten, and nothing is done about it.
 CONFIG = FinetuneConfig(
     steps=20, batch_size=2, patch_size=32, validate_every=10, warmup_steps=2, weight_average=0.5, learning_rate=3e-3,
@@ -100,6 +102,16 @@ def test_the_ends_have_the_scores_that_the_training_told(run, weighing):
     assert (weighing.base, weighing.model) == ("base", "6 images, 05 Jan 10:15")
     assert (weighing.held_out, weighing.old_images) == (1, ended.old_images)
     assert [row.share for row in weighing.rows] == list(SHARES)
+
+
+@pytest.mark.parametrize("gains", [False, True])
+def test_the_ends_have_the_scores_of_the_training_also_where_images_are_mistaken(home, tmp_path, monkeypatch, gains):
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.gains_for_old", lambda *_: gains)
+    confuse(monkeypatch)
+    folder = finetuned(tmp_path / "run", home, appearance="inverted")
+    ended, last = end_of(folder), drain(weigh(folder.path, ())).rows[-1]
+    assert ended.mistaken_new and ended.mistaken_old and ended.spared_old != gains
+    assert (last.new, last.old, last.worst_old) == (ended.finetuned_dice, ended.old_dice_after, ended.worst_old)
 
 
 def test_what_showing_images_otherwise_brings_is_not_taken_for_the_weights(home, tmp_path, weighing):

@@ -1,13 +1,18 @@
 """A task small enough to learn in seconds: bright squares on a dark, noisy ground."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig
+from napari_unet_finetune.config import AugmentConfig, FinetuneConfig, ModelConfig, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.events import drain
-from napari_unet_finetune.training.finetune import random_model, train
+from napari_unet_finetune.events import Run, drain
+from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.metrics import dice
+from napari_unet_finetune.training import settle
+from napari_unet_finetune.training.finetune import finetune, random_model, train
 from napari_unet_finetune.training.patches.store import PatchStore
 from napari_unet_finetune.training.state import TrainingState
 
@@ -27,6 +32,28 @@ def make_squares(count, *, bright=True, seed=0, size=48):
         pixels = 60 + 120 * clean + rng.normal(0, 12, labels.shape)
         images.append(AnnotatedImage(f"square {index}", pixels.clip(0, 255).astype(np.uint8), labels))
     return images
+
+
+INVERTED = make_squares(6, bright=False, seed=1)
+
+
+def dulled(images):
+    """Return images whose objects are hardly brighter than the ground, but for a few pixels that set the range."""
+    changed = []
+    for image in images:
+        pixels = 60 + (image.image.astype(float) - 60).clip(0) * 0.25
+        pixels[0, :12], pixels[-1, :12] = 0, 255
+        changed.append(replace(image, image=pixels.astype(np.uint8)))
+    return changed
+
+
+DULL = dulled(make_squares(6, seed=1))
+
+
+def scores(model, images, **settings):
+    """Return the Dice of each image as it is predicted."""
+    predictor = Predictor(model, PredictConfig(device="cpu", precision="fp32", **settings))
+    return [dice(predictor.predict(image).labels > 0, image.target) for image in images]
 
 
 def tiny_config(**changes):
@@ -93,3 +120,18 @@ def trained():
     """A model that has learned the bright squares, and how its training ended."""
     torch.set_num_threads(1)
     return drain(train(make_squares(6), tiny_config(steps=60, learning_rate=3e-3), shape=TINY))
+
+
+@pytest.fixture(scope="session")
+def turned(trained):
+    """Return the events and the result of one step on inverted images, which keeps the base's weights."""
+    run = Run(finetune(trained.model, INVERTED, tiny_config(steps=1)))
+    return list(run), run.result
+
+
+@pytest.fixture(scope="module")
+def short():
+    """Return settings of a training that learns nothing but a curve, for which it has as many steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settle, "FIT_SHARE", 1)
+        yield tiny_config(appearance="curve", steps=30, learning_rate=1e-12, validate_every=30)

@@ -6,36 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet_finetune.config import ChannelRule, PredictConfig
+from napari_unet_finetune.config import ChannelRule
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.appearance import KNOTS, Appearance
 from napari_unet_finetune.data.normalize import sights_of_normalized
-from napari_unet_finetune.errors import DeviceError
 from napari_unet_finetune.events import Notice, drain
 from napari_unet_finetune.inference.predict import ALL_EDGES, Predictor
 from napari_unet_finetune.inference.views import knows_mirrored
-from napari_unet_finetune.metrics import dice
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.training import settle
-from napari_unet_finetune.training.conclude import sort_out
 from napari_unet_finetune.training.finetune import finetune
-from napari_unet_finetune.training.prepare import prepare
 
-from .conftest import MemoryStore, make_squares, tiny_config
+from .conftest import DULL, INVERTED, MemoryStore, dulled, make_squares, scores, tiny_config
 from .test_finetune import collect
-
-INVERTED = make_squares(6, bright=False, seed=1)
-
-
-def scores(model, images, **settings):
-    predictor = Predictor(model, PredictConfig(device="cpu", precision="fp32", **settings))
-    return [dice(predictor.predict(image).labels > 0, image.target) for image in images]
-
-
-@pytest.fixture(scope="module")
-def turned(trained):
-    """Return the events and the result of one step on inverted images, which keeps the base's weights."""
-    return collect(finetune(trained.model, INVERTED, tiny_config(steps=1)))
 
 
 def test_without_learning_anything_the_model_finds_inverted_objects_and_the_old_ones(trained, turned):
@@ -117,111 +100,12 @@ def test_a_second_dataset_keeps_what_the_model_knows_of_the_first(turned):
     assert [one.inverted for one in third.model.card.knows] == [(), (0,), ()]
 
 
-def confused(model):
-    """Return the model as if each of two datasets had the intensities of the other."""
-    old, new = model.card.knows
-    swapped = [one.model_copy(update={"quantiles": other.quantiles}) for one, other in ((old, new), (new, old))]
-    return model.with_card(knows=tuple(swapped))
-
-
-def test_images_that_the_model_takes_for_those_of_the_other_dataset_are_told_and_old_ones_scored_so(turned, trained):
-    """Those are tried, too, that the base was trained on; what is forgotten is only scored on those it held out."""
-    _, result = turned
-    ended, model = result.ended, result.model
-    setup = prepare(trained.model, INVERTED, tiny_config())
-    names = {parts[0].name for parts in setup.told_apart}
-    assert len(names) == 6 and ended.old_images == 1 == len({image.name for image in setup.old})
-    assert ended.sorted_out == len(names) + len(INVERTED)
-    assert not ended.mistaken_old and not ended.mistaken_new
-    found = sort_out(confused(model), setup)
-    assert sorted(found.new) == sorted(image.name for image in INVERTED)
-    assert set(found.old) == names and found.tried == len(names) + len(INVERTED)
-    assert set(found.dice) == {image.name for image in setup.old}
-    assert max(found.dice.values()) < ended.old_dice_after - 0.2
-    only_scored = sort_out(confused(model), setup, scored=True)
-    assert (set(only_scored.old), only_scored.new, only_scored.dice) == (set(found.dice), (), found.dice)
-
-
-def test_an_old_image_that_the_base_was_trained_on_is_told_where_it_is_mistaken(turned, trained):
-    """By what its intensities are as a whole, whatever its windows show."""
-    setup, new = prepare(trained.model, INVERTED, tiny_config()), turned[1].model.card.knows[-1]
-    told = [list(parts) for parts in setup.told_apart]
-    scored = {image.name for image in setup.old}
-    odd = next(place for place, parts in enumerate(told) if parts[0].name not in scored)
-    told[odd] = [replace(part, quantiles=new.quantiles) for part in told[odd]]
-    found = sort_out(turned[1].model, replace(setup, told_apart=tuple(told)))
-    assert (found.old, found.new, found.dice) == ((told[odd][0].name,), (), {})
-
-
-@pytest.mark.parametrize("masks", [True, False])
-def test_given_old_images_are_told_apart_as_wholes(turned, trained, masks):
-    """Of them, too, no more are tried than of carried ones, which are tried beside those without masks."""
-    old = [replace(one, labels=one.labels if masks else None) for one in make_squares(30, seed=3, size=96)]
-    setup = prepare(trained.model, INVERTED, tiny_config(validation_crop_px=64), base_images=old)
-    given = [parts for parts in setup.told_apart if not parts[0].name.startswith("old image")]
-    assert all([one.shape for one in parts] == [(96, 96)] for parts in given)
-    assert len(setup.told_apart) == 24 and (len(given) == 24) == masks and len(given) > 12
-    found = sort_out(confused(turned[1].model), setup)
-    assert len(found.old) == 24 and set(found.dice) == {image.name for image in setup.old} & set(found.old) != set()
-
-
-def test_old_images_without_objects_are_scored_as_before_also_if_they_are_mistaken(turned, trained):
-    setup = prepare(trained.model, INVERTED, tiny_config())
-    empty = replace(
-        setup.old[0], name="empty", target=torch.zeros_like(setup.old[0].target), foreground=np.empty((0, 2))
-    )
-    setup = replace(setup, old=(*setup.old, empty), told_apart=(*setup.told_apart, [empty]))
-    found = sort_out(confused(turned[1].model), setup)
-    assert "empty" in found.old and "empty" not in found.dice
-
-
-@pytest.mark.parametrize("steps", [1, 40])
-def test_a_model_is_not_lost_where_trying_to_tell_images_apart_fails_and_why_is_told(trained, monkeypatch, steps):
-    """After one step the base's weights are kept, after many the finetuned ones: both are tried."""
-
-    def fail(*_):
-        raise DeviceError("square 1: the memory of 'cpu' does not hold an image of 48 x 48 pixels.")
-
-    monkeypatch.setattr(Predictor, "measure", fail)
-    settings = tiny_config(steps=steps, appearance="inverted", keep_raw=steps == 1, learning_rate=3e-3)
-    ended = drain(finetune(trained.model, INVERTED, settings)).ended
-    assert (ended.share == 0) == (steps == 1) and not ended.kept_raw
-    assert ended.not_sorted_out.startswith("square 1: the memory") and ended.sorted_out == 0
-    assert ended.not_sorted_out in ended.summary
-
-
-def test_where_all_images_are_shown_alike_none_is_mistaken(trained):
-    result = drain(finetune(trained.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))
-    assert (result.ended.sorted_out, result.ended.mistaken_old, result.ended.mistaken_new) == (0, (), ())
-
-
 def test_what_is_shown_as_the_model_learned_to_see_costs_the_old_images_nothing(trained):
     """Without replay: the same training forgets where the network itself has to learn what is inverted."""
     settings = tiny_config(steps=40, learning_rate=3e-3, replay_share=0.0, keep_raw=False)
     turned = drain(finetune(trained.model, INVERTED, settings)).ended
     learned = drain(finetune(trained.model, INVERTED, settings.model_copy(update={"appearance": "as they are"}))).ended
     assert turned.old_dice_after > learned.old_dice_after + 0.05
-
-
-def dulled(images):
-    """Return images whose objects are hardly brighter than the ground, but for a few pixels that set the range."""
-    changed = []
-    for image in images:
-        pixels = 60 + (image.image.astype(float) - 60).clip(0) * 0.25
-        pixels[0, :12], pixels[-1, :12] = 0, 255
-        changed.append(replace(image, image=pixels.astype(np.uint8)))
-    return changed
-
-
-DULL = dulled(make_squares(6, seed=1))
-
-
-@pytest.fixture(scope="module")
-def short():
-    """Return settings of a training that learns nothing but a curve, for which it has as many steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settle, "FIT_SHARE", 1)
-        yield tiny_config(appearance="curve", steps=30, learning_rate=1e-12, validate_every=30)
 
 
 @pytest.fixture(scope="module")

@@ -567,9 +567,9 @@ def test_raw_and_finetuned_are_scored_on_the_same_held_out_images_whatever_their
 
 def test_raw_and_finetuned_are_scored_on_the_same_part_of_an_image_whatever_its_size(untrained, monkeypatch):
     sides = []
-    seen = ImageValidator.score
+    seen = ImageValidator.dice_of_each
     monkeypatch.setattr(
-        ImageValidator, "score", lambda self, model: sides.append(self.images[0].shape[0]) or seen(self, model)
+        ImageValidator, "dice_of_each", lambda self, model: sides.append(self.images[0].shape[0]) or seen(self, model)
     )
     settings = tiny_config(steps=1, rescale=0.5, validation_crop_px=64, validate_every=50)
     drain(finetune(untrained, make_squares(4, size=192), settings))

@@ -293,22 +293,24 @@ class _Scales:
     def scores(self, share: float, old_before: Mapping[str, float]) -> ShareScores:
         """Return the scores of a mix or the finetuned model, found as at the end of the training."""
         from ..inference.views import trains_mirrored
-        from ..training.conclude import sort_out
         from ..training.keep import dice_on_old, mean_of, worst_change
+        from ..training.sort_out import sort_out
         from ..training.validation import ImageValidator
 
         setup, model = self.setup, self.mix(share)
         network, threshold = model.build_network().to(setup.device), model.card.threshold
-        new = None
+        told = []
         if isinstance(setup.validator, ImageValidator):
             mirrored = trains_mirrored(setup.config.augment)
-            new = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored).score(network)
+            validator = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored)
+            told = validator.dice_of_each(network)
+        sorted_out = sort_out(model, setup, scored=True)
         spared = old_before if setup.can_spare_old and model.older is not None else None
         old = {
             **(dice_on_old(network, setup, threshold) if spared is None else spared),
-            **sort_out(model, setup, scored=True).dice,
+            **sorted_out.old_dice,
         }
-        return ShareScores(share, new, mean_of(old), worst_change(old_before, old))
+        return ShareScores(share, sorted_out.mean_dice(told), mean_of(old), worst_change(old_before, old))
 
 
 def _weighed(

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import ChannelRule, PredictConfig
-from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import Appearance, quantiles_of_parts
-from ..data.normalize import Sight, sights_of_normalized
-from ..errors import FinetuneError
-from ..events import RunEnded, drain
-from ..inference.predict import Predictor
+from ..events import RunEnded
 from ..inference.views import trains_mirrored
-from ..io.regions.region import Region, regions_among
+from ..io.regions.region import regions_among
 from ..models.attention_unet import AttentionUNet
 from ..models.model import Model, weights_hash
 from ..models.provenance import Provenance, package_versions
@@ -24,6 +18,7 @@ from ..outcome import summarized
 from .keep import (
     Kept,
     choose_weights,
+    dice_of_raw,
     dice_on_old,
     gains_for_old,
     has_few_held_out,
@@ -36,9 +31,10 @@ from .keep import (
 from .patches.store import PreparedImage
 from .prepare import Setup
 from .replay import collect_patches
+from .sort_out import SortedOut, sort_out
 from .state import Progress
 from .trainer import Trainer
-from .validation import ImageValidator, calibrate_threshold, dice_by_image, mean_dice, mean_over_images, predict_all
+from .validation import ImageValidator, calibrate_threshold, dice_of_each, mean_over_images, predict_all
 
 Probabilities = NDArray[np.float32]
 
@@ -46,8 +42,6 @@ UNFINISHED = "Best model so far of a training that was not finished."
 
 # A calibrated threshold may cost the old dataset this much Dice; it seldom gains more on the new one.
 THRESHOLD_COST = 0.005
-# New images that are told from old ones at the end of a training; more would only take time.
-_SORTED_OUT = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,21 +50,6 @@ class FinetuneResult:
 
     model: Model
     ended: RunEnded
-
-
-@dataclass(frozen=True)
-class SortedOut:
-    """Which images a model takes for those of another dataset where only their intensities and objects tell.
-
-    `tried` is the number of images, 0 where all datasets are shown to the network alike. `dice` is what old images that
-    were mistaken then have, those with objects. `failure` says why it could not be tried.
-    """
-
-    tried: int = 0
-    old: tuple[str, ...] = ()
-    new: tuple[str, ...] = ()
-    dice: Mapping[str, float] = field(default_factory=dict)
-    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,8 +85,9 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
     model = replace(setup.finished(kept.weights, threshold, for_all=for_all), rehearsal=rehearsal)
-    sorted_out = SortedOut() if stopped else _sorted_out(model, setup)
-    scores = _Scores(dice, progress.old_before if spared else old, sorted_out, spared)
+    sorted_out = sort_out(model, setup, scored=stopped)
+    new = sorted_out.mean_dice(dice)
+    scores = _Scores(new, progress.old_before if spared else old, sorted_out, spared)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     return FinetuneResult(model.with_card(provenance=provenance_of(setup, ended)), ended)
 
@@ -116,8 +96,10 @@ def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool)
     """Return the base: as it was given, or as a new model where it gains by how it is shown the new images."""
     threshold, is_raw = setup.original.card.threshold, _is_raw(kept, setup, progress)
     model = setup.finished(setup.base.weights, threshold, for_all=setup.base.older is None and setup.sees_all_alike)
-    sorted_out = SortedOut() if is_raw or stopped else _sorted_out(model, setup)
-    scores = _Scores(progress.raw_score, progress.old_before, sorted_out)
+    sorted_out, new = SortedOut() if is_raw else sort_out(model, setup, scored=stopped), progress.raw_score
+    if sorted_out.new_dice and setup.raw_held_out:
+        new = sorted_out.mean_dice(dice_of_raw(setup, setup.raw_held_out))
+    scores = _Scores(new, progress.old_before, sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     if is_raw:
         return FinetuneResult(setup.original, ended)
@@ -148,7 +130,7 @@ def _ended(
 ) -> RunEnded:
     """Return how the training ended with a model of these `scores`."""
     kept_raw = _is_raw(kept, setup, progress)
-    old = {**scores.old, **scores.sorted_out.dice}
+    old = {**scores.old, **scores.sorted_out.old_dice}
     is_mixed = kept.share < 1 and progress.best is not None
     by_dice = isinstance(setup.validator, ImageValidator)
     ended = RunEnded(
@@ -176,83 +158,10 @@ def _ended(
     return summarized(ended, setup.config, len(held_out), regions_among(held_out))
 
 
-def _sorted_out(model: Model, setup: Setup) -> SortedOut:
-    """Return what `sort_out` does, or why it fails: a finished model is not lost for it."""
-    try:
-        return sort_out(model, setup)
-    except FinetuneError as error:
-        return SortedOut(failure=str(error))
-
-
-def sort_out(model: Model, setup: Setup, *, scored: bool = False) -> SortedOut:
-    """Return how a finished `model` tells the images of its training apart: some old ones and some new ones.
-
-    Of old images what is kept of them is looked at, by what their intensities are as a whole; of regions their pixels
-    alone. Those that are scored get a Dice where they are mistaken; if only these are wanted (`scored`), only they are
-    looked at.
-    """
-    datasets = model.card.knows
-    if setup.from_scratch or not datasets or all(one.is_shown_as(datasets[0]) for one in datasets):
-        return SortedOut()
-    config = PredictConfig(device=setup.config.device, precision=setup.config.precision)
-    predictor = Predictor(_on_its_grid(model), config)
-    # What a curve has bent is not brought back, and old images that are given may be of any dataset that is known.
-    is_told = not datasets[0].curves and not (setup.old_records and len(datasets) > 2)
-    names = {image.name for image in setup.old}
-    old = [parts for parts in setup.told_apart if is_told and (parts[0].name in names or not scored)]
-    fresh = [*setup.train.images, *setup.held_out.images] if not scored and not datasets[-1].curves else []
-    places = np.unique(np.linspace(0, len(fresh) - 1, min(len(fresh), _SORTED_OUT)).round().astype(int))
-    some = [fresh[place] for place in places]
-    mistaken, dice = list[str](), dict[str, float]()
-    for parts in old:
-        name, sight = parts[0].name, _sight_of(parts, datasets[0], predictor)
-        if not sight.appearance.is_shown_as(datasets[0]):
-            mistaken.append(name)
-            dice |= _dice_as(sight, [one for one in setup.old if one.name == name], datasets[0], predictor)
-    mistaken_new = tuple(image.name for image in some if not _is_known_as(datasets[-1], image, predictor))
-    return SortedOut(len(old) + len(some), tuple(mistaken), mistaken_new, dice)
-
-
-def _on_its_grid(model: Model) -> Model:
-    """Return the model for images that are prepared: they have its size and channels."""
-    older = None if model.older is None else _on_its_grid(model.older)
-    return replace(model.with_card(rescale=1.0, channels=ChannelRule()), older=older)
-
-
-def _is_known_as(appearance: Appearance, image: PreparedImage, predictor: Predictor) -> bool:
-    return predictor.measure(_as_it_is(image, appearance)).appearance.is_shown_as(appearance)
-
-
-def _sight_of(parts: Sequence[PreparedImage], appearance: Appearance, predictor: Predictor) -> Sight:
-    """Return how an image would be shown, of which `parts` are kept as they are shown with this `appearance`."""
-    seen = [_as_it_is(part, appearance) for part in parts]
-    quantiles = parts[0].quantiles or quantiles_of_parts([one.image.reshape(-1, *one.shape) for one in seen])
-    sights = sights_of_normalized(quantiles, predictor.model.card.view)
-    return predictor.likeliest(seen, [part.edges for part in parts], sights)
-
-
-def _dice_as(
-    sight: Sight, parts: Sequence[PreparedImage], appearance: Appearance, predictor: Predictor
-) -> dict[str, float]:
-    """Return Dice of the image with these `parts`, shown as `sight` says; none where it has no objects."""
-    if not any(len(part.foreground) for part in parts):
-        return {}
-    wholes = [Region.whole(part.shape) for part in parts]
-    seen = [_as_it_is(part, appearance) for part in parts]
-    found = [drain(predictor.stream_region(*one, sight)) for one in zip(seen, wholes, strict=True)]
-    return dice_by_image(parts, [one for one in found if one is not None], predictor.threshold)
-
-
-def _as_it_is(image: PreparedImage, appearance: Appearance) -> AnnotatedImage:
-    """Return what was prepared as it would be read from a file: dark is dark again."""
-    pixels = appearance.shown(image.pixels.float().cpu().numpy())
-    return AnnotatedImage(image.name, pixels[0] if len(pixels) == 1 else pixels)
-
-
 def _choose_threshold(
     network: AttentionUNet, setup: Setup, progress: Progress, *, calibrate: bool
-) -> tuple[float, float | None]:
-    """Return threshold and Dice on held-out images; a calibrated threshold never lowers that Dice."""
+) -> tuple[float, list[float]]:
+    """Return threshold and Dice of each held-out image; a calibrated threshold never lowers its mean."""
     start = start_threshold(setup)
     held_out = setup.validator.images if isinstance(setup.validator, ImageValidator) else []
     probabilities = _predict(network, held_out, setup)
@@ -263,10 +172,8 @@ def _choose_threshold(
         threshold = calibrate_threshold([*held_out, *windows], everything, start)
         if threshold != start and _costs_the_old_dataset(network, setup, progress, threshold, start):
             threshold = start
-    if not held_out:
-        return threshold, None
-    calibrated, plain = (mean_dice(held_out, probabilities, value) for value in (threshold, start))
-    return (threshold, calibrated) if calibrated >= plain else (start, plain)
+    calibrated, plain = (dice_of_each(held_out, probabilities, value) for value in (threshold, start))
+    return (threshold, calibrated) if sum(calibrated) >= sum(plain) else (start, plain)
 
 
 def _costs_the_old_dataset(

@@ -217,9 +217,7 @@ def held_out_seen_by(view: ModelView, images: Sequence[AnnotatedImage], new: Dat
     store = PatchStore(new.held_out.device)
     try:
         for place in new.held_out_at:
-            image = images[new.places[place]]
-            seen = network_input(image, view)
-            store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
+            store.add_as_seen(images[new.places[place]], view)
     except DataError:  # more channels than its rule covers
         return None
     return store

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..config import ChannelRule, FinetuneConfig, ModelConfig, Normalization
@@ -20,6 +21,7 @@ from ..models.card import ModelCard
 from ..models.model import Model
 from .conclude import FinetuneResult, conclude, provenance_of
 from .keep import (
+    dice_of_raw,
     dice_on_old,
     glance_at_old,
     is_best,
@@ -212,12 +214,7 @@ def _raw_score(setup: Setup, held_out: PatchStore | None) -> float | None:
     """
     if setup.from_scratch or held_out is None or not isinstance(setup.validator, ImageValidator):
         return None
-    # The window shows the same part of an image that the original model sees at another size.
-    window = round(setup.config.validation_crop_px * setup.original.card.rescale / setup.base.card.rescale)
-    config = setup.config.model_copy(update={"validation_crop_px": window})
-    threshold = setup.base.card.threshold
-    validator = ImageValidator(held_out, config, setup.precision, threshold, knows_mirrored(setup.original))
-    return validator.score(setup.original.build_network().to(setup.device))
+    return float(np.mean(dice_of_raw(setup, held_out)))
 
 
 def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:

@@ -13,9 +13,10 @@ from torch import Tensor
 from ..events import TOLERATED_DROP, TOLERATED_IMAGE_DROP, ImageChange
 from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
+from ..models.model import Model
 from ..outcome import ENOUGH_HELD_OUT, OPTIMISM
 from .optim import Fall, has_settled, learning_rate_at
-from .patches.store import PreparedImage
+from .patches.store import PatchStore, PreparedImage
 from .prepare import Setup
 from .state import Progress
 from .validation import ImageValidator, dice_by_image, dice_of_patches, mean_dice, predict_all
@@ -155,6 +156,23 @@ def dice_on_old(
     mirrored = trains_mirrored(setup.config.augment) if mirrored is None else mirrored
     probabilities = predict_all(network, setup.old, setup.config, mirrored, setup.device, setup.precision)
     return dice_by_image(setup.old, probabilities, threshold)
+
+
+def dice_of_model(model: Model, held_out: PatchStore, setup: Setup) -> list[float]:
+    """Return Dice of a model on each of the `held_out` images, which are prepared as it sees them.
+
+    The same windows are scored as in validations, at the size that the images have for the model.
+    """
+    card = model.card
+    window = round(setup.config.validation_crop_px * card.rescale / setup.base.card.rescale)
+    config = setup.config.model_copy(update={"validation_crop_px": window, "patch_size": card.patch_size})
+    validator = ImageValidator(held_out, config, setup.precision, card.threshold, knows_mirrored(model))
+    return validator.dice_of_each(model.build_network().to(setup.device))
+
+
+def dice_of_raw(setup: Setup, held_out: PatchStore) -> list[float]:
+    """Return the same of the base model as it was given, in patches of this training's size."""
+    return dice_of_model(setup.original.with_card(patch_size=setup.config.patch_px), held_out, setup)
 
 
 def mean_of(scores: Mapping[str, float]) -> float | None:

@@ -39,7 +39,8 @@ class Setup:
     `original` is the base model as it was given, `base` the same with the channels and patch size of this training.
     `old` are images of the old dataset that are only scored, and `raw_held_out` the held-out images as the original
     model sees them, shown as in this training; None if it cannot take their channels. `raw_as_is` are the same as its
-    user has it, None where that is no different.
+    user has it, None where that is no different. `images` are the new ones as they were given, and `held_out_at` and
+    `trained_at` say where those of `held_out` and of `train` stand among them.
     """
 
     original: Model
@@ -56,6 +57,9 @@ class Setup:
     statistics: DataStatistics | None
     notices: tuple[str, ...]
     from_scratch: bool
+    images: Sequence[AnnotatedImage]
+    held_out_at: tuple[int, ...]
+    trained_at: tuple[int, ...]
     raw_held_out: PatchStore | None
     raw_as_is: PatchStore | None = None
     old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
@@ -113,7 +117,8 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     """
     if len(images) == 0:
         raise DataError("There are no annotated images to train on. Annotate at least one image.")
-    images, device, model = ReadOnce(images), pick_device(config.device), model.seeing(config.channels)
+    given, images = images, ReadOnce(images)
+    device, model = pick_device(config.device), model.seeing(config.channels)
     precision = pick_precision(config.precision, device)
     config = config.model_copy(update={"patch_size": config.patch_size or model.card.patch_size})
     base, about_base = _fit_base(model, images, config, from_scratch=from_scratch)
@@ -127,6 +132,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     own = model.card.view
     shown_alike = own.as_one_of(new.shown) if own.in_channels == new.view.in_channels else own
     notices = (*about_base, *new.notices, *settled.notices, _known_to_base(new, model), more.notice)
+    held_out_at = tuple(new.places[index] for index in new.held_out_at)
     return Setup(
         original=models.original,
         base=models.base,
@@ -142,6 +148,9 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
         statistics=new.statistics,
         notices=tuple(filter(None, notices)),
         from_scratch=from_scratch,
+        images=given,
+        held_out_at=held_out_at,
+        trained_at=tuple(place for place in new.places if place not in held_out_at),
         raw_held_out=held_out_seen_by(shown_alike, images, new),
         raw_as_is=held_out_seen_by(own, images, new) if new.shown.changes else None,
         old_records=old.records,

@@ -18,7 +18,6 @@ from ..data import objects
 from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import AS_THEY_ARE, KNOTS, Appearance, Curves, candidates, named
 from ..data.channels import ALL
-from ..data.normalize import network_input
 from ..data.statistics import have_opposite_contrast, measure
 from ..device import free_memory, pick_precision
 from ..errors import lacks_memory
@@ -237,8 +236,7 @@ def _scores_shown(
     """Return Dice (images,) of the base model on typical windows of `images`, shown with this `appearance`."""
     store, view = PatchStore(device), base.card.view.as_one_of(appearance)
     for image in images:
-        seen = network_input(image, view)
-        store.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
+        store.add_as_seen(image, view)
     windows = [image.cropped(config.validation_crop_px) for image in store.images]
     return _window_scores(network, base, windows, config, device)
 

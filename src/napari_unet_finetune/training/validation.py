@@ -68,8 +68,12 @@ class ImageValidator:
 
     def score(self, network: AttentionUNet) -> float:
         """Return the mean Dice of `network` at the threshold from which calibration starts."""
+        return float(np.mean(self.dice_of_each(network)))
+
+    def dice_of_each(self, network: AttentionUNet) -> list[float]:
+        """Return the Dice of `network` on each image."""
         probabilities = predict_all(network, self.images, self.config, self.mirrored, self.device, self.precision)
-        return mean_dice(self.images, probabilities, self.threshold)
+        return dice_of_each(self.images, probabilities, self.threshold)
 
 
 class PatchValidator:
@@ -137,12 +141,13 @@ def dice_of_patches(
 
 def mean_dice(images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float) -> float:
     """Return the mean over images of Dice on annotated pixels."""
-    return float(np.mean(_dice_of_each(images, probabilities, threshold)))
+    return float(np.mean(dice_of_each(images, probabilities, threshold)))
 
 
-def _dice_of_each(
+def dice_of_each(
     images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], threshold: float
 ) -> list[float]:
+    """Return the Dice of each image on annotated pixels."""
     return [dice(*pair) for pair in _annotated_pixels(images, probabilities, threshold)]
 
 
@@ -186,7 +191,7 @@ def calibrate_threshold(
     images: Sequence[PreparedImage], probabilities: Sequence[NDArray[np.float32]], current: float
 ) -> float:
     """Return the probability threshold that is best for annotated images; see `pick_threshold`."""
-    scores = [_dice_of_each(images, probabilities, float(threshold)) for threshold in (current, *THRESHOLDS)]
+    scores = [dice_of_each(images, probabilities, float(threshold)) for threshold in (current, *THRESHOLDS)]
     return pick_threshold(np.array(scores), current)
 
 

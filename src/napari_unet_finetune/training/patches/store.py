@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...data.annotated_image import AnnotatedImage
+from ...data.normalize import ModelView, network_input
 from ...data.windows import window_starts
 from ...errors import RunError
 from ...inference.predict import ALL_EDGES, Edges
@@ -134,6 +136,11 @@ class PatchStore:
                 edges,
             )
         )
+
+    def add_as_seen(self, image: AnnotatedImage, view: ModelView) -> None:
+        """Take in one image with its masks as a model with `view` sees it; raises `DataError` if it cannot."""
+        seen = network_input(image, view)
+        self.add(image.name, seen.pixels, image.target if seen.target is None else seen.target, seen.annotated)
 
     def _place(self, planes: Sequence[NDArray[Any]]) -> list[Tensor]:
         self._budget -= sum(plane.nbytes for plane in planes)

@@ -1,0 +1,141 @@
+"""Old and new images of a training are told apart, and scored, as the finished model predicts them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet_finetune.data import normalize
+from napari_unet_finetune.data.annotated_image import AnnotatedImage
+from napari_unet_finetune.errors import DeviceError
+from napari_unet_finetune.events import drain
+from napari_unet_finetune.inference.predict import Predictor
+from napari_unet_finetune.training.finetune import finetune
+from napari_unet_finetune.training.prepare import prepare
+from napari_unet_finetune.training.sort_out import sort_out
+
+from ..confused import confuse, confused
+from .conftest import DULL, INVERTED, make_squares, scores, tiny_config
+
+LEARNING = {"keep_raw": False, "replay_share": 0.0, "learning_rate": 0.01, "steps": 6}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        LEARNING,
+        LEARNING | {"threshold": 0.4, "calibrate": False},
+        LEARNING | {"patch_size": 48},
+        {"steps": 1},
+        {"steps": 1, "patch_size": 48},
+    ],
+)
+@pytest.mark.parametrize("stops", [False, True])
+def test_held_out_images_are_scored_as_they_are_predicted(trained, monkeypatch, changes, stops):
+    """Whether the weights are finetuned, those of the base shown otherwise, or the best until a stop."""
+    confuse(monkeypatch)
+    held_out = INVERTED[:2]
+    settings = tiny_config(held_out=tuple(image.name for image in held_out), **changes)
+    asked = iter(range(100))
+    result = drain(finetune(trained.model, INVERTED, settings, should_stop=lambda: stops and next(asked) >= 1))
+    ended = result.ended
+    assert not ended.kept_raw and set(ended.mistaken_new) >= {image.name for image in held_out}
+    assert ended.finetuned_dice == pytest.approx(np.mean(scores(result.model, held_out)), abs=1e-6)
+    assert result.model.card.provenance.scores["val_dice"] == ended.finetuned_dice
+
+
+def test_held_out_images_on_a_curve_are_scored_as_they_are_predicted(trained, short, monkeypatch):
+    monkeypatch.setattr(normalize, "likeliest", lambda known, _: [known[0]])
+    held_out = DULL[:2]
+    settings = short.model_copy(update={"held_out": tuple(image.name for image in held_out), "steps": 120})
+    result = drain(finetune(trained.model, DULL, settings))
+    before, new = result.model.card.knows
+    assert new.curves and not before.curves and {image.name for image in held_out} <= set(result.ended.mistaken_new)
+    assert result.ended.finetuned_dice == pytest.approx(np.mean(scores(result.model, held_out)), abs=1e-6)
+
+
+def test_regions_are_told_apart_by_what_their_image_is_like_as_a_whole(turned, trained):
+    """As when they are predicted; their own pixels may be like those of the other dataset."""
+    whole = np.concatenate([INVERTED[0].image, np.full((200, 48), 60, np.uint8)])
+    lazy = AnnotatedImage("slide", whole)
+    regions = [replace(image, part_of=lazy) for image in INVERTED[:2]]
+    model, setup = turned[1].model, prepare(trained.model, INVERTED, tiny_config())
+    assert not sort_out(model, replace(setup, images=INVERTED)).new
+    seen = replace(setup, images=[*regions, *INVERTED[2:]])
+    expected = [one for one in seen.images if not Predictor(model).measure(one).appearance.inverted]
+    assert sort_out(model, seen).new == tuple(image.name for image in expected) != ()
+
+
+def test_images_that_the_model_takes_for_those_of_the_other_dataset_are_told_and_old_ones_scored_so(turned, trained):
+    """Those are tried, too, that the base was trained on; what is forgotten is only scored on those it held out."""
+    _, result = turned
+    ended, model = result.ended, result.model
+    setup = prepare(trained.model, INVERTED, tiny_config())
+    names = {parts[0].name for parts in setup.told_apart}
+    assert len(names) == 6 and ended.old_images == 1 == len({image.name for image in setup.old})
+    assert ended.sorted_out == len(names) + len(INVERTED)
+    assert not ended.mistaken_old and not ended.mistaken_new
+    found = sort_out(confused(model), setup)
+    assert sorted(found.new) == sorted(image.name for image in INVERTED)
+    held_out = [INVERTED[place] for place in setup.held_out_at]
+    assert list(found.new_dice.values()) == pytest.approx(scores(confused(model), held_out)) and held_out
+    assert set(found.old) == names and found.tried == len(names) + len(INVERTED)
+    assert set(found.old_dice) == {image.name for image in setup.old}
+    assert max(found.old_dice.values()) < ended.old_dice_after - 0.2
+    only_scored = sort_out(confused(model), setup, scored=True)
+    assert (set(only_scored.old), only_scored.old_dice) == (set(found.old_dice), found.old_dice)
+    assert only_scored.new == tuple(image.name for image in held_out) and only_scored.new_dice == found.new_dice
+
+
+def test_an_old_image_that_the_base_was_trained_on_is_told_where_it_is_mistaken(turned, trained):
+    """By what its intensities are as a whole, whatever its windows show."""
+    setup, new = prepare(trained.model, INVERTED, tiny_config()), turned[1].model.card.knows[-1]
+    told = [list(parts) for parts in setup.told_apart]
+    scored = {image.name for image in setup.old}
+    odd = next(place for place, parts in enumerate(told) if parts[0].name not in scored)
+    told[odd] = [replace(part, quantiles=new.quantiles) for part in told[odd]]
+    found = sort_out(turned[1].model, replace(setup, told_apart=tuple(told)))
+    assert (found.old, found.new, found.old_dice) == ((told[odd][0].name,), (), {})
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_given_old_images_are_told_apart_as_wholes(turned, trained, masks):
+    """Of them, too, no more are tried than of carried ones, which are tried beside those without masks."""
+    old = [replace(one, labels=one.labels if masks else None) for one in make_squares(30, seed=3, size=96)]
+    setup = prepare(trained.model, INVERTED, tiny_config(validation_crop_px=64), base_images=old)
+    given = [parts for parts in setup.told_apart if not parts[0].name.startswith("old image")]
+    assert all([one.shape for one in parts] == [(96, 96)] for parts in given)
+    assert len(setup.told_apart) == 24 and (len(given) == 24) == masks and len(given) > 12
+    found = sort_out(confused(turned[1].model), setup)
+    assert len(found.old) == 24 and set(found.old_dice) == {image.name for image in setup.old} & set(found.old) != set()
+
+
+def test_old_images_without_objects_are_scored_as_before_also_if_they_are_mistaken(turned, trained):
+    setup = prepare(trained.model, INVERTED, tiny_config())
+    empty = replace(
+        setup.old[0], name="empty", target=torch.zeros_like(setup.old[0].target), foreground=np.empty((0, 2))
+    )
+    setup = replace(setup, old=(*setup.old, empty), told_apart=(*setup.told_apart, [empty]))
+    found = sort_out(confused(turned[1].model), setup)
+    assert "empty" in found.old and "empty" not in found.old_dice
+
+
+@pytest.mark.parametrize("steps", [1, 40])
+def test_a_model_is_not_lost_where_trying_to_tell_images_apart_fails_and_why_is_told(trained, monkeypatch, steps):
+    """After one step the base's weights are kept, after many the finetuned ones: both are tried."""
+
+    def fail(*_):
+        raise DeviceError("square 1: the memory of 'cpu' does not hold an image of 48 x 48 pixels.")
+
+    monkeypatch.setattr(Predictor, "measure", fail)
+    settings = tiny_config(steps=steps, appearance="inverted", keep_raw=steps == 1, learning_rate=3e-3)
+    ended = drain(finetune(trained.model, INVERTED, settings)).ended
+    assert (ended.share == 0) == (steps == 1) and not ended.kept_raw
+    assert ended.not_sorted_out.startswith("square 1: the memory") and ended.sorted_out == 0
+    assert ended.not_sorted_out in ended.summary
+
+
+def test_where_all_images_are_shown_alike_none_is_mistaken(trained):
+    result = drain(finetune(trained.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))
+    assert (result.ended.sorted_out, result.ended.mistaken_old, result.ended.mistaken_new) == (0, (), ())
