@@ -1,5 +1,6 @@
 """Old and new images of a training are told apart, and scored, as the finished model predicts them."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_held_out_images_are_scored_as_they_are_predicted(trained, monkeypatch, 
     assert not ended.kept_raw and set(ended.mistaken_new) >= {image.name for image in held_out}
     assert ended.finetuned_dice == pytest.approx(np.mean(scores(result.model, held_out)), abs=1e-6)
     assert result.model.card.provenance.scores["val_dice"] == ended.finetuned_dice
+
+
+def test_a_base_of_several_datasets_is_scored_as_it_predicts_the_held_out_images(trained):
+    """It may take them for those of another dataset than the training does, and predict them by older weights."""
+    base = drain(finetune(trained.model, INVERTED, tiny_config(**LEARNING))).model
+    assert base.older is not None
+    for model, images in itertools.product((base, confused(base)), (make_squares(5, seed=9), INVERTED)):
+        held_out = tuple(image.name for image in images[:2])
+        settings = tiny_config(steps=1, keep_raw=False, held_out=held_out, appearance="inverted")
+        ended = drain(finetune(model, images, settings)).ended
+        assert ended.raw_dice == pytest.approx(np.mean(scores(model, images[:2])), abs=1e-6)
 
 
 def test_held_out_images_on_a_curve_are_scored_as_they_are_predicted(trained, short, monkeypatch):

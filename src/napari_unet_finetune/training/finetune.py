@@ -12,6 +12,7 @@ import torch
 
 from ..config import ChannelRule, FinetuneConfig, ModelConfig, Normalization
 from ..data.annotated_image import AnnotatedImage
+from ..data.appearance import AS_THEY_ARE
 from ..device import free_memory
 from ..errors import RunError
 from ..events import Notice, Run, RunStarted, TrainingEvent, ValidationEnd, never
@@ -33,8 +34,8 @@ from .keep import (
     weighs_old,
 )
 from .optim import fall_from
-from .patches.store import PatchStore
 from .prepare import Setup, prepare
+from .sort_out import dice_by_itself
 from .state import Begun, NoStore, Progress, StateStore, TrainingState
 from .trainer import Trainer
 from .validation import ImageValidator, PatchValidator
@@ -177,8 +178,10 @@ def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[
 
 def before_training(network: AttentionUNet, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes; `network` is that of `setup.base`."""
-    score, as_is = (_raw_score(setup, held_out) for held_out in (setup.raw_held_out, setup.raw_as_is))
-    old, shown = _old_dice(network, setup), setup.base.card.knows[-1]
+    score, shown = _raw_score(setup), setup.base.card.knows[-1]
+    ways = (shown, *(setup.as_given.card.knows or (AS_THEY_ARE,)))
+    as_is = None if score is None or all(one.is_shown_as(shown) for one in ways) else _raw_as_is(setup)
+    old = _old_dice(network, setup)
     return Progress(
         raw_score=score,
         old_dice_before=mean_of(old),
@@ -207,14 +210,21 @@ def _held_out_names(setup: Setup) -> tuple[str, ...]:
     return tuple(image.name for image in setup.held_out.images)
 
 
-def _raw_score(setup: Setup, held_out: PatchStore | None) -> float | None:
+def _raw_score(setup: Setup) -> float | None:
     """Score the base model on images as it sees them; a changed first layer would see them in another way.
 
     None if there is no base, it cannot take the images, or no image is held out.
     """
+    held_out = setup.raw_held_out
     if setup.from_scratch or held_out is None or not isinstance(setup.validator, ImageValidator):
         return None
     return float(np.mean(dice_of_raw(setup, held_out)))
+
+
+def _raw_as_is(setup: Setup) -> float:
+    """Score the base model as its user has it, which may show images otherwise than this training does."""
+    as_given = setup.as_given.with_card(patch_size=setup.config.patch_px)
+    return float(np.mean(dice_by_itself(as_given, setup)))
 
 
 def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:

@@ -36,13 +36,14 @@ from .validation import ImageValidator, PatchValidator, Validator, affordable_wi
 class Setup:
     """All that a training works with, fixed before its first step.
 
-    `original` is the base model as it was given, `base` the same with the channels and patch size of this training.
-    `old` are images of the old dataset that are only scored, and `raw_held_out` the held-out images as the original
-    model sees them, shown as in this training; None if it cannot take their channels. `raw_as_is` are the same as its
-    user has it, None where that is no different. `images` are the new ones as they were given, and `held_out_at` and
-    `trained_at` say where those of `held_out` and of `train` stand among them.
+    `as_given` is the base model as its user has it, `original` the same that knows of the new dataset, where that is
+    shown otherwise, and `base` that with the channels and patch size of this training. `old` are images of the old
+    dataset that are only scored, and `raw_held_out` the held-out images as the original model sees them, shown as in
+    this training; None if it cannot take their channels. `images` are the new ones as they were given, and
+    `held_out_at` and `trained_at` say where those of `held_out` and of `train` stand among them.
     """
 
+    as_given: Model
     original: Model
     base: Model
     config: FinetuneConfig
@@ -61,7 +62,6 @@ class Setup:
     held_out_at: tuple[int, ...]
     trained_at: tuple[int, ...]
     raw_held_out: PatchStore | None
-    raw_as_is: PatchStore | None = None
     old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
     unannotated: UnannotatedPatches | None = None
     unannotated_records: tuple[TrainingImage, ...] = ()
@@ -134,6 +134,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     notices = (*about_base, *new.notices, *settled.notices, _known_to_base(new, model), more.notice)
     held_out_at = tuple(new.places[index] for index in new.held_out_at)
     return Setup(
+        as_given=model,
         original=models.original,
         base=models.base,
         config=config,
@@ -152,7 +153,6 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
         held_out_at=held_out_at,
         trained_at=tuple(place for place in new.places if place not in held_out_at),
         raw_held_out=held_out_seen_by(shown_alike, images, new),
-        raw_as_is=held_out_seen_by(own, images, new) if new.shown.changes else None,
         old_records=old.records,
         old_is_given=bool(old.records) and not old.is_imitated,
         older=models.older,

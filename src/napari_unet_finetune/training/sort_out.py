@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import ChannelRule, PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import Appearance, quantiles_of_parts
+from ..data.appearance import AS_THEY_ARE, Appearance, quantiles_of_parts
 from ..data.normalize import Sight, sights_of_normalized
 from ..errors import FinetuneError
 from ..events import drain
@@ -63,6 +63,23 @@ def sort_out(model: Model, setup: Setup, *, scored: bool = False) -> SortedOut:
     except FinetuneError as error:
         return SortedOut(failure=str(error))
     return replace(old, tried=old.tried + new.tried, new=new.new, new_dice=new.new_dice)
+
+
+def dice_by_itself(model: Model, setup: Setup) -> list[float]:
+    """Return Dice of a `model` on each held-out image, shown as the model does it when it is left to itself.
+
+    Raises
+    ------
+    DataError
+        If an image is gone, or its channels do not fit the model.
+    DeviceError
+        If the memory does not hold what is looked at of one.
+    """
+    predictor, ways = Predictor(model, _config(setup)), model.card.knows or (AS_THEY_ARE,)
+    is_open = not all(one.is_shown_as(ways[0]) for one in ways)
+    images = (setup.images[place] for place in setup.held_out_at)
+    seen = ((image, predictor.measure(image).appearance if is_open else ways[0]) for image in images)
+    return [_dice_taken_for(appearance, image, model, setup) for image, appearance in seen]
 
 
 def _config(setup: Setup) -> PredictConfig:
