@@ -145,7 +145,7 @@ def _in_outcome(text: str) -> dict[str, str | float | None]:
 
 _ROWS = {
     "base, held out": r"(0\.\d+) by its parent",
-    "finetuned, held out": r"(0\.\d+) on held-out",
+    "finetuned, held out": r"(0\.\d+) on (?:\d+ )?held-out",
     "base, old images": r"(0\.\d+) on old images before",
     "finetuned, old images": r"(0\.\d+) on old images after",
 }
