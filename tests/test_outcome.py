@@ -127,7 +127,7 @@ def test_images_that_the_model_mistakes_are_named_with_what_to_do():
     said = "Of the 8 images that were tried, the model takes 1 old image (old image 3) and 1 new image (img_04) for the"
     assert (
         said in _told(end)
-        and "held out are scored so. Choose" in _told(end)
+        and "held-out ones among them are scored so. Choose" in _told(end)
         and "--set appearance=inverted" in _told(end)
     )
     assert end.forgot and "old image 3 lost most" in _told(end) and "Replay" not in _told(end)

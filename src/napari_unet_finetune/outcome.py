@@ -135,7 +135,7 @@ def _mistaken(end: RunEnded) -> str:
         return ""
     return (
         f" Of the {end.sorted_out} images that were tried, the model takes {listed(mistaken)} for the other kind; "
-        "those of them that are held out are scored so. "
+        "held-out ones among them are scored so. "
         'Choose Dark and bright (--set appearance=inverted or "appearance=as they are") when you predict such images.'
     )
 
