@@ -142,10 +142,16 @@ class RunEnded(Event):
     def is_disappointing(self) -> bool:
         """Tell whether the user should look twice.
 
-        Nothing was gained, or was but is lost where new images are mistaken, or old images are forgotten or mistaken.
+        Nothing was gained, new images are mistaken so that nothing of the gain is left, or old ones are forgotten or
+        mistaken.
         """
-        gains_nothing = self.kept_raw or (bool(self.mistaken_new) and forgets(self.raw_dice, self.finetuned_dice, 0))
-        return gains_nothing or self.forgot or bool(self.mistaken_old)
+        is_gain_lost = bool(self.mistaken_new) and not self.has_gained
+        return self.kept_raw or is_gain_lost or self.forgot or bool(self.mistaken_old)
+
+    @property
+    def has_gained(self) -> bool:
+        """Tell whether held-out images have gained, as far as anything was held out."""
+        return self.raw_dice is None or self.finetuned_dice is None or self.finetuned_dice > self.raw_dice
 
 
 # A larger loss of Dice on the old dataset is called forgetting.

@@ -117,6 +117,8 @@ def _mixed(end: RunEnded) -> str:
     new, old = end.unmixed_dice, end.unmixed_old_dice
     scores = [f"{score:.3f} on {what} images" for score, what in ((new, "new"), (old, "old")) if score is not None]
     alone = f" (alone they have {listed(scores)})" if scores else ""
+    if end.share == 0 and not end.has_gained:
+        return f" Its weights are the base's: finetuned ones are worth no more{alone}."
     if end.share == 0:
         return (
             " That is gained by how the new images are shown to the model: its weights are the base's, since finetuned "
@@ -127,15 +129,17 @@ def _mixed(end: RunEnded) -> str:
 
 def _mistaken(end: RunEnded) -> str:
     """Say which images the model takes for those of the other dataset when it is not told, or why nobody knows."""
+    failed = ""
     if end.not_sorted_out:
-        return f" Whether the model tells old and new images apart could not be tried: {end.not_sorted_out}"
+        some = " with all of them" if end.sorted_out else ""
+        failed = f" Whether the model tells old and new images apart could not be tried{some}: {end.not_sorted_out}"
     kinds = (("old", end.mistaken_old), ("new", end.mistaken_new))
     mistaken = [f"{count_of(len(names), f'{kind} image')} ({first_of(names)})" for kind, names in kinds if names]
     if not mistaken:
-        return ""
+        return failed
     return (
-        f" Of the {end.sorted_out} images that were tried, the model takes {listed(mistaken)} for the other kind; "
-        "held-out ones among them are scored so. "
+        f"{failed} Of the {end.sorted_out} images that were tried, the model takes {listed(mistaken)} for the other "
+        "kind; held-out ones among them are scored so. "
         'Choose Dark and bright (--set appearance=inverted or "appearance=as they are") when you predict such images.'
     )
 

@@ -239,9 +239,11 @@ def told(run, folder):
 
 
 def test_why_telling_images_apart_could_not_be_tried_is_told(own_copy, tmp_path):
-    with_event(own_copy.run, "run_ended", not_sorted_out="old <7>: no memory. Choose the device 'cpu'.")
-    page = written(own_copy.run, tmp_path / "page.html")[1]
-    assert "apart could not be tried: old &lt;7&gt;: no memory." in page
+    failure = "old <7>: no memory. Choose the device 'cpu'."
+    for tried, said in ((0, "could not be tried: "), (9, "could not be tried with all of them: ")):
+        with_event(own_copy.run, "run_ended", not_sorted_out=failure, sorted_out=tried)
+        page = written(own_copy.run, tmp_path / f"page-{tried}.html")[1]
+        assert f"apart {said}old &lt;7&gt;: no memory." in page
 
 
 @pytest.mark.parametrize(("window", "is_part"), [(16, True), (4000, False)])

@@ -7,43 +7,133 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unet_finetune.config import AugmentConfig
 from napari_unet_finetune.data import normalize
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.errors import DeviceError
-from napari_unet_finetune.events import drain
+from napari_unet_finetune.data.appearance import quantiles_of
+from napari_unet_finetune.data.normalize import ModelView, as_shown
+from napari_unet_finetune.errors import DataError, DeviceError
+from napari_unet_finetune.events import Run, RunStarted, drain
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.training.finetune import finetune
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.sort_out import sort_out
 
-from ..confused import confuse, confused
+from ..confused import confused
 from .conftest import DULL, INVERTED, make_squares, scores, tiny_config
 
 LEARNING = {"keep_raw": False, "replay_share": 0.0, "learning_rate": 0.01, "steps": 6}
+UPSIDE_DOWN = LEARNING | {"appearance": "inverted"}  # which the base does not like: mistaken images are found better
+
+
+def mistake(monkeypatch, mistaken, images):
+    """Have every model take these of the new images for those of its first dataset, as it takes old ones."""
+    names = {image.name for image in mistaken}
+    others = {quantiles_of(as_shown(image, ModelView())[0].ravel()) for image in images if image.name not in names}
+
+    def likeliest(known, quantiles):
+        return [known[-1] if quantiles in others else known[0]]
+
+    monkeypatch.setattr(normalize, "likeliest", likeliest)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        LEARNING,
-        LEARNING | {"threshold": 0.4, "calibrate": False},
-        LEARNING | {"patch_size": 48},
-        {"steps": 1},
-        {"steps": 1, "patch_size": 48},
+        UPSIDE_DOWN,
+        UPSIDE_DOWN | {"threshold": 0.4, "calibrate": False},
+        UPSIDE_DOWN | {"patch_size": 48},
+        UPSIDE_DOWN | {"augment": AugmentConfig(p_affine=0)},
+        UPSIDE_DOWN | {"steps": 1},
+        UPSIDE_DOWN | {"steps": 1, "patch_size": 48},
     ],
 )
 @pytest.mark.parametrize("stops", [False, True])
-def test_held_out_images_are_scored_as_they_are_predicted(trained, monkeypatch, changes, stops):
-    """Whether the weights are finetuned, those of the base shown otherwise, or the best until a stop."""
-    confuse(monkeypatch)
-    held_out = INVERTED[:2]
+@pytest.mark.parametrize("places", [(1,), (0, 1)])
+def test_held_out_images_are_scored_as_they_are_predicted(trained, monkeypatch, changes, stops, places):
+    """By older weights or by those of all; the first image is left out, since nothing is annotated in it."""
+    gains = changes == UPSIDE_DOWN or "augment" in changes
+    monkeypatch.setattr("napari_unet_finetune.training.conclude.gains_for_old", lambda *_: gains)
+    unused, *images = make_squares(6, seed=9)
+    held_out = [images[3], images[1]]
+    mistake(monkeypatch, [held_out[place] for place in places], images)
     settings = tiny_config(held_out=tuple(image.name for image in held_out), **changes)
     asked = iter(range(100))
-    result = drain(finetune(trained.model, INVERTED, settings, should_stop=lambda: stops and next(asked) >= 1))
-    ended = result.ended
-    assert not ended.kept_raw and set(ended.mistaken_new) >= {image.name for image in held_out}
-    assert ended.finetuned_dice == pytest.approx(np.mean(scores(result.model, held_out)), abs=1e-6)
+    given = [replace(unused, annotated=np.zeros(unused.shape, bool)), *images]
+    result = drain(finetune(trained.model, given, settings, should_stop=lambda: stops and next(asked) >= 1))
+    found, ended = scores(result.model, held_out), result.ended
+    assert set(ended.mistaken_new) == {held_out[place].name for place in places}
+    assert ended.finetuned_dice == pytest.approx(np.mean(found), abs=1e-6)
+    assert max(found) > 0.01 and (len(places) == 2 or abs(found[0] - found[1]) > 1e-3)
     assert result.model.card.provenance.scores["val_dice"] == ended.finetuned_dice
+
+
+@pytest.mark.parametrize("changes", [{}, {"patch_size": 48}, {"rescale": 2.0}, {"rescale": 0.5}])
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_where_the_way_in_which_images_are_shown_is_all_that_is_gained_it_is_told_as_predicted(
+    trained, monkeypatch, changes, taken
+):
+    held_out = INVERTED[:2]
+    mistake(monkeypatch, held_out[:taken], INVERTED)
+    settings = tiny_config(steps=1, held_out=tuple(image.name for image in held_out), **changes)
+    result = drain(finetune(trained.model, INVERTED, settings))
+    ended = result.ended
+    assert (ended.share, ended.kept_raw) == (0, False) and len(ended.mistaken_new) == taken
+    assert ended.finetuned_dice == pytest.approx(np.mean(scores(result.model, held_out)), abs=0.005)
+    assert ("is gained by how" in ended.summary) == (taken < 2) == (not ended.is_disappointing)
+
+
+def test_a_base_that_is_kept_is_told_and_given_back_as_its_user_has_it(trained):
+    """Whatever the training made of the images: here they are shown in a way that the base does not like."""
+    images, settings = make_squares(6, seed=9), {"appearance": "inverted", "learning_rate": 1e-9}
+    held_out = images[:2]
+    for base in (trained.model, drain(finetune(trained.model, INVERTED, tiny_config(**LEARNING))).model):
+        config = tiny_config(steps=1, held_out=tuple(image.name for image in held_out), **settings)
+        result = drain(finetune(base, images, config))
+        assert result.ended.kept_raw and result.model == base
+        told, found = result.ended.raw_dice, np.mean(scores(base, held_out))
+        assert told == result.ended.finetuned_dice == pytest.approx(found, abs=1e-6) and found > 0.9
+
+
+def test_a_base_that_mistakes_images_gets_to_know_them(trained):
+    """Its weights are good for them if only it is told what they are."""
+    base = confused(drain(finetune(trained.model, INVERTED, tiny_config(steps=1))).model)
+    images = make_squares(6, seed=9)
+    held_out = images[:2]
+    settings = tiny_config(steps=1, held_out=tuple(image.name for image in held_out), learning_rate=1e-9)
+    result = drain(finetune(base, images, settings))
+    assert (
+        result.ended.raw_dice == pytest.approx(np.mean(scores(base, held_out)), abs=1e-6) and not result.ended.kept_raw
+    )
+    assert result.ended.finetuned_dice == pytest.approx(np.mean(scores(result.model, held_out)), abs=1e-6)
+
+
+@pytest.mark.parametrize("spoilt", ["gone", "other mask"])
+def test_what_cannot_be_tried_any_more_is_told_and_the_rest_is_tried(trained, monkeypatch, spoilt):
+    images, held_out = make_squares(6, seed=9), (1, 3)
+    mistake(monkeypatch, [images[1], images[4]], images)
+
+    class Changing(list):
+        """Images of which some become others while they are learned from."""
+
+        has_begun = False
+
+        def __getitem__(self, place):
+            if not self.has_begun or place not in (1, 2):
+                return super().__getitem__(place)
+            if spoilt == "gone":
+                raise DataError(f"{images[place].name}: this file is gone.")
+            return replace(images[place], labels=1 - images[place].labels)
+
+    given = Changing(images)
+    settings = tiny_config(held_out=tuple(images[place].name for place in held_out), **UPSIDE_DOWN)
+    run = Run(finetune(trained.model, given, settings))
+    for event in run:
+        given.has_begun |= isinstance(event, RunStarted)
+    ended = run.result.ended
+    assert ended.not_sorted_out.startswith(images[1].name) and "with all of them" in ended.summary
+    assert ended.mistaken_new == (images[4].name,) and images[4].name in ended.summary
+    assert ended.sorted_out == 4 + len({image.name for image in make_squares(6)})
 
 
 def test_a_base_of_several_datasets_is_scored_as_it_predicts_the_held_out_images(trained):
@@ -73,9 +163,9 @@ def test_regions_are_told_apart_by_what_their_image_is_like_as_a_whole(turned, t
     lazy = AnnotatedImage("slide", whole)
     regions = [replace(image, part_of=lazy) for image in INVERTED[:2]]
     model, setup = turned[1].model, prepare(trained.model, INVERTED, tiny_config())
-    assert not sort_out(model, replace(setup, images=INVERTED)).new
-    seen = replace(setup, images=[*regions, *INVERTED[2:]])
-    expected = [one for one in seen.images if not Predictor(model).measure(one).appearance.inverted]
+    assert not sort_out(model, setup).new
+    seen = replace(setup, new=replace(setup.new, images=[*regions, *INVERTED[2:]]))
+    expected = [one for one in seen.new.images if not Predictor(model).measure(one).appearance.inverted]
     assert sort_out(model, seen).new == tuple(image.name for image in expected) != ()
 
 
@@ -90,7 +180,7 @@ def test_images_that_the_model_takes_for_those_of_the_other_dataset_are_told_and
     assert not ended.mistaken_old and not ended.mistaken_new
     found = sort_out(confused(model), setup)
     assert sorted(found.new) == sorted(image.name for image in INVERTED)
-    held_out = [INVERTED[place] for place in setup.held_out_at]
+    held_out = [INVERTED[index] for index in setup.new.held_out]
     assert list(found.new_dice.values()) == pytest.approx(scores(confused(model), held_out)) and held_out
     assert set(found.old) == names and found.tried == len(names) + len(INVERTED)
     assert set(found.old_dice) == {image.name for image in setup.old}
@@ -98,6 +188,15 @@ def test_images_that_the_model_takes_for_those_of_the_other_dataset_are_told_and
     only_scored = sort_out(confused(model), setup, scored=True)
     assert (set(only_scored.old), only_scored.old_dice) == (set(found.old_dice), found.old_dice)
     assert only_scored.new == tuple(image.name for image in held_out) and only_scored.new_dice == found.new_dice
+
+
+@pytest.mark.parametrize(("least", "tried"), [(1, 2), (4, 4), (9, 6)])
+def test_all_held_out_images_are_tried_and_so_many_others_that_there_are_enough(
+    turned, trained, monkeypatch, least, tried
+):
+    monkeypatch.setattr("napari_unet_finetune.training.sort_out._NEW_TRIED", least)
+    setup = prepare(trained.model, INVERTED, tiny_config(held_out=tuple(image.name for image in INVERTED[2:4])))
+    assert sort_out(turned[1].model, setup).tried == len(setup.told_apart) + tried
 
 
 def test_an_old_image_that_the_base_was_trained_on_is_told_where_it_is_mistaken(turned, trained):
@@ -144,7 +243,7 @@ def test_a_model_is_not_lost_where_trying_to_tell_images_apart_fails_and_why_is_
     settings = tiny_config(steps=steps, appearance="inverted", keep_raw=steps == 1, learning_rate=3e-3)
     ended = drain(finetune(trained.model, INVERTED, settings)).ended
     assert (ended.share == 0) == (steps == 1) and not ended.kept_raw
-    assert ended.not_sorted_out.startswith("square 1: the memory") and ended.sorted_out == 0
+    assert ended.not_sorted_out.startswith("square 1: the memory") and ended.sorted_out == 6, "old images"
     assert ended.not_sorted_out in ended.summary
 
 

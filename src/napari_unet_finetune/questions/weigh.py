@@ -305,6 +305,8 @@ class _Scales:
             validator = ImageValidator(setup.held_out, setup.config, setup.precision, threshold, mirrored)
             told = validator.dice_of_each(network)
         sorted_out = sort_out(model, setup, scored=True)
+        if sorted_out.failure:
+            raise RunError(f"How the model sees the images of its training cannot be told: {sorted_out.failure}")
         spared = old_before if setup.can_spare_old and model.older is not None else None
         old = {
             **(dice_on_old(network, setup, threshold) if spared is None else spared),
@@ -339,7 +341,7 @@ def _weighed(
         rows.append(scales.scores(share, old))
     free_memory(scales.setup.device)
     held_out = len(scales.setup.held_out) if rows[-1].new is not None else 0
-    shown = None if before.raw_as_is is None else before.raw_score
+    shown = None if before.raw_as_is in (None, before.raw_score) else before.raw_score
     names = name_of_file(base), name_of_file(kept)
     return scales, Weighing(*names, held_out, len(old), tuple(rows), shown=shown, kept_base=scales.kept_base)
 

@@ -18,7 +18,7 @@ from ..outcome import summarized
 from .keep import (
     Kept,
     choose_weights,
-    dice_of_raw,
+    dice_of_model,
     dice_on_old,
     gains_for_old,
     has_few_held_out,
@@ -85,6 +85,7 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
     if setup.from_scratch:
         rehearsal = collect_patches(setup.train, setup.held_out, setup.config)
     model = replace(setup.finished(kept.weights, threshold, for_all=for_all), rehearsal=rehearsal)
+    model = model.with_card(provenance=provenance_of(setup))  # says in which views it predicts
     sorted_out = sort_out(model, setup, scored=stopped)
     new = sorted_out.mean_dice(dice)
     scores = _Scores(new, progress.old_before if spared else old, sorted_out, spared)
@@ -94,15 +95,16 @@ def conclude(trainer: Trainer, setup: Setup, progress: Progress, *, stopped: boo
 
 def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool) -> FinetuneResult:
     """Return the base: as it was given, or as a new model where it gains by how it is shown the new images."""
-    threshold, is_raw = setup.original.card.threshold, _is_raw(kept, setup, progress)
-    model = setup.finished(setup.base.weights, threshold, for_all=setup.base.older is None and setup.sees_all_alike)
-    sorted_out, new = SortedOut() if is_raw else sort_out(model, setup, scored=stopped), progress.raw_score
-    if sorted_out.new_dice and setup.raw_held_out:
-        new = sorted_out.mean_dice(dice_of_raw(setup, setup.raw_held_out))
-    scores = _Scores(new, progress.old_before, sorted_out)
+    threshold = setup.original.card.threshold
+    if _is_raw(kept, setup, progress):
+        scores = _Scores(progress.base_dice, progress.old_before, SortedOut())
+        return FinetuneResult(setup.as_given, _ended(kept, setup, progress, scores, threshold, stopped=stopped))
+    model = setup.with_base_weights()
+    sorted_out = sort_out(model, setup, scored=stopped)
+    shown = setup.raw_held_out if setup.knows_channels else setup.held_out
+    told = dice_of_model(model, shown, setup) if shown and isinstance(setup.validator, ImageValidator) else []
+    scores = _Scores(sorted_out.mean_dice(told), progress.old_before, sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
-    if is_raw:
-        return FinetuneResult(setup.original, ended)
     provenance = provenance_of(setup, ended)
     views = setup.original.card.provenance.config.get("augment", {})  # which it knows stays what it was
     provenance = provenance.model_copy(update={"config": {**provenance.config, "augment": views}})
@@ -113,10 +115,12 @@ def _is_raw(kept: Kept, setup: Setup, progress: Progress) -> bool:
     """Tell whether nothing new comes of the training: neither weights nor a gain by how new images are shown."""
     if kept.share > 0:
         return False
-    if not progress.step or setup.from_scratch or not setup.base.card.knows[-1].changes:
+    if not progress.step or setup.from_scratch:
         return True
     before, shown = progress.raw_as_is, progress.raw_score
-    return before is not None and shown is not None and shown <= before
+    if shown is None:
+        return not setup.base.card.knows[-1].changes
+    return before is None or shown <= before
 
 
 def _ended(
@@ -137,7 +141,7 @@ def _ended(
         steps=progress.step,
         stopped=stopped,
         kept_raw=kept_raw,
-        raw_dice=progress.raw_score if kept_raw else progress.base_dice,
+        raw_dice=progress.base_dice,
         finetuned_dice=scores.new,
         old_dice_before=progress.old_dice_before,
         old_dice_after=mean_of(old),

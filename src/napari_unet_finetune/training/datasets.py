@@ -69,6 +69,38 @@ class Dataset:
         )
 
 
+@dataclass(frozen=True)
+class NewImages:
+    """The images of a new dataset as they were given, to be looked at once more when a training has ended.
+
+    `places` says where each that is used stands among `images`, `records` how it is known again, and `held_out` which
+    of these are held out, in the order in which they are scored.
+    """
+
+    images: Sequence[AnnotatedImage]
+    places: tuple[int, ...]
+    records: tuple[TrainingImage, ...]
+    held_out: tuple[int, ...]
+
+    @property
+    def trained(self) -> tuple[int, ...]:
+        """Which of these are trained on."""
+        return tuple(index for index in range(len(self.places)) if index not in self.held_out)
+
+    def read(self, index: int) -> AnnotatedImage:
+        """Return one of these, as it was when the training began.
+
+        Raises
+        ------
+        DataError
+            If it is gone, or is not the same any more.
+        """
+        image = self.images[self.places[index]]
+        if TrainingImage.of(image).sha256 != self.records[index].sha256:
+            raise DataError(f"{image.name}: this image or its mask has changed since the training began.")
+        return image
+
+
 class ReadOnce(Sequence[AnnotatedImage]):
     """Images that are kept once they are read, as far as memory allows: settings and splits look at some again."""
 

@@ -20,7 +20,7 @@ from ..io.regions.region import counted, regions_among
 from ..models.model import Model
 from ..models.provenance import TrainingImage
 from ..text import first_of, images_or_regions
-from .datasets import Dataset, ReadOnce, held_out_seen_by, load_new, load_old
+from .datasets import Dataset, NewImages, ReadOnce, held_out_seen_by, load_new, load_old
 from .losses import build_loss
 from .patches.batches import BatchSource, GridBatches, RandomBatches, split_grid
 from .patches.sampler import PatchSampler
@@ -39,8 +39,7 @@ class Setup:
     `as_given` is the base model as its user has it, `original` the same that knows of the new dataset, where that is
     shown otherwise, and `base` that with the channels and patch size of this training. `old` are images of the old
     dataset that are only scored, and `raw_held_out` the held-out images as the original model sees them, shown as in
-    this training; None if it cannot take their channels. `images` are the new ones as they were given, and
-    `held_out_at` and `trained_at` say where those of `held_out` and of `train` stand among them.
+    this training; None if it cannot take their channels.
     """
 
     as_given: Model
@@ -58,9 +57,7 @@ class Setup:
     statistics: DataStatistics | None
     notices: tuple[str, ...]
     from_scratch: bool
-    images: Sequence[AnnotatedImage]
-    held_out_at: tuple[int, ...]
-    trained_at: tuple[int, ...]
+    new: NewImages
     raw_held_out: PatchStore | None
     old_records: tuple[TrainingImage, ...] = ()  # of old images that were given as such
     unannotated: UnannotatedPatches | None = None
@@ -79,6 +76,18 @@ class Setup:
     def can_spare_old(self) -> bool:
         """Whether the old images that are scored may keep their weights: they are shown otherwise than the new ones."""
         return self.base.card.can_spare_old(are_given=self.old_is_given)
+
+    @property
+    def knows_channels(self) -> bool:
+        """Whether the base takes the channels of this training as it was given."""
+        return self.original.card.shape.in_channels == self.base.card.shape.in_channels
+
+    def with_base_weights(self) -> Model:
+        """Return the base as it was given, which shows the new images as this training does; nothing is learned."""
+        knows, threshold = self.base.card.knows, self.original.card.threshold
+        if self.knows_channels:
+            return self.original.with_card(knows=knows)
+        return self.finished(self.base.weights, threshold, for_all=self.base.older is None and self.sees_all_alike)
 
     def finished(self, weights: Mapping[str, Tensor], threshold: float, *, for_all: bool = False) -> Model:
         """Return the base with `weights` learned from the new images, and those that older datasets keep beside them.
@@ -132,7 +141,6 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     own = model.card.view
     shown_alike = own.as_one_of(new.shown) if own.in_channels == new.view.in_channels else own
     notices = (*about_base, *new.notices, *settled.notices, _known_to_base(new, model), more.notice)
-    held_out_at = tuple(new.places[index] for index in new.held_out_at)
     return Setup(
         as_given=model,
         original=models.original,
@@ -149,9 +157,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
         statistics=new.statistics,
         notices=tuple(filter(None, notices)),
         from_scratch=from_scratch,
-        images=given,
-        held_out_at=held_out_at,
-        trained_at=tuple(place for place in new.places if place not in held_out_at),
+        new=NewImages(given, new.places, new.records, new.held_out_at),
         raw_held_out=held_out_seen_by(shown_alike, images, new),
         old_records=old.records,
         old_is_given=bool(old.records) and not old.is_imitated,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..config import ChannelRule, PredictConfig
 from ..data.annotated_image import AnnotatedImage
 from ..data.appearance import AS_THEY_ARE, Appearance, quantiles_of_parts
 from ..data.normalize import Sight, sights_of_normalized
-from ..errors import FinetuneError
+from ..errors import FinetuneError, lacks_memory
 from ..events import drain
 from ..inference.predict import Predictor
 from ..io.regions.region import Region
@@ -31,7 +32,7 @@ class SortedOut:
 
     `tried` is the number of images, 0 where all datasets are shown to the network alike. `old_dice` is what old images
     that were mistaken then have, those with objects, and `new_dice` the same of held-out new ones, by their place among
-    these. `failure` says why it could not be tried.
+    these. `failure` says why it could not be tried with all of them.
     """
 
     tried: int = 0
@@ -52,17 +53,17 @@ def sort_out(model: Model, setup: Setup, *, scored: bool = False) -> SortedOut:
 
     New ones are read once more and looked at as by a prediction. Of old images what is kept of them is looked at, by
     what their intensities are as a whole; of regions their pixels alone. Those that are scored get a Dice where they
-    are mistaken; if only these are wanted (`scored`), only they are looked at. Where this fails, the result says why: a
-    finished model is not lost for it.
+    are mistaken; if only these are wanted (`scored`), only they are looked at. Where this fails, the result says why,
+    and holds what was found of the others: a finished model is not lost for it.
     """
     datasets = model.card.knows
     if setup.from_scratch or not datasets or all(one.is_shown_as(datasets[0]) for one in datasets):
         return SortedOut()
-    try:
-        old, new = _sort_out_old(model, setup, scored=scored), _sort_out_new(model, setup, scored=scored)
-    except FinetuneError as error:
-        return SortedOut(failure=str(error))
-    return replace(old, tried=old.tried + new.tried, new=new.new, new_dice=new.new_dice)
+    new, old = _sort_out_new(model, setup, scored=scored), SortedOut()
+    with _noted() as failures:
+        old = _sort_out_old(model, setup, scored=scored)
+    failure = new.failure or "".join(failures)
+    return replace(old, tried=old.tried + new.tried, new=new.new, new_dice=new.new_dice, failure=failure)
 
 
 def dice_by_itself(model: Model, setup: Setup) -> list[float]:
@@ -77,7 +78,7 @@ def dice_by_itself(model: Model, setup: Setup) -> list[float]:
     """
     predictor, ways = Predictor(model, _config(setup)), model.card.knows or (AS_THEY_ARE,)
     is_open = not all(one.is_shown_as(ways[0]) for one in ways)
-    images = (setup.images[place] for place in setup.held_out_at)
+    images = (setup.new.read(index) for index in setup.new.held_out)
     seen = ((image, predictor.measure(image).appearance if is_open else ways[0]) for image in images)
     return [_dice_taken_for(appearance, image, model, setup) for image, appearance in seen]
 
@@ -86,19 +87,37 @@ def _config(setup: Setup) -> PredictConfig:
     return PredictConfig(device=setup.config.device, precision=setup.config.precision)
 
 
+@contextmanager
+def _noted() -> Iterator[list[str]]:
+    """Give a list that holds why what is done within fails, as far as that is no fault of the program."""
+    failures = list[str]()
+    try:
+        yield failures
+    except FinetuneError as error:
+        failures.append(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        failures.append("the memory does not hold what is looked at of an image.")
+
+
 def _sort_out_new(model: Model, setup: Setup, *, scored: bool) -> SortedOut:
-    shown, predictor, trained = model.card.knows[-1], Predictor(model, _config(setup)), setup.trained_at
-    count = 0 if scored else max(0, min(len(trained), _NEW_TRIED - len(setup.held_out_at)))
+    shown, predictor = model.card.knows[-1], Predictor(model, _config(setup))
+    held_out, trained = setup.new.held_out, setup.new.trained
+    count = 0 if scored else max(0, min(len(trained), _NEW_TRIED - len(held_out)))
     some = np.unique(np.linspace(0, len(trained) - 1, count).round().astype(int))
-    tried = [*setup.held_out_at, *(trained[place] for place in some)]
-    mistaken, dice = list[str](), dict[int, float]()
-    for index, image in enumerate(setup.images[place] for place in tried):
-        taken_for = predictor.measure(image).appearance
-        if not taken_for.is_shown_as(shown):
-            mistaken.append(image.name)
-            if index < len(setup.held_out_at):
-                dice[index] = _dice_taken_for(taken_for, image, model, setup)
-    return SortedOut(len(tried), new=tuple(mistaken), new_dice=dice)
+    tried, mistaken, dice, failures = 0, list[str](), dict[int, float](), list[str]()
+    for place, index in enumerate((*held_out, *(trained[one] for one in some))):
+        with _noted() as failed:
+            image = setup.new.read(index)
+            taken_for = predictor.measure(image).appearance
+            if not taken_for.is_shown_as(shown):
+                if place < len(held_out):
+                    dice[place] = _dice_taken_for(taken_for, image, model, setup)
+                mistaken.append(image.name)
+            tried += 1
+        failures += failed
+    return SortedOut(tried, new=tuple(mistaken), new_dice=dice, failure=next(iter(failures), ""))
 
 
 def _dice_taken_for(appearance: Appearance, image: AnnotatedImage, model: Model, setup: Setup) -> float:
