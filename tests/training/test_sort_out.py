@@ -108,8 +108,8 @@ def test_a_base_that_mistakes_images_gets_to_know_them(trained):
     assert result.ended.finetuned_dice == pytest.approx(np.mean(scores(result.model, held_out)), abs=1e-6)
 
 
-@pytest.mark.parametrize("spoilt", ["gone", "other mask"])
-def test_what_cannot_be_tried_any_more_is_told_and_the_rest_is_tried(trained, monkeypatch, spoilt):
+@pytest.mark.parametrize("spoiled", ["gone", "other mask"])
+def test_what_cannot_be_tried_any_more_is_told_and_the_rest_is_tried(trained, monkeypatch, spoiled):
     images, held_out = make_squares(6, seed=9), (1, 3)
     mistake(monkeypatch, [images[1], images[4]], images)
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_tried_any_more_is_told_and_the_rest_is_tried(trained, mo
         def __getitem__(self, place):
             if not self.has_begun or place not in (1, 2):
                 return super().__getitem__(place)
-            if spoilt == "gone":
+            if spoiled == "gone":
                 raise DataError(f"{images[place].name}: this file is gone.")
             return replace(images[place], labels=1 - images[place].labels)
 
