@@ -145,13 +145,14 @@ class RunEnded(Event):
         Nothing was gained, new images are mistaken so that nothing of the gain is left, or old ones are forgotten or
         mistaken.
         """
-        is_gain_lost = bool(self.mistaken_new) and not self.has_gained
+        is_gain_lost = bool(self.mistaken_new) and self.raw_dice is not None and not self.has_gained
         return self.kept_raw or is_gain_lost or self.forgot or bool(self.mistaken_old)
 
     @property
     def has_gained(self) -> bool:
-        """Tell whether held-out images have gained, as far as anything was held out."""
-        return self.raw_dice is None or self.finetuned_dice is None or self.finetuned_dice > self.raw_dice
+        """Tell whether held-out images have gained, to three digits as it is shown; nothing held out has not."""
+        before, after = self.raw_dice, self.finetuned_dice
+        return before is not None and after is not None and difference(before, after) > 0
 
 
 # A larger loss of Dice on the old dataset is called forgetting.

@@ -115,6 +115,7 @@ def _mixed(end: RunEnded) -> str:
     if end.kept_raw or end.share == 1:
         return ""
     new, old = end.unmixed_dice, end.unmixed_old_dice
+    new = None if end.mistaken_new else new  # these would be told what the images are
     scores = [f"{score:.3f} on {what} images" for score, what in ((new, "new"), (old, "old")) if score is not None]
     alone = f" (alone they have {listed(scores)})" if scores else ""
     if end.share == 0 and not end.has_gained:

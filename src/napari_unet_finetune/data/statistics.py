@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +56,7 @@ def rescale_setting(base: DataStatistics | None, new: DataStatistics | None, vie
     factor = scale_factor(base, new)
     if factor is None or factor == 1 or new is None or new.object_width_px is None:
         return factor and view.rescale
-    as_they_are = new.model_copy(update={"object_width_px": new.object_width_px / view.rescale})
-    return 1.0 if scale_factor(base, as_they_are) == 1 else round(factor * view.rescale, 2)
+    return 1.0 if scale_factor(base, new.resized(1 / view.rescale)) == 1 else round(factor * view.rescale, 2)
 
 
 def differ_in_shape(base: DataStatistics, new: DataStatistics) -> bool:
@@ -156,6 +155,11 @@ class DataStatistics(_Record):
     foreground: float | None = None
     object_width_px: float | None = None
     object_elongation: float | None = None
+
+    def resized(self, factor: float) -> Self:
+        """Return the same of images that are shown `factor` times as large."""
+        width = self.object_width_px
+        return self.model_copy(update={"object_width_px": None if width is None else width * factor})
 
     @property
     def brightest(self) -> float | None:

@@ -341,7 +341,7 @@ def _weighed(
         rows.append(scales.scores(share, old))
     free_memory(scales.setup.device)
     held_out = len(scales.setup.held_out) if rows[-1].new is not None else 0
-    shown = None if before.raw_as_is in (None, before.raw_score) else before.raw_score
+    shown = before.raw_score if scales.setup.shows_otherwise and before.raw_as_is != before.raw_score else None
     names = name_of_file(base), name_of_file(kept)
     return scales, Weighing(*names, held_out, len(old), tuple(rows), shown=shown, kept_base=scales.kept_base)
 

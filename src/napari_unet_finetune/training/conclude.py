@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,21 +107,23 @@ def _base_result(kept: Kept, setup: Setup, progress: Progress, *, stopped: bool)
     scores = _Scores(sorted_out.mean_dice(told), progress.old_before, sorted_out)
     ended = _ended(kept, setup, progress, scores, threshold, stopped=stopped)
     provenance = provenance_of(setup, ended)
-    views = setup.original.card.provenance.config.get("augment", {})  # which it knows stays what it was
-    provenance = provenance.model_copy(update={"config": {**provenance.config, "augment": views}})
-    return FinetuneResult(model.with_card(provenance=provenance), ended)
+    changes: dict[str, Any] = {}  # which views it knows, and the size at which it sees objects, stay what they were
+    changes["config"] = {**provenance.config, "augment": setup.original.card.provenance.config.get("augment", {})}
+    if provenance.statistics is not None:
+        changes["statistics"] = provenance.statistics.resized(model.card.rescale / setup.base.card.rescale)
+    return FinetuneResult(model.with_card(provenance=provenance.model_copy(update=changes)), ended)
 
 
 def _is_raw(kept: Kept, setup: Setup, progress: Progress) -> bool:
     """Tell whether nothing new comes of the training: neither weights nor a gain by how new images are shown."""
     if kept.share > 0:
         return False
-    if not progress.step or setup.from_scratch:
+    if not progress.step or setup.from_scratch or not setup.shows_otherwise:
         return True
     before, shown = progress.raw_as_is, progress.raw_score
-    if shown is None:
+    if before is None or shown is None:
         return not setup.base.card.knows[-1].changes
-    return before is None or shown <= before
+    return shown <= before
 
 
 def _ended(

@@ -12,7 +12,6 @@ import torch
 
 from ..config import ChannelRule, FinetuneConfig, ModelConfig, Normalization
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE
 from ..device import free_memory
 from ..errors import RunError
 from ..events import Notice, Run, RunStarted, TrainingEvent, ValidationEnd, never
@@ -178,10 +177,9 @@ def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[
 
 def before_training(network: AttentionUNet, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes; `network` is that of `setup.base`."""
-    score, shown = _raw_score(setup), setup.base.card.knows[-1]
-    ways = (shown, *(setup.as_given.card.knows or (AS_THEY_ARE,)))
-    as_is = None if score is None or all(one.is_shown_as(shown) for one in ways) else _raw_as_is(setup)
-    old = _old_dice(network, setup)
+    score, old, shown = _raw_score(setup), _old_dice(network, setup), setup.base.card.knows[-1]
+    is_other = setup.shows_otherwise or setup.as_given.card.patch_size != setup.config.patch_px
+    as_is = float(np.mean(dice_by_itself(setup.as_given, setup))) if score is not None and is_other else None
     return Progress(
         raw_score=score,
         old_dice_before=mean_of(old),
@@ -219,12 +217,6 @@ def _raw_score(setup: Setup) -> float | None:
     if setup.from_scratch or held_out is None or not isinstance(setup.validator, ImageValidator):
         return None
     return float(np.mean(dice_of_raw(setup, held_out)))
-
-
-def _raw_as_is(setup: Setup) -> float:
-    """Score the base model as its user has it, which may show images otherwise than this training does."""
-    as_given = setup.as_given.with_card(patch_size=setup.config.patch_px)
-    return float(np.mean(dice_by_itself(as_given, setup)))
 
 
 def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:

@@ -122,7 +122,8 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
         return True
     now, best = worth(*seen, tolerated), worth(*seen_best, tolerated)
     is_last = progress.step == last_step(setup, progress) and isinstance(setup.validator, ImageValidator)
-    raw_decides = progress.raw_score is not None and now <= progress.raw_score < best
+    raw = progress.raw_to_beat
+    raw_decides = raw is not None and now <= raw < best
     has_old = bool(setup.old) and not setup.can_spare_old
     if not is_last or not has_old or setup.config.schedule == "constant" or raw_decides:
         return False
@@ -248,9 +249,10 @@ def _raw_is_as_good(network: AttentionUNet, setup: Setup, progress: Progress) ->
     if setup.validator is None:
         is_over = progress.step >= last_step(setup, progress)
         return is_over and not _has_learned(network, progress.best, setup)
-    if progress.best_score is None or progress.raw_score is None:
+    raw = progress.raw_to_beat
+    if progress.best_score is None or raw is None:
         return False
-    gain = progress.best_score - progress.raw_score
+    gain = progress.best_score - raw
     if gain > 0:
         return False
     return not has_few_held_out(setup) or gain < -NOISE or not _has_learned(network, progress.best, setup)
@@ -293,7 +295,7 @@ def _seen(
 def _new_dice_of_base(network: AttentionUNet, setup: Setup, progress: Progress) -> float:
     """Return the mean Dice of the base on the windows that choose the share."""
     held_out, more, weights = _held_out(setup), _more_windows(setup), setup.base.weights
-    known = [progress.raw_score] * len(held_out) if progress.raw_score is not None else []
+    known = [progress.raw_to_beat] * len(held_out) if progress.raw_to_beat is not None else []
     rest = [*([] if known else held_out), *more]
     return float(np.mean([*known, *_scores(network, weights, rest, setup, knows_mirrored(setup.original))]))
 

@@ -78,6 +78,12 @@ class Setup:
         return self.base.card.can_spare_old(are_given=self.old_is_given)
 
     @property
+    def shows_otherwise(self) -> bool:
+        """Whether the base as its user has it may show the new images to the network otherwise than this training."""
+        ways = self.as_given.card.knows or (AS_THEY_ARE,)
+        return not all(one.is_shown_as(self.base.card.knows[-1]) for one in ways)
+
+    @property
     def knows_channels(self) -> bool:
         """Whether the base takes the channels of this training as it was given."""
         return self.original.card.shape.in_channels == self.base.card.shape.in_channels
@@ -175,7 +181,7 @@ def _fit_base(
     base, notices = model.with_card(patch_size=config.patch_px), []
     if base.card.patch_size != model.card.patch_size:
         notices.append(
-            f"The base model was trained on patches of {model.card.patch_size} px and is finetuned and scored on "
+            f"The base model was trained on patches of {model.card.patch_size} px and is finetuned on "
             f"patches of {base.card.patch_size} px. Leave the patch size empty to keep the base's."
         )
     if config.normalization not in (None, base.card.normalization):

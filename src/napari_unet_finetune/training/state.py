@@ -54,6 +54,12 @@ class Progress:
         """Dice of the base as its user has it, which is what the finetuned model is compared with."""
         return self.raw_score if self.raw_as_is is None else self.raw_as_is
 
+    @property
+    def raw_to_beat(self) -> float | None:
+        """Dice of the base in that of the two ways which is better: finetuned weights must be worth more than it."""
+        known = [score for score in (self.raw_score, self.raw_as_is) if score is not None]
+        return max(known, default=None)
+
     def to_dict(self) -> dict[str, Any]:
         """Return tensors and plain values only, which `torch.load(weights_only=True)` reads back."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
