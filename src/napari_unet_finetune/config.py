@@ -155,7 +155,7 @@ class AugmentConfig(_Config):
     p_blur: float = Field(0.15, ge=0, le=1, title="Blur", description="Chance of Gaussian blur with a sigma of 0.5 to 1.5 px.")
     p_low_resolution: float = Field(0.1, ge=0, le=1, title="Low resolution", description="Chance of sampling down by up to 2 and up again.")
     p_invert: float = Field(0.0, ge=0, le=1, title="Inversion", description="Chance of exchanging bright and dark.")
-    p_objects: float = Field(0.0, ge=0, le=1, title="Objects apart", description="Chance that objects and what surrounds them each get another contrast (0.6 to 1.4) and brightness (up to 0.25 more or less); not where only some pixels are annotated.")
+    p_objects: float = Field(0.3, ge=0, le=1, title="Objects apart", description="Chance that objects and what surrounds them each get another contrast (0.6 to 1.4) and brightness (up to 0.25 more or less); not where only some pixels are annotated.")
 
     @property
     def is_off(self) -> bool:
@@ -165,7 +165,7 @@ class AugmentConfig(_Config):
     @classmethod
     def none(cls) -> Self:
         """Return the setting that leaves patches as they are."""
-        return cls(flips=False, p_affine=0, p_gamma=0, p_brightness=0, p_contrast=0, p_noise=0, p_blur=0, p_low_resolution=0)
+        return cls(flips=False, **{name: 0.0 for name in cls.model_fields if name.startswith("p_")})
 
 
 AppearanceName = Literal["auto", "as they are", "inverted"]
