@@ -56,6 +56,14 @@ def test_every_preset_is_valid_and_survives_json(preset):
     assert again == config
 
 
+def test_settings_that_were_written_down_before_a_change_of_patches_existed_have_none_of_it():
+    written = json.loads(FinetuneConfig().model_dump_json())
+    del written["augment"]["p_objects"]
+    assert FinetuneConfig(**written).augment.p_objects == 0
+    assert FinetuneConfig(augment={"p_gamma": 0.1}).augment.p_objects == FinetuneConfig().augment.p_objects > 0
+    assert all(value == 0 for name, value in AugmentConfig.none() if name.startswith("p_"))
+
+
 def test_the_seed_recipe_is_the_study():
     recipe = FinetuneConfig(preset="seed recipe")
     study = {

@@ -253,7 +253,11 @@ class FinetuneConfig(_Config):
             return values
         if isinstance(version := values.get("version"), int) and version > CONFIG_VERSION:
             raise ValueError("these settings were written by a newer version; update napari-unet-finetune")
-        return {**PRESETS.get(values.get("preset", "default"), {}), **values}
+        values = {**PRESETS.get(values.get("preset", "default"), {}), **values}
+        augment = values.get("augment") if "version" in values else None
+        if isinstance(augment, dict) and "p_objects" not in augment:  # written down before there was such a change
+            values["augment"] = {**augment, "p_objects": 0.0}
+        return values
 
     @model_validator(mode="after")
     def _grid_is_plain(self) -> Self:
