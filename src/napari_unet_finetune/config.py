@@ -254,9 +254,9 @@ class FinetuneConfig(_Config):
         if isinstance(version := values.get("version"), int) and version > CONFIG_VERSION:
             raise ValueError("these settings were written by a newer version; update napari-unet-finetune")
         values = {**PRESETS.get(values.get("preset", "default"), {}), **values}
-        augment = values.get("augment") if "version" in values else None
-        if isinstance(augment, dict) and "p_objects" not in augment:  # written down before there was such a change
-            values["augment"] = {**augment, "p_objects": 0.0}
+        augment = values.get("augment")
+        if isinstance(augment, dict) and AugmentConfig.model_fields.keys() - augment == {"p_objects"}:
+            values["augment"] = {**augment, "p_objects": 0.0}  # written down before there was such a change
         return values
 
     @model_validator(mode="after")

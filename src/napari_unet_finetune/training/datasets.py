@@ -85,7 +85,8 @@ class NewImages:
     @property
     def trained(self) -> tuple[int, ...]:
         """Which of these are trained on."""
-        return tuple(index for index in range(len(self.places)) if index not in self.held_out)
+        held_out = frozenset(self.held_out)
+        return tuple(index for index in range(len(self.places)) if index not in held_out)
 
     def read(self, index: int) -> AnnotatedImage:
         """Return one of these, as it was when the training began.
