@@ -176,7 +176,8 @@ def weigh(
     DataError
         If a share is none, or the images are gone.
     RunError
-        If the run has no model yet or no base, or images have changed since, or there are none to score with.
+        If the run has no model yet or no base, or images have changed since, or there are none to score with, or it
+        cannot be told how the model sees one.
     ModelError
         If base or model cannot be read.
     DeviceError
