@@ -60,30 +60,43 @@ def place_of(viewer, row, column):
     return QPoint(round(x), round(y))
 
 
+def settle(viewer, qtbot):
+    """Wait until the canvas has its size and shows the image at one place."""
+    places, before = [], None
+    while places != before:
+        qtbot.wait(200)
+        places, before = [place_of(viewer, *corner) for corner in ((0, 0), SIZE)], places
+
+
+def move(viewer, place, button=Qt.MouseButton.NoButton, key=Qt.KeyboardModifier.NoModifier):
+    """Send one move; QTest would move the real pointer, which tells of it some time later, in the midst of a drag."""
+    widget = canvas(viewer)
+    event = QMouseEvent(
+        QEvent.Type.MouseMove,
+        QPointF(place),
+        QPointF(widget.mapToGlobal(place)),
+        Qt.MouseButton.NoButton,
+        button,
+        key,
+    )
+    QApplication.sendEvent(widget, event)
+    QTest.qWait(BETWEEN_MOVES_MS)
+
+
 def stroke(viewer, *pixels, button=Qt.MouseButton.LeftButton, key=Qt.KeyboardModifier.NoModifier):
     """Drag the mouse over the canvas with a button, and perhaps a key, pressed."""
     widget, places = canvas(viewer), [place_of(viewer, *pixel) for pixel in pixels]
-    QTest.mouseMove(widget, places[0])
+    move(viewer, places[0])
     QTest.mousePress(widget, button, key, places[0])
     for place in places[1:]:
-        position = QPointF(place)
-        event = QMouseEvent(
-            QEvent.Type.MouseMove,
-            position,
-            QPointF(widget.mapToGlobal(place)),
-            Qt.MouseButton.NoButton,
-            button,
-            key,
-        )
-        QApplication.sendEvent(widget, event)
-        QTest.qWait(BETWEEN_MOVES_MS)
+        move(viewer, place, button, key)
     QTest.mouseRelease(widget, button, key, places[-1])
 
 
 def test_a_stroke_of_the_mouse_is_on_disk_soon_and_one_undo_takes_it_back(window, qtbot):
     viewer, dock = window
     dock.images.view.open_requested.emit("img_1")
-    qtbot.wait(200)  # until the canvas has its size
+    settle(viewer, qtbot)
     stroke(viewer, *((10 + step, 10 + 2 * step) for step in range(20)))
     annotation = annotation_of(dock.session)
     qtbot.waitUntil(lambda: annotation.unsaved is None)
@@ -109,7 +122,7 @@ def helped(window, qtbot, monkeypatch):
 
     monkeypatch.setattr(helping, "predict_current", predict)
     dock.images.view.open_requested.emit("img_1")
-    qtbot.wait(200)
+    settle(viewer, qtbot)
     return viewer, annotation_of(dock.session), asked
 
 
@@ -168,8 +181,7 @@ def test_what_is_circled_after_a_click_of_the_right_button_is_filled(helped):
     circle = list(zip(20 + 10 * np.sin(turn), 30 + 10 * np.cos(turn), strict=True))
     stroke(viewer, circle[0], button=Qt.MouseButton.RightButton)
     for place in circle[1:]:
-        QTest.mouseMove(canvas(viewer), place_of(viewer, *place))
-        QTest.qWait(BETWEEN_MOVES_MS)
+        move(viewer, place_of(viewer, *place))
     assert annotation.layer.data[20, 30] == 1 and annotation.layer.data[5, 5] == 0
     undo(viewer)
     assert not annotation.layer.data.any()
@@ -186,7 +198,7 @@ def test_the_bucket_does_not_travel_to_the_next_image_but_the_brush_does(helped)
 def test_keys_on_the_canvas_go_on_and_the_paint_is_saved_before(window, qtbot):
     viewer, dock = window
     dock.images.view.open_requested.emit("img_0")
-    qtbot.wait(200)
+    settle(viewer, qtbot)
     stroke(viewer, (20, 20), (20, 30), (20, 40))
     for key, modifier, name in (
         (Qt.Key.Key_N, Qt.KeyboardModifier.NoModifier, "img_1"),
@@ -212,6 +224,7 @@ def test_a_layer_that_was_put_away_and_shown_again_can_be_painted(window, qtbot)
     for name in ("img_0", "img_1", "img_0"):
         annotation.open(name)
         qtbot.wait(100)
+    settle(viewer, qtbot)
     stroke(viewer, (20, 20), (20, 30), (20, 40))
     assert annotation.layer.data[20, 30] == 1
     picture = viewer.screenshot(flash=False)
@@ -222,7 +235,7 @@ def test_taking_the_dock_out_saves_and_leaves_nothing_behind(window, qtbot):
     viewer, dock = window
     project, session, thumbnails = dock.session.project, dock.session, dock.images._thumbnails
     annotation_of(session).open("img_2")
-    qtbot.wait(200)
+    settle(viewer, qtbot)
     layer = annotation_of(session).layer
     stroke(viewer, (20, 20), (20, 30))
     viewer.window.remove_dock_widget(dock)
