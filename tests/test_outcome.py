@@ -143,7 +143,20 @@ def test_an_old_image_that_is_mistaken_asks_for_a_second_look_also_if_it_is_not_
 
 def test_why_nobody_knows_which_images_are_mistaken_is_told():
     told = _told(replace(END, not_sorted_out="old image 2: the memory does not hold it. Choose the device 'cpu'."))
-    assert told.endswith("apart could not be tried: old image 2: the memory does not hold it. Choose the device 'cpu'.")
+    assert "apart could not be tried: old image 2: the memory does not hold it. Choose the device 'cpu'." in told
+    assert told.endswith(
+        "Held-out images that were not tried are scored as if the model were told which images are new."
+    )
+
+
+@pytest.mark.parametrize(
+    "taken", [{"mistaken_new": ("img_04",)}, {"mistaken_old": ("a",), "mistaken_new": ("img_04",)}]
+)
+def test_no_setting_is_advised_that_shows_new_images_in_another_way_than_the_training_did(taken):
+    told = _told(replace(END, sorted_out=8, shows_new_by_choice=False, **taken))
+    assert "No setting of a prediction shows new images as they were trained on" in told
+    assert ("when you predict such old images." in told) == ("mistaken_old" in taken)
+    assert "such images." not in told
 
 
 def test_forgetting_is_said_whoever_else_is_mistaken():

@@ -28,7 +28,7 @@ UNSEEN_SIZES = {(512, 640), (260, 347), (256, 320)}
 HELD_OUT_EVERY = 10
 NUCLEI_AUGMENT = AugmentConfig(
     p_affine=0.6, scale_low=0.5, scale_high=2.0, p_gamma=0.6, p_brightness=0.4, p_contrast=0.4, p_noise=0.4,
-    p_blur=0.3, p_low_resolution=0.3, p_invert=0.3,
+    p_blur=0.3, p_low_resolution=0.3, p_invert=0.3, p_objects=0,
 )  # fmt: skip
 NUCLEI_CONFIG = FinetuneConfig(
     preset="from scratch",

@@ -220,7 +220,7 @@ class FinetuneConfig(_Config):
     validate_every: int = Field(50, ge=1, title="Validate every (steps)", description="Steps between two validations.")
     validation_crop_px: int = Field(512, ge=SMALLEST_WINDOW_PX, title="Validation window (px)", description="Largest side of the part of a held-out image that is scored while training; less where many are held out, so that validation takes about a tenth of the time.")
     patience: int = Field(0, ge=0, title="Patience", description="Stop after this many validations without a better one; 0 never stops early.")
-    keep_raw: bool = Field(True, title="Never below the base", description="Return the base model if the finetuned one is not better on held-out images or, with none, not clearly better on most images it was trained on.")
+    keep_raw: bool = Field(True, title="Never below the base", description="Return the base model if the finetuned one, told which images are new, is not better on held-out images or, with none, not clearly better on most images it was trained on.")
     tolerated_drop: float = Field(0.01, ge=0, le=1, title="Tolerated loss on old images", description="What old images lose of their Dice beyond this counts twice against what new ones gain, and weights are mixed with the base's; three quarters of the gain are kept in any case. 1 looks at the new images alone and mixes nothing.")
     threshold: float | None = Field(None, gt=0, lt=1, title="Threshold", description="Probability threshold, or where its calibration starts; empty takes the base model's.")
     calibrate: bool = Field(True, title="Calibrate threshold", description="Choose the probability threshold on the annotated images.")

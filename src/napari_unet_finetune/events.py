@@ -104,7 +104,8 @@ class RunEnded(Event):
     datasets are shown to the network in different ways, `sorted_out` images were told apart, new ones and what is kept
     of old ones; `mistaken_old` and `mistaken_new` were taken for the other kind, and those of them that were held out
     are scored so. `not_sorted_out` says why that could not be tried, where it failed. With `spared_old` the old images
-    keep the weights that they had: they lose only where they are mistaken.
+    keep the weights that they had: they lose only where they are mistaken. `shows_new_by_choice` tells whether whoever
+    predicts can choose the way in which new images were shown, which is so for all but curves and single channels.
     """
 
     kind: ClassVar[str] = "run_ended"
@@ -127,6 +128,7 @@ class RunEnded(Event):
     mistaken_new: tuple[str, ...] = ()
     not_sorted_out: str = ""
     spared_old: bool = False
+    shows_new_by_choice: bool = True
 
     @property
     def forgot(self) -> bool:

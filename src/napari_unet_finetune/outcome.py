@@ -130,19 +130,38 @@ def _mixed(end: RunEnded) -> str:
 
 def _mistaken(end: RunEnded) -> str:
     """Say which images the model takes for those of the other dataset when it is not told, or why nobody knows."""
-    failed = ""
-    if end.not_sorted_out:
-        some = " with all of them" if end.sorted_out else ""
-        failed = f" Whether the model tells old and new images apart could not be tried{some}: {end.not_sorted_out}"
+    failed = f" {untried(end)}" if end.not_sorted_out else ""
     kinds = (("old", end.mistaken_old), ("new", end.mistaken_new))
     mistaken = [f"{count_of(len(names), f'{kind} image')} ({first_of(names)})" for kind, names in kinds if names]
     if not mistaken:
         return failed
     return (
         f"{failed} Of the {end.sorted_out} images that were tried, the model takes {listed(mistaken)} for the other "
-        "kind; held-out ones among them are scored so. "
-        'Choose Dark and bright (--set appearance=inverted or "appearance=as they are") when you predict such images.'
+        f"kind; held-out ones among them are scored so. {how_to_show_mistaken(end)}"
     )
+
+
+def untried(end: RunEnded) -> str:
+    """Return why it is not known whether the model tells all images apart, and what scores then stand for."""
+    some = " with all of them" if end.sorted_out else ""
+    scored = (
+        " Held-out images that were not tried are scored as if the model were told which images are new."
+        if end.finetuned_dice is not None
+        else ""
+    )
+    return f"Whether the model tells old and new images apart could not be tried{some}: {end.not_sorted_out}{scored}"
+
+
+def how_to_show_mistaken(end: RunEnded) -> str:
+    """Return what a user can do when images are predicted that the model takes for those of the other dataset."""
+    choose = 'Choose Dark and bright (--set appearance=inverted or "appearance=as they are") when you predict '
+    if end.shows_new_by_choice or not end.mistaken_new:
+        return f"{choose}such images."
+    unshown = (
+        "No setting of a prediction shows new images as they were trained on; annotate such ones, or choose another "
+        "Appearance for the next finetuning."
+    )
+    return f"{choose}such old images. {unshown}" if end.mistaken_old else unshown
 
 
 def _old(end: RunEnded) -> str:

@@ -215,6 +215,14 @@ def test_patches_of_the_base_stand_for_old_images(home, tmp_path):
     assert found.old_images == ended.old_images > 0
 
 
+def test_patches_of_another_size_than_the_base_has_are_told(home, tmp_path, weighing):
+    run = finetuned(tmp_path / "run", home, patch_size=48)
+    found = drain(weigh(run.path, (0.5,)))
+    assert found.patches == (32, 48) and any("patches of its own, of 32 px" in one for one in found.sentences)
+    assert found.rows[0].new == end_of(run).raw_dice
+    assert weighing.patches is None and not any("patches" in one for one in weighing.sentences)
+
+
 def test_stopping_gives_no_scores(run, tmp_path):
     asked = iter([False] * 3)
     assert drain(weigh(run.path, should_stop=lambda: next(asked, True))) is None

@@ -11,15 +11,19 @@ from napari_unet_finetune.runs.recent import KEPT, RecentModels
 from napari_unet_finetune.runs.request import PredictRequest, write_request
 
 
-@pytest.fixture
-def interrupted(request_, tmp_path):
-    folder = RunFolder.create(tmp_path / "runs" / "20261121-091500-finetune", request_)
-    events = run_here(folder)
+def interrupted_at(step, request, folder):
+    run = RunFolder.create(folder / "runs" / "20261121-091500-finetune", request)
+    events = run_here(run)
     for event in events:
-        if event.kind == "validation_end" and event.step == 6:
+        if event.kind == "validation_end" and event.step == step:
             break
     events.close()
-    return PastRun(folder)
+    return PastRun(run)
+
+
+@pytest.fixture
+def interrupted(request_, tmp_path):
+    return interrupted_at(6, request_, tmp_path)
 
 
 def test_an_interrupted_training_offers_its_best_model(interrupted):
@@ -36,6 +40,16 @@ def test_an_interrupted_training_offers_its_best_model(interrupted):
     assert again.model == model == interrupted.folder.best_path
     assert again.end.stopped
     assert again.end.finetuned_dice == interrupted.progress.best_dice
+    assert not again.end.not_sorted_out
+
+
+def test_that_an_interrupted_training_has_not_tried_to_tell_images_apart_is_told(request_, tmp_path):
+    """Where it shows new images otherwise than old ones, its Dice is one of a model that is told what they are."""
+    config = request_.config.model_copy(update={"appearance": "inverted"})
+    run = interrupted_at(6, request_.model_copy(update={"config": config}), tmp_path)
+    run.use_best()
+    assert "interrupted" in PastRun(run.folder).end.not_sorted_out
+    assert "as if the model were told which images are new" in PastRun(run.folder).end.summary
 
 
 def test_an_interrupted_training_can_still_be_finished(interrupted):

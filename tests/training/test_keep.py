@@ -94,6 +94,13 @@ def test_the_new_images_pay_for_what_the_old_ones_lose(new, old, kept):
     assert is_best(new, old, setup(), progress) is kept
 
 
+def test_a_gain_is_one_over_the_base_in_the_way_of_showing_that_is_better_for_it():
+    """0.93 without a loss is not much less of a gain than 0.95 with one over 0.79, but half of it over 0.90."""
+    seen = {"best": 0.93, "old_glance_before": 0.9, "best_old": 0.9}
+    assert not is_best(0.95, 0.84, setup(), at(90, raw=0.79, **seen))
+    assert is_best(0.95, 0.84, setup(), at(90, raw=0.79, raw_as_is=0.90, **seen))
+
+
 def test_what_is_tolerated_costs_nothing_and_more_costs_more():
     assert worth(0.8, -0.1, 0.01) == worth(0.8, 0.01, 0.01) == 0.8
     assert worth(0.8, 0.1, 0.01) > worth(0.8, 0.2, 0.01)

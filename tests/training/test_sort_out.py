@@ -10,7 +10,7 @@ import torch
 from napari_unet_finetune.config import AugmentConfig
 from napari_unet_finetune.data import normalize
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
-from napari_unet_finetune.data.appearance import quantiles_of
+from napari_unet_finetune.data.appearance import PLACES, quantiles_of
 from napari_unet_finetune.data.normalize import ModelView, as_shown
 from napari_unet_finetune.errors import DataError, DeviceError
 from napari_unet_finetune.events import Run, RunStarted, drain
@@ -18,6 +18,7 @@ from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.training.finetune import finetune
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.sort_out import sort_out
+from napari_unet_finetune.training.state import Begun
 
 from ..confused import confused
 from .conftest import DULL, INVERTED, make_squares, scores, tiny_config
@@ -68,7 +69,14 @@ def test_held_out_images_are_scored_as_they_are_predicted(trained, monkeypatch, 
     assert result.model.card.provenance.scores["val_dice"] == ended.finetuned_dice
 
 
-@pytest.mark.parametrize("changes", [{}, {"patch_size": 48}, {"rescale": 2.0}, {"rescale": 0.5}])
+SPOILED = {
+    "patch_size": 48,
+    "learning_rate": 0.01,
+    "warmup_steps": 0,
+}  # so that nothing is gained by the patches either
+
+
+@pytest.mark.parametrize("changes", [{}, SPOILED, {"rescale": 2.0}, {"rescale": 0.5}])
 @pytest.mark.parametrize("taken", [0, 1, 2])
 def test_where_the_way_in_which_images_are_shown_is_all_that_is_gained_it_is_told_as_predicted(
     trained, monkeypatch, changes, taken
@@ -86,7 +94,7 @@ def test_where_the_way_in_which_images_are_shown_is_all_that_is_gained_it_is_tol
 
 
 @pytest.mark.parametrize(
-    "settings", [{"learning_rate": 1e-9}, {"learning_rate": 0.01}, {"learning_rate": 1e-9, "patch_size": 48}]
+    "settings", [{"learning_rate": 1e-9}, {"learning_rate": 0.01}, {"learning_rate": 0.01, "patch_size": 48}]
 )
 @pytest.mark.parametrize("appearance", ["inverted", "as they are"])
 def test_a_base_that_is_kept_is_told_and_given_back_as_its_user_has_it(trained, settings, appearance):
@@ -102,6 +110,31 @@ def test_a_base_that_is_kept_is_told_and_given_back_as_its_user_has_it(trained, 
         assert result.ended.kept_raw and result.model == base
         told, found = result.ended.raw_dice, np.mean(scores(base, held_out))
         assert told == result.ended.finetuned_dice == pytest.approx(found, abs=1e-6) and found > 0.9
+
+
+def test_patches_of_another_size_are_weighed_against_the_base_in_its_own(trained):
+    """The base is what would be given back; what it would have in the other patches is what no user has."""
+    rng = np.random.default_rng(1)
+    noisy = [
+        replace(image, image=(image.image + rng.normal(0, 40, image.shape)).clip(0, 255).astype(np.uint8))
+        for image in make_squares(8, seed=21, size=96)
+    ]
+    held_out = noisy[:3]
+    own, other = (np.mean(scores(trained.model.with_card(patch_size=size), held_out)) for size in (32, 64))
+    settings = {"patch_size": 64, "learning_rate": 1e-9, "appearance": "as they are", "calibrate": False}
+    names = tuple(image.name for image in held_out)
+    result = drain(finetune(trained.model, noisy, tiny_config(steps=3, held_out=names, **settings)))
+    assert other > own + 0.01 and not result.ended.kept_raw
+    assert (result.ended.raw_dice, result.ended.finetuned_dice) == pytest.approx((own, other), abs=1e-4)
+    assert np.mean(scores(result.model, held_out)) == pytest.approx(result.ended.finetuned_dice, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shown", "can"),
+    [(Begun(inverted=()), True), (Begun(inverted=(0,)), True), (Begun((tuple(PLACES**2),), inverted=()), False)],
+)
+def test_a_prediction_can_be_told_to_show_images_as_new_ones_unless_these_are_on_a_curve(trained, shown, can):
+    assert prepare(trained.model, DULL, tiny_config(), begun=shown).shows_new_by_choice is can
 
 
 def test_a_base_that_mistakes_images_gets_to_know_them(trained):

@@ -128,6 +128,11 @@ def named(appearance: FittedAppearance, channels: int) -> Appearance | None:
     return {"as they are": AS_THEY_ARE, "inverted": Appearance(inverted=tuple(range(channels)))}.get(appearance)
 
 
+def are_shown_alike(datasets: Sequence[Appearance]) -> bool:
+    """Tell whether the same is done to the images of all these datasets."""
+    return all(one.is_shown_as(datasets[0]) for one in datasets)
+
+
 def candidates(channels: int) -> list[Appearance]:
     """Return all that may be tried with a network of so many channels, as they are first."""
     ways = [(), tuple(range(channels))]

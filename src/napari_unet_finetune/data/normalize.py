@@ -16,7 +16,7 @@ from ..io.colors import LUMINANCE
 from ..io.regions.region import LazyImage, Region, bands_of
 from ..text import first_of
 from .annotated_image import AnnotatedImage
-from .appearance import AS_THEY_ARE, Appearance, likeliest, quantiles_of, sampling_step
+from .appearance import AS_THEY_ARE, Appearance, are_shown_alike, likeliest, quantiles_of, sampling_step
 from .channels import place_of
 from .view.intensities import (
     Bands,
@@ -137,7 +137,7 @@ def _measured_sights(image: LazyImage, view: ModelView) -> Iterator[Sight]:
             check_range(_bands(image, view, AS_THEY_ARE), image.name)
         return measure_intensities(bands, view.normalization, name=image.name)
 
-    if view.knows and all(one.is_shown_as(view.knows[0]) for one in view.knows):
+    if view.knows and are_shown_alike(view.knows):
         yield Sight(view.knows[0], measured(view.knows[0]))
         return
     as_they_are = measured(AS_THEY_ARE)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..config import AppearanceName, FinetuneConfig
+from ..config import AppearanceName, AugmentConfig, FinetuneConfig
 from ..errors import FinetuneError
 from ..io.disk import path_within, write_file
 from ..models.card import find_model_file
@@ -38,10 +38,9 @@ class Choices(BaseModel):
             found = json.loads((folder / CHOICES).read_bytes())
         except (OSError, ValueError):
             return cls()
-        valid = (
-            {name: value for name, value in found.items() if _is_valid(name, value)} if isinstance(found, dict) else {}
-        )
-        chosen = cls.model_validate(valid)
+        kept = found if isinstance(found, dict) else {}
+        now = {name: _with_standard(value) if name == "config" else value for name, value in kept.items()}
+        chosen = cls.model_validate({name: value for name, value in now.items() if _is_valid(name, value)})
         return chosen._with_models(lambda model: str(folder / model) if Path(model).suffix else model)
 
     def keep(self, folder: Path) -> None:
@@ -64,6 +63,13 @@ class Choices(BaseModel):
         """Return the same with each model called what `named` makes of its name."""
         appearances = {named(model): appearance for model, appearance in self.appearances.items()}
         return self.model_copy(update={"base": self.base and named(self.base), "appearances": appearances})
+
+
+def _with_standard(config: Any) -> Any:
+    """Return settings with today's augmentation, where an earlier version wrote down what was standard then."""
+    standard = AugmentConfig().model_dump()
+    former = {name: value for name, value in standard.items() if name != "p_objects"}
+    return {**config, "augment": standard} if isinstance(config, dict) and config.get("augment") == former else config
 
 
 def _is_valid(name: str, value: Any) -> bool:

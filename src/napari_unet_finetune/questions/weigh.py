@@ -65,6 +65,7 @@ class Weighing(Result):
     New images are `held_out` ones of that training, windows of which are scored as there; old ones are those it was
     given or, without any, those whose patches the base carries. `mix` is the file of a model that was written. Where
     new images are shown to the finetuned model in another way than to the base, `shown` is the base's Dice on them so.
+    `patches` are the sides in pixels of the base's patches and of the model's, where these are others.
     Where the training `kept_base`, `model` are its finetuned weights, which it did not keep.
     """
 
@@ -76,6 +77,7 @@ class Weighing(Result):
     mix: Path | None = None
     shown: Score | None = None
     kept_base: bool = False
+    patches: tuple[Count, Count] | None = None
 
     @property
     def headline(self) -> str:
@@ -96,7 +98,9 @@ class Weighing(Result):
         """Up to which share old images keep what they had, what is no gain of weights, and which model was written."""
         kind = "mix" if len(self.rows) > 2 else "model"  # the ends, and what lies between
         written = f"The {kind} is {self.mix}." if self.mix else ""
-        return tuple(filter(None, (self._about_kept(), self._spared(), self._about_shown(), written)))
+        return tuple(
+            filter(None, (self._about_kept(), self._spared(), self._about_shown(), self._about_patches(), written))
+        )
 
     @property
     def table(self) -> ResultTable:
@@ -133,6 +137,15 @@ class Weighing(Result):
         return (
             "Share 0 is the base as it is. With new images shown as to the finetuned model its weights have "
             f"{self.shown:.3f}, before anything is learned: {why}."
+        )
+
+    def _about_patches(self) -> str:
+        if self.patches is None:
+            return ""
+        own, other = self.patches
+        return (
+            f"Share 0 is the base in patches of its own, of {own} px; all others see patches of {other} px, which by "
+            "itself changes what they find."
         )
 
     def _spared(self) -> str:
@@ -343,8 +356,11 @@ def _weighed(
     free_memory(scales.setup.device)
     held_out = len(scales.setup.held_out) if rows[-1].new is not None else 0
     shown = before.raw_score if scales.setup.shows_otherwise and before.raw_as_is != before.raw_score else None
-    names = name_of_file(base), name_of_file(kept)
-    return scales, Weighing(*names, held_out, len(old), tuple(rows), shown=shown, kept_base=scales.kept_base)
+    names, sizes = (name_of_file(base), name_of_file(kept)), (scales.base.card.patch_size, scales.kept.card.patch_size)
+    patches = sizes if sizes[0] != sizes[1] else None
+    kept_base = scales.kept_base
+    weighing = Weighing(*names, held_out, len(old), tuple(rows), shown=shown, kept_base=kept_base, patches=patches)
+    return scales, weighing
 
 
 def _check_share(share: float) -> None:

@@ -23,7 +23,7 @@ from ..inference.views import trains_mirrored
 from ..io.regions.region import counted
 from ..metrics import MATCH_IOUS, MATCHING
 from ..models.provenance import DISTRIBUTION, installed_version
-from ..outcome import ENOUGH_HELD_OUT, OPTIMISM, WhyBase, chosen_by_held_out, why_base
+from ..outcome import ENOUGH_HELD_OUT, OPTIMISM, WhyBase, chosen_by_held_out, how_to_show_mistaken, untried, why_base
 from ..text import count_of, device_name, difference, from_to, listed, number, percent, precision_name
 
 # Pictures are stored at most this large; on paper they are two to five centimeters wide.
@@ -78,7 +78,7 @@ def _environment() -> Any:
         version=installed_version(), today=_today, error_colors=ERRORS, FEW_IMAGES=FEW_IMAGES,
         ENOUGH_HELD_OUT=ENOUGH_HELD_OUT, chosen_by_held_out=chosen_by_held_out,
         TOLERATED_DROP=TOLERATED_DROP, OPTIMISM=OPTIMISM, WhyBase=WhyBase,
-        why_base=why_base, from_to=from_to,
+        why_base=why_base, from_to=from_to, how_to_show_mistaken=how_to_show_mistaken, untried=untried,
         CONFIDENCE=CONFIDENCE, trains_mirrored=trains_mirrored, overlap=PredictConfig().overlap, a_device=_with_article,
         precision_name=precision_name, tolerance_px=f"{SURFACE_TOLERANCE_PX:g}", MATCH_IOUS=MATCH_IOUS,
         MATCHING=MATCHING,

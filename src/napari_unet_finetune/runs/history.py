@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..config import FinetuneConfig
+from ..data.appearance import are_shown_alike
 from ..errors import RunError
 from ..events import RunEnded, RunStarted, TrainingEvent
 from ..io.regions.region import regions_among
@@ -138,6 +139,7 @@ class PastRun:
         return self.folder.best_path
 
     def _ended_early(self) -> RunEnded:
+        card = read_card(self.folder.best_path)
         end = RunEnded(
             steps=self.progress.step,
             stopped=True,
@@ -146,8 +148,9 @@ class PastRun:
             finetuned_dice=self.progress.best_dice,
             old_dice_before=None,
             old_dice_after=None,
-            threshold=read_card(self.folder.best_path).threshold,
+            threshold=card.threshold,
             summary="",
+            not_sorted_out="" if are_shown_alike(card.knows) else "the training was interrupted.",
         )
         return summarized(end, self.request.config, len(self.scored_on), regions_among(self.scored_on))
 

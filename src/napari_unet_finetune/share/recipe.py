@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..config import Normalization, PredictConfig
-from ..data.appearance import AS_THEY_ARE, Appearance, Curves
+from ..data.appearance import AS_THEY_ARE, Appearance, Curves, are_shown_alike
 from ..data.view.intensities import VALUE_RANGE
 from ..errors import ModelError
 from ..io.colors import LUMINANCE
@@ -167,7 +167,7 @@ def _exchange(appearance: Appearance, channels: int, white: float) -> Step:
 def _choice(card: ModelCard, appearance: Appearance) -> Iterator[str]:
     """Say which dataset the steps belong to, where that makes a difference."""
     ways = [one.in_words(card.shape.in_channels) for one in card.knows]
-    if not any(not one.is_shown_as(card.knows[0]) for one in card.knows):
+    if are_shown_alike(card.knows):
         return
     chosen = max(place for place, one in enumerate(card.knows) if one == appearance)
     listed = "; ".join(f"{place}: {words}" for place, words in enumerate(ways, start=1))

@@ -160,6 +160,7 @@ def _ended(
         mistaken_new=scores.sorted_out.new,
         not_sorted_out=scores.sorted_out.failure,
         spared_old=scores.spared_old,
+        shows_new_by_choice=setup.shows_new_by_choice,
     )
     held_out = [image.name for image in setup.held_out.images]
     return summarized(ended, setup.config, len(held_out), regions_among(held_out))

@@ -21,7 +21,7 @@ from ..models.card import ModelCard
 from ..models.model import Model
 from .conclude import FinetuneResult, conclude, provenance_of
 from .keep import (
-    dice_of_raw,
+    dice_of_model,
     dice_on_old,
     glance_at_old,
     is_best,
@@ -178,8 +178,8 @@ def _fit(begin: Callable[..., Setup], store: StateStore, should_stop: Callable[[
 def before_training(network: AttentionUNet, setup: Setup) -> Progress:
     """Score the raw model on all that is held out, before anything changes; `network` is that of `setup.base`."""
     score, old, shown = _raw_score(setup), _old_dice(network, setup), setup.base.card.knows[-1]
-    is_other = setup.shows_otherwise or setup.as_given.card.patch_size != setup.config.patch_px
-    as_is = float(np.mean(dice_by_itself(setup.as_given, setup))) if score is not None and is_other else None
+    is_other = score is not None and setup.shows_otherwise
+    as_is = float(np.mean(dice_by_itself(setup.as_given, setup))) if is_other else None
     return Progress(
         raw_score=score,
         old_dice_before=mean_of(old),
@@ -216,7 +216,7 @@ def _raw_score(setup: Setup) -> float | None:
     held_out = setup.raw_held_out
     if setup.from_scratch or held_out is None or not isinstance(setup.validator, ImageValidator):
         return None
-    return float(np.mean(dice_of_raw(setup, held_out)))
+    return float(np.mean(dice_of_model(setup.original, held_out, setup)))
 
 
 def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:

@@ -118,11 +118,11 @@ def is_best(score: float, old: float | None, setup: Setup, progress: Progress) -
         return True
     seen, seen_best = (score, _lost_of(old, progress)), (progress.best_score, _lost_of(progress.best_old, progress))
     tolerated = setup.config.tolerated_drop
-    if is_better(seen, seen_best, progress.raw_score, tolerated):
+    raw = progress.raw_to_beat
+    if is_better(seen, seen_best, raw, tolerated):
         return True
     now, best = worth(*seen, tolerated), worth(*seen_best, tolerated)
     is_last = progress.step == last_step(setup, progress) and isinstance(setup.validator, ImageValidator)
-    raw = progress.raw_to_beat
     raw_decides = raw is not None and now <= raw < best
     has_old = bool(setup.old) and not setup.can_spare_old
     if not is_last or not has_old or setup.config.schedule == "constant" or raw_decides:
@@ -169,11 +169,6 @@ def dice_of_model(model: Model, held_out: PatchStore, setup: Setup) -> list[floa
     config = setup.config.model_copy(update={"validation_crop_px": window, "patch_size": card.patch_size})
     validator = ImageValidator(held_out, config, setup.precision, card.threshold, knows_mirrored(model))
     return validator.dice_of_each(model.build_network().to(setup.device))
-
-
-def dice_of_raw(setup: Setup, held_out: PatchStore) -> list[float]:
-    """Return the same of the base model as it was given, in patches of this training's size."""
-    return dice_of_model(setup.original.with_card(patch_size=setup.config.patch_px), held_out, setup)
 
 
 def mean_of(scores: Mapping[str, float]) -> float | None:

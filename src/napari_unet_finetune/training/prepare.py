@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance
+from ..data.appearance import AS_THEY_ARE, Appearance, named
 from ..data.statistics import DataStatistics, estimate_rescale
 from ..device import pick_device, pick_precision
 from ..errors import DataError, ModelError
@@ -82,6 +82,13 @@ class Setup:
         """Whether the base as its user has it may show the new images to the network otherwise than this training."""
         ways = self.as_given.card.knows or (AS_THEY_ARE,)
         return not all(one.is_shown_as(self.base.card.knows[-1]) for one in ways)
+
+    @property
+    def shows_new_by_choice(self) -> bool:
+        """Whether a setting of a prediction shows images as the new ones are shown; none does so on a curve."""
+        channels = self.base.card.shape.in_channels
+        ways = [named(choice, channels) for choice in ("as they are", "inverted")]
+        return any(way is not None and way.is_shown_as(self.base.card.knows[-1]) for way in ways)
 
     @property
     def knows_channels(self) -> bool:
@@ -182,7 +189,8 @@ def _fit_base(
     if base.card.patch_size != model.card.patch_size:
         notices.append(
             f"The base model was trained on patches of {model.card.patch_size} px and is finetuned on "
-            f"patches of {base.card.patch_size} px. Leave the patch size empty to keep the base's."
+            f"patches of {base.card.patch_size} px, which by itself changes what it finds. Leave the patch size empty "
+            "to keep the base's."
         )
     if config.normalization not in (None, base.card.normalization):
         notices.append(f"The base model's normalization ({base.card.normalization.method}) is kept.")

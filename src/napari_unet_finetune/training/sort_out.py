@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import ChannelRule, PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance, quantiles_of_parts
+from ..data.appearance import AS_THEY_ARE, Appearance, are_shown_alike, quantiles_of_parts
 from ..data.normalize import Sight, sights_of_normalized
 from ..errors import FinetuneError, lacks_memory
 from ..events import drain
@@ -57,7 +57,7 @@ def sort_out(model: Model, setup: Setup, *, scored: bool = False) -> SortedOut:
     and holds what was found of the others: a finished model is not lost for it.
     """
     datasets = model.card.knows
-    if setup.from_scratch or not datasets or all(one.is_shown_as(datasets[0]) for one in datasets):
+    if setup.from_scratch or are_shown_alike(datasets):
         return SortedOut()
     new, old = _sort_out_new(model, setup, scored=scored), SortedOut()
     with _noted() as failures:
@@ -77,7 +77,7 @@ def dice_by_itself(model: Model, setup: Setup) -> list[float]:
         If the memory does not hold what is looked at of one.
     """
     predictor, ways = Predictor(model, _config(setup)), model.card.knows or (AS_THEY_ARE,)
-    is_open = not all(one.is_shown_as(ways[0]) for one in ways)
+    is_open = not are_shown_alike(ways)
     images = (setup.new.read(index) for index in setup.new.held_out)
     seen = ((image, predictor.measure(image).appearance if is_open else ways[0]) for image in images)
     return [_dice_taken_for(appearance, image, model, setup) for image, appearance in seen]

@@ -1,5 +1,7 @@
 """The section Model: what can be chosen, what is known of it, what it sees, and what is better not chained."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from napari_unet_finetune._qt.model.choices import list_choices
 from napari_unet_finetune._qt.model.panel import ModelPanel
 from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune._qt.session.session import Session
-from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import weights_hash
@@ -191,6 +193,21 @@ class TestChoices:
         folder.rename(tmp_path / "moved")
         mine = str(tmp_path / "moved" / "mine.safetensors")
         assert Choices.read(tmp_path / "moved").appearances == {mine: "inverted", "microtube": "as they are"}
+
+    @pytest.mark.parametrize(
+        ("changes", "kept"),
+        [({}, 0.3), ({"p_gamma": 0.9}, 0.0), ({"p_objects": 0.0}, 0.0), ({"p_objects": 0.1}, 0.1)],
+    )
+    def test_the_standard_augmentation_of_an_earlier_version_is_todays_and_whatever_was_chosen_stays(
+        self, tmp_path, changes, kept
+    ):
+        config = FinetuneConfig(steps=300).model_dump(mode="json")
+        del config["augment"]["p_objects"]
+        config["augment"] |= changes
+        (tmp_path / CHOICES).write_text(json.dumps({"config": config}))
+        read = Choices.read(tmp_path).config
+        assert (read.augment.p_objects, read.steps) == (kept, 300)
+        assert (read.augment == AugmentConfig()) == (not changes)
 
     def test_opening_alone_writes_nothing_and_a_damaged_file_is_no_harm(self, panel, tmp_path, write_squares):
         _, session = panel
