@@ -155,6 +155,7 @@ def test_why_nobody_knows_which_images_are_mistaken_is_told():
 def test_no_setting_is_advised_that_shows_new_images_in_another_way_than_the_training_did(taken):
     told = _told(replace(END, sorted_out=8, shows_new_by_choice=False, **taken))
     assert "No setting of a prediction shows new images as they were trained on" in told
+    assert "another Dark and bright" in told
     assert ("when you predict such old images." in told) == ("mistaken_old" in taken)
     assert "such images." not in told
 

@@ -159,7 +159,7 @@ def how_to_show_mistaken(end: RunEnded) -> str:
         return f"{choose}such images."
     unshown = (
         "No setting of a prediction shows new images as they were trained on; annotate such ones, or choose another "
-        "Appearance for the next finetuning."
+        "Dark and bright for the next finetuning."
     )
     return f"{choose}such old images. {unshown}" if end.mistaken_old else unshown
 

@@ -48,7 +48,7 @@ def test_that_an_interrupted_training_has_not_tried_to_tell_images_apart_is_told
     config = request_.config.model_copy(update={"appearance": "inverted"})
     run = interrupted_at(6, request_.model_copy(update={"config": config}), tmp_path)
     run.use_best()
-    assert "interrupted" in PastRun(run.folder).end.not_sorted_out
+    assert "interrupted" in PastRun(run.folder).end.not_sorted_out and PastRun(run.folder).end.shows_new_by_choice
     assert "as if the model were told which images are new" in PastRun(run.folder).end.summary
 
 

@@ -18,10 +18,10 @@ from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.training.finetune import finetune
 from napari_unet_finetune.training.prepare import prepare
 from napari_unet_finetune.training.sort_out import sort_out
-from napari_unet_finetune.training.state import Begun
+from napari_unet_finetune.training.state import Begun, TrainingState
 
 from ..confused import confused
-from .conftest import DULL, INVERTED, make_squares, scores, tiny_config
+from .conftest import DULL, INVERTED, MemoryStore, make_squares, scores, tiny_config
 
 LEARNING = {"keep_raw": False, "replay_share": 0.0, "learning_rate": 0.01, "steps": 6}
 UPSIDE_DOWN = LEARNING | {"appearance": "inverted"}  # which the base does not like: mistaken images are found better
@@ -112,21 +112,51 @@ def test_a_base_that_is_kept_is_told_and_given_back_as_its_user_has_it(trained, 
         assert told == result.ended.finetuned_dice == pytest.approx(found, abs=1e-6) and found > 0.9
 
 
-def test_patches_of_another_size_are_weighed_against_the_base_in_its_own(trained):
-    """The base is what would be given back; what it would have in the other patches is what no user has."""
+@pytest.fixture
+def noisy():
+    """Return images on which the base does better in patches of 64 px than in its own of 32 px."""
     rng = np.random.default_rng(1)
-    noisy = [
+    return [
         replace(image, image=(image.image + rng.normal(0, 40, image.shape)).clip(0, 255).astype(np.uint8))
         for image in make_squares(8, seed=21, size=96)
     ]
+
+
+UNLEARNED = {"learning_rate": 1e-9, "steps": 3, "appearance": "as they are", "calibrate": False}
+
+
+def test_patches_of_another_size_are_weighed_against_the_base_in_its_own(trained, noisy):
+    """The base is what would be given back; what it would have in the other patches is what no user has."""
     held_out = noisy[:3]
     own, other = (np.mean(scores(trained.model.with_card(patch_size=size), held_out)) for size in (32, 64))
-    settings = {"patch_size": 64, "learning_rate": 1e-9, "appearance": "as they are", "calibrate": False}
-    names = tuple(image.name for image in held_out)
-    result = drain(finetune(trained.model, noisy, tiny_config(steps=3, held_out=names, **settings)))
+    names, store = tuple(image.name for image in held_out), MemoryStore()
+    settings = tiny_config(patch_size=64, held_out=names, validate_every=1, **UNLEARNED)
+    result = drain(finetune(trained.model, noisy, settings, store=store))
     assert other > own + 0.01 and not result.ended.kept_raw
     assert (result.ended.raw_dice, result.ended.finetuned_dice) == pytest.approx((own, other), abs=1e-4)
     assert np.mean(scores(result.model, held_out)) == pytest.approx(result.ended.finetuned_dice, abs=1e-6)
+    progress = {**store.states[0].progress, "raw_score": other + 0.01, "raw_as_is": own}
+    earlier = MemoryStore(TrainingState(progress, store.states[0].trainer))
+    assert drain(finetune(trained.model, noisy, settings, store=earlier)).ended == result.ended
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_worse_patches_that_teach_nothing_give_the_base_back_however_few_images_there_are(trained, noisy, count):
+    base = trained.model.with_card(patch_size=64)
+    result = drain(finetune(base, noisy[:count], tiny_config(patch_size=32, **UNLEARNED)))
+    assert result.ended.kept_raw and result.model == base
+
+
+def test_old_images_are_scored_before_as_the_base_predicts_them_whatever_patches_the_training_has(trained, noisy):
+    new, old = noisy[:4], [replace(image, name=f"old {index}") for index, image in enumerate(noisy[4:])]
+    base = trained.model.with_card(patch_size=64)
+    settings = tiny_config(patch_size=32, keep_raw=False, tolerated_drop=1, **UNLEARNED)
+    result = drain(finetune(base, new, settings, base_images=old))
+    scored = {image.name for image in prepare(base, new, settings, base_images=old).old}
+    held_out = [image for image in old if image.name in scored]
+    before, after = (np.mean(scores(model, held_out)) for model in (base, result.model))
+    assert before > after + 0.01
+    assert (result.ended.old_dice_before, result.ended.old_dice_after) == pytest.approx((before, after), abs=1e-3)
 
 
 @pytest.mark.parametrize(

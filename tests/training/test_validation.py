@@ -136,7 +136,7 @@ def test_old_images_have_one_score_be_they_seen_in_batches_or_one_by_one(shapes)
 @pytest.mark.parametrize("flips", [False, True])
 def test_windows_are_as_large_as_a_tenth_of_the_time_allows(side, count, every, flips):
     config = FinetuneConfig(validate_every=every, augment=AugmentConfig(orientation="any", flips=flips))
-    window = affordable_window([(side, side)] * count, config)
+    window = affordable_window([(side, side)] * count, config, config.patch_px)
     assert 192 <= window <= 512
     learned = every * config.batch_size * TILES_PER_PATCH
 
@@ -162,12 +162,17 @@ def test_a_training_that_goes_on_scores_what_it_scored_before(untrained):
 
 
 def test_a_window_that_the_user_set_is_never_exceeded():
-    assert affordable_window([(2000, 2000)] * 9, FinetuneConfig(validation_crop_px=128)) == 128
-    assert affordable_window([], FinetuneConfig()) == 512
+    assert affordable_window([(2000, 2000)] * 9, FinetuneConfig(validation_crop_px=128), 256) == 128
+    assert affordable_window([], FinetuneConfig(), 128) == 512
+
+
+def test_a_window_holds_a_patch_of_the_base_too():
+    many, config = [(2000, 2000)] * 9, FinetuneConfig(validate_every=1, patch_size=32)
+    assert affordable_window(many, config, 32) == 64 and affordable_window(many, config, 128) == 192
 
 
 @pytest.mark.parametrize("patch", [32, 64, 256])
 def test_a_window_is_one_that_can_be_set(patch):
     config = FinetuneConfig(validate_every=1, patch_size=patch)
-    window = affordable_window([(2000, 2000)] * 9, config)
+    window = affordable_window([(2000, 2000)] * 9, config, config.patch_px)
     assert FinetuneConfig(validation_crop_px=window).validation_crop_px == window <= 512

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..config import FittedAppearance, NormalizationName
+from ..config import AppearanceName, FittedAppearance, NormalizationName
 from ..text import first_of
 
 Curves = tuple[tuple[float, ...], ...]  # of each channel; empty for intensities that stay
@@ -126,6 +126,12 @@ def _bent(plane: NDArray[np.float32], curve: Sequence[float]) -> NDArray[np.floa
 def named(appearance: FittedAppearance, channels: int) -> Appearance | None:
     """Return the appearance that a setting names for a network of so many channels; ``None`` where it is open."""
     return {"as they are": AS_THEY_ARE, "inverted": Appearance(inverted=tuple(range(channels)))}.get(appearance)
+
+
+def can_be_named(shown: Appearance, channels: int) -> bool:
+    """Tell whether a setting of a prediction names how a dataset is shown: none does for curves, or some channels."""
+    ways = [named(choice, channels) for choice in get_args(AppearanceName)]
+    return any(way is not None and way.is_shown_as(shown) for way in ways)
 
 
 def are_shown_alike(datasets: Sequence[Appearance]) -> bool:

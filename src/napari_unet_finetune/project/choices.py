@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..config import AppearanceName, AugmentConfig, FinetuneConfig
+from ..config import PRESETS, AppearanceName, AugmentConfig, FinetuneConfig
 from ..errors import FinetuneError
 from ..io.disk import path_within, write_file
 from ..models.card import find_model_file
@@ -67,9 +67,13 @@ class Choices(BaseModel):
 
 def _with_standard(config: Any) -> Any:
     """Return settings with today's augmentation, where an earlier version wrote down what was standard then."""
-    standard = AugmentConfig().model_dump()
-    former = {name: value for name, value in standard.items() if name != "p_objects"}
-    return {**config, "augment": standard} if isinstance(config, dict) and config.get("augment") == former else config
+    if not isinstance(config, dict):
+        return config
+    standards = [one.model_dump() for one in (AugmentConfig(), PRESETS["from scratch"]["augment"])]
+    now = [
+        one for one in standards if config.get("augment") == {name: one[name] for name in one.keys() - {"p_objects"}}
+    ]
+    return {**config, "augment": now[0]} if now else config
 
 
 def _is_valid(name: str, value: Any) -> bool:

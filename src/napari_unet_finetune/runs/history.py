@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..config import FinetuneConfig
-from ..data.appearance import are_shown_alike
+from ..data.appearance import AS_THEY_ARE, are_shown_alike, can_be_named
 from ..errors import RunError
 from ..events import RunEnded, RunStarted, TrainingEvent
 from ..io.regions.region import regions_among
@@ -150,6 +150,7 @@ class PastRun:
             old_dice_after=None,
             threshold=card.threshold,
             summary="",
+            shows_new_by_choice=can_be_named(card.knows[-1] if card.knows else AS_THEY_ARE, card.shape.in_channels),
             not_sorted_out="" if are_shown_alike(card.knows) else "the training was interrupted.",
         )
         return summarized(end, self.request.config, len(self.scored_on), regions_among(self.scored_on))

@@ -15,7 +15,6 @@ from ..data.annotated_image import AnnotatedImage
 from ..device import free_memory
 from ..errors import RunError
 from ..events import Notice, Run, RunStarted, TrainingEvent, ValidationEnd, never
-from ..inference.views import knows_mirrored
 from ..models.attention_unet import AttentionUNet
 from ..models.card import ModelCard
 from ..models.model import Model
@@ -186,7 +185,7 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
         data_sha256=data_sha256(setup),
         unannotated=_hashes_without_masks(setup),
         raw_as_is=as_is,
-        old_glance_before=glance_at_old(network, setup),
+        old_glance_before=glance_at_old(network, setup, setup.original),
         old_before=old,
         curves=shown.curves,
         window_px=setup.config.validation_crop_px,
@@ -198,10 +197,10 @@ def before_training(network: AttentionUNet, setup: Setup) -> Progress:
 def _old_dice(network: AttentionUNet, setup: Setup) -> dict[str, float]:
     """Return Dice of the raw model on each held-out old image, with the weights that predict it."""
     if not setup.can_spare_old:
-        return dice_on_old(network, setup, setup.base.card.threshold, knows_mirrored(setup.original))
+        return dice_on_old(network, setup, setup.base.card.threshold, setup.original)
     assert setup.older is not None
     older = setup.older
-    return dice_on_old(older.build_network().to(setup.device), setup, older.card.threshold, knows_mirrored(older))
+    return dice_on_old(older.build_network().to(setup.device), setup, older.card.threshold, older)
 
 
 def _held_out_names(setup: Setup) -> tuple[str, ...]:
@@ -235,11 +234,23 @@ def _resume(trainer: Trainer, setup: Setup, state: TrainingState) -> Progress:
     if progress.held_out not in (None, names):
         raise RunError("Other images would be held out than when this run began. Start a new run.")
     progress.held_out, progress.inverted = names, setup.base.card.knows[-1].inverted
-    if setup.old and not progress.old_before:  # an earlier version scored them together
-        fresh = before_training(setup.base.build_network().to(setup.device), setup)
-        progress.old_before, progress.old_dice_before = fresh.old_before, fresh.old_dice_before
-        progress.old_glance_before, progress.best_old = fresh.old_glance_before, None
+    _score_base_anew(progress, setup)
     return progress
+
+
+def _score_base_anew(progress: Progress, setup: Setup) -> None:
+    """Score the base once more where an earlier version did it otherwise: in other patches, or old images together."""
+    has_other_patches = setup.as_given.card.patch_size != setup.config.patch_px
+    were_together = bool(setup.old) and not progress.old_before
+    if not (has_other_patches or were_together):
+        return
+    fresh = before_training(setup.base.build_network().to(setup.device), setup)
+    progress.old_before, progress.old_dice_before = fresh.old_before, fresh.old_dice_before
+    progress.old_glance_before = fresh.old_glance_before
+    if has_other_patches:
+        progress.raw_score, progress.raw_as_is = fresh.raw_score, fresh.raw_as_is
+    if were_together:
+        progress.best_old = None
 
 
 def data_sha256(setup: Setup) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import FinetuneConfig
 from ..events import TOLERATED_DROP, TOLERATED_IMAGE_DROP, ImageChange
 from ..inference.views import knows_mirrored, trains_mirrored
 from ..models.attention_unet import AttentionUNet
@@ -135,28 +136,34 @@ def _lost_of(old: float | None, progress: Progress) -> float:
     return 0.0 if old is None or progress.old_glance_before is None else progress.old_glance_before - old
 
 
-def glance_at_old(network: AttentionUNet, setup: Setup) -> float | None:
+def glance_at_old(network: AttentionUNet, setup: Setup, of: Model | None = None) -> float | None:
     """Return Dice on the old images, seen once and not mirrored: in a quarter of the time that `dice_on_old` takes.
 
-    None if they have no say in which validation is the best.
+    None if they have no say in which validation is the best. `of` as there.
     """
     if not weighs_old(setup) or not isinstance(setup.validator, ImageValidator):
         return None
-    return dice_of_patches(network, setup.old, setup.config, start_threshold(setup), setup.device, setup.precision)
+    config, _ = _views_of(of, setup)
+    return dice_of_patches(network, setup.old, config, start_threshold(setup), setup.device, setup.precision)
 
 
-def dice_on_old(
-    network: AttentionUNet, setup: Setup, threshold: float, mirrored: bool | None = None
-) -> dict[str, float]:
+def dice_on_old(network: AttentionUNet, setup: Setup, threshold: float, of: Model | None = None) -> dict[str, float]:
     """Return Dice of each held-out image of the old dataset with the weights of `network`, by name; empty for none.
 
-    `mirrored` says whether the model knows mirrored views; left out, whether this training shows them.
+    These are predicted as the model `of` which they are does it; left out, as the one that is trained.
     """
     if not setup.old:
         return {}
-    mirrored = trains_mirrored(setup.config.augment) if mirrored is None else mirrored
-    probabilities = predict_all(network, setup.old, setup.config, mirrored, setup.device, setup.precision)
+    config, mirrored = _views_of(of, setup)
+    probabilities = predict_all(network, setup.old, config, mirrored, setup.device, setup.precision)
     return dice_by_image(setup.old, probabilities, threshold)
+
+
+def _views_of(model: Model | None, setup: Setup) -> tuple[FinetuneConfig, bool]:
+    """Return settings with the patch size of a model, and whether it knows mirrored views; None is the trained one."""
+    if model is None:
+        return setup.config, trains_mirrored(setup.config.augment)
+    return setup.config.model_copy(update={"patch_size": model.card.patch_size}), knows_mirrored(model)
 
 
 def dice_of_model(model: Model, held_out: PatchStore, setup: Setup) -> list[float]:
@@ -166,8 +173,9 @@ def dice_of_model(model: Model, held_out: PatchStore, setup: Setup) -> list[floa
     """
     card = model.card
     window = round(setup.config.validation_crop_px * card.rescale / setup.base.card.rescale)
-    config = setup.config.model_copy(update={"validation_crop_px": window, "patch_size": card.patch_size})
-    validator = ImageValidator(held_out, config, setup.precision, card.threshold, knows_mirrored(model))
+    config, mirrored = _views_of(model, setup)
+    config = config.model_copy(update={"validation_crop_px": window})
+    validator = ImageValidator(held_out, config, setup.precision, card.threshold, mirrored)
     return validator.dice_of_each(model.build_network().to(setup.device))
 
 
@@ -259,7 +267,7 @@ def _has_learned(network: AttentionUNet, weights: Mapping[str, Tensor], setup: S
     shown = [image for image in everything if len(image.foreground)] or everything
     places = np.unique(np.linspace(0, len(shown) - 1, min(len(shown), MOST_JUDGED)).round().astype(int))
     windows = [shown[place].cropped(setup.config.validation_crop_px) for place in places]
-    raw = _scores(network, setup.base.weights, windows, setup, knows_mirrored(setup.original))
+    raw = _scores(network, setup.base.weights, windows, setup, setup.original)
     return gains_beyond_chance(raw, _scores(network, weights, windows, setup))
 
 
@@ -292,7 +300,7 @@ def _new_dice_of_base(network: AttentionUNet, setup: Setup, progress: Progress) 
     held_out, more, weights = _held_out(setup), _more_windows(setup), setup.base.weights
     known = [progress.raw_to_beat] * len(held_out) if progress.raw_to_beat is not None else []
     rest = [*([] if known else held_out), *more]
-    return float(np.mean([*known, *_scores(network, weights, rest, setup, knows_mirrored(setup.original))]))
+    return float(np.mean([*known, *_scores(network, weights, rest, setup, setup.original)]))
 
 
 def _held_out(setup: Setup) -> Sequence[PreparedImage]:
@@ -314,12 +322,12 @@ def _scores(
     weights: Mapping[str, Tensor],
     windows: Sequence[PreparedImage],
     setup: Setup,
-    mirrored: bool | None = None,
+    of: Model | None = None,
 ) -> list[float]:
-    """Return Dice on each of `windows`; `mirrored` as in `dice_on_old`."""
+    """Return Dice on each of `windows`; `of` as in `dice_on_old`."""
     network.load_state_dict(weights)
-    mirrored = trains_mirrored(setup.config.augment) if mirrored is None else mirrored
-    found = predict_all(network, windows, setup.config, mirrored, setup.device, setup.precision)
+    config, mirrored = _views_of(of, setup)
+    found = predict_all(network, windows, config, mirrored, setup.device, setup.precision)
     pairs = zip(windows, found, strict=True)
     return [mean_dice([window], [probabilities], start_threshold(setup)) for window, probabilities in pairs]
 

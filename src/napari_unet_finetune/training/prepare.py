@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance, named
+from ..data.appearance import AS_THEY_ARE, Appearance, can_be_named
 from ..data.statistics import DataStatistics, estimate_rescale
 from ..device import pick_device, pick_precision
 from ..errors import DataError, ModelError
@@ -85,10 +85,8 @@ class Setup:
 
     @property
     def shows_new_by_choice(self) -> bool:
-        """Whether a setting of a prediction shows images as the new ones are shown; none does so on a curve."""
-        channels = self.base.card.shape.in_channels
-        ways = [named(choice, channels) for choice in ("as they are", "inverted")]
-        return any(way is not None and way.is_shown_as(self.base.card.knows[-1]) for way in ways)
+        """Whether a setting of a prediction shows images as the new ones are shown."""
+        return can_be_named(self.base.card.knows[-1], self.base.card.shape.in_channels)
 
     @property
     def knows_channels(self) -> bool:
@@ -147,7 +145,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     new = load_new(base, images, config, device, begun, should_stop)
     old = load_old(model, base, base_images, config, device, should_stop)
     models = _with_new(model, base, new)
-    settled = _settle(config, new, old, models.base, begun, from_scratch=from_scratch)
+    settled = _settle(config, new, old, models, begun, from_scratch=from_scratch)
     config, known = settled.config, (*new.records, *old.records)
     more = load_unannotated(unannotated, new.view, config, device, annotated=known)
     source, validator = _batches(new, settled.replay, config, models.base, precision)
@@ -279,18 +277,18 @@ class _Settled:
 
 
 def _settle(
-    config: FinetuneConfig, new: Dataset, old: Dataset, base: Model, begun: Begun | None, *, from_scratch: bool
+    config: FinetuneConfig, new: Dataset, old: Dataset, models: _Models, begun: Begun | None, *, from_scratch: bool
 ) -> _Settled:
     """Return what the settings come to with these images."""
     settled, about_layers = settle_orientation(config, new.train.images)
     replay = None
     if len(old.train):
         replay = PatchSampler(old.train, settle_orientation(config, old.train.images)[0], stream=1)
-    loses_nothing = from_scratch or (base.card.can_spare_old(are_given=True) and replay is None)
+    loses_nothing = from_scratch or (models.base.card.can_spare_old(are_given=True) and replay is None)
     settled, about_pull = settle_pull(settled, has_old_images=replay is not None, from_scratch=loses_nothing)
     settled = settle_schedule(settled, len(new.held_out), len(new.records), from_scratch=from_scratch)
     shapes = [image.shape for image in new.held_out.images]
-    window = begun.window_px if begun else affordable_window(shapes, settled)
+    window = begun.window_px if begun else affordable_window(shapes, settled, models.original.card.patch_size)
     settled = settled.model_copy(update={"validation_crop_px": window or settled.validation_crop_px})
     about_old = () if from_scratch else (_KEPT,) if loses_nothing else old.notices
     return _Settled(settled, replay, (about_layers, *about_old, about_pull))

@@ -37,10 +37,11 @@ class Validator(Protocol):
         """Return the score of `network`."""
 
 
-def affordable_window(shapes: Sequence[tuple[int, int]], config: FinetuneConfig) -> int:
+def affordable_window(shapes: Sequence[tuple[int, int]], config: FinetuneConfig, base_px: int) -> int:
     """Return the largest side of windows of images of these `shapes` (Y, X) that a training has the time to validate.
 
-    At most what the settings say, in steps of half a patch, and never less than one and a half.
+    At most what the settings say, in steps of half a patch, and never less than one and a half, be it one of this
+    training or one of the base, whose side is `base_px`: both are scored on these windows.
     """
     patch, mirrored = config.patch_px, trains_mirrored(config.augment)
     learned = config.validate_every * config.batch_size * TILES_PER_PATCH
@@ -51,7 +52,7 @@ def affordable_window(shapes: Sequence[tuple[int, int]], config: FinetuneConfig)
         plans = [plan_tiles(window, patch, PredictConfig().overlap, mirrored=mirrored) for window in windows]
         return sum(len(plan.tiles) for plan in plans)
 
-    least = min(config.validation_crop_px, max(SMALLEST_WINDOW_PX, patch + patch // 2))
+    least = min(config.validation_crop_px, max(SMALLEST_WINDOW_PX, *(side + side // 2 for side in (patch, base_px))))
     sides = range(config.validation_crop_px, least, -(patch // 2))
     return next((side for side in sides if tiles(side) <= affordable), least)
 

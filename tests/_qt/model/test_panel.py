@@ -17,7 +17,7 @@ from napari_unet_finetune._qt.model.choices import list_choices
 from napari_unet_finetune._qt.model.panel import ModelPanel
 from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune._qt.session.session import Session
-from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
+from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import weights_hash
@@ -198,16 +198,18 @@ class TestChoices:
         ("changes", "kept"),
         [({}, 0.3), ({"p_gamma": 0.9}, 0.0), ({"p_objects": 0.0}, 0.0), ({"p_objects": 0.1}, 0.1)],
     )
+    @pytest.mark.parametrize("preset", ["default", "from scratch"])
     def test_the_standard_augmentation_of_an_earlier_version_is_todays_and_whatever_was_chosen_stays(
-        self, tmp_path, changes, kept
+        self, tmp_path, preset, changes, kept
     ):
-        config = FinetuneConfig(steps=300).model_dump(mode="json")
+        standard = FinetuneConfig(preset=preset, steps=300)
+        config = standard.model_dump(mode="json")
         del config["augment"]["p_objects"]
         config["augment"] |= changes
         (tmp_path / CHOICES).write_text(json.dumps({"config": config}))
         read = Choices.read(tmp_path).config
         assert (read.augment.p_objects, read.steps) == (kept, 300)
-        assert (read.augment == AugmentConfig()) == (not changes)
+        assert (read == standard) == (not changes)
 
     def test_opening_alone_writes_nothing_and_a_damaged_file_is_no_harm(self, panel, tmp_path, write_squares):
         _, session = panel
