@@ -132,6 +132,40 @@ def test_a_tiny_file_that_declares_a_giant_image_is_refused_before_anything_is_a
         tracemalloc.stop()
 
 
+def circular_tif(pages, back, *, bigtiff):
+    """Return a file of so many pages after the last of which page number `back` follows once more."""
+    file = io.BytesIO()
+    frames = np.zeros((pages, 8, 8), np.uint8)
+    tifffile.imwrite(file, frames, metadata=None, bigtiff=bigtiff, photometric="minisblack")
+    with tifffile.TiffFile(io.BytesIO(file.getvalue())) as opened:
+        offsets, form = [page.offset for page in opened.pages], opened.tiff
+        tags = len(opened.pages[-1].tags)
+    data = bytearray(file.getvalue())
+    end = offsets[-1] + form.tagnosize + tags * form.tagsize
+    struct.pack_into(form.offsetformat, data, end, offsets[back])
+    return bytes(data)
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize(("pages", "back"), [(1, 0), (2, 1), (5, 0), (5, 3), (150, 20)])
+def test_pages_that_lead_back_to_one_another_are_refused_soon(tmp_path, pages, back, bigtiff):
+    path = tmp_path / "circle.tif"
+    path.write_bytes(circular_tif(pages, back, bigtiff=bigtiff))
+    with pytest.raises(DataError, match=r"circle\.tif is damaged: its pages lead back to one another"):
+        list_images(path)
+
+
+def test_an_empty_page_that_leads_to_itself_is_refused_soon(tmp_path):
+    """As tifffile would read it once more for as long as there is memory."""
+    data, path = bytearray(circular_tif(1, 0, bigtiff=False)), tmp_path / "circle.tif"
+    (first,) = struct.unpack_from("<I", data, 4)
+    (tags,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * tags, len(data))
+    path.write_bytes(data + struct.pack("<HI", 0, len(data)))
+    with pytest.raises(DataError, match="lead back to one another"):
+        list_images(path)
+
+
 @pytest.mark.parametrize("kind", PICTURES)
 def test_a_picture_in_a_strip_says_how_large_it_is(kind):
     for height, width in ((8, 8), (8, 16), (31, 77), (64, 48), (513, 300), (1200, 1000)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import TiffFile, TiffPage, TiffPageSeries
 
+from ..errors import DataError
 from ..text import count_of, verb_for
 from .pixel_size import UNKNOWN, size_of_ome, size_of_tags
 from .pixels import check_frames
@@ -60,6 +62,7 @@ def quiet() -> Iterator[None]:
 
 def parts_of(tif: TiffFile, path: Path) -> Parts:
     """Return the images of a file; what is left out of it is told."""
+    _check_chain(path, tif)
     own = own_part(tif, path)
     if own is not None:
         return Parts(tif, own.images, own.note)
@@ -80,6 +83,25 @@ def _levels(series: TiffPageSeries) -> Sequence[TiffPageSeries]:
 
 def _is_marked(page: TiffPage) -> bool:
     return bool(page.is_reduced or page.is_subifd)
+
+
+def _check_chain(path: Path, tif: TiffFile) -> None:
+    """Check that pages do not lead back to one another: tifffile would follow them for hours, and fill the memory."""
+    file, form = tif.filehandle, tif.tiff
+    offset, seen = tif.pages.first.offset, set[int]()
+    while 0 < offset < file.size:
+        if offset in seen:
+            raise DataError(
+                f"{path.name} is damaged: its pages lead back to one another. Save it again or leave it out."
+            )
+        seen.add(offset)
+        file.seek(offset)
+        try:
+            (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+            file.seek(offset + form.tagnosize + tags * form.tagsize)
+            (offset,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+        except struct.error:  # where the file is cut off, tifffile ends
+            return
 
 
 def _check_described(path: Path, tif: TiffFile) -> None:
