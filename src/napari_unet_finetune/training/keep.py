@@ -150,7 +150,7 @@ def glance_at_old(network: AttentionUNet, setup: Setup, of: Model | None = None)
 def dice_on_old(network: AttentionUNet, setup: Setup, threshold: float, of: Model | None = None) -> dict[str, float]:
     """Return Dice of each held-out image of the old dataset with the weights of `network`, by name; empty for none.
 
-    These are predicted as the model `of` which they are does it; left out, as the one that is trained.
+    They are predicted as the model `of` does it, whose weights these are; left out, as the one that is trained.
     """
     if not setup.old:
         return {}
