@@ -22,7 +22,7 @@ from .conftest import TINY
 KEYS = {
     "run", "model", "stopped", "kept_raw", "steps", "threshold", "raw_dice", "finetuned_dice", "old_dice_before",
     "old_dice_after", "summary", "share", "unmixed_dice", "unmixed_old_dice", "old_images", "worst_old",
-    "sorted_out", "mistaken_old", "mistaken_new", "not_sorted_out", "spared_old", "notices",
+    "sorted_out", "mistaken_old", "mistaken_new", "not_sorted_out", "spared_old", "shows_new_by_choice", "notices",
 }  # fmt: skip
 
 
