@@ -69,11 +69,8 @@ def test_held_out_images_are_scored_as_they_are_predicted(trained, monkeypatch, 
     assert result.model.card.provenance.scores["val_dice"] == ended.finetuned_dice
 
 
-SPOILED = {
-    "patch_size": 48,
-    "learning_rate": 0.01,
-    "warmup_steps": 0,
-}  # so that nothing is gained by the patches either
+# So that the size of the patches brings no gain, either.
+SPOILED = {"patch_size": 48, "learning_rate": 0.01, "warmup_steps": 0}
 
 
 @pytest.mark.parametrize("changes", [{}, SPOILED, {"rescale": 2.0}, {"rescale": 0.5}])
