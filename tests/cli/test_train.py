@@ -214,11 +214,13 @@ def test_a_run_can_be_made_now_and_trained_later(answer, invoke, data, model, tm
     assert code == 0 and trained["model"] == str(run / "model.safetensors") and trained["steps"] == 2
 
 
-def test_images_of_the_folder_without_masks_are_learned_from_where_that_is_asked_for(answer, tmp_path, write_squares):
+def test_images_of_the_folder_without_masks_are_learned_from_where_that_is_asked_for(
+    answer, model, tmp_path, write_squares
+):
     squares = write_squares(tmp_path / "squares", 6)
     for name in ("img_04.tif", "img_05.tif"):
         next((squares / "masks").glob(f"{name[:6]}*")).unlink()
-    data = ("--images", squares / "images", "--masks", squares / "masks", "--model", "microtube", *TINY)
+    data = ("--images", squares / "images", "--masks", squares / "masks", "--model", model, *TINY)
     _, plain = answer("finetune", *data, "--out", tmp_path / "plain")
     assert any("2 files are left out" in notice for notice in told(tmp_path / "plain"))
     _, more = answer(
