@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..config import FinetuneConfig, PrecisionName
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance, can_be_named
+from ..data.appearance import AS_THEY_ARE, Appearance, are_shown_alike, can_be_named
 from ..data.statistics import DataStatistics, estimate_rescale
 from ..device import pick_device, pick_precision
 from ..errors import DataError, ModelError
@@ -81,7 +81,7 @@ class Setup:
     def shows_otherwise(self) -> bool:
         """Whether the base as its user has it may show the new images to the network otherwise than this training."""
         ways = self.as_given.card.knows or (AS_THEY_ARE,)
-        return not all(one.is_shown_as(self.base.card.knows[-1]) for one in ways)
+        return not are_shown_alike((*ways, self.base.card.knows[-1]))
 
     @property
     def shows_new_by_choice(self) -> bool:
@@ -245,7 +245,7 @@ def _older(model: Model, base: Model, shown: Appearance) -> Model | None:
         If the new dataset is shown otherwise, and the model keeps weights for others already.
     """
     own, before = model.card, base.card.knows
-    if all(one.is_shown_as(shown) for one in before):
+    if are_shown_alike((*before, shown)):
         return None
     if base.older is not None:
         if before[-1].is_shown_as(shown):
