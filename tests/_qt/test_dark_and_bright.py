@@ -11,11 +11,14 @@ from napari_unet_finetune._qt.annotate.annotation import annotation_of
 from napari_unet_finetune._qt.annotate.first_guess import Found, start_from_prediction
 from napari_unet_finetune._qt.compare.controller import CompareController, job_folder
 from napari_unet_finetune._qt.layers.layers import find_ours
+from napari_unet_finetune._qt.layers.prediction import SIGHT
 from napari_unet_finetune._qt.model.panel import ModelPanel
-from napari_unet_finetune._qt.model.sight import SIGHT
 from napari_unet_finetune._qt.predict.controller import predict_controller_of
 from napari_unet_finetune._qt.predict.panel import PredictPanel
+from napari_unet_finetune._qt.predict.what_to_measure import images_in
+from napari_unet_finetune.data.appearance import Appearance
 from napari_unet_finetune.models.card import find_model_file
+from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.runs.request import read_request
 
@@ -118,23 +121,51 @@ def test_a_click_asks_anew_when_it_is_chosen_otherwise(docks, monkeypatch):
     assert asked == ["auto", "inverted"]
 
 
+def is_named(session, title):
+    found = find_ours(session.viewer, SIGHT)
+    return found is not None and found.name == title
+
+
+def test_where_only_the_network_can_tell_what_it_sees_is_what_it_probably_sees(docks, qtbot, tmp_path):
+    session, _, _ = docks
+    alike = tuple(np.linspace(0, 1, 51).tolist())
+    known = Appearance(quantiles=alike), Appearance(inverted=(0,), quantiles=alike)
+    load_model(save_model(tmp_path / "two.safetensors")).with_card(knows=known).save(tmp_path / "two.safetensors")
+    session.model = str(tmp_path / "two.safetensors")
+    model = ModelPanel(session)
+    qtbot.addWidget(model)
+    model.seen.setChecked(True)
+    qtbot.waitUntil(lambda: is_named(session, "img_0 as two sees it, probably as they are"))
+    model.release()
+
+
+@pytest.mark.parametrize("is_selected", [False, True])
+def test_what_the_model_sees_is_neither_predicted_nor_measured_instead_of_the_image(docks, qtbot, is_selected):
+    session, _, panel = docks
+    model, viewer = ModelPanel(session), session.viewer
+    qtbot.addWidget(model)
+    model.seen.setChecked(True)
+    qtbot.waitUntil(lambda: is_named(session, "img_0 as microtube sees it"))
+    if is_selected:
+        viewer.layers.selection = {find_ours(viewer, SIGHT)}
+    assert panel.predicting.source().name == "img_0"
+    assert [image.name for image in images_in(viewer.layers)] == ["img_0"]
+    model.release()
+
+
 def test_what_the_model_sees_is_exchanged_as_chosen_and_its_title_says_so(docks, qtbot):
     session, _, panel = docks
     model = ModelPanel(session)
     qtbot.addWidget(model)
     model.seen.setChecked(True)
 
-    def named(title):
-        found = find_ours(session.viewer, SIGHT)
-        return found is not None and found.name == title
-
-    qtbot.waitUntil(lambda: named("img_0 as microtube sees it"))
+    qtbot.waitUntil(lambda: is_named(session, "img_0 as microtube sees it"))
     as_it_is = find_ours(session.viewer, SIGHT).data.copy()
     panel.appearance.set_value("inverted")
-    qtbot.waitUntil(lambda: named("img_0 as microtube sees it, with dark and bright exchanged"))
+    qtbot.waitUntil(lambda: is_named(session, "img_0 as microtube sees it, with dark and bright exchanged"))
     np.testing.assert_allclose(find_ours(session.viewer, SIGHT).data, 1 - as_it_is, atol=1e-2)
     panel.appearance.set_value("as they are")
-    qtbot.waitUntil(lambda: named("img_0 as microtube sees it"))
+    qtbot.waitUntil(lambda: is_named(session, "img_0 as microtube sees it"))
     model.release()
 
 

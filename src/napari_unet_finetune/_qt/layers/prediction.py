@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PREDICTION, PROBABILITY = "prediction", "probability"  # asked for, and the user's from then on
 RUN_PREVIEW, RUN_PREDICTION = "run preview", "run prediction"  # come and go with a training
+SIGHT = "model sight"  # an image as it enters the network
 _MADE_OF = f"{OURS}-made-of"  # in the metadata of labels: the image layer that was predicted
 # Larger arrays lie in a file, from which the system reads what is looked at.
 LARGEST_IN_MEMORY = 512 * 2**20
@@ -158,9 +159,9 @@ def is_made_of(labels: Any, image: Any) -> bool:
     return bool(labels.metadata.get(_MADE_OF) == image.unique_id)
 
 
-def is_prediction(layer: Any) -> bool:
-    """Tell whether `layer` shows a prediction or probabilities, so that it is no image to predict."""
-    return mark_of(layer) in (PREDICTION, PROBABILITY, RUN_PREVIEW, RUN_PREDICTION)
+def is_of_model(layer: Any) -> bool:
+    """Tell whether `layer` shows what a model makes of an image, or how it sees one: it is no image of the user's."""
+    return mark_of(layer) in (PREDICTION, PROBABILITY, RUN_PREVIEW, RUN_PREDICTION, SIGHT)
 
 
 def new_array(shape: tuple[int, ...], dtype: Any, file: Path) -> NDArray[Any]:

@@ -10,19 +10,19 @@ from psygnal import Signal
 
 from ...data.annotated_image import AnnotatedImage
 from ...data.appearance import Appearance, named
-from ...data.normalize import as_shown
+from ...data.normalize import possible_sights, see
 from ...io.pixels import ImagePixels
 from ...models.card import FileCard
 from ...models.foreign.description import steps_of
 from ..annotate.paint import PAINTING
 from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
+from ..layers.prediction import SIGHT
 from ..session.listener import Listener
 from ..session.session import Session
 from ..session.stage import Place
 from ..session.worker import in_background
 
-SIGHT = "model sight"
-_Seen = tuple[ImagePixels, NDArray[np.float32], Appearance]
+_Seen = tuple[ImagePixels, NDArray[np.float32], str]
 
 
 class ModelSight(Listener):
@@ -73,10 +73,12 @@ class ModelSight(Listener):
 
         def look() -> _Seen:
             pixels = project.read_image(name)
-            seen, appearance = as_shown(AnnotatedImage(name, pixels.array, channel_names=pixels.channels), view)
+            image = AnnotatedImage(name, pixels.array, channel_names=pixels.channels)
+            sight, *others = possible_sights(image, view)
+            seen = see(image, view, sight)
             for step in steps_of(card):
                 seen = step(seen)
-            return pixels, seen, appearance
+            return pixels, seen, _in_words(sight.appearance, len(seen), is_open=bool(others))
 
         asked = self._asked = object()
 
@@ -92,14 +94,11 @@ class ModelSight(Listener):
 
         in_background(look, title=f"Looking at {name}", on_end=on_end, on_error=on_error)
 
-    def _show(
-        self, name: str, card: FileCard, pixels: ImagePixels, seen: NDArray[np.float32], appearance: Appearance
-    ) -> None:
+    def _show(self, name: str, card: FileCard, pixels: ImagePixels, seen: NDArray[np.float32], how: str) -> None:
         array = seen[0] if len(seen) == 1 else seen
         viewer, limits = self.session.viewer, (-1.0, 3.0) if card.normalization.method == "zscore" else (0.0, 1.0)
         with selection_kept(viewer):
             self._removing = True  # a layer that does not fit is replaced
-            how = f", {appearance.in_words(len(seen))}" if appearance.changes else ""
             image = ImagePixels(array, pixels.scale, pixels.unit)
             title = f"{name} as {card.name} sees it{how}"
             layer = show_image(viewer, SIGHT, title, image, below=PAINTING, shares_contrast=True)
@@ -120,3 +119,10 @@ class ModelSight(Listener):
         ):
             self.is_shown, self._asked = False, None
             self.changed.emit()
+
+
+def _in_words(appearance: Appearance, channels: int, *, is_open: bool) -> str:
+    """Return how an image is shown; where it `is_open` to the network, intensities alone tell how it probably is."""
+    if is_open:
+        return f", probably {appearance.in_words(channels)}"
+    return f", {appearance.in_words(channels)}" if appearance.changes else ""

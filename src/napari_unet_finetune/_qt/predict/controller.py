@@ -20,7 +20,7 @@ from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE
 from ..layers.frames import channel_axis, current_frame
 from ..layers.layers import mark_of
-from ..layers.prediction import PREDICTION, is_made_of, is_prediction
+from ..layers.prediction import PREDICTION, is_made_of, is_of_model
 from ..layers.stacks import Stack, stack_of
 from ..session.known_models import name_of_model
 from ..session.predict_frames import predict_frames
@@ -103,13 +103,13 @@ class PredictController:
 
         layers = self.session.viewer.layers
         active = layers.selection.active
-        if isinstance(active, Image) and not is_prediction(active):
+        if isinstance(active, Image) and not is_of_model(active):
             return active
         if active is not None and mark_of(active) == PREDICTION:
             of_active = (layer for layer in layers if isinstance(layer, Image) and is_made_of(active, layer))
             if (found := next(of_active, None)) is not None:
                 return found
-        images = [layer for layer in reversed(layers) if isinstance(layer, Image) and not is_prediction(layer)]
+        images = [layer for layer in reversed(layers) if isinstance(layer, Image) and not is_of_model(layer)]
         visible = [layer for layer in images if layer.visible]
         return next(iter(visible or images), None)
 

@@ -9,7 +9,7 @@ from ..annotate.paint import IMAGE, PAINTING
 from ..compare.layers import COPY, PREFIX
 from ..compare.layers import ERROR as COMPARED_ERROR
 from ..layers.layers import ERROR, PLANE, mark_of
-from ..layers.prediction import PREDICTION, RUN_PREDICTION, is_made_of, is_prediction
+from ..layers.prediction import PREDICTION, RUN_PREDICTION, is_made_of, is_of_model
 from .folder import is_opened
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def labels_in(layers: Sequence[Layer]) -> list[Labels]:
 
 
 def images_in(layers: Sequence[Layer]) -> list[Image]:
-    """Return the images; probabilities are none, and one that stands side by side with itself counts once."""
+    """Return the images; probabilities and what a model sees are none, one side by side with itself counts once."""
     from napari.layers import Image
 
-    images = [layer for layer in layers if isinstance(layer, Image) and not is_prediction(layer)]
+    images = [layer for layer in layers if isinstance(layer, Image) and not is_of_model(layer)]
     return [layer for layer in images if not mark_of(layer).startswith(COPY)]
 
 
