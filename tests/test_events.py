@@ -7,6 +7,7 @@ import pytest
 
 from napari_unet_finetune.events import (
     LOOKS_REVERSED,
+    UNSURE,
     Alive,
     Event,
     ImageCompared,
@@ -176,3 +177,13 @@ def test_what_to_do_is_said_once_and_only_where_images_look_reversed():
     assert told[0] == "The model saw 2 images unchanged, although dark and bright look exchanged: a, c."
     assert ["--set" in sentence for sentence in told] == [False, False, True]
     assert list(how_seen([("b", "exchanged"), ("d", "")])) == ["The model saw 1 file exchanged: b."]
+
+
+def test_where_a_model_is_not_sure_one_is_told_to_look():
+    images = [*((name, f"unchanged, {UNSURE}") for name in "acdefg"), ("b", f"exchanged, {UNSURE}"), ("h", "")]
+    *told, to_do = how_seen(images, "image")
+    assert told == [
+        "The model saw 6 images unchanged, but is not sure of the dataset: a, c, d, e, f, g.",
+        "The model saw 1 image exchanged, but is not sure of the dataset: b.",
+    ]
+    assert "Dark and bright" in to_do and "--set appearance=inverted" in to_do

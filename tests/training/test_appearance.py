@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet_finetune.config import ChannelRule
+from napari_unet_finetune.config import ChannelRule, PredictConfig
 from napari_unet_finetune.data.annotated_image import AnnotatedImage
 from napari_unet_finetune.data.appearance import KNOTS, Appearance
 from napari_unet_finetune.data.normalize import sights_of_normalized
-from napari_unet_finetune.events import Notice, drain
+from napari_unet_finetune.events import UNSURE, Notice, drain, how_seen
 from napari_unet_finetune.inference.predict import ALL_EDGES, Predictor
 from napari_unet_finetune.inference.views import knows_mirrored
 from napari_unet_finetune.models.load import load_model
@@ -232,6 +232,52 @@ def test_only_sides_along_the_border_of_an_image_tell_of_its_border(undecided, m
     assert predictor.likeliest(parts, outer, sights).appearance.inverted
     assert not predictor.likeliest(parts, [ALL_EDGES] * 2, sights).appearance.inverted
     assert predictor.likeliest(parts, [(False,) * 4] * 2, sights).appearance.inverted  # nothing is known of it
+
+
+UNCLEAR_BRIGHT = f"unchanged, {UNSURE}"
+UNCLEAR_DARK = f"with dark and bright exchanged, {UNSURE}"
+CLEAR_DARK = "with dark and bright exchanged, as other images of its training"
+SHARE = 0.2
+
+
+@pytest.mark.parametrize(
+    ("as_it_is", "exchanged", "shares", "words"),
+    [
+        ((1, 0), (1.5, 0), (SHARE, SHARE), UNCLEAR_BRIGHT),
+        ((1, 0), (1, 9), (SHARE, SHARE), ""),
+        ((1, 0.5), (1, 0), (SHARE, SHARE), UNCLEAR_DARK),
+        ((9, 0), (1, 0), (SHARE, SHARE), CLEAR_DARK),
+        ((1, 0), (1, 9), (None, SHARE), UNCLEAR_BRIGHT),  # of old images it is not known what is usual
+        ((9, 0), (1, 9), (SHARE, None), UNCLEAR_BRIGHT),
+        ((1, 0), (9, 9), (None, SHARE), ""),
+        ((np.nan, 0), (1, 0), (SHARE, SHARE), UNCLEAR_BRIGHT),
+    ],
+)
+def test_of_an_image_that_may_as_well_be_of_the_other_dataset_one_is_told_so(
+    undecided, monkeypatch, as_it_is, exchanged, shares, words
+):
+    knows = zip(undecided.card.knows, shares, strict=True)
+    model = undecided.with_card(knows=tuple(one.model_copy(update={"object_share": share}) for one, share in knows))
+
+    def implausibility(_predictor, _parts, _edges, sight):
+        return exchanged if sight.appearance.inverted else as_it_is
+
+    monkeypatch.setattr(Predictor, "_implausibility", implausibility)
+    image = make_squares(1, seed=5)[0]
+    seen = Predictor(model).predict(image)
+    assert (seen.told, seen.appearance.changes) == (words, "exchanged" in words)
+    assert seen.shown == (CLEAR_DARK if seen.appearance.changes else ""), "how it was shown is the same"
+    for chosen, told in (("as they are", ""), ("inverted", "with dark and bright exchanged")):
+        assert Predictor(model, PredictConfig(appearance=chosen)).predict(image).told == told
+
+
+@pytest.mark.parametrize("known", [{"curves": (tuple(np.linspace(0.1, 0.9, KNOTS).tolist()),)}, {"inverted": (0,)}])
+def test_nobody_is_advised_a_setting_that_shows_an_image_in_a_third_way(undecided, monkeypatch, known):
+    old, new = undecided.card.knows
+    model = undecided.with_card(knows=(old, new.model_copy(update={"inverted": (), **known})))
+    monkeypatch.setattr(Predictor, "_implausibility", lambda _, __, ___, sight: (float(sight.appearance.changes), 0))
+    told = Predictor(model).predict(make_squares(1, seed=5)[0]).told
+    assert UNSURE in told and ("--set" in " ".join(how_seen([("one", told)]))) == ("inverted" in known)
 
 
 def test_where_intensities_tell_the_network_is_not_asked(turned, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -86,18 +87,29 @@ def network_input(image: AnnotatedImage, view: ModelView) -> NetworkInput:
     )
 
 
+# A lead from which the way to show an image is taken for certain. Figures: docs/experiments.md.
+SURE = 4.0
+
+
 @dataclass(frozen=True)
 class Sight:
     """How one image is shown to a network: what was measured over all of it, and holds for each part.
 
     `distance` is how far its intensities are from the dataset that is shown so. It `looks_reversed` if it is shown as
-    it is, but with dark and bright exchanged would be much more like what the model was trained on.
+    it is, but with dark and bright exchanged would be much more like what the model was trained on. By its `lead` it is
+    more plausible than the other way in which the network looked at the image, infinite if it looked at none.
     """
 
     appearance: Appearance
     intensities: Intensities
     distance: float = 0.0
     looks_reversed: bool = False
+    lead: float = math.inf
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the image may as well be of another dataset, which is shown otherwise."""
+        return not self.lead >= SURE  # nor where it is no number
 
 
 def measure_sight(image: LazyImage, view: ModelView) -> Sight:

@@ -94,7 +94,7 @@ def _predict_image(file: ImageFile, predictor: Predictor, should_stop: Callable[
     if prediction is None:
         return Stopped()
     write_labels(file.target, prediction.labels, scale=prediction.scale, unit=prediction.unit, overwrite=True)
-    return ImageEnd(file.path, labels=file.target, shown=_ways([prediction.shown]))
+    return ImageEnd(file.path, labels=file.target, shown=_ways([prediction.told]))
 
 
 def is_in_parts(file: ImageFile, chunk: int | None) -> bool:
@@ -250,7 +250,7 @@ def predict_region(
         labels = to_labels(probabilities, predictor.threshold, predictor.config)
     else:
         labels = (probabilities > predictor.threshold).astype(np.uint8)
-    pieces.parts.write(pieces.name(region), labels, note=predictor.how_shown(sight))
+    pieces.parts.write(pieces.name(region), labels, note=predictor.how_told(sight))
     return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from ..config import PrecisionName, PredictConfig
 from ..data.annotated_image import AnnotatedImage
-from ..data.appearance import AS_THEY_ARE, Appearance, looks_reversed, named
+from ..data.appearance import AS_THEY_ARE, Appearance, can_be_named, looks_reversed, named
 from ..data.normalize import ModelView, Sight, possible_sights, quantiles_seen, see
 from ..data.view.resampling import Resampling, rescaled_shape
 from ..device import autocast, pick_device, pick_precision
 from ..errors import DeviceError, lacks_memory
-from ..events import LOOKS_REVERSED, TileEnd, drain, never, until
+from ..events import LOOKS_REVERSED, UNSURE, TileEnd, drain, never, until
 from ..io.regions.region import LazyImage, Region
 from ..models.foreign.model import ForeignModel
 from ..models.load import load_to_predict
@@ -53,6 +53,8 @@ class Prediction:
         How the image was shown to the network.
     shown
         The same in words, where it is worth some: dark and bright are exchanged, or look as if they should be.
+    told
+        `shown`, or how the image was shown and that the model is not sure of it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Prediction:
     unit: str
     appearance: Appearance = AS_THEY_ARE
     shown: str = ""
+    told: str = ""
 
 
 def predict(
@@ -233,15 +236,17 @@ class Predictor:
         if probabilities is None:
             return None
         labels = to_labels(probabilities, self.threshold, self.config)
-        shown, words = sight.appearance, self.how_shown(sight)
-        return Prediction(image.name, probabilities, labels, self.threshold, image.scale, image.unit, shown, words)
+        words = self.how_shown(sight), self.how_told(sight)
+        own = self.threshold, image.scale, image.unit, sight.appearance
+        return Prediction(image.name, probabilities, labels, *own, *words)
 
     def measure(self, image: LazyImage) -> Sight:
         """Return how `image` is shown to the network, for `stream_region`; all of it is read, in bands.
 
         Where its intensities do not say which of the datasets it is like that are shown otherwise, that way is taken in
         which the network is surer of the middle of the image and sees about as many objects as it was taught, there and
-        along the border. A region of an image is shown as the whole is, which is looked at once.
+        along the border; it is unsure where another one is about as plausible. A region of an image is shown as the
+        whole is, which is looked at once.
 
         Raises
         ------
@@ -274,6 +279,18 @@ class Predictor:
         why = ", as other images of its training" if self.config.appearance == "auto" else ""
         return f"{sight.appearance.in_words(self.channels)}{why}"
 
+    def how_told(self, sight: Sight) -> str:
+        """Return what `how_shown` does, or how an image was shown and that the model is not sure of its dataset."""
+        if not sight.is_unsure:
+            return self.how_shown(sight)
+        ways = self._view.knows
+        doubt = (
+            UNSURE
+            if all(can_be_named(way, self.channels) for way in ways)
+            else f"{UNSURE}, and no setting shows it otherwise"
+        )
+        return f"{sight.appearance.in_words(self.channels) if sight.appearance.changes else 'unchanged'}, {doubt}"
+
     def likeliest(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sights: Sequence[Sight]) -> Sight:
         """Return in which of these ways an image is seen, as `measure` does with a whole one.
 
@@ -284,10 +301,18 @@ class Predictor:
         DataError
             If the channels do not fit the model.
         """
-        return sights[0] if len(sights) == 1 else min(sights, key=partial(self._implausibility, parts, edges))
+        if len(sights) == 1:
+            return sights[0]
+        terms = [self._implausibility(parts, edges, sight) for sight in sights]
+        total = [unlike + unusual for unlike, unusual in terms]
+        best, second = sorted(range(len(sights)), key=total.__getitem__)[:2]
+        lead = total[second] - total[best]
+        if any(sights[place].appearance.object_share is None for place in (best, second)):
+            lead = min(lead, terms[second][0] - terms[best][0])  # of one it is not known what is usual
+        return replace(sights[best], lead=lead)
 
-    def _implausibility(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sight: Sight) -> float:
-        """Return how little the intensities and the objects of an image, seen so, are like those of a dataset.
+    def _implausibility(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sight: Sight) -> tuple[float, float]:
+        """Return how unlike a dataset's intensities, with a lack of sureness, and objects of an image are, seen so.
 
         The weights are those of docs/experiments.md, "Dark and bright exchanged".
         """
@@ -296,7 +321,7 @@ class Predictor:
         unsure = float(np.mean(entr(everywhere) + entr(1 - everywhere)))
         usual = sight.appearance.object_share
         unusual = 0.0 if usual is None else _unusual([part > self._own_threshold for part in found], edges, usual)
-        return 5 * sight.distance + 20 * unsure + unusual
+        return 5 * sight.distance + 20 * unsure, unusual
 
     def _glimpse(self, image: LazyImage, sight: Sight) -> NDArray[np.float32]:
         """Return the probabilities (Y, X) of the middle of an image, with the same weights whatever it is like.

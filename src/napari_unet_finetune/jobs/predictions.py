@@ -28,7 +28,7 @@ KEPT_BYTES = 64 << 20
 
 
 class Seen(NamedTuple):
-    """What the model sees in an image, 255 standing for 1, and how the image was shown to it, if not as it is."""
+    """What the model sees in an image, 255 standing for 1, and how the image was shown to it, if that needs a word."""
 
     probabilities: NDArray[np.uint8]
     shown: str
@@ -95,7 +95,7 @@ class Predictions:
             if prediction is None:
                 return None
             probabilities = np.rint(prediction.probabilities * FULL_PROBABILITY).astype(np.uint8)
-            self._keep(key, Seen(probabilities, prediction.shown))
+            self._keep(key, Seen(probabilities, prediction.told))
         return self._seen[key]
 
     def _keep(self, key: str, seen: Seen) -> None:
