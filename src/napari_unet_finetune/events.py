@@ -256,9 +256,9 @@ _IF_REVERSED = (
 )
 UNSURE = "but is not sure of the dataset"
 _IF_UNSURE = (
-    "Look at the objects where it is not sure. If they are wrong, predict these images once more, by themselves and "
-    "with Dark and bright in the dock Predict set to the other way, and then set it back (in the terminal, --overwrite "
-    'and --set appearance=inverted or --set "appearance=as they are").'
+    "Look at the objects where it is not sure. Where they are wrong, predict such images alone, with Dark and bright "
+    "in the dock Predict set to the other way and Overwrite existing labels, and then set it back (in the terminal, "
+    '--overwrite and --set appearance=inverted or --set "appearance=as they are").'
 )
 # Of images that one is to look at so many are named; of others a few, as examples.
 _MOST_NAMED = 30
@@ -272,7 +272,7 @@ def how_seen(images: Iterable[tuple[str, str | Ways]], what: str = "file") -> It
             names.setdefault(way, []).append(f"{name} ({part})" if part else name)
     names.pop("", None)
     for way, of_way in names.items():
-        some = first_of(of_way, _MOST_NAMED) if UNSURE in way else first_of(of_way)
+        some = first_of(of_way, _MOST_NAMED) if UNSURE in way or way == LOOKS_REVERSED else first_of(of_way)
         yield f"The model saw {count_of(len(of_way), what)} {way}: {some}."
     if LOOKS_REVERSED in names:
         yield _IF_REVERSED

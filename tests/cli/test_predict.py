@@ -36,7 +36,7 @@ def test_images_that_look_reversed_are_named_with_what_to_do(answer, invoke, squ
     command = ["predict", "--model", tmp_path / "base.safetensors", "--images", images, "--out", tmp_path / "out", *CPU]
     code, report = answer(*command)
     note, to_do = report["notes"]
-    assert code == 0 and note == f"The model saw 4 files {LOOKS_REVERSED}: img_01, img_02, img_03, …."
+    assert code == 0 and note == f"The model saw 4 files {LOOKS_REVERSED}: img_01, img_02, img_03, img_04."
     assert "in the dock Predict to exchanged" in to_do and "--set appearance=inverted" in to_do
     command = ["evaluate", "--model", tmp_path / "base.safetensors", "--images", images, "--masks", squares / "masks"]
     code, scores = answer(*command, *CPU)

@@ -1,5 +1,6 @@
 """A folder is predicted to its end, and no file of the user is ever replaced."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import tifffile
 
 from napari_unet_finetune.config import PredictConfig
 from napari_unet_finetune.errors import DataError
-from napari_unet_finetune.events import LOOKS_REVERSED, TileEnd, drain
+from napari_unet_finetune.events import LOOKS_REVERSED, UNSURE, TileEnd, drain
 from napari_unet_finetune.inference.folder import ImageEnd, predict_folder
+from napari_unet_finetune.inference.pieces import Cut
 from napari_unet_finetune.inference.predict import Predictor
 from napari_unet_finetune.io.images import ImageRef, read_image, write_labels
 from napari_unet_finetune.models.model import Model
@@ -234,12 +236,15 @@ def test_a_stack_that_was_killed_goes_on_with_the_frames_that_were_finished(stac
     ).read_bytes()
 
 
+measure = Predictor.measure
+
+
 class Doubtful(Predictor):
     """Finds the second and the fourth of all frames reversed."""
 
     seen = 0
 
-    def how_shown(self, _sight):
+    def how_told(self, _sight):
         self.seen += 1
         return LOOKS_REVERSED if self.seen in (2, 4) else ""
 
@@ -247,6 +252,18 @@ class Doubtful(Predictor):
 def test_how_many_frames_of_a_stack_look_reversed_is_told(stack, tmp_path, model) -> None:
     report = drain(predict_folder(stack, tmp_path / "out", Doubtful(model, PredictConfig(device="cpu"))))
     assert report.notes[0] == f"The model saw 1 file {LOOKS_REVERSED}: movie (2 of 5 frames)."
+    assert "Dark and bright" in report.notes[1]
+
+
+@pytest.mark.parametrize("chunk", [None, 32])
+def test_files_of_which_the_model_is_not_sure_are_named_however_they_are_predicted(
+    squares, tmp_path, model, monkeypatch, chunk
+) -> None:
+    monkeypatch.setattr(Predictor, "measure", lambda self, image: replace(measure(self, image), lead=0.0))
+    predictor = Predictor(model, PredictConfig(device="cpu"))
+    report = drain(predict_folder(squares / "images", tmp_path / "out", predictor, cut=Cut(chunk)))
+    names = "img_00, img_01, img_02, img_03, img_04"
+    assert report.notes[0] == f"The model saw 5 files unchanged, {UNSURE}: {names}."
     assert "Dark and bright" in report.notes[1]
 
 

@@ -53,6 +53,13 @@ def ask(tmp_path, base):
     return Asking(tmp_path / "job", base)
 
 
+def test_where_the_model_is_not_sure_it_says_so(ask, images, monkeypatch):
+    monkeypatch.setattr(Predictor, "how_told", lambda *_: "not sure")
+    request = PredictRequest(checkpoint=str(ask.model), images=images[:1], config=CONFIG)
+    events = ask.predictions.predict(ask.folder, request, Control())
+    assert [event.shown for event in events if isinstance(event, ImagePredicted)] == ["not sure"]
+
+
 def test_what_was_looked_at_ahead_is_answered_at_once(ask, images):
     _, anew = ask(images[0], ahead=images[1:2])
     assert anew

@@ -271,13 +271,31 @@ def test_of_an_image_that_may_as_well_be_of_the_other_dataset_one_is_told_so(
         assert Predictor(model, PredictConfig(appearance=chosen)).predict(image).told == told
 
 
-@pytest.mark.parametrize("known", [{"curves": (tuple(np.linspace(0.1, 0.9, KNOTS).tolist()),)}, {"inverted": (0,)}])
-def test_nobody_is_advised_a_setting_that_shows_an_image_in_a_third_way(undecided, monkeypatch, known):
+CURVED = {"curves": (tuple(np.linspace(0.1, 0.9, KNOTS).tolist()),)}
+
+
+@pytest.mark.parametrize(
+    ("known", "is_seen_so", "can_be_chosen"),
+    [
+        ({"inverted": (0,)}, False, True),
+        ({"inverted": (0,)}, True, True),
+        (CURVED, False, False),  # no setting shows an image on a curve
+        (CURVED, True, True),
+    ],
+)
+def test_a_setting_is_advised_where_it_shows_an_image_the_other_way(
+    undecided, monkeypatch, known, is_seen_so, can_be_chosen
+):
     old, new = undecided.card.knows
     model = undecided.with_card(knows=(old, new.model_copy(update={"inverted": (), **known})))
-    monkeypatch.setattr(Predictor, "_implausibility", lambda _, __, ___, sight: (float(sight.appearance.changes), 0))
-    told = Predictor(model).predict(make_squares(1, seed=5)[0]).told
-    assert UNSURE in told and ("--set" in " ".join(how_seen([("one", told)]))) == ("inverted" in known)
+
+    def implausibility(_predictor, _parts, _edges, sight):
+        return (float(sight.appearance.changes != is_seen_so), 0)
+
+    monkeypatch.setattr(Predictor, "_implausibility", implausibility)
+    seen = Predictor(model).predict(make_squares(1, seed=5)[0])
+    assert UNSURE in seen.told and seen.appearance.changes == is_seen_so
+    assert ("--set" in " ".join(how_seen([("one", seen.told)]))) == can_be_chosen
 
 
 def test_where_intensities_tell_the_network_is_not_asked(turned, monkeypatch):

@@ -97,7 +97,8 @@ class Sight:
 
     `distance` is how far its intensities are from the dataset that is shown so. It `looks_reversed` if it is shown as
     it is, but with dark and bright exchanged would be much more like what the model was trained on. By its `lead` it is
-    more plausible than the other way in which the network looked at the image, infinite if it looked at none.
+    more plausible than as an image that is shown as the `other` dataset's, in which way the network looked at it, too:
+    infinite if it did not, and no more than what both are judged by if of one of them less is known.
     """
 
     appearance: Appearance
@@ -105,6 +106,7 @@ class Sight:
     distance: float = 0.0
     looks_reversed: bool = False
     lead: float = math.inf
+    other: Appearance | None = None
 
     @property
     def is_unsure(self) -> bool:

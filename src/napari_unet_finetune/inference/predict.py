@@ -54,7 +54,7 @@ class Prediction:
     shown
         The same in words, where it is worth some: dark and bright are exchanged, or look as if they should be.
     told
-        `shown`, or how the image was shown and that the model is not sure of it.
+        `shown`, or how the image was shown and that the model is not sure which of its datasets it is of.
     """
 
     name: str
@@ -283,12 +283,8 @@ class Predictor:
         """Return what `how_shown` does, or how an image was shown and that the model is not sure of its dataset."""
         if not sight.is_unsure:
             return self.how_shown(sight)
-        ways = self._view.knows
-        doubt = (
-            UNSURE
-            if all(can_be_named(way, self.channels) for way in ways)
-            else f"{UNSURE}, and no setting shows it otherwise"
-        )
+        can_be_chosen = sight.other is None or can_be_named(sight.other, self.channels)
+        doubt = UNSURE if can_be_chosen else f"{UNSURE}, and no setting shows it otherwise"
         return f"{sight.appearance.in_words(self.channels) if sight.appearance.changes else 'unchanged'}, {doubt}"
 
     def likeliest(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sights: Sequence[Sight]) -> Sight:
@@ -309,7 +305,7 @@ class Predictor:
         lead = total[second] - total[best]
         if any(sights[place].appearance.object_share is None for place in (best, second)):
             lead = min(lead, terms[second][0] - terms[best][0])  # of one it is not known what is usual
-        return replace(sights[best], lead=lead)
+        return replace(sights[best], lead=lead, other=sights[second].appearance)
 
     def _implausibility(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sight: Sight) -> tuple[float, float]:
         """Return how unlike a dataset's intensities, with a lack of sureness, and objects of an image are, seen so.

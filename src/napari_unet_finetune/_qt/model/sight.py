@@ -124,5 +124,5 @@ class ModelSight(Listener):
 def _in_words(appearance: Appearance, channels: int, *, is_open: bool) -> str:
     """Return how an image is shown; where it `is_open` to the network, intensities alone tell how it probably is."""
     if is_open:
-        return f", probably {appearance.in_words(channels)}"
+        return f", probably {appearance.in_words(channels) if appearance.changes else 'unchanged'}"
     return f", {appearance.in_words(channels)}" if appearance.changes else ""

@@ -19,8 +19,8 @@ from ...io.images import ImageRef
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE
 from ..layers.frames import channel_axis, current_frame
-from ..layers.layers import mark_of
-from ..layers.prediction import PREDICTION, is_made_of, is_of_model
+from ..layers.layers import find_ours, mark_of
+from ..layers.prediction import PREDICTION, SIGHT, is_made_of, is_of_model
 from ..layers.stacks import Stack, stack_of
 from ..session.known_models import name_of_model
 from ..session.predict_frames import predict_frames
@@ -98,7 +98,7 @@ class PredictController:
         self.changed.emit()
 
     def source(self) -> Image | None:
-        """Return the image to predict: the selected one, that of the selected prediction, else the topmost visible."""
+        """Return the image to predict: the selected one, that of what a model made of it, else the topmost visible."""
         from napari.layers import Image
 
         layers = self.session.viewer.layers
@@ -109,6 +109,12 @@ class PredictController:
             of_active = (layer for layer in layers if isinstance(layer, Image) and is_made_of(active, layer))
             if (found := next(of_active, None)) is not None:
                 return found
+        if (
+            active is not None
+            and mark_of(active) == SIGHT
+            and (own := find_ours(self.session.viewer, IMAGE)) is not None
+        ):
+            return own
         images = [layer for layer in reversed(layers) if isinstance(layer, Image) and not is_of_model(layer)]
         visible = [layer for layer in images if layer.visible]
         return next(iter(visible or images), None)
