@@ -1,8 +1,8 @@
 """Whether a finetuned model errs where it is not sure which dataset an image is of.
 
 Each image of both pools is told apart as `predict` does. Where intensities leave it open, the network compares the two
-ways to show it; the lead of the better one decides what counts as not sure. Images that were trained
-on can be left out. The test images of both datasets stay closed.
+ways to show it; the lead of the better one decides what counts as not sure. Images that were trained on can be left
+out. The test images of both datasets stay closed.
 
     python benchmarks/not_sure.py PAIR --model model.safetensors --old-from 17 --new-from 5
 """

@@ -186,4 +186,6 @@ def test_where_a_model_is_not_sure_one_is_told_to_look():
         "The model saw 6 images unchanged, but is not sure of the dataset: a, c, d, e, f, g.",
         "The model saw 1 image exchanged, but is not sure of the dataset: b.",
     ]
+    many, _ = how_seen([(f"<{number}>", f"unchanged, {UNSURE}") for number in range(31)])
+    assert many.count("<") == 30 and many.endswith("<29>, ….")
     assert "Dark and bright" in to_do and "--set appearance=inverted" in to_do

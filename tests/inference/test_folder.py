@@ -236,9 +236,6 @@ def test_a_stack_that_was_killed_goes_on_with_the_frames_that_were_finished(stac
     ).read_bytes()
 
 
-measure = Predictor.measure
-
-
 class Doubtful(Predictor):
     """Finds the second and the fourth of all frames reversed."""
 
@@ -259,6 +256,7 @@ def test_how_many_frames_of_a_stack_look_reversed_is_told(stack, tmp_path, model
 def test_files_of_which_the_model_is_not_sure_are_named_however_they_are_predicted(
     squares, tmp_path, model, monkeypatch, chunk
 ) -> None:
+    measure = Predictor.measure
     monkeypatch.setattr(Predictor, "measure", lambda self, image: replace(measure(self, image), lead=0.0))
     predictor = Predictor(model, PredictConfig(device="cpu"))
     report = drain(predict_folder(squares / "images", tmp_path / "out", predictor, cut=Cut(chunk)))

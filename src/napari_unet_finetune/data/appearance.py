@@ -93,6 +93,10 @@ class Appearance(BaseModel):
         exchanged = f"with dark and bright{'' if len(self.inverted) == channels else which} exchanged"
         return f"{exchanged} and {curve}" if curve else exchanged
 
+    def done_in_words(self, channels: int) -> str:
+        """Return the same of an image of which it is told in any case."""
+        return self.in_words(channels) if self.changes else "unchanged"
+
     def for_channels(self, old: int, new: int) -> Appearance:
         """Return the same for a network whose `old` channels became `new` ones."""
         everything = tuple(range(new))

@@ -96,9 +96,9 @@ class Sight:
     """How one image is shown to a network: what was measured over all of it, and holds for each part.
 
     `distance` is how far its intensities are from the dataset that is shown so. It `looks_reversed` if it is shown as
-    it is, but with dark and bright exchanged would be much more like what the model was trained on. By its `lead` it is
-    more plausible than as an image that is shown as the `other` dataset's, in which way the network looked at it, too:
-    infinite if it did not, and no more than what both are judged by if of one of them less is known.
+    it is, but with dark and bright exchanged would be much more like what the model was trained on. `lead` is how much
+    more plausible this is than to show the image as the `other` dataset's, at which the network looked, too: infinite
+    if it did not. It counts only what both are judged by, if that is less.
     """
 
     appearance: Appearance

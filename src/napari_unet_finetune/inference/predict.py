@@ -285,7 +285,7 @@ class Predictor:
             return self.how_shown(sight)
         can_be_chosen = sight.other is None or can_be_named(sight.other, self.channels)
         doubt = UNSURE if can_be_chosen else f"{UNSURE}, and no setting shows it otherwise"
-        return f"{sight.appearance.in_words(self.channels) if sight.appearance.changes else 'unchanged'}, {doubt}"
+        return f"{sight.appearance.done_in_words(self.channels)}, {doubt}"
 
     def likeliest(self, parts: Sequence[LazyImage], edges: Sequence[Edges], sights: Sequence[Sight]) -> Sight:
         """Return in which of these ways an image is seen, as `measure` does with a whole one.

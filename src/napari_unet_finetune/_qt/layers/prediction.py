@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PREDICTION, PROBABILITY = "prediction", "probability"  # asked for, and the user's from then on
 RUN_PREVIEW, RUN_PREDICTION = "run preview", "run prediction"  # come and go with a training
 SIGHT = "model sight"  # an image as it enters the network
-_MADE_OF = f"{OURS}-made-of"  # in the metadata of labels: the image layer that was predicted
+_MADE_OF = f"{OURS}-made-of"  # in the metadata of what a model made: the image layer that it saw
 # Larger arrays lie in a file, from which the system reads what is looked at.
 LARGEST_IN_MEMORY = 512 * 2**20
 
@@ -150,13 +150,13 @@ def show_probabilities(viewer: ViewerModel, stack: Stack, array: NDArray[np.uint
 
 
 def made_of(image: Image | None) -> dict[str, Any]:
-    """Return what the metadata of labels say of the layer that a model saw, for `is_made_of`."""
+    """Return what the metadata of a layer say of the one that a model saw, for `is_made_of`."""
     return {_MADE_OF: image and image.unique_id}
 
 
-def is_made_of(labels: Any, image: Any) -> bool:
-    """Tell whether `labels` are what a model saw in the layer `image`."""
-    return bool(labels.metadata.get(_MADE_OF) == image.unique_id)
+def is_made_of(layer: Any, image: Any) -> bool:
+    """Tell whether `layer` is what a model saw in the layer `image`, or how it saw it."""
+    return bool(layer.metadata.get(_MADE_OF) == image.unique_id)
 
 
 def is_of_model(layer: Any) -> bool:

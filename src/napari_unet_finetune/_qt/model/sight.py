@@ -14,9 +14,9 @@ from ...data.normalize import possible_sights, see
 from ...io.pixels import ImagePixels
 from ...models.card import FileCard
 from ...models.foreign.description import steps_of
-from ..annotate.paint import PAINTING
+from ..annotate.paint import IMAGE, PAINTING
 from ..layers.layers import OURS, find_ours, remove_ours, selection_kept, show_image
-from ..layers.prediction import SIGHT
+from ..layers.prediction import SIGHT, made_of
 from ..session.listener import Listener
 from ..session.session import Session
 from ..session.stage import Place
@@ -103,6 +103,7 @@ class ModelSight(Listener):
             title = f"{name} as {card.name} sees it{how}"
             layer = show_image(viewer, SIGHT, title, image, below=PAINTING, shares_contrast=True)
             self._removing = False
+            layer.metadata.update(made_of(find_ours(viewer, IMAGE)))
             if not layer.rgb:
                 layer.contrast_limits = limits
 
@@ -124,5 +125,5 @@ class ModelSight(Listener):
 def _in_words(appearance: Appearance, channels: int, *, is_open: bool) -> str:
     """Return how an image is shown; where it `is_open` to the network, intensities alone tell how it probably is."""
     if is_open:
-        return f", probably {appearance.in_words(channels) if appearance.changes else 'unchanged'}"
+        return f", probably {appearance.done_in_words(channels)}"
     return f", {appearance.in_words(channels)}" if appearance.changes else ""

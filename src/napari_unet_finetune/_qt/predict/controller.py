@@ -19,7 +19,7 @@ from ...io.images import ImageRef
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE
 from ..layers.frames import channel_axis, current_frame
-from ..layers.layers import find_ours, mark_of
+from ..layers.layers import mark_of
 from ..layers.prediction import PREDICTION, SIGHT, is_made_of, is_of_model
 from ..layers.stacks import Stack, stack_of
 from ..session.known_models import name_of_model
@@ -105,16 +105,10 @@ class PredictController:
         active = layers.selection.active
         if isinstance(active, Image) and not is_of_model(active):
             return active
-        if active is not None and mark_of(active) == PREDICTION:
+        if active is not None and mark_of(active) in (PREDICTION, SIGHT):
             of_active = (layer for layer in layers if isinstance(layer, Image) and is_made_of(active, layer))
             if (found := next(of_active, None)) is not None:
                 return found
-        if (
-            active is not None
-            and mark_of(active) == SIGHT
-            and (own := find_ours(self.session.viewer, IMAGE)) is not None
-        ):
-            return own
         images = [layer for layer in reversed(layers) if isinstance(layer, Image) and not is_of_model(layer)]
         visible = [layer for layer in images if layer.visible]
         return next(iter(visible or images), None)
