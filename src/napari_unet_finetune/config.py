@@ -167,6 +167,11 @@ class AugmentConfig(_Config):
         """Return the setting that leaves patches as they are."""
         return cls(flips=False, **{name: 0.0 for name in cls.model_fields if name.startswith("p_")})
 
+    @property
+    def halved(self) -> Self:
+        """The same with half of each chance."""
+        return self.model_copy(update={name: value / 2 for name, value in self if name.startswith("p_")})
+
 
 AppearanceName = Literal["auto", "as they are", "inverted"]
 FittedAppearance = Literal["auto", "as they are", "inverted", "curve"]

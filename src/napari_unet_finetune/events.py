@@ -264,6 +264,11 @@ _IF_UNSURE = (
 _MOST_NAMED = 30
 
 
+def is_unsure(way: str) -> bool:
+    """Tell whether these words on how an image was shown say that the model is not sure of it."""
+    return UNSURE in way
+
+
 def how_seen(images: Iterable[tuple[str, str | Ways]], what: str = "file") -> Iterator[str]:
     """Yield sentences on how a model saw images, of their names and how each was shown, and at last what to do."""
     names: dict[str, list[str]] = {}
@@ -272,11 +277,11 @@ def how_seen(images: Iterable[tuple[str, str | Ways]], what: str = "file") -> It
             names.setdefault(way, []).append(f"{name} ({part})" if part else name)
     names.pop("", None)
     for way, of_way in names.items():
-        some = first_of(of_way, _MOST_NAMED) if UNSURE in way or way == LOOKS_REVERSED else first_of(of_way)
+        some = first_of(of_way, _MOST_NAMED) if is_unsure(way) or way == LOOKS_REVERSED else first_of(of_way)
         yield f"The model saw {count_of(len(of_way), what)} {way}: {some}."
     if LOOKS_REVERSED in names:
         yield _IF_REVERSED
-    if any(way.endswith(UNSURE) for way in names):
+    if any(way.endswith(UNSURE) for way in names):  # where one can choose another way
         yield _IF_UNSURE
 
 

@@ -249,6 +249,7 @@ class Doubtful(Predictor):
 def test_how_many_frames_of_a_stack_look_reversed_is_told(stack, tmp_path, model) -> None:
     report = drain(predict_folder(stack, tmp_path / "out", Doubtful(model, PredictConfig(device="cpu"))))
     assert report.notes[0] == f"The model saw 1 file {LOOKS_REVERSED}: movie (2 of 5 frames)."
+    assert report.unsure == ()
     assert "Dark and bright" in report.notes[1]
 
 
@@ -262,6 +263,8 @@ def test_files_of_which_the_model_is_not_sure_are_named_however_they_are_predict
     report = drain(predict_folder(squares / "images", tmp_path / "out", predictor, cut=Cut(chunk)))
     names = "img_00, img_01, img_02, img_03, img_04"
     assert report.notes[0] == f"The model saw 5 files unchanged, {UNSURE}: {names}."
+    assert [path.stem for path in report.unsure] == names.split(", ")
+    assert report.to_json()["unsure"] == [str(path) for path in report.unsure]
     assert "Dark and bright" in report.notes[1]
 
 

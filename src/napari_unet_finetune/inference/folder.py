@@ -13,7 +13,7 @@ from typing import Any
 from ..config import PredictConfig
 from ..engine import Engine, remove_shared_folders, shared_folder
 from ..errors import DataError
-from ..events import ImageEnd, PieceEnd, Run, TileEnd, as_run, never, told_of
+from ..events import ImageEnd, PieceEnd, Run, TileEnd, as_run, is_unsure, never, told_of
 from ..io.content import is_image_file
 from ..io.disk import PASSING_LOCK, locked, remove_partial
 from ..io.images import LABELS_MARK, ImageRef, Listing, list_images, without_labels
@@ -33,7 +33,8 @@ SUFFIX, ZARR_SUFFIX = f"{LABELS_MARK}.tif", f"{LABELS_MARK}.ome.zarr"
 class PredictedFolder(Result):
     """What became of a folder: labels files written, those that were there before, and files that failed and why.
 
-    `notes` are what there is to know of the images, in sentences.
+    `unsure` are image files of which the model is not sure how to see them, or a frame of them, and `notes` what there
+    is to know of the images, in sentences.
     """
 
     written: tuple[Path, ...]
@@ -41,6 +42,7 @@ class PredictedFolder(Result):
     failed: tuple[FailedFile, ...]
     stopped: bool = False
     notes: tuple[str, ...] = ()
+    unsure: tuple[Path, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -257,4 +259,5 @@ def _report(ends: Sequence[ImageEnd], notes: tuple[str, ...], *, stopped: bool =
         failed=tuple(FailedFile(end.path, end.error) for end in ends if end.error is not None),
         stopped=stopped,
         notes=(*notes, *told_of(ends)),
+        unsure=tuple(end.path for end in ends if any(is_unsure(way) for way, _part in end.shown)),
     )

@@ -66,10 +66,11 @@ class Choices(BaseModel):
 
 
 def _with_standard(config: Any) -> Any:
-    """Return settings with today's augmentation, where an earlier version wrote down what was standard then."""
+    """Return settings with today's augmentation, where an earlier version wrote down a strength that it offered."""
     if not isinstance(config, dict):
         return config
-    standards = [one.model_dump() for one in (AugmentConfig(), PRESETS["from scratch"]["augment"])]
+    strengths = AugmentConfig(), AugmentConfig().halved, PRESETS["from scratch"]["augment"]
+    standards = [one.model_dump() for one in strengths]
     now = [
         one for one in standards if config.get("augment") == {name: one[name] for name in one.keys() - {"p_objects"}}
     ]

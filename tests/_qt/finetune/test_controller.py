@@ -16,7 +16,7 @@ from napari_unet_finetune._qt.layers.stacks import stack_of
 from napari_unet_finetune._qt.session.session import Session
 from napari_unet_finetune.config import FinetuneConfig
 from napari_unet_finetune.errors import RunError
-from napari_unet_finetune.events import ImagePredicted, PreviewReady, StepEnd, ValidationEnd
+from napari_unet_finetune.events import UNSURE, ImagePredicted, PreviewReady, StepEnd, ValidationEnd
 from napari_unet_finetune.project.project import Project
 from napari_unet_finetune.runs.folder import STATE, RunFolder
 from napari_unet_finetune.runs.folders import run_folders
@@ -231,6 +231,24 @@ def test_the_predictions_of_the_new_model_appear_on_their_images(ready, tmp_path
     assert layer.name == "prediction · img_05" and not layer.data.any()
     _open(session, "img_00")
     assert find_ours(session.viewer, RUN_PREDICTION) is None
+
+
+def test_how_the_new_model_saw_its_first_images_is_told_where_it_is_worth_a_word(ready, tmp_path):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    Reporter(runner).end(STARTED, ENDED)
+    report = Reporter(runner)
+    for index, (name, shown) in enumerate({"img_04": "", "img_05": f"unchanged, {UNSURE}"}.items()):
+        np.save(tmp_path / "seen.npy", np.zeros((48, 48), np.uint8))
+        report(ImagePredicted(index, 2, name, tmp_path / "seen.npy", 0.5, shown))
+    assert session.message.text == ENDED.summary
+    report.end()
+    told = "Predicted img_04 and img_05 with the new model. The model saw 1 image unchanged, but is not sure"
+    assert session.message.text.startswith(told)
+    assert "img_05. Look at the objects" in session.message.text
+    _open(session, "img_00")
+    assert not session.message.text
 
 
 def test_a_prediction_that_was_asked_for_is_left_to_the_user(ready, tmp_path, project):

@@ -17,7 +17,7 @@ from napari_unet_finetune._qt.model.choices import list_choices
 from napari_unet_finetune._qt.model.panel import ModelPanel
 from napari_unet_finetune._qt.session.history import History
 from napari_unet_finetune._qt.session.session import Session
-from napari_unet_finetune.config import FinetuneConfig
+from napari_unet_finetune.config import AugmentConfig, FinetuneConfig
 from napari_unet_finetune.models.card import read_card
 from napari_unet_finetune.models.load import load_model
 from napari_unet_finetune.models.model import weights_hash
@@ -210,6 +210,14 @@ class TestChoices:
         read = Choices.read(tmp_path).config
         assert (read.augment.p_objects, read.steps) == (kept, 300)
         assert (read == standard) == (not changes)
+
+    def test_the_light_augmentation_of_an_earlier_version_is_todays(self, tmp_path):
+        light = FinetuneConfig(augment=AugmentConfig().halved)
+        config = light.model_dump(mode="json")
+        del config["augment"]["p_objects"]
+        (tmp_path / CHOICES).write_text(json.dumps({"config": config}))
+        assert Choices.read(tmp_path).config == light
+        assert light.augment.p_objects == AugmentConfig().p_objects / 2
 
     def test_opening_alone_writes_nothing_and_a_damaged_file_is_no_harm(self, panel, tmp_path, write_squares):
         _, session = panel

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...colors import PREDICTED
 from ...config import PredictConfig
 from ...errors import RunError
-from ...events import Event, PreviewReady
+from ...events import Event, PreviewReady, how_seen
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import steady
@@ -118,18 +118,27 @@ class RunLayers:
             remove_ours(session.viewer, PREVIEW)
             return
 
-        def on_predicted(number: int, probabilities: NDArray[np.uint8], threshold: float) -> None:
+        shown_so: list[tuple[str, str]] = []
+
+        def on_predicted(number: int, probabilities: NDArray[np.uint8], threshold: float, shown: str) -> None:
             if session.is_open(project):
                 self._found[names[number]] = above(probabilities, threshold)
+                shown_so.append((names[number], shown))
                 self._show_prediction()
+
+        def on_end() -> None:
+            remove_ours(session.viewer, PREVIEW)
+            if session.is_open(project) and (seen := " ".join(how_seen(shown_so, "image"))):
+                predicted = f"Predicted {' and '.join(names)} with the new model."
+                session.tell(f"{predicted} {seen}", holds=lambda: session.current in names)
 
         title = f"Predicting {' and '.join(names)} with the new model"
         files = [project.image(name).ref for name in names]
         job = predict_frames(session, title, files, model=model, config=config)
         job.gives_way = True
         job.predicted.connect(on_predicted)
-        for signal in (job.ended, job.failed):
-            signal.connect(lambda: remove_ours(session.viewer, PREVIEW))
+        job.ended.connect(on_end)
+        job.failed.connect(lambda: remove_ours(session.viewer, PREVIEW))
         try:
             session.jobs.start(job)
         except RunError as error:

@@ -50,14 +50,9 @@ _PRESETS: Mapping[PresetName, str] = {
 }
 
 
-def _halved(augment: AugmentConfig) -> AugmentConfig:
-    chances = {name: value / 2 for name, value in augment if name.startswith("p_")}
-    return augment.model_copy(update=chances)
-
-
 _STRENGTHS: Mapping[str, AugmentConfig] = {
     "off": AugmentConfig.none(),
-    "light": _halved(AugmentConfig()),
+    "light": AugmentConfig().halved,
     "standard": AugmentConfig(),
     "strong": PRESETS["from scratch"]["augment"],
 }
