@@ -94,6 +94,21 @@ def test_what_is_chosen_by_hand_is_done(trained, turned):
     assert np.mean(scores(turned[1].model, INVERTED, appearance="as they are")) < 0.5
 
 
+@pytest.mark.parametrize(
+    ("images", "is_known", "is_told"),
+    [(INVERTED, False, True), (INVERTED, True, False), (make_squares(5, seed=9), False, False)],
+)
+def test_that_nothing_is_known_of_the_intensities_of_the_old_images_is_told(trained, images, is_known, is_told):
+    provenance = trained.model.card.provenance
+    unknown = trained.model.with_card(knows=(), provenance=provenance.model_copy(update={"statistics": None}))
+    base = trained.model if is_known else unknown
+    events, _ = collect(finetune(base, images, tiny_config(steps=1, keep_raw=False)))
+    told = [
+        event.message for event in events if isinstance(event, Notice) and "carries no intensities" in event.message
+    ]
+    assert len(told) == is_told
+
+
 def test_a_second_dataset_keeps_what_the_model_knows_of_the_first(turned):
     _, result = turned
     third = drain(finetune(result.model, make_squares(5, seed=9), tiny_config(steps=1, keep_raw=False)))

@@ -151,7 +151,8 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     source, validator = _batches(new, settled.replay, config, models.base, precision)
     own = model.card.view
     shown_alike = own.as_one_of(new.shown) if own.in_channels == new.view.in_channels else own
-    notices = (*about_base, *new.notices, *settled.notices, _known_to_base(new, model), more.notice)
+    unknown = _about_unknown(models.base.card.knows)
+    notices = (*about_base, *new.notices, unknown, *settled.notices, _known_to_base(new, model), more.notice)
     return Setup(
         as_given=model,
         original=models.original,
@@ -213,6 +214,19 @@ def _measured(shown: Appearance, statistics: DataStatistics | None, *, has_masks
         return shown.model_copy(update={"quantiles": (), "object_share": None})
     share = statistics.foreground if has_masks else None
     return shown.model_copy(update={"quantiles": statistics.normalized.everywhere, "object_share": share})
+
+
+def _about_unknown(knows: Sequence[Appearance]) -> str:
+    """Say that images of older datasets can hardly be told from the newest one's, where that matters; else nothing."""
+    *older, newest = knows
+    if all(one.quantiles or one.is_shown_as(newest) for one in older):
+        return ""
+    return (
+        "The base model carries no intensities of the images that it was trained on, so an image is taken for one of "
+        "them only where it looks far from the new ones, and a prediction cannot say where it is not sure. Set Dark "
+        "and bright by hand where objects are missed (in the terminal, --set appearance=inverted or --set "
+        '"appearance=as they are").'
+    )
 
 
 @dataclass(frozen=True)
