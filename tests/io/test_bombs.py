@@ -166,6 +166,28 @@ def test_an_empty_page_that_leads_to_itself_is_refused_soon(tmp_path):
         list_images(path)
 
 
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize(("levels", "leads_to"), [(1, ["own"]), (2, [0, "own"]), (2, ["own", "own"]), (2, [0, 0])])
+def test_levels_that_lead_back_to_one_another_are_refused_soon(tmp_path, levels, leads_to, bigtiff):
+    """As tifffile would follow two levels that are their own image twice as often at each depth."""
+    path = tmp_path / "levels.tif"
+    with tifffile.TiffWriter(path, bigtiff=bigtiff) as writer:
+        writer.write(SMALL, subifds=levels)
+        for _ in range(levels):
+            writer.write(SMALL[::2, ::2], subfiletype=1)
+    (ref,) = list_images(path)  # as it was written
+    assert read_image(ref).array.shape == SMALL.shape
+    with tifffile.TiffFile(path) as tif:
+        page = tif.pages.first
+        place, inner = page.tags["SubIFDs"].valueoffset, page.subifds
+        offsets = [page.offset if one == "own" else inner[one] for one in leads_to]
+    data = bytearray(path.read_bytes())
+    struct.pack_into(f"<{levels}{'Q' if bigtiff else 'I'}", data, place, *offsets)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"levels\.tif is damaged: its pages lead back to one another"):
+        list_images(path)
+
+
 @pytest.mark.parametrize("kind", PICTURES)
 def test_a_picture_in_a_strip_says_how_large_it_is(kind):
     for height, width in ((8, 8), (8, 16), (31, 77), (64, 48), (513, 300), (1200, 1000)):
