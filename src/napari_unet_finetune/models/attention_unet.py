@@ -104,12 +104,8 @@ class AttentionUNet(nn.Module):
 
 def fold_standardization(network: AttentionUNet) -> AttentionUNet:
     """Return a copy for prediction in which every standardized convolution is a plain one with the same result."""
-    folded = copy.deepcopy(network)
-    for module in list(folded.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, StandardizedConv2d):
-                setattr(module, name, _plain_conv(child))
-    return folded.eval()
+    plain = {id(conv): _plain_conv(conv) for conv in network.modules() if isinstance(conv, StandardizedConv2d)}
+    return copy.deepcopy(network, plain).eval()  # what stands there for a module is taken instead of a copy
 
 
 def made_for_prediction(network: AttentionUNet, device: torch.device) -> AttentionUNet:
@@ -123,6 +119,6 @@ def made_for_prediction(network: AttentionUNet, device: torch.device) -> Attenti
 def _plain_conv(conv: StandardizedConv2d) -> nn.Conv2d:
     with torch.device("meta"):  # draws no random number: validating must not change a training
         plain = nn.Conv2d(conv.in_channels, conv.out_channels, 3, padding=1)
-    folded = conv.state_dict() | {"weight": conv.standardized_weight().detach()}
-    plain.load_state_dict(folded, assign=True)
+    copied = {name: tensor.clone() for name, tensor in conv.state_dict().items()}
+    plain.load_state_dict(copied | {"weight": conv.standardized_weight().detach()}, assign=True)
     return plain

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,7 @@ def checked_weights(subject: str, weights: Mapping[str, Tensor], config: ModelCo
     ModelError
         If they do not, naming `subject` and the first layer that is wrong.
     """
-    expected = {name: tensor.shape for name, tensor in _empty_network(config).state_dict().items()}
+    expected = _shapes(config)
     advice = "Choose a model of this program or a PAULow state dict."
     if missing := [name for name in expected if name not in weights]:
         raise ModelError(f"{subject}: layer '{missing[0]}' is missing ({len(missing)} in all). {advice}")
@@ -235,6 +236,12 @@ def checked_weights(subject: str, weights: Mapping[str, Tensor], config: ModelCo
                 f"{subject}: layer '{name}' holds NaN or infinity, so the training had failed. Choose another model."
             )
     return {name: _float32_copy(tensor) for name, tensor in weights.items()}
+
+
+@cache
+def _shapes(config: ModelConfig) -> Mapping[str, torch.Size]:
+    """Return the shape of each layer of the network, which takes longer to make than many a small model to copy."""
+    return {name: tensor.shape for name, tensor in _empty_network(config).state_dict().items()}
 
 
 def _empty_network(config: ModelConfig) -> AttentionUNet:

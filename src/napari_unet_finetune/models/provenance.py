@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from math import isfinite
 from typing import Annotated, Any, Literal, Self
@@ -39,6 +40,7 @@ _RECORDED = (
 )
 
 
+@cache
 def installed_version(distribution: str = DISTRIBUTION) -> str:
     """Return the version of `distribution`, or ``unknown`` where it runs from a plain source folder."""
     try:
