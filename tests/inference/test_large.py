@@ -105,14 +105,14 @@ def test_progress_goes_up_to_the_end_of_the_image(tmp_path, model: Model) -> Non
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_labels_of_an_ome_zarr_are_one_that_others_validate(tmp_path, model: Model, write_store, version) -> None:
     yaozarrs = pytest.importorskip("yaozarrs")
-    pixels = np.stack([write_blobs(tmp_path / "images" / "slide.tif", (1100, 700))] * 2)
+    pixels = np.stack([write_blobs(tmp_path / "images" / "slide.tif", (600, 400))] * 2)
     pixels[1] = 255 - pixels[1]
     tifffile.imwrite(tmp_path / "images" / "slide.tif", pixels, photometric="minisblack", metadata={"axes": "TYX"})
     (tmp_path / "stores").mkdir()
-    write_store(tmp_path / "stores" / "slide.ome.zarr", pixels[:, None], "tcyx", version=version, chunk=256)
+    write_store(tmp_path / "stores" / "slide.ome.zarr", pixels[:, None], "tcyx", version=version, chunk=128)
     one = Bright(model, PredictConfig(device="cpu", instances=True))
     drain(predict_folder(tmp_path / "images", tmp_path / "out", one))
-    report = drain(predict_folder(tmp_path / "stores", tmp_path / "out", one, cut=Cut(512)))
+    report = drain(predict_folder(tmp_path / "stores", tmp_path / "out", one, cut=Cut(256)))
     target = tmp_path / "out" / "slide_labels.ome.zarr"
     assert report.written == (target,)
     expected = tifffile.imread(tmp_path / "out" / "slide_labels.tif")

@@ -104,7 +104,7 @@ def test_that_nothing_is_known_of_the_intensities_of_the_old_images_is_told(trai
     base = trained.model if is_known else unknown
     events, _ = collect(finetune(base, images, tiny_config(steps=1, keep_raw=False)))
     told = [
-        event.message for event in events if isinstance(event, Notice) and "carries no intensities" in event.message
+        event.message for event in events if isinstance(event, Notice) and "does not tell how bright" in event.message
     ]
     assert len(told) == is_told
 

@@ -33,8 +33,8 @@ SUFFIX, ZARR_SUFFIX = f"{LABELS_MARK}.tif", f"{LABELS_MARK}.ome.zarr"
 class PredictedFolder(Result):
     """What became of a folder: labels files written, those that were there before, and files that failed and why.
 
-    `unsure` are image files of which the model is not sure how to see them, or a frame of them, and `notes` what there
-    is to know of the images, in sentences.
+    `unsure` are the image files, predicted this time, where the model is not sure of which dataset they are, or a frame
+    of them is. `notes` are what there is to know of the images, in sentences.
     """
 
     written: tuple[Path, ...]

@@ -6,7 +6,7 @@ import logging
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from math import prod
@@ -67,7 +67,10 @@ def parts_of(tif: TiffFile, path: Path) -> Parts:
     if own is not None:
         return Parts(tif, own.images, own.note)
     _check_described(path, tif)
-    everything = [part for series in tif.series for part in _levels(series)]
+    try:
+        everything = [part for series in tif.series for part in _levels(series)]
+    except RecursionError as error:  # levels of a page that are this page
+        raise _leads_back(path) from error
     images = _without_copies(_without_inner(everything))
     left = sum(map(len, everything)) - sum(map(len, images))
     note = f"holds {count_of(left, 'smaller picture')} beside its images, which {verb_for(left, 'be')} left out"
@@ -85,63 +88,25 @@ def _is_marked(page: TiffPage) -> bool:
     return bool(page.is_reduced or page.is_subifd)
 
 
-_SUB_IFDS = 330
-_OFFSETS = {16: "Q", 18: "Q"}  # kinds of numbers of eight bytes in which such a tag may hold offsets
-
-
 def _check_chain(path: Path, tif: TiffFile) -> None:
-    """Check that pages do not lead back to one another: tifffile would follow them for hours, and fill the memory.
-
-    Nor do pages within pages, such as levels: each of these is within one page.
-    """
-    pages, inner = set[int](), set[int]()
-    for offset in _chain(tif):
-        found = [offset] if offset in pages else []
-        pages.add(offset)
-        waiting = _inner(tif, offset)
-        while waiting and not found:
-            one = waiting.pop()
-            found = [one] if one in inner else []
-            inner.add(one)
-            waiting += _inner(tif, one)
-        if found:
-            raise DataError(
-                f"{path.name} is damaged: its pages lead back to one another. Save it again or leave it out."
-            )
-
-
-def _chain(tif: TiffFile) -> Iterator[int]:
-    """Yield where each page begins, as one leads to the next, without end if they lead back."""
+    """Check that pages do not lead back to one another: tifffile would follow them for hours, and fill the memory."""
     file, form = tif.filehandle, tif.tiff
-    offset = tif.pages.first.offset
-    with suppress(struct.error):  # where the file is cut off, tifffile ends
-        while 0 < offset < file.size:
-            yield offset
-            file.seek(offset)
+    offset, seen = tif.pages.first.offset, set[int]()
+    while 0 < offset < file.size:
+        if offset in seen:
+            raise _leads_back(path)
+        seen.add(offset)
+        file.seek(offset)
+        try:
             (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
             file.seek(offset + form.tagnosize + tags * form.tagsize)
             (offset,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+        except struct.error:  # where the file is cut off, tifffile ends
+            return
 
 
-def _inner(tif: TiffFile, offset: int) -> list[int]:
-    """Return where the pages begin that lie within the page at `offset`; none where that cannot be read."""
-    file, form = tif.filehandle, tif.tiff
-    file.seek(offset)
-    try:
-        (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        entries = list(struct.iter_unpack(form.tagheaderformat, file.read(tags * form.tagsize)))
-        for _, kind, count, value in (entry for entry in entries if entry[0] == _SUB_IFDS):
-            numbers = f"{form.byteorder}{count}{_OFFSETS.get(kind, 'I')}"
-            size = struct.calcsize(numbers)
-            if size > file.size:
-                return []
-            if size > form.tagoffsetthreshold:
-                file.seek(*struct.unpack(form.offsetformat, value))
-                value = file.read(size)
-            return [one for one in struct.unpack(numbers, value[:size]) if 0 < one < file.size]
-    except (struct.error, OverflowError):
-        pass  # tifffile says what is wrong with it, or does without
-    return []
+def _leads_back(path: Path) -> DataError:
+    return DataError(f"{path.name} is damaged: its pages lead back to one another. Save it again or leave it out.")
 
 
 def _check_described(path: Path, tif: TiffFile) -> None:

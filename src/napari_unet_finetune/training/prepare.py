@@ -151,7 +151,7 @@ def prepare(  # noqa: PLR0913 - each says another thing of the same training
     source, validator = _batches(new, settled.replay, config, models.base, precision)
     own = model.card.view
     shown_alike = own.as_one_of(new.shown) if own.in_channels == new.view.in_channels else own
-    unknown = _about_unknown(models.base.card.knows)
+    unknown = _about_unknown(models.base.card.knows, new.view.in_channels)
     notices = (*about_base, *new.notices, unknown, *settled.notices, _known_to_base(new, model), more.notice)
     return Setup(
         as_given=model,
@@ -216,16 +216,19 @@ def _measured(shown: Appearance, statistics: DataStatistics | None, *, has_masks
     return shown.model_copy(update={"quantiles": statistics.normalized.everywhere, "object_share": share})
 
 
-def _about_unknown(knows: Sequence[Appearance]) -> str:
-    """Say that images of older datasets can hardly be told from the newest one's, where that matters; else nothing."""
-    *older, newest = knows
-    if all(one.quantiles or one.is_shown_as(newest) for one in older):
+def _about_unknown(knows: Sequence[Appearance], channels: int) -> str:
+    """Say that images of older datasets can hardly be told from new ones, where that matters; else nothing."""
+    if are_shown_alike(knows) or all(one.quantiles for one in knows[:-1]):
         return ""
+    advice = "Look at the predictions of some of them."
+    if all(can_be_named(one, channels) for one in knows):
+        advice += (
+            " Where they are wrong, predict such images alone, with Dark and bright in the dock Predict set to the "
+            'other way (in the terminal, predict with --set appearance=inverted or --set "appearance=as they are").'
+        )
     return (
-        "The base model carries no intensities of the images that it was trained on, so an image is taken for one of "
-        "them only where it looks far from the new ones, and a prediction cannot say where it is not sure. Set Dark "
-        "and bright by hand where objects are missed (in the terminal, --set appearance=inverted or --set "
-        '"appearance=as they are").'
+        "The base model does not tell how bright or dark all the images were that it was trained on, so the new model "
+        f"may take some of them for new ones, and may not say where it is not sure. {advice}"
     )
 
 

@@ -233,22 +233,27 @@ def test_the_predictions_of_the_new_model_appear_on_their_images(ready, tmp_path
     assert find_ours(session.viewer, RUN_PREDICTION) is None
 
 
-def test_how_the_new_model_saw_its_first_images_is_told_where_it_is_worth_a_word(ready, tmp_path):
+@pytest.mark.parametrize(("is_cut_off", "is_told_else"), [(False, False), (True, False), (False, True)])
+def test_where_the_new_model_is_not_sure_of_its_first_images_it_is_added_to_what_came_of_the_training(
+    ready, tmp_path, is_cut_off, is_told_else
+):
     finetuning, session, runner = ready
     _open(session, "img_04")
     finetuning.start(CONFIG)
     Reporter(runner).end(STARTED, ENDED)
     report = Reporter(runner)
-    for index, (name, shown) in enumerate({"img_04": "", "img_05": f"unchanged, {UNSURE}"}.items()):
+    seen = [("img_04", f"unchanged, {UNSURE}"), ("img_05", "with dark and bright exchanged")]
+    for index, (name, shown) in enumerate(seen[: 1 if is_cut_off else 2]):
         np.save(tmp_path / "seen.npy", np.zeros((48, 48), np.uint8))
         report(ImagePredicted(index, 2, name, tmp_path / "seen.npy", 0.5, shown))
     assert session.message.text == ENDED.summary
+    if is_told_else:
+        session.tell("The mask was not saved.", "error")
     report.end()
-    told = "Predicted img_04 and img_05 with the new model. The model saw 1 image unchanged, but is not sure"
-    assert session.message.text.startswith(told)
-    assert "img_05. Look at the objects" in session.message.text
-    _open(session, "img_00")
-    assert not session.message.text
+    doubt = "The model saw 1 image unchanged, but is not sure of the dataset: img_04. Look at the objects"
+    assert (doubt in session.message.text) == (not is_told_else)
+    assert "exchanged: img_05" not in session.message.text
+    assert session.message.text.startswith("The mask was" if is_told_else else f"{ENDED.summary} The model saw")
 
 
 def test_a_prediction_that_was_asked_for_is_left_to_the_user(ready, tmp_path, project):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...colors import PREDICTED
 from ...config import PredictConfig
 from ...errors import RunError
-from ...events import Event, PreviewReady, how_seen
+from ...events import LOOKS_REVERSED, Event, PreviewReady, how_seen, is_unsure
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import steady
@@ -43,6 +43,7 @@ class RunLayers:
         self._found: dict[str, Labels] = {}
         self._shown: str | None = None  # the image whose prediction was shown from here
         self._waiting: tuple[str, PredictConfig] | None = None
+        self._outcome = session.message  # what came of the training, while its first images are predicted
         session.stage.join(Place.TRAINING, self)
         session.jobs.changed.connect(self._predict_when_free)
 
@@ -128,9 +129,11 @@ class RunLayers:
 
         def on_end() -> None:
             remove_ours(session.viewer, PREVIEW)
-            if session.is_open(project) and (seen := " ".join(how_seen(shown_so, "image"))):
-                predicted = f"Predicted {' and '.join(names)} with the new model."
-                session.tell(f"{predicted} {seen}", holds=lambda: session.current in names)
+            doubtful = [(name, shown) for name, shown in shown_so if is_unsure(shown) or shown == LOOKS_REVERSED]
+            message = session.message
+            if doubtful and message is self._outcome and session.is_open(project):
+                told = " ".join(filter(None, (message.text, *how_seen(doubtful, "image"))))
+                session.tell(told, message.tone, holds=message.holds)
 
         title = f"Predicting {' and '.join(names)} with the new model"
         files = [project.image(name).ref for name in names]
@@ -141,6 +144,7 @@ class RunLayers:
         job.failed.connect(lambda: remove_ours(session.viewer, PREVIEW))
         try:
             session.jobs.start(job)
+            self._outcome = session.message
         except RunError as error:
             remove_ours(session.viewer, PREVIEW)
             session.fail(error)
