@@ -233,6 +233,18 @@ def test_the_predictions_of_the_new_model_appear_on_their_images(ready, tmp_path
     assert find_ours(session.viewer, RUN_PREDICTION) is None
 
 
+def test_a_warning_about_a_new_model_stays_while_it_predicts_its_first_images(ready):
+    finetuning, session, runner = ready
+    _open(session, "img_04")
+    finetuning.start(CONFIG)
+    mistaken = replace(ENDED, mistaken_old=("old image 3",))
+    Reporter(runner).end(STARTED, mistaken)
+    assert session.jobs.is_running
+    assert (session.message.tone, session.message.text) == ("warning", mistaken.summary)
+    Reporter(runner).end()
+    assert session.message.text == mistaken.summary
+
+
 @pytest.mark.parametrize(("is_cut_off", "is_told_else"), [(False, False), (True, False), (False, True)])
 def test_where_the_new_model_is_not_sure_of_its_first_images_it_is_added_to_what_came_of_the_training(
     ready, tmp_path, is_cut_off, is_told_else

@@ -315,7 +315,7 @@ class JobSlot:
     """
 
     changed = Signal()
-    begins = Signal()  # before anything of a job is done
+    begins = Signal()  # before anything of a job is done that the user has asked for
 
     def __init__(self, runner: JobRunner, on_error: Callable[[Exception], object]) -> None:
         self._runner, self.on_error = runner, on_error
@@ -347,7 +347,8 @@ class JobSlot:
         self.require_free()
         if self.job is not None:
             self.job.give_way()
-        self.begins.emit()
+        if not job.gives_way:
+            self.begins.emit()
         self.job = job
         try:
             job.start(self, self._runner)
