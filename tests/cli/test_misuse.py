@@ -5,7 +5,7 @@ import logging
 from contextlib import chdir
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -69,6 +69,7 @@ def invocations(draw):
 
 
 @given(invocations())
+@example(["finetune", "--images", "x", "--masks", "x", "--model", "x", "--out", "x", "--later"])
 @settings(max_examples=150)
 def test_no_invocation_ends_in_a_traceback(arguments):
     complaint_of(arguments)

@@ -203,6 +203,17 @@ def test_ctrl_c_keeps_the_best_and_tells_how_to_go_on(answer, data, model, tmp_p
     assert load_model(result["model"])
 
 
+@pytest.mark.parametrize(
+    "missing", [("--images", "none"), ("--masks", "none"), ("--base-images", "none"), ("--model", "none")]
+)
+def test_what_is_to_be_trained_later_must_be_there_now(answer, data, model, tmp_path, missing):
+    run = tmp_path / "run"
+    arguments = ["finetune", *data, "--model", model, "--out", run, *TINY, "--later", *missing]
+    code, said = answer(*arguments)
+    assert code != 0 and "none" in said["error"]
+    assert not run.exists()
+
+
 def test_a_run_can_be_made_now_and_trained_later(answer, invoke, data, model, tmp_path):
     run = tmp_path / "run"
     code, made = answer("finetune", *data, "--model", model, "--out", run, *TINY, "--later")

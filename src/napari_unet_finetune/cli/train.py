@@ -143,9 +143,12 @@ def absolute_model(model: str) -> str:
 
 
 def _start(out: Path, request: Any, *, later: bool, as_json: bool) -> None:
+    from ..runs.execute import check_request
     from ..runs.folder import RunFolder
     from .roles import heed_roles
 
+    if later:  # nobody may look on when it is carried out
+        check_request(request)
     folder = RunFolder.create(out, request)
     heeded = heed_roles(request, folder.path.absolute())
     for sentence in heeded.sentences:

@@ -62,6 +62,20 @@ def _carried_out(request: FinetuneRequest, folder: RunFolder, should_stop: Calla
     return result
 
 
+def check_request(request: FinetuneRequest) -> None:
+    """Open what a training asks for, and leave it at that.
+
+    Raises
+    ------
+    FinetuneError
+        If images, masks or the base model are missing or cannot be read.
+    """
+    images_of(request)
+    old_images_of(request)
+    if request.checkpoint is not None:
+        load_model(request.checkpoint)
+
+
 def images_of(request: FinetuneRequest) -> AnnotatedFolder:
     """Return the annotated images that a training asks for.
 
