@@ -255,11 +255,12 @@ _IF_REVERSED = (
     "terminal, --set appearance=inverted)."
 )
 UNSURE = "but is not sure of the dataset"
-_IF_UNSURE = (
-    "Look at the objects where it is not sure. Where they are wrong, predict such images alone, with Dark and bright "
-    "in the dock Predict set to the other way and Overwrite existing labels, and then set it back (in the terminal, "
-    '--overwrite and --set appearance=inverted or --set "appearance=as they are").'
+IF_WRONG = (
+    "Where they are wrong, predict such images alone, with Dark and bright in the dock Predict set to the other way "
+    "and Overwrite existing labels, and then set it back (in the terminal, --overwrite and --set appearance=inverted "
+    'or --set "appearance=as they are").'
 )
+_IF_UNSURE = f"Look at the objects where it is not sure. {IF_WRONG}"
 # Of images that one is to look at so many are named; of others a few, as examples.
 _MOST_NAMED = 30
 
@@ -267,6 +268,11 @@ _MOST_NAMED = 30
 def is_unsure(way: str) -> bool:
     """Tell whether these words on how an image was shown say that the model is not sure of it."""
     return UNSURE in way
+
+
+def is_doubtful(way: str) -> bool:
+    """Tell whether these words say that, or that an image looks reversed, so that one should look at the objects."""
+    return is_unsure(way) or way == LOOKS_REVERSED
 
 
 def how_seen(images: Iterable[tuple[str, str | Ways]], what: str = "file") -> Iterator[str]:
@@ -277,7 +283,7 @@ def how_seen(images: Iterable[tuple[str, str | Ways]], what: str = "file") -> It
             names.setdefault(way, []).append(f"{name} ({part})" if part else name)
     names.pop("", None)
     for way, of_way in names.items():
-        some = first_of(of_way, _MOST_NAMED) if is_unsure(way) or way == LOOKS_REVERSED else first_of(of_way)
+        some = first_of(of_way, _MOST_NAMED) if is_doubtful(way) else first_of(of_way)
         yield f"The model saw {count_of(len(of_way), what)} {way}: {some}."
     if LOOKS_REVERSED in names:
         yield _IF_REVERSED

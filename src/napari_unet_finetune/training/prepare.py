@@ -14,7 +14,7 @@ from ..data.appearance import AS_THEY_ARE, Appearance, are_shown_alike, can_be_n
 from ..data.statistics import DataStatistics, estimate_rescale
 from ..device import pick_device, pick_precision
 from ..errors import DataError, ModelError
-from ..events import never
+from ..events import IF_WRONG, never
 from ..inference.views import trains_mirrored
 from ..io.regions.region import counted, regions_among
 from ..models.model import Model
@@ -220,12 +220,8 @@ def _about_unknown(knows: Sequence[Appearance], channels: int) -> str:
     """Say that images of older datasets can hardly be told from new ones, where that matters; else nothing."""
     if are_shown_alike(knows) or all(one.quantiles for one in knows[:-1]):
         return ""
-    advice = "Look at the predictions of some of them."
-    if all(can_be_named(one, channels) for one in knows):
-        advice += (
-            " Where they are wrong, predict such images alone, with Dark and bright in the dock Predict set to the "
-            'other way (in the terminal, predict with --set appearance=inverted or --set "appearance=as they are").'
-        )
+    can_be_chosen = all(can_be_named(one, channels) for one in knows)
+    advice = f"Look at the predictions of some of them.{f' {IF_WRONG}' if can_be_chosen else ''}"
     return (
         "The base model does not tell how bright or dark all the images were that it was trained on, so the new model "
         f"may take some of them for new ones, and may not say where it is not sure. {advice}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...colors import PREDICTED
 from ...config import PredictConfig
 from ...errors import RunError
-from ...events import LOOKS_REVERSED, Event, PreviewReady, how_seen, is_unsure
+from ...events import Event, PreviewReady, how_seen, is_doubtful
 from ..annotate.annotation import annotation_of
 from ..annotate.paint import IMAGE, PAINTING
 from ..layers.colors import steady
@@ -129,7 +129,7 @@ class RunLayers:
 
         def on_end() -> None:
             remove_ours(session.viewer, PREVIEW)
-            doubtful = [(name, shown) for name, shown in shown_so if is_unsure(shown) or shown == LOOKS_REVERSED]
+            doubtful = [(name, shown) for name, shown in shown_so if is_doubtful(shown)]
             message = session.message
             if doubtful and message is self._outcome and session.is_open(project):
                 told = " ".join(filter(None, (message.text, *how_seen(doubtful, "image"))))
